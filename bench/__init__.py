@@ -1,0 +1,1 @@
+"""Benchmarks, their peers and their budgets."""

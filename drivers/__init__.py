@@ -1,0 +1,1 @@
+"""Everything that touches a device, a vendor's protocol or a recording."""

@@ -1,0 +1,1 @@
+"""Beam switches and the watchdog that drives them."""

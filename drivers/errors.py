@@ -1,0 +1,21 @@
+"""The one tree of exceptions that drivers raise."""
+
+
+class DriverError(Exception):
+    """A driver cannot do what it was asked. Its text is one sentence for the operator."""
+
+
+class Unavailable(DriverError):
+    """The device, peer, file or library is not there (raised by `open`)."""
+
+
+class SourceFault(DriverError):
+    """The stream cannot be trusted any more (raised by `read_into`)."""
+
+
+class BeamFault(DriverError):
+    """The beam line does not do what it was told (raised by `set_beam` or `read_back`)."""
+
+
+class BadRecording(Unavailable):
+    """A recording that is damaged, incomplete or inconsistent."""

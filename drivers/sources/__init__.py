@@ -1,0 +1,1 @@
+"""Cine sources: one vendor, protocol or recording a file."""

@@ -1,0 +1,309 @@
+"""The messages that cross the wire and fill the session log: frozen records, units in the names.
+
+A message says what it is by its class; `TOPICS` maps each class to its topic on the wire. Times are integer
+nanoseconds. Stamps of different clocks carry the clock's name and are never subtracted (`gating.clock` maps them).
+Positions are patient LPS millimetres (DICOM PS3.3 C.7.6.2.1.1); pixel coordinates put integers at pixel centres.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+SCHEMA_MAJOR: Final = 1
+SCHEMA: Final = f"cinegate/{SCHEMA_MAJOR}.0"
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Sentence = Annotated[str, Meta(max_length=400)]
+Nanoseconds = Annotated[int, Meta(ge=0, le=2**62)]
+Sequence = Annotated[int, Meta(ge=0, le=2**53)]
+PositiveMm = Annotated[float, Meta(gt=0, le=100)]
+SideLength = Annotated[int, Meta(ge=8, le=4096)]
+
+
+class SourceKind(enum.StrEnum):
+    """Where frames come from. Copied into every later message, so that a simulation is never taken for a patient."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+    PHANTOM = "phantom"
+
+
+class Pacing(enum.StrEnum):
+    """How a source spaces its frames; only `REAL_TIME` latencies may be reported as real-time ones."""
+
+    REAL_TIME = "real_time"
+    SCALED = "scaled"
+    STEPPED = "stepped"
+    UNPACED = "unpaced"
+
+
+class StampMeaning(enum.StrEnum):
+    """Which moment of the acquisition a source's stamp marks."""
+
+    START = "acquisition_start"
+    KSPACE_CENTRE = "kspace_centre"
+    END = "acquisition_end"
+    RECONSTRUCTED = "reconstruction_done"
+    ARRIVAL = "arrival"
+
+
+class GateState(enum.StrEnum):
+    """The beam permission. `HOLD` is the default everywhere."""
+
+    HOLD = "hold"
+    ON = "on"
+
+
+class EngineState(enum.StrEnum):
+    """The engine's life: see `gating.arming` for the transitions."""
+
+    STARTING = "starting"
+    READY = "ready"
+    ARMED = "armed"
+    LATCHED = "latched"
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What every message carries."""
+
+    schema: Annotated[str, Meta(max_length=32)] = SCHEMA
+    session_id: Name
+
+
+class FrameHeader(Message, frozen=True, kw_only=True):
+    """Everything about a cine frame but its pixels (which travel as their own wire part, never packed)."""
+
+    source: Name
+    source_kind: SourceKind
+    pacing: Pacing
+    speed: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+    """Replay speed relative to the recording; 0 where pacing follows no clock."""
+    sequence: Sequence
+    plane: Name = "sagittal"
+    acquired_ns: Nanoseconds
+    """The source's raw stamp, on the clock named beside it."""
+    acquired_clock: Name
+    acquired_meaning: StampMeaning
+    acquired_on_publish_clock_ns: Nanoseconds
+    """The same moment mapped onto the clock of `published_ns`."""
+    acquired_uncertainty_ns: Nanoseconds = 0
+    published_ns: Nanoseconds
+    publish_clock: Name
+    dtype: Literal["uint8", "uint16", "float32"]
+    shape: tuple[SideLength, SideLength]
+    """(rows, columns)."""
+    pixel_spacing_mm: tuple[PositiveMm, PositiveMm]
+    """(row, column) spacing: DICOM PixelSpacing."""
+    image_orientation: tuple[float, float, float, float, float, float] = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    """DICOM ImageOrientationPatient: direction of increasing column, then of increasing row."""
+    image_position_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    content_hash: Annotated[str, Meta(min_length=16, max_length=16)]
+    """xxh3-64 of the pixel bytes, hexadecimal."""
+    simulated_by: Annotated[str, Meta(max_length=64)] = ""
+    """Non-empty where a fault or a transformation was injected on purpose."""
+
+
+class CineFrame(Struct, frozen=True):
+    """A frame in memory: header and (rows, columns) pixels, read-only when they came by wire."""
+
+    header: FrameHeader
+    pixels: Pixels
+
+
+class StreamInfo(Message, frozen=True, kw_only=True):
+    """What a source declares before its first frame; the frames must agree with it."""
+
+    source: Name
+    source_kind: SourceKind
+    pacing: Pacing
+    speed: float = 1.0
+    planes: tuple[Name, ...] = ("sagittal",)
+    dtype: Literal["uint8", "uint16", "float32"]
+    shape: tuple[SideLength, SideLength]
+    pixel_spacing_mm: tuple[PositiveMm, PositiveMm]
+    image_orientation: tuple[float, float, float, float, float, float]
+    image_position_mm: tuple[float, float, float]
+    nominal_interval_ns: Nanoseconds
+    frame_count: Sequence | None = None
+    """Known for recordings; None for a live stream."""
+    acquired_clock: Name
+    acquired_meaning: StampMeaning
+    description: Sentence = ""
+
+
+class StreamEnd(Message, frozen=True, kw_only=True):
+    """The source's last word: how many frames it published, and why it ended."""
+
+    source: Name
+    frames_published: Sequence
+    why: Sentence
+
+
+class StageStamps(Struct, frozen=True, kw_only=True):
+    """The moments of one frame on its way to a command, ns, on the engine's monotonic clock (0: not reached)."""
+
+    acquired_ns: Nanoseconds = 0
+    published_ns: Nanoseconds = 0
+    received_ns: Nanoseconds = 0
+    decoded_ns: Nanoseconds = 0
+    tracked_ns: Nanoseconds = 0
+    decided_ns: Nanoseconds = 0
+    sent_ns: Nanoseconds = 0
+
+
+class TargetEstimate(Message, frozen=True, kw_only=True):
+    """Where the engine saw one target in one frame."""
+
+    frame_sequence: Sequence
+    plane: Name
+    target: Name
+    x_px: float
+    y_px: float
+    position_mm: tuple[float, float, float]
+    confidence: float
+    score: float
+    status: Name
+    target_out_fraction: float
+    contour_px: list[tuple[float, float]] = []
+    templates: int = 0
+    detail: Sentence = ""
+    acquired_ns: Nanoseconds
+    """The frame's raw acquisition stamp (the source's clock), so that a trace can be plotted against it."""
+    gate: GateState
+    reason: Name
+
+
+class GateCommand(Message, frozen=True, kw_only=True):
+    """A beam permission (a lease) or a hold, with its reason.
+
+    `lease_ms` counts from receipt on the receiver's own clock and is 0 for a hold. `frame_sequence` is the newest
+    decided frame, -1 before the first.
+    """
+
+    engine_id: Name
+    command_sequence: Sequence
+    state: GateState
+    reason: Name
+    detail: Sentence = ""
+    engine_state: EngineState
+    frame_sequence: Annotated[int, Meta(ge=-1, le=2**53)]
+    renewal: bool
+    """True where the command renews the decision of a frame that an earlier command already announced."""
+    lease_ms: Annotated[float, Meta(ge=0, le=1000)]
+    source_kind: SourceKind
+    pacing: Pacing
+    stamps: StageStamps
+
+
+class BeamStatus(Message, frozen=True, kw_only=True):
+    """What the beam interface was told, and what the line confirms. Published on every change and as a heartbeat."""
+
+    beam: Name
+    beam_kind: Literal["simulated", "hardware"]
+    status_sequence: Sequence
+    commanded: GateState
+    confirmed: GateState
+    reason: Name
+    detail: Sentence = ""
+    engine_id: str = ""
+    command_sequence: Annotated[int, Meta(ge=-1, le=2**53)] = -1
+    frame_sequence: Annotated[int, Meta(ge=-1, le=2**53)] = -1
+    renewal: bool = True
+    command_sent_ns: Nanoseconds = 0
+    command_received_ns: Nanoseconds = 0
+    applied_ns: Nanoseconds = 0
+    sent_ns: Nanoseconds
+    clock: Name
+    latched: bool = False
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    """A process's sign of life, with its counters."""
+
+    role: Literal["source", "engine", "beam", "recorder"]
+    process_id: int
+    state: Name
+    detail: Sentence = ""
+    sent_ns: Nanoseconds
+    counters: dict[str, int] = {}
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """One sentence for the operator and the log."""
+
+    role: Name
+    severity: Literal["info", "warning", "fault"]
+    code: Name
+    text: Sentence
+    at_ns: Nanoseconds
+
+
+class SessionHeader(Message, frozen=True, kw_only=True):
+    """Written first in every session: what ran, with which settings, on which target."""
+
+    engine_id: Name
+    started_at: str
+    """Wall-clock time, ISO 8601 with zone, for people only."""
+    versions: dict[str, str]
+    config_toml: Annotated[str, Meta(max_length=65536)]
+    config_hash: Name
+    tracker: Name
+    clock: Name
+
+
+class TargetReference(Message, frozen=True, kw_only=True):
+    """The target, its gating boundary and the frame they were drawn on."""
+
+    target: Name
+    plane: Name
+    frame_sequence: Sequence
+    contour_px: list[tuple[float, float]]
+    boundary_px: list[tuple[float, float]]
+    centre_px: tuple[float, float]
+    centre_mm: tuple[float, float, float]
+
+
+class ControlRequest(Message, frozen=True, kw_only=True):
+    """An operator's request to the engine."""
+
+    action: Literal["arm", "disarm", "acknowledge", "status", "stop"]
+    operator: Name
+    why: Sentence = ""
+
+
+class ControlReply(Message, frozen=True, kw_only=True):
+    """The engine's answer: done or refused, and why."""
+
+    accepted: bool
+    engine_state: EngineState
+    text: Sentence
+
+
+TOPICS: Final[dict[type[Message], bytes]] = {
+    FrameHeader: b"frame",
+    StreamInfo: b"stream",
+    StreamEnd: b"end",
+    TargetEstimate: b"estimate",
+    GateCommand: b"gate",
+    BeamStatus: b"beam",
+    Heartbeat: b"heartbeat",
+    Event: b"event",
+    SessionHeader: b"session",
+    TargetReference: b"target",
+    ControlRequest: b"request",
+    ControlReply: b"reply",
+}
+
+
+def as_dict(message: Message) -> dict[str, object]:
+    """Return a message as plain builtins (enums to strings), ready for msgpack or JSON."""
+    plain: dict[str, object] = msgspec.to_builtins(message)
+    return plain

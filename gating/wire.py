@@ -1,0 +1,133 @@
+"""Message <-> wire parts. Bytes only: no sockets, no clocks.
+
+A message is `[topic, msgpack header]`; a frame is `[topic, msgpack header, raw pixels]`, so that pixels are neither
+packed nor copied twice. Everything that arrives is bounded before it is unpacked, and refused with one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import msgpack
+import msgspec
+import numpy as np
+import xxhash
+
+from gating.messages import SCHEMA_MAJOR, TOPICS, CineFrame, FrameHeader, Message, Pixels, as_dict
+
+MAX_HEADER_BYTES: Final = 128 * 1024
+MAX_PIXEL_BYTES: Final = 4096 * 4096 * 4
+MAX_TOPIC_BYTES: Final = 16
+MAX_PARTS: Final = 3
+
+_TYPES: Final = {topic: kind for kind, topic in TOPICS.items()}
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "uint8": np.dtype("uint8"),
+    "uint16": np.dtype("<u2"),
+    "float32": np.dtype("<f4"),
+}
+
+Part = bytes | bytearray | memoryview
+M = TypeVar("M", bound=Message)
+
+
+class WireError(ValueError):
+    """A message that cannot be trusted. Its text is one sentence that names the field, the value and the limit."""
+
+
+def content_hash(pixels: Pixels | Part) -> str:
+    """Return the xxh3-64 of the pixel bytes as 16 hexadecimal digits."""
+    return xxhash.xxh3_64_hexdigest(memoryview(pixels))  # type: ignore[arg-type]  # numpy's stubs hide the buffer protocol
+
+
+def encode(message: Message) -> list[bytes]:
+    """Return `[topic, header]`."""
+    return [TOPICS[type(message)], msgpack.packb(as_dict(message), use_bin_type=True)]
+
+
+def encode_frame(frame: CineFrame) -> list[Part]:
+    """Return `[topic, header, pixels]`; the pixels are a view of the frame's own memory.
+
+    Raises
+    ------
+    WireError
+        If the pixels do not have the dtype, shape and C order that the header states.
+    """
+    header, pixels = frame.header, frame.pixels
+    if str(pixels.dtype) != header.dtype or pixels.shape != header.shape:
+        raise WireError(
+            f"pixels are {pixels.dtype} {pixels.shape}, but the header says {header.dtype} {tuple(header.shape)}"
+        )
+    if not pixels.flags.c_contiguous:
+        raise WireError("pixels are not C-contiguous; the wire carries rows one after another")
+    return [*encode(header), memoryview(pixels).cast("B")]  # type: ignore[arg-type]
+
+
+def decode(parts: Sequence[Part]) -> Message | CineFrame:
+    """Turn wire parts into a message, or a `CineFrame` whose read-only pixels share the last part's memory.
+
+    Raises
+    ------
+    WireError
+        With one sentence, for anything unknown, truncated, oversize or inconsistent.
+    """
+    if not 2 <= len(parts) <= MAX_PARTS:
+        raise WireError(f"message has {len(parts)} parts; 2 or 3 are allowed")
+    topic, packed = bytes(parts[0][: MAX_TOPIC_BYTES + 1]), parts[1]
+    kind = _TYPES.get(topic)
+    if kind is None:
+        raise WireError(f"topic {topic!r} is unknown; known are {', '.join(sorted(t.decode() for t in _TYPES))}")
+    if kind is FrameHeader:
+        if len(parts) != 3:
+            raise WireError(f"frame has {len(parts)} parts; 3 (topic, header, pixels) are needed")
+        return _frame(_message(packed, FrameHeader), parts[2])
+    if len(parts) != 2:
+        raise WireError(f"{topic.decode()} message has {len(parts)} parts; 2 (topic, header) are needed")
+    return _message(packed, kind)
+
+
+def _message(packed: Part, kind: type[M]) -> M:
+    if len(packed) > MAX_HEADER_BYTES:
+        raise WireError(f"header is {len(packed)} bytes; the limit is {MAX_HEADER_BYTES}")
+    try:
+        plain = msgpack.unpackb(
+            packed,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=MAX_HEADER_BYTES,
+            max_bin_len=0,
+            max_array_len=8192,
+            max_map_len=256,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise WireError(f"header is not valid msgpack within the limits: {error or type(error).__name__}") from None
+    if not isinstance(plain, dict):
+        raise WireError(f"header is a {type(plain).__name__}; a map is needed")
+    _check_schema(plain.get("schema"))
+    try:
+        return msgspec.convert(plain, kind)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise WireError(f"{kind.__name__}: {error}") from None
+
+
+def _check_schema(schema: object) -> None:
+    name, _, version = str(schema)[:32].partition("/")
+    if name != "cinegate" or version.partition(".")[0] != str(SCHEMA_MAJOR):
+        raise WireError(f"schema is {str(schema)[:32]!r}; this version reads cinegate/{SCHEMA_MAJOR}.x")
+
+
+def _frame(header: FrameHeader, raw: Part) -> CineFrame:
+    dtype, (rows, columns) = _DTYPES[header.dtype], header.shape
+    expected = rows * columns * dtype.itemsize
+    size = memoryview(raw).nbytes
+    if size != expected:
+        raise WireError(
+            f"pixels of frame {header.sequence} are {size} bytes; {rows}x{columns} {header.dtype} needs {expected}"
+        )
+    pixels = np.frombuffer(raw, dtype=dtype).reshape(rows, columns)
+    pixels.flags.writeable = False
+    if content_hash(pixels) != header.content_hash:
+        raise WireError(f"content_hash of frame {header.sequence} does not match its pixels: they changed on the way")
+    return CineFrame(header, pixels)
