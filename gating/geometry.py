@@ -60,14 +60,14 @@ def _pixel_edge_loops(inside: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
     core = padded[1:-1, 1:-1]
     following: dict[tuple[int, int], list[tuple[int, int]]] = {}
 
-    def add(rows: NDArray[np.intp], columns: NDArray[np.intp], start: tuple[int, int], end: tuple[int, int]) -> None:
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+    def add(pixels: NDArray[np.bool_], start: tuple[int, int], end: tuple[int, int]) -> None:
+        for row, column in np.argwhere(pixels).tolist():
             following.setdefault((column + start[0], row + start[1]), []).append((column + end[0], row + end[1]))
 
-    add(*np.nonzero(core & ~padded[:-2, 1:-1]), (0, 0), (1, 0))
-    add(*np.nonzero(core & ~padded[1:-1, 2:]), (1, 0), (1, 1))
-    add(*np.nonzero(core & ~padded[2:, 1:-1]), (1, 1), (0, 1))
-    add(*np.nonzero(core & ~padded[1:-1, :-2]), (0, 1), (0, 0))
+    add(core & ~padded[:-2, 1:-1], (0, 0), (1, 0))
+    add(core & ~padded[1:-1, 2:], (1, 0), (1, 1))
+    add(core & ~padded[2:, 1:-1], (1, 1), (0, 1))
+    add(core & ~padded[1:-1, :-2], (0, 1), (0, 0))
     loops = []
     while following:
         start = next(iter(following))

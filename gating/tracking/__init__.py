@@ -1,0 +1,1 @@
+"""Following a target through cine frames: matching, contour propagation and a calibrated confidence."""
