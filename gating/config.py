@@ -87,15 +87,11 @@ class HealthSettings(Section, frozen=True, kw_only=True):
 
     max_interval_ratio: Annotated[
         float,
-        Meta(
-            ge=1.05, le=10, description="longest frame interval, relative to the nominal one", extra={"unit": "ratio"}
-        ),
+        Meta(ge=1.05, le=10, description="longest frame interval over the nominal one", extra={"unit": "ratio"}),
     ] = 2.0
     min_interval_ratio: Annotated[
         float,
-        Meta(
-            ge=0, le=0.95, description="shortest frame interval, relative to the nominal one", extra={"unit": "ratio"}
-        ),
+        Meta(ge=0, le=0.95, description="shortest frame interval over the nominal one", extra={"unit": "ratio"}),
     ] = 0.2
     max_stamp_uncertainty_ms: Annotated[float, _ms("largest accepted uncertainty of the acquisition stamp")] = 50.0
     max_saturated_fraction: Annotated[float, _fraction("pixels at the largest value of an integer dtype")] = 0.25
