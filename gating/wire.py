@@ -27,10 +27,6 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "uint16": np.dtype("<u2"),
     "float32": np.dtype("<f4"),
 }
-    "uint8": np.dtype("uint8"),
-    "uint16": np.dtype("<u2"),
-    "float32": np.dtype("<f4"),
-}
 
 Part = bytes | bytearray | memoryview
 M = TypeVar("M", bound=Message)
