@@ -57,7 +57,6 @@ class GatingSettings(Section, frozen=True, kw_only=True):
     margins: Margins = Margins()
     max_out_fraction: Annotated[float, _fraction("target area that may lie outside the boundary", _MARGIN)] = 0.10
     resume_good_frames: Annotated[int, _count("good frames in a row before beam on after a hold", ge=1, le=100)] = 2
-    min_confidence: Annotated[float, _fraction("P(centre error <= 2 mm) that beam on needs")] = 0.80
 
 
 class SafetySettings(Section, frozen=True, kw_only=True):

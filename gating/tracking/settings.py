@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta
 
 
-class TrackerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings that every tracker reads."""
+class TrackerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[tracking]` section of the configuration."""
 
     search_radius_mm: Annotated[
-        float, Meta(ge=2, le=100, description="search window around the last position", extra={"unit": "mm"})
-    ] = 20.0
+        float, Meta(ge=5, le=150, description="Farthest the target may lie from where it was expected, mm.")
+    ] = 60.0
+    margin_mm: Annotated[
+        float, Meta(ge=0, le=30, description="Tissue around the target that belongs to the template, mm.")
+    ] = 6.0
+    max_speed_mm_s: Annotated[
+        float, Meta(ge=10, le=1000, description="Fastest plausible motion of the target centre, mm/s.")
+    ] = 120.0
+    max_templates: Annotated[
+        int, Meta(ge=1, le=16, description="Largest number of templates; 1 keeps the reference alone.")
+    ] = 6
+    min_confidence: Annotated[
+        float, Meta(ge=0, le=1, description="Below this P(error <= 2 mm) a result is low_confidence.")
+    ] = 0.8
+    lost_confidence: Annotated[
+        float, Meta(ge=0, le=1, description="Below this P(error <= 2 mm) the target counts as lost.")
+    ] = 0.2

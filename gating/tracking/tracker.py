@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
+
+from gating.tracking.settings import TrackerSettings as TrackerSettings
 
 
 class TrackStatus(enum.StrEnum):
@@ -96,29 +96,3 @@ class Tracker(Protocol):
         -------
         TrackResult; never raises, whatever the pixels hold.
         """
-
-
-Millimetres = Annotated[float, Meta(gt=0, le=200)]
-
-
-class TrackerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[tracking]` section of the configuration."""
-
-    search_radius_mm: Annotated[
-        float, Meta(ge=5, le=150, description="Farthest the target may lie from where it was expected, mm.")
-    ] = 60.0
-    margin_mm: Annotated[
-        float, Meta(ge=0, le=30, description="Tissue around the target that belongs to the template, mm.")
-    ] = 6.0
-    max_speed_mm_s: Annotated[
-        float, Meta(ge=10, le=1000, description="Fastest plausible motion of the target centre, mm/s.")
-    ] = 120.0
-    max_templates: Annotated[
-        int, Meta(ge=1, le=16, description="Largest number of templates; 1 keeps the reference alone.")
-    ] = 6
-    min_confidence: Annotated[
-        float, Meta(ge=0, le=1, description="Below this P(error <= 2 mm) a result is low_confidence.")
-    ] = 0.8
-    lost_confidence: Annotated[
-        float, Meta(ge=0, le=1, description="Below this P(error <= 2 mm) the target counts as lost.")
-    ] = 0.2
