@@ -1,0 +1,223 @@
+"""Run a tracker over recordings with known truth, strictly causally, and score it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.evaluation.dataset import Case, read_cases, write_masks
+from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
+from gating.evaluation.report import case_section, write_report
+from gating.geometry import mask_from_contour
+from gating.tracking.registry import make_tracker
+from gating.tracking.tracker import TrackerSettings, TrackResult, TrackStatus
+
+CONFIDENT = 0.8
+WRONG_MM = 3.0
+LUNG_SIGMA_PX = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """What the tracker answered for every frame but the first, and how long each answer took."""
+
+    case: Case
+    results: list[TrackResult]
+    seconds: NDArray[np.float64]
+    started: datetime
+    completed: datetime
+
+
+def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
+    """Track one case; each frame's answer sees that frame and those before it, nothing later."""
+    started = datetime.now(UTC)
+    follower = make_tracker(tracker, settings)
+    follower.warm_up()
+    follower.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)
+    results: list[TrackResult] = []
+    seconds = np.zeros(len(case.frames) - 1)
+    for index in range(1, len(case.frames)):
+        before = perf_counter()
+        results.append(follower.track(case.frames[index], float(case.elapsed_s[index])))
+        seconds[index - 1] = perf_counter() - before
+    return CaseRun(case, results, seconds, started, datetime.now(UTC))
+
+
+def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
+    """(frames, rows, columns): the given label, then the mask of every propagated contour."""
+    shape = run.case.frames.shape[1:]
+    contours = [run.case.contour_px, *(result.contour_px for result in run.results)]
+    return np.stack([mask_from_contour(contour, (shape[0], shape[1])) for contour in contours])
+
+
+def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
+    """Distance of every tracked centre from the truth, mm; NaN where either is unknown."""
+    case = run.case
+    if case.track_px is not None:
+        truth = case.track_px
+    elif case.labels is not None:
+        truth = np.array([_mask_centre(label) for label in case.labels])
+    else:
+        return np.full(len(run.results), np.nan)
+    found = np.array([(result.x_px, result.y_px) for result in run.results]).reshape(-1, 2)
+    scale = np.array([case.pixel_spacing_mm[1], case.pixel_spacing_mm[0]])
+    distance: NDArray[np.float64] = np.linalg.norm((found - truth[1:]) * scale, axis=1)
+    return distance
+
+
+def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask)
+    return (float(columns.mean()), float(rows.mean())) if len(rows) else (float("nan"), float("nan"))
+
+
+def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], FrameMetrics | None]:
+    """All figures of one case; the challenge's metrics only where there are labels."""
+    case = run.case
+    confidence = np.array([result.confidence for result in run.results])
+    errors = centre_errors_mm(run)
+    milliseconds = 1e3 * run.seconds
+    row: dict[str, Any] = {"case_id": case.name, "frame_count": len(case.frames)}
+    metrics = None
+    if case.labels is not None and case.labels.any():
+        metrics = frame_metrics(masks, case.labels)
+        row |= case_metrics(metrics)
+        sigma = LUNG_SIGMA_PX if case.region == "lung" else 4.0
+        row["relative_d98_dose"] = relative_d98(masks, case.labels, sigma_px=sigma)
+    known = errors[np.isfinite(errors)]
+    if len(known):
+        row["centre_error_mean_mm"] = float(known.mean())
+        row["centre_error_p95_mm"] = float(np.percentile(known, 95))
+        row["centre_error_max_mm"] = float(known.max())
+        row["within_1_px"] = float((known <= max(case.pixel_spacing_mm)).mean())
+        row["confident_and_wrong"] = int(((confidence >= CONFIDENT) & (errors > WRONG_MM)).sum())
+    row["confident_fraction"] = float((confidence >= CONFIDENT).mean()) if len(confidence) else float("nan")
+    row["not_tracked"] = sum(result.status is not TrackStatus.TRACKED for result in run.results)
+    row["total_runtime"] = (run.completed - run.started).total_seconds()
+    row["seconds_per_frame"] = float(run.seconds.mean()) if len(run.seconds) else float("nan")
+    for name, percentile in (("p50", 50), ("p99", 99), ("max", 100)):
+        row[f"track_{name}_ms"] = float(np.percentile(milliseconds, percentile)) if len(milliseconds) else float("nan")
+    return row, metrics
+
+
+def evaluate(
+    dataset: Path,
+    out: Path,
+    tracker: str = "template",
+    settings: TrackerSettings | None = None,
+    *,
+    worst_frames: int = 3,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Track every case of a data set and write metrics, masks and a report.
+
+    Parameters
+    ----------
+    dataset : folder in one of the layouts of `gating.evaluation.dataset.read_cases`.
+    out : folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last is laid
+        out as the input of the organisers' own evaluation program.
+    tracker : name in the registry.
+    settings : tracker settings; the defaults when left out.
+    worst_frames : frames drawn per case.
+    progress : called with one line per case.
+
+    Returns
+    -------
+    The content of `metrics.json`: `results` (one row per case) and `aggregates` (their means).
+
+    Raises
+    ------
+    DatasetError
+        If the folder cannot be evaluated.
+    TrackingError
+        If the tracker is unknown or a target cannot be tracked.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    rows, frame_rows, jobs, sections = [], [], [], []
+    for case in read_cases(dataset):
+        run = run_case(case, tracker, settings or TrackerSettings())
+        masks = predicted_masks(run)
+        row, metrics = score_case(run, masks)
+        errors = centre_errors_mm(run)
+        rows.append(row)
+        frame_rows += _frame_rows(run, errors, metrics)
+        jobs.append(_prediction(run, masks, out / "predictions"))
+        sections.append(case_section(run, errors, metrics, worst_frames))
+        progress(_one_line(row))
+    summary = {"tracker": tracker, "aggregates": _aggregates(rows), "results": rows}
+    (out / "metrics.json").write_text(json.dumps(_without_nan(summary), indent=2))
+    (out / "predictions" / "predictions.json").write_text(json.dumps(jobs, indent=2))
+    _write_csv(out / "metrics.csv", rows)
+    _write_csv(out / "frames.csv", frame_rows)
+    write_report(out / "report.html", summary, sections)
+    return summary
+
+
+def _one_line(row: dict[str, Any]) -> str:
+    shown = ("dice_similarity_coefficient", "hausdorff_distance_95", "center_distance", "relative_d98_dose")
+    figures = [f"{name} {row[name]:.3f}" for name in (*shown, "centre_error_mean_mm", "track_p99_ms") if name in row]
+    return f"{row['case_id']}: {', '.join(figures)}"
+
+
+def _aggregates(rows: list[dict[str, Any]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row if name not in ("case_id", "frame_count"))
+    counts = ("confident_and_wrong", "not_tracked", "total_runtime")
+    merged = {}
+    for name in names:
+        values = [row[name] for row in rows if name in row]
+        merged[name] = float(np.sum(values) if name in counts else np.mean(values))
+    return merged
+
+
+def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics | None) -> list[dict[str, Any]]:
+    rows = []
+    for index, result in enumerate(run.results):
+        row: dict[str, Any] = {"case_id": run.case.name, "frame": index + 1, "x_px": result.x_px, "y_px": result.y_px}
+        row |= {"confidence": result.confidence, "score": result.score, "status": str(result.status)}
+        row |= {"templates": result.templates, "track_ms": 1e3 * run.seconds[index], "centre_error_mm": errors[index]}
+        if metrics is not None:
+            row["dice_similarity_coefficient"] = metrics.dice_similarity_coefficient[index + 1]
+            row["hausdorff_distance_95"] = metrics.hausdorff_distance_95[index + 1]
+        rows.append(row | {"detail": result.detail})
+    return rows
+
+
+def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[str, Any]:
+    """Write a case's masks; return its entry in `predictions.json` as the organisers' program reads it."""
+    name, relative = run.case.name, "images/mri-linac-series-targets"
+    write_masks(folder / name / "output" / relative / f"{name}_labels.mha", masks, run.case.pixel_spacing_mm)
+    return {
+        "pk": name,
+        "inputs": [
+            {"interface": {"slug": "mri-linac-series"}, "image": {"name": f"{name}_frames.mha"}},
+            {"interface": {"slug": "mri-linac-target"}, "image": {"name": f"{name}_first_label.mha"}},
+            {"interface": {"slug": "scanned-region"}, "value": run.case.region},
+        ],
+        "outputs": [{"interface": {"slug": "mri-linac-series-targets", "relative_path": relative}}],
+        "started_at": run.started.isoformat(),
+        "completed_at": run.completed.isoformat(),
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    """Unknown figures as null: NaN is not JSON."""
+    if isinstance(value, dict):
+        return {name: _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
