@@ -82,6 +82,8 @@ class FrameHeader(Message, frozen=True, kw_only=True):
     """Everything about a cine frame but its pixels (which travel as their own wire part, never packed)."""
 
     source: Name
+    publisher_id: Annotated[str, Meta(max_length=64)] = ""
+    """New at every start of a source process: tells a restart, or a second publisher, from a continued stream."""
     source_kind: SourceKind
     pacing: Pacing
     speed: Annotated[float, Meta(ge=0, le=1e6)] = 1.0

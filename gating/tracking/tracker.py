@@ -13,7 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.tracking.settings import TrackerSettings as TrackerSettings
+from gating.tracking.settings import TrackerSettings
+
+__all__ = ["TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError"]
 
 
 class TrackStatus(enum.StrEnum):

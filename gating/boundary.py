@@ -1,0 +1,129 @@
+"""The gating boundary: target contour plus a margin per direction, and how much of the target lies outside it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+CELLS_PER_PX = 4
+"""Sub-pixel resolution of areas: a cell is a sixteenth of a pixel."""
+
+MAX_VERTICES = 4096
+
+
+@njit(cache=True, nogil=True)
+def _covered_cells(
+    contour: NDArray[np.float32],
+    left_px: float,
+    top_px: float,
+    cells_per_px: int,
+    filled: NDArray[np.int32],
+    crossings: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Count the cells whose centres lie in the contour (even-odd rule): in all, and inside the boundary.
+
+    contour : (n, 2) float32 of (x, y), px. left_px, top_px : position of the outer corner of cell [0, 0].
+    filled : (rows, columns + 1) int32, running sums of the boundary's cells along each row.
+    crossings : (n,) float64, work space.
+    """
+    rows, columns = filled.shape[0], filled.shape[1] - 1
+    n = contour.shape[0]
+    low = contour[0, 1]
+    high = low
+    for i in range(1, n):
+        low = min(low, contour[i, 1])
+        high = max(high, contour[i, 1])
+    total = 0
+    inside = 0
+    first = int(np.floor((low - top_px) * cells_per_px))
+    last = int(np.ceil((high - top_px) * cells_per_px))
+    for row in range(first, last + 1):
+        y = top_px + (row + 0.5) / cells_per_px
+        count = 0
+        for i in range(n):
+            j = i + 1 if i + 1 < n else 0
+            y0 = contour[i, 1]
+            y1 = contour[j, 1]
+            if (y0 <= y) != (y1 <= y):
+                x = contour[i, 0] + (y - y0) * (contour[j, 0] - contour[i, 0]) / (y1 - y0)
+                at = count
+                while at > 0 and crossings[at - 1] > x:
+                    crossings[at] = crossings[at - 1]
+                    at -= 1
+                crossings[at] = x
+                count += 1
+        for pair in range(0, count - 1, 2):
+            start = int(np.ceil((crossings[pair] - left_px) * cells_per_px - 0.5))
+            stop = int(np.ceil((crossings[pair + 1] - left_px) * cells_per_px - 0.5))
+            total += stop - start
+            if 0 <= row < rows:
+                start = min(max(start, 0), columns)
+                stop = min(max(stop, 0), columns)
+                inside += filled[row, stop] - filled[row, start]
+    return total, inside
+
+
+class GatingBoundary:
+    """Region in which the target may be while the beam is on.
+
+    Parameters
+    ----------
+    contour_px : (n, 2) of (x, y), the target in the reference frame.
+    margins_px : margins towards (-x, +x, -y, +y), px, each 0 or more. Between two directions the margin follows an
+        ellipse: the boundary is the Minkowski sum of the target and four quarter ellipses.
+    """
+
+    def __init__(self, contour_px: NDArray[np.floating], margins_px: tuple[float, float, float, float]) -> None:
+        from scipy.ndimage import binary_dilation
+
+        contour = np.ascontiguousarray(contour_px, dtype=np.float32)
+        pad = max(margins_px) + 2
+        self._left_px, self._top_px = (float(np.floor(v)) for v in contour.min(axis=0) - pad)
+        width_px, height_px = np.ceil(contour.max(axis=0) + pad) - (self._left_px, self._top_px)
+        rows, columns = int(height_px) * CELLS_PER_PX, int(width_px) * CELLS_PER_PX
+        self._crossings = np.empty(MAX_VERTICES, np.float64)
+        mask = self._rasterise(contour, rows, columns)
+        mask = binary_dilation(mask, _quarter_ellipses(margins_px))
+        self._filled = np.zeros((rows, columns + 1), np.int32)
+        np.cumsum(mask, axis=1, out=self._filled[:, 1:])
+        self.outline_px = self._outline(mask)
+
+    def out_fraction(self, contour_px: NDArray[np.float32]) -> float:
+        """Return the fraction of the target's area outside the boundary, 0 to 1; 1 for a contour that has no area.
+
+        Parameters
+        ----------
+        contour_px : (n, 2) float32, C-contiguous, of (x, y); NaN counts as outside.
+        """
+        if not (3 <= len(contour_px) <= MAX_VERTICES) or not np.isfinite(contour_px).all():
+            return 1.0
+        total, inside = _covered_cells(
+            contour_px, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._crossings
+        )
+        return 1.0 - inside / total if total > 0 else 1.0
+
+    def _rasterise(self, contour: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.bool_]:
+        from gating.geometry import mask_from_contour
+
+        in_cells = (contour - (self._left_px, self._top_px)) * CELLS_PER_PX - 0.5
+        return mask_from_contour(in_cells, (rows, columns))
+
+    def _outline(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        import cv2
+
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        longest = cv2.approxPolyDP(max(contours, key=len), 0.75, closed=True).reshape(-1, 2)
+        outline: NDArray[np.float32] = ((longest + 0.5) / CELLS_PER_PX + (self._left_px, self._top_px)).astype(
+            np.float32
+        )
+        return outline
+
+
+def _quarter_ellipses(margins_px: tuple[float, float, float, float]) -> NDArray[np.bool_]:
+    """Structuring element of `scipy.ndimage.binary_dilation` with its own radius in each direction, in cells."""
+    reach = int(np.ceil(max(margins_px) * CELLS_PER_PX))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
+    left, right, up, down = (max(m * CELLS_PER_PX, 0.25) for m in margins_px)
+    ellipse: NDArray[np.bool_] = (x / np.where(x < 0, left, right)) ** 2 + (y / np.where(y < 0, up, down)) ** 2 <= 1
+    return ellipse

@@ -1,0 +1,193 @@
+"""The beam decision: a pure function of what is known, and the reasons it can give.
+
+Nothing here reads a clock or a socket. Comparisons are written `not (x >= limit)` so that NaN holds the beam.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gating.messages import EngineState, GateState
+
+
+class GateReason(enum.StrEnum):
+    """Why the beam is permitted or held."""
+
+    IN_WINDOW = "in_window"
+    NOT_READY = "not_ready"
+    NOT_ARMED = "not_armed"
+    NO_FRAME = "no_frame"
+    OUT_OF_WINDOW = "out_of_window"
+    LOW_CONFIDENCE = "low_confidence"
+    TARGET_LOST = "target_lost"
+    FRAME_REFUSED = "frame_refused"
+    SETTLING = "settling"
+    STALE_FRAME = "stale_frame"
+    FRAME_GAP = "frame_gap"
+    FRAME_REPEATED = "frame_repeated"
+    FRAME_OUT_OF_ORDER = "frame_out_of_order"
+    IRREGULAR_RATE = "irregular_rate"
+    MESSAGE_REFUSED = "message_refused"
+    FROZEN_IMAGE = "frozen_image"
+    STREAM_ENDED = "stream_ended"
+    RECORDER_BEHIND = "recorder_behind"
+    BEAM_SILENT = "beam_silent"
+    OVER_BUDGET = "over_budget"
+    MAX_BEAM_ON = "max_beam_on"
+    CLOCK_FAULT = "clock_fault"
+    GEOMETRY_CHANGED = "geometry_changed"
+    SESSION_CHANGED = "session_changed"
+    TWO_PUBLISHERS = "two_publishers"
+    READ_BACK_MISMATCH = "read_back_mismatch"
+    AUDIT_LOSS = "audit_loss"
+    OVER_BUDGET_REPEATEDLY = "over_budget_repeatedly"
+    TARGET_UNUSABLE = "target_unusable"
+    INTERNAL_ERROR = "internal_error"
+    STOPPING = "stopping"
+
+
+HARD_FAULTS: Final = frozenset(
+    {
+        GateReason.CLOCK_FAULT,
+        GateReason.GEOMETRY_CHANGED,
+        GateReason.SESSION_CHANGED,
+        GateReason.TWO_PUBLISHERS,
+        GateReason.READ_BACK_MISMATCH,
+        GateReason.AUDIT_LOSS,
+        GateReason.OVER_BUDGET_REPEATEDLY,
+        GateReason.TARGET_UNUSABLE,
+        GateReason.INTERNAL_ERROR,
+    }
+)
+"""Reasons that latch: only an operator's named acknowledgement re-arms. All others resume by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that forbids beam, whatever the target does."""
+
+    reason: GateReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """What the decision knows of one target in one plane: its newest result and how old that is."""
+
+    name: str
+    status: str
+    confidence: float
+    out_fraction: float
+    age_ns: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLimits:
+    """The numbers of the decision; see `gating.config` for defaults and sources."""
+
+    max_out_fraction: float
+    min_confidence: float
+    stale_ns: int
+    resume_good_frames: int
+    max_beam_on_ns: int
+    min_dwell_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateDecision:
+    """A beam state with its reason, and the memory that hysteresis needs."""
+
+    state: GateState
+    reason: GateReason
+    detail: str = ""
+    good_frames: int = 0
+    since_ns: int = 0
+    """When `state` began."""
+
+
+def first_decision(now_ns: int) -> GateDecision:
+    """Return the decision before anything is known: hold."""
+    return GateDecision(GateState.HOLD, GateReason.NOT_READY, since_ns=now_ns)
+
+
+def decide(
+    engine_state: EngineState,
+    fault: Fault | None,
+    targets: Sequence[TargetView],
+    limits: DecisionLimits,
+    previous: GateDecision,
+    now_ns: int,
+    *,
+    new_frame: bool,
+) -> GateDecision:
+    """Fold what is known now into a beam decision. Total: any input gives a state and a reason.
+
+    Parameters
+    ----------
+    engine_state : beam on needs ARMED.
+    fault : of the stream, a peer process or the engine itself; None if all is well.
+    targets : the newest view of every target in every plane; an empty sequence holds.
+    previous : the decision before this one, for hysteresis.
+    now_ns : the engine's clock.
+    new_frame : False where a decision is only re-examined between frames; good frames are counted once.
+    """
+    objection = fault or _first_objection(targets, limits)
+    if objection is not None:
+        return _hold(objection.reason, objection.detail, 0, previous, now_ns)
+    good_frames = previous.good_frames + int(new_frame)
+    if engine_state is not EngineState.ARMED:
+        reason = GateReason.NOT_ARMED if engine_state is EngineState.READY else GateReason.NOT_READY
+        return _hold(reason, "", good_frames, previous, now_ns)
+    if previous.state is GateState.ON:
+        if not (now_ns - previous.since_ns <= limits.max_beam_on_ns):
+            seconds = limits.max_beam_on_ns / 1e9
+            return _hold(GateReason.MAX_BEAM_ON, f"beam was on for {seconds:g} s, the limit", 0, previous, now_ns)
+        return replace(previous, good_frames=good_frames)
+    if not (good_frames >= limits.resume_good_frames):
+        progress = f"{good_frames} of {limits.resume_good_frames} good frames"
+        return _hold(GateReason.SETTLING, progress, good_frames, previous, now_ns)
+    if not (now_ns - previous.since_ns >= limits.min_dwell_ns):
+        return _hold(GateReason.SETTLING, "minimum dwell in hold", good_frames, previous, now_ns)
+    return GateDecision(GateState.ON, GateReason.IN_WINDOW, "", good_frames, now_ns)
+
+
+def _first_objection(targets: Sequence[TargetView], limits: DecisionLimits) -> Fault | None:
+    if not targets:
+        return Fault(GateReason.NO_FRAME, "no target has been seen yet")
+    for target in targets:
+        objection = _objection(target, limits)
+        if objection is not None:
+            return objection
+    return None
+
+
+def _objection(target: TargetView, limits: DecisionLimits) -> Fault | None:
+    if target.age_ns < 0:
+        return Fault(GateReason.CLOCK_FAULT, f"{target.name}: frame is {-target.age_ns / 1e6:.1f} ms in the future")
+    if not (target.age_ns < limits.stale_ns):
+        age_ms, limit_ms = target.age_ns / 1e6, limits.stale_ns / 1e6
+        return Fault(
+            GateReason.STALE_FRAME, f"{target.name}: frame is {age_ms:.0f} ms old, the limit is {limit_ms:.0f} ms"
+        )
+    if target.status == "refused":
+        return Fault(GateReason.FRAME_REFUSED, f"{target.name}: {target.detail}")
+    if target.status == "lost":
+        return Fault(GateReason.TARGET_LOST, f"{target.name}: {target.detail}")
+    if target.status != "tracked" or not (target.confidence >= limits.min_confidence):
+        detail = target.detail or f"confidence {target.confidence:.2f}, the limit is {limits.min_confidence:.2f}"
+        return Fault(GateReason.LOW_CONFIDENCE, f"{target.name}: {detail}")
+    if not (target.out_fraction <= limits.max_out_fraction):
+        out, limit = 100 * target.out_fraction, 100 * limits.max_out_fraction
+        return Fault(
+            GateReason.OUT_OF_WINDOW, f"{target.name}: {out:.1f} % outside the boundary, the limit is {limit:g} %"
+        )
+    return None
+
+
+def _hold(reason: GateReason, detail: str, good_frames: int, previous: GateDecision, now_ns: int) -> GateDecision:
+    since_ns = previous.since_ns if previous.state is GateState.HOLD else now_ns
+    return GateDecision(GateState.HOLD, reason, detail, good_frames, since_ns)

@@ -1,0 +1,343 @@
+"""The engine: frames in, estimates and gate commands out. No sockets, no files, no threads; the clock is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gating.arming import ArmingEvent, transition
+from gating.clock import Clock
+from gating.config import Config
+from gating.decision import HARD_FAULTS, DecisionLimits, Fault, GateReason, decide, first_decision
+from gating.health import (
+    StreamMemory,
+    check_beam,
+    check_frame,
+    check_recorder,
+    forget_stream,
+    remember,
+    stale_limit_ns,
+)
+from gating.messages import (
+    BeamStatus,
+    CineFrame,
+    ControlReply,
+    ControlRequest,
+    EngineState,
+    Event,
+    GateCommand,
+    GateState,
+    Heartbeat,
+    Message,
+    Pacing,
+    SourceKind,
+    StageStamps,
+    StreamEnd,
+    StreamInfo,
+    TargetReference,
+)
+from gating.targets import TargetSet, TargetSpec
+from gating.tracking.tracker import Tracker
+
+UNTRACKED = HARD_FAULTS | {GateReason.FRAME_REPEATED, GateReason.FRAME_OUT_OF_ORDER}
+"""A frame with one of these faults is not shown to the trackers: it would corrupt what they remember."""
+
+
+@dataclass(slots=True)
+class StepOutcome:
+    """What one input led to: the command first, then what the log and the screen get."""
+
+    command: GateCommand
+    messages: list[Message] = field(default_factory=list)
+
+
+class Engine:
+    """One gating session.
+
+    Parameters
+    ----------
+    config : validated settings; they do not change while the engine lives.
+    targets : one to ten targets.
+    make_tracker : returns a new, warm tracker; called once per target.
+    clock : of this host.
+    session_id, engine_id : who speaks.
+    peers_required : False where the engine runs alone (offline tracking): beam interface and recorder are not missed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[TargetSpec],
+        make_tracker: Callable[[], Tracker],
+        clock: Clock,
+        session_id: str,
+        engine_id: str,
+        *,
+        peers_required: bool = True,
+        arm_by_itself: bool = False,
+    ) -> None:
+        self._config = config
+        self._targets = TargetSet(targets, make_tracker, config.gating.margins)
+        self._clock = clock
+        self._session_id = session_id
+        self._engine_id = engine_id
+        self._peers_required = peers_required
+        self._arm_by_itself = arm_by_itself
+        self.state = EngineState.STARTING
+        self._decision = first_decision(clock.now_ns())
+        self._latched: Fault | None = None
+        self._stream: StreamInfo | None = None
+        self._memory: StreamMemory | None = None
+        self._frame_fault: Fault | None = None
+        self._beam: tuple[BeamStatus | None, int] = (None, 0)
+        self._recorder: tuple[Heartbeat | None, int] = (None, 0)
+        self._healthy_in_a_row = 0
+        self._command_sequence = -1
+        self._frame_sequence = -1
+        self._stamps = StageStamps()
+        self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0}
+
+    @property
+    def references(self) -> tuple[TargetReference, ...]:
+        """The targets as learned from their reference frames, for whoever joins late."""
+        return tuple(self._targets.references)
+
+    def warm_up(self) -> None:
+        """Compile and touch everything that `step` needs; then the engine is READY."""
+        self._targets.warm_up()
+        self._arming(ArmingEvent.WARMED_UP)
+
+    # ---- what arrives -------------------------------------------------------------------------------------------
+
+    def open_stream(self, stream: StreamInfo) -> list[Message]:
+        """Take a source's declaration; the first one binds, a contradicting later one latches."""
+        if self._stream is None:
+            self._stream = stream
+            return [
+                self._event("info", "stream_opened", f"{stream.source} ({stream.source_kind}): {stream.description}")
+            ]
+        if stream != self._stream:
+            return self._latch(Fault(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
+        return []
+
+    def close_stream(self, end: StreamEnd) -> StepOutcome:
+        """Hold because the source is done."""
+        self._frame_fault = Fault(GateReason.STREAM_ENDED, end.why)
+        self._arming(ArmingEvent.STREAM_ENDED)
+        return self._decide(new_frame=False, renewal=False)
+
+    def step(self, frame: CineFrame, received_ns: int) -> StepOutcome:
+        """Track every target of the frame's plane and decide.
+
+        Parameters
+        ----------
+        frame : decoded frame.
+        received_ns : when its bytes were received, engine clock.
+        """
+        decoded_ns = self._clock.now_ns()
+        header = frame.header
+        known = len(self._targets.references)
+        self._frame_fault = check_frame(header, received_ns, self._memory, self._stream, self._config.health)
+        tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
+        if tracked:
+            self._follow(frame)
+            self._memory = remember(self._memory, header, received_ns)
+        self._frame_sequence = header.sequence
+        self._healthy_in_a_row = self._healthy_in_a_row + 1 if self._frame_fault is None else 0
+        self._stamps = StageStamps(
+            acquired_ns=header.acquired_on_publish_clock_ns,
+            published_ns=header.published_ns,
+            received_ns=received_ns,
+            decoded_ns=decoded_ns,
+            tracked_ns=self._clock.now_ns(),
+        )
+        self.counters["decided"] += 1
+        messages = self._arm_if_possible() if self._arm_by_itself else []
+        outcome = self._decide(new_frame=True, renewal=False)
+        references = self._targets.references[known:]
+        estimates = self._targets.estimates(header, self._session_id, self._decision) if tracked else []
+        outcome.messages = [*references, *estimates, *messages, *outcome.messages]
+        return outcome
+
+    def tick(self) -> StepOutcome:
+        """Re-examine the decision between frames: renew the lease, or hold because something has gone stale."""
+        return self._decide(new_frame=False, renewal=True)
+
+    def refuse(self, sentence: str) -> StepOutcome:
+        """Hold because a message could not be trusted; the next good frame clears it."""
+        self.counters["refused"] += 1
+        self._frame_fault = Fault(GateReason.MESSAGE_REFUSED, sentence[:300])
+        self._healthy_in_a_row = 0
+        outcome = self._decide(new_frame=False, renewal=False)
+        outcome.messages.append(self._event("warning", GateReason.MESSAGE_REFUSED, sentence))
+        return outcome
+
+    def skip(self, frames: int) -> None:
+        """Count frames that were passed over for a newer one."""
+        self.counters["skipped"] += frames
+
+    def observe_beam(self, status: BeamStatus) -> None:
+        """Take the beam interface's confirmation."""
+        self._beam = (status, self._clock.now_ns())
+
+    def observe_recorder(self, heartbeat: Heartbeat) -> None:
+        """Take the recorder's sign of life."""
+        self._recorder = (heartbeat, self._clock.now_ns())
+
+    def fail(self, sentence: str) -> StepOutcome:
+        """Latch because something inside went wrong."""
+        messages = self._latch(Fault(GateReason.INTERNAL_ERROR, sentence[:300]))
+        outcome = self._decide(new_frame=False, renewal=False)
+        outcome.messages += messages
+        return outcome
+
+    def stop(self) -> GateCommand:
+        """Return the last command: hold."""
+        self._arming(ArmingEvent.DISARM)
+        self._frame_fault = Fault(GateReason.STOPPING, "the engine is stopping")
+        return self._decide(new_frame=False, renewal=False).command
+
+    def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
+        """Answer an operator."""
+        objection: str | None = None
+        if request.action == "arm":
+            objection = self._arming_objection() or self._refused_by(ArmingEvent.ARM)
+        elif request.action == "disarm":
+            objection = self._refused_by(ArmingEvent.DISARM)
+        elif request.action == "acknowledge":
+            objection = "a reason is needed" if not request.why.strip() else self._refused_by(ArmingEvent.ACKNOWLEDGE)
+        if objection is not None:
+            text = f"{request.action} by {request.operator} refused: {objection}"
+            return self._reply(False, text), [self._event("warning", "request_refused", text)]
+        if request.action == "acknowledge":
+            self._latched, self._frame_fault, self._healthy_in_a_row = None, None, 0
+            self._memory = forget_stream(self._memory)
+        text = f"{request.action} by {request.operator}: {self.state}" + (f" ({request.why})" if request.why else "")
+        return self._reply(True, text), [] if request.action == "status" else [
+            self._event("info", request.action, text)
+        ]
+
+    # ---- inside ---------------------------------------------------------------------------------------------------
+
+    def _follow(self, frame: CineFrame) -> None:
+        header, elapsed_s = frame.header, 0.0
+        if self._memory is not None and header.plane in self._memory.by_plane:
+            elapsed_s = (header.acquired_ns - self._memory.by_plane[header.plane].acquired_ns) / 1e9
+        first_plane = header.plane if self._stream is None else self._stream.planes[0]
+        try:
+            self._targets.follow(frame, elapsed_s, first_plane)
+        except ValueError as error:
+            self._frame_fault = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
+
+    def _arm_if_possible(self) -> list[Message]:
+        if self.state is not EngineState.READY or self._arming_objection() is not None:
+            return []
+        self._arming(ArmingEvent.ARM)
+        return [self._event("info", "armed", "armed by itself: the source is a recording or a phantom")]
+
+    def _limits(self) -> DecisionLimits:
+        gating, safety = self._config.gating, self._config.safety
+        stream = self._stream
+        stale_ns = round(safety.stale_max_ms * 1e6)
+        if stream is not None and stream.nominal_interval_ns > 0:
+            stale_ns = stale_limit_ns(stream.nominal_interval_ns, len(stream.planes), stream.speed, safety)
+        return DecisionLimits(
+            max_out_fraction=gating.max_out_fraction,
+            min_confidence=self._config.tracking.min_confidence,
+            stale_ns=stale_ns,
+            resume_good_frames=gating.resume_good_frames,
+            max_beam_on_ns=round(safety.max_beam_on_s * 1e9),
+            min_dwell_ns=round(safety.min_dwell_ms * 1e6),
+        )
+
+    def _fault(self, now_ns: int) -> Fault | None:
+        fault = self._latched or self._frame_fault
+        if fault is not None or not self._peers_required:
+            return fault
+        fault = check_beam(*self._beam, now_ns)
+        if fault is None and self._config.recording.required:
+            fault = check_recorder(*self._recorder, now_ns, round(self._config.recording.max_silence_ms * 1e6))
+        return fault
+
+    def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:
+        now_ns = self._clock.now_ns()
+        fault = self._fault(now_ns)
+        messages: list[Message] = []
+        if fault is not None and fault.reason in HARD_FAULTS and self._latched is None:
+            messages = self._latch(fault)
+        before = self._decision
+        self._decision = decide(
+            self.state, fault, self._targets.views(now_ns), self._limits(), before, now_ns, new_frame=new_frame
+        )
+        after = self._decision
+        if after.reason in HARD_FAULTS and self._latched is None:
+            messages += self._latch(Fault(after.reason, after.detail))
+        if (after.state, after.reason) != (before.state, before.reason):
+            renewal = False
+        decided_ns = self._clock.now_ns()
+        return StepOutcome(self._command(renewal, decided_ns), messages)
+
+    def _command(self, renewal: bool, decided_ns: int) -> GateCommand:
+        self._command_sequence += 1
+        decision, stream, stamps = self._decision, self._stream, self._stamps
+        return GateCommand(
+            session_id=self._session_id,
+            engine_id=self._engine_id,
+            command_sequence=self._command_sequence,
+            state=decision.state,
+            reason=decision.reason,
+            detail=decision.detail[:400],
+            engine_state=self.state,
+            frame_sequence=self._frame_sequence,
+            renewal=renewal,
+            lease_ms=self._config.safety.lease_ms if decision.state is GateState.ON else 0.0,
+            source_kind=SourceKind.LIVE if stream is None else stream.source_kind,
+            pacing=Pacing.REAL_TIME if stream is None else stream.pacing,
+            stamps=StageStamps(
+                acquired_ns=stamps.acquired_ns,
+                published_ns=stamps.published_ns,
+                received_ns=stamps.received_ns,
+                decoded_ns=stamps.decoded_ns,
+                tracked_ns=stamps.tracked_ns,
+                decided_ns=decided_ns,
+                sent_ns=self._clock.now_ns(),
+            ),
+        )
+
+    def _latch(self, fault: Fault) -> list[Message]:
+        if self._latched is not None:
+            return []
+        self._latched = fault
+        self._arming(ArmingEvent.HARD_FAULT)
+        return [self._event("fault", fault.reason, f"latched: {fault.detail}")]
+
+    def _arming(self, event: ArmingEvent) -> bool:
+        outcome = transition(self.state, event)
+        self.state = outcome.state
+        return outcome.accepted
+
+    def _refused_by(self, event: ArmingEvent) -> str | None:
+        before = self.state
+        return None if self._arming(event) else f"not possible while {before}"
+
+    def _arming_objection(self) -> str | None:
+        needed = self._config.safety.arm_good_frames
+        if self.state is EngineState.LATCHED and self._latched is not None:
+            return f"latched by {self._latched.reason}; acknowledge it first"
+        if self._healthy_in_a_row < needed:
+            return f"{self._healthy_in_a_row} contiguous good frames, {needed} are needed"
+        fault = self._fault(self._clock.now_ns())
+        return None if fault is None else fault.detail
+
+    def _reply(self, accepted: bool, text: str) -> ControlReply:
+        return ControlReply(session_id=self._session_id, accepted=accepted, engine_state=self.state, text=text[:400])
+
+    def _event(self, severity: str, code: str, text: str) -> Event:
+        return Event(
+            session_id=self._session_id,
+            role="engine",
+            severity=severity,  # type: ignore[arg-type]
+            code=code,
+            text=text[:400],
+            at_ns=self._clock.now_ns(),
+        )

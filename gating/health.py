@@ -1,0 +1,219 @@
+"""Is the stream to be trusted? Pure checks of each frame against the one before and against what was declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gating.config import HealthSettings, SafetySettings
+from gating.decision import Fault, GateReason
+from gating.messages import BeamStatus, FrameHeader, Heartbeat, Pacing, StreamInfo
+
+FUTURE_TOLERANCE_NS = 2_000_000
+"""Two processes of one host read the same clock; this covers the order of their readings."""
+
+BEAM_SILENCE_NS = 250_000_000
+"""The beam interface reports at least every 50 ms; five in a row missing is silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMemory:
+    """What a check needs of the past: the newest frame of the stream, and of each plane."""
+
+    newest: FrameHeader | None
+    newest_received_ns: int
+    by_plane: dict[str, FrameHeader]
+
+
+def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int) -> StreamMemory:
+    """Return the memory with `header` as the newest frame."""
+    by_plane = {} if memory is None else memory.by_plane
+    return StreamMemory(header, received_ns, {**by_plane, header.plane: header})
+
+
+def forget_stream(memory: StreamMemory | None) -> StreamMemory | None:
+    """Return the memory without the newest frame, so that a stream may start anew; its geometry stays bound."""
+    return None if memory is None else replace(memory, newest=None)
+
+
+def check_frame(
+    header: FrameHeader,
+    received_ns: int,
+    memory: StreamMemory | None,
+    stream: StreamInfo | None,
+    settings: HealthSettings,
+) -> Fault | None:
+    """Return what is wrong with a frame, the gravest first, or None.
+
+    Parameters
+    ----------
+    header : the frame just received.
+    received_ns : when, on the clock that `header.publish_clock` names.
+    memory : of the frames before; None for the first.
+    stream : what the source declared; None if it has not.
+    """
+    fault = _check_stamps(header, received_ns, settings)
+    if fault is None and stream is not None:
+        fault = _check_declared(header, stream)
+    if fault is None and memory is not None:
+        fault = _check_same_plane(header, memory)
+    if fault is None and memory is not None and memory.newest is not None:
+        before = memory.newest
+        fault = (
+            _check_identity(header, before, received_ns - memory.newest_received_ns)
+            or _check_order(header, before)
+            or _check_time_runs(header, before)
+            or _check_rate(header, before, stream, settings)
+        )
+    if fault is None and memory is not None:
+        fault = _check_content(header, memory)
+    return fault
+
+
+def stale_limit_ns(nominal_interval_ns: int, planes: int, speed: float, settings: SafetySettings) -> int:
+    """Return the age at which a frame no longer permits beam, ns.
+
+    1.5 intervals plus a margin, so that one late frame does not hold the beam and one lost frame does; at most
+    `stale_max_ms`. With interleaved planes an interval is that of one plane.
+    """
+    interval_ms = nominal_interval_ns * planes / 1e6 / (speed if speed > 0 else 1.0)
+    limit_ms = settings.stale_intervals * interval_ms + settings.stale_margin_ms + settings.source_latency_ms
+    return round(min(limit_ms, settings.stale_max_ms) * 1e6)
+
+
+def check_recorder(heartbeat: Heartbeat | None, received_ns: int, now_ns: int, max_silence_ns: int) -> Fault | None:
+    """Return a fault unless the recorder says that it keeps up; a log that lost something is an audit loss."""
+    if heartbeat is None or now_ns - received_ns > max_silence_ns:
+        return Fault(GateReason.RECORDER_BEHIND, f"recorder silent for more than {max_silence_ns / 1e6:g} ms")
+    if heartbeat.state == "failed":
+        return Fault(GateReason.AUDIT_LOSS, f"recorder failed: {heartbeat.detail}")
+    if heartbeat.state != "recording":
+        return Fault(GateReason.RECORDER_BEHIND, f"recorder is {heartbeat.state}: {heartbeat.detail}")
+    if heartbeat.counters.get("frames_lost", 0) > 0:
+        return Fault(GateReason.AUDIT_LOSS, f"session log lost {heartbeat.counters['frames_lost']} frames")
+    return None
+
+
+def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int) -> Fault | None:
+    """Return a fault unless the beam interface is heard and its line does what it was told."""
+    if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
+        return Fault(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
+    if status.latched:
+        return Fault(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")
+    return None
+
+
+def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> Fault | None:
+    acquired_ns, published_ns = header.acquired_on_publish_clock_ns, header.published_ns
+    if acquired_ns == 0 or published_ns == 0:
+        return Fault(
+            GateReason.CLOCK_FAULT, f"frame {header.sequence}: a stamp is 0; the source must stamp every frame"
+        )
+    if header.acquired_uncertainty_ns > settings.max_stamp_uncertainty_ms * 1e6:
+        return Fault(
+            GateReason.CLOCK_FAULT,
+            f"frame {header.sequence}: stamp is uncertain by {header.acquired_uncertainty_ns / 1e6:.0f} ms, "
+            f"the limit is {settings.max_stamp_uncertainty_ms:g} ms",
+        )
+    ahead_ns = max(acquired_ns, published_ns) - received_ns
+    if ahead_ns > FUTURE_TOLERANCE_NS + header.acquired_uncertainty_ns:
+        return Fault(
+            GateReason.CLOCK_FAULT, f"frame {header.sequence} is stamped {ahead_ns / 1e6:.1f} ms in the future"
+        )
+    return None
+
+
+def _check_declared(header: FrameHeader, stream: StreamInfo) -> Fault | None:
+    if header.session_id != stream.session_id:
+        text = f"frame {header.sequence} belongs to session {header.session_id}, the stream to {stream.session_id}"
+        return Fault(GateReason.SESSION_CHANGED, text)
+    if header.plane not in stream.planes:
+        known = ", ".join(stream.planes)
+        return Fault(GateReason.GEOMETRY_CHANGED, f"plane is {header.plane!r}; the source declared {known}")
+    if (header.source, header.source_kind) != (stream.source, stream.source_kind):
+        text = f"frame {header.sequence} comes from {header.source} ({header.source_kind}), expected {stream.source}"
+        return Fault(GateReason.TWO_PUBLISHERS, text)
+    for field in ("dtype", "shape", "pixel_spacing_mm"):
+        if getattr(header, field) != getattr(stream, field):
+            text = f"{field} is {getattr(header, field)}; the source declared {getattr(stream, field)}"
+            return Fault(GateReason.GEOMETRY_CHANGED, text)
+    return None
+
+
+def _check_identity(header: FrameHeader, before: FrameHeader, since_ns: int) -> Fault | None:
+    if header.session_id != before.session_id:
+        text = f"session changed from {before.session_id} to {header.session_id}"
+        return Fault(GateReason.SESSION_CHANGED, text)
+    if header.publisher_id != before.publisher_id or header.source != before.source:
+        if since_ns < 1_000_000_000:
+            text = f"two publishers on one stream: {before.publisher_id or before.source} and {header.publisher_id}"
+            return Fault(GateReason.TWO_PUBLISHERS, text)
+        return Fault(GateReason.SESSION_CHANGED, f"the source was restarted (publisher {header.publisher_id})")
+    if header.publish_clock != before.publish_clock or header.acquired_clock != before.acquired_clock:
+        return Fault(GateReason.CLOCK_FAULT, f"the source changed its clock at frame {header.sequence}")
+    return None
+
+
+def _check_same_plane(header: FrameHeader, memory: StreamMemory) -> Fault | None:
+    before = memory.by_plane.get(header.plane)
+    if before is None:
+        return None
+    for field in ("dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
+        old, new = getattr(before, field), getattr(header, field)
+        if old != new:
+            return Fault(GateReason.GEOMETRY_CHANGED, f"{field} of {header.plane} changed from {old} to {new}")
+    return None
+
+
+def _check_order(header: FrameHeader, before: FrameHeader) -> Fault | None:
+    if header.sequence == before.sequence:
+        return Fault(GateReason.FRAME_REPEATED, f"frame {header.sequence} came twice")
+    if header.sequence < before.sequence:
+        return Fault(GateReason.FRAME_OUT_OF_ORDER, f"frame {header.sequence} came after frame {before.sequence}")
+    return None
+
+
+def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
+    for field in ("acquired_ns", "acquired_on_publish_clock_ns", "published_ns"):
+        old, new = getattr(before, field), getattr(header, field)
+        if new < old:
+            return Fault(GateReason.CLOCK_FAULT, f"{field} ran backward by {(old - new) / 1e6:.1f} ms")
+        if new == old and field == "acquired_ns":
+            return Fault(GateReason.CLOCK_FAULT, f"{field} stands still at {new}")
+    if header.pacing not in (Pacing.REAL_TIME, Pacing.SCALED) or header.speed <= 0:
+        return None
+    raw_ns = (header.acquired_ns - before.acquired_ns) / header.speed
+    mapped_ns = header.acquired_on_publish_clock_ns - before.acquired_on_publish_clock_ns
+    allowed_ns = 5e6 + header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
+    if abs(raw_ns - mapped_ns) > allowed_ns:
+        step_ms = (mapped_ns - raw_ns) / 1e6
+        return Fault(
+            GateReason.CLOCK_FAULT, f"the source's clock stepped by {step_ms:.1f} ms at frame {header.sequence}"
+        )
+    return None
+
+
+def _check_content(header: FrameHeader, memory: StreamMemory) -> Fault | None:
+    before = memory.by_plane.get(header.plane)
+    if before is not None and header.content_hash == before.content_hash:
+        return Fault(
+            GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {before.sequence}"
+        )
+    return None
+
+
+def _check_rate(
+    header: FrameHeader, before: FrameHeader, stream: StreamInfo | None, settings: HealthSettings
+) -> Fault | None:
+    missing = header.sequence - before.sequence - 1
+    if missing > 0:
+        return Fault(GateReason.FRAME_GAP, f"{missing} frames are missing before frame {header.sequence}")
+    if stream is None or stream.nominal_interval_ns == 0:
+        return None
+    ratio = (header.acquired_ns - before.acquired_ns) / stream.nominal_interval_ns
+    if not (settings.min_interval_ratio <= ratio <= settings.max_interval_ratio):
+        return Fault(
+            GateReason.IRREGULAR_RATE,
+            f"frame {header.sequence} follows after {ratio:.2f} nominal intervals; "
+            f"{settings.min_interval_ratio:g} to {settings.max_interval_ratio:g} are allowed",
+        )
+    return None
