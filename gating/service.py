@@ -1,0 +1,248 @@
+"""The engine's only sockets: drain to the newest frame, step, publish the command, then the telemetry."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import platform
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final
+
+import zmq
+
+from gating.clock import MonotonicClock
+from gating.config import Config, config_hash, to_toml
+from gating.engine import Engine, StepOutcome
+from gating.messages import (
+    BeamStatus,
+    CineFrame,
+    ControlRequest,
+    Heartbeat,
+    Message,
+    Pacing,
+    SessionHeader,
+    StreamEnd,
+    StreamInfo,
+)
+from gating.sockets import Socket, bind, receive, subscribe
+from gating.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from gating.wire import WireError, decode, encode
+
+HEARTBEAT_NS: Final = 100_000_000
+MAX_DRAIN: Final = 256
+"""Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
+_FRAME_TOPIC: Final = b"frame"
+
+
+class EngineService:
+    """The engine process: one loop, one thread, four kinds of sockets.
+
+    Parameters
+    ----------
+    config, targets, session_id : of the session.
+    arm_by_itself : recordings and phantoms may arm without an operator; a live stream never should.
+    end_with_stream : leave the loop when the source says that it is done.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[TargetSpec],
+        session_id: str,
+        *,
+        arm_by_itself: bool = False,
+        end_with_stream: bool = False,
+    ) -> None:
+        self._config = config
+        self._session_id = session_id
+        self._end_with_stream = end_with_stream
+        self._clock = MonotonicClock()
+        self._engine_id = uuid.uuid4().hex[:12]
+        self._engine = Engine(
+            config,
+            targets,
+            lambda: make_tracker(config.tracker, config.tracking),
+            self._clock,
+            session_id,
+            self._engine_id,
+            arm_by_itself=arm_by_itself,
+        )
+        self._header = self._session_header()
+        self._every_frame = False
+        self._ended = False
+        self._sent_ns = 0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
+
+        Raises
+        ------
+        zmq.ZMQError
+            If an endpoint cannot be bound.
+        """
+        context: zmq.Context[Socket] = zmq.Context()
+        endpoints = self._config.endpoints
+        try:
+            self._gate = bind(context, zmq.PUB, endpoints.gate)
+            self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
+            self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
+            self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
+            self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
+            self._publish(self._engine.tick())
+            self._engine.warm_up()
+            self._frames = subscribe(context, endpoints.frames)
+            self._loop(stop)
+            self._gate.send_multipart(encode(self._engine.stop()))
+            self._send_telemetry([self._heartbeat()])
+        finally:
+            context.destroy(linger=200)
+
+    def _loop(self, stop: Callable[[], bool]) -> None:
+        poller = zmq.Poller()
+        for socket in (self._frames, self._control, self._peers, self._telemetry):
+            poller.register(socket, zmq.POLLIN)
+        renew_ns = round(self._config.safety.renew_ms * 1e6)
+        next_heartbeat_ns = 0
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            while not (stop() or (self._ended and self._end_with_stream)):
+                wait_ns = self._sent_ns + renew_ns - self._clock.now_ns()
+                ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
+                self._guarded(ready)
+                now_ns = self._clock.now_ns()
+                if now_ns - self._sent_ns >= renew_ns - 1_000_000:
+                    self._publish(self._engine.tick())
+                if now_ns >= next_heartbeat_ns:
+                    next_heartbeat_ns = now_ns + HEARTBEAT_NS
+                    self._send_telemetry([self._heartbeat()])
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+    def _guarded(self, ready: dict[Socket, int]) -> None:
+        """Handle what is ready; whatever goes wrong inside holds the beam and is said, and the process lives."""
+        try:
+            if self._peers in ready:
+                self._hear_peers()
+            if self._frames in ready:
+                self._take_frames()
+            if self._control in ready:
+                self._answer()
+            if self._telemetry in ready:
+                self._welcome()
+        except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
+            self._publish(self._engine.fail(f"{type(error).__name__} inside the engine: {error}"))
+
+    def _take_frames(self) -> None:
+        newest: tuple[list[bytes], int] | None = None
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._frames)
+            if parts is None:
+                break
+            received_ns = self._clock.now_ns()
+            if parts[0] != _FRAME_TOPIC or self._every_frame:
+                if newest is not None:
+                    self._handle(*newest)
+                    newest = None
+                self._handle(parts, received_ns)
+            else:
+                if newest is not None:
+                    self._engine.skip(1)
+                newest = (parts, received_ns)
+        if newest is not None:
+            self._handle(*newest)
+
+    def _handle(self, parts: list[bytes], received_ns: int) -> None:
+        try:
+            message = decode(parts)
+        except WireError as error:
+            self._publish(self._engine.refuse(str(error)))
+            return
+        if isinstance(message, CineFrame):
+            self._publish(self._engine.step(message, received_ns))
+        elif isinstance(message, StreamInfo):
+            self._every_frame = message.pacing in (Pacing.STEPPED, Pacing.UNPACED)
+            self._send_telemetry(self._engine.open_stream(message))
+        elif isinstance(message, StreamEnd):
+            self._publish(self._engine.close_stream(message))
+            self._ended = True
+
+    def _hear_peers(self) -> None:
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._peers)
+            if parts is None:
+                return
+            try:
+                message = decode(parts)
+            except WireError as error:
+                self._publish(self._engine.refuse(f"from beam interface or recorder: {error}"))
+                continue
+            if isinstance(message, BeamStatus):
+                self._engine.observe_beam(message)
+            elif isinstance(message, Heartbeat) and message.role == "recorder":
+                self._engine.observe_recorder(message)
+
+    def _answer(self) -> None:
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._control)
+            if parts is None:
+                return
+            peer, *body = parts
+            try:
+                request = decode(body)
+            except WireError as error:
+                self._publish(self._engine.refuse(f"control: {error}"))
+                continue
+            if isinstance(request, ControlRequest):
+                reply, events = self._engine.control(request)
+                self._control.send_multipart([peer, *encode(reply)], zmq.NOBLOCK)
+                self._publish(self._engine.tick())
+                self._send_telemetry(events)
+                self._ended |= request.action == "stop"
+                self._end_with_stream |= request.action == "stop"
+
+    def _welcome(self) -> None:
+        """Tell a new listener of the telemetry what ran before it came."""
+        while receive(self._telemetry) is not None:
+            self._send_telemetry([self._header, *self._engine.references])
+
+    def _publish(self, outcome: StepOutcome) -> None:
+        self._gate.send_multipart(encode(outcome.command), zmq.NOBLOCK)
+        self._sent_ns = self._clock.now_ns()
+        self._send_telemetry(outcome.messages)
+
+    def _send_telemetry(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._telemetry.send_multipart(encode(message), zmq.NOBLOCK)
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            session_id=self._session_id,
+            role="engine",
+            process_id=os.getpid(),
+            state=self._engine.state,
+            sent_ns=self._clock.now_ns(),
+            counters=self._engine.counters,
+        )
+
+    def _session_header(self) -> SessionHeader:
+        return SessionHeader(
+            session_id=self._session_id,
+            engine_id=self._engine_id,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("cinegate", "numpy", "numba", "opencv-python", "pyzmq", "msgpack")},
+            },
+            config_toml=to_toml(self._config),
+            config_hash=config_hash(self._config),
+            tracker=self._config.tracker,
+            clock=self._clock.name,
+        )
