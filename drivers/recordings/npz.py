@@ -1,0 +1,131 @@
+"""`.npz` recordings.
+
+Arrays: `frames` (n, rows, columns), `t_s` (n), `pixel_spacing_mm` (row, column), `image_position_patient`,
+`image_orientation_patient`.
+
+Further arrays are read where they exist: `target_contour_px` ((n, vertices, 2): the outline in every frame, or
+(vertices, 2): in the first), `target_mask_first` (rows, columns), `target_box` (x, y, width, height), `target_xy_px`
+(n, 2), `description`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadRecording
+from drivers.recordings.recording import (
+    MAX_PIXEL_BYTES,
+    SAGITTAL,
+    DtypeName,
+    Recording,
+    checked_recording,
+    finite_frame,
+    stamps_from_seconds,
+    wire_dtype,
+)
+from gating.geometry import box_contour, contour_from_mask
+from gating.messages import Pixels
+
+_NEEDED: Final = ("frames", "t_s")
+_MAX_SMALL_BYTES: Final = 64 * 2**20
+_HEADER_READERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+class _NpzFrames:
+    """The `frames` array, unpacked when the first frame is asked for."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], dtype: DtypeName) -> None:
+        self._path, self._shape, self._dtype = path, shape, dtype
+        self._frames: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __getitem__(self, index: int) -> Pixels:
+        if self._frames is None:
+            self._frames = _load(self._path, "frames")
+        return finite_frame(self._path, index, self._frames[index], self._dtype)
+
+
+def read_npz(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
+    """Open an `.npz` recording. Raises `BadRecording`."""
+    headers = _array_headers(path)
+    for field in _NEEDED:
+        if field not in headers:
+            raise BadRecording(
+                f"{path}: the array {field} is missing; it holds {', '.join(sorted(headers)) or 'nothing'}"
+            )
+    shape, stored_dtype = headers["frames"]
+    if len(shape) != 3:
+        raise BadRecording(f"{path}: frames has shape {shape}; (frames, rows, columns) is needed")
+    smallest = float(_load(path, "frames").min(initial=0)) if stored_dtype == np.int16 else None
+    dtype = wire_dtype(path, stored_dtype, smallest)
+    small = {field: _load(path, field) for field in headers if field != "frames"}
+    return checked_recording(
+        path=path,
+        frames=_NpzFrames(path, (shape[0], shape[1], shape[2]), dtype),
+        shape=(shape[1], shape[2]),
+        dtype=dtype,
+        stamps_ns=stamps_from_seconds(path, small["t_s"]),
+        pixel_spacing_mm=small.get("pixel_spacing_mm"),
+        given_spacing_mm=given_spacing_mm,
+        image_orientation=small.get("image_orientation_patient", SAGITTAL),
+        image_position_mm=small.get("image_position_patient", (0.0, 0.0, 0.0)),
+        target_contour_px=_first_contour(path, small, (shape[1], shape[2])),
+        target_track_px=small.get("target_xy_px"),
+        description=str(small.get("description", small.get("source", ""))),
+    )
+
+
+def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Return shape and dtype per array from their headers alone, so that nothing oversize is ever unpacked."""
+    headers = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                field = member.filename.removesuffix(".npy")
+                with archive.open(member) as stream:
+                    shape, _, dtype = _HEADER_READERS[np.lib.format.read_magic(stream)](stream)
+                if dtype.hasobject:
+                    raise BadRecording(f"{path}: {field} holds Python objects; plain numbers are needed")
+                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+                limit = MAX_PIXEL_BYTES if field == "frames" else _MAX_SMALL_BYTES
+                if size > limit:
+                    raise BadRecording(f"{path}: {field} would unpack to {size} bytes; the limit is {limit}")
+                headers[field] = (shape, dtype)
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, RuntimeError) as error:
+        raise BadRecording(f"{path}: is not a readable .npz file: {error}") from None
+    return headers
+
+
+def _load(path: Path, field: str) -> NDArray[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            array: NDArray[Any] = archive[field]
+            return array
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError) as error:
+        raise BadRecording(f"{path}: the array {field} cannot be read: {error}") from None
+
+
+def _first_contour(path: Path, arrays: dict[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[Any] | None:
+    contour = arrays.get("target_contour_px")
+    if contour is not None and contour.dtype.kind == "f":
+        return contour[0] if contour.ndim == 3 and len(contour) else contour
+    mask = arrays.get("target_mask_first")
+    if mask is not None:
+        if mask.shape != shape:
+            raise BadRecording(f"{path}: target_mask_first has shape {mask.shape}; {shape} is needed, as the frames")
+        return contour_from_mask(mask)
+    box = arrays.get("target_box")
+    if box is not None:
+        if box.shape != (4,) or box.dtype.kind not in "iuf" or not (box[2:] > 0).all():
+            raise BadRecording(f"{path}: target_box is {box.tolist()}; x, y, width and height in px are needed")
+        return box_contour(*(float(value) for value in box))
+    return None

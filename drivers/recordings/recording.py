@@ -1,0 +1,254 @@
+"""What a recording is, whatever file it came from, and the checks that every one of them passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from drivers.errors import BadRecording
+from gating.geometry import mask_from_contour
+from gating.messages import Pixels, StampMeaning
+
+MAX_PIXEL_BYTES: Final = 4 * 2**30
+MIN_SIDE_PX: Final = 8
+MAX_SIDE_PX: Final = 4096
+MAX_SPACING_MM: Final = 100.0
+MAX_STAMP_NS: Final = 2**62
+SAGITTAL: Final = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+"""DICOM orientation of a sagittal image: columns run anterior to posterior, rows superior to inferior."""
+
+DtypeName = Literal["uint8", "uint16", "float32"]
+Orientation = tuple[float, float, float, float, float, float]
+PositionMm = tuple[float, float, float]
+
+
+class FrameSequence(Protocol):
+    """Frames in order; reading them forward is cheap."""
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        ...
+
+    def __getitem__(self, index: int) -> Pixels:
+        """Return one frame, (rows, columns), C-contiguous. Raises `BadRecording` where its pixels are damaged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recording:
+    """One recorded cine stream of one imaging plane.
+
+    Construct it with `checked_recording`, which refuses what the wire could not carry.
+    """
+
+    path: Path
+    name: str
+    frames: FrameSequence
+    shape: tuple[int, int]
+    dtype: DtypeName
+    stamps_ns: NDArray[np.int64]
+    """Raw acquisition stamps, strictly increasing, 0 or later."""
+    stamp_meaning: StampMeaning
+    pixel_spacing_mm: tuple[float, float]
+    image_orientation: Orientation
+    image_position_mm: PositionMm
+    plane: str
+    target_contour_px: NDArray[np.float32] | None
+    """Target in the first frame, (n, 2) of (x, y), where the recording holds one."""
+    target_track_px: NDArray[np.float64] | None
+    """Target centre (x, y) per frame, (frames, 2), where the recording holds the truth."""
+    description: str
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+    @property
+    def nominal_interval_ns(self) -> int:
+        """Median interval between frames."""
+        return int(np.median(np.diff(self.stamps_ns)))
+
+    @property
+    def target_mask(self) -> NDArray[np.bool_] | None:
+        """Target in the first frame as pixels, (rows, columns)."""
+        return None if self.target_contour_px is None else mask_from_contour(self.target_contour_px, self.shape)
+
+    @property
+    def target_box(self) -> tuple[int, int, int, int] | None:
+        """Smallest box (x, y, width, height) that covers the target in the first frame, px."""
+        mask = self.target_mask
+        if mask is None or not mask.any():
+            return None
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        x, y = int(columns[0]), int(rows[0])
+        return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+
+
+def checked_recording(
+    *,
+    path: Path,
+    frames: FrameSequence,
+    shape: tuple[int, int],
+    dtype: DtypeName,
+    stamps_ns: NDArray[np.int64],
+    pixel_spacing_mm: ArrayLike | None,
+    given_spacing_mm: Sequence[float] | None,
+    image_orientation: ArrayLike = SAGITTAL,
+    image_position_mm: ArrayLike = (0.0, 0.0, 0.0),
+    plane: str | None = None,
+    stamp_meaning: StampMeaning = StampMeaning.START,
+    target_contour_px: NDArray[Any] | None = None,
+    target_track_px: NDArray[Any] | None = None,
+    name: str = "",
+    description: str = "",
+) -> Recording:
+    """Return a `Recording` whose every field is within the limits of the wire.
+
+    Raises
+    ------
+    BadRecording
+        One sentence that names the file, the field, the value and the limit.
+    """
+    if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in shape):
+        raise BadRecording(f"{path}: frames are {shape[0]}x{shape[1]}; sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are")
+    total_bytes = len(frames) * shape[0] * shape[1] * np.dtype(dtype).itemsize
+    if total_bytes > MAX_PIXEL_BYTES:
+        raise BadRecording(f"{path}: frames hold {total_bytes} bytes; the limit is {MAX_PIXEL_BYTES}")
+    _check_stamps(path, stamps_ns, len(frames))
+    orientation = _numbers(path, "image_orientation_patient", image_orientation, 6)
+    _check_orthonormal(path, orientation)
+    position = _numbers(path, "image_position_patient", image_position_mm, 3)
+    return Recording(
+        path=path,
+        name=(name or path.stem)[:64],
+        frames=frames,
+        shape=shape,
+        dtype=dtype,
+        stamps_ns=stamps_ns,
+        stamp_meaning=stamp_meaning,
+        pixel_spacing_mm=_spacing(path, pixel_spacing_mm, given_spacing_mm),
+        image_orientation=cast(Orientation, orientation),
+        image_position_mm=cast(PositionMm, position),
+        plane=plane or _plane_name(orientation),
+        target_contour_px=_target_contour(path, target_contour_px),
+        target_track_px=_target_track(path, target_track_px, len(frames)),
+        description=description[:400],
+    )
+
+
+def wire_dtype(path: Path, dtype: np.dtype[Any], smallest: float | None) -> DtypeName:
+    """Return the wire's dtype that holds every value of a stored one.
+
+    `smallest` is the least pixel value, which decides whether signed integers fit uint16; None if it is unknown.
+
+    Raises
+    ------
+    BadRecording
+        If no dtype of the wire holds them.
+    """
+    if dtype == np.uint8:
+        return "uint8"
+    if dtype == np.uint16 or (dtype == np.int16 and smallest is not None and smallest >= 0):
+        return "uint16"
+    if dtype.kind == "f" or dtype in (np.int8, np.int16):
+        return "float32"
+    raise BadRecording(f"{path}: frames are {dtype}; uint8, uint16, int16 and float are read")
+
+
+def finite_frame(path: Path, index: int, pixels: NDArray[Any], dtype: DtypeName) -> Pixels:
+    """Return pixels as `dtype`, C-contiguous. Raises `BadRecording` where one of them is no finite number."""
+    frame = np.ascontiguousarray(pixels, np.dtype(dtype))
+    if dtype == "float32" and not np.isfinite(frame).all():
+        raise BadRecording(f"{path}: frames[{index}] holds NaN or infinite pixels; finite numbers are needed")
+    return frame
+
+
+def stamps_from_seconds(path: Path, seconds: NDArray[Any]) -> NDArray[np.int64]:
+    """Return acquisition stamps in integer ns from seconds.
+
+    Raises
+    ------
+    BadRecording
+        If they are not a row of finite numbers within the limits.
+    """
+    if seconds.ndim != 1 or seconds.dtype.kind not in "iuf":
+        raise BadRecording(f"{path}: t_s is {seconds.dtype} {seconds.shape}; one number per frame is needed")
+    wide = seconds.astype(np.float64)
+    bad = ~(np.isfinite(wide) & (wide >= 0) & (wide < MAX_STAMP_NS / 1e9))
+    if bad.any():
+        index = int(np.argmax(bad))
+        raise BadRecording(f"{path}: t_s[{index}] is {wide[index]}; finite times of 0 s or later are needed")
+    return np.rint(wide * 1e9).astype(np.int64)
+
+
+def _check_stamps(path: Path, stamps_ns: NDArray[np.int64], frame_count: int) -> None:
+    if len(stamps_ns) != frame_count:
+        raise BadRecording(
+            f"{path}: there are {len(stamps_ns)} time stamps for {frame_count} frames; one each is needed"
+        )
+    if frame_count < 2:
+        raise BadRecording(f"{path}: the number of frames is {frame_count}; at least 2 are needed")
+    if not stamps_ns[0] >= 0:
+        raise BadRecording(f"{path}: the first time stamp is {stamps_ns[0]} ns; 0 or later is needed")
+    steps = np.diff(stamps_ns)
+    if not (steps > 0).all():
+        index = int(np.argmax(steps <= 0))
+        raise BadRecording(
+            f"{path}: time stamp {index + 1} is {steps[index] / 1e9:g} s after the one before; "
+            f"each must be later than the last"
+        )
+
+
+def _spacing(path: Path, stored: ArrayLike | None, given: Sequence[float] | None) -> tuple[float, float]:
+    if stored is None and given is None:
+        raise BadRecording(f"{path}: pixel_spacing_mm is missing; give it explicitly (row, column spacing in mm)")
+    row, column = _numbers(path, "pixel_spacing_mm", cast(ArrayLike, given if stored is None else stored), 2)
+    if not (0 < row <= MAX_SPACING_MM and 0 < column <= MAX_SPACING_MM):
+        raise BadRecording(
+            f"{path}: pixel_spacing_mm is {row:g}, {column:g}; above 0 up to {MAX_SPACING_MM:g} is allowed"
+        )
+    if stored is not None and given is not None and not np.allclose((row, column), given, rtol=1e-4):
+        raise BadRecording(
+            f"{path}: pixel_spacing_mm was given as {given[0]:g}, {given[1]:g}, the recording says {row:g}, {column:g}"
+        )
+    return row, column
+
+
+def _numbers(path: Path, field: str, values: ArrayLike, count: int) -> tuple[float, ...]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf" or array.shape != (count,) or not np.isfinite(array).all():
+        raise BadRecording(f"{path}: {field} is {np.array2string(array)[:80]}; {count} finite numbers are needed")
+    return tuple(float(value) for value in array)
+
+
+def _check_orthonormal(path: Path, orientation: Sequence[float]) -> None:
+    axes = np.reshape(orientation, (2, 3))
+    if not np.allclose(axes @ axes.T, np.eye(2), atol=1e-3):
+        raise BadRecording(
+            f"{path}: image_orientation_patient is {orientation}; two orthogonal unit vectors are needed"
+        )
+
+
+def _plane_name(orientation: Sequence[float]) -> str:
+    normal = np.cross(orientation[:3], orientation[3:])
+    return ("sagittal", "coronal", "transversal")[int(np.argmax(np.abs(normal)))]
+
+
+def _target_contour(path: Path, contour: NDArray[Any] | None) -> NDArray[np.float32] | None:
+    if contour is None or len(contour) == 0:
+        return None
+    if contour.ndim != 2 or contour.shape[1] != 2 or len(contour) < 3 or not np.isfinite(contour).all():
+        raise BadRecording(f"{path}: the target contour has shape {contour.shape}; 3 or more finite (x, y) are needed")
+    return contour.astype(np.float32)
+
+
+def _target_track(path: Path, track: NDArray[Any] | None, frame_count: int) -> NDArray[np.float64] | None:
+    if track is None:
+        return None
+    if track.shape != (frame_count, 2) or track.dtype.kind != "f":
+        raise BadRecording(f"{path}: target_xy_px has shape {track.shape}; ({frame_count}, 2) is needed")
+    return track.astype(np.float64)

@@ -1,0 +1,86 @@
+"""The frames of one of our own session logs, as a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from drivers.errors import BadRecording
+from drivers.recordings.recording import Recording, checked_recording, finite_frame
+from gating.messages import CineFrame, FrameHeader, Pixels, StreamInfo, TargetReference
+
+
+class _LoggedFrames:
+    """Frames read forward through the log; going back starts it again, so memory holds one frame."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
+        self._stream: Iterator[CineFrame] = iter(())
+        self._next = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Pixels:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        if index < self._next:
+            self._stream, self._next = _frames(self._path), 0
+        for frame in self._stream:
+            self._next += 1
+            if self._next > index:
+                return finite_frame(self._path, index, frame.pixels, frame.header.dtype)
+        raise BadRecording(f"{self._path}: frame {index} is gone; the log held {self._count} frames when it was opened")
+
+
+def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
+    """Open a session log. Raises `BadRecording`, also for a log whose frames change plane, size or geometry."""
+    from gating.session import read_session
+
+    headers: list[FrameHeader] = []
+    reference: TargetReference | None = None
+    description = ""
+    try:
+        for _, _, message in read_session(path):
+            if isinstance(message, CineFrame):
+                headers.append(message.header)
+            elif isinstance(message, TargetReference) and reference is None:
+                reference = message
+            elif isinstance(message, StreamInfo):
+                description = message.description
+    except ValueError as error:
+        raise BadRecording(f"{path}: is not a readable session log: {error}") from None
+    if not headers:
+        raise BadRecording(f"{path}: the number of frames is 0; at least 2 are needed")
+    first = headers[0]
+    for field in ("plane", "dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
+        for header in headers:
+            if getattr(header, field) != getattr(first, field):
+                raise BadRecording(
+                    f"{path}: {field} changes from {getattr(first, field)} to {getattr(header, field)} "
+                    f"at frame {header.sequence}; one is needed throughout"
+                )
+    drawn_first = reference is not None and reference.frame_sequence == first.sequence
+    return checked_recording(
+        path=path,
+        frames=_LoggedFrames(path, len(headers)),
+        shape=first.shape,
+        dtype=first.dtype,
+        stamps_ns=np.array([header.acquired_ns for header in headers], np.int64),
+        stamp_meaning=first.acquired_meaning,
+        pixel_spacing_mm=first.pixel_spacing_mm,
+        given_spacing_mm=given_spacing_mm,
+        image_orientation=first.image_orientation,
+        image_position_mm=first.image_position_mm,
+        plane=first.plane,
+        target_contour_px=np.array(reference.contour_px) if reference is not None and drawn_first else None,
+        description=description or f"session {first.session_id}",
+    )
+
+
+def _frames(path: Path) -> Iterator[CineFrame]:
+    from gating.session import read_session
+
+    return (message for _, _, message in read_session(path) if isinstance(message, CineFrame))

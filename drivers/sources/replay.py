@@ -1,0 +1,117 @@
+"""A recording played back as if it came from the scanner."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadRecording, SourceFault
+from drivers.ports import EndOfStream, FrameStamp
+from drivers.recordings import Recording, open_recording
+from drivers.sources.pacing import Pacer
+from gating.clock import Clock, MonotonicClock
+from gating.messages import Pacing, SourceKind, StreamInfo
+
+RECORDING_CLOCK: Final = "recording"
+
+
+class ReplaySource:
+    """Plays a recording at the pace of its own, unevenly spaced stamps.
+
+    Parameters
+    ----------
+    recording : an open recording, or the path of one.
+    pacing : `REAL_TIME`; `SCALED` by `speed`; `STEPPED` (one frame for each answer of the engine) or `UNPACED` (as fast
+        as the engine answers).
+    speed : 2 plays twice as fast. Only with `SCALED`.
+    loop : start again after the last frame, one median interval later, with stamps that go on increasing.
+    pixel_spacing_mm : (row, column) spacing or one number, for a recording that does not hold its own.
+    clock : the host's monotonic clock.
+    """
+
+    def __init__(
+        self,
+        recording: Recording | str | os.PathLike[str],
+        pacing: Pacing = Pacing.REAL_TIME,
+        speed: float = 1.0,
+        loop: bool = False,
+        *,
+        pixel_spacing_mm: float | tuple[float, float] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._given, self._pixel_spacing_mm = recording, pixel_spacing_mm
+        self._pacing, self._speed, self._loop = pacing, speed, loop
+        self._clock = clock or MonotonicClock()
+        self._recording: Recording | None = None
+        self._pacer: Pacer | None = None
+        self._index = 0
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Deadlines missed, and the longest delay so far, us."""
+        if self._pacer is None:
+            return {}
+        return {"deadlines_missed": self._pacer.missed, "latest_us": self._pacer.latest_ns // 1000}
+
+    def open(self) -> StreamInfo:
+        """Open the recording and unpack its first frame. Raises `Unavailable`, `BadRecording`."""
+        if self._recording is None:
+            pacer = Pacer(self._pacing, self._speed, self._clock)
+            given = self._given
+            recording = given if isinstance(given, Recording) else open_recording(given, self._pixel_spacing_mm)
+            _ = recording.frames[0]
+            self._recording, self._pacer, self._index = recording, pacer, 0
+        return self._info(self._recording)
+
+    def read_into(self, pixels: NDArray[np.generic], timeout_ms: int) -> FrameStamp | None:
+        """Write the next frame into `pixels` when it is due. Raises `EndOfStream`, `SourceFault`."""
+        if self._recording is None or self._pacer is None:
+            raise SourceFault("the replay is not open")
+        lap, index = divmod(self._index, len(self._recording))
+        if lap and not self._loop:
+            raise EndOfStream
+        stamps_ns = self._recording.stamps_ns
+        period_ns = int(stamps_ns[-1] - stamps_ns[0]) + self._recording.nominal_interval_ns
+        acquired_ns = int(stamps_ns[index]) + lap * period_ns
+        try:
+            pixels[...] = self._recording.frames[index]
+        except BadRecording as error:
+            raise SourceFault(str(error)) from None
+        due_ns = self._pacer.wait(acquired_ns - int(stamps_ns[0]), timeout_ms)
+        if due_ns is None:
+            return None
+        self._index += 1
+        return FrameStamp(
+            acquired_ns=acquired_ns,
+            arrived_ns=due_ns,
+            plane=self._recording.plane,
+            meaning=self._recording.stamp_meaning,
+            acquired_on_host_ns=due_ns,
+        )
+
+    def close(self) -> None:
+        """Let the recording go."""
+        self._recording = self._pacer = None
+
+    def _info(self, recording: Recording) -> StreamInfo:
+        return StreamInfo(
+            session_id="unassigned",
+            source=f"replay {recording.name}"[:64],
+            source_kind=SourceKind.REPLAY,
+            pacing=self._pacing,
+            speed=self._speed if self._pacing is Pacing.SCALED else float(self._pacing is Pacing.REAL_TIME),
+            planes=(recording.plane,),
+            dtype=recording.dtype,
+            shape=recording.shape,
+            pixel_spacing_mm=recording.pixel_spacing_mm,
+            image_orientation=recording.image_orientation,
+            image_position_mm=recording.image_position_mm,
+            nominal_interval_ns=recording.nominal_interval_ns,
+            frame_count=None if self._loop else len(recording),
+            acquired_clock=RECORDING_CLOCK,
+            acquired_meaning=recording.stamp_meaning,
+            description=recording.description,
+        )
