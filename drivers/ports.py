@@ -60,6 +60,11 @@ class BeamSwitch(Protocol):
 
     kind: Literal["simulated", "hardware"]
 
+    @property
+    def settle_ms(self) -> float:
+        """Time after `set_beam` by which `read_back` must agree, ms."""
+        ...
+
     def open(self) -> None:
         """Take the line, held. Raises `Unavailable`."""
         ...

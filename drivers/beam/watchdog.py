@@ -1,0 +1,149 @@
+"""The lease watchdog: which beam state the commands heard so far permit, now. Pure; time is an argument."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from gating.messages import GateCommand, GateState, SourceKind
+
+QUIET_NS: Final = 1_000_000_000
+"""An engine silent for this long may be succeeded; an offence is forgotten after this long without another."""
+
+
+class BeamReason(enum.StrEnum):
+    """Why the beam interface holds or permits."""
+
+    STARTING = "starting"
+    COMMANDED_ON = "commanded_on"
+    COMMANDED_HOLD = "commanded_hold"
+    LEASE_EXPIRED = "lease_expired"
+    OTHER_SESSION = "other_session"
+    OLD_COMMAND = "old_command"
+    TWO_ENGINES = "two_engines"
+    MESSAGE_REFUSED = "message_refused"
+    SWITCH_FAULT = "switch_fault"
+    READ_BACK_MISMATCH = "read_back_mismatch"
+    SIMULATED_SOURCE = "simulated_source"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What the line may do now, and why."""
+
+    state: GateState
+    reason: BeamReason
+    detail: str = ""
+
+
+class LeaseWatchdog:
+    """Fold gate commands into a permission that expires by itself.
+
+    The beam comes on only with a command that announces a newly decided frame; renewals prolong a running lease and
+    never start one. So a lease that ran out, for whatever cause, stays out until frames are being decided again.
+    Whatever cannot be trusted (another session, an old sequence, a second engine, garbage) ends the lease at once and
+    keeps the line held until a second has passed without another such message, so that the line never chatters.
+    No method raises.
+
+    Parameters
+    ----------
+    session_id
+        The only session whose commands count.
+    max_lease_ms
+        Longer leases are cut to this.
+    allow_simulated
+        Whether commands that derive from a replay or a phantom may switch the beam on.
+    """
+
+    def __init__(self, session_id: str, *, max_lease_ms: float, allow_simulated: bool) -> None:
+        self._session_id = session_id
+        self._max_lease_ns = round(max_lease_ms * 1e6)
+        self._allow_simulated = allow_simulated
+        self._engine_id: str | None = None
+        self._sequence = -1
+        self._heard_ns = 0
+        self._lease: tuple[int, int] | None = None
+        self._offended_ns: int | None = None
+        self._latched: Permission | None = None
+        self._held = Permission(GateState.HOLD, BeamReason.STARTING, "no command yet")
+
+    @property
+    def latched(self) -> bool:
+        """Whether only a restart of the beam interface permits beam again."""
+        return self._latched is not None
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When the running lease ends; None while held."""
+        return self._lease[1] if self._lease else None
+
+    def permission(self, now_ns: int) -> Permission:
+        """Return what holds at `now_ns`; a lease that is over, or that a clock ran behind, is ended here."""
+        if self._latched is not None:
+            return self._latched
+        if self._lease is not None:
+            begin_ns, end_ns = self._lease
+            if begin_ns <= now_ns < end_ns:
+                return Permission(GateState.ON, BeamReason.COMMANDED_ON)
+            self._hold(BeamReason.LEASE_EXPIRED, f"no renewal within {(end_ns - begin_ns) / 1e6:.0f} ms")
+        return self._held
+
+    def receive(self, command: GateCommand, now_ns: int) -> bool:
+        """Take a command that arrived at `now_ns`; return whether it was accepted, which is not yet a permission."""
+        self.permission(now_ns)
+        offence = self._offence(command, now_ns)
+        if offence is not None:
+            self._refuse(*offence, now_ns)
+            return False
+        self._engine_id, self._sequence, self._heard_ns = command.engine_id, command.command_sequence, now_ns
+        if command.state is not GateState.ON:
+            self._hold(BeamReason.COMMANDED_HOLD, f"{command.reason}: {command.detail}".rstrip(": "))
+        elif not self._allow_simulated and command.source_kind is not SourceKind.LIVE:
+            self._hold(BeamReason.SIMULATED_SOURCE, f"frames are {command.source_kind}; hardware needs live ones")
+        elif not command.lease_ms > 0:
+            self._hold(BeamReason.COMMANDED_HOLD, f"lease is {command.lease_ms} ms; more than 0 permits beam")
+        elif self._lease is not None or not (command.renewal or self._in_quarantine(now_ns) or self.latched):
+            self._lease = (now_ns, now_ns + min(self._max_lease_ns, round(min(command.lease_ms, 1e4) * 1e6)))
+        return True
+
+    def refuse(self, sentence: str, now_ns: int) -> None:
+        """Take note of a message that could not be read, and hold."""
+        self._refuse(BeamReason.MESSAGE_REFUSED, sentence, now_ns)
+
+    def lapse(self, sentence: str) -> None:
+        """End the lease: beam on needs a newly announced frame."""
+        self._hold(BeamReason.LEASE_EXPIRED, sentence)
+
+    def latch(self, reason: BeamReason, sentence: str) -> None:
+        """Hold for good; the first reason stands."""
+        if self._latched is None:
+            self._latched = Permission(GateState.HOLD, reason, sentence)
+        self._lease = None
+
+    def _offence(self, command: GateCommand, now_ns: int) -> tuple[BeamReason, str] | None:
+        if command.session_id != self._session_id:
+            return BeamReason.OTHER_SESSION, f"command of session {command.session_id!r}; this is {self._session_id!r}"
+        if self._engine_id is None:
+            return None
+        if command.engine_id != self._engine_id:
+            if 0 <= now_ns - self._heard_ns < QUIET_NS:
+                return BeamReason.TWO_ENGINES, f"{command.engine_id!r} commands beside {self._engine_id!r}"
+            if command.state is GateState.ON:
+                return BeamReason.TWO_ENGINES, f"{command.engine_id!r} succeeds and must begin with a hold"
+            return None
+        if not command.command_sequence > self._sequence:
+            return BeamReason.OLD_COMMAND, f"command {command.command_sequence} came after {self._sequence}"
+        return None
+
+    def _refuse(self, reason: BeamReason, sentence: str, now_ns: int) -> None:
+        self._offended_ns = now_ns
+        self._hold(reason, sentence)
+
+    def _in_quarantine(self, now_ns: int) -> bool:
+        return self._offended_ns is not None and now_ns - self._offended_ns < QUIET_NS
+
+    def _hold(self, reason: BeamReason, detail: str) -> None:
+        self._lease = None
+        self._held = Permission(GateState.HOLD, reason, detail[:300])

@@ -1,0 +1,101 @@
+"""ZeroMQ sockets as every process of cinegate opens them: bounded, without linger, never conflated."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from gating.wire import MAX_PARTS
+
+Socket = zmq.Socket[bytes]
+
+BURST_MESSAGES: Final = 1000
+"""Room for bursts: a small receive mark would keep the oldest messages and drop the newest."""
+MAX_MESSAGE_BYTES: Final = 4096 * 4096 * 4
+"""Of one part; the peer of a larger one is disconnected by the socket itself."""
+
+
+def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BURST_MESSAGES) -> Socket:
+    """Open a bounded socket and bind it; the folder of an `ipc://` endpoint is made, for its owner alone.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If the endpoint is malformed or taken.
+    OSError
+        If the folder cannot be made.
+    """
+    socket = _open(context, kind, queue)
+    if endpoint.startswith("ipc://"):
+        Path(endpoint.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        socket.bind(endpoint)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def subscribe(
+    context: zmq.Context[Any], *endpoints: str, queue: int = BURST_MESSAGES, max_bytes: int = MAX_MESSAGE_BYTES
+) -> Socket:
+    """Open a bounded SUB socket that hears everything from these endpoints, whenever they appear.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If an endpoint is malformed.
+    """
+    socket = _open(context, zmq.SUB, queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+    socket.subscribe(b"")
+    try:
+        for endpoint in endpoints:
+            socket.connect(endpoint)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def receive(socket: Socket) -> list[bytes] | None:
+    """Take one waiting message, or None. Parts beyond what the wire allows are dropped, all but the first of them.
+
+    The one extra part makes `gating.wire.decode` refuse the message, while memory stays bounded.
+    """
+    try:
+        parts = [socket.recv(zmq.NOBLOCK)]
+    except zmq.Again:
+        return None
+    while socket.getsockopt(zmq.RCVMORE):
+        part = socket.recv(zmq.NOBLOCK)
+        if len(parts) <= MAX_PARTS:
+            parts.append(part)
+    return parts
+
+
+def _open(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
+    socket: Socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    return socket
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """Catch SIGTERM and SIGINT from now on; return a function that says whether one came.
+
+    Elsewhere than on the main thread, where Python allows no handlers, nothing is caught.
+    """
+    came: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda caught, _frame: came.append(caught))
+    return lambda: bool(came)
