@@ -1,76 +1,186 @@
-"""Template tracker (first version: one template)."""
+"""Our tracker: several templates by appearance, a search that sees rivals, optical flow for the shape, calibrated doubt."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from gating.geometry import contour_centroid
+from gating.tracking import kernels
+from gating.tracking.confidence import Evidence, probability, reason_for_doubt
+from gating.tracking.contour import Propagation
+from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_frame, checked_target
+from gating.tracking.template import (
+    Placement,
+    Reach,
+    Template,
+    cut_template,
+    margin_for,
+    place,
+    reduce,
+    reduction_for,
+)
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
+
+Image = NDArray[np.float32]
+
+QUIET_SPEED_MM_S = 40.0
+FREE_MM = 4.0
+COST_PER_MM = 0.1 / 60.0
+APART_MM = 6.0
+REFERENCE_BONUS = 0.03
+GENERATION_COST = 0.01
+DEFAULT_ELAPSED_S = 0.25
+
+
+@dataclass(slots=True)
+class Growth:
+    """What was decided about new templates, for the log."""
+
+    accepted: int = 0
+    retired: int = 0
+    last_s: float = 0.0
 
 
 class TemplateTracker:
-    """Template matching as most users write it. Its confidence is the clipped score: uncalibrated."""
+    """See `gating.tracking.tracker.Tracker` for the contract and `docs/tracking.md` for the rules."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
-        self._template: NDArray[np.float32] | None = None
+        self._templates: list[Template] = []
 
     def warm_up(self) -> None:
-        """Nothing to prepare."""
+        """Compile the kernels, or load them from their cache."""
+        kernels.warm_up()
 
     def set_reference(
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
-        """Cut the template: the box around the target with a margin."""
+        """Cut the reference template; see the contract for the errors raised."""
+        self._templates = []
         frame = checked_frame(pixels)
-        self._contour = checked_target(contour_px, frame.shape)
-        margin = self._settings.margin_mm / min(pixel_spacing_mm)
-        left, top = np.maximum(np.floor(self._contour.min(axis=0) - margin), 0).astype(int)
-        right, bottom = np.ceil(self._contour.max(axis=0) + margin).astype(int) + 1
-        template = frame[top:bottom, left:right]
-        if not float(np.ptp(template)) > 0:
-            raise TrackingError(f"the target is flat (every pixel {template.flat[0]:g}); it must have contrast")
-        self._template, self._origin = template.copy(), (int(left), int(top))
-        self._at, self._shape = self._origin, frame.shape
-        self._radius = int(np.ceil(self._settings.search_radius_mm / min(pixel_spacing_mm)))
+        contour = checked_target(contour_px, frame.shape)
+        if not (min(pixel_spacing_mm) > 0 and np.isfinite(pixel_spacing_mm).all()):
+            raise TrackingError(f"the pixel spacing must be above 0 mm, got {pixel_spacing_mm}")
+        self._shape = frame.shape
+        self._spacing_mm = float(np.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1]))
+        self._margin_px = margin_for(contour, self._settings.margin_mm, self._spacing_mm)
+        self._reach_px = int(np.ceil(self._settings.search_radius_mm / self._spacing_mm))
+        self._reduction = reduction_for(contour, self._margin_px)
+        self._templates = [self._cut(frame, reduce(frame, self._reduction), contour)]
+        self._centre = self._templates[0].centre_px
+        self._now_s, self._unseen_s, self._previous = 0.0, 0.0, 1.0
+        self.growth = Growth()
+
+    def _cut(self, frame: Image, reduced: Image, contour: NDArray[np.float32]) -> Template:
+        return cut_template(frame, reduced, contour, self._margin_px, self._spacing_mm, self._reach_px)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        """Best placement within the search radius of the last one."""
-        if self._template is None:
+        """Find the target in the next frame; see the contract."""
+        if not self._templates:
             return refused("no reference has been set", 0)
+        elapsed_s = elapsed_s if np.isfinite(elapsed_s) and elapsed_s > 0 else DEFAULT_ELAPSED_S
+        self._now_s += elapsed_s
+        self._unseen_s += elapsed_s
         try:
             frame = checked_frame(pixels, self._shape)
         except TrackingError as error:
-            return refused(str(error), 1)
-        height, width = self._template.shape
-        left, top = (max(int(at) - self._radius, 0) for at in self._at)
-        window = frame[top : self._at[1] + self._radius + height, left : self._at[0] + self._radius + width]
-        scores = cv2.matchTemplate(window, self._template, cv2.TM_CCOEFF_NORMED)
-        _, score, _, (x, y) = cv2.minMaxLoc(np.nan_to_num(scores))
-        self._at = (left + x, top + y)
-        shift = np.asarray(self._at, np.float32) - np.asarray(self._origin, np.float32)
-        contour = self._contour + shift
-        centre_x, centre_y = contour_centroid(contour)
-        confidence = float(np.clip(score, 0.0, 1.0))
-        sure = confidence >= self._settings.min_confidence
+            return refused(str(error), len(self._templates))
+        return self._track(frame, elapsed_s)
+
+    def _track(self, frame: Image, elapsed_s: float) -> TrackResult:
+        reduced = reduce(frame, self._reduction)
+        reach = self._reach()
+        placements = place(self._templates, frame, reduced, reach, APART_MM / self._spacing_mm)
+        winner = max(placements, key=self._worth)
+        template = self._templates[winner.template]
+        moved = self._propagate(template, frame, winner)
+        centre = contour_centroid(moved.contour_px)
+        if not np.isfinite(centre).all():
+            centre = (winner.x_px, winner.y_px)
+        evidence = self._evidence(placements, winner, moved, centre)
+        self.evidence = evidence
+        confidence = probability(evidence)
+        status = self._status(confidence)
+        if status is not TrackStatus.LOST:
+            self._centre, self._unseen_s = centre, 0.0
+            template.used_s = self._now_s
+        self._previous = confidence
+        self._grow(frame, reduced, moved, winner, evidence, confidence)
+        detail = "" if status is TrackStatus.TRACKED else reason_for_doubt(evidence, confidence)
         return TrackResult(
-            centre_x,
-            centre_y,
-            confidence,
-            float(score),
-            TrackStatus.TRACKED if sure else TrackStatus.LOW_CONFIDENCE,
-            contour,
-            "" if sure else f"the score {score:.2f} is below {self._settings.min_confidence:g}",
-            1,
+            centre[0], centre[1], confidence, winner.score, status, moved.contour_px, detail, len(self._templates)
         )
 
+    def _reach(self) -> Reach:
+        """Where the target can be: as far as it can have moved since it was last seen."""
+        settings = self._settings
+        radius_mm = min(settings.search_radius_mm, 2 * FREE_MM + settings.max_speed_mm_s * self._unseen_s)
+        free_mm = FREE_MM + QUIET_SPEED_MM_S * self._unseen_s
+        to_px = 1.0 / self._spacing_mm
+        return Reach(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 
-def refused(reason: str, templates: int) -> TrackResult:
-    """Answer for a frame that cannot be looked at."""
-    nan = float("nan")
-    return TrackResult(nan, nan, 0.0, 0.0, TrackStatus.REFUSED, np.empty((0, 2), np.float32), reason, templates)
+    def _worth(self, placement: Placement) -> float:
+        """Older templates are trusted first: less has happened to their contours."""
+        generation = self._templates[placement.template].generation
+        return placement.preference + (REFERENCE_BONUS if generation == 0 else -GENERATION_COST * generation)
+
+    def _propagate(self, template: Template, frame: Image, placement: Placement) -> Propagation:
+        x, y = template.centre_px
+        return template.flow.propagate(frame, placement.x_px - x, placement.y_px - y)
+
+    def _evidence(
+        self, placements: list[Placement], winner: Placement, moved: Propagation, centre: tuple[float, float]
+    ) -> Evidence:
+        apart = APART_MM / self._spacing_mm
+        rivals = [one.score for one in placements if np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) > apart]
+        others = [one for one in placements if one.template != winner.template and one.score > winner.score - 0.15]
+        spread = [float(np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in others]
+        jump = float(np.hypot(centre[0] - self._centre[0], centre[1] - self._centre[1])) * self._spacing_mm
+        return Evidence(
+            score=winner.score,
+            score_moved_back=moved.score,
+            rival_gap=winner.score - max(rivals, default=0.0),
+            flow_shift_mm=moved.shift_mm,
+            flow_scatter_mm=moved.scatter_mm,
+            strain=moved.strain,
+            disagreement_mm=min(spread, default=0.0) * self._spacing_mm,
+            excess_jump_mm=max(0.0, jump - FREE_MM - QUIET_SPEED_MM_S * self._unseen_s),
+            at_edge=winner.at_edge,
+            previous=self._previous,
+        )
+
+    def _status(self, confidence: float) -> TrackStatus:
+        if not confidence >= self._settings.lost_confidence:
+            return TrackStatus.LOST
+        if not confidence >= self._settings.min_confidence:
+            return TrackStatus.LOW_CONFIDENCE
+        return TrackStatus.TRACKED
+
+    def _grow(
+        self, frame: Image, reduced: Image, moved: Propagation, winner: Placement, evidence: Evidence, confidence: float
+    ) -> None:
+        """Accept the frame as a new template only if it is new, sure, and agrees with those before it."""
+        parent = self._templates[winner.template]
+        if self._settings.max_templates < 2 or not confidence >= 0.9:
+            return
+        if winner.score > 0.9 or parent.generation >= 3 or self._now_s - self.growth.last_s < 0.5:
+            return
+        if not (moved.score > 0.85 and evidence.disagreement_mm < 2.0):
+            return
+        try:
+            grown = self._cut(frame, reduced, moved.contour_px)
+        except TrackingError:
+            return
+        grown.generation, grown.born_s, grown.used_s = parent.generation + 1, self._now_s, self._now_s
+        if len(self._templates) >= self._settings.max_templates:
+            oldest = min(self._templates[1:], key=lambda template: template.used_s)
+            self._templates.remove(oldest)
+            self.growth.retired += 1
+        self._templates.append(grown)
+        self.growth.accepted += 1
+        self.growth.last_s = self._now_s

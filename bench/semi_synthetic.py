@@ -1,0 +1,267 @@
+"""Semi-synthetic truth: real cine frames moved, deformed, faded and disturbed by known amounts.
+
+A *still* is one real frame, resampled to 1 mm and freed of most of its noise. A *motion* is a backward displacement
+field per frame, `frame_t(x) = still(x - v(x, t))`; the label of every frame follows from the same field, so the truth
+is exact. Everything that makes tracking hard is then added: sliding along the back, a dark band fixed in the image,
+anatomy that leaves the slice, intensity drift, fresh noise, dropped frames.
+
+Real recordings are also *shifted* (real frames, real appearance changes, plus a known shift on top of their
+reference track) and *thinned* (every n-th frame: large steps, same reference track).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.evaluation.dataset import Case, read_cases
+from gating.geometry import contour_from_mask
+
+Image = NDArray[np.float32]
+BACK_FRACTION = 0.78
+DATA = Path(os.environ.get("CINEGATE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+TARGETS_MM: dict[str, dict[str, tuple[float, float, float, float]]] = {
+    "KS81_1": {
+        "vessels": (146, 146, 22, 18),
+        "dome": (140, 95, 24, 14),
+        "parenchyma": (110, 165, 14, 14),
+        "kidney": (173, 240, 20, 30),
+        "edge": (185, 125, 12, 16),
+        "liver": (150, 150, 46, 44),
+    },
+    "QN76_1": {"vessels": (134, 165, 20, 18), "parenchyma": (120, 130, 12, 12), "small": (140, 170, 8, 8), "liver": (150, 150, 44, 40)},
+    "II29_1": {
+        "vessels": (172, 157, 18, 18),
+        "parenchyma": (140, 140, 14, 12),
+        "small": (165, 150, 8, 8),
+        "liver": (150, 165, 42, 40),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What is done to the frames besides moving them.
+
+    Attributes
+    ----------
+    motion : name of a breathing trace, see `breathing_mm`.
+    depth_mm : superior-inferior excursion of a deep breath at the target.
+    deformation_mm : amplitude of a smooth random deformation at full inspiration.
+    deformation_scale_px : its correlation length.
+    stretch_per_mm : how much less the anatomy moves per mm towards the feet (compression of the organs).
+    fade : fraction of the target's own texture that through-plane motion replaces at full inspiration.
+    noise : standard deviation of fresh noise, fraction of the 99th percentile.
+    blur_mm : loss of resolution, as of a 0.35 T cine.
+    band : keep a dark horizontal line fixed in the image.
+    ramp : relative change of intensity over the recording.
+    frames_per_s : cine rate.
+    drop : fraction of frames that never arrive.
+    """
+
+    motion: str = "breath_hold"
+    depth_mm: float = 35.0
+    deformation_mm: float = 2.0
+    fade: float = 0.3
+    deformation_scale_px: float = 22.0
+    stretch_per_mm: float = 0.0015
+    noise: float = 0.03
+    blur_mm: float = 0.0
+    band: bool = False
+    ramp: float = 0.2
+    frames_per_s: float = 4.0
+    drop: float = 0.0
+
+
+SCENARIOS: dict[str, Disturbance] = {
+    "breath_hold": Disturbance(),
+    "breath_hold_45mm": Disturbance(depth_mm=45.0, deformation_mm=3.0, fade=0.45),
+    "deforming": Disturbance(depth_mm=50.0, deformation_mm=5.0, stretch_per_mm=0.004, fade=0.45),
+    "breath_hold_1Hz": Disturbance(frames_per_s=1.0),
+    "low_field": Disturbance(blur_mm=1.5, noise=0.05),
+    "free": Disturbance(motion="free", depth_mm=20.0, fade=0.2),
+    "free_band": Disturbance(motion="free", depth_mm=25.0, band=True),
+    "fast_drops": Disturbance(motion="free", depth_mm=30.0, drop=0.3),
+    "noisy": Disturbance(motion="free", depth_mm=25.0, noise=0.12),
+    "fading": Disturbance(depth_mm=30.0, fade=0.8),
+    "drift": Disturbance(motion="drift", depth_mm=15.0, ramp=0.6),
+}
+
+
+def breathing_mm(kind: str, time_s: NDArray[np.float64], depth_mm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Superior-inferior displacement over time, mm, positive towards the feet, 0 at the first frame."""
+    period = rng.uniform(3.5, 5.0)
+    phase = np.cumsum(np.diff(time_s, prepend=time_s[0]) / (period * (1 + 0.15 * np.sin(time_s / 7.0))))
+    quiet = np.sin(np.pi * phase) ** 4
+    if kind == "free":
+        trace = depth_mm * quiet * (1.0 + 0.25 * np.sin(time_s / 11.0)) / 1.25
+    elif kind == "drift":
+        trace = depth_mm * (0.6 * quiet + 0.4 * time_s / time_s[-1])
+    elif kind == "breath_hold":
+        start, end = 0.22 * time_s[-1], 0.75 * time_s[-1]
+        rise = 1.0 / (1.0 + np.exp(-(time_s - start) / 0.30))
+        fall = 1.0 / (1.0 + np.exp(-(end - time_s) / 0.25))
+        hold = rise * fall
+        trace = 0.35 * depth_mm * quiet * (1 - hold) + hold * depth_mm * (1.0 - 0.08 * (time_s - start) / (end - start))
+    else:
+        raise ValueError(f"motion: {kind!r} is unknown; known are free, drift, breath_hold")
+    return np.asarray(trace - trace[0])
+
+
+def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(2, rows, columns) smooth random field of unit standard deviation: rows first."""
+    field = np.stack([cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), scale_px) for _ in "yx"])
+    return np.asarray(field / field.std(), np.float32)
+
+
+def load_still(name: str, frame: int = 0) -> tuple[Image, float]:
+    """Real frame resampled to 1 mm and smoothed along its own edges, scaled to a 99th percentile of 1; its mm/px."""
+    with np.load(DATA / "liver_cine" / f"{name}.npz") as arrays:
+        pixels, spacing = arrays["frames"][frame].astype(np.float32), arrays["pixel_spacing_mm"]
+    fx, fy = float(spacing[1]), float(spacing[0])
+    pixels = pixels / np.percentile(pixels, 99)
+    calm = cv2.bilateralFilter(pixels, 5, 0.12, 1.5)
+    return cv2.resize(calm, None, fx=fx, fy=fy, interpolation=cv2.INTER_CUBIC), fx
+
+
+def elliptic_label(shape: tuple[int, int], target: tuple[float, float, float, float], wobble: float) -> Image:
+    """Signed distance-like map of an ellipse with a wavy outline: above 0 inside. target = x, y, rx, ry in mm."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    x, y, rx, ry = target
+    angle = np.arctan2(rows - y, columns - x)
+    radius = 1.0 + wobble * np.sin(3 * angle + 1.0)
+    return np.asarray((radius - np.hypot((columns - x) / rx, (rows - y) / ry)) * min(rx, ry), np.float32)
+
+
+def make_case(name: str, target: str, scenario: str, *, seed: int = 0, seconds: float = 30.0) -> Case:
+    """One recording with exact labels, 1 mm pixels."""
+    what = SCENARIOS[scenario]
+    rng = np.random.default_rng([seed, *name.encode(), *target.encode(), *scenario.encode()])
+    still, _ = load_still(name)
+    shape = (still.shape[0], still.shape[1])
+    label_map = elliptic_label(shape, TARGETS_MM[name][target], 0.12)
+    time_s = np.arange(0.0, seconds, 1.0 / what.frames_per_s)
+    if what.drop:
+        time_s = time_s[np.sort(np.append(0, 1 + np.flatnonzero(rng.random(len(time_s) - 1) >= what.drop)))]
+    motion = breathing_mm(what.motion, time_s, what.depth_mm, rng)
+    frames, labels = [], []
+    scene = Scene(still, label_map, TARGETS_MM[name][target], what, rng)
+    for index, moved in enumerate(motion):
+        pixels, label = scene.render(float(moved), index / max(len(motion) - 1, 1))
+        frames.append(pixels)
+        labels.append(label)
+    elapsed = np.diff(time_s, prepend=time_s[0])
+    contour = contour_from_mask(labels[0])
+    return Case(f"{name}/{target}/{scenario}", np.stack(frames), elapsed, (1.0, 1.0), contour, np.stack(labels))
+
+
+class Scene:
+    """One still with the fields that move and disturb it."""
+
+    def __init__(
+        self,
+        still: Image,
+        label_map: Image,
+        target: tuple[float, float, float, float],
+        what: Disturbance,
+        rng: np.random.Generator,
+    ) -> None:
+        rows, columns = still.shape
+        self._still, self._label_map, self._what, self._rng = still, label_map, what, rng
+        self._grid = np.mgrid[:rows, :columns].astype(np.float32)
+        x, y, rx, ry = target
+        back = BACK_FRACTION * columns
+        slide = 1.0 / (1.0 + np.exp((self._grid[1] - back) / 2.0))
+        stretch = 1.0 - what.stretch_per_mm * rng.uniform(0.3, 1.5) * (self._grid[0] - y)
+        self._weight = (slide * np.clip(stretch, 0.3, 1.4)).astype(np.float32)
+        self._ap = float(rng.uniform(-0.25, 0.25))
+        self._field = smooth_field((rows, columns), what.deformation_scale_px, rng) * slide.astype(np.float32)
+        other = np.roll(still, (int(rng.integers(25, 45)), int(rng.integers(-30, -15))), (0, 1))
+        self._other = cv2.GaussianBlur(other, (0, 0), 1.0)
+        self._window = np.exp(-0.5 * (((self._grid[1] - x) / (1.6 * rx)) ** 2 + ((self._grid[0] - y) / (1.6 * ry)) ** 2))
+        self._band_row = int(y + rng.uniform(-0.3, 0.3) * ry)
+
+    def render(self, moved_mm: float, progress: float) -> tuple[Image, NDArray[np.bool_]]:
+        """Frame and label with the target displaced by `moved_mm`."""
+        what = self._what
+        depth = min(abs(moved_mm) / what.depth_mm, 1.2)
+        v_rows = self._weight * moved_mm + self._field[0] * what.deformation_mm * depth
+        v_columns = self._weight * moved_mm * self._ap + self._field[1] * what.deformation_mm * depth
+        map_rows, map_columns = self._grid[0] - v_rows, self._grid[1] - v_columns
+        alpha = (what.fade * depth * self._window).astype(np.float32)
+        faded = self._still * (1 - alpha) + self._other * alpha
+        pixels = cv2.remap(faded, map_columns, map_rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        label = cv2.remap(self._label_map, map_columns, map_rows, cv2.INTER_LINEAR, borderValue=-10.0) > 0
+        if what.blur_mm:
+            pixels = cv2.GaussianBlur(pixels, (0, 0), what.blur_mm)
+        noise = self._rng.standard_normal(pixels.shape).astype(np.float32)
+        noise = cv2.GaussianBlur(noise, (0, 0), 0.7 + what.blur_mm / 2)
+        pixels = pixels * (1.0 + what.ramp * progress) + noise * np.float32(what.noise / noise.std())
+        if what.band:
+            pixels[self._band_row : self._band_row + 2] *= 0.25
+        return np.clip(400.0 * np.abs(pixels), 0, 65535).astype(np.uint16), label
+
+
+def synthetic_cases(*, seed: int = 0, scenarios: list[str] | None = None) -> Iterator[Case]:
+    """Every target of every still under every scenario."""
+    for name, targets in TARGETS_MM.items():
+        for target in targets:
+            for scenario in scenarios or SCENARIOS:
+                yield make_case(name, target, scenario, seed=seed)
+
+
+def thinned(case: Case, step: int) -> Case:
+    """Every `step`-th frame of a recording."""
+    kept = slice(None, None, step)
+    time_s = np.cumsum(case.elapsed_s)[kept]
+    track = None if case.track_px is None else case.track_px[kept]
+    elapsed = np.diff(time_s, prepend=time_s[0])
+    return replace(case, name=f"{case.name}/every{step}", frames=case.frames[kept], elapsed_s=elapsed, track_px=track)
+
+
+def shifted(case: Case, depth_mm: float, *, seed: int = 0) -> Case:
+    """Real frames with a breath-hold's shift on top: the reference track moves along."""
+    rng = np.random.default_rng([seed, *case.name.encode()])
+    time_s = np.cumsum(case.elapsed_s)
+    step = breathing_mm("breath_hold", time_s, depth_mm, rng) / case.pixel_spacing_mm[0]
+    frames = np.empty_like(case.frames)
+    for index, pixels in enumerate(case.frames):
+        move = np.array([[1, 0, 0], [0, 1, step[index]]], np.float32)
+        size = pixels.shape[::-1]
+        frames[index] = cv2.warpAffine(pixels, move, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    assert case.track_px is not None
+    track = case.track_px + np.stack([np.zeros_like(step), step], axis=1)
+    return replace(case, name=f"{case.name}/shifted{depth_mm:g}", frames=frames, track_px=track)
+
+
+def recorded_cases() -> Iterator[Case]:
+    """The recordings with a reference track: as they are, thinned, shifted."""
+    for case in read_cases(DATA / "liver_cine"):
+        yield case
+        for step in (2, 4, 7):
+            yield thinned(case, step)
+        yield shifted(case, 40.0)
+
+
+def main() -> None:
+    """Score a tracker on everything above and print one line per scenario."""
+    from bench.tracking_scores import print_scores
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--tracker", default="template")
+    parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print_scores(options.tracker, synthetic_cases(seed=options.seed, scenarios=options.scenario), recorded_cases())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Contour propagation: a template's outline carried to a frame by optical flow around the matched place.
+
+The match gives the rigid shift. DIS optical flow between the template's surroundings and the frame's, taken at that
+shift, gives what is left. Flow is only as good as the texture under it, so it is not used raw: an affine motion is
+fitted to it, weighted by texture and robust to outliers, and the rest is smoothed with the same weights and pulled to
+zero where there is nothing to see.
+
+Sources: T. Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, doi 10.1007/978-3-319-46493-0_29;
+normalised convolution: H. Knutsson, C.-F. Westin, CVPR 1993, doi 10.1109/CVPR.1993.341081.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.geometry import mask_from_contour
+
+Image = NDArray[np.float32]
+
+MAX_REGION_PX = 112
+CONTEXT_MM = 10.0
+GREY_MEAN, GREY_STD = 90.0, 36.0
+TEXTURE_NOISE = 6.0
+OUTLIER_MM = 2.5
+SMOOTHING = 0.22
+SHRINKAGE = 0.25
+STRAIN_RIDGE = 0.02
+ROBUST_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """A contour carried to a frame, and how well the frame fits once moved back.
+
+    Attributes
+    ----------
+    contour_px : (n, 2) float32, (x, y) in the frame
+    score : ZNCC inside the template's mask between the template and the frame moved back by the fitted motion
+    shift_mm : length of the mean motion beyond the match
+    strain : largest gradient of the fitted affine motion, dimensionless
+    scatter_mm : weighted deviation of the flow from the fitted affine motion
+    """
+
+    contour_px: NDArray[np.float32]
+    score: float
+    shift_mm: float
+    strain: float
+    scatter_mm: float
+
+
+class ContourFlow:
+    """The surroundings of one template, ready to be compared with the same place in a frame.
+
+    Parameters
+    ----------
+    frame : (rows, columns) float32, the frame that the template is cut from.
+    contour_px : (n, 2) of (x, y), the target in it.
+    margin_px : tissue around the target that takes part in the fit, px.
+    spacing_mm : size of a pixel.
+    """
+
+    def __init__(self, frame: Image, contour_px: NDArray[np.float32], margin_px: float, spacing_mm: float) -> None:
+        self._spacing_mm = spacing_mm
+        low, high = contour_px.min(axis=0), contour_px.max(axis=0)
+        self._centre = (low + high).astype(np.float64) / 2.0
+        side = np.ceil(high - low + 2.0 * (margin_px + CONTEXT_MM / spacing_mm)).astype(int) + 1
+        self._size = (int(side[0]), int(side[1]))
+        self._scale = min(1.0, MAX_REGION_PX / float(side.max()))
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._contour = contour_px.astype(np.float64)
+        region = self._region(frame, 0.0, 0.0)
+        rows, columns = region.shape
+        self._points = self._to_region(self._contour)
+        reach = 2 * round(margin_px * self._scale) + 1
+        inside = mask_from_contour(self._points, (rows, columns)).astype(np.uint8)
+        self._mask = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))).astype(bool)
+        self._region8 = _to_grey(region, self._mask)
+        self._values = _normalised(self._region8.astype(np.float32), self._mask)
+        self._prepare_fit(inside.astype(bool))
+
+    def _prepare_fit(self, inside: NDArray[np.bool_]) -> None:
+        """Texture weights and the affine basis, on every second pixel: the flow is no finer."""
+        rows, columns = self._mask.shape
+        texture = _texture(self._region8)
+        weights = np.where(self._mask, texture / (texture + TEXTURE_NOISE), 0.0) + 1e-4 * self._mask
+        self._weights = weights[::2, ::2].astype(np.float32)
+        self._kept = self._mask[::2, ::2]
+        y, x = np.nonzero(self._kept)
+        self._length = max(float(np.sqrt(inside.sum() / np.pi)), 2.0)
+        self._middle = self._points.mean(axis=0)
+        self._basis = self._affine_basis(np.stack([2.0 * x, 2.0 * y], axis=1))
+        self._point_basis = self._affine_basis(self._points)
+        grid_y, grid_x = np.mgrid[:rows, :columns].astype(np.float32)
+        self._grid = (grid_x, grid_y)
+        self._grid_basis = self._affine_basis(np.stack([grid_x.ravel(), grid_y.ravel()], axis=1))
+        self._blur_px = max(SMOOTHING * self._length, 2.0) / 2.0 + 1.0
+
+    def _affine_basis(self, points: NDArray[Any]) -> NDArray[np.float64]:
+        offset = (points - self._middle) / self._length
+        return np.column_stack([np.ones(len(points)), offset])
+
+    def _region(self, frame: Image, shift_x: float, shift_y: float) -> Image:
+        centre = (float(self._centre[0] + shift_x), float(self._centre[1] + shift_y))
+        region = cv2.getRectSubPix(frame, self._size, centre)
+        if self._scale < 1.0:
+            region = cv2.resize(region, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_AREA)
+        return np.asarray(region, np.float32)
+
+    def _to_region(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        corner = self._centre - (np.array(self._size) - 1) / 2.0
+        local: NDArray[np.float64] = (points - corner + 0.5) * self._scale - 0.5
+        return local
+
+    def propagate(self, frame: Image, shift_x: float, shift_y: float) -> Propagation:
+        """Carry the contour to a frame in which the template was found shifted by (shift_x, shift_y) px."""
+        region = self._region(frame, shift_x, shift_y)
+        region8 = _to_grey(region, self._mask)
+        flow = self._flow.calc(self._region8, region8, None)
+        affine, rest, scatter = self._fit(flow[::2, ::2])
+        on_points = cv2.remap(
+            rest,
+            (self._points[:, 0] / 2).astype(np.float32),
+            (self._points[:, 1] / 2).astype(np.float32),
+            cv2.INTER_LINEAR,
+        )
+        moved = (self._point_basis @ affine + on_points.reshape(-1, 2)) / self._scale
+        contour = self._contour + moved + (shift_x, shift_y)
+        scale_mm = self._spacing_mm / self._scale
+        return Propagation(
+            contour.astype(np.float32),
+            self._score_moved_back(region8, affine, rest),
+            float(np.linalg.norm(moved.mean(axis=0))) * self._spacing_mm,
+            float(np.abs(affine[1:]).max()) / self._length,
+            scatter * scale_mm,
+        )
+
+    def _fit(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32], float]:
+        """Affine coefficients, smoothed rest on the half grid, weighted deviation; px of the region."""
+        seen = flow[self._kept].astype(np.float64)
+        texture = self._weights[self._kept].astype(np.float64)
+        outlier = OUTLIER_MM * self._scale / self._spacing_mm
+        ridge = np.diag([0.0, STRAIN_RIDGE, STRAIN_RIDGE])
+        weights = texture
+        for _ in range(1 + ROBUST_ROUNDS):
+            weighted = self._basis * weights[:, None]
+            affine = np.linalg.solve(self._basis.T @ weighted + ridge * weights.sum(), weighted.T @ seen)
+            deviation = seen - self._basis @ affine
+            squares = (deviation**2).sum(axis=1)
+            weights = texture / (1.0 + squares / outlier**2)
+        rest = np.zeros_like(flow)
+        rest[self._kept] = deviation * weights[:, None]
+        density = np.zeros(flow.shape[:2], np.float32)
+        density[self._kept] = weights
+        rest = cv2.GaussianBlur(rest, (0, 0), self._blur_px)
+        density = cv2.GaussianBlur(density, (0, 0), self._blur_px)
+        rest /= (density + SHRINKAGE * float(weights.mean()) + 1e-6)[..., None]
+        scatter = float(np.sqrt((texture * squares).sum() / texture.sum()))
+        return affine, rest, scatter
+
+    def _score_moved_back(self, region8: NDArray[np.uint8], affine: NDArray[Any], rest: NDArray[np.float32]) -> float:
+        rows, columns = self._mask.shape
+        field = (self._grid_basis @ affine).astype(np.float32).reshape(rows, columns, 2)
+        field += cv2.resize(rest, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        back = cv2.remap(region8, self._grid[0] + field[..., 0], self._grid[1] + field[..., 1], cv2.INTER_LINEAR)
+        return float(self._values @ _normalised(back.astype(np.float32), self._mask))
+
+
+def _to_grey(region: Image, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """8-bit image whose mean and deviation inside the mask are the same for every frame."""
+    inside = region[mask]
+    deviation = float(inside.std())
+    gain = GREY_STD / deviation if deviation > 0 else 0.0
+    return np.clip((region - float(inside.mean())) * gain + GREY_MEAN, 0, 255).astype(np.uint8)
+
+
+def _normalised(image: Image, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    values = image[mask].astype(np.float64)
+    values -= values.mean()
+    norm = float(np.linalg.norm(values))
+    return values / norm if norm > 0 else values
+
+
+def _texture(region8: NDArray[np.uint8]) -> Image:
+    """Smaller eigenvalue of the structure tensor: what an image offers to both components of a motion.
+
+    Source: J. Shi, C. Tomasi, "Good features to track", CVPR 1994.
+    """
+    grey = region8.astype(np.float32)
+    dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=0.125)
+    dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125)
+    xx, yy, xy = (cv2.GaussianBlur(product, (0, 0), 2.5) for product in (dx * dx, dy * dy, dx * dy))
+    return np.asarray(0.5 * (xx + yy) - np.sqrt(0.25 * (xx - yy) ** 2 + xy * xy), np.float32)

@@ -1,0 +1,214 @@
+"""Templates: the target's appearance in one frame, and the search for all of them in another.
+
+A search runs on a reduced grid over the whole reach, then on the full grid around the best placements. It reports the
+winner, the best rival at another place, and where each template saw the target, for the confidence to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.geometry import contour_centroid, mask_from_contour
+from gating.tracking.contour import ContourFlow
+from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.tracker import TrackingError
+
+Image = NDArray[np.float32]
+
+COARSE_TEMPLATE_PX = 20
+MAX_REDUCTION = 6
+MIN_TEMPLATE_MM = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One template at one place.
+
+    Attributes
+    ----------
+    template : index in the list of templates
+    x_px, y_px : target centre that this placement means
+    score : ZNCC on the full grid
+    preference : score minus the cost of the distance from the expected place
+    at_edge : the placement touches the border of its window
+    """
+
+    template: int
+    x_px: float
+    y_px: float
+    score: float
+    preference: float
+    at_edge: bool
+
+
+@dataclass(slots=True)
+class Template:
+    """What the target looked like in one frame.
+
+    Attributes
+    ----------
+    centre_px : (x, y) of the target centre in that frame
+    contour_px : (n, 2) float32 in that frame
+    top, left : first row and column of the patch, multiples of `reduction`
+    generation : 0 for the reference, one more than its parent's otherwise
+    born_s, used_s : seconds since the reference, of its acceptance and of the last time it won
+    """
+
+    centre_px: tuple[float, float]
+    contour_px: NDArray[np.float32]
+    top: int
+    left: int
+    reduction: int
+    fine: TemplateMatcher
+    coarse: TemplateMatcher
+    flow: ContourFlow
+    generation: int = 0
+    born_s: float = 0.0
+    used_s: float = field(default=0.0)
+
+
+def reduction_for(contour_px: NDArray[np.float32], margin_px: float) -> int:
+    """How many pixels of the full grid make one of the reduced grid."""
+    side = float(np.sqrt(np.prod(np.ptp(contour_px, axis=0) + 2.0 * margin_px)))
+    return int(np.clip(round(side / COARSE_TEMPLATE_PX), 1, MAX_REDUCTION))
+
+
+def margin_for(contour_px: NDArray[np.float32], margin_mm: float, spacing_mm: float) -> float:
+    """Margin in px; small targets get more, so that the template shows enough to be unmistakable."""
+    smaller_mm = float(np.ptp(contour_px, axis=0).min()) * spacing_mm
+    return max(margin_mm, (MIN_TEMPLATE_MM - smaller_mm) / 2.0) / spacing_mm
+
+
+def reduce(frame: Image, reduction: int) -> Image:
+    """Block means of a frame; the last rows and columns that fill no block are left out."""
+    if reduction == 1:
+        return frame
+    rows, columns = (side // reduction for side in frame.shape)
+    whole = frame[: rows * reduction, : columns * reduction]
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def cut_template(
+    frame: Image, reduced: Image, contour_px: NDArray[np.float32], margin_px: float, spacing_mm: float, reach_px: int
+) -> Template:
+    """Cut a template with its mask out of a frame.
+
+    Raises
+    ------
+    TrackingError
+        If the target has no contrast there, or the template leaves no room in the frame.
+    """
+    reduction = frame.shape[0] // reduced.shape[0]
+    inside = mask_from_contour(contour_px, (frame.shape[0], frame.shape[1])).astype(np.uint8)
+    width = 2 * round(margin_px) + 1
+    mask = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+    coarse_mask = reduce(mask.astype(np.float32), reduction) >= 0.5
+    rows, columns = np.flatnonzero(coarse_mask.any(axis=1)), np.flatnonzero(coarse_mask.any(axis=0))
+    if not len(rows) or not len(columns):
+        raise TrackingError("the target covers no pixel of the reduced frame")
+    here = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    top, left = int(rows[0]) * reduction, int(columns[0]) * reduction
+    fine = np.s_[top : (int(rows[-1]) + 1) * reduction, left : (int(columns[-1]) + 1) * reduction]
+    patch = frame[fine]
+    if patch.shape[0] >= frame.shape[0] - 2 or patch.shape[1] >= frame.shape[1] - 2:
+        raise TrackingError(
+            f"the template of {patch.shape[0]} x {patch.shape[1]} px (target and margin) leaves no room to move in the "
+            f"frame of {frame.shape[0]} x {frame.shape[1]} px"
+        )
+    try:
+        return Template(
+            contour_centroid(contour_px),
+            np.asarray(contour_px, np.float32),
+            top,
+            left,
+            reduction,
+            TemplateMatcher(patch, mask=mask[fine] > 0, max_radius_px=reduction + 2),
+            TemplateMatcher(reduced[here], mask=coarse_mask[here], max_radius_px=reach_px // reduction + 2),
+            ContourFlow(frame, np.asarray(contour_px, np.float32), margin_px, spacing_mm),
+        )
+    except ValueError as error:
+        raise TrackingError(f"the target cannot be used as a template: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where to look: around an expected centre, the farther the dearer.
+
+    Attributes
+    ----------
+    x_px, y_px : expected target centre
+    radius_px : farthest placement
+    free_px : distance that costs nothing
+    cost_per_px : cost of every further px, in units of the score
+    """
+
+    x_px: float
+    y_px: float
+    radius_px: float
+    free_px: float
+    cost_per_px: float
+
+    def cost(self, distance_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cost of a distance from the expected centre, px."""
+        cost: NDArray[np.float64] = self.cost_per_px * np.maximum(distance_px - self.free_px, 0.0)
+        return cost
+
+
+def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach, apart_px: float) -> list[Placement]:
+    """Best and second-best separate placements of every template, best first.
+
+    Parameters
+    ----------
+    frame, reduced : the frame and its block means.
+    reach : where to look.
+    apart_px : placements farther apart than this are different places.
+    """
+    found: list[Placement] = []
+    for index, template in enumerate(templates):
+        for row, column in _coarse_peaks(template, reduced, reach, apart_px):
+            placement = _refine(index, template, frame, row, column, reach)
+            if placement is not None:
+                found.append(placement)
+    return sorted(found, key=lambda placement: -placement.preference)
+
+
+def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: float) -> list[tuple[int, int]]:
+    """Top-left placements on the full grid of the two best separate peaks on the reduced grid."""
+    step = template.reduction
+    row = (template.top + reach.y_px - template.centre_px[1]) / step
+    column = (template.left + reach.x_px - template.centre_px[0]) / step
+    height, width = template.coarse.shape
+    within_row = int(np.clip(round(row), 0, reduced.shape[0] - height))
+    within_column = int(np.clip(round(column), 0, reduced.shape[1] - width))
+    radius = min(int(np.ceil(reach.radius_px / step)), template.coarse.max_radius_px)
+    scores, top, left = template.coarse.surface(reduced, within_row, within_column, radius)
+    rows = np.arange(top, top + scores.shape[0])[:, None] - row
+    columns = np.arange(left, left + scores.shape[1])[None, :] - column
+    preference = scores - reach.cost(np.hypot(rows, columns) * step)
+    peaks = []
+    for _ in range(2):
+        r, c = np.unravel_index(int(np.argmax(preference)), preference.shape)
+        if not np.isfinite(preference[r, c]):
+            break
+        peaks.append(((top + int(r)) * step, (left + int(c)) * step))
+        apart = np.hypot(rows - rows[r], columns - columns[0, c]) * step
+        preference = np.where(apart > apart_px, preference, -np.inf)
+    return peaks
+
+
+def _refine(index: int, template: Template, frame: Image, row: int, column: int, reach: Reach) -> Placement | None:
+    height, width = template.fine.shape
+    if height > frame.shape[0] or width > frame.shape[1]:
+        return None
+    row = int(np.clip(row, 0, frame.shape[0] - height))
+    column = int(np.clip(column, 0, frame.shape[1] - width))
+    match = template.fine.match(frame, row, column, template.fine.max_radius_px)
+    x = template.centre_px[0] + match.col - template.left
+    y = template.centre_px[1] + match.row - template.top
+    distance = np.hypot(x - reach.x_px, y - reach.y_px)
+    at_border = match.at_edge
+    return Placement(index, x, y, match.score, match.score - float(reach.cost(distance)), at_border)
