@@ -46,6 +46,10 @@ class ManualClock:
         """Move forward."""
         self._now_ns += round(milliseconds * 1e6)
 
+    def advance_to(self, moment_ns: int) -> None:
+        """Move forward to a moment; one that has passed changes nothing."""
+        self._now_ns = max(self._now_ns, moment_ns)
+
 
 def _boot_id() -> str:
     try:

@@ -1,0 +1,48 @@
+"""Target masks from image files: `.npy`, and whatever SimpleITK reads (`.mha`, `.nii.gz`, `.nrrd`, `.png`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadRecording
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Return a mask, (rows, columns), True inside.
+
+    A third axis of length 1 is dropped, first or last: the TrackRAD2025 layout keeps time last.
+
+    Raises
+    ------
+    BadRecording
+        One sentence that names the file and what is wrong with it.
+    """
+    if not path.is_file():
+        raise BadRecording(f"{path}: there is no such file")
+    array = _read_array(path)
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array[..., 0] if array.shape[2] == 1 else array[0]
+    if array.ndim != 2:
+        raise BadRecording(f"{path}: the mask has shape {array.shape}; one image of (rows, columns) is needed")
+    if array.dtype.kind not in "buif":
+        raise BadRecording(f"{path}: the mask holds {array.dtype}; numbers are needed")
+    inside: NDArray[np.bool_] = np.nan_to_num(array) > 0
+    return inside
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        if path.suffix == ".npy":
+            loaded: NDArray[Any] = np.load(path, allow_pickle=False)
+            return loaded
+        import SimpleITK
+
+        read: NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+        return read
+    except (ValueError, RuntimeError, OSError, EOFError) as error:
+        first_line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise BadRecording(f"{path}: is not a mask image: {first_line[:200]}") from None

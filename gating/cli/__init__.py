@@ -1,0 +1,14 @@
+"""The command line: one small file a verb. Heavy libraries load only inside the verb that needs them."""
+
+from __future__ import annotations
+
+from gating.cli.app import run_app
+
+
+def _register() -> None:
+    from gating.cli import demo, evaluate, processes, report, run, settings, track  # noqa: F401 - verbs register
+
+
+def main() -> None:
+    """Entry point of the `cinegate` command."""
+    run_app(_register)

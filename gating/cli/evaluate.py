@@ -1,0 +1,31 @@
+"""`cinegate evaluate`: a tracker over labelled recordings, scored with the TrackRAD2025 metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gating.cli.app import app, console, print_json
+from gating.cli.options import ConfigOption, JsonOption, TrackerOption, load_config
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder of labelled cases (TrackRAD2025 layout).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, masks and the HTML page.")] = Path("results"),
+    config: ConfigOption = None,
+    tracker: TrackerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a tracker: DSC, centre distance, HD95, MASD, relative D98 and seconds per frame."""
+    from gating.evaluation.run import evaluate as evaluate_dataset
+
+    settings = load_config(config, tracker)
+    progress = (lambda _: None) if as_json else console.print
+    summary = evaluate_dataset(dataset, out, settings.tracker, settings.tracking, progress=progress)
+    if as_json:
+        print_json({**summary, "out": str(out)})
+    else:
+        console.print(f"results: {out / 'report.html'}")

@@ -1,0 +1,147 @@
+"""Options that several verbs share, and how they become settings, targets and streams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from gating.cli.app import CommandError
+from gating.config import Config, parse_config
+from gating.messages import Pacing, Pixels, SourceKind, StreamInfo
+
+if TYPE_CHECKING:
+    from drivers.recordings import Recording
+    from gating.targets import TargetSpec
+
+RecordingArgument = Annotated[
+    Path, typer.Argument(help="A .npz recording, a TrackRAD2025 case folder, or a session log (.mcap).")
+]
+BoxOption = Annotated[
+    str | None, typer.Option("--target-box", help="Target in the first frame: X,Y,W,H in pixels.", metavar="X,Y,W,H")
+]
+MaskOption = Annotated[
+    Path | None, typer.Option("--target-mask", help="Target in the first frame: a mask image (.mha, .nii, .npy).")
+]
+SpacingOption = Annotated[
+    float | None, typer.Option("--pixel-spacing-mm", help="For a recording that does not hold its own.")
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings (TOML); see `cinegate config --show`.")]
+TrackerOption = Annotated[str | None, typer.Option("--tracker", help="Tracker by name; overrides the configuration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+
+def load_config(path: Path | None, tracker: str | None = None) -> Config:
+    """Read the configuration file, or the defaults. Raises `ConfigError` or `OSError`."""
+    config = Config() if path is None else parse_config(path.read_text(encoding="utf-8"), str(path))
+    if tracker is None:
+        return config
+    from msgspec.structs import replace
+
+    return replace(config, tracker=tracker)
+
+
+def load_targets(recording: Recording, box: str | None, mask: Path | None) -> list[TargetSpec]:
+    """Return the target that was asked for, or the one that the recording holds.
+
+    Raises
+    ------
+    CommandError
+        If there is none, or it does not fit the frames; one sentence.
+    """
+    from gating.geometry import contour_from_mask
+    from gating.targets import TargetSpec
+
+    if box is not None and mask is not None:
+        raise CommandError("--target-box and --target-mask exclude each other")
+    if box is not None:
+        contour = _box(box, recording.shape)
+    elif mask is not None:
+        contour = contour_from_mask(_mask(mask, recording.shape))
+    elif recording.target_contour_px is not None:
+        contour = recording.target_contour_px
+    else:
+        raise CommandError(f"{recording.path} holds no target: give --target-box X,Y,W,H or --target-mask FILE")
+    return [TargetSpec("target", np.ascontiguousarray(contour, np.float32))]
+
+
+def _box(text: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    from gating.geometry import box_contour
+
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise CommandError(f"--target-box is {text!r}; four numbers X,Y,W,H are needed") from None
+    rows, columns = shape
+    if not (width > 0 and height > 0):
+        raise CommandError(f"--target-box {text}: width and height must be above 0")
+    if not (x >= 0 and y >= 0 and x + width <= columns and y + height <= rows):
+        raise CommandError(f"--target-box {text} leaves the image of {columns} columns and {rows} rows")
+    return box_contour(x, y, width, height)
+
+
+def _mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    from drivers.recordings.masks import read_mask
+
+    mask = read_mask(path)
+    if mask.shape != shape:
+        raise CommandError(f"--target-mask {path} is {mask.shape}; the frames are {shape} (rows, columns)")
+    if not mask.any():
+        raise CommandError(f"--target-mask {path} is empty; no pixel is above 0")
+    return mask
+
+
+def write_targets(path: Path, targets: list[TargetSpec]) -> None:
+    """Write targets for the engine process."""
+    plain = [{"name": t.name, "plane": t.plane, "contour_px": t.contour_px.tolist()} for t in targets]
+    path.write_text(json.dumps({"targets": plain}))
+
+
+def read_targets(path: Path) -> list[TargetSpec]:
+    """Read targets from JSON: {"targets": [{"name", "plane", "contour_px": [[x, y], ...]}]}. Raises `CommandError`."""
+    from gating.targets import TargetSpec
+
+    try:
+        plain: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["targets"]
+        targets = [
+            TargetSpec(str(t["name"]), np.array(t["contour_px"], np.float32).reshape(-1, 2), str(t.get("plane", "")))
+            for t in plain
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"{path} is not a target file: {type(error).__name__} {error}") from None
+    if any(len(t.contour_px) < 3 or not np.isfinite(t.contour_px).all() for t in targets):
+        raise CommandError(f"{path}: contour_px of every target needs three finite points or more")
+    return targets
+
+
+def recording_stream(recording: Recording) -> StreamInfo:
+    """Declare a recording as a stream that is read as fast as possible."""
+    return StreamInfo(
+        session_id="offline",
+        source=recording.name,
+        source_kind=SourceKind.REPLAY,
+        pacing=Pacing.UNPACED,
+        speed=0.0,
+        planes=(recording.plane,),
+        dtype=recording.dtype,
+        shape=recording.shape,
+        pixel_spacing_mm=recording.pixel_spacing_mm,
+        image_orientation=recording.image_orientation,
+        image_position_mm=recording.image_position_mm,
+        nominal_interval_ns=recording.nominal_interval_ns,
+        frame_count=len(recording),
+        acquired_clock="recording",
+        acquired_meaning=recording.stamp_meaning,
+        description=recording.description,
+    )
+
+
+def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
+    """Yield (stamp in ns, pixels) of every frame."""
+    for index, stamp_ns in enumerate(recording.stamps_ns):
+        yield int(stamp_ns), recording.frames[index]

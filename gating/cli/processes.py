@@ -1,0 +1,157 @@
+"""`cinegate source|engine|beam|record`: each process alone, on configured endpoints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gating.cli.app import CommandError, app, console
+from gating.cli.options import (
+    BoxOption,
+    ConfigOption,
+    MaskOption,
+    SpacingOption,
+    TrackerOption,
+    load_config,
+    load_targets,
+    read_targets,
+)
+from gating.messages import Pacing
+
+SessionOption = Annotated[str, typer.Option("--session", help="Session id; the same for every process of a session.")]
+SpeedOption = Annotated[
+    str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
+]
+
+
+def parse_speed(text: str) -> tuple[Pacing, float]:
+    """Return the pacing and factor that `--speed` asks for. Raises `CommandError`."""
+    if text in ("stepped", "unpaced"):
+        return Pacing(text), 0.0
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0.01 <= factor <= 1000:
+        raise CommandError(f"--speed is {text!r}; a factor of 0.01 to 1000, `stepped` or `unpaced` is needed")
+    return (Pacing.REAL_TIME, 1.0) if factor == 1 else (Pacing.SCALED, factor)
+
+
+@app.command()
+def source(
+    recording: Annotated[Path, typer.Argument(help="Recording to replay (the `replay` driver).")],
+    session: SessionOption = "session",
+    speed: SpeedOption = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end, for ever.")] = False,
+    subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Wait for so many before frame 0.")] = 1,
+    pixel_spacing_mm: SpacingOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Publish cine frames: the source process."""
+    from drivers.publisher import run_source
+    from drivers.recordings import open_recording
+    from drivers.sources.replay import ReplaySource
+
+    settings = load_config(config)
+    pacing, factor = parse_speed(speed)
+    replay = ReplaySource(open_recording(recording, pixel_spacing_mm), pacing, factor or 1.0, loop)
+    published = run_source(
+        replay,
+        endpoint=settings.endpoints.frames,
+        gate_endpoint=settings.endpoints.gate,
+        session_id=session,
+        subscribers=subscribers,
+    )
+    console.print(f"source: {published.frames} frames published; {published.why}")
+
+
+@app.command()
+def engine(
+    session: SessionOption = "session",
+    target: Annotated[Path | None, typer.Option("--target", help="Targets (JSON), as `cinegate run` writes.")] = None,
+    target_box: BoxOption = None,
+    target_mask: MaskOption = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="Recording whose geometry the box or mask belongs to.")
+    ] = None,
+    config: ConfigOption = None,
+    tracker: TrackerOption = None,
+    arm_by_itself: Annotated[
+        bool, typer.Option("--arm-by-itself", help="Arm without an operator: for recordings and phantoms only.")
+    ] = False,
+    end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Leave when the source is done.")] = False,
+) -> None:
+    """Track and decide: the engine process."""
+    from gating.service import EngineService
+    from gating.sockets import stop_on_signals
+
+    settings = load_config(config, tracker)
+    if target is not None:
+        targets = read_targets(target)
+    elif reference is not None:
+        from drivers.recordings import open_recording
+
+        targets = load_targets(open_recording(reference), target_box, target_mask)
+    else:
+        raise CommandError("give --target FILE, or --reference RECORDING with --target-box or --target-mask")
+    stop = stop_on_signals()
+    EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
+
+
+@app.command()
+def beam(
+    session: SessionOption = "session",
+    switch: Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")] = "simulated",
+    allow_simulated_source: Annotated[
+        bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
+    ] = False,
+    delivery_record: Annotated[
+        Path | None, typer.Option("--delivery-record", help="The simulated linac writes here what it delivered when.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Drive the beam line under leases: the beam interface process."""
+    from drivers.beam.interface import run_beam
+    from drivers.registry import load_beam
+
+    settings = load_config(config)
+    driver = load_beam(switch)
+    line = driver(settings.linac, record_path=delivery_record) if switch == "simulated" else driver()
+    run_beam(settings, session, line, allow_simulated_source=allow_simulated_source)
+
+
+@app.command()
+def record(
+    path: Annotated[Path, typer.Argument(help="Session log to write (.mcap); must not exist.")],
+    session: SessionOption = "session",
+    config: ConfigOption = None,
+) -> None:
+    """Write every wire message to a session log: the recorder process."""
+    from gating.recorder import run_recorder
+
+    os.umask(0o077)
+    run_recorder(load_config(config), session, path)
+
+
+@app.command()
+def control(
+    action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, status or stop.")],
+    operator: Annotated[str, typer.Option("--operator", help="Who asks; goes into the log.")],
+    why: Annotated[str, typer.Option("--why", help="Reason; an acknowledgement needs one.")] = "",
+    session: SessionOption = "session",
+    config: ConfigOption = None,
+) -> None:
+    """Ask a running engine to arm, disarm, acknowledge a latched fault, or stop."""
+    from gating.cli.supervise import ask_engine
+    from gating.messages import ControlRequest
+
+    if action not in ("arm", "disarm", "acknowledge", "status", "stop"):
+        raise CommandError(f"action is {action!r}; arm, disarm, acknowledge, status or stop is needed")
+    request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
+    reply = ask_engine(load_config(config).endpoints.control, request)
+    console.print(reply.text)
+    if not reply.accepted:
+        raise CommandError(f"the engine refused ({reply.engine_state})", 3)

@@ -1,0 +1,105 @@
+"""`cinegate config` and `cinegate drivers`: what can be set, and what can be connected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gating.cli.app import CommandError, app, print_json
+from gating.cli.options import JsonOption, load_config
+from gating.config import Config, to_toml
+
+
+@app.command()
+def config(
+    show: Annotated[bool, typer.Option("--show", help="List every setting with unit, default and source.")] = False,
+    check: Annotated[Path | None, typer.Option("--check", help="Check a configuration file.")] = None,
+    toml: Annotated[bool, typer.Option("--toml", help="Print the settings in force as TOML.")] = False,
+    file: Annotated[Path | None, typer.Option("--config", help="Show this file's values.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every setting, or check a file: an unknown key or a value out of range is named with its line."""
+    if check is not None:
+        load_config(check)
+        _print_check(check, as_json)
+        return
+    settings = load_config(file)
+    if toml:
+        typer.echo(to_toml(settings), nl=False)
+        return
+    if not show and file is None:
+        raise CommandError("give --show, --toml or --check FILE")
+    rows = list(_rows(Config, settings, ()))
+    if as_json:
+        print_json({"settings": rows})
+        return
+    table = Table("setting", "value", "default", "unit", "range", "meaning", "source")
+    for row in rows:
+        table.add_row(*(str(row[key]) for key in ("key", "value", "default", "unit", "range", "meaning", "source")))
+    Console().print(table)
+
+
+@app.command()
+def drivers(as_json: JsonOption = False) -> None:
+    """List every source, beam switch and tracker that can be chosen by name."""
+    from drivers.registry import beam_names, source_names
+    from gating.tracking.registry import tracker_names
+
+    found = {"sources": source_names(), "beams": beam_names(), "trackers": tracker_names()}
+    if as_json:
+        print_json(found)
+        return
+    table = Table("kind", "names")
+    for kind, names in found.items():
+        table.add_row(kind, ", ".join(names))
+    Console().print(table)
+
+
+def _print_check(path: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"valid": True, "file": str(path)})
+    else:
+        typer.echo(f"{path}: every setting is known and within its range")
+
+
+def _rows(kind: type[msgspec.Struct], values: Any, path: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Describe every setting of a table, deepest first tables included."""
+    rows: list[dict[str, Any]] = []
+    hints = get_type_hints(kind, include_extras=True)
+    defaults = kind()
+    for name in kind.__struct_fields__:
+        value, default, hint = getattr(values, name), getattr(defaults, name), hints[name]
+        if isinstance(value, msgspec.Struct):
+            rows += _rows(type(value), value, (*path, name))
+            continue
+        meta = next((m for m in get_args(hint)[1:] if isinstance(m, msgspec.Meta)), None) if get_origin(hint) else None
+        extra = (meta.extra or {}) if meta is not None else {}
+        rows.append(
+            {
+                "key": ".".join((*path, name)),
+                "value": value,
+                "default": default,
+                "unit": extra.get("unit", ""),
+                "range": _range(meta),
+                "meaning": (meta.description or "") if meta is not None else "",
+                "source": extra.get("source", ""),
+            }
+        )
+    return rows
+
+
+def _range(meta: msgspec.Meta | None) -> str:
+    if meta is None:
+        return ""
+    low = meta.ge if meta.ge is not None else meta.gt
+    high = meta.le if meta.le is not None else meta.lt
+    return (
+        ""
+        if low is None and high is None
+        else f"{low if low is not None else '-'} to {high if high is not None else '-'}"
+    )

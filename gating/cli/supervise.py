@@ -1,0 +1,132 @@
+"""One session's processes: started in order, watched, ended together. What each one prints goes to a file."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+import zmq
+from msgspec.structs import replace
+
+from gating.cli.app import EXIT_UNSAFE, CommandError
+from gating.config import Config, EndpointSettings, to_toml
+from gating.messages import ControlReply, ControlRequest, Message
+from gating.sockets import receive, subscribe
+from gating.wire import WireError, decode, encode
+
+STOP_GRACE_S: Final = 5.0
+ANSWER_MS: Final = 2000
+
+
+def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
+    """Send one control request and return the reply. Raises `CommandError` if no engine answers."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        socket = context.socket(zmq.DEALER)
+        socket.connect(endpoint)
+        socket.send_multipart(encode(request))
+        if not socket.poll(ANSWER_MS):
+            raise CommandError(f"no engine answered at {endpoint} within {ANSWER_MS / 1000:g} s", EXIT_UNSAFE)
+        reply = decode(socket.recv_multipart())
+    finally:
+        context.destroy(linger=0)
+    if not isinstance(reply, ControlReply):
+        raise CommandError(f"the engine at {endpoint} answered with a {type(reply).__name__}", EXIT_UNSAFE)
+    return reply
+
+
+def local_endpoints(folder: Path) -> EndpointSettings:
+    """Return ipc endpoints inside a folder (whose path must stay under about 80 characters)."""
+    return EndpointSettings(
+        **{name: f"ipc://{folder / name}" for name in EndpointSettings.__struct_fields__},
+    )
+
+
+@dataclass
+class Session:
+    """The processes of one session, in their own folder (sockets, settings, output of each)."""
+
+    config: Config
+    session_id: str
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _outputs: list[IO[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.config = replace(self.config, endpoints=local_endpoints(self.folder))
+        (self.folder / "config.toml").write_text(to_toml(self.config))
+
+    def start(self, role: str, *arguments: str) -> None:
+        """Start `cinegate ROLE ...` of this session."""
+        output = (self.folder / f"{role}.out").open("wb")
+        self._outputs.append(output)
+        common = ["--session", self.session_id, "--config", str(self.folder / "config.toml")]
+        self.processes[role] = subprocess.Popen(
+            [sys.executable, "-m", "gating.cli", role, *arguments, *common],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def messages(self, *, until: str) -> Iterator[Message]:
+        """Yield what engine and beam interface say, until the process `until` has ended.
+
+        Raises
+        ------
+        CommandError
+            If another process ends before it.
+        """
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            endpoints = self.config.endpoints
+            socket = subscribe(context, endpoints.telemetry, endpoints.gate, endpoints.beam)
+            while self.processes[until].poll() is None:
+                if socket.poll(50):
+                    while (parts := receive(socket)) is not None:
+                        yield from _readable(parts)
+                self._check(until)
+        finally:
+            context.destroy(linger=0)
+
+    def stop(self) -> None:
+        """End every process: SIGTERM, then SIGKILL after a grace; the beam interface last but the recorder."""
+        for role in ("source", "engine", "beam", "record"):
+            process = self.processes.get(role)
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + STOP_GRACE_S
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        for output in self._outputs:
+            output.close()
+
+    def output(self, role: str) -> str:
+        """Return what a process printed."""
+        return (self.folder / f"{role}.out").read_text(errors="replace").strip()
+
+    def _check(self, until: str) -> None:
+        for role, process in self.processes.items():
+            code = process.poll()
+            if role == until or code is None or (role == "source" and code == 0):
+                continue
+            said = self.output(role).splitlines()
+            raise CommandError(f"{role} ended with code {code}: {said[-1] if said else 'it said nothing'}", EXIT_UNSAFE)
+
+
+def _readable(parts: list[bytes]) -> Iterator[Message]:
+    try:
+        message = decode(parts)
+    except WireError:
+        return
+    if isinstance(message, Message):
+        yield message

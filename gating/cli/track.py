@@ -1,0 +1,127 @@
+"""`cinegate track`: the engine over a recording, without sockets."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from gating.cli.app import app, console, print_json
+from gating.cli.options import (
+    BoxOption,
+    ConfigOption,
+    JsonOption,
+    MaskOption,
+    RecordingArgument,
+    SpacingOption,
+    TrackerOption,
+    load_config,
+    load_targets,
+    recording_images,
+    recording_stream,
+)
+from gating.messages import Event, TargetEstimate
+
+if TYPE_CHECKING:
+    from drivers.recordings import Recording
+
+COLUMNS = (
+    "frame", "t_s", "x_px", "y_px", "si_mm", "ap_mm", "confidence", "status", "target_out_fraction", "gate", "reason",
+)  # fmt: skip
+
+
+@app.command()
+def track(
+    recording: RecordingArgument,
+    out: Annotated[Path, typer.Option("--out", help="Table to write, one row a frame (CSV).")] = Path("track.csv"),
+    masks: Annotated[Path | None, typer.Option("--masks", help="Write the propagated target masks (.mha).")] = None,
+    target_box: BoxOption = None,
+    target_mask: MaskOption = None,
+    config: ConfigOption = None,
+    tracker: TrackerOption = None,
+    pixel_spacing_mm: SpacingOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Track a recording offline: the same engine without sockets, deterministic, one row a frame.
+
+    Columns: frame, t_s, x_px and y_px (target centre), si_mm and ap_mm (patient position, LPS; empty where the plane
+    does not show the axis), confidence, status, target_out_fraction, gate, reason.
+    """
+    from drivers.recordings import open_recording
+    from gating.offline import decide_offline, offline_frames
+
+    opened = open_recording(recording, pixel_spacing_mm)
+    settings = load_config(config, tracker)
+    targets = load_targets(opened, target_box, target_mask)
+    stream = recording_stream(opened)
+    rows: list[dict[str, Any]] = []
+    contours = []
+    frames = offline_frames(stream, recording_images(opened))
+    for frame, outcome in decide_offline(settings, targets, stream, frames):
+        estimate = next((m for m in outcome.messages if isinstance(m, TargetEstimate)), None)
+        for event in outcome.messages:
+            if isinstance(event, Event) and event.severity == "fault":
+                console.print(f"[red]frame {frame.header.sequence}:[/red] {event.text}")
+        command = outcome.command
+        rows.append(_row(opened, frame.header.sequence, estimate, command.state, command.reason))
+        contours.append(np.empty((0, 2)) if estimate is None else np.array(estimate.contour_px).reshape(-1, 2))
+    _write_csv(out, rows)
+    if masks is not None:
+        _write_masks(masks, opened, contours)
+    summary = _summary(rows, out)
+    if as_json:
+        print_json(summary)
+    else:
+        console.print(
+            f"{len(rows)} frames tracked, beam on in {100 * summary['duty_cycle']:.1f} % of them, table in {out}"
+        )
+
+
+def _row(opened: Recording, index: int, estimate: TargetEstimate | None, gate: str, reason: str) -> dict[str, Any]:
+    from gating.plane import ImagePlane
+
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    row |= {"frame": index, "t_s": f"{opened.stamps_ns[index] / 1e9:.6f}", "gate": str(gate), "reason": str(reason)}
+    if estimate is not None:
+        shown = ImagePlane.of(opened).shown_axes()
+        row |= {
+            "x_px": f"{estimate.x_px:.4f}",
+            "y_px": f"{estimate.y_px:.4f}",
+            "si_mm": f"{estimate.position_mm[2]:.4f}" if "si" in shown else "",
+            "ap_mm": f"{estimate.position_mm[1]:.4f}" if "ap" in shown else "",
+            "confidence": f"{estimate.confidence:.4f}",
+            "status": str(estimate.status),
+            "target_out_fraction": f"{estimate.target_out_fraction:.4f}",
+        }
+    return row
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_masks(path: Path, opened: Recording, contours: list[Any]) -> None:
+    from gating.evaluation.dataset import write_masks
+    from gating.geometry import mask_from_contour
+
+    empty = np.zeros(opened.shape, bool)
+    masks = np.stack([mask_from_contour(c, opened.shape) if len(c) >= 3 else empty for c in contours])
+    write_masks(path, masks, opened.pixel_spacing_mm)
+
+
+def _summary(rows: list[dict[str, Any]], out: Path) -> dict[str, Any]:
+    n = max(len(rows), 1)
+    return {
+        "frames": len(rows),
+        "duty_cycle": sum(row["gate"] == "on" for row in rows) / n,
+        "reasons": dict(Counter(row["reason"] for row in rows)),
+        "status": dict(Counter(row["status"] or "none" for row in rows)),
+        "out": str(out),
+    }
