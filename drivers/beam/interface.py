@@ -116,7 +116,7 @@ class BeamInterface:
         self._status_sequence = 0
         self._status_due_ns = 0
         self._heartbeat_due_ns = 0
-        self._counters: Counter[str] = Counter(commands=0, refused=0, lapses=0, discarded=0)
+        self._counters: Counter[str] = Counter(commands=0, refused=0, lapses=0)
         self._publisher: zmq.Socket[bytes]
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -144,18 +144,13 @@ class BeamInterface:
     def _serve(self, gate: zmq.Socket[bytes], stop: Callable[[], bool]) -> None:
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
-        stall_ns = round(self._config.safety.lease_ms * 1e6)
-        awake_ns = self._clock.now_ns()
         while not stop():
-            ready = gate.poll(self._wait_ms())
-            if self._clock.now_ns() - awake_ns > stall_ns:
-                self._discard_backlog(gate)
-            elif ready:
+            if gate.poll(self._wait_ms()):
                 self._drain(gate)
+            self._watchdog.attend(self._clock.now_ns())
             self._apply()
-            awake_ns = self._clock.now_ns()
-            if awake_ns >= self._heartbeat_due_ns:
-                self._send_heartbeat(awake_ns)
+            if self._clock.now_ns() >= self._heartbeat_due_ns:
+                self._send_heartbeat()
 
     def _wait_ms(self) -> int:
         """Wait no longer than the lease lasts; its last millisecond is polled, so that it ends on time."""
@@ -175,6 +170,7 @@ class BeamInterface:
             if parts is None:
                 return
             received_ns = self._clock.now_ns()
+            self._watchdog.attend(received_ns)
             try:
                 command = _command(parts)
             except WireError as error:
@@ -187,12 +183,6 @@ class BeamInterface:
             if accepted:
                 self._command, self._command_received_ns = command, received_ns
             self._apply(announces=accepted and not command.renewal)
-
-    def _discard_backlog(self, gate: zmq.Socket[bytes]) -> None:
-        """After this process itself stood still, nothing that queued meanwhile may be believed."""
-        while receive(gate) is not None:
-            self._counters["discarded"] += 1
-        self._watchdog.lapse("the beam interface itself stood still for longer than a lease")
 
     def _apply(self, *, announces: bool = False) -> None:
         """Drive the line to what the watchdog permits now, compare, and show it."""
@@ -256,11 +246,12 @@ class BeamInterface:
         try:
             self._watchdog.latch(BeamReason.STOPPING, "the beam interface stops")
             self._apply()
-            self._send_heartbeat(self._clock.now_ns())
+            self._send_heartbeat()
         finally:
             self._switch.close()
 
-    def _send_heartbeat(self, now_ns: int) -> None:
+    def _send_heartbeat(self) -> None:
+        now_ns = self._clock.now_ns()
         self._heartbeat_due_ns = now_ns + HEARTBEAT_NS
         state = "latched" if self._watchdog.latched else "serving"
         self._send(

@@ -64,6 +64,7 @@ class LeaseWatchdog:
         self._engine_id: str | None = None
         self._sequence = -1
         self._heard_ns = 0
+        self._attended_ns: int | None = None
         self._lease: tuple[int, int] | None = None
         self._offended_ns: int | None = None
         self._latched: Permission | None = None
@@ -112,9 +113,17 @@ class LeaseWatchdog:
         """Take note of a message that could not be read, and hold."""
         self._refuse(BeamReason.MESSAGE_REFUSED, sentence, now_ns)
 
-    def lapse(self, sentence: str) -> None:
-        """End the lease: beam on needs a newly announced frame."""
-        self._hold(BeamReason.LEASE_EXPIRED, sentence)
+    def attend(self, now_ns: int) -> None:
+        """Say that the process is awake; to be called before every other call and at least every 20 ms.
+
+        If the process itself stood still for longer than a lease, commands queued up meanwhile whose leases would
+        count from now. None of them may be believed, so the line stays held until the queue has certainly passed.
+        """
+        if self._attended_ns is not None and not now_ns - self._attended_ns <= self._max_lease_ns:
+            still_ms = (now_ns - self._attended_ns) / 1e6
+            self._hold(BeamReason.LEASE_EXPIRED, f"the beam interface itself stood still for {still_ms:.0f} ms")
+            self._offended_ns = now_ns
+        self._attended_ns = now_ns
 
     def latch(self, reason: BeamReason, sentence: str) -> None:
         """Hold for good; the first reason stands."""

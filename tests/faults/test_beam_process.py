@@ -200,6 +200,13 @@ def test_commands_that_queued_while_the_interface_stood_still_are_not_believed(
     beam.send_signal(signal.SIGCONT)
     status = ear.wait_for(BeamStatus, lambda status: status.sent_ns > woken_ns)
     assert (status.commanded, status.reason) == (GateState.HOLD, "lease_expired")
+    time.sleep(0.3)
+    assert not any(
+        status.commanded is GateState.ON
+        for status in ear.heard
+        if isinstance(status, BeamStatus) and status.sent_ns > woken_ns
+    )
+    time.sleep(0.8)
     engine.send(frame=40)
     ear.wait_for_status(GateState.ON)
 

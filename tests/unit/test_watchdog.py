@@ -160,6 +160,20 @@ def test_a_clock_that_runs_backward_holds(watchdog: LeaseWatchdog) -> None:
     assert state_at(watchdog, 49)[0] is GateState.HOLD
 
 
+def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog: LeaseWatchdog) -> None:
+    watchdog.attend(0)
+    watchdog.receive(command(1), 0)
+    watchdog.attend(500 * MS)
+    watchdog.receive(command(2), 500 * MS)
+    watchdog.attend(501 * MS)
+    watchdog.receive(command(3), 501 * MS)
+    permission = watchdog.permission(501 * MS)
+    assert (permission.state, permission.reason) == (GateState.HOLD, BeamReason.LEASE_EXPIRED)
+    assert permission.detail == "the beam interface itself stood still for 500 ms"
+    watchdog.receive(command(4), 1500 * MS)
+    assert state_at(watchdog, 1500)[0] is GateState.ON
+
+
 class AnyInput(RuleBasedStateMachine):
     """Whatever arrives, whenever: a plain model says which commands may have opened or prolonged the beam."""
 
