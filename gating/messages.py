@@ -25,6 +25,12 @@ Sentence = Annotated[str, Meta(max_length=400)]
 Nanoseconds = Annotated[int, Meta(ge=0, le=2**62)]
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 PositiveMm = Annotated[float, Meta(gt=0, le=100)]
+Cosine = Annotated[float, Meta(ge=-1.001, le=1.001)]
+Orientation = tuple[Cosine, Cosine, Cosine, Cosine, Cosine, Cosine]
+"""DICOM ImageOrientationPatient: direction of increasing column, then of increasing row."""
+PatientMm = Annotated[float, Meta(ge=-10_000, le=10_000)]
+Position = tuple[PatientMm, PatientMm, PatientMm]
+"""LPS, of the centre of pixel (0, 0): DICOM ImagePositionPatient."""
 SideLength = Annotated[int, Meta(ge=8, le=4096)]
 
 
@@ -104,9 +110,8 @@ class FrameHeader(Message, frozen=True, kw_only=True):
     """(rows, columns)."""
     pixel_spacing_mm: tuple[PositiveMm, PositiveMm]
     """(row, column) spacing: DICOM PixelSpacing."""
-    image_orientation: tuple[float, float, float, float, float, float] = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-    """DICOM ImageOrientationPatient: direction of increasing column, then of increasing row."""
-    image_position_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    image_orientation: Orientation
+    image_position_mm: Position
     content_hash: Annotated[str, Meta(min_length=16, max_length=16)]
     """xxh3-64 of the pixel bytes, hexadecimal."""
     simulated_by: Annotated[str, Meta(max_length=64)] = ""
@@ -131,8 +136,8 @@ class StreamInfo(Message, frozen=True, kw_only=True):
     dtype: Literal["uint8", "uint16", "float32"]
     shape: tuple[SideLength, SideLength]
     pixel_spacing_mm: tuple[PositiveMm, PositiveMm]
-    image_orientation: tuple[float, float, float, float, float, float]
-    image_position_mm: tuple[float, float, float]
+    image_orientation: Orientation
+    image_position_mm: Position
     nominal_interval_ns: Nanoseconds
     frame_count: Sequence | None = None
     """Known for recordings; None for a live stream."""

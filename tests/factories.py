@@ -1,0 +1,93 @@
+"""Small valid messages for tests; every field can be overridden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gating.messages import (
+    BeamStatus,
+    CineFrame,
+    FrameHeader,
+    GateState,
+    Pacing,
+    SourceKind,
+    StampMeaning,
+    StreamInfo,
+)
+from gating.wire import content_hash
+
+INTERVAL_NS = 125_000_000
+START_NS = 10_000_000_000
+
+
+def anatomy(shape: tuple[int, int] = (96, 96), dtype: str = "uint16", *, seed: int = 0, shift: float = 0.0) -> Any:
+    """A textured image with a bright blob near its middle, moved down by `shift` px."""
+    rng = np.random.default_rng(1)
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(float)
+    image = 200 + 40 * np.sin(columns / 5) + 40 * np.cos((rows - shift) / 7)
+    image += 300 * np.exp(-((rows - shift - shape[0] / 2) ** 2 + (columns - shape[1] / 2) ** 2) / 60)
+    image += np.roll(rng.normal(0, 8, shape), round(shift), axis=0) + np.random.default_rng(seed).normal(0, 2, shape)
+    scale = 1.0 if dtype != "uint8" else 0.4
+    return np.clip(image * scale, 0, None).astype(dtype)
+
+
+def stream(**overrides: Any) -> StreamInfo:
+    fields: dict[str, Any] = {
+        "session_id": "s1",
+        "source": "test",
+        "source_kind": SourceKind.REPLAY,
+        "pacing": Pacing.REAL_TIME,
+        "dtype": "uint16",
+        "shape": (96, 96),
+        "pixel_spacing_mm": (2.0, 2.0),
+        "image_orientation": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+        "image_position_mm": (0.0, -96.0, 96.0),
+        "nominal_interval_ns": INTERVAL_NS,
+        "acquired_clock": "recording",
+        "acquired_meaning": StampMeaning.START,
+    }
+    return StreamInfo(**fields | overrides)
+
+
+def frame(sequence: int = 0, pixels: Any = None, **overrides: Any) -> CineFrame:
+    image = anatomy(seed=sequence) if pixels is None else pixels
+    acquired_ns = sequence * INTERVAL_NS
+    fields: dict[str, Any] = {
+        "session_id": "s1",
+        "source": "test",
+        "publisher_id": "p1",
+        "source_kind": SourceKind.REPLAY,
+        "pacing": Pacing.REAL_TIME,
+        "sequence": sequence,
+        "plane": "sagittal",
+        "acquired_ns": acquired_ns,
+        "acquired_clock": "recording",
+        "acquired_meaning": StampMeaning.START,
+        "acquired_on_publish_clock_ns": START_NS + acquired_ns,
+        "published_ns": START_NS + acquired_ns + 100_000,
+        "publish_clock": "manual",
+        "dtype": str(image.dtype),
+        "shape": image.shape,
+        "pixel_spacing_mm": (2.0, 2.0),
+        "image_orientation": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+        "image_position_mm": (0.0, -96.0, 96.0),
+        "content_hash": content_hash(image),
+    }
+    return CineFrame(FrameHeader(**fields | overrides), image)
+
+
+def beam_status(**overrides: Any) -> BeamStatus:
+    fields: dict[str, Any] = {
+        "session_id": "s1",
+        "beam": "beam",
+        "beam_kind": "simulated",
+        "status_sequence": 0,
+        "commanded": GateState.HOLD,
+        "confirmed": GateState.HOLD,
+        "reason": "commanded_hold",
+        "sent_ns": START_NS,
+        "clock": "manual",
+    }
+    return BeamStatus(**fields | overrides)

@@ -1,0 +1,236 @@
+"""The engine step by step, on a manual clock, with the real tracker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gating.clock import ManualClock
+from gating.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.decision import GateReason
+from gating.engine import Engine
+from gating.geometry import box_contour
+from gating.messages import (
+    ControlRequest,
+    EngineState,
+    Event,
+    GateState,
+    Heartbeat,
+    StreamEnd,
+    TargetEstimate,
+    TargetReference,
+)
+from gating.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
+
+BOX = box_contour(36, 36, 24, 24)
+CONFIG = Config(
+    gating=GatingSettings(resume_good_frames=2),
+    safety=SafetySettings(arm_good_frames=3, max_beam_on_s=60),
+    recording=RecordingSettings(required=False),
+)
+
+
+class Bench:
+    """An engine with its clock, fed frame by frame."""
+
+    def __init__(self, config: Config = CONFIG, *, targets=None, peers_required=True, arm_by_itself=True) -> None:
+        self.clock = ManualClock(START_NS)
+        self.engine = Engine(
+            config,
+            targets or [TargetSpec("target", BOX)],
+            lambda: make_tracker(config.tracker, config.tracking),
+            self.clock,
+            "s1",
+            "e1",
+            peers_required=peers_required,
+            arm_by_itself=arm_by_itself,
+        )
+        self.engine.warm_up()
+        self.engine.open_stream(stream())
+
+    def step(self, sequence: int, pixels=None, **overrides):
+        self.clock.advance_to(START_NS + sequence * INTERVAL_NS + 1_000_000)
+        self.engine.observe_beam(beam_status())
+        return self.engine.step(frame(sequence, pixels, **overrides), self.clock.now_ns())
+
+    def steps(self, count: int, start: int = 0):
+        return [self.step(sequence) for sequence in range(start, start + count)]
+
+    def request(self, action: str, why: str = ""):
+        return self.engine.control(ControlRequest(session_id="s1", action=action, operator="dr_who", why=why))[0]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def states(outcomes):
+    return [outcome.command.state for outcome in outcomes]
+
+
+def test_a_still_target_brings_beam_on_after_arming_and_settling(bench):
+    outcomes = bench.steps(6)
+    assert states(outcomes)[-1] is GateState.ON
+    assert outcomes[-1].command.lease_ms == 100
+    assert [o.command.reason for o in outcomes[:2]] == [GateReason.NOT_ARMED] * 2
+
+
+def test_a_hold_carries_no_lease(bench):
+    assert bench.step(0).command.lease_ms == 0
+
+
+def test_a_target_that_moves_out_holds_on_that_very_frame(bench):
+    bench.steps(6)
+    held = bench.step(6, anatomy(seed=6, shift=8.0)).command
+    assert (held.state, held.reason) == (GateState.HOLD, GateReason.OUT_OF_WINDOW)
+
+
+def test_every_decided_frame_gives_an_estimate_with_its_gate_and_reason(bench):
+    for sequence in range(6):
+        outcome = bench.step(sequence)
+        estimate = next(m for m in outcome.messages if isinstance(m, TargetEstimate))
+        assert estimate.frame_sequence == sequence
+        assert (estimate.gate, estimate.reason) == (outcome.command.state, outcome.command.reason)
+        assert estimate.x_px == pytest.approx(47.5, abs=0.3)
+
+
+def test_the_first_frame_is_the_reference_and_is_announced(bench):
+    reference = next(m for m in bench.step(0).messages if isinstance(m, TargetReference))
+    assert reference.frame_sequence == 0
+    assert reference.centre_px == pytest.approx((47.5, 47.5), abs=0.3)
+    assert reference.centre_mm == pytest.approx((0.0, -1.0, 1.0), abs=0.7)
+
+
+def test_between_frames_the_lease_is_renewed_until_the_frame_is_stale(bench):
+    bench.steps(6)
+    renewed = []
+    for _ in range(300):
+        bench.clock.advance_ms(1)
+        bench.engine.observe_beam(beam_status())
+        command = bench.engine.tick().command
+        renewed.append(command.state is GateState.ON)
+    limit_ms = 1.5 * 125 + 50
+    assert sum(renewed) == pytest.approx(limit_ms, abs=2)
+    assert renewed == sorted(renewed, reverse=True)
+    assert command.reason is GateReason.STALE_FRAME
+
+
+def test_arming_is_refused_before_enough_contiguous_frames():
+    bench = Bench(arm_by_itself=False)
+    bench.steps(2)
+    early = bench.request("arm")
+    bench.step(2)
+    assert not early.accepted
+    assert "2 contiguous good frames, 3 are needed" in early.text
+    assert bench.request("arm").accepted
+
+
+def test_arming_is_refused_before_ready():
+    engine = Engine(CONFIG, [TargetSpec("target", BOX)], lambda: None, ManualClock(), "s1", "e1")
+    request = ControlRequest(session_id="s1", action="arm", operator="dr_who")
+    assert not engine.control(request)[0].accepted
+    assert engine.state is EngineState.STARTING
+
+
+def test_without_an_operator_an_engine_that_does_not_arm_itself_never_gives_beam():
+    bench = Bench(arm_by_itself=False)
+    assert GateState.ON not in states(bench.steps(12))
+
+
+def test_a_gap_holds_softly_and_resumes_by_itself(bench):
+    bench.steps(6)
+    gap = bench.step(8).command
+    after = [bench.step(sequence).command.state for sequence in (9, 10, 11)]
+    assert (gap.state, gap.reason) == (GateState.HOLD, GateReason.FRAME_GAP)
+    assert after[-1] is GateState.ON
+
+
+def test_a_change_of_geometry_latches_until_a_named_acknowledgement(bench):
+    bench.steps(6)
+    moved = bench.step(6, image_position_mm=(5.0, 0.0, 0.0))
+    assert moved.command.engine_state is EngineState.LATCHED
+    assert any(isinstance(m, Event) and m.severity == "fault" for m in moved.messages)
+    assert GateState.ON not in states(bench.steps(6, start=7))
+    assert not bench.request("arm").accepted
+    assert not bench.request("acknowledge").accepted
+    assert bench.request("acknowledge", why="slice was re-planned and is back").accepted
+    assert GateState.ON in states(bench.steps(8, start=13))
+
+
+def test_a_refused_message_holds_until_the_next_good_frames(bench):
+    bench.steps(6)
+    held = bench.engine.refuse("header is 9 bytes").command
+    assert (held.state, held.reason) == (GateState.HOLD, GateReason.MESSAGE_REFUSED)
+    assert GateState.ON in states(bench.steps(4, start=6))
+    assert bench.engine.counters["refused"] == 1
+
+
+def test_the_end_of_the_stream_holds(bench):
+    bench.steps(6)
+    end = StreamEnd(session_id="s1", source="test", frames_published=6, why="the recording ended")
+    held = bench.engine.close_stream(end).command
+    assert (held.state, held.reason) == (GateState.HOLD, GateReason.STREAM_ENDED)
+
+
+def test_a_silent_beam_interface_holds(bench):
+    bench.steps(6)
+    bench.clock.advance_ms(124)
+    bench.engine.step(frame(7), bench.clock.now_ns())
+    bench.clock.advance_ms(130)
+    assert bench.engine.tick().command.state is GateState.HOLD
+
+
+def test_a_required_recorder_that_never_spoke_holds():
+    config = Config(safety=SafetySettings(arm_good_frames=3), recording=RecordingSettings(required=True))
+    bench = Bench(config)
+    assert {o.command.reason for o in bench.steps(6)} == {GateReason.RECORDER_BEHIND}
+    heartbeat = Heartbeat(session_id="s1", role="recorder", process_id=1, state="recording", sent_ns=0)
+    bench.engine.observe_recorder(heartbeat)
+    assert GateState.ON in states(bench.steps(6, start=6))
+
+
+def test_something_going_wrong_inside_latches(bench):
+    bench.steps(6)
+    held = bench.engine.fail("ZeroDivisionError inside the engine").command
+    assert (held.state, held.reason, held.engine_state) == (
+        GateState.HOLD,
+        GateReason.INTERNAL_ERROR,
+        EngineState.LATCHED,
+    )
+
+
+def test_a_target_that_cannot_be_tracked_latches_with_one_sentence():
+    bench = Bench(targets=[TargetSpec("target", box_contour(200, 200, 20, 20))])
+    held = bench.step(0).command
+    assert held.reason is GateReason.TARGET_UNUSABLE
+    assert held.detail
+
+
+def test_stopping_holds(bench):
+    bench.steps(6)
+    assert bench.engine.stop().state is GateState.HOLD
+
+
+def test_all_targets_must_be_inside():
+    second = TargetSpec("second", box_contour(10, 60, 20, 20))
+    bench = Bench(targets=[TargetSpec("target", BOX), second])
+    outcomes = bench.steps(6)
+    names = {m.target for m in outcomes[-1].messages if isinstance(m, TargetEstimate)}
+    assert names == {"target", "second"}
+
+
+def test_the_same_frames_give_the_same_commands():
+    def run():
+        return [o.command for o in Bench().steps(8)]
+
+    first, second = run(), run()
+    assert first == second
+
+
+def test_pixels_that_came_by_wire_are_read_only_and_accepted(bench):
+    pixels = np.frombuffer(anatomy().tobytes(), np.uint16).reshape(96, 96)
+    assert not pixels.flags.writeable
+    assert bench.step(0, pixels).command.reason is GateReason.NOT_ARMED

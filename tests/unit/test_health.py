@@ -1,0 +1,120 @@
+"""Each fault of a stream has its reason."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from gating.config import HealthSettings, SafetySettings
+from gating.decision import GateReason
+from gating.health import check_beam, check_frame, check_recorder, forget_stream, remember, stale_limit_ns
+from gating.messages import Heartbeat
+from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
+
+MS = 1_000_000
+
+
+def check(header, *, after=0, memory="one frame", since_ms=125.0):
+    before = frame(after).header
+    received = START_NS + after * INTERVAL_NS + MS
+    known = remember(None, before, received) if memory == "one frame" else memory
+    return check_frame(header, received + round(since_ms * MS), known, stream(), HealthSettings())
+
+
+def reason(header, **kwargs):
+    fault = check(header, **kwargs)
+    return None if fault is None else fault.reason
+
+
+def test_the_next_frame_in_time_is_healthy():
+    assert check(frame(1).header) is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"acquired_on_publish_clock_ns": 0}, GateReason.CLOCK_FAULT),
+        ({"published_ns": 0}, GateReason.CLOCK_FAULT),
+        ({"published_ns": START_NS + 10 * INTERVAL_NS}, GateReason.CLOCK_FAULT),
+        ({"acquired_ns": 0}, GateReason.CLOCK_FAULT),
+        ({"acquired_ns": 10 * INTERVAL_NS}, GateReason.CLOCK_FAULT),
+        ({"acquired_uncertainty_ns": 51 * MS}, GateReason.CLOCK_FAULT),
+        ({"publish_clock": "other"}, GateReason.CLOCK_FAULT),
+        ({"session_id": "s2"}, GateReason.SESSION_CHANGED),
+        ({"publisher_id": "p2"}, GateReason.TWO_PUBLISHERS),
+        ({"source": "other"}, GateReason.TWO_PUBLISHERS),
+        ({"plane": "coronal"}, GateReason.GEOMETRY_CHANGED),
+        ({"pixel_spacing_mm": (1.0, 2.0)}, GateReason.GEOMETRY_CHANGED),
+        ({"image_orientation": (1.0, 0, 0, 0, 0, -1.0)}, GateReason.GEOMETRY_CHANGED),
+        ({"image_position_mm": (0.0, 0.0, 0.0)}, GateReason.GEOMETRY_CHANGED),
+        ({"sequence": 0}, GateReason.FRAME_REPEATED),
+        ({"sequence": 3}, GateReason.FRAME_GAP),
+        ({"content_hash": frame(0).header.content_hash}, GateReason.FROZEN_IMAGE),
+    ],
+)
+def test_a_frame_that_contradicts_the_stream_is_named(overrides, expected):
+    assert reason(replace(frame(1).header, **overrides)) is expected
+
+
+def test_a_frame_of_another_shape_is_a_change_of_geometry():
+    assert reason(frame(1, anatomy((64, 96))).header) is GateReason.GEOMETRY_CHANGED
+
+
+def test_an_older_frame_is_out_of_order():
+    assert reason(frame(1).header, after=2) is GateReason.FRAME_OUT_OF_ORDER
+
+
+def test_a_restarted_source_is_a_new_session_not_a_second_publisher():
+    restarted = frame(1, publisher_id="p2").header
+    assert reason(restarted, since_ms=1500) is GateReason.SESSION_CHANGED
+
+
+def test_an_interval_far_from_the_nominal_one_is_irregular():
+    late = {
+        "acquired_ns": 3 * INTERVAL_NS,
+        "acquired_on_publish_clock_ns": START_NS + 3 * INTERVAL_NS,
+        "published_ns": START_NS + 3 * INTERVAL_NS,
+    }
+    assert reason(frame(1, **late).header, since_ms=400) is GateReason.IRREGULAR_RATE
+
+
+def test_after_an_acknowledgement_a_new_publisher_is_taken_but_the_geometry_stays_bound():
+    memory = forget_stream(remember(None, frame(5).header, START_NS))
+    assert reason(frame(0, publisher_id="p2", pixels=anatomy(seed=99)).header, memory=memory) is None
+    moved = frame(0, publisher_id="p2", image_position_mm=(1.0, 0.0, 0.0)).header
+    assert reason(moved, memory=memory) is GateReason.GEOMETRY_CHANGED
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "planes", "speed", "limit_ms"),
+    [(125, 1, 1.0, 237.5), (167.5, 1, 1.0, 301.25), (125, 2, 1.0, 400.0), (500, 1, 1.0, 400.0), (125, 1, 2.0, 143.75)],
+)
+def test_the_stale_limit_is_one_and_a_half_intervals_and_a_margin_at_most_400_ms(interval_ms, planes, speed, limit_ms):
+    assert stale_limit_ns(round(interval_ms * MS), planes, speed, SafetySettings()) == limit_ms * MS
+
+
+def heartbeat(state="recording", **counters):
+    return Heartbeat(session_id="s1", role="recorder", process_id=1, state=state, sent_ns=0, counters=counters)
+
+
+@pytest.mark.parametrize(
+    ("message", "silence_ms", "expected"),
+    [
+        (heartbeat(), 10, None),
+        (None, 10, GateReason.RECORDER_BEHIND),
+        (heartbeat(), 1001, GateReason.RECORDER_BEHIND),
+        (heartbeat("failed"), 10, GateReason.AUDIT_LOSS),
+        (heartbeat("starting"), 10, GateReason.RECORDER_BEHIND),
+        (heartbeat(frames_lost=1), 10, GateReason.AUDIT_LOSS),
+    ],
+)
+def test_a_recorder_that_does_not_keep_up_holds(message, silence_ms, expected):
+    fault = check_recorder(message, 0, silence_ms * MS, 1000 * MS)
+    assert (None if fault is None else fault.reason) is expected
+
+
+def test_a_silent_or_latched_beam_interface_holds():
+    assert check_beam(None, 0, 10).reason is GateReason.BEAM_SILENT
+    assert check_beam(beam_status(), 0, 251 * MS).reason is GateReason.BEAM_SILENT
+    assert check_beam(beam_status(latched=True), 0, 10).reason is GateReason.READ_BACK_MISMATCH
+    assert check_beam(beam_status(), 0, 10) is None
