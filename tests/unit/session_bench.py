@@ -1,0 +1,218 @@
+"""A small synthetic session, message by message, for the tests of logs and reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gating.messages import (
+    BeamStatus,
+    CineFrame,
+    EngineState,
+    Event,
+    FrameHeader,
+    GateCommand,
+    GateState,
+    Message,
+    Pacing,
+    SessionHeader,
+    SourceKind,
+    StageStamps,
+    StampMeaning,
+    StreamEnd,
+    StreamInfo,
+    TargetEstimate,
+    TargetReference,
+)
+from gating.wire import Part, content_hash, encode, encode_frame
+
+MS = 1_000_000
+START_NS = 5_000 * MS
+INTERVAL_MS = 125
+CLOCK = "monotonic:test"
+SHAPE = (64, 64)
+
+
+def make_frame(
+    sequence: int, at_ns: int, *, pacing: Pacing = Pacing.REAL_TIME, shape: tuple[int, int] = SHAPE
+) -> CineFrame:
+    rows, columns = np.indices(shape)
+    x, y = target_centre(sequence)
+    disc = (columns - x) ** 2 + (rows - y) ** 2 < 36
+    pixels = (200 + 40 * np.sin(columns / 5) + 500 * disc).astype(np.uint16)
+    header = FrameHeader(
+        session_id="s1",
+        source="bench",
+        source_kind=SourceKind.PHANTOM,
+        pacing=pacing,
+        sequence=sequence,
+        acquired_ns=sequence * INTERVAL_MS * MS,
+        acquired_clock="recording",
+        acquired_meaning=StampMeaning.END,
+        acquired_on_publish_clock_ns=at_ns,
+        published_ns=at_ns,
+        publish_clock=CLOCK,
+        dtype="uint16",
+        shape=shape,
+        pixel_spacing_mm=(2.0, 2.0),
+        image_orientation=(0, 1, 0, 0, 0, -1),
+        image_position_mm=(0, 0, 0),
+        content_hash=content_hash(pixels),
+    )
+    return CineFrame(header, pixels)
+
+
+def target_centre(sequence: int) -> tuple[float, float]:
+    return 30.0 + math.sin(sequence / 4), 32.0 + 6 * math.sin(sequence / 4)
+
+
+def out_fraction(sequence: int) -> float:
+    return max(0.0, 0.3 * math.sin(sequence / 4))
+
+
+def ring(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    return [(x + radius * math.cos(k / 10), y + radius * math.sin(k / 10)) for k in range(63)]
+
+
+def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Iterator[tuple[list[Part], int]]:
+    """Yield (wire parts, receive stamp) of a session in which decided frames take 1.0 ms to the command's receipt."""
+    command_sequence = status_sequence = 0
+    engine = {"session_id": "s1", "engine_id": "e1"}
+
+    def pack(message: Message, at_ns: int) -> tuple[list[Part], int]:
+        return list(encode(message)), at_ns
+
+    yield pack(
+        SessionHeader(
+            **engine,
+            started_at="2026-01-02T03:04:05+00:00",
+            versions={"cinegate": "0.1.0", "numpy": "2"},
+            config_toml="[gating]\nmax_out_fraction = 0.1\n",
+            config_hash="abc123",
+            tracker="template",
+            clock=CLOCK,
+        ),
+        START_NS,
+    )
+    yield pack(
+        StreamInfo(
+            session_id="s1",
+            source="bench",
+            source_kind=SourceKind.PHANTOM,
+            pacing=Pacing.REAL_TIME,
+            dtype="uint16",
+            shape=SHAPE,
+            pixel_spacing_mm=(2.0, 2.0),
+            image_orientation=(0, 1, 0, 0, 0, -1),
+            image_position_mm=(0, 0, 0),
+            nominal_interval_ns=INTERVAL_MS * MS,
+            frame_count=frames,
+            acquired_clock="recording",
+            acquired_meaning=StampMeaning.END,
+        ),
+        START_NS,
+    )
+    yield pack(
+        TargetReference(
+            session_id="s1",
+            target="GTV",
+            plane="sagittal",
+            frame_sequence=0,
+            contour_px=ring(30, 32, 6),
+            boundary_px=ring(30, 32, 7.5),
+            centre_px=(30, 32),
+            centre_mm=(0, 60, -64),
+        ),
+        START_NS,
+    )
+    beam = GateState.HOLD
+    for sequence in range(frames):
+        at_ns = START_NS + (sequence + 1) * INTERVAL_MS * MS
+        frame = make_frame(sequence, at_ns)
+        yield list(encode_frame(frame)), at_ns
+        if sequence in skipped:
+            continue
+        out = out_fraction(sequence)
+        gate = GateState.ON if out <= 0.1 and sequence >= 4 else GateState.HOLD
+        reason = "in_window" if gate is GateState.ON else ("out_of_window" if sequence >= 4 else "not_armed")
+        x, y = target_centre(sequence)
+        yield pack(
+            TargetEstimate(
+                session_id="s1",
+                frame_sequence=sequence,
+                plane="sagittal",
+                target="GTV",
+                x_px=x,
+                y_px=y,
+                position_mm=(0.0, 2 * x, -2 * y),
+                confidence=0.95 - 0.3 * (sequence == 7),
+                score=0.9,
+                status="tracked",
+                target_out_fraction=out,
+                contour_px=ring(x, y, 6),
+                templates=1,
+                acquired_ns=frame.header.acquired_ns,
+                gate=gate,
+                reason=reason,
+            ),
+            at_ns + MS,
+        )
+        for renewal in (False, True, True):
+            sent_ns = at_ns + (800_000 if not renewal else 20 * MS)
+            yield pack(
+                GateCommand(
+                    **engine,
+                    command_sequence=command_sequence,
+                    state=gate,
+                    reason=reason,
+                    engine_state=EngineState.ARMED,
+                    frame_sequence=sequence,
+                    renewal=renewal,
+                    lease_ms=100.0 if gate is GateState.ON else 0.0,
+                    source_kind=SourceKind.PHANTOM,
+                    pacing=Pacing.REAL_TIME,
+                    stamps=StageStamps(
+                        acquired_ns=at_ns,
+                        published_ns=at_ns,
+                        received_ns=at_ns + 100_000,
+                        decoded_ns=at_ns + 200_000,
+                        tracked_ns=at_ns + 500_000,
+                        decided_ns=at_ns + 600_000,
+                        sent_ns=sent_ns,
+                    ),
+                ),
+                sent_ns + MS,
+            )
+            command_sequence += 1
+        changed = gate is not beam
+        beam = gate
+        yield pack(
+            BeamStatus(
+                session_id="s1",
+                beam="beam",
+                beam_kind="simulated",
+                status_sequence=status_sequence,
+                commanded=gate,
+                confirmed=gate,
+                reason="commanded_on" if gate is GateState.ON else "commanded_hold",
+                engine_id="e1",
+                command_sequence=command_sequence - 3,
+                frame_sequence=sequence,
+                renewal=False,
+                command_sent_ns=at_ns + 800_000,
+                command_received_ns=at_ns + MS,
+                applied_ns=at_ns + 1_200_000 if changed else at_ns - 1,
+                sent_ns=at_ns + 1_300_000,
+                clock=CLOCK,
+            ),
+            at_ns + 2 * MS,
+        )
+        status_sequence += 1
+    end_ns = START_NS + (frames + 1) * INTERVAL_MS * MS
+    yield pack(
+        Event(session_id="s1", role="engine", severity="warning", code="low_confidence", text="Frame 7.", at_ns=end_ns),
+        end_ns,
+    )
+    yield pack(StreamEnd(session_id="s1", source="bench", frames_published=frames, why="the recording ended"), end_ns)
