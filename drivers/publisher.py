@@ -7,17 +7,17 @@ Frames leave with `copy=True`: up to 512 KB a copy costs no more than the bookke
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
-from drivers.errors import DriverError, SourceFault, Unavailable
+from drivers.errors import SourceFault, Unavailable
 from drivers.ports import CineSource, EndOfStream, FrameStamp
 from gating.clock import Clock, MonotonicClock
 from gating.messages import (
@@ -26,13 +26,13 @@ from gating.messages import (
     FrameHeader,
     GateCommand,
     Heartbeat,
-    Message,
     Pacing,
     StreamEnd,
     StreamInfo,
     as_dict,
 )
-from gating.wire import MAX_HEADER_BYTES, WireError, content_hash, decode, encode, encode_frame
+from gating.sockets import Socket, bind, receive, stop_on_signals, subscribe
+from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
 
 INFO_EVERY_NS: Final = 500_000_000
 HEARTBEAT_EVERY_NS: Final = 200_000_000
@@ -108,16 +108,13 @@ def run_source(
     source: CineSource, *, endpoint: str, gate_endpoint: str, session_id: str, subscribers: int = 1
 ) -> Published:
     """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`."""
-    asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: asked.append(received))
     return publish(
         source,
         endpoint,
         session_id,
         gate_endpoint=gate_endpoint,
         subscribers=subscribers,
-        stop=lambda: bool(asked),
+        stop=stop_on_signals(),
     )
 
 
@@ -128,9 +125,10 @@ class _Pump:
     simulated_by: str
     clock: Clock
     published: Published = field(default_factory=Published)
-    context: zmq.Context[zmq.Socket[bytes]] | None = None
-    frames: zmq.Socket[bytes] = field(init=False)
-    gate: zmq.Socket[bytes] | None = None
+    publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    context: zmq.Context[Any] | None = None
+    frames: Socket = field(init=False)
+    gate: Socket | None = None
     info: StreamInfo = field(init=False)
     subscriptions: int = 0
     answered_sequence: int = -1
@@ -149,25 +147,17 @@ class _Pump:
                 f"{self.info.source}: pacing {self.info.pacing} waits for the engine; gate_endpoint is None"
             )
         self.context = zmq.Context()
-        self.frames = self.context.socket(zmq.XPUB)
         frame_bytes = self.info.shape[0] * self.info.shape[1] * np.dtype(self.info.dtype).itemsize
-        self.frames.set(zmq.SNDHWM, max(8, min(QUEUED_FRAMES, QUEUED_BYTES // frame_bytes)))
+        queue = max(8, min(QUEUED_FRAMES, QUEUED_BYTES // frame_bytes))
+        try:
+            self.frames = bind(self.context, zmq.XPUB, endpoint, queue=queue)
+            if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is not None:
+                self.gate = subscribe(self.context, gate_endpoint, max_bytes=MAX_HEADER_BYTES)
+        except (zmq.ZMQError, OSError) as error:
+            raise Unavailable(f"frames endpoint {endpoint} or gate endpoint {gate_endpoint}: {error}") from None
+        self.frames.set(zmq.LINGER, LINGER_MS)
         self.frames.set(zmq.XPUB_VERBOSER, 1)
         self.frames.set(zmq.XPUB_NODROP, 1)
-        self.frames.set(zmq.MAXMSGSIZE, MAX_HEADER_BYTES)
-        self.frames.set(zmq.LINGER, LINGER_MS)
-        if endpoint.startswith("ipc://"):
-            Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.frames.bind(endpoint)
-        except zmq.ZMQError as error:
-            raise Unavailable(f"frames endpoint {endpoint} cannot be bound: {error}") from None
-        if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is not None:
-            self.gate = self.context.socket(zmq.SUB)
-            self.gate.set(zmq.LINGER, 0)
-            self.gate.set(zmq.MAXMSGSIZE, MAX_HEADER_BYTES)
-            self.gate.subscribe(b"gate")
-            self.gate.connect(gate_endpoint)
 
     def run(self, subscribers: int, stop: Callable[[], bool]) -> None:
         """Wait for the subscribers, then pump; the stream's end is announced whatever the reason."""
@@ -201,13 +191,14 @@ class _Pump:
                 self._send_frame(pixels, stamp)
         self._end("stopped")
 
-    def _send_frame(self, pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]], stamp: FrameStamp) -> None:
-        digest = content_hash(pixels)  # type: ignore[arg-type]
+    def _send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> None:
+        digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
         acquired_ns, uncertainty_ns = self._on_host(stamp, published_ns)
         header = FrameHeader(
             session_id=self.session_id,
             source=self.info.source,
+            publisher_id=self.publisher_id,
             source_kind=self.info.source_kind,
             pacing=self.info.pacing,
             speed=self.info.speed,
@@ -228,7 +219,7 @@ class _Pump:
             content_hash=digest,
             simulated_by=self.simulated_by,
         )
-        self._send(encode_frame(CineFrame(header, pixels)))  # type: ignore[arg-type]
+        self._send(encode_frame(CineFrame(header, pixels)))
         self.published.frames += 1
 
     def _on_host(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
@@ -280,16 +271,16 @@ class _Pump:
         assert self.gate is not None
         if not self.gate.poll(timeout_ms):
             return
-        while self.gate.poll(0):
+        while (parts := receive(self.gate)) is not None:
             try:
-                command = decode(self.gate.recv_multipart())
+                command = decode(parts)
             except WireError:
                 self.published.messages_refused += 1
                 continue
             if isinstance(command, GateCommand) and command.session_id == self.session_id:
                 self.answered_sequence = max(self.answered_sequence, command.frame_sequence)
 
-    def _send(self, parts: list[bytes] | list[bytes | bytearray | memoryview]) -> None:
+    def _send(self, parts: Sequence[Part]) -> None:
         """Send at once. One full queue must not keep the frame from the other subscribers."""
         try:
             self.frames.send_multipart(parts, zmq.NOBLOCK)
@@ -314,7 +305,7 @@ class _Pump:
 
     def _end(self, why: str) -> None:
         self.published.why, self.state = why[:400], "ended"
-        end: Message = StreamEnd(
+        end = StreamEnd(
             session_id=self.session_id,
             source=self.info.source,
             frames_published=self.published.frames,
@@ -326,10 +317,4 @@ class _Pump:
     def close(self) -> None:
         self.source.close()
         if self.context is not None:
-            if self.gate is not None:
-                self.gate.close()
-            self.frames.close()
-            self.context.term()
-
-
-__all__ = ["CountingSource", "DriverError", "Published", "publish", "run_source"]
+            self.context.destroy(linger=None)

@@ -1,0 +1,117 @@
+"""The moving-anatomy phantom as a cine source."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import SourceFault
+from drivers.phantom import Phantom, PhantomSettings, Trace, Truth
+from drivers.ports import EndOfStream, FrameStamp
+from drivers.sources.pacing import Pacer
+from gating.clock import Clock, MonotonicClock
+from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
+
+PHANTOM_CLOCK: Final = "phantom"
+
+
+class PhantomSource:
+    """A live-like stream of the phantom; drawn frame by frame, ahead of each deadline.
+
+    Parameters
+    ----------
+    settings : what to draw, see `drivers.phantom`.
+    pacing, speed : as for a replay.
+    trace : recorded target motion in place of the breathing model.
+    clock : the host's monotonic clock.
+    """
+
+    def __init__(
+        self,
+        settings: PhantomSettings | None = None,
+        pacing: Pacing = Pacing.REAL_TIME,
+        speed: float = 1.0,
+        *,
+        trace: Trace | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings or PhantomSettings()
+        self._pacing, self._speed, self._trace = pacing, speed, trace
+        self._clock = clock or MonotonicClock()
+        self._phantom: Phantom | None = None
+        self._pacer: Pacer | None = None
+        self._next: NDArray[np.generic] | None = None
+        self._index = 0
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Deadlines missed, and the longest delay so far, us."""
+        if self._pacer is None:
+            return {}
+        return {"deadlines_missed": self._pacer.missed, "latest_us": self._pacer.latest_ns // 1000}
+
+    def open(self) -> StreamInfo:
+        """Draw the anatomy. Raises `Unavailable` for settings out of bounds."""
+        if self._phantom is None:
+            pacer = Pacer(self._pacing, self._speed, self._clock)
+            self._phantom, self._pacer, self._index = Phantom(self._settings, self._trace), pacer, 0
+            self._next = None
+        return self._info(self._phantom)
+
+    def read_into(self, pixels: NDArray[np.generic], timeout_ms: int) -> FrameStamp | None:
+        """Write the next frame into `pixels` when it is due. Raises `EndOfStream`, `SourceFault`."""
+        if self._phantom is None or self._pacer is None:
+            raise SourceFault("the phantom is not open")
+        count = self._settings.frame_count
+        if count is not None and self._index >= count:
+            raise EndOfStream
+        if self._next is None:
+            self._next = np.empty(self._phantom.shape, self._settings.dtype)
+            self._phantom.render_into(self._index, self._next)
+        acquired_ns = self._phantom.stamp_ns(self._index)
+        due_ns = self._pacer.wait(acquired_ns, timeout_ms)
+        if due_ns is None:
+            return None
+        pixels[...] = self._next
+        self._next = None
+        self._index += 1
+        return FrameStamp(
+            acquired_ns=acquired_ns,
+            arrived_ns=due_ns,
+            plane=self._settings.plane,
+            meaning=StampMeaning.START,
+            acquired_on_host_ns=due_ns,
+        )
+
+    def truth(self, index: int) -> Truth:
+        """Return the target's exact place in a frame of the open phantom. Raises `SourceFault` when it is closed."""
+        if self._phantom is None:
+            raise SourceFault("the phantom is not open")
+        return self._phantom.truth(index)
+
+    def close(self) -> None:
+        """Let the anatomy go."""
+        self._phantom = self._pacer = self._next = None
+
+    def _info(self, phantom: Phantom) -> StreamInfo:
+        settings = self._settings
+        return StreamInfo(
+            session_id="unassigned",
+            source=f"phantom seed {settings.seed}",
+            source_kind=SourceKind.PHANTOM,
+            pacing=self._pacing,
+            speed=self._speed if self._pacing is Pacing.SCALED else float(self._pacing is Pacing.REAL_TIME),
+            planes=(settings.plane,),
+            dtype=settings.dtype,
+            shape=phantom.shape,
+            pixel_spacing_mm=phantom.spacing_mm,
+            image_orientation=phantom.orientation,
+            image_position_mm=phantom.position_mm,
+            nominal_interval_ns=round(1e9 / settings.frames_per_s),
+            frame_count=settings.frame_count,
+            acquired_clock=PHANTOM_CLOCK,
+            acquired_meaning=StampMeaning.START,
+            description=f"moving-anatomy phantom, seed {settings.seed}",
+        )
