@@ -141,13 +141,17 @@ class EngineService:
             self._publish(self._engine.fail(f"{type(error).__name__} inside the engine: {error}"))
 
     def _take_frames(self) -> None:
+        """Work on the newest waiting frame; on every one, one a turn, where the source waits for answers."""
         newest: tuple[list[bytes], int] | None = None
         for _ in range(MAX_DRAIN):
             parts = receive(self._frames)
             if parts is None:
                 break
             received_ns = self._clock.now_ns()
-            if parts[0] != _FRAME_TOPIC or self._every_frame:
+            if self._every_frame:
+                self._handle(parts, received_ns)
+                return
+            if parts[0] != _FRAME_TOPIC:
                 if newest is not None:
                     self._handle(*newest)
                     newest = None
