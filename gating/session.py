@@ -24,6 +24,7 @@ from mcap.records import Channel, DataEnd, Footer, McapRecord, Metadata
 from mcap.records import Message as McapMessage
 from mcap.stream_reader import StreamReader
 from mcap.writer import IndexType, Writer
+from msgspec import Struct
 
 import gating
 from gating.messages import SCHEMA, TOPICS, CineFrame, FrameHeader, Message
@@ -66,15 +67,18 @@ class RawRecord(NamedTuple):
     parts: list[bytes]
 
 
-class RecoverReport(NamedTuple):
+class RecoverReport(Struct, frozen=True, kw_only=True):
     """What `recover` did."""
 
-    path: Path
+    path: str
     was_torn: bool
     messages: int
     cut_bytes: int
     """Bytes of an unfinished record at the end, which no reader could have used."""
     text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def session_log_name(session_id: str, started: datetime | None = None) -> str:
@@ -286,7 +290,8 @@ def recover(path: Path) -> RecoverReport:
     torn = SessionReader(path)
     messages = sum(1 for _ in torn)
     if torn.closed_properly:
-        return RecoverReport(path, False, messages, 0, f"{path.name} is closed properly; {messages} messages")
+        text = f"{path.name} was closed properly; {messages} messages, nothing to do"
+        return RecoverReport(path=str(path), was_torn=False, messages=messages, cut_bytes=0, text=text)
     cut_bytes = torn.cut_bytes
     copy_path = path.with_name(f"{path.name}.recovering")
     try:
@@ -301,7 +306,7 @@ def recover(path: Path) -> RecoverReport:
     finally:
         copy_path.unlink(missing_ok=True)
     text = f"{path.name} is closed: {messages} messages kept, {cut_bytes} bytes of an unfinished record cut"
-    return RecoverReport(path, True, messages, cut_bytes, text)
+    return RecoverReport(path=str(path), was_torn=True, messages=messages, cut_bytes=cut_bytes, text=text)
 
 
 def _copy_records(path: Path, stream: IO[bytes]) -> None:

@@ -36,7 +36,7 @@ SHAPE = (64, 64)
 
 
 def make_frame(
-    sequence: int, at_ns: int, *, pacing: Pacing = Pacing.REAL_TIME, shape: tuple[int, int] = SHAPE
+    sequence: int, at_ns: int, *, pacing: Pacing = Pacing.REAL_TIME, shape: tuple[int, int] = SHAPE, clock: str = CLOCK
 ) -> CineFrame:
     rows, columns = np.indices(shape)
     x, y = target_centre(sequence)
@@ -53,7 +53,7 @@ def make_frame(
         acquired_meaning=StampMeaning.END,
         acquired_on_publish_clock_ns=at_ns,
         published_ns=at_ns,
-        publish_clock=CLOCK,
+        publish_clock=clock,
         dtype="uint16",
         shape=shape,
         pixel_spacing_mm=(2.0, 2.0),
