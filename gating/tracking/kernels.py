@@ -1,58 +1,330 @@
-"""Compiled kernels for zero-mean normalised cross-correlation (ZNCC) of a template over a search window."""
+"""Compiled zero-mean normalised cross-correlation (ZNCC): the full surface, and the best placement.
+
+Source : J. P. Lewis, "Fast Normalized Cross-Correlation", 1995.
+
+The best placement is found on int16 levels, whose products a core sums twice as fast as float32, and whose distance from
+the true score is bounded; every placement that this bound leaves in the race is scored again in float64 on the pixels.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
+from gating.tracking.bounded import CELL_PX, bound_scores, correlate_cells
+from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, spare_columns
+from gating.tracking.intrinsics import LANES
+from gating.tracking.window import HALF_RANGE, load_window, pair_lines, padded, patch_statistics
+
+# Indices into a template's `facts`, float64.
+HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR = range(7)
+CELL_ROWS, CELL_COLS, CELL_UNIT, CELL_SUM, CELL_NORM, CELL_ANGLE, CELL_ERROR, CELL_LOSS = range(7, 15)
+FACTS = 15
+# Indices into `peak`, float64: integer placement, score, sub-pixel offsets, placements scored.
+ROW, COL, SCORE, ROW_OFFSET, COL_OFFSET, SCORED = range(6)
+PEAK = 6
+
+DENSE_MACS = 1_500_000
+"""Below this many multiply-adds the full integer map is quicker than bounds."""
+RACE_MACS = 400_000
+"""Above this many multiply-adds in a race on angles alone, sharper bounds pay."""
+DENSE_SHARE = 0.35
+"""Share of placements in the race above which the full map is quicker than one placement at a time."""
+TIES = 48
+"""Placements scored in float64 before the float32 surface has to thin them out."""
+FLOAT_ERROR = 1e-5
+UNSCORED = np.float32(-4.0)
+
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def zncc_surface(pixels, top, left, rows, cols, weights, mask, norm, out):
-    """Score every placement of a template in a search window.
-
-    pixels  : (H, W) uint8, uint16 or float32, finite
-    weights : (h, w) float32, zero-mean inside the mask and 0 outside it
-    mask    : (h, w) float32, 1 inside and 0 outside
-    norm    : Euclidean norm of the weights
-    out     : (>= rows, >= cols) float32; out[r, c] places the template's top-left pixel at pixels[top + r, left + c];
-              a flat patch scores 0, never NaN
-    Source  : J. P. Lewis, "Fast Normalized Cross-Correlation", 1995.
-    """
-    height, width = weights.shape
-    count = 0.0
-    for i in range(height):
-        for j in range(width):
-            count += mask[i, j]
+def _scale(products, means, inverses, rows, cols, map_pitch, unit, tap_sum, scores):
+    unit, tap_sum = np.float32(unit), np.float32(tap_sum)
     for r in range(rows):
+        s = slice(r * map_pitch, r * map_pitch + cols)
+        product, mean, inverse, score = products[s], means[s], inverses[s], scores[s]
         for c in range(cols):
-            product = 0.0
-            total = 0.0
-            squares = 0.0
-            for i in range(height):
-                line = pixels[top + r + i, left + c : left + c + width]
-                for j in range(width):
-                    value = np.float64(line[j])
-                    inside = mask[i, j] * value
-                    product += weights[i, j] * value
-                    total += inside
-                    squares += inside * value
-            energy = squares - total * total / count
-            if energy > 1e-9 * squares:
-                out[r, c] = max(-1.0, min(1.0, product / (norm * np.sqrt(energy))))
-            else:
-                out[r, c] = 0.0
+            value = (np.float32(product[c]) - mean[c] * tap_sum) * unit * inverse[c]
+            score[c] = min(np.float32(1.0), max(np.float32(-1.0), value))
+        scores[r * map_pitch + cols : (r + 1) * map_pitch] = UNSCORED
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
+def _largest(scores, inverses, blur):
+    """Largest of scores + blur * inverses."""
+    best = np.float32(-8.0)
+    blur = np.float32(blur)
+    for k in range(scores.size):
+        best = max(best, scores[k] + blur * inverses[k])
+    return best
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
+def _count(scores, inverses, blur, floor):
+    """How many of scores + blur * inverses reach the floor."""
+    blur, floor = np.float32(blur), np.float32(floor)
+    reached = np.int32(0)
+    for k in range(scores.size):
+        reached += np.int32(scores[k] + blur * inverses[k] >= floor)
+    return reached
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _centre(raw, middle, scale, size):
+    middle, scale = np.float32(middle), np.float32(scale)
+    for k in range(size):
+        raw[k] = (raw[k] - middle) * scale
+
+
+@njit(nogil=True, cache=True)
+def _float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products, scores):
+    """Scores from float32 products; leaves the pixels centred."""
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    _centre(raw, scaling[0], scaling[1], (rows + height - 1) * pitch)
+    correlate_floats(raw, pitch, weights[0], weights[1], height, width, rows, cols, products, map_pitch)
+    _scale(products, means, inverses, rows, cols, map_pitch, 1.0 / facts[NORM], 0.0, scores)
+
+
+@njit(nogil=True, cache=True)
+def _level_scores(
+    levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, tap_pitch, facts, means, inverses, scores
+):
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    tap_rows = (height + 1) // 2
+    pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)
+    spare = spare_columns(cols)
+    vectors = (cols - spare + LANES - 1) // LANES
+    correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
+    for r in range(rows):
+        for c in range(cols - spare, cols):
+            products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height, tap_pitch)
+    _scale(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _patch_score(raw, start, pitch, weights, inside, count, norm):
+    """Score of one placement in float64: two passes, so that brightness does not cost digits."""
+    height, width = weights.shape
+    total = 0.0
+    for i in range(height):
+        line, keep = raw[start + i * pitch : start + i * pitch + width], inside[i]
+        for j in range(width):
+            total += keep[j] * np.float64(line[j])
+    mean = total / count
+    product = 0.0
+    energy = 0.0
+    for i in range(height):
+        line, keep, weight = raw[start + i * pitch : start + i * pitch + width], inside[i], weights[i]
+        for j in range(width):
+            value = np.float64(line[j]) - mean
+            product += weight[j] * value
+            energy += keep[j] * value * value
+    if not energy > 0.0:
+        return 0.0
+    return min(1.0, max(-1.0, product / (norm * np.sqrt(energy))))
+
+
+@njit(nogil=True, cache=True)
+def score_surface(rows, cols, scaling, facts, flat_weights, runs, raw, floats, lines):
+    """Score every placement in a loaded window into floats[:], `padded(cols)` a row; a flat patch scores 0, never NaN."""
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    pitch, map_pitch = padded(cols + width - 1), padded(cols)
+    size = rows * map_pitch
+    scores, means, inverses = floats[:size], floats[size : 2 * size], floats[2 * size : 3 * size]
+    products = floats[3 * size :]
+    patch_statistics(
+        raw, scaling, pitch, rows, cols, height, width, runs, facts[COUNT], lines, means, inverses, map_pitch
+    )
+    _float_scores(raw, scaling, pitch, map_pitch, rows, cols, flat_weights, facts, means, inverses, products, scores)
+
+
+@njit(nogil=True, cache=True)
+def _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores):
+    """Score of one placement from int16 products; computed once."""
+    if scores[at] == UNSCORED:
+        source = at // map_pitch * pitch + at % map_pitch
+        height = int(facts[HEIGHT])
+        product = dot_pairs(levels, source, pitch, row_taps, height, row_taps.size // height)
+        scores[at] = (product - means[at] * facts[TAP_SUM]) * facts[UNIT] * inverses[at]
+    return scores[at]
+
+
+@njit(nogil=True, cache=True)
+def _climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores):
+    """Step to the best of the eight neighbours until none is better."""
+    r, c = start // map_pitch, start % map_pitch
+    while True:
+        best_r, best_c = r, c
+        best = _level_score(levels, pitch, map_pitch, r * map_pitch + c, row_taps, facts, means, inverses, scores)
+        for y in range(max(r - 1, 0), min(r + 2, rows)):
+            for x in range(max(c - 1, 0), min(c + 2, cols)):
+                at = y * map_pitch + x
+                score = _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+                if score > best:
+                    best_r, best_c, best = y, x, score
+        if best_r == r and best_c == c:
+            return r * map_pitch + c
+        r, c = best_r, best_c
+
+
+@njit(nogil=True, cache=True)
+def _angle_floor(score, angle):
+    """Least score of the cells that a placement as good as `score` can have, `angle` between template and cells."""
+    wide = np.arccos(min(1.0, max(-1.0, score))) + angle
+    return np.cos(wide) - 1e-5 if wide < np.pi else -2.0
+
+
+@njit(nogil=True, cache=True)
+def _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
+    """Score every placement whose bound reaches the floor."""
+    for r in range(rows):
+        line = slice(r * map_pitch, (r + 1) * map_pitch)
+        if _largest(bounds[line], inverses[line], blur) >= floor:
+            for at in range(r * map_pitch, r * map_pitch + cols):
+                if bounds[at] + blur * inverses[at] >= floor:
+                    _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+
+
+@njit(nogil=True, cache=True)
+def _bounded_scores(
+    levels, cells, pairs, products, lines, pitch, map_pitch, rows, cols, cell_taps, row_taps, facts, blur,
+    means, inverses, likely, bounds, scores,
+):  # fmt: skip
+    """Score the placements that can win; False when they are too many for one at a time."""
+    cell_rows, cell_cols, height = int(facts[CELL_ROWS]), int(facts[CELL_COLS]), int(facts[HEIGHT])
+    area = height * int(facts[WIDTH])
+    correlate_cells(
+        levels, cells, pairs, products, pitch, map_pitch, rows, cols, cell_taps, cell_rows, cell_cols, height
+    )
+    _scale(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
+    scores[:] = UNSCORED
+    peak = _largest(likely, inverses, 0.0)
+    start = 0
+    while likely[start] != peak:
+        start += 1
+    start = _climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores)
+    floor = scores[start] - facts[TAP_ERROR] - blur * inverses[start]
+    angle_floor = _angle_floor(floor, facts[CELL_ANGLE])
+    if _count(likely, inverses, blur, angle_floor) * area <= RACE_MACS:
+        _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
+        return True
+    if facts[CELL_LOSS] > 1.0:
+        return False
+    bound_scores(
+        cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, facts[CELL_NORM], facts[CELL_ERROR],
+        facts[CELL_LOSS], blur, likely, means, inverses, bounds,
+    )  # fmt: skip
+    if _count(bounds, inverses, 0.0, floor) > DENSE_SHARE * rows * cols:
+        return False
+    _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, bounds, floor, scores)
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _decide(raw, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
+    """Score in float64 every placement that the error bound leaves in the race; the first best one into `peak`.
+
+    Returns False, having decided nothing, when more than TIES are left and the scores carry more than float32's error.
+    """
+    floor = _largest(scores, inverses, -blur) - 2.0 * error
+    ties = _count(scores, inverses, blur, floor)
+    if ties > TIES and error > FLOAT_ERROR:
+        return False
+    peak[SCORE] = -2.0
+    peak[SCORED] = ties
+    for r in range(rows):
+        line = slice(r * map_pitch, (r + 1) * map_pitch)
+        if _largest(scores[line], inverses[line], blur) >= floor:
+            for c in range(cols):
+                at = r * map_pitch + c
+                if scores[at] + blur * inverses[at] >= floor:
+                    score = _patch_score(
+                        raw, r * pitch + c, pitch, exact_taps[0], exact_taps[1], facts[COUNT], facts[NORM]
+                    )
+                    if score > peak[SCORE]:
+                        peak[ROW], peak[COL], peak[SCORE] = r, c, score
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _vertex(before, middle, after):
+    curvature = before - 2.0 * middle + after
+    if not curvature < 0.0:
+        return 0.0
+    return min(0.5, max(-0.5, 0.5 * (before - after) / curvature))
+
+
+@njit(nogil=True, cache=True)
+def match_exact(
+    rows, cols, scaling, facts, exact_taps, flat_weights, runs, taps, row_taps, raw, floats, levels, words, lines, peak
+):
+    """Find, in a loaded window, the placement that the float64 surface would choose; see the module's docstring.
+
+    peak : (PEAK,) float64, overwritten
+    """
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    pitch, map_pitch = padded(cols + width - 1), padded(cols)
+    size = rows * map_pitch
+    scores, means, inverses = floats[:size], floats[size : 2 * size], floats[2 * size : 3 * size]
+    likely, bounds = floats[3 * size : 4 * size], floats[4 * size : 5 * size]
+    area = (rows + height + 7) * pitch
+    level, cells = levels[:area], levels[area:]
+    products, pairs = words[: size + 8 * LANES], words[size + 8 * LANES :]
+    tap_pitch = row_taps.size // height
+    patch_statistics(
+        raw, scaling, pitch, rows, cols, height, width, runs, facts[COUNT], lines, means, inverses, map_pitch
+    )
+    blur = scaling[2] * np.sqrt(facts[COUNT])
+    cell_rows = int(facts[CELL_ROWS])
+    pair_taps = (height + 1) // 2 * width
+    bounded = False
+    if cell_rows > 0 and rows * cols * height * width > DENSE_MACS:
+        bounded = _bounded_scores(
+            level, cells, pairs, products, lines, pitch, map_pitch, rows, cols, taps[pair_taps:], row_taps, facts, blur,
+            means, inverses, likely, bounds, scores,
+        )  # fmt: skip
+    if not bounded:
+        _level_scores(
+            level, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, tap_pitch, facts, means, inverses, scores
+        )  # fmt: skip
+    if not _decide(
+        raw, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, facts[TAP_ERROR], scores, peak
+    ):
+        _float_scores(
+            raw, scaling, pitch, map_pitch, rows, cols, flat_weights, facts, means, inverses, floats[3 * size :], scores
+        )
+        _decide(raw, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, 0.0, FLOAT_ERROR, scores, peak)
+    _offsets(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak)
+
+
+@njit(nogil=True, cache=True)
+def _offsets(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak):
+    r, c = int(peak[ROW]), int(peak[COL])
+    peak[ROW_OFFSET] = 0.0
+    peak[COL_OFFSET] = 0.0
+    at = r * map_pitch + c
+    middle = _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+    for axis, step, inner in ((ROW_OFFSET, map_pitch, 0 < r < rows - 1), (COL_OFFSET, 1, 0 < c < cols - 1)):
+        if inner:
+            before = _level_score(levels, pitch, map_pitch, at - step, row_taps, facts, means, inverses, scores)
+            after = _level_score(levels, pitch, map_pitch, at + step, row_taps, facts, means, inverses, scores)
+            peak[axis] = _vertex(before, middle, after)
 
 
 def warm_up() -> None:
     """Compile (or load from the cache) every kernel for every frame type: three dtypes, writable and read-only."""
     from gating.tracking.matcher import TemplateMatcher
 
-    frame = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32) % 97
-    matcher = TemplateMatcher(frame[8:24, 8:24].astype(np.float32), max_radius_px=4)
+    ramp = np.arange(96 * 96, dtype=np.int64).reshape(96, 96)
+    frame = ((ramp * 7919) % 251).astype(np.uint8)
+    template = frame[24:64, 24:64].astype(np.float32)
+    mask = np.ones(template.shape, bool)
+    mask[0, 0] = False
+    matchers = TemplateMatcher(template, max_radius_px=24), TemplateMatcher(template, mask=mask, max_radius_px=24)
     for dtype in (np.uint8, np.uint16, np.float32):
         for writable in (True, False):
             pixels = frame.astype(dtype)
             pixels.flags.writeable = writable
-            matcher.surface(pixels, 8, 8, 4)
-            for method in ("exact", "coarse_to_fine", "dense"):
-                matcher.match(pixels, 8, 8, 4, method)  # type: ignore[arg-type]
+            for matcher in matchers:
+                matcher.surface(pixels, 24, 24, 24)
+                for method in ("exact", "coarse_to_fine", "dense"):
+                    matcher.match(pixels, 24, 24, 24, method)  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""Full correlation maps in constant time, built from register tiles.
+
+The maps are compiled once, as C functions that the other kernels call by symbol: numba would otherwise compile all tiles
+again inside every kernel that calls them, for a minute.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding as llvm
+from numba import cfunc, njit, types
+
+from gating.tracking.intrinsics import LANES, address_of, float_dot, float_tile, pair_dot, pair_tile
+
+TALL = 4
+"""Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core."""
+
+_float_4x3, _float_4x2, _float_4x1, _float_1x1 = float_tile(4, 3), float_tile(4, 2), float_tile(4, 1), float_tile(1, 1)
+_pair_4x3, _pair_4x2, _pair_4x1 = pair_tile(4, 3), pair_tile(4, 2), pair_tile(4, 1)
+_pair_1x3, _pair_1x1 = pair_tile(1, 3), pair_tile(1, 1)
+
+_MAP_SIGNATURE = types.void(*[types.intp] * 10)
+
+
+@cfunc(_MAP_SIGNATURE, cache=True)
+def _float_map(source, pitch, taps, tap_rows, tap_cols, rows, vectors, out, out_pitch, unused):
+    r = 0
+    while r < rows:
+        tall = r + TALL <= rows and tap_rows >= TALL
+        at, out_at, left = r * pitch, r * out_pitch, vectors
+        while left > 0:
+            width = 1
+            if not tall:
+                _float_1x1(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
+            elif left >= 3:
+                width = 3
+                _float_4x3(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
+            elif left == 2:
+                width = 2
+                _float_4x2(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
+            else:
+                _float_4x1(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
+            at += width * LANES
+            out_at += width * LANES
+            left -= width
+        r += TALL if tall else 1
+
+
+@cfunc(types.void(*[types.intp] * 11), cache=True)
+def _pair_map(source, pitch, row_step, col_step, taps, tap_rows, tap_cols, rows, vectors, out, out_pitch):
+    line, out_line = row_step * pitch, row_step * out_pitch
+    for first in range(min(row_step, rows)):
+        r = first
+        while r < rows:
+            tall = r + (TALL - 1) * row_step < rows and tap_rows >= TALL
+            at, out_at, left = r * pitch, r * out_pitch, vectors
+            while left > 0:
+                width = 3 if left >= 3 else 2 if left == 2 and tall else 1
+                if tall and width == 3:
+                    _pair_4x3(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif tall and width == 2:
+                    _pair_4x2(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif tall:
+                    _pair_4x1(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif width == 3:
+                    _pair_1x3(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                else:
+                    _pair_1x1(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                at += width * LANES
+                out_at += width * LANES
+                left -= width
+            r += TALL * row_step if tall else row_step
+
+
+llvm.add_symbol("cinegate_float_map", _float_map.address)
+llvm.add_symbol("cinegate_pair_map", _pair_map.address)
+_float_map_symbol = types.ExternalFunction("cinegate_float_map", _MAP_SIGNATURE)
+_pair_map_symbol = types.ExternalFunction("cinegate_pair_map", types.void(*[types.intp] * 11))
+
+
+@njit(nogil=True, cache=True)
+def spare_columns(cols):
+    """Columns better summed one by one: the one beyond whole vectors that windows of radius 8, 16 or 24 px have."""
+    return cols % LANES if cols > LANES and cols % LANES <= 1 else 0
+
+
+@njit(nogil=True, cache=True)
+def correlate_floats(source, pitch, taps, row_taps, tap_rows, tap_cols, rows, cols, out, out_pitch):
+    """out[r, c] = sum over p, j of source[r + p, c + j] * taps[p, j], all float32 and flat.
+
+    row_taps  : taps with lines padded with zeros to whole vectors
+    out_pitch : a multiple of LANES; source has a vector to spare at its end
+    """
+    spare = spare_columns(cols)
+    vectors = (cols - spare + LANES - 1) // LANES
+    pixels, weights = address_of(source), address_of(row_taps)
+    _float_map_symbol(pixels, pitch, address_of(taps), tap_rows, tap_cols, rows, vectors, address_of(out), out_pitch, 0)
+    tap_pitch = row_taps.size // tap_rows
+    for c in range(cols - spare, cols):
+        for r in range(rows):
+            out[r * out_pitch + c] = float_dot(pixels, r * pitch + c, pitch, weights, tap_rows, tap_pitch)
+
+
+@njit(nogil=True, cache=True)
+def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols, rows, vectors, out, out_pitch):
+    """out[r, c] = sum over p, j of pairs source[r + p * row_step, c + j * col_step] with pairs taps[p, j].
+
+    source, taps  : flat int32, two int16 each
+    rows, vectors : rows of the map and its width in vectors of LANES
+    out           : flat int32, modulo 2**32; out_pitch a multiple of LANES
+    """
+    _pair_map_symbol(
+        address_of(source), pitch, row_step, col_step, address_of(taps), tap_rows, tap_cols, rows, vectors,
+        address_of(out), out_pitch,
+    )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def dot_pairs(source, at, pitch, taps, tap_rows, tap_pitch):
+    """Correlation of one placement: flat int16 pixels with flat int16 taps, whose pitch is a multiple of LANES."""
+    return pair_dot(address_of(source), at, pitch, address_of(taps), tap_rows, tap_pitch)
