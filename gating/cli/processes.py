@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,13 @@ from gating.cli.options import (
 )
 from gating.messages import Pacing
 
+if TYPE_CHECKING:
+    from drivers.ports import BeamSwitch, CineSource
+
 SessionOption = Annotated[str, typer.Option("--session", help="Session id; the same for every process of a session.")]
+OptionsOption = Annotated[
+    list[str] | None, typer.Option("--option", "-o", help="Setting of the driver, key=value; may be repeated.")
+]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
 ]
@@ -42,30 +48,61 @@ def parse_speed(text: str) -> tuple[Pacing, float]:
 
 @app.command()
 def source(
-    recording: Annotated[Path, typer.Argument(help="Recording to replay (the `replay` driver).")],
+    name: Annotated[str, typer.Argument(help="A recording to replay, or a source by name; see `cinegate drivers`.")],
+    option: OptionsOption = None,
     session: SessionOption = "session",
     speed: SpeedOption = "1",
-    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end, for ever.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, for ever.")] = False,
     subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Wait for so many before frame 0.")] = 1,
     pixel_spacing_mm: SpacingOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Publish cine frames: the source process."""
     from drivers.publisher import run_source
-    from drivers.recordings import open_recording
-    from drivers.sources.replay import ReplaySource
+    from drivers.registry import source_names
 
     settings = load_config(config)
-    pacing, factor = parse_speed(speed)
-    replay = ReplaySource(open_recording(recording, pixel_spacing_mm), pacing, factor or 1.0, loop)
+    if name in source_names() and name != "replay":
+        cine = _driver_source(name, option)
+    else:
+        cine = _replay(Path(name), speed, loop, pixel_spacing_mm)
     published = run_source(
-        replay,
+        cine,
         endpoint=settings.endpoints.frames,
         gate_endpoint=settings.endpoints.gate,
         session_id=session,
         subscribers=subscribers,
     )
     console.print(f"source: {published.frames} frames published; {published.why}")
+
+
+def _replay(path: Path, speed: str, loop: bool, pixel_spacing_mm: float | None) -> CineSource:
+    from drivers.recordings import open_recording
+    from drivers.sources.replay import ReplaySource
+
+    pacing, factor = parse_speed(speed)
+    return ReplaySource(open_recording(path, pixel_spacing_mm), pacing, factor or 1.0, loop)
+
+
+def _driver_source(name: str, options: list[str] | None) -> CineSource:
+    from drivers.registry import load_source
+
+    driver = load_source(name)
+    return driver(_driver_settings(driver, name, options))
+
+
+def _driver_settings(driver: Any, name: str, options: list[str] | None) -> Any:
+    """Turn `key=value` texts into the driver's own validated settings. Raises `CommandError`."""
+    import msgspec
+
+    pairs = dict(text.partition("=")[::2] for text in options or [])
+    if any("=" not in text for text in options or []):
+        raise CommandError(f"--option of {name}: key=value is needed, got {', '.join(options or [])}")
+    try:
+        return msgspec.convert(pairs, driver.Settings, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(driver.Settings.__struct_fields__)
+        raise CommandError(f"--option of {name}: {error}; it knows {known}") from None
 
 
 @app.command()
@@ -105,6 +142,7 @@ def engine(
 def beam(
     session: SessionOption = "session",
     switch: Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")] = "simulated",
+    option: OptionsOption = None,
     allow_simulated_source: Annotated[
         bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
     ] = False,
@@ -119,7 +157,11 @@ def beam(
 
     settings = load_config(config)
     driver = load_beam(switch)
-    line = driver(settings.linac, record_path=delivery_record) if switch == "simulated" else driver()
+    line: BeamSwitch
+    if switch == "simulated":
+        line = driver(settings.linac, record_path=delivery_record)
+    else:
+        line = driver(_driver_settings(driver, switch, option))
     run_beam(settings, session, line, allow_simulated_source=allow_simulated_source)
 
 
