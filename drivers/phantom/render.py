@@ -67,8 +67,8 @@ class Phantom:
         self._unit_mm = min(fov_mm) / 2
         self.position_mm = self._first_pixel_mm()
         self._outline_mm = target_outline(settings.target_radius_mm / self._unit_mm) * self._unit_mm
-        self._draw()
         self._prepare()
+        self._draw()
 
     def stamp_ns(self, index: int) -> int:
         """Return the acquisition stamp of a frame, ns: unevenly spaced, on a 0.1 ms grid, increasing."""
@@ -176,14 +176,8 @@ class Phantom:
     def _draw(self) -> None:
         """Draw the slices: this one, its neighbour with other vessels, and one that misses the target."""
         settings = self.settings
-        self._fine_mm = self.spacing_mm[0] / FINENESS, self.spacing_mm[1] / FINENESS
-        axes: list[NDArray[np.float64]] = []
-        for side, fine_mm in zip(self.shape, self._fine_mm, strict=True):
-            border = int(MARGIN_MM / fine_mm) + 1
-            steps = np.arange(side * FINENESS + 2 * border, dtype=np.float64)
-            axes.append((steps - (side * FINENESS - 1) / 2 - border) * fine_mm)
-        y, x = axes[0][:, None] / self._unit_mm, axes[1][None, :] / self._unit_mm
-        self._first_fine_mm = float(axes[0][0]), float(axes[1][0])
+        down_mm, across_mm = self._fine_axes_mm()
+        y, x = down_mm[:, None] / self._unit_mm, across_mm[None, :] / self._unit_mm
         images = draw(
             x,
             y,
@@ -196,6 +190,15 @@ class Phantom:
         )
         self._slices = [_quantised(_blurred(image)) for image in images]
 
+    def _fine_axes_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the places of the fine grid's rows and columns, with a margin around the frame."""
+        axes = []
+        for side, fine_mm in zip(self.shape, self._fine_mm, strict=True):
+            border = int(MARGIN_MM / fine_mm) + 1
+            steps = np.arange(side * FINENESS + 2 * border, dtype=np.float64)
+            axes.append((steps - (side * FINENESS - 1) / 2 - border) * fine_mm)
+        return axes[0], axes[1]
+
     def _prepare(self) -> None:
         """Lay out everything that stays the same from frame to frame."""
         rows, columns = self.shape
@@ -204,8 +207,10 @@ class Phantom:
         sideways, downward = self._weights(x_mm, y_mm)
         self._check_folding(sideways, downward)
         self._sideways, self._downward = sideways.astype(np.float32), downward.astype(np.float32)
-        self._fine_x = ((x_mm - self._first_fine_mm[1]) / self._fine_mm[1]).astype(np.float32)
-        self._fine_y = ((y_mm - self._first_fine_mm[0]) / self._fine_mm[0]).astype(np.float32)
+        self._fine_mm = self.spacing_mm[0] / FINENESS, self.spacing_mm[1] / FINENESS
+        first_y_mm, first_x_mm = (float(axis[0]) for axis in self._fine_axes_mm())
+        self._fine_x = ((x_mm - first_x_mm) / self._fine_mm[1]).astype(np.float32)
+        self._fine_y = ((y_mm - first_y_mm) / self._fine_mm[0]).astype(np.float32)
         x, y = x_mm / self._unit_mm, y_mm / self._unit_mm
         gain = 1.05 - 0.22 * (x + 0.2) ** 2 - 0.12 * (y - 0.1) ** 2
         from_band = (np.arange(rows) / (rows - 1) - self.settings.band_row) * rows * self.spacing_mm[0] / 5.0

@@ -19,6 +19,7 @@ class _LoggedFrames:
         self._path, self._count = path, count
         self._stream: Iterator[CineFrame] = iter(())
         self._next = count
+        self._latest: CineFrame | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -26,12 +27,12 @@ class _LoggedFrames:
     def __getitem__(self, index: int) -> Pixels:
         if not 0 <= index < self._count:
             raise IndexError(index)
-        if index < self._next:
+        if index < self._next - 1 or self._latest is None:
             self._stream, self._next = _frames(self._path), 0
-        for frame in self._stream:
-            self._next += 1
-            if self._next > index:
-                return finite_frame(self._path, index, frame.pixels, frame.header.dtype)
+        while self._next <= index and (frame := next(self._stream, None)) is not None:
+            self._latest, self._next = frame, self._next + 1
+        if self._latest is not None and self._next == index + 1:
+            return finite_frame(self._path, index, self._latest.pixels, self._latest.header.dtype)
         raise BadRecording(f"{self._path}: frame {index} is gone; the log held {self._count} frames when it was opened")
 
 
@@ -50,7 +51,7 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
                 reference = message
             elif isinstance(message, StreamInfo):
                 description = message.description
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise BadRecording(f"{path}: is not a readable session log: {error}") from None
     if not headers:
         raise BadRecording(f"{path}: the number of frames is 0; at least 2 are needed")

@@ -13,7 +13,7 @@ from drivers.ports import EndOfStream, FrameStamp
 from drivers.recordings import Recording, open_recording
 from drivers.sources.pacing import Pacer
 from gating.clock import Clock, MonotonicClock
-from gating.messages import Pacing, SourceKind, StreamInfo
+from gating.messages import Pacing, Pixels, SourceKind, StreamInfo
 
 RECORDING_CLOCK: Final = "recording"
 
@@ -47,6 +47,8 @@ class ReplaySource:
         self._clock = clock or MonotonicClock()
         self._recording: Recording | None = None
         self._pacer: Pacer | None = None
+        self._next: Pixels | None = None
+        """Read ahead of its deadline."""
         self._index = 0
 
     @property
@@ -62,7 +64,7 @@ class ReplaySource:
             pacer = Pacer(self._pacing, self._speed, self._clock)
             given = self._given
             recording = given if isinstance(given, Recording) else open_recording(given, self._pixel_spacing_mm)
-            _ = recording.frames[0]
+            self._next = recording.frames[0]
             self._recording, self._pacer, self._index = recording, pacer, 0
         return self._info(self._recording)
 
@@ -76,13 +78,16 @@ class ReplaySource:
         stamps_ns = self._recording.stamps_ns
         period_ns = int(stamps_ns[-1] - stamps_ns[0]) + self._recording.nominal_interval_ns
         acquired_ns = int(stamps_ns[index]) + lap * period_ns
-        try:
-            pixels[...] = self._recording.frames[index]
-        except BadRecording as error:
-            raise SourceFault(str(error)) from None
+        if self._next is None:
+            try:
+                self._next = self._recording.frames[index]
+            except BadRecording as error:
+                raise SourceFault(str(error)) from None
         due_ns = self._pacer.wait(acquired_ns - int(stamps_ns[0]), timeout_ms)
         if due_ns is None:
             return None
+        pixels[...] = self._next
+        self._next = None
         self._index += 1
         return FrameStamp(
             acquired_ns=acquired_ns,
@@ -94,7 +99,7 @@ class ReplaySource:
 
     def close(self) -> None:
         """Let the recording go."""
-        self._recording = self._pacer = None
+        self._recording = self._pacer = self._next = None
 
     def _info(self, recording: Recording) -> StreamInfo:
         return StreamInfo(

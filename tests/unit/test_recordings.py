@@ -1,0 +1,332 @@
+"""Recordings: what is read from each layout, and what is refused in which words."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from drivers.errors import BadRecording
+from drivers.recordings import open_recording
+from drivers.recordings.trackrad import read_labels
+from gating.geometry import mask_from_contour
+from gating.messages import TargetReference
+from tests.factories import frame
+
+FRAMES = np.arange(4 * 12 * 10, dtype=np.uint16).reshape(4, 12, 10)
+GOOD = {
+    "frames": FRAMES,
+    "t_s": np.array([0.0, 0.1675, 0.335, 0.5]),
+    "pixel_spacing_mm": np.array([1.8, 1.9]),
+    "image_position_patient": np.array([-92.0, -112.0, 134.0]),
+    "image_orientation_patient": np.array([0.0, 1.0, 0.0, 0.0, 0.0, -1.0]),
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(**changes):
+        arrays = {name: array for name, array in (GOOD | changes).items() if array is not None}
+        np.savez(tmp_path / "r.npz", **arrays)
+        return tmp_path / "r.npz"
+
+    return write
+
+
+class TestNpz:
+    def test_every_field_comes_through(self, write) -> None:
+        recording = open_recording(write())
+        assert (len(recording), recording.shape, recording.dtype, recording.plane) == (
+            4,
+            (12, 10),
+            "uint16",
+            "sagittal",
+        )
+        assert recording.stamps_ns.tolist() == [0, 167_500_000, 335_000_000, 500_000_000]
+        assert recording.pixel_spacing_mm == (1.8, 1.9)
+        assert recording.image_position_mm == (-92.0, -112.0, 134.0)
+        assert recording.nominal_interval_ns == 167_500_000
+        np.testing.assert_array_equal(recording.frames[2], FRAMES[2])
+        assert recording.target_contour_px is None
+        assert recording.target_box is None
+
+    def test_pixels_stay_on_disk_until_asked_for(self, write) -> None:
+        path = write(frames=np.zeros((4, 500, 500), np.uint16))
+        tracemalloc.start()
+        recording = open_recording(path)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+        tracemalloc.stop()
+        assert recording.frames[0].shape == (500, 500)
+
+    @pytest.mark.parametrize(
+        ("stored", "read"),
+        [("uint8", "uint8"), ("uint16", "uint16"), ("int16", "uint16"), ("float64", "float32"), ("float32", "float32")],
+    )
+    def test_pixels_become_a_dtype_of_the_wire(self, write, stored, read) -> None:
+        recording = open_recording(write(frames=FRAMES.astype(stored) % 200))
+        assert recording.dtype == str(recording.frames[1].dtype) == read
+        np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 200)
+
+    def test_negative_integers_become_float32(self, write) -> None:
+        recording = open_recording(write(frames=FRAMES.astype(np.int16) - 100))
+        assert recording.frames[0].min() == -100
+        assert recording.dtype == "float32"
+
+    def test_missing_spacing_must_be_given(self, write) -> None:
+        path = write(pixel_spacing_mm=None)
+        with pytest.raises(BadRecording, match="pixel_spacing_mm is missing; give it explicitly"):
+            open_recording(path)
+        assert open_recording(path, 1.5).pixel_spacing_mm == (1.5, 1.5)
+        assert open_recording(path, (1.5, 2.0)).pixel_spacing_mm == (1.5, 2.0)
+
+    def test_a_given_spacing_must_not_contradict_the_recording(self, write) -> None:
+        with pytest.raises(BadRecording, match=r"given as 1\.5, 1\.5, the recording says 1\.8, 1\.9"):
+            open_recording(write(), 1.5)
+
+    def test_the_target_comes_from_contour_mask_or_box(self, write) -> None:
+        mask = np.zeros((12, 10), bool)
+        mask[3:7, 2:8] = True
+        contour = np.array([[1.5, 2.5], [7.5, 2.5], [7.5, 6.5], [1.5, 6.5]])
+        for target in (
+            {"target_mask_first": mask},
+            {"target_box": np.array([2, 3, 6, 4])},
+            {"target_contour_px": contour},
+            {"target_contour_px": np.stack([contour, contour + 1])},
+        ):
+            recording = open_recording(write(**target))
+            np.testing.assert_array_equal(recording.target_mask, mask)
+            assert recording.target_box == (2, 3, 6, 4)
+
+    @pytest.mark.parametrize(
+        ("changes", "sentence"),
+        [
+            ({"frames": None}, "the array frames is missing"),
+            ({"t_s": None}, "the array t_s is missing"),
+            ({"frames": FRAMES[0]}, r"frames has shape \(12, 10\); \(frames, rows, columns\)"),
+            ({"frames": FRAMES.astype(np.int32)}, "frames are int32"),
+            ({"frames": FRAMES.astype(object)}, "frames holds Python objects"),
+            ({"frames": np.zeros((4, 4, 10), np.uint8)}, "frames are 4x10; sides of 8 to 4096"),
+            ({"t_s": np.array([0, 1, 2])}, "3 time stamps for 4 frames"),
+            ({"t_s": np.array([0, 1, np.nan, 3])}, r"t_s\[2\] is nan"),
+            ({"t_s": np.array([0, 1, np.inf, 3])}, r"t_s\[2\] is inf"),
+            ({"t_s": np.array([-1.0, 1, 2, 3])}, r"t_s\[0\] is -1"),
+            ({"t_s": np.array([0, 1, 1, 3])}, "time stamp 2 is 0 s after the one before"),
+            ({"t_s": np.array([0, 2, 1, 3])}, "time stamp 2 is -1 s after the one before"),
+            ({"t_s": np.array(["0", "1", "2", "3"])}, "t_s is <U1"),
+            ({"frames": FRAMES[:1], "t_s": np.zeros(1)}, "the number of frames is 1; at least 2"),
+            ({"pixel_spacing_mm": np.array([0.0, 1.0])}, "pixel_spacing_mm is 0, 1; above 0 up to 100"),
+            ({"pixel_spacing_mm": np.array([1.0, 101.0])}, "pixel_spacing_mm is 1, 101"),
+            ({"pixel_spacing_mm": np.array([1.0])}, "2 finite numbers"),
+            ({"image_position_patient": np.array([0, 0, np.nan])}, "image_position_patient is"),
+            ({"image_orientation_patient": np.array([0, 1, 0, 0, 1, 0])}, "orthogonal unit vectors"),
+            ({"target_mask_first": np.zeros((3, 3), bool)}, r"target_mask_first has shape \(3, 3\); \(12, 10\)"),
+            ({"target_box": np.array([1, 2, 0, 4])}, "target_box is"),
+            ({"target_xy_px": np.zeros((3, 2))}, r"target_xy_px has shape \(3, 2\); \(4, 2\)"),
+        ],
+    )
+    def test_a_bad_recording_is_refused_with_a_sentence(self, write, changes, sentence) -> None:
+        with pytest.raises(BadRecording, match=sentence):
+            open_recording(write(**changes))
+
+    def test_nan_pixels_are_refused_when_their_frame_is_read(self, write) -> None:
+        frames = FRAMES.astype(np.float32)
+        frames[2, 5, 5] = np.nan
+        recording = open_recording(write(frames=frames))
+        assert recording.frames[1].dtype == np.float32
+        with pytest.raises(BadRecording, match=r"frames\[2\] holds NaN"):
+            recording.frames[2]
+
+    def test_a_file_that_would_unpack_to_more_than_the_limit_is_refused_unread(self, tmp_path) -> None:
+        path = tmp_path / "bomb.npz"
+        header = b"{'descr': '<u2', 'fortran_order': False, 'shape': (100000, 4096, 4096), }".ljust(117) + b"\n"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("frames.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        with pytest.raises(BadRecording, match="frames would unpack to 3355443200000 bytes; the limit is"):
+            open_recording(path)
+
+    @pytest.mark.parametrize("keep", [0, 10, 100, 400, -30])
+    def test_a_torn_file_is_refused(self, write, keep) -> None:
+        path = write()
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(BadRecording, match=r"not a readable \.npz"):
+            open_recording(path)
+
+    def test_a_file_damaged_within_is_refused_on_reading(self, write) -> None:
+        path = write()
+        data = bytearray(path.read_bytes())
+        data[300:310] = b"\xff" * 10
+        path.write_bytes(data)
+        with pytest.raises(BadRecording):
+            open_recording(path).frames[0]
+
+
+@pytest.mark.parametrize("name", ["absent.npz", "absent"])
+def test_a_missing_path_is_refused(tmp_path, name) -> None:
+    with pytest.raises(BadRecording, match="no such file or folder"):
+        open_recording(tmp_path / name)
+
+
+def test_another_kind_of_file_is_refused(tmp_path) -> None:
+    (tmp_path / "scan.dcm").touch()
+    with pytest.raises(BadRecording, match=r"\.dcm is not a recording"):
+        open_recording(tmp_path / "scan.dcm")
+
+
+class TestTrackRad:
+    @pytest.fixture
+    def case(self, tmp_path):
+        """A case whose pixel (row r, column c) of frame t is 100 r + 10 c + t."""
+        sitk = pytest.importorskip("SimpleITK")
+        rows, columns, times = np.mgrid[:14, :9, :5]
+        case = tmp_path / "A_001"
+        (case / "images").mkdir(parents=True)
+        (case / "targets").mkdir()
+        labels = ((rows >= 4) & (rows < 9) & (columns >= 2) & (columns < 6)).astype(np.uint8)
+        files = {
+            "images/A_001_frames": (100 * rows + 10 * columns + times).astype(np.float32),
+            "targets/A_001_first_label": labels[:, :, :1],
+            "targets/A_001_labels": labels,
+        }
+        for name, array in files.items():
+            image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+            image.SetSpacing((5.0, 1.25, 1.0))
+            image.SetOrigin((3.0, -20.0, 38.5))
+            sitk.WriteImage(image, str(case / f"{name}.mha"), useCompression=True)
+        (case / "frame-rate.json").write_text(json.dumps(4.0))
+        (case / "scanned-region.json").write_text(json.dumps("abdomen"))
+        return case
+
+    def test_the_first_axis_is_the_row_and_the_last_the_time(self, case) -> None:
+        recording = open_recording(case)
+        assert (recording.shape, len(recording), recording.dtype) == ((14, 9), 5, "float32")
+        assert recording.frames[3][7, 2] == 723
+        assert recording.frames[3].flags.c_contiguous
+
+    def test_geometry_comes_from_the_file(self, case) -> None:
+        recording = open_recording(case)
+        assert recording.pixel_spacing_mm == (1.0, 1.25)
+        assert recording.image_orientation == (0, 1, 0, 0, 0, 1)
+        assert recording.image_position_mm == (3.0, -20.0, 38.5)
+        assert recording.plane == "sagittal"
+
+    def test_stamps_follow_the_frame_rate(self, case) -> None:
+        assert open_recording(case).stamps_ns.tolist() == [0, 250_000_000, 500_000_000, 750_000_000, 1_000_000_000]
+
+    def test_the_target_is_the_first_label(self, case) -> None:
+        recording = open_recording(case)
+        assert recording.target_box == (2, 4, 4, 5)
+        np.testing.assert_array_equal(recording.target_mask, read_labels(case)[0])
+        assert read_labels(case).shape == (5, 14, 9)
+
+    def test_a_further_sequence_is_opened_by_its_file_and_frame_rate(self, case) -> None:
+        (case / "images" / "A_001_frames2.mha").write_bytes((case / "images" / "A_001_frames.mha").read_bytes())
+        (case / "frame-rate2.json").write_text("8.0")
+        with pytest.raises(BadRecording, match="2 files match"):
+            open_recording(case)
+        assert open_recording(case / "images" / "A_001_frames2.mha").nominal_interval_ns == 125_000_000
+
+    @pytest.mark.parametrize("rate", ["0", "-4", '"4"', "null", "1e9", "{", "NaN"])
+    def test_a_senseless_frame_rate_is_refused(self, case, rate) -> None:
+        (case / "frame-rate.json").write_text(rate)
+        with pytest.raises(BadRecording, match="frame-rate"):
+            open_recording(case)
+
+    def test_a_folder_without_frames_is_refused(self, tmp_path) -> None:
+        with pytest.raises(BadRecording, match="0 files match"):
+            open_recording(tmp_path)
+
+    def test_a_torn_image_is_refused(self, case) -> None:
+        path = case / "images" / "A_001_frames.mha"
+        path.write_bytes(path.read_bytes()[:200])
+        with pytest.raises(BadRecording, match="not a readable"):
+            open_recording(case)
+
+    def test_the_organisers_example_moves_along_its_rows(self, shared_data) -> None:
+        case = shared_data / "trackrad_example" / "Z_001"
+        recording = open_recording(case)
+        assert (recording.shape, len(recording), recording.nominal_interval_ns) == ((125, 125), 10, 125_000_000)
+        assert recording.target_box == (32, 32, 61, 61)
+        inside = [frame_[mask] for frame_, mask in zip(recording.frames, read_labels(case), strict=True)]
+        assert min(float(values.mean()) for values in inside) > 0.9
+
+
+class TestSessionLog:
+    @pytest.fixture
+    def log(self, monkeypatch, tmp_path):
+        """A log of six frames, as the session reader gives it."""
+        import gating.session
+
+        frames = [frame(sequence) for sequence in range(6)]
+        contour = [(40.0, 40.0), (60.0, 40.0), (60.0, 55.0)]
+        target = TargetReference(
+            session_id="s1",
+            target="target",
+            plane="sagittal",
+            frame_sequence=0,
+            contour_px=contour,
+            boundary_px=contour,
+            centre_px=(50.0, 45.0),
+            centre_mm=(0.0, 0.0, 0.0),
+        )
+        messages = [target, *frames]
+        passes = []
+
+        def read(path):
+            passes.append(path)
+            return iter([("x", 0, message) for message in messages])
+
+        monkeypatch.setattr(gating.session, "read_session", read)
+        (tmp_path / "s1.mcap").touch()
+        return tmp_path / "s1.mcap", messages, passes
+
+    def test_frames_stamps_and_target_come_through(self, log) -> None:
+        path, messages, _ = log
+        recording = open_recording(path)
+        assert len(recording) == 6
+        np.testing.assert_array_equal(recording.frames[4], messages[5].pixels)
+        assert recording.stamps_ns.tolist() == [message.header.acquired_ns for message in messages[1:]]
+        np.testing.assert_array_equal(
+            recording.target_mask, mask_from_contour(messages[0].contour_px, messages[1].header.shape)
+        )
+
+    def test_reading_forward_goes_through_the_log_once(self, log) -> None:
+        path, messages, passes = log
+        recording = open_recording(path)
+        passes.clear()
+        for index in (0, 0, 1, 2, 2, 5):
+            np.testing.assert_array_equal(recording.frames[index], messages[index + 1].pixels)
+        assert len(passes) == 1
+        np.testing.assert_array_equal(recording.frames[1], messages[2].pixels)
+        assert len(passes) == 2
+
+    def test_a_change_of_geometry_is_refused(self, log) -> None:
+        path, messages, _ = log
+        messages.append(frame(6, pixel_spacing_mm=(1.0, 1.0)))
+        with pytest.raises(BadRecording, match="pixel_spacing_mm changes"):
+            open_recording(path)
+
+    def test_a_log_without_frames_is_refused(self, log) -> None:
+        path, messages, _ = log
+        del messages[1:]
+        with pytest.raises(BadRecording, match="number of frames is 0"):
+            open_recording(path)
+
+    def test_a_file_that_is_no_log_is_refused(self, tmp_path) -> None:
+        path = tmp_path / "torn.mcap"
+        path.write_bytes(b"not a log")
+        with pytest.raises(BadRecording, match="session log"):
+            open_recording(path)
+
+
+def test_the_development_recordings_open(shared_data) -> None:
+    for path in sorted((shared_data / "liver_cine").glob("*.npz")):
+        recording = open_recording(path)
+        assert (len(recording), recording.dtype, recording.plane) == (498, "uint16", "sagittal")
+        assert 0.15e9 < recording.nominal_interval_ns < 0.18e9
+    fast = shared_data / "heart_liver_60fps" / "lowres_highsnr_FMLP_900.npz"
+    with pytest.raises(BadRecording, match="pixel_spacing_mm is missing"):
+        open_recording(fast)
+    assert len(open_recording(fast, 1.5)) == 900
