@@ -9,7 +9,7 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 from numba import cfunc, njit, types
 
-from gating.tracking.intrinsics import LANES, address_of, float_dot, float_tile, pair_dot, pair_tile
+from gating.tracking.intrinsics import DOT_ROWS, LANES, address_of, float_dot, float_tile, pair_dot, pair_tile
 
 TALL = 4
 """Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core."""
@@ -84,20 +84,27 @@ def spare_columns(cols):
 
 
 @njit(nogil=True, cache=True)
+def padded_rows(rows):
+    """Lines of a template rounded up to whole groups of DOT_ROWS."""
+    return (rows + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
+
+
+@njit(nogil=True, cache=True)
 def correlate_floats(source, pitch, taps, row_taps, tap_rows, tap_cols, rows, cols, out, out_pitch):
     """out[r, c] = sum over p, j of source[r + p, c + j] * taps[p, j], all float32 and flat.
 
-    row_taps  : taps with lines padded with zeros to whole vectors
+    row_taps  : taps with lines and columns padded with zeros to whole groups and vectors
     out_pitch : a multiple of LANES; source has a vector to spare at its end
     """
     spare = spare_columns(cols)
     vectors = (cols - spare + LANES - 1) // LANES
     pixels, weights = address_of(source), address_of(row_taps)
     _float_map_symbol(pixels, pitch, address_of(taps), tap_rows, tap_cols, rows, vectors, address_of(out), out_pitch, 0)
-    tap_pitch = row_taps.size // tap_rows
+    dot_rows = padded_rows(tap_rows)
+    tap_pitch = row_taps.size // dot_rows
     for c in range(cols - spare, cols):
         for r in range(rows):
-            out[r * out_pitch + c] = float_dot(pixels, r * pitch + c, pitch, weights, tap_rows, tap_pitch)
+            out[r * out_pitch + c] = float_dot(pixels, r * pitch + c, pitch, weights, dot_rows, tap_pitch)
 
 
 @njit(nogil=True, cache=True)
@@ -115,6 +122,7 @@ def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols,
 
 
 @njit(nogil=True, cache=True)
-def dot_pairs(source, at, pitch, taps, tap_rows, tap_pitch):
-    """Correlation of one placement: flat int16 pixels with flat int16 taps, whose pitch is a multiple of LANES."""
-    return pair_dot(address_of(source), at, pitch, address_of(taps), tap_rows, tap_pitch)
+def dot_pairs(source, at, pitch, row_taps, tap_rows):
+    """Correlation of one placement: flat int16 pixels with flat int16 taps, lines and columns padded with zeros."""
+    dot_rows = padded_rows(tap_rows)
+    return pair_dot(address_of(source), at, pitch, address_of(row_taps), dot_rows, row_taps.size // dot_rows)

@@ -20,6 +20,9 @@ _FEATURES = llvm.get_host_cpu_features()
 LANES: int = 16 if _FEATURES.get("avx512bw") else 8 if _FEATURES.get("avx2") else 4
 """32-bit lanes of the host's widest vector."""
 
+DOT_ROWS = 4
+"""Lines of a template that a dot product takes at once; templates are padded with zero lines."""
+
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 
@@ -167,7 +170,8 @@ def pair_tile(rows: int, vectors: int) -> Callable[..., None]:
 def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., Any]:
     """Make a kernel (source, start, pitch, taps, tap_rows, tap_pitch) -> sum of products over tap_rows lines of tap_pitch.
 
-    source and taps are addresses; start and pitch count elements; tap_pitch is a multiple of lanes * per_lane.
+    source and taps are addresses; start and pitch count elements; tap_pitch is a multiple of lanes * per_lane, tap_rows
+    of DOT_ROWS, so that as many sums run side by side.
     """
 
     @intrinsic
@@ -179,20 +183,29 @@ def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., An
             chunk = ir.VectorType(lane.scalar, lanes)
             pixels, weights = _data(builder, source, element), _data(builder, taps, element)
             zero = ir.Constant(chunk, None)
-            total = cgutils.alloca_once_value(builder, zero)
-            builder.store(zero, total)
-            with cgutils.for_range(builder, tap_rows, intp=_I64) as line:
-                pixel_row = builder.add(start, builder.mul(line.index, pitch))
-                tap_row = builder.mul(line.index, tap_pitch)
-                step = ir.Constant(_I64, lanes * per_lane)
+            totals = [cgutils.alloca_once_value(builder, zero) for _ in range(DOT_ROWS)]
+            for total in totals:
+                builder.store(zero, total)
+            groups = builder.udiv(tap_rows, ir.Constant(_I64, DOT_ROWS))
+            step = ir.Constant(_I64, lanes * per_lane)
+            with cgutils.for_range(builder, groups, intp=_I64) as group:
+                first = builder.mul(group.index, ir.Constant(_I64, DOT_ROWS))
+                lines = [builder.add(first, ir.Constant(_I64, k)) for k in range(DOT_ROWS)]
+                pixel_rows = [builder.add(start, builder.mul(line, pitch)) for line in lines]
+                tap_lines = [builder.mul(line, tap_pitch) for line in lines]
                 with cgutils.for_range_slice(builder, ir.Constant(_I64, 0), tap_pitch, step, intp=_I64) as (at, _):
-                    left, right = (
-                        builder.load(
-                            builder.bitcast(builder.gep(base, [builder.add(row, at)]), chunk.as_pointer()), align=2
+                    for total, pixel_row, tap_line in zip(totals, pixel_rows, tap_lines, strict=True):
+                        left, right = (
+                            builder.load(
+                                builder.bitcast(builder.gep(base, [builder.add(row, at)]), chunk.as_pointer()), align=2
+                            )
+                            for base, row in ((pixels, pixel_row), (weights, tap_line))
                         )
-                        for base, row in ((pixels, pixel_row), (weights, tap_row))
-                    )
-                    builder.store(lane.multiply_add(builder, builder.load(total), left, right), total)
+                        builder.store(lane.multiply_add(builder, builder.load(total), left, right), total)
+            total = totals[0]
+            for other in totals[1:]:
+                add = builder.fadd if lane is _FloatLane else builder.add
+                builder.store(add(builder.load(total), builder.load(other)), total)
             return _sum_lanes(builder, builder.load(total), lane)
 
         return signature, generate
@@ -214,3 +227,34 @@ def _sum_lanes(builder: Any, vector: Any, lane: Any) -> Any:
 
 float_dot = _dot(_FloatLane, LANES, 1, ir.FloatType())
 pair_dot = _dot(_PairLane, LANES // 2, 2, ir.IntType(16))
+
+
+@intrinsic
+def blurred_maximum(typing_context, scores, inverses, start, count, blur):  # type: ignore[no-untyped-def]
+    """Largest of scores[k] + blur * inverses[k] for start <= k < start + count, count a multiple of LANES, no NaN.
+
+    LLVM does not vectorise a floating-point maximum that numba writes.
+    """
+    signature = types.float32(types.intp, types.intp, types.intp, types.intp, types.float32)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        scores, inverses, start, count, blur = arguments
+        lane = _FloatLane
+        left, right = _data(builder, scores, lane.scalar), _data(builder, inverses, lane.scalar)
+        factor = splat(builder, blur, lane.vector)
+        best = cgutils.alloca_once_value(builder, ir.Constant(lane.vector, [-8.0] * LANES))
+        builder.store(ir.Constant(lane.vector, [-8.0] * LANES), best)
+        stop, step = builder.add(start, count), ir.Constant(_I64, LANES)
+        with cgutils.for_range_slice(builder, start, stop, step, intp=_I64) as (at, _):
+            score = builder.load(_vector_at(builder, left, at, lane), align=4)
+            inverse = builder.load(_vector_at(builder, right, at, lane), align=4)
+            value, old = lane.multiply_add(builder, score, inverse, factor), builder.load(best)
+            builder.store(builder.select(builder.fcmp_ordered(">", value, old), value, old), best)
+        vector, lanes = builder.load(best), LANES
+        result = builder.extract_element(vector, ir.Constant(_I32, 0))
+        for k in range(1, lanes):
+            value = builder.extract_element(vector, ir.Constant(_I32, k))
+            result = builder.select(builder.fcmp_ordered(">", value, result), value, result)
+        return result
+
+    return signature, generate

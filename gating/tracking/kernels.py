@@ -12,9 +12,9 @@ import numpy as np
 from numba import njit
 
 from gating.tracking.bounded import CELL_PX, bound_scores, correlate_cells
-from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, spare_columns
-from gating.tracking.intrinsics import LANES
-from gating.tracking.window import HALF_RANGE, load_window, pair_lines, padded, patch_statistics
+from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, padded_rows, spare_columns
+from gating.tracking.intrinsics import LANES, address_of, blurred_maximum
+from gating.tracking.window import FLAT_ENERGY, HALF_RANGE, load_window, pair_lines, padded, patch_statistics
 
 # Indices into a template's `facts`, float64.
 HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR = range(7)
@@ -24,7 +24,7 @@ FACTS = 15
 ROW, COL, SCORE, ROW_OFFSET, COL_OFFSET, SCORED = range(6)
 PEAK = 6
 
-DENSE_MACS = 1_500_000
+DENSE_MACS = 600_000
 """Below this many multiply-adds the full integer map is quicker than bounds."""
 RACE_MACS = 400_000
 """Above this many multiply-adds in a race on angles alone, sharper bounds pay."""
@@ -48,14 +48,10 @@ def _scale(products, means, inverses, rows, cols, map_pitch, unit, tap_sum, scor
         scores[r * map_pitch + cols : (r + 1) * map_pitch] = UNSCORED
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
-def _largest(scores, inverses, blur):
-    """Largest of scores + blur * inverses."""
-    best = np.float32(-8.0)
-    blur = np.float32(blur)
-    for k in range(scores.size):
-        best = max(best, scores[k] + blur * inverses[k])
-    return best
+@njit(nogil=True, cache=True)
+def _largest(scores, inverses, start, count, blur):
+    """Largest of scores + blur * inverses over whole vectors."""
+    return blurred_maximum(address_of(scores), address_of(inverses), start, count, np.float32(blur))
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
@@ -86,7 +82,7 @@ def _float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, me
 
 @njit(nogil=True, cache=True)
 def _level_scores(
-    levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, tap_pitch, facts, means, inverses, scores
+    levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores
 ):
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
     tap_rows = (height + 1) // 2
@@ -96,29 +92,27 @@ def _level_scores(
     correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
     for r in range(rows):
         for c in range(cols - spare, cols):
-            products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height, tap_pitch)
+            products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height)
     _scale(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _patch_score(raw, start, pitch, weights, inside, count, norm):
-    """Score of one placement in float64: two passes, so that brightness does not cost digits."""
+def _patch_score(raw, middle, start, pitch, weights, inside, count, norm):
+    """Score of one placement in float64, on pixels minus the middle of the window's range."""
     height, width = weights.shape
     total = 0.0
-    for i in range(height):
-        line, keep = raw[start + i * pitch : start + i * pitch + width], inside[i]
-        for j in range(width):
-            total += keep[j] * np.float64(line[j])
-    mean = total / count
     product = 0.0
-    energy = 0.0
+    squares = 0.0
     for i in range(height):
         line, keep, weight = raw[start + i * pitch : start + i * pitch + width], inside[i], weights[i]
         for j in range(width):
-            value = np.float64(line[j]) - mean
+            value = np.float64(line[j]) - middle
+            kept = keep[j] * value
             product += weight[j] * value
-            energy += keep[j] * value * value
-    if not energy > 0.0:
+            total += kept
+            squares += kept * value
+    energy = squares - total * total / count
+    if not energy > FLAT_ENERGY * 1e-9 + 1e-13 * squares:
         return 0.0
     return min(1.0, max(-1.0, product / (norm * np.sqrt(energy))))
 
@@ -143,7 +137,7 @@ def _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses,
     if scores[at] == UNSCORED:
         source = at // map_pitch * pitch + at % map_pitch
         height = int(facts[HEIGHT])
-        product = dot_pairs(levels, source, pitch, row_taps, height, row_taps.size // height)
+        product = dot_pairs(levels, source, pitch, row_taps, height)
         scores[at] = (product - means[at] * facts[TAP_SUM]) * facts[UNIT] * inverses[at]
     return scores[at]
 
@@ -177,8 +171,7 @@ def _angle_floor(score, angle):
 def _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
     """Score every placement whose bound reaches the floor."""
     for r in range(rows):
-        line = slice(r * map_pitch, (r + 1) * map_pitch)
-        if _largest(bounds[line], inverses[line], blur) >= floor:
+        if _largest(bounds, inverses, r * map_pitch, map_pitch, blur) >= floor:
             for at in range(r * map_pitch, r * map_pitch + cols):
                 if bounds[at] + blur * inverses[at] >= floor:
                     _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
@@ -197,7 +190,7 @@ def _bounded_scores(
     )
     _scale(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
     scores[:] = UNSCORED
-    peak = _largest(likely, inverses, 0.0)
+    peak = _largest(likely, inverses, 0, likely.size, 0.0)
     start = 0
     while likely[start] != peak:
         start += 1
@@ -220,25 +213,24 @@ def _bounded_scores(
 
 
 @njit(nogil=True, cache=True)
-def _decide(raw, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
+def _decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
     """Score in float64 every placement that the error bound leaves in the race; the first best one into `peak`.
 
     Returns False, having decided nothing, when more than TIES are left and the scores carry more than float32's error.
     """
-    floor = _largest(scores, inverses, -blur) - 2.0 * error
+    floor = _largest(scores, inverses, 0, scores.size, -blur) - 2.0 * error
     ties = _count(scores, inverses, blur, floor)
     if ties > TIES and error > FLOAT_ERROR:
         return False
     peak[SCORE] = -2.0
     peak[SCORED] = ties
     for r in range(rows):
-        line = slice(r * map_pitch, (r + 1) * map_pitch)
-        if _largest(scores[line], inverses[line], blur) >= floor:
+        if _largest(scores, inverses, r * map_pitch, map_pitch, blur) >= floor:
             for c in range(cols):
                 at = r * map_pitch + c
                 if scores[at] + blur * inverses[at] >= floor:
                     score = _patch_score(
-                        raw, r * pitch + c, pitch, exact_taps[0], exact_taps[1], facts[COUNT], facts[NORM]
+                        raw, middle, r * pitch + c, pitch, exact_taps[0], exact_taps[1], facts[COUNT], facts[NORM]
                     )
                     if score > peak[SCORE]:
                         peak[ROW], peak[COL], peak[SCORE] = r, c, score
@@ -269,7 +261,6 @@ def match_exact(
     area = (rows + height + 7) * pitch
     level, cells = levels[:area], levels[area:]
     products, pairs = words[: size + 8 * LANES], words[size + 8 * LANES :]
-    tap_pitch = row_taps.size // height
     patch_statistics(
         raw, scaling, pitch, rows, cols, height, width, runs, facts[COUNT], lines, means, inverses, map_pitch
     )
@@ -284,15 +275,15 @@ def match_exact(
         )  # fmt: skip
     if not bounded:
         _level_scores(
-            level, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, tap_pitch, facts, means, inverses, scores
+            level, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores
         )  # fmt: skip
     if not _decide(
-        raw, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, facts[TAP_ERROR], scores, peak
+        raw, scaling[0], pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, facts[TAP_ERROR], scores, peak
     ):
         _float_scores(
             raw, scaling, pitch, map_pitch, rows, cols, flat_weights, facts, means, inverses, floats[3 * size :], scores
         )
-        _decide(raw, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, 0.0, FLOAT_ERROR, scores, peak)
+        _decide(raw, 0.0, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, 0.0, FLOAT_ERROR, scores, peak)
     _offsets(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak)
 
 

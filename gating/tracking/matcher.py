@@ -149,12 +149,10 @@ class TemplateMatcher:
         self._exact_taps = np.stack([weights, inside.astype(np.float64)])
         self._runs = _runs(inside) if not inside.all() else np.zeros((0, 3), np.int64)
         self._taps = np.concatenate([_paired(taps), _paired(cell_taps)])
-        row_pitch = -(-width // kernels.LANES) * kernels.LANES
-        self._row_taps = np.zeros((height, row_pitch), np.int16)
-        self._row_taps[:, :width] = taps
-        self._row_taps = self._row_taps.ravel()
-        row_weights = np.zeros((height, row_pitch), np.float32)
-        row_weights[:, :width] = weights
+        padded = kernels.padded_rows(height), kernels.padded(width)
+        row_taps, row_weights = np.zeros(padded, np.int16), np.zeros(padded, np.float32)
+        row_taps[:height, :width], row_weights[:height, :width] = taps, weights
+        self._row_taps = row_taps.ravel()
         self._flat_weights = weights.astype(np.float32).ravel(), row_weights.ravel()
 
     def _allocate(self) -> None:
@@ -227,7 +225,7 @@ def _runs(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Runs of the mask as (row, first column, one past the last column)."""
     edges = np.diff(np.pad(inside.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
-    return np.column_stack([starts, stops[:, 1]]).astype(np.int64)
+    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]), dtype=np.int64)
 
 
 def _check_template(template: NDArray[np.float32], mask: NDArray[np.bool_] | None, max_radius_px: int) -> None:

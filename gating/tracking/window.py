@@ -12,11 +12,13 @@ HALF_RANGE = 2047
 FLAT_ENERGY = 1e-3
 """Squared levels. A patch with less energy is flat: its contrast is below float32's resolution of the window's range."""
 
+INFINITE_BITS = 0x7F800000
+
 _FAST = {"contract", "reassoc", "nsz"}
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
-def _range_of(pixels, top, left, height, width):
+@njit(nogil=True, cache=True)
+def _range_of_integers(pixels, top, left, height, width):
     low = pixels[top, left]
     high = low
     for y in range(top, top + height):
@@ -27,14 +29,26 @@ def _range_of(pixels, top, left, height, width):
     return np.float64(low), np.float64(high)
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
-def _is_finite(pixels, top, left, height, width):
-    doubt = np.float32(0.0)
+@njit(nogil=True, cache=True)
+def _range_of_floats(pixels, top, left, height, width):
+    """Range by the order of the bit patterns, which vectorises and finds NaN and infinity on the way (as NaN, NaN)."""
+    low = np.int32(0x7FFFFFFF)
+    high = np.int32(-0x7FFFFFFF)
+    mask = np.int32(0x7FFFFFFF)
     for y in range(top, top + height):
-        line = pixels[y, left : left + width]
-        for x in range(width):
-            doubt += np.float32(line[x]) * np.float32(0.0)
-    return doubt == 0.0
+        line = pixels[y, left : left + width].view(np.int32)
+        for x in range(line.size):
+            bits = line[x]
+            key = np.int32(bits ^ (np.int32(bits >> np.int32(31)) & mask))
+            low = min(low, key)
+            high = max(high, key)
+    if high >= np.int32(INFINITE_BITS) or low <= np.int32(~INFINITE_BITS):
+        return np.nan, np.nan
+    ends = np.empty(2, np.int32)
+    ends[0] = low ^ (np.int32(low >> np.int32(31)) & mask)
+    ends[1] = high ^ (np.int32(high >> np.int32(31)) & mask)
+    values = ends.view(np.float32)
+    return np.float64(values[0]), np.float64(values[1])
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
@@ -63,9 +77,12 @@ def load_window(pixels, top, left, height, width, integral, raw, levels, scaling
 
     Returns False when a pixel is not finite.
     """
-    if not integral and not _is_finite(pixels, top, left, height, width):
-        return False
-    low, high = _range_of(pixels, top, left, height, width)
+    if integral:
+        low, high = _range_of_integers(pixels, top, left, height, width)
+    else:
+        low, high = _range_of_floats(pixels, top, left, height, width)
+        if np.isnan(low):
+            return False
     scaling[0] = np.floor(0.5 * (low + high))
     scaling[1] = 1.0
     scaling[2] = 0.0
@@ -108,8 +125,9 @@ def _slide_across(columns, column_squares, cols, width, sums, squares):
         square += column_squares[c + width - 1] - column_squares[c - 1]
         sums[c] = total
         squares[c] = square
-    sums[cols:] = 0.0
-    squares[cols:] = 0.0
+    for c in range(cols, sums.size):
+        sums[c] = 0.0
+        squares[c] = 0.0
 
 
 @njit(nogil=True, cache=True)
