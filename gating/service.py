@@ -21,6 +21,7 @@ from gating.messages import (
     BeamStatus,
     CineFrame,
     ControlRequest,
+    EngineState,
     Heartbeat,
     Message,
     Pacing,
@@ -141,14 +142,18 @@ class EngineService:
             self._publish(self._engine.fail(f"{type(error).__name__} inside the engine: {error}"))
 
     def _take_frames(self) -> None:
-        """Work on the newest waiting frame; on every one, one a turn, where the source waits for answers."""
+        """Work on the newest waiting frame.
+
+        On every one, one a turn, where the source waits for answers, and before arming: then no beam depends on how
+        old a frame is, and learning the reference takes longer than a frame interval at high rates.
+        """
         newest: tuple[list[bytes], int] | None = None
         for _ in range(MAX_DRAIN):
             parts = receive(self._frames)
             if parts is None:
                 break
             received_ns = self._clock.now_ns()
-            if self._every_frame:
+            if self._every_frame or self._engine.state is not EngineState.ARMED:
                 self._handle(parts, received_ns)
                 return
             if parts[0] != _FRAME_TOPIC:
