@@ -147,7 +147,7 @@ def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Itera
                 x_px=x,
                 y_px=y,
                 position_mm=(0.0, 2 * x, -2 * y),
-                confidence=0.95 - 0.3 * (sequence == 7),
+                confidence=0.95 - 0.3 * (sequence == 20),
                 score=0.9,
                 status="tracked",
                 target_out_fraction=out,
@@ -212,7 +212,7 @@ def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Itera
         status_sequence += 1
     end_ns = START_NS + (frames + 1) * INTERVAL_MS * MS
     yield pack(
-        Event(session_id="s1", role="engine", severity="warning", code="low_confidence", text="Frame 7.", at_ns=end_ns),
+        Event(session_id="s1", role="engine", severity="warning", code="low_confidence", text="Frame 20.", at_ns=end_ns),
         end_ns,
     )
     yield pack(StreamEnd(session_id="s1", source="bench", frames_published=frames, why="the recording ended"), end_ns)

@@ -1,0 +1,228 @@
+"""The report's plots, as plain plotly figures (JSON), so that nothing but plotly.js is needed to draw them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from gating.latency import STAGES
+from gating.messages import TargetEstimate
+from gating.plane import ImagePlane
+from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, gate_band_mm
+from gating.report.reading import SessionData
+from gating.report.summary import SessionSummary, displacement_mm
+
+Figure = dict[str, Any]
+
+INK, MUTED, GRID = "#1f2933", "#6b7785", "#e6eaee"
+BLUE, ORANGE, TEAL, PURPLE = "#1f6fb2", "#d9822b", "#11857f", "#7a5195"
+GREEN, AMBER, RED = "#2f9e62", "#d9a21b", "#c8373c"
+BEAM_FILL = "rgba(47,158,98,0.16)"
+TARGET_COLOURS: Final = (TEAL, PURPLE, ORANGE, BLUE)
+
+AXIS_LABELS: Final = {"si": "SI, superior +", "ap": "AP, anterior +", "lr": "LR, left +"}
+AXIS_COLOURS: Final = {"si": BLUE, "ap": ORANGE, "lr": PURPLE}
+
+STAGE_COLOURS: Final = {
+    "transport": "#9aa5b1",
+    "decode": "#7a5195",
+    "track": "#d9822b",
+    "decide": "#c8373c",
+    "publish": "#b58900",
+    "engine": "#11857f",
+    "loop": "#1f6fb2",
+    "applied": "#2f9e62",
+}
+
+
+def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: float | None) -> Figure:
+    """Return displacement, target-out fraction and confidence over time, with beam-on shading and gate bands."""
+    axes = _shown_axes(data)
+    rows = [*axes, "out", "confidence"]
+    traces: list[dict[str, Any]] = []
+    layout = _layout(height=170 * len(axes) + 330)
+    domains = _domains([1.25] * len(axes) + [1.0, 0.8])
+    for number, (row, domain) in enumerate(zip(rows, domains, strict=True), start=1):
+        layout[f"yaxis{number}"] = _axis(domain=domain, zeroline=row in axes, zerolinecolor="#c4ccd4")
+    layout["xaxis"] = _axis(title="time after the first frame (s)", anchor=f"y{len(rows)}", hoverformat=".2f")
+    for target_number, (target, estimates) in enumerate(data.estimates.items()):
+        time_s = _times(data, estimates)
+        moved = displacement_mm(estimates, data.references.get(target))
+        for number, axis in enumerate(axes, start=1):
+            colour = AXIS_COLOURS[axis] if len(data.estimates) == 1 else _colour(target_number)
+            trace = _line(
+                time_s, PLOTTED_SIGN[axis] * moved[:, LPS_INDEX[axis]], f"{target} {axis.upper()}", colour, number
+            )
+            traces.append({**trace, "hovertemplate": "%{y:.2f} mm"})
+        for number, name, fraction in (
+            (len(axes) + 1, "target-out", [estimate.target_out_fraction for estimate in estimates]),
+            (len(axes) + 2, "confidence", [estimate.confidence for estimate in estimates]),
+        ):
+            trace = _line(time_s, 100 * np.array(fraction), f"{target} {name}", _colour(target_number), number)
+            traces.append({**trace, "hovertemplate": "%{y:.1f} %"})
+    shapes = _bands(data, axes, max_out_fraction)
+    if max_out_fraction is not None:
+        shapes.append(_limit(100 * max_out_fraction, len(axes) + 1))
+    layout["shapes"] = shapes + _beam_shading(summary)
+    for number, row in enumerate(rows, start=1):
+        layout[f"yaxis{number}"]["title"] = _title(
+            f"{AXIS_LABELS[row]} (mm)"
+            if row in axes
+            else {"out": "target out (%)", "confidence": "confidence (%)"}[row]
+        )
+    layout[f"yaxis{len(rows)}"]["range"] = [0, 103]
+    layout[f"yaxis{len(rows) - 1}"]["rangemode"] = "tozero"
+    layout["hovermode"] = "x unified"
+    return {"data": traces, "layout": layout}
+
+
+def latency_figure(data: SessionData) -> Figure:
+    """Return the share of frames slower than a latency, per stage, both axes logarithmic: the tail can be read off."""
+    traces = []
+    for stage, description in STAGES.items():
+        samples = np.sort(np.asarray(data.stages_ms.get(stage, [])))
+        samples = samples[samples > 0]
+        if not len(samples):
+            continue
+        slower = 100 * (len(samples) - np.arange(len(samples))) / len(samples)
+        trace = _line(samples, slower, stage, STAGE_COLOURS[stage], 1)
+        trace["line"] |= {"shape": "hv", "width": 2.6 if stage in ("loop", "engine") else 1.4}
+        trace["hovertemplate"] = (
+            f"<b>{stage}</b>: {description}<br>%{{y:.2f}} % take %{{x:.3f}} ms or longer<extra></extra>"
+        )
+        traces.append(trace)
+    layout = _layout(height=380, legend=True)
+    layout["xaxis"] = _axis(title="latency (ms)", type="log", dtick=1, minor={"ticks": "inside", "ticklen": 3})
+    layout["yaxis"] = _axis(type="log", dtick=1, ticksuffix=" %")
+    layout["yaxis"]["title"] = _title("frames that take longer")
+    return {"data": traces, "layout": layout}
+
+
+def reasons_figure(summary: SessionSummary) -> Figure:
+    """Return the decided frames by reason, most frequent on top."""
+    reasons = list(summary.reasons)[::-1]
+    counts = [summary.reasons[reason] for reason in reasons]
+    total = max(1, sum(counts))
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [reason.replace("_", " ") for reason in reasons],
+        "x": counts,
+        "text": [f"{count}  ({100 * count / total:.1f} %)" for count in counts],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": [GREEN if reason == "in_window" else AMBER for reason in reasons]},
+        "hoverinfo": "skip",
+    }
+    layout = _layout(height=90 + 34 * len(reasons))
+    layout["xaxis"] = _axis(title="decided frames", rangemode="tozero", range=[0, 1.25 * max(counts, default=1)])
+    layout["yaxis"] = _axis(showgrid=False, automargin=True, ticks="")
+    layout["bargap"] = 0.35
+    return {"data": [trace], "layout": layout}
+
+
+def _shown_axes(data: SessionData) -> list[str]:
+    geometry = data.stream or next(iter(data.frames.values()), None)
+    shown = ImagePlane.of(geometry).shown_axes() if geometry is not None else {"si": 2, "ap": 1}
+    return [axis for axis in ("si", "ap", "lr") if axis in shown]
+
+
+def _times(data: SessionData, estimates: list[TargetEstimate]) -> list[float | None]:
+    stamps = [data.frames.get(estimate.frame_sequence) for estimate in estimates]
+    return [None if frame is None else round(data.seconds(frame.published_ns), 4) for frame in stamps]
+
+
+def _bands(data: SessionData, axes: list[str], max_out_fraction: float | None) -> list[dict[str, Any]]:
+    geometry = data.stream or next(iter(data.frames.values()), None)
+    if geometry is None or max_out_fraction is None or len(data.references) != 1:
+        return []
+    (reference,) = data.references.values()
+    return [
+        _limit(level, number, MUTED)
+        for number, axis in enumerate(axes, start=1)
+        for level in gate_band_mm(reference, ImagePlane.of(geometry), axis, max_out_fraction)
+    ]
+
+
+def _beam_shading(summary: SessionSummary) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": round(begin, 4),
+            "x1": round(end, 4),
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": BEAM_FILL,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for begin, end in summary.beam_on_periods
+    ]
+
+
+def _limit(level: float, number: int, colour: str = RED) -> dict[str, Any]:
+    line = {"color": colour, "width": 1.2, "dash": "dash"}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "yref": f"y{number}",
+        "y0": level,
+        "y1": level,
+        "line": line,
+    }
+
+
+def _line(x: Any, y: Any, name: str, colour: str, number: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": _numbers(x),
+        "y": _numbers(y),
+        "name": name,
+        "yaxis": f"y{number}" if number > 1 else "y",
+        "line": {"color": colour, "width": 1.6},
+    }
+
+
+def _numbers(values: Any) -> list[float | None]:
+    return [None if value is None or not np.isfinite(value) else round(float(value), 5) for value in values]
+
+
+def _colour(number: int) -> str:
+    return TARGET_COLOURS[number % len(TARGET_COLOURS)]
+
+
+def _domains(weights: list[float], gap: float = 0.035) -> list[tuple[float, float]]:
+    """Split the height from the top by weight."""
+    free = 1 - gap * (len(weights) - 1)
+    heights = [free * weight / sum(weights) for weight in weights]
+    tops = [1 - sum(heights[:k]) - gap * k for k in range(len(weights))]
+    return [(max(0.0, top - height), top) for top, height in zip(tops, heights, strict=True)]
+
+
+def _title(text: str) -> dict[str, Any]:
+    return {"text": text, "font": {"size": 12.5, "color": INK}, "standoff": 8}
+
+
+def _axis(title: str = "", **more: Any) -> dict[str, Any]:
+    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": "#c4ccd4", "ticks": "outside", "ticklen": 4}
+    axis |= {"tickcolor": "#c4ccd4", "tickfont": {"size": 11.5, "color": MUTED}, **more}
+    return axis | ({"title": _title(title)} if title else {})
+
+
+def _layout(height: int, *, legend: bool = False) -> dict[str, Any]:
+    return {
+        "height": height,
+        "margin": {"l": 64, "r": 20, "t": 12, "b": 48},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "#ffffff",
+        "font": {"family": "Inter, 'Segoe UI', system-ui, sans-serif", "size": 12.5, "color": INK},
+        "showlegend": legend,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
+        "hoverlabel": {"font": {"size": 12}},
+    }

@@ -1,0 +1,273 @@
+"""The report of a session as one HTML file that opens offline: plotly.js is inside it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from gating.latency import NOT_MEASURED, STAGES
+from gating.report.figures import latency_figure, motion_figure, reasons_figure
+from gating.report.frames import choose_frames, draw_frames
+from gating.report.reading import SessionData, read_data
+from gating.report.summary import SessionSummary, summarise_data
+
+SHOWN_EVENTS: Final = 40
+NOTICE: Final = (
+    "Research software. It is not a medical device and must not be used to treat patients. "
+    "Every figure here was measured in this session, by software, on this host."
+)
+_PLOT: Final = {"displayModeBar": False, "responsive": True}
+
+
+def write_html(log: Path, out: Path) -> None:
+    """Write the report of a session log.
+
+    Raises
+    ------
+    SessionError
+        If the file is no session log.
+    OSError
+        If one of the two files cannot be read or written.
+    """
+    data = read_data(log)
+    out.write_text(render(data, summarise_data(data)), encoding="utf-8")
+
+
+def render(data: SessionData, summary: SessionSummary) -> str:
+    """Return the page."""
+    from plotly.offline import get_plotlyjs
+
+    limit = _max_out_fraction(data)
+    plots = {
+        "motion": motion_figure(data, summary, limit),
+        "latency": latency_figure(data),
+        "reasons": reasons_figure(summary),
+    }
+    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
+    body = "\n".join(
+        [
+            _head(summary),
+            _warnings(summary),
+            _cards(summary),
+            _motion(limit),
+            _decisions(summary),
+            _frames(data),
+            _latency(summary),
+            _events(summary),
+            _provenance(data, summary),
+        ]
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Gating session {escape(summary.session_id)}</title>
+<style>{css}</style><script>{get_plotlyjs()}</script></head>
+<body><main>{body}</main>
+<script>
+const plots = {_script_json(plots)};
+for (const [name, plot] of Object.entries(plots))
+  Plotly.newPlot(name, plot.data, plot.layout, {_script_json(_PLOT)});
+</script></body></html>
+"""
+
+
+def _head(summary: SessionSummary) -> str:
+    kind = escape(summary.source_kind or "unknown source")
+    pace = {"real_time": "real-time pace", "scaled": f"{summary.speed:g}&times; speed"}.get(
+        summary.pacing, f"{escape(summary.pacing)}, no pace of its own"
+    )
+    which = (
+        f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
+    )
+    beam = f"{pace}, beam: {escape(summary.beam_kind or 'none')}"
+    return f"""<header><div><h1>Gating session</h1><p class="muted">{which}</p></div>
+<div class="kind {kind}">{kind.upper()}<small>{beam}</small></div></header>
+<p class="notice">{NOTICE}</p>"""
+
+
+def _warnings(summary: SessionSummary) -> str:
+    sentences = []
+    if not summary.real_time:
+        sentences.append(
+            "The frames did not come at the recording's own rate: the latencies below are not real-time ones."
+        )
+    if summary.cut:
+        sentences.append(f"The session log is torn: {escape(summary.cut)}.")
+    if summary.undecodable:
+        sentences.append(f"{summary.undecodable} messages of the log could not be read.")
+    if summary.frames_recorded < summary.frames_published:
+        missing = summary.frames_published - summary.frames_recorded
+        sentences.append(f"{missing} published frames are not in the log.")
+    return "".join(f'<p class="warning">{sentence}</p>' for sentence in sentences)
+
+
+def _cards(summary: SessionSummary) -> str:
+    periods = len(summary.beam_on_periods)
+    cards = [
+        _card(
+            "Duty cycle",
+            f"{100 * summary.duty_cycle:.1f}",
+            "%",
+            f"commanded {100 * summary.duty_cycle_commanded:.1f} %",
+        ),
+        _card(
+            "Beam on",
+            f"{summary.beam_on_s:.1f}",
+            f"s of {summary.duration_s:.1f} s",
+            f"{periods} periods, {summary.beam_on_s / max(1, periods):.1f} s each",
+        ),
+        _card(
+            "Frames decided",
+            str(summary.frames_decided),
+            f"of {summary.frames_published}",
+            f'<span class="{"bad" if summary.frames_skipped else "good"}">{summary.frames_skipped} skipped</span>',
+        ),
+    ]
+    for motion in summary.motion:
+        if motion.residual_p95_mm is not None:
+            label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
+            sub = f"95 % of beam-on frames; largest {motion.residual_max_mm:.1f} mm"
+            cards.append(_card(label, f"{motion.residual_p95_mm:.1f}", "mm", sub))
+    loop = summary.latency_ms.get("loop")
+    if loop is not None and loop.p50 is not None:
+        unit = "ms" if summary.real_time else "ms, not real-time"
+        cards.append(
+            _card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _card(label: str, value: str, unit: str, sub: str) -> str:
+    return f"""<div class="card"><div class="label">{label}</div>
+<div class="value">{value}<small> {unit}</small></div><div class="sub">{sub}</div></div>"""
+
+
+def _motion(limit: float | None) -> str:
+    allowed = "" if limit is None else f" ({100 * limit:g} %)"
+    keys = [
+        ("swatch", "beam on, confirmed"),
+        ("dash", "gate band: moving along this axis alone, the target reaches the target-out limit here"),
+        ("dash red", f"target-out limit{allowed}"),
+    ]
+    caption = "Target centre relative to its place in the reference frame. Drag to zoom, double-click to reset."
+    return _section("Target motion and gate", caption, f'{_keys(keys)}<div id="motion"></div>')
+
+
+def _latency(summary: SessionSummary) -> str:
+    rows = [
+        [
+            f'<b>{stage}</b><br><span class="muted">{escape(STAGES[stage])}</span>',
+            *(_three_digits(value) for value in (one.p50, one.p99, one.p999, one.max)),
+            str(one.n),
+        ]
+        for stage, one in summary.latency_ms.items()
+    ]
+    left_out = "".join(f"<li>{escape(what)}</li>" for what in NOT_MEASURED)
+    flag = "" if summary.real_time else " <b>Not real-time: frames did not come at their own rate.</b>"
+    table = _table(["stage (ms)", "p50", "p99", "p99.9", "max", "n"], rows)
+    body = f"""<div class="two"><div><div id="latency"></div>
+<p class="caption">This is not the gating latency. Left out:</p><ul>{left_out}</ul></div><div>{table}</div></div>"""
+    return _section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
+
+
+def _decisions(summary: SessionSummary) -> str:
+    holds = [[escape(reason.replace("_", " ")), str(count)] for reason, count in summary.holds.items()]
+    motion = [
+        [escape(one.target), f"{one.range_si_mm:.1f}", f"{one.range_ap_mm:.1f}", f"{one.range_lr_mm:.1f}"]
+        for one in summary.motion
+    ]
+    tables = _table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
+    tables += _table(["range of motion (mm)", "SI", "AP", "LR"], motion)
+    body = f'<div class="two"><div id="reasons"></div><div>{tables}</div></div>'
+    return _section("Decisions", "Every decided frame has one reason.", body)
+
+
+def _frames(data: SessionData) -> str:
+    drawn = draw_frames(data, choose_frames(data))
+    keys = _keys([("line-contour", "tracked target"), ("line-boundary", "gating boundary")])
+    return drawn and _section("First and worst frames", "", f'{keys}<div class="frames">{drawn}</div>')
+
+
+def _events(summary: SessionSummary) -> str:
+    rows = [
+        [
+            f"{event.t_s:.2f}",
+            escape(event.role),
+            f'<span class="severity-{escape(event.severity)}">{escape(event.code.replace("_", " "))}</span>',
+            escape(event.text),
+        ]
+        for event in summary.events[:SHOWN_EVENTS]
+    ]
+    more = len(summary.events) - SHOWN_EVENTS
+    tail = f'<p class="caption">and {more} more in the log</p>' if more > 0 else ""
+    table = _table(["t (s)", "from", "event", "what happened"], rows, numbers=False)
+    return _section("Events", "", table + tail) if rows else ""
+
+
+def _provenance(data: SessionData, summary: SessionSummary) -> str:
+    settings = escape(data.header.config_toml) if data.header else "not in the log"
+    rows = [
+        ("Source", f"{summary.source} ({summary.source_kind}, {summary.pacing})"),
+        ("Frames", _geometry(data)),
+        ("Tracker", summary.tracker),
+        ("Configuration hash", summary.config_hash),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
+        ("Session log", data.path.name),
+        ("Clock of all times", data.metadata.get("clock", "")),
+    ]
+    table = "".join(f"<tr><td class='muted'>{name}</td><td>{escape(value)}</td></tr>" for name, value in rows if value)
+    details = f"<details><summary>All settings</summary><pre>{settings}</pre></details>"
+    return _section("Provenance", "", f"<table>{table}</table>{details}")
+
+
+def _section(title: str, caption: str, body: str) -> str:
+    said = f'<p class="caption">{caption}</p>' if caption else ""
+    return f"<section><h2>{title}</h2>{said}{body}</section>"
+
+
+def _keys(keys: list[tuple[str, str]]) -> str:
+    return "".join(f'<span class="key"><i class="{kind}"></i>{text}</span>' for kind, text in keys)
+
+
+def _table(head: list[str], rows: list[list[str]], *, numbers: bool = True) -> str:
+    """Return a table; all columns but the first hold numbers unless said otherwise."""
+
+    def row(cells: list[str], tag: str) -> str:
+        right = ' class="n"' if numbers else ""
+        rest = "".join(f"<{tag}{right}>{cell}</{tag}>" for cell in cells[1:])
+        return f"<tr><{tag}>{cells[0]}</{tag}>{rest}</tr>"
+
+    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+
+
+def _three_digits(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def _geometry(data: SessionData) -> str:
+    if data.stream is None:
+        return ""
+    rows, columns = data.stream.shape
+    row_mm, column_mm = data.stream.pixel_spacing_mm
+    rate = f", {1e9 / data.interval_ns:.2f} frames/s" if data.interval_ns else ""
+    return f"{rows} x {columns} {data.stream.dtype}, {row_mm:g} x {column_mm:g} mm{rate}"
+
+
+def _max_out_fraction(data: SessionData) -> float | None:
+    if data.header is None:
+        return None
+    try:
+        limit: Any = tomllib.loads(data.header.config_toml)["gating"]["max_out_fraction"]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        return None
+    return float(limit) if isinstance(limit, int | float) else None
+
+
+def _script_json(value: Any) -> str:
+    """Return JSON that no HTML parser takes for the end of a script."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

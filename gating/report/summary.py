@@ -1,0 +1,227 @@
+"""The summary of a session: one record for machines, one table for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gating.latency import STAGES, LatencySummary, summarise
+from gating.messages import GateState, Pacing, TargetEstimate, TargetReference
+from gating.report.reading import Interval, SessionData, read_data
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MAX_EVENTS: Final = 500
+
+
+class EventLine(Struct, frozen=True, kw_only=True):
+    """One event, at seconds after the first frame."""
+
+    t_s: float
+    role: str
+    severity: str
+    code: str
+    text: str
+
+
+class Motion(Struct, frozen=True, kw_only=True):
+    """How far a target's centre was from its place in the reference frame, mm."""
+
+    target: str
+    frames: int
+    range_si_mm: float
+    range_ap_mm: float
+    range_lr_mm: float
+    residual_p50_mm: float | None
+    """Centre distance over the frames with beam permitted: residual motion (AAPM TG-76)."""
+    residual_p95_mm: float | None
+    residual_max_mm: float | None
+
+
+class SessionSummary(Struct, frozen=True, kw_only=True):
+    """What a session came to."""
+
+    session_id: str
+    started_at: str
+    source: str
+    source_kind: str
+    pacing: str
+    speed: float
+    beam_kind: str
+    real_time: bool
+    """False where the recording was not replayed at its own rate: latencies are then no real-time ones."""
+    duration_s: float
+    frames_published: int
+    frames_recorded: int
+    frames_decided: int
+    frames_skipped: int
+    duty_cycle: float
+    """Confirmed beam-on time over stream time."""
+    duty_cycle_commanded: float
+    beam_on_s: float
+    beam_on_periods: list[tuple[float, float]]
+    """Confirmed, s after the first published frame."""
+    reasons: dict[str, int]
+    """Decided frames by reason."""
+    holds: dict[str, int]
+    """What ended each permitted period."""
+    latency_ms: dict[str, LatencySummary]
+    motion: list[Motion]
+    events: list[EventLine]
+    versions: dict[str, str]
+    config_hash: str
+    tracker: str
+    undecodable: int
+    cut: str
+    """What a torn log lacks; empty for a whole one."""
+
+
+def summarise_session(path: Path) -> SessionSummary:
+    """Read a log and summarise it.
+
+    Raises
+    ------
+    SessionError
+        If the file is no session log.
+    OSError
+        If it cannot be read.
+    """
+    return summarise_data(read_data(path))
+
+
+def summarise_data(data: SessionData) -> SessionSummary:
+    """Summarise a log that has been read."""
+    header, stream = data.header, data.stream
+    first = next(iter(data.frames.values()), None)
+    declared = stream or first
+    published = data.end.frames_published if data.end else max(data.frames, default=-1) + 1
+    decided = len(data.outcomes)
+    span_ns = max(0, data.last_ns - data.first_ns)
+    confirmed = clip(data.confirmed_on, data.first_ns, data.last_ns)
+    commanded = clip(data.commanded_on, data.first_ns, data.last_ns)
+    return SessionSummary(
+        session_id=header.session_id if header else data.metadata.get("session_id", ""),
+        started_at=header.started_at if header else "",
+        source=declared.source if declared else "",
+        source_kind=str(declared.source_kind) if declared else "",
+        pacing=str(declared.pacing) if declared else "",
+        speed=declared.speed if declared else 0.0,
+        beam_kind=data.beam_kind,
+        real_time=all(frame.pacing is Pacing.REAL_TIME for frame in data.frames.values()) and bool(data.frames),
+        duration_s=span_ns / 1e9,
+        frames_published=published,
+        frames_recorded=len(data.frames),
+        frames_decided=decided,
+        frames_skipped=max(0, published - decided),
+        duty_cycle=length_ns(confirmed) / span_ns if span_ns else 0.0,
+        duty_cycle_commanded=length_ns(commanded) / span_ns if span_ns else 0.0,
+        beam_on_s=length_ns(confirmed) / 1e9,
+        beam_on_periods=[(data.seconds(begin), data.seconds(end)) for begin, end in confirmed],
+        reasons=dict(Counter(outcome.command.reason for outcome in data.outcomes.values()).most_common()),
+        holds=_holds(data),
+        latency_ms={stage: summarise(data.stages_ms[stage]) for stage in STAGES if stage in data.stages_ms},
+        motion=[_motion(data, target) for target in data.estimates],
+        events=[
+            EventLine(t_s=data.seconds(e.at_ns), role=e.role, severity=e.severity, code=e.code, text=e.text)
+            for e in data.events[:MAX_EVENTS]
+        ],
+        versions=dict(header.versions) if header else {"cinegate": data.metadata.get("cinegate", "")},
+        config_hash=header.config_hash if header else "",
+        tracker=header.tracker if header else "",
+        undecodable=data.undecodable,
+        cut=data.cut,
+    )
+
+
+def summary_dict(summary: SessionSummary) -> dict[str, Any]:
+    """Return the summary as plain builtins, ready for JSON."""
+    plain: dict[str, Any] = msgspec.to_builtins(summary)
+    return plain
+
+
+def summary_table(summary: SessionSummary) -> Table:
+    """Return the summary as a table for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=f"Session {summary.session_id}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    kind = f"{summary.source_kind} of {summary.source}"
+    table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
+    table.add_row("frames", f"{summary.frames_published} published, {summary.frames_decided} decided")
+    table.add_row("skipped", str(summary.frames_skipped))
+    table.add_row(
+        "duty cycle",
+        f"{100 * summary.duty_cycle:.1f} % confirmed, {100 * summary.duty_cycle_commanded:.1f} % commanded",
+    )
+    table.add_row("beam on", f"{summary.beam_on_s:.1f} s in {len(summary.beam_on_periods)} periods")
+    for motion in summary.motion:
+        if motion.residual_p95_mm is not None:
+            table.add_row(f"residual motion, {motion.target}", f"{motion.residual_p95_mm:.1f} mm (95 % of frames)")
+    table.add_row("reasons", ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items()))
+    unit = "ms" if summary.real_time else "ms, not real-time"
+    for stage, latency in summary.latency_ms.items():
+        if stage in ("engine", "loop") and latency.p50 is not None:
+            figures = f"p50 {latency.p50:.2f}, p99 {latency.p99:.2f}, p99.9 {latency.p999:.2f}, max {latency.max:.2f}"
+            table.add_row(f"{stage} latency", f"{figures} {unit} (n = {latency.n})")
+    if summary.cut:
+        table.add_row("torn log", summary.cut)
+    return table
+
+
+def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference | None) -> NDArray[np.float64]:
+    """Return (n, 3) LPS displacements from the reference position (from the first estimate where there is none)."""
+    positions = np.array([estimate.position_mm for estimate in estimates], dtype=np.float64).reshape(-1, 3)
+    origin = reference.centre_mm if reference else positions[0] if len(positions) else (0.0, 0.0, 0.0)
+    moved: NDArray[np.float64] = positions - np.asarray(origin, dtype=np.float64)
+    return moved
+
+
+def clip(intervals: list[Interval], begin_ns: int, end_ns: int) -> list[Interval]:
+    """Cut intervals to a span."""
+    cut = [(max(begin, begin_ns), min(end, end_ns)) for begin, end in intervals]
+    return [(begin, end) for begin, end in cut if end > begin]
+
+
+def length_ns(intervals: list[Interval]) -> int:
+    """Return the time that intervals cover together."""
+    return sum(end - begin for begin, end in intervals)
+
+
+def _holds(data: SessionData) -> dict[str, int]:
+    ended: Counter[str] = Counter()
+    was_on = False
+    for _, command in data.commanded:
+        if was_on and command.state is not GateState.ON:
+            ended[command.reason] += 1
+        was_on = command.state is GateState.ON
+    return dict(ended.most_common())
+
+
+def _motion(data: SessionData, target: str) -> Motion:
+    estimates = data.estimates[target]
+    moved = displacement_mm(estimates, data.references.get(target))
+    placed = np.isfinite(moved).all(axis=1)
+    on = np.array([estimate.gate is GateState.ON for estimate in estimates])
+    residual = np.linalg.norm(moved[on & placed], axis=1)
+    ranges = np.ptp(moved[placed], axis=0) if placed.any() else np.zeros(3)
+    p50, p95, largest = (
+        [float(value) for value in np.percentile(residual, [50, 95, 100])] if len(residual) else [None] * 3
+    )
+    return Motion(
+        target=target,
+        frames=len(estimates),
+        range_lr_mm=float(ranges[0]),
+        range_ap_mm=float(ranges[1]),
+        range_si_mm=float(ranges[2]),
+        residual_p50_mm=p50,
+        residual_p95_mm=p95,
+        residual_max_mm=largest,
+    )

@@ -1,0 +1,243 @@
+"""The summary and the report of a small synthetic session whose every figure is known."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from gating.geometry import mask_from_contour
+from gating.latency import NOT_MEASURED, STAGES
+from gating.messages import Event, Pacing, TargetReference
+from gating.plane import ImagePlane
+from gating.report.gate_band import gate_band_mm
+from gating.report.html import render, write_html
+from gating.report.reading import SessionData, read_data
+from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
+from gating.session import SessionError, SessionWriter
+from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, ring, target_centre
+
+FRAMES = 40
+ON = [sequence for sequence in range(FRAMES) if sequence >= 4 and out_fraction(sequence) <= 0.1]
+
+
+def write_session(path: Path, skipped: frozenset[int] = frozenset(), *, close: bool = True) -> Path:
+    writer = SessionWriter(path, "s1", CLOCK)
+    writer.open()
+    for parts, at_ns in make_session(FRAMES, skipped=skipped):
+        writer.write(parts, at_ns)
+    if close:
+        writer.close()
+    else:
+        writer.abandon()
+    return path
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_session(tmp_path_factory.mktemp("session") / "s1.mcap")
+
+
+@pytest.fixture(scope="module")
+def data(log: Path) -> SessionData:
+    return read_data(log)
+
+
+@pytest.fixture(scope="module")
+def summary(data: SessionData) -> SessionSummary:
+    return summarise_data(data)
+
+
+def test_frames_are_counted_by_publisher_log_and_engine(summary: SessionSummary) -> None:
+    counts = (summary.frames_published, summary.frames_recorded, summary.frames_decided, summary.frames_skipped)
+    assert counts == (FRAMES, FRAMES, FRAMES, 0)
+
+
+def test_frames_without_a_decision_are_skipped_ones(tmp_path: Path) -> None:
+    summary = summarise_session(write_session(tmp_path / "s1.mcap", frozenset({10, 11})))
+    assert (summary.frames_decided, summary.frames_skipped) == (FRAMES - 2, 2)
+
+
+def test_every_decided_frame_has_one_reason(summary: SessionSummary) -> None:
+    assert summary.reasons == {"in_window": len(ON), "out_of_window": FRAMES - len(ON) - 4, "not_armed": 4}
+
+
+def test_the_confirmed_duty_cycle_is_beam_on_time_over_stream_time(summary: SessionSummary) -> None:
+    """Statuses come 1.3 ms after each frame, so the last period is cut by that at the stream's end, if it is on."""
+    on_ms = len(ON) * INTERVAL_MS - (1.3 if FRAMES - 1 in ON else 0.0)
+    assert summary.duration_s == pytest.approx(FRAMES * INTERVAL_MS / 1e3)
+    assert summary.duty_cycle == pytest.approx(on_ms / (FRAMES * INTERVAL_MS), abs=1e-6)
+
+
+def test_the_commanded_duty_cycle_ends_with_each_lease(summary: SessionSummary) -> None:
+    """Commands leave 0.8 ms after a frame and are last renewed at 20 ms, for 100 ms: 119.2 of 125 ms are covered."""
+    assert summary.duty_cycle_commanded == pytest.approx(len(ON) * 119.2 / (FRAMES * INTERVAL_MS), abs=1e-6)
+
+
+def test_beam_on_periods_are_the_runs_of_confirmed_frames(summary: SessionSummary) -> None:
+    starts = [sequence for sequence in ON if sequence - 1 not in ON]
+    assert [round(begin, 4) for begin, _ in summary.beam_on_periods] == [
+        round((sequence * INTERVAL_MS + 1.3) / 1e3, 4) for sequence in starts
+    ]
+
+
+def test_what_ended_each_permission_is_counted(summary: SessionSummary) -> None:
+    ends = [sequence for sequence in ON if sequence + 1 not in ON and sequence + 1 < FRAMES]
+    assert summary.holds == {"out_of_window": len(ends)}
+
+
+def test_stages_are_measured_once_a_frame(summary: SessionSummary) -> None:
+    expected = {
+        "transport": 0.1,
+        "decode": 0.1,
+        "track": 0.3,
+        "decide": 0.1,
+        "publish": 0.2,
+        "engine": 0.7,
+        "loop": 1.0,
+    }
+    for stage, took_ms in expected.items():
+        one = summary.latency_ms[stage]
+        assert (one.n, one.p50, one.max) == (FRAMES, pytest.approx(took_ms), pytest.approx(took_ms)), stage
+    changes = sum((sequence in ON) != (sequence - 1 in ON) for sequence in range(FRAMES))
+    assert summary.latency_ms["applied"].n == changes
+    assert set(summary.latency_ms) == set(STAGES)
+
+
+def test_residual_motion_is_the_centre_distance_while_beam_is_permitted(summary: SessionSummary) -> None:
+    centres = np.array([target_centre(sequence) for sequence in ON])
+    distance = 2 * np.hypot(*(centres - (30, 32)).T)
+    (motion,) = summary.motion
+    assert motion.residual_p95_mm == pytest.approx(np.percentile(distance, 95))
+    assert motion.residual_max_mm == pytest.approx(distance.max())
+    assert motion.range_si_mm == pytest.approx(2 * np.ptp([target_centre(k)[1] for k in range(FRAMES)]))
+
+
+def test_latencies_of_a_fast_replay_are_never_real_time_ones(data: SessionData) -> None:
+    frames = {k: msgspec.structs.replace(header, pacing=Pacing.SCALED) for k, header in data.frames.items()}
+    fast = replace(data, frames=frames)
+    summary = summarise_data(fast)
+    assert not summary.real_time
+    assert "not real-time" in render(fast, summary)
+
+
+def test_a_torn_log_is_summarised_and_says_so(tmp_path: Path) -> None:
+    torn = write_session(tmp_path / "torn.mcap", close=False)
+    torn.write_bytes(torn.read_bytes()[:-400])
+    summary = summarise_session(torn)
+    assert summary.frames_decided >= FRAMES - 2
+    assert "ends without a footer" in summary.cut
+    assert "torn" in render(read_data(torn), summary)
+
+
+def test_a_log_without_a_single_frame_has_a_summary_and_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "empty.mcap"
+    writer = SessionWriter(path, "s1", CLOCK)
+    writer.open()
+    writer.close()
+    summary = summarise_session(path)
+    assert (summary.frames_published, summary.duty_cycle, summary.latency_ms) == (0, 0.0, {})
+    write_html(path, tmp_path / "empty.html")
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.mcap").write_text("not a log at all")
+    with pytest.raises(SessionError, match="no session log"):
+        summarise_session(tmp_path / "x.mcap")
+
+
+def test_the_summary_is_one_json_object_with_documented_keys(summary: SessionSummary) -> None:
+    plain = json.loads(json.dumps(summary_dict(summary), allow_nan=False))
+    promised = {"frames_published", "frames_decided", "frames_skipped", "duty_cycle", "reasons", "latency_ms"}
+    assert promised <= set(plain)
+    assert set(plain["latency_ms"]["loop"]) == {"p50", "p99", "p999", "max", "n"}
+
+
+def test_the_table_names_duty_cycle_and_skipped_frames(summary: SessionSummary) -> None:
+    from rich.console import Console
+
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(summary_table(summary))
+    text = console.export_text()
+    assert f"{FRAMES} published, {FRAMES} decided" in text
+    assert "% confirmed" in text
+
+
+def page_plots(page: str) -> Any:
+    return json.loads(re.findall(r"^const plots = (.*);$", page, re.M)[-1])
+
+
+def test_the_page_holds_everything_and_fetches_nothing(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
+    write_html(log, tmp_path / "s1.html")
+    page = (tmp_path / "s1.html").read_text(encoding="utf-8")
+    assert not re.search(r"<(script|link|img|image)[^>]*(src|href)=[\"']https?:", page)
+    for said in ("PHANTOM", "Research software", *NOT_MEASURED, "First and worst frames", "abc123", "max_out_fraction"):
+        assert said in page, said
+    plots = page_plots(page)
+    motion = plots["motion"]
+    assert [len(trace["x"]) for trace in motion["data"]] == [FRAMES] * 4
+    shaded = [shape for shape in motion["layout"]["shapes"] if shape["type"] == "rect"]
+    assert len(shaded) == len(summary.beam_on_periods)
+    assert {trace["name"] for trace in plots["latency"]["data"]} == set(STAGES)
+    assert plots["reasons"]["data"][0]["x"][-1] == len(ON)
+
+
+def test_every_axis_has_a_title_with_its_unit(data: SessionData, summary: SessionSummary) -> None:
+    for plot in page_plots(render(data, summary)).values():
+        for name, axis in plot["layout"].items():
+            if re.match(r"[xy]axis", name) and "title" in axis:
+                assert re.search(r"\((mm|%|s|ms)\)|frames", axis["title"]["text"]), axis["title"]["text"]
+
+
+def test_the_first_and_the_worst_frames_are_drawn_with_contour_and_boundary(
+    data: SessionData, summary: SessionSummary
+) -> None:
+    page = render(data, summary)
+    worst = max(range(FRAMES), key=out_fraction)
+    for said in ("frame 0,", f"frame {worst},", "frame 20,", "lowest confidence"):
+        assert said in page, said
+    figures = page.count('<figure class="frame">')
+    assert page.count('<polygon class="contour"') == page.count('<polygon class="boundary"') == figures >= 4
+
+
+def test_text_from_the_wire_is_never_markup(data: SessionData) -> None:
+    evil = "</script><script>alert(1)</script>"
+    event = Event(session_id="s1", role="x", severity="fault", code=evil, text=evil, at_ns=data.first_ns)
+    attacked = replace(data, events=[event])
+    page = render(attacked, summarise_data(attacked))
+    assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize("axis", ["si", "ap"])
+def test_the_gate_band_is_where_the_moved_target_reaches_the_limit(axis: str) -> None:
+    """Brute force: move the target in 0.05 mm steps over masks of an eighth of a pixel."""
+    plane = ImagePlane((2.0, 2.0), np.array([0, 1.0, 0]), np.array([0, 0, -1.0]), np.zeros(3))
+    reference = TargetReference(
+        session_id="s1",
+        target="GTV",
+        plane="sagittal",
+        frame_sequence=0,
+        contour_px=ring(30, 32, 6),
+        boundary_px=ring(30, 32, 7.5),
+        centre_px=(30, 32),
+        centre_mm=(0, 60, -64),
+    )
+    low, high = gate_band_mm(reference, plane, axis, 0.10)
+    fine = 8
+    allowed = mask_from_contour(np.array(reference.boundary_px) * fine, (64 * fine, 64 * fine))
+    direction = np.array([0.0, -1.0]) if axis == "si" else np.array([-1.0, 0.0])
+    steps = np.arange(0, 12, 0.05)
+    for sign, found in ((1, high), (-1, -low)):
+        for step in steps:
+            moved = (np.array(reference.contour_px) + sign * step / 2.0 * direction) * fine
+            target = mask_from_contour(moved, allowed.shape)
+            if 1 - (target & allowed).sum() / target.sum() > 0.10:
+                break
+        assert found == pytest.approx(step, abs=0.2)
