@@ -75,7 +75,6 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
     shapes = "".join(f'<polygon class="{kind}" points="{_points(points)}"/>' for points, kind in outlines if points)
     spacing = data.frames[frame.sequence].pixel_spacing_mm
     shape = f"aspect-ratio:{spacing[1]:g}/{spacing[0]:g}"
-    figures = f"target out {100 * estimate.target_out_fraction:.1f} %, confidence {100 * estimate.confidence:.0f} %"
     gate = "on" if estimate.gate == "on" else "hold"
     seconds = data.seconds(data.frames[frame.sequence].published_ns)
     return f"""<figure class="frame">
@@ -84,7 +83,8 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
   </svg>
   <figcaption><b>{html.escape(frame.why)}</b><span class="gate {gate}">{gate}</span>
     <span>frame {frame.sequence}, {seconds:.2f} s</span>
-    <span>{figures}</span>
+    <span>target out {100 * estimate.target_out_fraction:.1f} %</span>
+    <span>confidence {100 * estimate.confidence:.0f} %</span>
     <span>{html.escape(estimate.reason.replace("_", " "))}</span></figcaption>
 </figure>"""
 
