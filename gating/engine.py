@@ -234,7 +234,7 @@ class Engine:
         if self.state is not EngineState.READY or self._arming_objection() is not None:
             return []
         age_ns = self._clock.now_ns() - self._stamps.acquired_ns
-        if self._stream is not None and self._stream.speed > 0 and age_ns > self._stream.nominal_interval_ns:
+        if self._stream is not None and age_ns * self._stream.speed > self._stream.nominal_interval_ns:
             return []
         self._arming(ArmingEvent.ARM)
         return [self._event("info", "armed", "armed by itself: the source is a recording or a phantom")]
