@@ -23,6 +23,8 @@ class FrameStamp:
     meaning: StampMeaning
     acquired_on_host_ns: int | None = None
     """The acquisition on the host's monotonic clock where the source knows the mapping exactly (replay, phantom)."""
+    resolution_ns: int = 0
+    """The smallest step of the source's stamps."""
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import CineSource, EndOfStream, FrameStamp
 from gating.clock import Clock, MonotonicClock
+from gating.clock_offset import OffsetEstimator
+from gating.config import ClockSettings
 from gating.messages import (
     CineFrame,
     Event,
@@ -27,6 +29,7 @@ from gating.messages import (
     GateCommand,
     Heartbeat,
     Pacing,
+    StampMeaning,
     StreamEnd,
     StreamInfo,
     as_dict,
@@ -55,6 +58,15 @@ class CountingSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ReportingSource(Protocol):
+    """A source with sentences for the operator: what it refused, and why."""
+
+    def take_notices(self) -> list[str]:
+        """Return the sentences since the last call."""
+        ...
+
+
 @dataclass(slots=True)
 class Published:
     """What became of a stream."""
@@ -77,6 +89,7 @@ def publish(
     simulated_by: str = "",
     stop: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
+    clocks: ClockSettings | None = None,
 ) -> Published:
     """Open a source and publish it until it ends, fails or `stop` says so.
 
@@ -89,13 +102,14 @@ def publish(
     subscribers : the first frame waits for so many subscriptions. A live source does not wait.
     simulated_by : non-empty where something is injected on purpose; goes into every header.
     stop : asked at least every 10 ms.
+    clocks : the measured delays of sources whose clock is not this host's.
 
     Raises
     ------
     DriverError
         If the source cannot be opened, or the endpoint cannot be bound.
     """
-    pump = _Pump(source, session_id, simulated_by, clock or MonotonicClock())
+    pump = _Pump(source, session_id, simulated_by, clock or MonotonicClock(), (clocks or ClockSettings()).of_source())
     try:
         pump.open(endpoint, gate_endpoint)
         pump.run(subscribers, stop)
@@ -105,16 +119,33 @@ def publish(
 
 
 def run_source(
-    source: CineSource, *, endpoint: str, gate_endpoint: str, session_id: str, subscribers: int = 1
+    source: CineSource,
+    *,
+    endpoint: str,
+    gate_endpoint: str,
+    session_id: str,
+    subscribers: int = 1,
+    clocks: ClockSettings | None = None,
 ) -> Published:
-    """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`."""
+    """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`.
+
+    Before the source is open, which may take until a peer comes, the signals simply end the process.
+    """
+    stop: list[Callable[[], bool]] = []
+
+    def stopped() -> bool:
+        if not stop:
+            stop.append(stop_on_signals())
+        return stop[0]()
+
     return publish(
         source,
         endpoint,
         session_id,
         gate_endpoint=gate_endpoint,
         subscribers=subscribers,
-        stop=stop_on_signals(),
+        stop=stopped,
+        clocks=clocks,
     )
 
 
@@ -124,6 +155,7 @@ class _Pump:
     session_id: str
     simulated_by: str
     clock: Clock
+    offset: OffsetEstimator
     published: Published = field(default_factory=Published)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
     context: zmq.Context[Any] | None = None
@@ -189,6 +221,7 @@ class _Pump:
             stamp = self.source.read_into(pixels, POLL_MS)
             if stamp is not None:
                 self._send_frame(pixels, stamp)
+            self._pass_on_notices()
         self._end("stopped")
 
     def _send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> None:
@@ -225,14 +258,24 @@ class _Pump:
     def _on_host(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
         """Return the acquisition on the publish clock and its uncertainty, ns.
 
-        A foreign clock without a measured offset says nothing about age: the arrival stands in, as uncertain as the
-        frame interval, which the engine's limit then judges.
+        An arrival time is the moment that it names; any other stamp of a foreign clock is mapped, and as uncertain as
+        the measured delays and the spread of the arrivals leave it.
         """
         if self.info.pacing in UNANSWERED_FRAMES:
             return published_ns, 0
         if stamp.acquired_on_host_ns is not None:
             return stamp.acquired_on_host_ns, 0
-        return stamp.arrived_ns, self.info.nominal_interval_ns
+        steps = self.offset.steps
+        mapping = self.offset.observe(stamp.acquired_ns, stamp.arrived_ns, stamp.resolution_ns)
+        if self.offset.steps > steps:
+            self._report("fault", "clock_stepped", f"{self.info.source}: the clock {self.info.acquired_clock} stepped")
+        return mapping.host_ns, mapping.uncertainty_ns
+
+    def _pass_on_notices(self) -> None:
+        """A refused frame is told at once, so that the engine holds without waiting for the stream to go stale."""
+        if isinstance(self.source, ReportingSource):
+            for sentence in self.source.take_notices():
+                self._report("fault", "refused", sentence)
 
     def _housekeep(self) -> None:
         """Greet new subscribers, and repeat what a late one needs to know."""
@@ -242,12 +285,18 @@ class _Pump:
             if b"frame".startswith(request[1:]):
                 self.subscriptions += 1 if request[:1] == b"\x01" else -1
                 self.info_due_ns = now_ns
+                self._warn_of_arrival_times()
         if now_ns >= self.info_due_ns:
             self._send(encode(self.info))
             self.info_due_ns = now_ns + INFO_EVERY_NS
         if now_ns >= self.heartbeat_due_ns:
             self._send(encode(self._heartbeat(now_ns)))
             self.heartbeat_due_ns = now_ns + HEARTBEAT_EVERY_NS
+
+    def _warn_of_arrival_times(self) -> None:
+        if self.info.acquired_meaning is StampMeaning.ARRIVAL:
+            text = f"{self.info.source}: stamps are arrival times; how old the images are is not known"
+            self._report("warning", "arrival_time", text)
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:
         own = self.source.counters if isinstance(self.source, CountingSource) else {}
@@ -292,16 +341,19 @@ class _Pump:
 
     def _fault(self, code: str, text: str) -> None:
         self.published.faulty = True
+        self._report("fault", code, text)
+        self._end(text)
+
+    def _report(self, severity: Literal["warning", "fault"], code: str, text: str) -> None:
         event = Event(
             session_id=self.session_id,
             role="source",
-            severity="fault",
+            severity=severity,
             code=code,
             text=text[:400],
             at_ns=self.clock.now_ns(),
         )
         self._send(encode(event))
-        self._end(text)
 
     def _end(self, why: str) -> None:
         self.published.why, self.state = why[:400], "ended"

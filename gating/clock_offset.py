@@ -118,15 +118,11 @@ class OffsetEstimator:
     ----------
     known_delay_ns, known_delay_uncertainty_ns : smallest delay from the moment that a stamp marks to its arrival here,
         measured at the site; a one-way stream cannot show it.
-    resolution_ns : the smallest step of the foreign clock's stamps.
     """
 
-    def __init__(
-        self, known_delay_ns: int = 0, known_delay_uncertainty_ns: int = UNKNOWN_NS, resolution_ns: int = 0
-    ) -> None:
-        self._known_delay_ns = known_delay_ns
-        self._fixed_ns = known_delay_uncertainty_ns + resolution_ns
-        self._resolution_ns = resolution_ns
+    def __init__(self, known_delay_ns: int = 0, known_delay_uncertainty_ns: int = UNKNOWN_NS) -> None:
+        self._known_delay_ns, self._known_delay_uncertainty_ns = known_delay_ns, known_delay_uncertainty_ns
+        self._resolution_ns = 0
         self.steps = 0
         self.drift = 0.0
         self._drift_uncertainty = MAX_DRIFT
@@ -134,8 +130,15 @@ class OffsetEstimator:
         self._last: _Sample | None = None
         self._restart()
 
-    def observe(self, raw_ns: int, arrival_ns: int) -> Mapping:
-        """Take one pair and return where its stamp lies on our clock, ns."""
+    def observe(self, raw_ns: int, arrival_ns: int, resolution_ns: int = 0) -> Mapping:
+        """Take one pair and return where its stamp lies on our clock, ns.
+
+        Parameters
+        ----------
+        raw_ns, arrival_ns : the foreign clock's stamp, and its arrival on our clock.
+        resolution_ns : the smallest step of the foreign clock's stamps.
+        """
+        self._resolution_ns = resolution_ns
         if self._last is None:
             self._base_ns = arrival_ns - raw_ns
         sample = _Sample(raw_ns, arrival_ns, arrival_ns - raw_ns - self._base_ns)
@@ -152,8 +155,9 @@ class OffsetEstimator:
         low_ns, high_ns = self._interval(raw_ns)
         if len(self._raised) >= RAISED_RUN:
             high_ns = max(high_ns, min(sample.difference_ns for sample in self._raised))
+        fixed_ns = self._known_delay_uncertainty_ns + self._resolution_ns
         middle_ns, half_ns = (low_ns + high_ns) / 2, (high_ns - low_ns) / 2
-        return Mapping(host_ns + round(middle_ns), min(UNKNOWN_NS, round(half_ns) + self._fixed_ns))
+        return Mapping(host_ns + round(middle_ns), min(UNKNOWN_NS, round(half_ns) + fixed_ns))
 
     def _restart(self) -> None:
         self._calm: deque[_Sample] = deque(maxlen=WINDOW_SAMPLES)

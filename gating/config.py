@@ -10,6 +10,7 @@ import msgspec
 import xxhash
 from msgspec import Meta, Struct
 
+from gating.clock_offset import OffsetEstimator
 from gating.tracking.settings import TrackerSettings
 
 
@@ -33,6 +34,7 @@ def _fraction(description: str, source: str = "") -> Meta:
     return Meta(ge=0, le=1, description=description, extra={"unit": "fraction", "source": source})
 
 
+_ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: only differences of one-way delays can be seen"
 _MARGIN = "3 mm boundary: Green et al. 2018, doi:10.1002/mp.13002"
 
 
@@ -104,6 +106,31 @@ class RecordingSettings(Section, frozen=True, kw_only=True):
     max_silence_ms: Annotated[float, _ms("a required recorder that is silent for longer holds the beam")] = 1000.0
 
 
+class ClockSettings(Section, frozen=True, kw_only=True):
+    """Delays between clocks that one-way stamps cannot show; an unmeasured one makes every stamp unusable."""
+
+    source_delay_ms: Annotated[
+        float, _ms("smallest delay from the moment that a source's stamp marks to its arrival here, measured")
+    ] = 0.0
+    source_delay_uncertainty_ms: Annotated[
+        float, _ms("uncertainty of source_delay_ms; 10000 stands for never measured", _ONE_WAY)
+    ] = 10_000.0
+    network_delay_ms: Annotated[
+        float, _ms("smallest delay of a message from a source on another host to the engine, measured")
+    ] = 0.0
+    network_delay_uncertainty_ms: Annotated[
+        float, _ms("uncertainty of network_delay_ms; 10000 stands for never measured", _ONE_WAY)
+    ] = 10_000.0
+
+    def of_source(self) -> OffsetEstimator:
+        """Return an estimator from a source's clock to the clock of the process that receives its frames."""
+        return OffsetEstimator(round(self.source_delay_ms * 1e6), round(self.source_delay_uncertainty_ms * 1e6))
+
+    def of_network(self) -> OffsetEstimator:
+        """Return an estimator from the clock of another host to the engine's."""
+        return OffsetEstimator(round(self.network_delay_ms * 1e6), round(self.network_delay_uncertainty_ms * 1e6))
+
+
 class LinacSettings(Section, frozen=True, kw_only=True):
     """The simulated linac behind the `simulated` beam switch."""
 
@@ -132,6 +159,7 @@ class Config(Section, frozen=True, kw_only=True):
     safety: SafetySettings = SafetySettings()
     health: HealthSettings = HealthSettings()
     recording: RecordingSettings = RecordingSettings()
+    clocks: ClockSettings = ClockSettings()
     linac: LinacSettings = LinacSettings()
     endpoints: EndpointSettings = EndpointSettings()
 

@@ -32,6 +32,7 @@ class GateReason(enum.StrEnum):
     IRREGULAR_RATE = "irregular_rate"
     MESSAGE_REFUSED = "message_refused"
     FROZEN_IMAGE = "frozen_image"
+    STAMP_UNCERTAIN = "stamp_uncertain"
     STREAM_ENDED = "stream_ended"
     RECORDER_BEHIND = "recorder_behind"
     BEAM_SILENT = "beam_silent"

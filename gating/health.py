@@ -110,7 +110,7 @@ def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSetting
         )
     if header.acquired_uncertainty_ns > settings.max_stamp_uncertainty_ms * 1e6:
         return Fault(
-            GateReason.CLOCK_FAULT,
+            GateReason.STAMP_UNCERTAIN,
             f"frame {header.sequence}: stamp is uncertain by {header.acquired_uncertainty_ns / 1e6:.0f} ms, "
             f"the limit is {settings.max_stamp_uncertainty_ms:g} ms",
         )

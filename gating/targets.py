@@ -80,7 +80,7 @@ class TargetSet:
         for target in self._tracked[header.plane]:
             target.result = target.tracker.track(frame.pixels, elapsed_s)
             target.out_fraction = target.boundary.out_fraction(target.result.contour_px)
-            target.acquired_ns = header.acquired_on_publish_clock_ns
+            target.acquired_ns = _oldest_ns(header)
 
     def views(self, now_ns: int) -> list[TargetView]:
         """Return the newest view of every target; empty until each has been seen."""
@@ -143,12 +143,15 @@ class TargetSet:
             boundary = GatingBoundary(spec.contour_px, margins_px)
             result = tracker.track(frame.pixels, 0.0)
             out_fraction = boundary.out_fraction(result.contour_px)
-            learned.append(
-                _TrackedTarget(spec, tracker, boundary, result, out_fraction, header.acquired_on_publish_clock_ns)
-            )
+            learned.append(_TrackedTarget(spec, tracker, boundary, result, out_fraction, _oldest_ns(header)))
         self._planes[header.plane] = plane
         self._tracked[header.plane] = learned
         self.references += [_reference(header, plane, target) for target in learned]
+
+
+def _oldest_ns(header: FrameHeader) -> int:
+    """Return when the frame was acquired at the earliest: its age is never taken for less than it may be."""
+    return header.acquired_on_publish_clock_ns - header.acquired_uncertainty_ns
 
 
 def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:

@@ -55,6 +55,10 @@ def source(
     loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, for ever.")] = False,
     subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Wait for so many before frame 0.")] = 1,
     pixel_spacing_mm: SpacingOption = None,
+    arrival_time: Annotated[
+        bool,
+        typer.Option("--arrival-time", help="Live: take the arrival for the stamp. The images' age is then unknown."),
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Publish cine frames: the source process."""
@@ -63,7 +67,7 @@ def source(
 
     settings = load_config(config)
     if name in source_names() and name != "replay":
-        cine = _driver_source(name, option)
+        cine = _driver_source(name, [*(option or []), *(["arrival_time=true"] if arrival_time else [])])
     else:
         cine = _replay(Path(name), speed, loop, pixel_spacing_mm)
     published = run_source(
@@ -72,6 +76,7 @@ def source(
         gate_endpoint=settings.endpoints.gate,
         session_id=session,
         subscribers=subscribers,
+        clocks=settings.clocks,
     )
     console.print(f"source: {published.frames} frames published; {published.why}")
 

@@ -18,6 +18,7 @@ from drivers.phantom import PhantomSettings
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.publisher import Published, publish
 from drivers.sources.phantom import PhantomSource
+from gating.clock_offset import UNKNOWN_NS
 from gating.messages import (
     CineFrame,
     EngineState,
@@ -210,11 +211,11 @@ def test_a_live_stream_waits_for_nobody(endpoint, running) -> None:
     assert published[0].frames == 5
 
 
-def test_a_clock_that_is_not_ours_is_mapped_by_arrival_with_its_uncertainty(endpoint, subscribe, running) -> None:
+def test_a_clock_that_is_not_ours_is_not_trusted_before_its_delay_was_measured(endpoint, subscribe, running) -> None:
     running(ListSource(3, frame_count=3, acquired_clock="scanner"), endpoint("frames"), "s1")
     messages = messages_to_the_end(subscribe(endpoint("frames")))
     for frame in of(CineFrame, messages):
-        assert frame.header.acquired_uncertainty_ns == messages[0].nominal_interval_ns
+        assert frame.header.acquired_uncertainty_ns == UNKNOWN_NS
         assert 0 <= frame.header.published_ns - frame.header.acquired_on_publish_clock_ns < 50_000_000
 
 

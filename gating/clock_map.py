@@ -1,0 +1,56 @@
+"""Frames stamped on another host, put on the engine's clock before anything subtracts their stamps."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gating.clock_offset import UNKNOWN_NS, Mapping, OffsetEstimator
+from gating.config import ClockSettings
+from gating.messages import CineFrame
+
+
+class ClockMap:
+    """Replaces the publish clock of foreign frames by the engine's, and adds what that leaves uncertain.
+
+    Frames that are already on the engine's clock pass untouched.
+
+    Parameters
+    ----------
+    clock_name : of the engine's clock.
+    settings : the measured delay of the network.
+    """
+
+    def __init__(self, clock_name: str, settings: ClockSettings) -> None:
+        self._clock_name, self._settings = clock_name, settings
+        self._foreign: tuple[str, str] | None = None
+        self._offset = OffsetEstimator()
+
+    def frame(self, frame: CineFrame, received_ns: int) -> CineFrame:
+        """Return a frame whose `publish_clock` is the engine's.
+
+        Parameters
+        ----------
+        frame : as it came by wire.
+        received_ns : when, on the engine's clock.
+        """
+        header = frame.header
+        if header.publish_clock == self._clock_name:
+            return frame
+        if self._foreign != (header.publish_clock, header.publisher_id):
+            self._foreign = (header.publish_clock, header.publisher_id)
+            self._offset = self._settings.of_network()
+        published = self._offset.observe(header.published_ns, received_ns)
+        acquired_ns = published.host_ns - (header.published_ns - header.acquired_on_publish_clock_ns)
+        on_our_clock = replace(
+            header,
+            acquired_on_publish_clock_ns=max(0, acquired_ns) if header.acquired_on_publish_clock_ns else 0,
+            acquired_uncertainty_ns=_added(header.acquired_uncertainty_ns, published),
+            published_ns=max(0, published.host_ns) if header.published_ns else 0,
+            publish_clock=self._clock_name,
+        )
+        return CineFrame(on_our_clock, frame.pixels)
+
+
+def _added(uncertainty_ns: int, mapping: Mapping) -> int:
+    """Return the sum: the two errors may point the same way."""
+    return min(UNKNOWN_NS, uncertainty_ns + mapping.uncertainty_ns)
