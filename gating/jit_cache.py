@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
+_COMPILED: Final = b"from numba"
+"""Files that say so hold kernels, or code that is compiled into them."""
 
 
 def choose_cache_folder(version: str) -> None:
@@ -20,8 +22,10 @@ def choose_cache_folder(version: str) -> None:
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     digest = hashlib.sha256()
-    for file in sorted([*(_HERE / "tracking").glob("*.py"), _HERE / "boundary.py"]):
-        digest.update(file.read_bytes())
+    for file in sorted([*(_HERE / "tracking").glob("*.py"), *_HERE.glob("*.py")]):
+        source = file.read_bytes()
+        if _COMPILED in source:
+            digest.update(source)
     name = f"kernels-{version}-{digest.hexdigest()[:12]}"
     for parent in (_cache_home(), Path(tempfile.gettempdir()) / f"cinegate-{os.getuid()}"):
         folder = parent / name
