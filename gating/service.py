@@ -15,6 +15,7 @@ from typing import Final
 import zmq
 
 from gating.clock import MonotonicClock
+from gating.clock_map import ClockMap
 from gating.config import Config, config_hash, to_toml
 from gating.engine import Engine, StepOutcome
 from gating.messages import (
@@ -22,6 +23,7 @@ from gating.messages import (
     CineFrame,
     ControlRequest,
     EngineState,
+    Event,
     Heartbeat,
     Message,
     Pacing,
@@ -63,6 +65,7 @@ class EngineService:
         self._session_id = session_id
         self._end_with_stream = end_with_stream
         self._clock = MonotonicClock()
+        self._clock_map = ClockMap(self._clock.name, config.clocks)
         self._engine_id = uuid.uuid4().hex[:12]
         self._engine = Engine(
             config,
@@ -175,13 +178,15 @@ class EngineService:
             self._publish(self._engine.refuse(str(error)))
             return
         if isinstance(message, CineFrame):
-            self._publish(self._engine.step(message, received_ns))
+            self._publish(self._engine.step(self._clock_map.frame(message, received_ns), received_ns))
         elif isinstance(message, StreamInfo):
             self._every_frame = message.pacing in (Pacing.STEPPED, Pacing.UNPACED)
             self._send_telemetry(self._engine.open_stream(message))
         elif isinstance(message, StreamEnd):
             self._publish(self._engine.close_stream(message))
             self._ended = True
+        elif isinstance(message, Event) and message.severity == "fault":
+            self._publish(self._engine.refuse(f"from the source: {message.text}"))
 
     def _hear_peers(self) -> None:
         for _ in range(MAX_DRAIN):
