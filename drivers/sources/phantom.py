@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class PhantomSource:
     trace : recorded target motion in place of the breathing model.
     clock : the host's monotonic clock.
     """
+
+    Settings: ClassVar = PhantomSettings
 
     def __init__(
         self,

@@ -46,8 +46,10 @@ def load_config(path: Path | None, tracker: str | None = None) -> Config:
     return replace(config, tracker=tracker)
 
 
-def load_targets(recording: Recording, box: str | None, mask: Path | None) -> list[TargetSpec]:
+def load_targets(recording: Recording | None, box: str | None, mask: Path | None) -> list[TargetSpec]:
     """Return the target that was asked for, or the one that the recording holds.
+
+    Without a recording (a live source), the engine itself refuses a target that does not fit its first frame.
 
     Raises
     ------
@@ -60,36 +62,37 @@ def load_targets(recording: Recording, box: str | None, mask: Path | None) -> li
     if box is not None and mask is not None:
         raise CommandError("--target-box and --target-mask exclude each other")
     if box is not None:
-        contour = _box(box, recording.shape)
+        contour = _box(box, None if recording is None else recording.shape)
     elif mask is not None:
-        contour = contour_from_mask(_mask(mask, recording.shape))
-    elif recording.target_contour_px is not None:
+        contour = contour_from_mask(_mask(mask, None if recording is None else recording.shape))
+    elif recording is not None and recording.target_contour_px is not None:
         contour = recording.target_contour_px
     else:
-        raise CommandError(f"{recording.path} holds no target: give --target-box X,Y,W,H or --target-mask FILE")
+        where = "" if recording is None else f"{recording.path} holds no target: "
+        raise CommandError(f"{where}give --target-box X,Y,W,H or --target-mask FILE")
     return [TargetSpec("target", np.ascontiguousarray(contour, np.float32))]
 
 
-def _box(text: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+def _box(text: str, shape: tuple[int, int] | None) -> NDArray[np.float32]:
     from gating.geometry import box_contour
 
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
         raise CommandError(f"--target-box is {text!r}; four numbers X,Y,W,H are needed") from None
-    rows, columns = shape
-    if not (width > 0 and height > 0):
-        raise CommandError(f"--target-box {text}: width and height must be above 0")
-    if not (x >= 0 and y >= 0 and x + width <= columns and y + height <= rows):
+    if not (0 < width < 4096 and 0 < height < 4096 and 0 <= x < 4096 and 0 <= y < 4096):
+        raise CommandError(f"--target-box {text}: width and height must be above 0, and all four below 4096 px")
+    rows, columns = shape or (4096, 4096)
+    if not (x + width <= columns and y + height <= rows):
         raise CommandError(f"--target-box {text} leaves the image of {columns} columns and {rows} rows")
     return box_contour(x, y, width, height)
 
 
-def _mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _mask(path: Path, shape: tuple[int, int] | None) -> NDArray[np.bool_]:
     from drivers.recordings.masks import read_mask
 
     mask = read_mask(path)
-    if mask.shape != shape:
+    if shape is not None and mask.shape != shape:
         raise CommandError(f"--target-mask {path} is {mask.shape}; the frames are {shape} (rows, columns)")
     if not mask.any():
         raise CommandError(f"--target-mask {path} is empty; no pixel is above 0")

@@ -117,7 +117,8 @@ def engine(
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
     reference: Annotated[
-        Path | None, typer.Option("--reference", help="Recording whose geometry the box or mask belongs to.")
+        Path | None,
+        typer.Option("--reference", help="Recording whose own target is meant, or that the box or mask must fit."),
     ] = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
@@ -133,12 +134,10 @@ def engine(
     settings = load_config(config, tracker)
     if target is not None:
         targets = read_targets(target)
-    elif reference is not None:
+    else:
         from drivers.recordings import open_recording
 
-        targets = load_targets(open_recording(reference), target_box, target_mask)
-    else:
-        raise CommandError("give --target FILE, or --reference RECORDING with --target-box or --target-mask")
+        targets = load_targets(open_recording(reference) if reference else None, target_box, target_mask)
     stop = stop_on_signals()
     EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
 
