@@ -12,6 +12,7 @@ from gating.tracking import kernels
 
 Method = Literal["exact", "coarse_to_fine", "dense"]
 MIN_TEMPLATE_PX = 4
+_INTEGRAL = {"B": True, "H": True, "f": False}
 MIN_CELLS = 4
 """Cells a side below which bounds are not worth their set-up."""
 FLOAT_SLACK = 2e-6
@@ -114,7 +115,10 @@ class TemplateMatcher:
 
     def _load(self, pixels: NDArray[Any], top: int, left: int, rows: int, cols: int) -> None:
         height, width = rows + self.shape[0] - 1, cols + self.shape[1] - 1
-        integral = pixels.dtype.kind == "u"
+        integral = _INTEGRAL.get(pixels.dtype.char)
+        if integral is None or not pixels.flags.c_contiguous:
+            layout = "" if pixels.flags.c_contiguous else ", not C-contiguous"
+            raise ValueError(f"frame has dtype {pixels.dtype}{layout}; it must be uint8, uint16 or float32, C-contiguous")
         if not kernels.load_window(pixels, top, left, height, width, integral, self._raw, self._levels, self._scaling):
             raise ValueError("frame holds NaN or infinite pixels in the search window; every pixel must be finite")
 
