@@ -19,3 +19,7 @@ class BeamFault(DriverError):
 
 class BadRecording(Unavailable):
     """A recording that is damaged, incomplete or inconsistent."""
+
+
+class BadFrame(DriverError):
+    """One frame, file or message that cannot be used; the stream may go on without it."""

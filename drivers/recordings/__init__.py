@@ -13,13 +13,17 @@ __all__ = ["FrameSequence", "Recording", "open_recording"]
 SpacingMm = float | tuple[float, float]
 
 
-def open_recording(path: str | os.PathLike[str], pixel_spacing_mm: SpacingMm | None = None) -> Recording:
+def open_recording(
+    path: str | os.PathLike[str], pixel_spacing_mm: SpacingMm | None = None, *, plane: str = ""
+) -> Recording:
     """Open a recording; its pixels stay on disk until they are asked for.
 
     Parameters
     ----------
-    path : an `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), or a session log (`.mcap`).
+    path : an `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
+        DICOM files, one multi-frame DICOM file, or a folder of a 1.5 T MR-linac's `.bin` frames.
     pixel_spacing_mm : (row, column) spacing, or one number for both, for a recording that does not hold its own.
+    plane : sagittal, coronal or transversal, for a folder of DICOM or `.bin` files that holds several.
 
     Raises
     ------
@@ -36,6 +40,12 @@ def open_recording(path: str | os.PathLike[str], pixel_spacing_mm: SpacingMm | N
     )
     if not file.exists():
         raise BadRecording(f"{file}: there is no such file or folder")
+    if file.is_dir() and (vendor := _vendor_folder(file, spacing, plane)) is not None:
+        return vendor
+    if file.suffix.lower() in (".dcm", ".ima"):
+        from drivers.recordings.dicom import read_dicom
+
+        return read_dicom(file, [file], spacing, plane)
     if file.is_dir() or file.suffix == ".mha":
         from drivers.recordings.trackrad import read_trackrad
 
@@ -48,4 +58,19 @@ def open_recording(path: str | os.PathLike[str], pixel_spacing_mm: SpacingMm | N
         from drivers.recordings.session_log import read_session_log
 
         return read_session_log(file, spacing)
-    raise BadRecording(f"{file}: {file.suffix or 'no suffix'} is not a recording; .npz, .mcap, .mha or a folder is")
+    suffix = file.suffix or "no suffix"
+    raise BadRecording(f"{file}: {suffix} is not a recording; .npz, .mcap, .mha, .dcm or a folder is")
+
+
+def _vendor_folder(folder: Path, spacing: tuple[float, float] | None, plane: str) -> Recording | None:
+    """Open a folder of `.bin` or DICOM files; None where it holds neither."""
+    if (folder / "images").exists():
+        return None
+    if any(folder.glob("*.bin")):
+        from drivers.recordings.unity import read_unity_folder
+
+        return read_unity_folder(folder, spacing, plane)
+    from drivers.recordings.dicom import dicom_files, read_dicom
+
+    files = dicom_files(folder)
+    return read_dicom(folder, files, spacing, plane) if files else None

@@ -1,0 +1,137 @@
+"""One frame of a vendor, checked against the limits of the wire, whatever it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadFrame
+from gating.messages import StampMeaning
+
+MIN_SIDE_PX: Final = 8
+MAX_SIDE_PX: Final = 4096
+MAX_SPACING_MM: Final = 100.0
+MAX_POSITION_MM: Final = 10_000.0
+MAX_STAMP_NS: Final = 2**62
+WIRE_DTYPES: Final = ("uint8", "uint16", "float32")
+POSITION_TOLERANCE_MM: Final = 0.01
+"""Vendors round positions per file; a hundredth of a millimetre is none of the patient's."""
+DIRECTION_TOLERANCE: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaneGeometry:
+    """Where pixels lie in the patient."""
+
+    pixel_spacing_mm: tuple[float, float]
+    """(row, column) spacing: DICOM PixelSpacing."""
+    image_orientation: tuple[float, float, float, float, float, float]
+    image_position_mm: tuple[float, float, float]
+
+    @classmethod
+    def checked(
+        cls, spacing_mm: Sequence[Any], orientation: Sequence[Any], position_mm: Sequence[Any]
+    ) -> PlaneGeometry:
+        """Return it with every number within the limits of the wire. Raises `BadFrame`."""
+        row, column = _numbers("pixel spacing (mm)", spacing_mm, 2, lambda value: 0 < value <= MAX_SPACING_MM)
+        axes = _numbers("image orientation", orientation, 6, lambda value: abs(value) <= 1.001)
+        matrix = np.reshape(axes, (2, 3))
+        if not np.allclose(matrix @ matrix.T, np.eye(2), atol=1e-3):
+            raise BadFrame(f"image orientation is {axes}; two orthogonal unit vectors are needed")
+        x, y, z = _numbers("image position (mm)", position_mm, 3, lambda value: abs(value) <= MAX_POSITION_MM)
+        return cls((row, column), (axes[0], axes[1], axes[2], axes[3], axes[4], axes[5]), (x, y, z))
+
+    @property
+    def plane(self) -> str:
+        """Sagittal, coronal or transversal: the one that the normal comes closest to."""
+        normal = np.cross(self.image_orientation[:3], self.image_orientation[3:])
+        return ("sagittal", "coronal", "transversal")[int(np.argmax(np.abs(normal)))]
+
+    def difference(self, other: PlaneGeometry) -> str:
+        """Return which field differs and how, as words; empty where both are the same plane."""
+        for field, tolerance in (
+            ("pixel_spacing_mm", 1e-4),
+            ("image_orientation", DIRECTION_TOLERANCE),
+            ("image_position_mm", POSITION_TOLERANCE_MM),
+        ):
+            own, others = getattr(self, field), getattr(other, field)
+            if not np.allclose(own, others, rtol=0, atol=tolerance):
+                return f"{field} is {_rounded(own)}, the stream began with {_rounded(others)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VendorFrame:
+    """Pixels, geometry and stamp of one frame."""
+
+    pixels: NDArray[Any]
+    """(rows, columns), C-contiguous, of a dtype of the wire, finite."""
+    geometry: PlaneGeometry
+    acquired_ns: int
+    """Raw stamp on `clock`."""
+    clock: str
+    meaning: StampMeaning
+    name: str
+    """What to call it in a sentence: a file's name, or an instance number."""
+    series: str = ""
+    """Frames of one scan share it."""
+    resolution_ns: int = 0
+    """The smallest step of `clock`."""
+
+    @property
+    def plane(self) -> str:
+        """Which of the three planes it shows."""
+        return self.geometry.plane
+
+    def difference(self, first: VendorFrame) -> str:
+        """Return what sets it apart from a stream's first frame, as words; empty where nothing does."""
+        for field, own, others in (
+            ("shape", self.pixels.shape, first.pixels.shape),
+            ("pixel type", self.pixels.dtype, first.pixels.dtype),
+            ("clock", self.clock, first.clock),
+            ("stamp's meaning", self.meaning, first.meaning),
+        ):
+            if own != others:
+                return f"its {field} is {own}, the stream began with {others}"
+        return self.geometry.difference(first.geometry)
+
+
+def checked_frame(
+    pixels: NDArray[Any],
+    geometry: PlaneGeometry,
+    *,
+    acquired_ns: int,
+    clock: str,
+    meaning: StampMeaning,
+    name: str,
+    series: str = "",
+    resolution_ns: int = 0,
+) -> VendorFrame:
+    """Return a frame that the wire can carry. Raises `BadFrame`, naming field, value and limit."""
+    if pixels.ndim != 2 or not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in pixels.shape):
+        raise BadFrame(f"the image is {pixels.shape} px; 2 sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are needed")
+    if pixels.dtype.name not in WIRE_DTYPES:
+        raise BadFrame(f"pixels are {pixels.dtype}; {', '.join(WIRE_DTYPES)} are read")
+    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+        raise BadFrame("the image holds NaN or infinite pixels; finite numbers are needed")
+    if not 0 <= acquired_ns <= MAX_STAMP_NS:
+        raise BadFrame(f"the acquisition stamp is {acquired_ns} ns; 0 to {MAX_STAMP_NS} is allowed")
+    return VendorFrame(np.ascontiguousarray(pixels), geometry, acquired_ns, clock, meaning, name, series, resolution_ns)
+
+
+def _numbers(field: str, values: Sequence[Any], count: int, allowed: Callable[[float], bool]) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        numbers = []
+    if len(numbers) != count or not all(np.isfinite(number) and allowed(number) for number in numbers):
+        raise BadFrame(f"{field} is {str(values)[:80]}; {count} numbers within the limits are needed")
+    return numbers
+
+
+def _rounded(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

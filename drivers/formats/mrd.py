@@ -1,0 +1,219 @@
+"""ISMRM Raw Data (MRD) as a stream: messages taken apart within limits, images turned into frames.
+
+Layout: ISMRM Raw Data format, "MRD streaming protocol" and "MRD image" (ismrmrd.readthedocs.io); everything is
+little-endian. Configuration, header XML and attributes are passed over unread: nothing that a client names is loaded,
+and what a frame needs stands in the image header.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from drivers.errors import BadFrame
+from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
+from drivers.sources.peer import SKIPPED, Format
+from gating.clock_offset import DAY_NS, CounterUnwrapper
+from gating.messages import StampMeaning
+
+TICK_NS: Final = 2_500_000
+TICKS_A_DAY: Final = DAY_NS // TICK_NS
+CLOCK: Final = "mrd-time-of-day"
+MAX_TEXT_BYTES: Final = 4 * 2**20
+"""Of a configuration or header text."""
+MAX_ATTRIBUTE_BYTES: Final = 1 * 2**20
+MAX_WAVEFORM_BYTES: Final = 16 * 2**20
+CONFIG_FILE_BYTES: Final = 1024
+CLOSE: Final = struct.pack("<H", 4)
+MIDNIGHT_TICKS: Final = 400
+
+_CONFIG_FILE, _CONFIG_TEXT, _HEADER, _CLOSE, _TEXT, _IMAGE, _WAVEFORM = 1, 2, 3, 4, 5, 1022, 1026
+_REFUSED: Final = {1008: "a raw acquisition", 1030: "an array"}
+_IMAGE_HEADER: Final = struct.Struct("<HHQI3H3fH3f3f3f3f3f6HI3I3H8i8fI")
+_WAVEFORM_HEADER: Final = struct.Struct("<H6xQIIIHHfH6x")
+_DTYPES: Final = {1: "<u2", 2: "<i2", 3: "<u4", 4: "<i4", 5: "<f4", 6: "<f8"}
+_MAGNITUDE: Final = (0, 1, 3)
+"""Image types: unset, magnitude, real."""
+
+Position = Literal["centre", "corner"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What a frame needs of MRD's ImageHeader."""
+
+    dtype: str
+    columns: int
+    rows: int
+    field_of_view_mm: tuple[float, float]
+    position_mm: tuple[float, float, float]
+    read_dir: tuple[float, float, float]
+    phase_dir: tuple[float, float, float]
+    slice: int
+    ticks: int
+    image_index: int
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class MrdImage:
+    """One image message."""
+
+    header: ImageHeader
+    data: bytes
+
+
+def messages() -> Format:
+    """Take a stream apart: yields the bytes needed, and an `MrdImage` for each image. See `drivers.sources.peer`."""
+    while True:
+        (kind,) = struct.unpack("<H", (yield 2))
+        if kind == _IMAGE:
+            header = image_header((yield _IMAGE_HEADER.size))
+            (attribute_bytes,) = struct.unpack("<Q", (yield 8))
+            yield _limited("attribute string", attribute_bytes, MAX_ATTRIBUTE_BYTES)
+            data = yield header.rows * header.columns * np.dtype(header.dtype).itemsize
+            yield MrdImage(header, data)
+        elif kind == _CLOSE:
+            return
+        else:
+            yield from _passed_over(kind)
+            yield SKIPPED
+
+
+def image_header(raw: bytes) -> ImageHeader:
+    """Read an image header. Raises `BadFrame` for what is no single 2-D magnitude image within the limits."""
+    values = _IMAGE_HEADER.unpack(raw)
+    version, data_type, (columns, rows, slices), channels, image_type = (
+        values[0],
+        values[1],
+        values[4:7],
+        values[10],
+        values[37],
+    )
+    if version != 1:
+        raise BadFrame(f"image header version is {version}; 1 is read (little-endian)")
+    if data_type not in _DTYPES:
+        raise BadFrame(f"image data_type is {data_type}; 1 to 6 (integers and floats, no complex numbers) are read")
+    if not (8 <= rows <= MAX_SIDE_PX and 8 <= columns <= MAX_SIDE_PX and slices == 1 and channels == 1):
+        raise BadFrame(
+            f"image matrix_size is {columns}x{rows}x{slices} with {channels} channels; "
+            f"sides of 8 to {MAX_SIDE_PX}, 1 slice and 1 channel are read"
+        )
+    if image_type not in _MAGNITUDE:
+        raise BadFrame(f"image_type is {image_type}; 1 (magnitude) or 3 (real) is read")
+    return ImageHeader(
+        dtype=_DTYPES[data_type],
+        columns=columns,
+        rows=rows,
+        field_of_view_mm=(values[7], values[8]),
+        position_mm=(values[11], values[12], values[13]),
+        read_dir=(values[14], values[15], values[16]),
+        phase_dir=(values[17], values[18], values[19]),
+        slice=values[27],
+        ticks=values[32],
+        image_index=values[38],
+        series=values[39],
+    )
+
+
+def geometry(header: ImageHeader, position_is: Position) -> PlaneGeometry:
+    """Return where the pixels lie. `position_is` says what the header's position marks. Raises `BadFrame`.
+
+    The format defines it as the centre of the volume; some converters copy DICOM's ImagePositionPatient into it.
+    """
+    column_mm, row_mm = header.field_of_view_mm[0] / header.columns, header.field_of_view_mm[1] / header.rows
+    corner = np.array(header.position_mm, np.float64)
+    if position_is == "centre":
+        corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
+        corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
+    return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+
+
+class FrameMaker:
+    """Turns image messages into frames; remembers the clock across midnight, and the 16-bit index.
+
+    Parameters
+    ----------
+    meaning : which moment the acquisition stamps mark.
+    position_is : what the header's position marks.
+    stamps_needed : False where arrival times stand in for stamps.
+    """
+
+    def __init__(self, meaning: StampMeaning, position_is: Position, *, stamps_needed: bool = True) -> None:
+        self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
+        self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
+        self._index = CounterUnwrapper(2**16, 1)
+        self._last_ticks = 0
+
+    def frame(self, image: MrdImage, arrived_ns: int) -> VendorFrame:
+        """Return the frame of an image message. Raises `BadFrame`."""
+        header = image.header
+        pixels = np.frombuffer(image.data, header.dtype).reshape(header.rows, header.columns)
+        stamp_ns = self._stamp(header.ticks, arrived_ns) if self._stamps_needed else arrived_ns
+        return checked_frame(
+            wire_pixels(pixels),
+            geometry(header, self._position_is),
+            acquired_ns=stamp_ns,
+            clock=CLOCK,
+            meaning=self._meaning,
+            name=f"{header.image_index} of slice {header.slice}",
+            series=f"series {header.series} slice {header.slice}",
+            resolution_ns=TICK_NS,
+        )
+
+    def _stamp(self, ticks: int, arrived_ns: int) -> int:
+        midnight = self._last_ticks > TICKS_A_DAY - MIDNIGHT_TICKS
+        if ticks == 0 and not midnight:
+            raise BadFrame("acquisition_time_stamp is 0 ticks; every image needs one (or ask for arrival times)")
+        try:
+            stamp_ns = self._clock.unwrap(ticks, arrived_ns)
+        except ValueError as error:
+            raise BadFrame(f"acquisition_{error}"[:300]) from None
+        self._last_ticks = ticks
+        return stamp_ns
+
+
+def wire_pixels(
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    """Return pixels as a dtype of the wire. Raises `BadFrame` where that would change a value.
+
+    Signed 16-bit pixels go as unsigned ones, which a magnitude image always fits; wider ones as float32.
+    """
+    dtype = pixels.dtype
+    if dtype in (np.dtype("uint8"), np.dtype("<u2"), np.dtype("<f4")):
+        return pixels.astype(dtype.newbyteorder("="), copy=False)
+    if dtype == np.dtype("<i2"):
+        least = int(pixels.min())
+        if least < 0:
+            raise BadFrame(f"a pixel is {least}; 0 to 32767 is the range of a signed 16-bit magnitude image")
+        return pixels.astype(np.uint16)
+    narrow = pixels.astype(np.float32)
+    if dtype.kind in "iu" and not np.array_equal(narrow, pixels):
+        raise BadFrame(
+            f"a pixel is {int(np.abs(pixels.astype(np.int64)).max())}; whole numbers up to {2**24} are exact"
+        )
+    return narrow
+
+
+def _passed_over(kind: int) -> Format:
+    if kind == _CONFIG_FILE:
+        yield CONFIG_FILE_BYTES
+    elif kind in (_CONFIG_TEXT, _HEADER, _TEXT):
+        (text_bytes,) = struct.unpack("<I", (yield 4))
+        yield _limited(f"text of message {kind}", text_bytes, MAX_TEXT_BYTES)
+    elif kind == _WAVEFORM:
+        samples, channels = _WAVEFORM_HEADER.unpack((yield _WAVEFORM_HEADER.size))[5:7]
+        yield _limited("waveform", samples * channels * 4, MAX_WAVEFORM_BYTES)
+    else:
+        what = _REFUSED.get(kind, "unknown here, or not little-endian")
+        raise BadFrame(f"message id is {kind}, {what}; images (1022) and what goes with them are read")
+
+
+def _limited(what: str, count: int, limit: int) -> int:
+    if count > limit:
+        raise BadFrame(f"{what} is {count} bytes; the limit is {limit}")
+    return count

@@ -1,0 +1,55 @@
+"""DICOM images as a recording: a folder of single frames, or multi-frame files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from drivers.errors import Unavailable
+from drivers.recordings.files import read_folder, read_or_name
+from drivers.recordings.recording import Recording
+
+SUFFIXES: Final = (".dcm", ".ima")
+_PREFIX: Final = 132
+"""A DICOM file says so in four letters after a preamble of 128 bytes (PS3.10 7.1)."""
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder, by suffix, or by their first bytes where they have none."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and (path.suffix.lower() in SUFFIXES or (not path.suffix and _says_dicom(path)))
+    )
+
+
+def read_dicom(
+    path: Path, files: Sequence[Path], given_spacing_mm: Sequence[float] | None = None, plane: str = ""
+) -> Recording:
+    """Open files as one recording. Raises `BadRecording`; `Unavailable` where pydicom is not installed."""
+    try:
+        from drivers.formats.dicom import read_dicom_file
+        from drivers.formats.dicom_time import TIME_OF_DAY
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"{path}: reading DICOM needs {error.name}; install it with: pip install 'cinegate[dicom]'"
+        ) from None
+    first = read_or_name(files[0], read_dicom_file)
+    return read_folder(
+        path,
+        files,
+        read_dicom_file,
+        given_spacing_mm,
+        plane=plane,
+        unwrap_day=first[0].clock == TIME_OF_DAY,
+        description="DICOM",
+    )
+
+
+def _says_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(_PREFIX)[-4:] == b"DICM"
+    except OSError:
+        return False

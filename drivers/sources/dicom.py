@@ -1,0 +1,232 @@
+"""DICOM MR images, live: sent to a storage receiver (C-STORE), or written into a folder.
+
+The receiver takes MR, enhanced MR and multi-frame images, uncompressed. It listens on this host alone unless told
+otherwise. Patient, study and all other identifying attributes are dropped on entry: pixels, geometry, stamp, and the
+series' identifier (to tell two series apart, never published) are all that is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (
+    EnhancedMRImageStorage,  # type: ignore[attr-defined]
+    LegacyConvertedEnhancedMRImageStorage,  # type: ignore[attr-defined]
+    MRImageStorage,  # type: ignore[attr-defined]
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,  # type: ignore[attr-defined]
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,  # type: ignore[attr-defined]
+    Verification,  # type: ignore[attr-defined]
+)
+
+from drivers.errors import BadFrame, Unavailable
+from drivers.formats.dicom import MAX_BYTES, TRANSFER_SYNTAXES, frames_of, read_dicom_file
+from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
+from drivers.formats.frame import VendorFrame
+from drivers.sources.folder import WatchedFolder
+from drivers.sources.live import Arrival, LiveSettings, LiveSource
+from gating.clock import Clock, MonotonicClock
+from gating.clock_offset import CounterUnwrapper
+
+IMAGES: Final = (
+    MRImageStorage,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+)
+SUFFIXES: Final = (".dcm", ".ima", "")
+SUCCESS: Final = 0x0000
+CANNOT_UNDERSTAND: Final = 0xC000
+"""PS3.4 B.2.3."""
+MAX_ASSOCIATIONS: Final = 4
+MAX_QUEUED: Final = 64
+_TICK_NS: Final = 1000
+
+
+class DicomSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where images come from. With a folder the receiver is not started."""
+
+    folder: Annotated[str, Meta(max_length=4096, description="Folder to watch; empty: receive by C-STORE.")] = ""
+    existing: Annotated[bool, Meta(description="Also read the files that are in the folder at the start.")] = False
+    incomplete_ms: Annotated[
+        float, Meta(ge=10, le=60_000, description="A file that cannot be read is refused after standing still so long.")
+    ] = 500.0
+    host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0: any free one.")] = 11_112
+    ae_title: Annotated[str, Meta(min_length=1, max_length=16, description="Title of this receiver.")] = "CINEGATE"
+    calling_ae_titles: Annotated[
+        tuple[str, ...], Meta(max_length=16, description="Titles of the peers to accept; none: any peer.")
+    ] = ()
+    idle_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="A silent peer is let go after so long.")] = 30.0
+    arrival_time: Annotated[
+        bool, Meta(description="Take the arrival for the acquisition; only where images carry no stamps.")
+    ] = False
+
+
+class DicomSource(LiveSource):
+    """MR images of one plane, live. The clock is named after what the stamps are, see `drivers.formats.dicom_time`.
+
+    Parameters
+    ----------
+    settings : see `DicomSettings`.
+    clock : the host's monotonic clock.
+    """
+
+    Settings = DicomSettings
+
+    def __init__(self, settings: DicomSettings, *, clock: Clock | None = None) -> None:
+        clock = clock or MonotonicClock()
+        day = _DayUnwrapper(clock)
+        self._receiver: StoreReceiver | None = None
+        if settings.folder:
+
+            def read(path: Path) -> list[VendorFrame]:
+                return day.unwrap(read_dicom_file(path, clock.now_ns if settings.arrival_time else None))
+
+            folder = WatchedFolder(
+                "dicom folder",
+                settings.folder,
+                SUFFIXES,
+                read,
+                incomplete_ms=settings.incomplete_ms,
+                existing=settings.existing,
+                clock=clock,
+            )
+            super().__init__(folder, settings, clock)
+        else:
+            self._receiver = StoreReceiver(settings, day, clock)
+            super().__init__(self._receiver, settings, clock)
+
+    @property
+    def port(self) -> int:
+        """The port that the open receiver listens on, 0 otherwise."""
+        return 0 if self._receiver is None else self._receiver.port
+
+
+class StoreReceiver:
+    """`Arrivals` by C-STORE: a service class provider on threads of its own."""
+
+    name = "dicom receiver"
+
+    def __init__(self, settings: DicomSettings, day: _DayUnwrapper, clock: Clock) -> None:
+        self._settings, self._day, self._clock = settings, day, clock
+        self._arrived: queue.Queue[Arrival] = queue.Queue(MAX_QUEUED)
+        self._server: Any = None
+        self._received_bytes: Counter[Any] = Counter()
+        self._count = 0
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, 0 while it is closed."""
+        return 0 if self._server is None else int(self._server.socket.getsockname()[1])
+
+    def open(self) -> None:
+        """Listen. Raises `Unavailable` where the address cannot be had."""
+        settings = self._settings
+        entity = AE(ae_title=settings.ae_title)
+        for image in IMAGES:
+            entity.add_supported_context(image, list(TRANSFER_SYNTAXES))
+        entity.add_supported_context(Verification)
+        entity.maximum_associations = MAX_ASSOCIATIONS
+        entity.require_calling_aet = list(settings.calling_ae_titles)
+        entity.network_timeout = entity.dimse_timeout = settings.idle_timeout_s
+        self._arrived, self._count = queue.Queue(MAX_QUEUED), 0
+        self._received_bytes.clear()
+        handlers: list[Any] = [
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_DATA_RECV, self._on_bytes),
+            (evt.EVT_CONN_CLOSE, self._on_close),
+        ]
+        try:
+            self._server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=handlers)
+        except (OSError, OverflowError) as error:
+            raise Unavailable(f"{self.name}: cannot listen on {settings.host}:{settings.port}: {error}") from None
+
+    def wait(self, timeout_ms: int) -> Arrival | None:
+        """Return the next image's frames or problem, None on time-out."""
+        with contextlib.suppress(queue.Empty):
+            return self._arrived.get(timeout_ms > 0, timeout_ms / 1e3 if timeout_ms > 0 else None)
+        return None
+
+    def close(self) -> None:
+        """Let the peers go and stop listening."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+
+    def _on_store(self, event: Any) -> int:
+        arrived_ns = self._clock.now_ns()
+        self._received_bytes.pop(event.assoc, None)
+        self._count += 1
+
+        def read() -> Any:
+            dataset = event.dataset
+            dataset.file_meta = event.file_meta
+            return dataset
+
+        stamp = self._clock.now_ns if self._settings.arrival_time else None
+        try:
+            frames = self._day.unwrap(frames_of(read, f"image {self._count}", stamp))
+        except BadFrame as error:
+            self._put(Arrival(arrived_ns, problem=f"image {self._count} of {_peer(event)} was refused: {error}"))
+            return CANNOT_UNDERSTAND
+        self._put(Arrival(arrived_ns, tuple(frames)))
+        return SUCCESS
+
+    def _on_bytes(self, event: Any) -> None:
+        """Let go of a peer whose message grows beyond the limit."""
+        self._received_bytes[event.assoc] += len(event.data)
+        if self._received_bytes[event.assoc] > MAX_BYTES:
+            self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} sent more than {MAX_BYTES} bytes at once"))
+            event.assoc.dul.socket.close()
+
+    def _on_close(self, event: Any) -> None:
+        self._received_bytes.pop(event.assoc, None)
+        if not event.assoc.is_released:
+            self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} went without releasing its association"))
+
+    def _put(self, arrival: Arrival) -> None:
+        """Queue it; the oldest goes where nobody takes them, since the newest is what counts."""
+        while True:
+            with contextlib.suppress(queue.Full):
+                self._arrived.put_nowait(arrival)
+                return
+            with contextlib.suppress(queue.Empty):
+                self._arrived.get_nowait()
+
+
+class _DayUnwrapper:
+    """Local stamps continued over midnight and over the hour of daylight saving; stamps in UTC stay as they are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counter = CounterUnwrapper(DAY_NS // _TICK_NS, _TICK_NS, wall_clock=True)
+        self._first_day_ns: int | None = None
+
+    def unwrap(self, frames: Sequence[VendorFrame]) -> list[VendorFrame]:
+        now_ns = self._clock.now_ns()
+        return [self._unwrapped(frame, now_ns) for frame in frames]
+
+    def _unwrapped(self, frame: VendorFrame, now_ns: int) -> VendorFrame:
+        if frame.clock not in (LOCAL, TIME_OF_DAY):
+            return frame
+        day_ns, since_midnight_ns = divmod(frame.acquired_ns, DAY_NS)
+        if self._first_day_ns is None:
+            self._first_day_ns = day_ns * DAY_NS
+        unwrapped_ns = self._first_day_ns + self._counter.unwrap(since_midnight_ns // _TICK_NS, now_ns)
+        if not unwrapped_ns >= 0:
+            raise BadFrame(f"the stamp of frame {frame.name} lies {-unwrapped_ns / 1e9:g} s before the first day")
+        return replace(frame, acquired_ns=unwrapped_ns)
+
+
+def _peer(event: Any) -> str:
+    address = getattr(event.assoc.requestor, "address", "") or "?"
+    return f"peer {str(event.assoc.requestor.ae_title).strip()[:16]!r} at {str(address)[:64]}"

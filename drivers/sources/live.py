@@ -1,0 +1,253 @@
+"""What every live source of vendor frames has in common: which frames make up the stream, and in which order.
+
+The stream is what its first frames are: plane, shape, pixels, geometry, clock, series. A later frame that differs is
+refused, counted and named in a sentence, and the stream goes on without it: the engine sees a gap and holds the beam.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal, Protocol
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from drivers.errors import SourceFault, Unavailable
+from drivers.formats.frame import VendorFrame
+from drivers.ports import FrameStamp
+from gating.clock import Clock, MonotonicClock
+from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
+
+FRAMES_FOR_INTERVAL: Final = 4
+"""So many frames tell the nominal interval, where the settings do not."""
+MAX_WAITING: Final = 64
+LATE_LIMIT_NS: Final = 10 * 10**9
+"""A frame older than this is not late: the clock that stamped it was set back."""
+SERIES_SILENCE_NS: Final = 2 * 10**9
+"""Another series may follow once the first has been silent for so long; before, two peers send at once."""
+NOTICE_EVERY_NS: Final = 10**9
+MAX_NOTICES: Final = 32
+WAIT_MS: Final = 50
+
+Plane = Literal["", "sagittal", "coronal", "transversal"]
+
+
+class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings that all of these sources share."""
+
+    plane: Annotated[Plane, Meta(description="The plane to take from an interleaved stream; empty: the first's.")] = ""
+    frames_per_s: Annotated[
+        float, Meta(ge=0, le=1000, description="Nominal frame rate of that plane; 0: measured on its first frames.")
+    ] = 0.0
+    arrival_time: Annotated[
+        bool, Meta(description="Take the arrival for the stamp: how old the images are is then not known.")
+    ] = False
+    first_frame_timeout_s: Annotated[
+        float, Meta(gt=0, le=3600, description="How long to wait for the stream's first frames.")
+    ] = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrival:
+    """What came in together: frames, or a sentence about what could not be one."""
+
+    arrived_ns: int
+    frames: tuple[VendorFrame, ...] = ()
+    problem: str = ""
+
+
+class Arrivals(Protocol):
+    """Where frames come from: a folder, or a network peer."""
+
+    name: str
+
+    def open(self) -> None:
+        """Start. Raises `Unavailable`."""
+        ...
+
+    def wait(self, timeout_ms: int) -> Arrival | None:
+        """Return what came next, None on time-out. Raises `SourceFault` where nothing can come any more."""
+        ...
+
+    def close(self) -> None:
+        """Stop; never raises."""
+        ...
+
+
+class LiveSource:
+    """A `CineSource` over `Arrivals`.
+
+    Parameters
+    ----------
+    arrivals : where frames come from.
+    settings : see `LiveSettings`.
+    clock : the host's monotonic clock, the one that `arrivals` stamps with.
+    """
+
+    def __init__(self, arrivals: Arrivals, settings: LiveSettings, clock: Clock | None = None) -> None:
+        self._arrivals, self._settings = arrivals, settings
+        self._clock = clock or MonotonicClock()
+        self._info: StreamInfo | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._first: VendorFrame | None = None
+        self._waiting: deque[tuple[VendorFrame, int]] = deque()
+        self._stamps_ns: list[int] = []
+        self._newest_ns = -1
+        self._series, self._series_heard_ns = "", 0
+        self._counts: Counter[str] = Counter()
+        self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
+        self._noticed_ns: dict[str, int] = {}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Frames and files refused, by why."""
+        return dict(self._counts)
+
+    def take_notices(self) -> list[str]:
+        """Return the sentences for the operator since the last call, at most one a second of each kind."""
+        taken = list(self._notices)
+        self._notices.clear()
+        return taken
+
+    def open(self) -> StreamInfo:
+        """Start and wait for the first frames. Raises `Unavailable`, also if none come in time."""
+        if self._info is None:
+            self._forget()
+            self._arrivals.open()
+            try:
+                self._info = self._await_stream()
+            except SourceFault as error:
+                raise Unavailable(str(error)) from None
+            finally:
+                if self._info is None:
+                    self._arrivals.close()
+        return self._info
+
+    def read_into(self, pixels: NDArray[np.generic], timeout_ms: int) -> FrameStamp | None:
+        """Write the next frame into `pixels`. Raises `SourceFault`."""
+        if self._info is None:
+            raise SourceFault(f"{self._arrivals.name} is not open")
+        until_ns = time.monotonic_ns() + timeout_ms * 1_000_000
+        while not self._waiting:
+            left_ms = max(0, until_ns - time.monotonic_ns()) // 1_000_000
+            self._take_next(int(left_ms))
+            if not self._waiting and time.monotonic_ns() >= until_ns:
+                return None
+        frame, arrived_ns = self._waiting.popleft()
+        pixels[...] = frame.pixels
+        on_host_ns = arrived_ns if frame.meaning is StampMeaning.ARRIVAL else None
+        return FrameStamp(
+            frame.acquired_ns, arrived_ns, frame.plane, frame.meaning, on_host_ns, resolution_ns=frame.resolution_ns
+        )
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._info = None
+        self._arrivals.close()
+
+    def _await_stream(self) -> StreamInfo:
+        until_ns = time.monotonic_ns() + round(self._settings.first_frame_timeout_s * 1e9)
+        needed = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
+        while len(self._stamps_ns) < needed:
+            if time.monotonic_ns() > until_ns:
+                last = f"; last: {self._notices[-1]}" if self._notices else ""
+                raise Unavailable(
+                    f"{self._arrivals.name}: {len(self._stamps_ns)} frames came within "
+                    f"{self._settings.first_frame_timeout_s:g} s; {needed} are needed{last}"[:400]
+                )
+            self._take_next(WAIT_MS)
+        assert self._first is not None
+        rate = self._settings.frames_per_s
+        interval_ns = round(1e9 / rate) if rate else int(np.median(np.diff(self._stamps_ns)))
+        return self._describe(self._first, interval_ns)
+
+    def _describe(self, first: VendorFrame, interval_ns: int) -> StreamInfo:
+        return StreamInfo(
+            session_id="unassigned",
+            source=self._arrivals.name[:64],
+            source_kind=SourceKind.LIVE,
+            pacing=Pacing.REAL_TIME,
+            planes=(first.plane,),
+            dtype=first.pixels.dtype.name,  # type: ignore[arg-type]
+            shape=(first.pixels.shape[0], first.pixels.shape[1]),
+            pixel_spacing_mm=first.geometry.pixel_spacing_mm,
+            image_orientation=first.geometry.image_orientation,
+            image_position_mm=first.geometry.image_position_mm,
+            nominal_interval_ns=interval_ns,
+            acquired_clock=first.clock,
+            acquired_meaning=first.meaning,
+            description=f"{self._arrivals.name}, nominal interval {interval_ns / 1e6:.1f} ms"[:400],
+        )
+
+    def _take_next(self, timeout_ms: int) -> None:
+        arrival = self._arrivals.wait(timeout_ms)
+        if arrival is None:
+            return
+        if arrival.problem:
+            self._refuse("refused", arrival.problem)
+        for frame in arrival.frames:
+            if self._settings.arrival_time:
+                frame = replace(  # noqa: PLW2901
+                    frame, acquired_ns=arrival.arrived_ns, clock=self._clock.name, meaning=StampMeaning.ARRIVAL
+                )
+            if self._belongs(frame, arrival.arrived_ns) and self._is_newer(frame):
+                self._admit(frame, arrival.arrived_ns)
+
+    def _admit(self, frame: VendorFrame, arrived_ns: int) -> None:
+        self._newest_ns = frame.acquired_ns
+        if len(self._stamps_ns) < FRAMES_FOR_INTERVAL:
+            self._stamps_ns.append(frame.acquired_ns)
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+            self._refuse("overrun", f"{MAX_WAITING} frames wait to be published, the limit; the oldest was dropped")
+        self._waiting.append((frame, arrived_ns))
+
+    def _belongs(self, frame: VendorFrame, now_ns: int) -> bool:
+        """Whether a frame is one of this stream; the first frame of the plane asked for decides what that is."""
+        if frame.plane != (self._settings.plane or (self._first or frame).plane):
+            self._counts["other_plane"] += 1
+            return False
+        first = self._first
+        if first is None:
+            self._first, self._series, self._series_heard_ns = frame, frame.series, now_ns
+            return True
+        differs = frame.difference(first)
+        if differs:
+            return self._refuse("differing", f"frame {frame.name} was refused: {differs}")
+        if frame.series != self._series and now_ns - self._series_heard_ns < SERIES_SILENCE_NS:
+            return self._refuse(
+                "second_series",
+                f"frame {frame.name} was refused: it belongs to a second series, and the first one was heard "
+                f"{(now_ns - self._series_heard_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
+            )
+        self._series, self._series_heard_ns = frame.series, now_ns
+        return True
+
+    def _is_newer(self, frame: VendorFrame) -> bool:
+        """Whether a frame follows the newest one; one that was overtaken is of no use any more."""
+        behind_ns = self._newest_ns - frame.acquired_ns
+        if self._newest_ns < 0 or behind_ns < 0:
+            return True
+        if behind_ns > LATE_LIMIT_NS:
+            raise SourceFault(
+                f"{self._arrivals.name}: the stamp of frame {frame.name} lies {behind_ns / 1e9:.3f} s before the "
+                f"newest; {LATE_LIMIT_NS / 1e9:g} s is the limit, so its clock was set back"
+            )
+        if behind_ns == 0:
+            return self._refuse("repeated", f"frame {frame.name} was dropped: its stamp is that of the one before")
+        return self._refuse(
+            "late", f"frame {frame.name} was dropped: it comes late, {behind_ns / 1e6:.1f} ms older than the newest"
+        )
+
+    def _refuse(self, kind: str, sentence: str) -> bool:
+        self._counts[kind] += 1
+        now_ns = self._clock.now_ns()
+        if now_ns - self._noticed_ns.get(kind, -NOTICE_EVERY_NS) >= NOTICE_EVERY_NS:
+            self._noticed_ns[kind] = now_ns
+            self._notices.append(f"{self._arrivals.name}: {sentence}"[:400])
+        return False

@@ -1,0 +1,59 @@
+"""The 1.5 T MR-linac's research frames, taken from the folder that they are written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from drivers.formats.frame import VendorFrame
+from drivers.formats.unity import read_unity
+from drivers.sources.folder import WatchedFolder
+from drivers.sources.live import LiveSettings, LiveSource
+from gating.clock import Clock, MonotonicClock
+from gating.messages import StampMeaning
+
+SUFFIXES: Final = (".bin",)
+
+
+class UnitySettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which folder, and what its stamps mean."""
+
+    folder: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder that the `.bin` files appear in.")]
+    existing: Annotated[bool, Meta(description="Also read the files that are there at the start.")] = False
+    incomplete_ms: Annotated[
+        float, Meta(ge=10, le=60_000, description="A file that cannot be read is refused after standing still so long.")
+    ] = 500.0
+    stamp_meaning: Annotated[
+        StampMeaning, Meta(description="Which moment the vendor's acquisition time marks; it does not say.")
+    ] = StampMeaning.END
+
+
+class UnitySource(LiveSource):
+    """`.bin` frames of one plane, live. The stamps are the vendor's UTC acquisition times (clock `unity-utc`).
+
+    Parameters
+    ----------
+    settings : see `UnitySettings`.
+    clock : the host's monotonic clock.
+    """
+
+    Settings = UnitySettings
+
+    def __init__(self, settings: UnitySettings, *, clock: Clock | None = None) -> None:
+        clock = clock or MonotonicClock()
+
+        def read(path: Path) -> tuple[VendorFrame]:
+            return (read_unity(path, settings.stamp_meaning).frame,)
+
+        folder = WatchedFolder(
+            "unity",
+            settings.folder,
+            SUFFIXES,
+            read,
+            incomplete_ms=settings.incomplete_ms,
+            existing=settings.existing,
+            clock=clock,
+        )
+        super().__init__(folder, settings, clock)

@@ -1,0 +1,317 @@
+"""The MR-linac's `.bin` frames: exactly the vendor's pixels, and nothing bad gets through."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drivers.errors import BadFrame, BadRecording, DriverError, SourceFault, Unavailable
+from drivers.formats.nrbf import MAX_BYTES, parse_nrbf
+from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_unity
+from drivers.recordings import open_recording
+from drivers.sources.unity import UnitySettings, UnitySource
+from gating.geometry import contour_centroid, mask_from_contour
+from tests.unity_files import INTERVAL_NS, later, put, real_files, session, with_double
+
+pydicom = pytest.importorskip("pydicom", reason="the vendor's conversions are DICOM; install cinegate[dicom]")
+
+
+@pytest.fixture(scope="session")
+def one(shared_data: Path) -> bytes:
+    return real_files(shared_data)[0].read_bytes()
+
+
+@pytest.fixture
+def files(shared_data: Path) -> list[Path]:
+    return real_files(shared_data)
+
+
+def test_pixels_are_those_of_the_vendors_own_conversion(files: list[Path]) -> None:
+    assert len(files) == 3
+    for file in files:
+        converted = pydicom.dcmread(file.with_suffix(".dcm"))
+        np.testing.assert_array_equal(read_unity(file).frame.pixels, converted.pixel_array)
+
+
+def test_geometry_is_that_of_the_vendors_own_conversion(files: list[Path]) -> None:
+    for file in files:
+        converted, geometry = pydicom.dcmread(file.with_suffix(".dcm")), read_unity(file).frame.geometry
+        np.testing.assert_allclose(geometry.pixel_spacing_mm, converted.PixelSpacing, rtol=1e-9)
+        np.testing.assert_array_equal(geometry.image_orientation, converted.ImageOrientationPatient)
+        np.testing.assert_allclose(geometry.image_position_mm, converted.ImagePositionPatient, rtol=1e-9)
+        assert geometry.plane == file.parent.name
+
+
+def test_the_last_stage_is_the_latency_that_the_vendor_writes_into_the_name(files: list[Path]) -> None:
+    for file in files:
+        stages = read_unity(file).stages_ms
+        assert list(stages.values())[-1] == pytest.approx(latency_in_name_ms(file), abs=5e-5)
+        assert list(stages.values()) == sorted(stages.values())
+
+
+def test_the_stamp_is_utc_and_agrees_with_the_local_stage_stamp(one: bytes) -> None:
+    document = parse_nrbf(one)
+    timing = document.resolve(document.root.members["<TimingInfo>k__BackingField"])
+    first = document.resolve(document.resolve(timing.members["_items"])[0])
+    local_ticks = first.members["<Now>k__BackingField"] & (2**62 - 1)
+    local_unix_ns = local_ticks * 100 - 62_135_596_800 * 10**9
+    assert local_unix_ns - parse_unity(one, "one").frame.acquired_ns == 3_600 * 10**9
+
+
+def test_the_outline_encloses_the_centroid(files: list[Path]) -> None:
+    for file in files:
+        unity = read_unity(file)
+        geometry, contour = unity.frame.geometry, unity.target_contour_px()
+        assert contour is not None
+        away_mm = np.subtract(unity.centroid_mm, geometry.image_position_mm)
+        row_mm, column_mm = geometry.pixel_spacing_mm
+        centroid_px = (
+            away_mm @ geometry.image_orientation[:3] / column_mm,
+            away_mm @ geometry.image_orientation[3:] / row_mm,
+        )
+        assert np.linalg.norm(np.subtract(contour_centroid(contour), centroid_px)) < 6
+        outline = next(iter(unity.outlines.values()))
+        np.testing.assert_array_equal(mask_from_contour(contour, outline.shape), filled(outline))
+
+
+def test_a_folder_is_a_recording_sorted_by_acquisition(shared_data: Path, tmp_path: Path) -> None:
+    session(shared_data, tmp_path, 6)
+    recording = open_recording(tmp_path)
+    assert recording.plane == "sagittal"
+    assert recording.target_contour_px is not None
+    np.testing.assert_array_equal(np.diff(recording.stamps_ns), INTERVAL_NS)
+    np.testing.assert_array_equal(recording.frames[3], np.roll(recording.frames[0], 3))
+
+
+def test_a_recording_of_several_planes_is_taken_plane_by_plane(shared_data: Path, tmp_path: Path) -> None:
+    session(shared_data, tmp_path, 3)
+    session(shared_data, tmp_path, 4, "coronal")
+    with pytest.raises(BadRecording, match=r"coronal \(4\), sagittal \(3\)"):
+        open_recording(tmp_path)
+    assert len(open_recording(tmp_path, plane="coronal")) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda data: b"", "1 bytes are needed at byte 0"),
+        (lambda data: data[:-200_000], "are left"),
+        (lambda data: b"\x01" + data[1:], "the first byte is 1; 0"),
+        (lambda data: data.replace(b"MotionManagementResultData", b"MotionManagementResultDatb"), "root object"),
+        (lambda data: data.replace(b"<Data>k", b"<Dota>k"), "VolumeData has no member Data"),
+        (lambda data: with_double(data, 1.2979999780654907, -1.0), "pixel spacing"),
+        (lambda data: with_double(data, 1.2979999780654907, float("nan")), "VoxelSize is nan"),
+        (
+            lambda data: data.replace(b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", b"\xff\xff\xff\x7f\x50\x01\x00\x00\x01"),
+            "Dimension",
+        ),
+        (
+            lambda data: data.replace(b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", b"\x51\x01\x00\x00\x50\x01\x00\x00\x01"),
+            "Data is",
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused_with_a_sentence(one: bytes, damage, sentence: str) -> None:
+    with pytest.raises(BadFrame, match=sentence):
+        parse_unity(damage(one), "one")
+
+
+def small(one: bytes) -> bytes:
+    """The same records with images of 8 x 8 pixels, so that most bytes are structure."""
+    size, data = b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", one
+    data = data.replace(size, b"\x08\x00\x00\x00\x08\x00\x00\x00\x01")
+    start = 0
+    length = (336 * 336 * 2).to_bytes(4, "little") + b"\x02"
+    while (start := data.find(length, start)) >= 0:
+        data = data[:start] + (128).to_bytes(4, "little") + b"\x02" + bytes(range(128)) + data[start + 5 + 225_792 :]
+        start += 1
+    return data
+
+
+def test_the_small_frame_is_whole(one: bytes) -> None:
+    assert parse_unity(small(one), "small").frame.pixels.shape == (8, 8)
+    assert len(small(one)) < 10_000
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_bytes_only_driver_errors_come_out_and_memory_is_bounded(one: bytes, data: st.DataObject) -> None:
+    broken = bytearray(small(one))
+    for _ in range(data.draw(st.integers(0, 6), "damages")):
+        at = data.draw(st.integers(0, len(broken) - 1), "at")
+        match data.draw(st.sampled_from(["flip", "set", "cut", "insert", "size"]), "damage"):
+            case "flip":
+                broken[at] ^= 1 << data.draw(st.integers(0, 7))
+            case "set":
+                broken[at] = data.draw(st.integers(0, 255))
+            case "cut":
+                del broken[at : at + data.draw(st.integers(1, 64))]
+            case "insert":
+                broken[at:at] = data.draw(st.binary(max_size=32))
+            case "size":
+                broken[at : at + 4] = data.draw(
+                    st.sampled_from([b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", b"\xff" * 4])
+                )
+    if not broken:
+        return
+    tracemalloc.start()
+    with suppress(DriverError):
+        parse_unity(bytes(broken), "fuzzed").target_contour_px()
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 8 * 2**20
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_refused(noise: bytes) -> None:
+    with pytest.raises(BadFrame):
+        parse_unity(b"\x00\x01\x00\x00\x00\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00" + noise, "noise")
+
+
+def test_nesting_is_bounded() -> None:
+    header = b"\x00\x01\x00\x00\x00\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00"
+    nested = b"".join(b"\x10" + number.to_bytes(4, "little") + b"\x01\x00\x00\x00" for number in range(1, 5000))
+    with pytest.raises(BadFrame, match="nested deeper than 32"):
+        parse_nrbf(header + nested)
+
+
+def test_oversize_streams_are_refused_unread() -> None:
+    with pytest.raises(BadFrame, match=f"{MAX_BYTES} is the limit"):
+        parse_nrbf(bytes(MAX_BYTES + 1))
+
+
+class Writer(threading.Thread):
+    """Writes frames into a folder at a pace, as the linac does."""
+
+    def __init__(self, folder: Path, frames: list[bytes], every_s: float = 0.03) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.frames, self.every_s = folder, frames, every_s
+
+    def run(self) -> None:
+        for index, data in enumerate(self.frames):
+            put(self.folder / f"live_{index:04d}.bin", data)
+            time.sleep(self.every_s)
+
+
+def live(folder: Path, **options) -> UnitySource:
+    chosen = {"frames_per_s": 5.0, "first_frame_timeout_s": 5.0, "incomplete_ms": 100.0} | options
+    return UnitySource(UnitySettings(folder=str(folder), existing=True, **chosen))
+
+
+def read(source: UnitySource, count: int, timeout_ms: int = 1000) -> list[int]:
+    """Acquisition stamps of the next frames, up to `count`."""
+    info = source.open()
+    pixels, stamps = np.zeros(info.shape, info.dtype), []
+    while len(stamps) < count and (stamp := source.read_into(pixels, timeout_ms)) is not None:
+        stamps.append(stamp.acquired_ns)
+    return stamps
+
+
+def test_frames_are_taken_as_they_are_written(one: bytes, tmp_path: Path) -> None:
+    put(tmp_path / "old.bin", one)
+    source = UnitySource(UnitySettings(folder=str(tmp_path), first_frame_timeout_s=5.0))
+    writer = Writer(tmp_path, [later(one, index * INTERVAL_NS, index) for index in range(1, 7)])
+    threading.Timer(0.1, writer.start).start()
+    info = source.open()
+    assert (info.nominal_interval_ns, info.acquired_clock, info.shape) == (INTERVAL_NS, "unity-utc", (336, 336))
+    first_ns = parse_unity(one, "one").frame.acquired_ns
+    assert read(source, 6) == [first_ns + index * INTERVAL_NS for index in range(1, 7)]
+    source.close()
+
+
+def test_a_half_written_file_is_read_once_it_is_whole(one: bytes, tmp_path: Path) -> None:
+    put(tmp_path / "a.bin", one)
+    source = live(tmp_path, incomplete_ms=2000.0)
+    assert len(read(source, 1)) == 1
+    (tmp_path / "b.bin").write_bytes(later(one, INTERVAL_NS)[:100_000])
+    assert read(source, 1, 150) == []
+    (tmp_path / "b.bin").write_bytes(later(one, INTERVAL_NS))
+    assert len(read(source, 1)) == 1
+    assert source.counters == {}
+
+
+def test_a_file_that_stays_half_written_is_refused_and_the_next_one_read(one: bytes, tmp_path: Path) -> None:
+    put(tmp_path / "a.bin", one)
+    source = live(tmp_path)
+    read(source, 1)
+    (tmp_path / "b.bin").write_bytes(later(one, INTERVAL_NS)[:100_000])
+    assert read(source, 1, 400) == []
+    (notice,) = source.take_notices()
+    assert "b.bin was refused, unchanged for 100 ms" in notice
+    put(tmp_path / "c.bin", later(one, 2 * INTERVAL_NS))
+    assert len(read(source, 1)) == 1
+    assert source.counters == {"refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "sentence"),
+    [
+        (lambda data: later(data, -INTERVAL_NS), "late", "200.0 ms older"),
+        (lambda data: later(data, 0, 5), "repeated", "its stamp is that of the one before"),
+        (
+            lambda data: with_double(later(data, INTERVAL_NS), 1.2979999780654907, 1.5),
+            "differing",
+            "pixel_spacing_mm is 1.5",
+        ),
+        (lambda data: with_double(later(data, INTERVAL_NS), 51.20000076293946, 41.0), "differing", "image_position_mm"),
+        (lambda data: small(later(data, INTERVAL_NS)), "differing", r"shape is \(8, 8\), the stream began with"),
+    ],
+)
+def test_a_frame_that_does_not_belong_is_refused_and_the_next_one_read(
+    one: bytes, tmp_path: Path, change, kind: str, sentence: str
+) -> None:
+    put(tmp_path / "a.bin", one)
+    source = live(tmp_path)
+    read(source, 1)
+    put(tmp_path / "b.bin", change(one))
+    assert read(source, 1, 300) == []
+    assert source.counters == {kind: 1}
+    assert any(sentence.replace("\\", "") in notice for notice in source.take_notices())
+    put(tmp_path / "c.bin", later(one, 2 * INTERVAL_NS))
+    assert len(read(source, 1)) == 1
+
+
+def test_a_clock_set_back_ends_the_stream_and_opening_again_begins_a_new_one(one: bytes, tmp_path: Path) -> None:
+    put(tmp_path / "a.bin", later(one, 3_600 * 10**9))
+    source = live(tmp_path)
+    read(source, 1)
+    put(tmp_path / "b.bin", one)
+    with pytest.raises(SourceFault, match=r"lies 3600.000 s before the newest; 10 s is the limit"):
+        read(source, 1)
+    source.close()
+    assert len(read(source, 1)) == 1
+
+
+def test_only_the_plane_asked_for_is_taken(shared_data: Path, tmp_path: Path) -> None:
+    session(shared_data, tmp_path, 3, "sagittal")
+    session(shared_data, tmp_path, 3, "coronal")
+    source = live(tmp_path, plane="coronal")
+    assert source.open().planes == ("coronal",)
+    assert len(read(source, 3)) == 3
+    assert source.counters == {"other_plane": 3}
+
+
+def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"0 frames came within 0.2 s; 1 are needed"):
+        live(tmp_path, first_frame_timeout_s=0.2).open()
+    with pytest.raises(Unavailable, match="gone cannot be read: No such file"):
+        live(tmp_path / "gone").open()
+
+
+def test_a_folder_that_vanishes_ends_the_stream(one: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    put(folder / "a.bin", one)
+    source = live(folder)
+    read(source, 1)
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(SourceFault, match="cannot be read"):
+        read(source, 1)
