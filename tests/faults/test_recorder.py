@@ -40,6 +40,7 @@ end_after_ms = float(sys.argv[4]) if len(sys.argv) > 4 else None
 run_recorder(msgspec.json.decode(sys.argv[1], type=Config), "s1", Path(sys.argv[2]), end_after_ms=end_after_ms)
 """
 FRAME_SHAPE = (128, 128)
+CLOCK = MonotonicClock().name
 
 
 class Wire:
