@@ -37,7 +37,12 @@ TARGETS_MM: dict[str, dict[str, tuple[float, float, float, float]]] = {
         "edge": (185, 125, 12, 16),
         "liver": (150, 150, 46, 44),
     },
-    "QN76_1": {"vessels": (134, 165, 20, 18), "parenchyma": (120, 130, 12, 12), "small": (140, 170, 8, 8), "liver": (150, 150, 44, 40)},
+    "QN76_1": {
+        "vessels": (134, 165, 20, 18),
+        "parenchyma": (120, 130, 12, 12),
+        "small": (140, 170, 8, 8),
+        "liver": (150, 150, 44, 40),
+    },
     "II29_1": {
         "vessels": (172, 157, 18, 18),
         "parenchyma": (140, 140, 14, 12),
@@ -45,6 +50,9 @@ TARGETS_MM: dict[str, dict[str, tuple[float, float, float, float]]] = {
         "liver": (150, 165, 42, 40),
     },
 }
+
+OTHER = {"KS81_1": "QN76_1", "QN76_1": "II29_1", "II29_1": "KS81_1"}
+"""Another volunteer's anatomy comes into the slice when the target leaves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,14 @@ SCENARIOS: dict[str, Disturbance] = {
     "fast_drops": Disturbance(motion="free", depth_mm=30.0, drop=0.3),
     "noisy": Disturbance(motion="free", depth_mm=25.0, noise=0.12),
     "fading": Disturbance(depth_mm=30.0, fade=0.8),
+    "gone": Disturbance(motion="free", depth_mm=25.0, fade=1.2),
     "drift": Disturbance(motion="drift", depth_mm=15.0, ramp=0.6),
 }
 
 
-def breathing_mm(kind: str, time_s: NDArray[np.float64], depth_mm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def breathing_mm(
+    kind: str, time_s: NDArray[np.float64], depth_mm: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Superior-inferior displacement over time, mm, positive towards the feet, 0 at the first frame."""
     period = rng.uniform(3.5, 5.0)
     phase = np.cumsum(np.diff(time_s, prepend=time_s[0]) / (period * (1 + 0.15 * np.sin(time_s / 7.0))))
@@ -153,7 +164,7 @@ def make_case(name: str, target: str, scenario: str, *, seed: int = 0, seconds: 
         time_s = time_s[np.sort(np.append(0, 1 + np.flatnonzero(rng.random(len(time_s) - 1) >= what.drop)))]
     motion = breathing_mm(what.motion, time_s, what.depth_mm, rng)
     frames, labels = [], []
-    scene = Scene(still, label_map, TARGETS_MM[name][target], what, rng)
+    scene = Scene(still, load_still(OTHER[name])[0], label_map, TARGETS_MM[name][target], what, rng)
     for index, moved in enumerate(motion):
         pixels, label = scene.render(float(moved), index / max(len(motion) - 1, 1))
         frames.append(pixels)
@@ -169,6 +180,7 @@ class Scene:
     def __init__(
         self,
         still: Image,
+        other: Image,
         label_map: Image,
         target: tuple[float, float, float, float],
         what: Disturbance,
@@ -184,9 +196,9 @@ class Scene:
         self._weight = (slide * np.clip(stretch, 0.3, 1.4)).astype(np.float32)
         self._ap = float(rng.uniform(-0.25, 0.25))
         self._field = smooth_field((rows, columns), what.deformation_scale_px, rng) * slide.astype(np.float32)
-        other = np.roll(still, (int(rng.integers(25, 45)), int(rng.integers(-30, -15))), (0, 1))
-        self._other = cv2.GaussianBlur(other, (0, 0), 1.0)
-        self._window = np.exp(-0.5 * (((self._grid[1] - x) / (1.6 * rx)) ** 2 + ((self._grid[0] - y) / (1.6 * ry)) ** 2))
+        self._other = np.roll(cv2.resize(other, (columns, rows)), rng.integers(-25, 25, 2), (0, 1))
+        away = ((self._grid[1] - x) / (1.6 * rx)) ** 2 + ((self._grid[0] - y) / (1.6 * ry)) ** 2
+        self._window = np.exp(-0.5 * away)
         self._band_row = int(y + rng.uniform(-0.3, 0.3) * ry)
 
     def render(self, moved_mm: float, progress: float) -> tuple[Image, NDArray[np.bool_]]:
@@ -196,7 +208,7 @@ class Scene:
         v_rows = self._weight * moved_mm + self._field[0] * what.deformation_mm * depth
         v_columns = self._weight * moved_mm * self._ap + self._field[1] * what.deformation_mm * depth
         map_rows, map_columns = self._grid[0] - v_rows, self._grid[1] - v_columns
-        alpha = (what.fade * depth * self._window).astype(np.float32)
+        alpha = np.minimum(what.fade * depth * self._window, 1.0).astype(np.float32)
         faded = self._still * (1 - alpha) + self._other * alpha
         pixels = cv2.remap(faded, map_columns, map_rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         label = cv2.remap(self._label_map, map_columns, map_rows, cv2.INTER_LINEAR, borderValue=-10.0) > 0

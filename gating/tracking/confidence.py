@@ -1,48 +1,101 @@
-"""From what the search and the flow saw to a probability that the centre is within 2 mm."""
+"""From what the search and the flow saw to a calibrated probability that the centre is within 2 mm.
+
+A logistic model whose every weight has the sign that safety wants: no evidence of doubt can raise the confidence. Its
+weights are fitted by `python -m bench.calibrate_confidence` on semi-synthetic recordings, errors above 3 mm counting
+five times; `docs/tracking.md` shows the reliability diagram.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything the confidence is made of.
+    """Everything the confidence is made of, and what the log may keep.
 
     Attributes
     ----------
     score : ZNCC of the winning template at its place
     score_moved_back : ZNCC once the frame is moved back by the fitted flow
-    rival_gap : score minus the best score of any template at another place
+    rival_gap : lead over the best score at another place
+    precision_mm : standard deviation that noise and misfit leave in the position
     flow_shift_mm : how far the flow moves the centre away from the match
     flow_scatter_mm : deviation of the flow from an affine motion
     strain : largest gradient of the affine motion
     disagreement_mm : distance to the nearest place that another template proposes; 0 with a single template
-    excess_jump_mm : movement since the last frame beyond what quiet breathing explains
+    excess_jump_mm : movement since the target was last seen beyond what quiet breathing explains
     at_edge : the match touches the border of its window
-    previous : confidence of the frame before
+    drop : best score of this target lately minus this one
+    unseen_s : time since the target was last seen, 0 if it was seen in the frame before
     """
 
     score: float
     score_moved_back: float
     rival_gap: float
+    precision_mm: float
     flow_shift_mm: float
     flow_scatter_mm: float
     strain: float
     disagreement_mm: float
     excess_jump_mm: float
     at_edge: bool
-    previous: float
+    drop: float
+    unseen_s: float
+
+
+FEATURES = ("fit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
+WEIGHTS = (1.291, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
+INTERCEPT = -1.715
+EDGE_LIMIT = 0.5
+REASONS = {
+    "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
+    "rival": "another place looks almost the same (lead {e.rival_gap:.2f})",
+    "precision": "the image fixes the position only to {e.precision_mm:.2f} mm",
+    "scatter": "the motion inside the target is not smooth ({e.flow_scatter_mm:.1f} mm)",
+    "strain": "the target is deformed by {e.strain:.0%}",
+    "shift": "optical flow and match are {e.flow_shift_mm:.1f} mm apart",
+    "disagreement": "the templates are {e.disagreement_mm:.1f} mm apart",
+    "jump": "it moved {e.excess_jump_mm:.0f} mm farther than breathing explains",
+    "unseen": "it was out of sight for {e.unseen_s:.1f} s",
+}
+USUAL = (1.8, 0.35, 1.05, -0.22, -0.02, -0.3, -0.2, 0.0, 0.0)
+"""Medians of the features on frames that are tracked well: doubt is explained by what falls short of them most."""
+
+
+def features(evidence: Evidence) -> tuple[float, ...]:
+    """What the model adds up, in the order of `FEATURES`; more is better in each."""
+    return (
+        math.atanh(_clip(evidence.score_moved_back, 0.0, 0.98)),
+        _clip(evidence.rival_gap, -0.1, 0.4),
+        -math.log10(_clip(evidence.precision_mm, 0.03, 20.0)),
+        -math.log1p(_clip(evidence.flow_scatter_mm, 0.0, 50.0)),
+        -_clip(evidence.strain, 0.0, 0.5),
+        -math.log1p(_clip(evidence.flow_shift_mm, 0.0, 50.0)),
+        -math.log1p(_clip(evidence.disagreement_mm, 0.0, 20.0)),
+        -math.log1p(_clip(evidence.excess_jump_mm, 0.0, 100.0)),
+        -math.log1p(_clip(evidence.unseen_s, 0.0, 100.0)),
+    )
 
 
 def probability(evidence: Evidence) -> float:
-    """P(centre error <= 2 mm)."""
-    z = 25 * (evidence.score_moved_back - 0.75) + 10 * evidence.rival_gap - evidence.flow_shift_mm
-    return float(1 / (1 + np.exp(-np.clip(z, -30, 30))))
+    """P(centre error <= 2 mm), 0 to 1, never NaN; a match at the border of its window is never confident."""
+    logit = INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
+    if not math.isfinite(logit):
+        return 0.0
+    confidence = 1.0 / (1.0 + math.exp(-_clip(logit, -30.0, 30.0)))
+    return min(confidence, EDGE_LIMIT) if evidence.at_edge else confidence
 
 
-def reason_for_doubt(evidence: Evidence, confidence: float) -> str:
-    """One sentence."""
-    return f"confidence {confidence:.2f}, {evidence}"
+def reason_for_doubt(evidence: Evidence) -> str:
+    """One sentence naming what lowers the confidence most."""
+    if evidence.at_edge:
+        return "the best match lies at the border of the search window"
+    lacking = [w * (usual - v) for w, usual, v in zip(WEIGHTS, USUAL, features(evidence), strict=True)]
+    return REASONS[FEATURES[lacking.index(max(lacking))]].format(e=evidence)
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    """Limit a value; NaN stays NaN, so that the confidence becomes 0."""
+    return value if math.isnan(value) else min(max(value, low), high)

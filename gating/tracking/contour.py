@@ -31,6 +31,8 @@ SMOOTHING = 0.22
 SHRINKAGE = 0.25
 STRAIN_RIDGE = 0.02
 ROBUST_ROUNDS = 2
+NOISE_AREA_PX = 4.0
+MAX_PRECISION_MM = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Propagation:
     shift_mm : length of the mean motion beyond the match
     strain : largest gradient of the fitted affine motion, dimensionless
     scatter_mm : weighted deviation of the flow from the fitted affine motion
+    precision_mm : standard deviation that noise and misfit leave in the position, in its worst direction
     """
 
     contour_px: NDArray[np.float32]
@@ -51,6 +54,7 @@ class Propagation:
     shift_mm: float
     strain: float
     scatter_mm: float
+    precision_mm: float
 
 
 class ContourFlow:
@@ -86,7 +90,7 @@ class ContourFlow:
     def _prepare_fit(self, inside: NDArray[np.bool_]) -> None:
         """Texture weights and the affine basis, on every second pixel: the flow is no finer."""
         rows, columns = self._mask.shape
-        texture = _texture(self._region8)
+        texture, self._information = _texture(self._region8, self._mask)
         weights = np.where(self._mask, texture / (texture + TEXTURE_NOISE), 0.0) + 1e-4 * self._mask
         self._weights = weights[::2, ::2].astype(np.float32)
         self._kept = self._mask[::2, ::2]
@@ -131,12 +135,15 @@ class ContourFlow:
         moved = (self._point_basis @ affine + on_points.reshape(-1, 2)) / self._scale
         contour = self._contour + moved + (shift_x, shift_y)
         scale_mm = self._spacing_mm / self._scale
+        score = self._score_moved_back(region8, affine, rest)
+        misfit = GREY_STD**2 * max(1.0 - score * abs(score), 1e-4)
         return Propagation(
             contour.astype(np.float32),
-            self._score_moved_back(region8, affine, rest),
+            score,
             float(np.linalg.norm(moved.mean(axis=0))) * self._spacing_mm,
             float(np.abs(affine[1:]).max()) / self._length,
             scatter * scale_mm,
+            min(float(np.sqrt(misfit * NOISE_AREA_PX / self._information)) * scale_mm, MAX_PRECISION_MM),
         )
 
     def _fit(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32], float]:
@@ -185,13 +192,21 @@ def _normalised(image: Image, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return values / norm if norm > 0 else values
 
 
-def _texture(region8: NDArray[np.uint8]) -> Image:
-    """Smaller eigenvalue of the structure tensor: what an image offers to both components of a motion.
+def _texture(region8: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Image, float]:
+    """What an image offers to both components of a motion: at every pixel, and in all inside the mask.
+
+    Both are the smaller eigenvalue of the structure tensor, (grey levels per px)^2: smoothed, and summed.
 
     Source: J. Shi, C. Tomasi, "Good features to track", CVPR 1994.
     """
     grey = region8.astype(np.float32)
     dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=0.125)
     dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125)
-    xx, yy, xy = (cv2.GaussianBlur(product, (0, 0), 2.5) for product in (dx * dx, dy * dy, dx * dy))
+    tensor = (dx * dx, dy * dy, dx * dy)
+    xx, yy, xy = (np.asarray(cv2.GaussianBlur(product, (0, 0), 2.5), np.float32) for product in tensor)
+    whole = [float(product[mask].sum()) for product in tensor]
+    return _smaller_eigenvalue(xx, yy, xy), max(float(_smaller_eigenvalue(*map(np.float32, whole))), 1e-6)
+
+
+def _smaller_eigenvalue(xx: Image, yy: Image, xy: Image) -> Image:
     return np.asarray(0.5 * (xx + yy) - np.sqrt(0.25 * (xx - yy) ** 2 + xy * xy), np.float32)

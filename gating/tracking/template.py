@@ -34,6 +34,7 @@ class Placement:
     x_px, y_px : target centre that this placement means
     score : ZNCC on the full grid
     preference : score minus the cost of the distance from the expected place
+    lead : score on the reduced grid minus the best one of the same template at another place
     at_edge : the placement touches the border of its window
     """
 
@@ -42,6 +43,7 @@ class Placement:
     y_px: float
     score: float
     preference: float
+    lead: float
     at_edge: bool
 
 
@@ -169,15 +171,13 @@ def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach,
     """
     found: list[Placement] = []
     for index, template in enumerate(templates):
-        for row, column in _coarse_peaks(template, reduced, reach, apart_px):
-            placement = _refine(index, template, frame, row, column, reach)
-            if placement is not None:
-                found.append(placement)
+        for row, column, lead in _coarse_peaks(template, reduced, reach, apart_px):
+            found.append(_refine(index, template, frame, row, column, lead, reach))
     return sorted(found, key=lambda placement: -placement.preference)
 
 
-def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: float) -> list[tuple[int, int]]:
-    """Top-left placements on the full grid of the two best separate peaks on the reduced grid."""
+def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: float) -> list[tuple[int, int, float]]:
+    """Two best separate peaks on the reduced grid: top-left row and column on the full grid, lead over the other."""
     step = template.reduction
     row = (template.top + reach.y_px - template.centre_px[1]) / step
     column = (template.left + reach.x_px - template.centre_px[0]) / step
@@ -189,26 +189,24 @@ def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: fl
     rows = np.arange(top, top + scores.shape[0])[:, None] - row
     columns = np.arange(left, left + scores.shape[1])[None, :] - column
     preference = scores - reach.cost(np.hypot(rows, columns) * step)
-    peaks = []
-    for _ in range(2):
-        r, c = np.unravel_index(int(np.argmax(preference)), preference.shape)
-        if not np.isfinite(preference[r, c]):
-            break
-        peaks.append(((top + int(r)) * step, (left + int(c)) * step))
-        apart = np.hypot(rows - rows[r], columns - columns[0, c]) * step
-        preference = np.where(apart > apart_px, preference, -np.inf)
-    return peaks
+    r, c = divmod(int(np.argmax(preference)), scores.shape[1])
+    apart = np.hypot(rows - rows[r], columns - columns[0, c]) * step > apart_px
+    best = ((top + r) * step, (left + c) * step)
+    if not apart.any():
+        return [(*best, float(scores[r, c]))]
+    r2, c2 = divmod(int(np.argmax(np.where(apart, preference, -np.inf))), scores.shape[1])
+    lead = float(scores[r, c] - scores[r2, c2])
+    return [(*best, lead), ((top + r2) * step, (left + c2) * step, -lead)]
 
 
-def _refine(index: int, template: Template, frame: Image, row: int, column: int, reach: Reach) -> Placement | None:
+def _refine(
+    index: int, template: Template, frame: Image, row: int, column: int, lead: float, reach: Reach
+) -> Placement:
     height, width = template.fine.shape
-    if height > frame.shape[0] or width > frame.shape[1]:
-        return None
     row = int(np.clip(row, 0, frame.shape[0] - height))
     column = int(np.clip(column, 0, frame.shape[1] - width))
     match = template.fine.match(frame, row, column, template.fine.max_radius_px)
     x = template.centre_px[0] + match.col - template.left
     y = template.centre_px[1] + match.row - template.top
-    distance = np.hypot(x - reach.x_px, y - reach.y_px)
-    at_border = match.at_edge
-    return Placement(index, x, y, match.score, match.score - float(reach.cost(distance)), at_border)
+    cost = float(reach.cost(np.hypot(x - reach.x_px, y - reach.y_px)))
+    return Placement(index, x, y, match.score, match.score - cost, lead, match.at_edge)

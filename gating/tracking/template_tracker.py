@@ -1,4 +1,4 @@
-"""Our tracker: several templates by appearance, a search that sees rivals, optical flow for the shape, calibrated doubt."""
+"""Our tracker: templates by appearance, a search that sees rivals, flow for the shape, calibrated doubt."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 REFERENCE_BONUS = 0.03
 GENERATION_COST = 0.01
+REACQUIRE_MM = 10.0
+CONFIRMING_FRAMES = 3
+GROW_CONFIDENCE = 0.95
+NOVELTY = 0.03
+MAX_GENERATION = 3
+AGREEMENT_MM = 1.0
+MAX_FLOW_SHIFT_MM = 3.0
 DEFAULT_ELAPSED_S = 0.25
 
 
@@ -73,7 +80,9 @@ class TemplateTracker:
         self._reduction = reduction_for(contour, self._margin_px)
         self._templates = [self._cut(frame, reduce(frame, self._reduction), contour)]
         self._centre = self._templates[0].centre_px
-        self._now_s, self._unseen_s, self._previous = 0.0, 0.0, 1.0
+        self._now_s, self._unseen_s = 0.0, 0.0
+        self._typical, self._graded_s = 0.0, 0.0
+        self._trusted, self._doubted, self._confirmed = self._centre, False, CONFIRMING_FRAMES
         self.growth = Growth()
 
     def _cut(self, frame: Image, reduced: Image, contour: NDArray[np.float32]) -> Template:
@@ -102,19 +111,42 @@ class TemplateTracker:
         centre = contour_centroid(moved.contour_px)
         if not np.isfinite(centre).all():
             centre = (winner.x_px, winner.y_px)
-        evidence = self._evidence(placements, winner, moved, centre)
-        self.evidence = evidence
-        confidence = probability(evidence)
+        evidence = self._evidence(placements, winner, moved, centre, elapsed_s)
+        confidence = self._believed(probability(evidence), centre)
         status = self._status(confidence)
+        self.evidence = evidence
+        self._grow(frame, reduced, moved, winner, evidence, confidence)
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
             template.used_s = self._now_s
-        self._previous = confidence
-        self._grow(frame, reduced, moved, winner, evidence, confidence)
-        detail = "" if status is TrackStatus.TRACKED else reason_for_doubt(evidence, confidence)
+        detail = "" if status is TrackStatus.TRACKED else self._doubt(evidence)
         return TrackResult(
             centre[0], centre[1], confidence, winner.score, status, moved.contour_px, detail, len(self._templates)
         )
+
+    def _believed(self, confidence: float, centre: tuple[float, float]) -> float:
+        """Confidence after the rule for re-acquisition.
+
+        Once doubted, a target that turns up far from where it was last trusted must be seen there by several frames in
+        a row before it is trusted again; until then it is reported, but not with a confidence that permits beam.
+        """
+        limit = self._settings.min_confidence
+        distance_mm = float(np.hypot(centre[0] - self._trusted[0], centre[1] - self._trusted[1])) * self._spacing_mm
+        sure = confidence >= limit
+        self._confirmed = self._confirmed + 1 if sure else 0
+        far = self._doubted and distance_mm > REACQUIRE_MM
+        if sure and far and self._confirmed < CONFIRMING_FRAMES:
+            return min(confidence, 0.9 * limit)
+        if sure:
+            self._trusted, self._doubted = centre, False
+        else:
+            self._doubted = True
+        return confidence
+
+    def _doubt(self, evidence: Evidence) -> str:
+        if self._confirmed:
+            return f"found again {self._confirmed} of {CONFIRMING_FRAMES} times, not yet trusted"
+        return reason_for_doubt(evidence)
 
     def _reach(self) -> Reach:
         """Where the target can be: as far as it can have moved since it was last seen."""
@@ -134,7 +166,12 @@ class TemplateTracker:
         return template.flow.propagate(frame, placement.x_px - x, placement.y_px - y)
 
     def _evidence(
-        self, placements: list[Placement], winner: Placement, moved: Propagation, centre: tuple[float, float]
+        self,
+        placements: list[Placement],
+        winner: Placement,
+        moved: Propagation,
+        centre: tuple[float, float],
+        elapsed_s: float,
     ) -> Evidence:
         apart = APART_MM / self._spacing_mm
         rivals = [one.score for one in placements if np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) > apart]
@@ -144,14 +181,16 @@ class TemplateTracker:
         return Evidence(
             score=winner.score,
             score_moved_back=moved.score,
-            rival_gap=winner.score - max(rivals, default=0.0),
+            rival_gap=min(winner.lead, winner.score - max(rivals, default=-1.0)),
+            precision_mm=moved.precision_mm,
             flow_shift_mm=moved.shift_mm,
             flow_scatter_mm=moved.scatter_mm,
             strain=moved.strain,
             disagreement_mm=min(spread, default=0.0) * self._spacing_mm,
             excess_jump_mm=max(0.0, jump - FREE_MM - QUIET_SPEED_MM_S * self._unseen_s),
             at_edge=winner.at_edge,
-            previous=self._previous,
+            drop=max(0.0, self._typical - winner.score),
+            unseen_s=self._unseen_s - elapsed_s,
         )
 
     def _status(self, confidence: float) -> TrackStatus:
@@ -166,11 +205,13 @@ class TemplateTracker:
     ) -> None:
         """Accept the frame as a new template only if it is new, sure, and agrees with those before it."""
         parent = self._templates[winner.template]
-        if self._settings.max_templates < 2 or not confidence >= 0.9:
+        self._typical = max(winner.score, self._typical - 0.01 * (self._now_s - self._graded_s))
+        self._graded_s = self._now_s
+        if self._settings.max_templates < 2 or not confidence >= GROW_CONFIDENCE:
             return
-        if winner.score > 0.9 or parent.generation >= 3 or self._now_s - self.growth.last_s < 0.5:
+        if self._confirmed < CONFIRMING_FRAMES or parent.generation >= MAX_GENERATION or evidence.drop < NOVELTY:
             return
-        if not (moved.score > 0.85 and evidence.disagreement_mm < 2.0):
+        if not (evidence.disagreement_mm < AGREEMENT_MM and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM):
             return
         try:
             grown = self._cut(frame, reduced, moved.contour_px)
