@@ -1,0 +1,139 @@
+"""The commands as a user runs them: real processes, real sockets, real files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from drivers.recordings import open_recording
+from replay_data import session_path
+
+
+def cinegate(*arguments: object, expect: int = 0) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-m", "gating.cli", *map(str, arguments), "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == expect, done.stderr
+    return json.loads(done.stdout)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def short_session(tmp_path_factory) -> Path:
+    """The first five seconds of the bundled free-breathing session."""
+    whole = dict(np.load(session_path("free_breathing")))
+    path = tmp_path_factory.mktemp("short") / "short.npz"
+    count = len(whole["frames"])
+    np.savez(path, **{k: v[:40] if v.shape[:1] == (count,) else v for k, v in whole.items()})
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_at_real_rate(short_session, tmp_path_factory) -> dict[str, object]:
+    return cinegate("run", short_session, "--log", tmp_path_factory.mktemp("log"))
+
+
+def test_a_run_decides_every_frame_once_and_skips_none(run_at_real_rate):
+    assert run_at_real_rate["frames_published"] == 40
+    assert run_at_real_rate["frames_decided"] == 40
+    assert run_at_real_rate["frames_skipped"] == 0
+    assert sum(run_at_real_rate["reasons"].values()) == 40
+
+
+def test_a_run_measures_every_stage_of_every_frame(run_at_real_rate):
+    stages = run_at_real_rate["latency_ms"]
+    assert {"decode", "track", "decide", "publish", "engine", "loop"} <= stages.keys()
+    for stage in ("decode", "track", "decide", "engine", "loop"):
+        assert stages[stage]["n"] == 40
+        assert 0 < stages[stage]["p50"] <= stages[stage]["p99"] <= stages[stage]["p999"] <= stages[stage]["max"]
+
+
+def test_a_run_gives_beam_and_holds(run_at_real_rate):
+    assert 0 < run_at_real_rate["duty_cycle"] < 1
+
+
+def test_a_report_is_one_file_that_needs_no_network(run_at_real_rate):
+    reported = cinegate("report", run_at_real_rate["log"])
+    html = Path(reported["report"]).read_text()
+    assert "plotly" in html.lower()
+    assert 'src="http' not in html
+    assert 'href="http' not in html
+
+
+def test_stepped_replay_decides_as_the_engine_does_offline(short_session, tmp_path):
+    from gating.messages import TargetEstimate
+    from gating.session import read_session
+
+    run = cinegate("run", short_session, "--speed", "stepped", "--log", tmp_path)
+    cinegate("track", short_session, "--out", tmp_path / "track.csv")
+    offline = rows_of(tmp_path / "track.csv")
+    live = [r.message for r in read_session(Path(run["log"])) if isinstance(r.message, TargetEstimate)]
+    assert run["real_time"] is False
+    assert [(e.gate, e.reason) for e in live] == [(row["gate"], row["reason"]) for row in offline]
+    assert [f"{e.x_px:.4f}" for e in live] == [row["x_px"] for row in offline]
+
+
+def test_a_session_log_is_a_recording(run_at_real_rate, short_session):
+    logged, original = open_recording(run_at_real_rate["log"]), open_recording(short_session)
+    assert len(logged) == len(original)
+    np.testing.assert_array_equal(logged.frames[17], original.frames[17])
+    np.testing.assert_array_equal(logged.stamps_ns, original.stamps_ns)
+
+
+def test_track_writes_a_row_a_frame_and_masks_on_the_grid_of_the_frames(short_session, tmp_path):
+    summary = cinegate("track", short_session, "--out", tmp_path / "t.csv", "--masks", tmp_path / "m.mha")
+    rows = rows_of(tmp_path / "t.csv")
+    masks = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "m.mha")))
+    assert summary["frames"] == len(rows) == masks.shape[2] == 40
+    positions = "frame,t_s,x_px,y_px,si_mm,ap_mm"
+    assert ",".join(rows[0]) == f"{positions},confidence,status,target_out_fraction,gate,reason"
+    recording = open_recording(short_session)
+    assert masks.shape[:2] == recording.shape
+    truth = recording.target_track_px
+    found = np.array([[float(r["x_px"]), float(r["y_px"])] for r in rows])
+    assert np.median(np.hypot(*(found - truth).T)) < 0.5
+
+
+def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path):
+    cinegate("track", session_path("high_rate"), "--out", tmp_path / "t.csv")
+    row = rows_of(tmp_path / "t.csv")[0]
+    assert row["ap_mm"] == ""
+    assert row["si_mm"] != ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["track", "nowhere.npz"], "nowhere.npz: there is no such file"),
+        (["track", session_path("free_breathing"), "--target-box", "1,2,3"], "four numbers X,Y,W,H"),
+        (["track", session_path("free_breathing"), "--target-box", "80,90,40,40"], "leaves the image"),
+        (["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000"),
+        (["config", "--check", "nowhere.toml"], "nowhere.toml"),
+        (["track", session_path("free_breathing"), "--tracker", "magic"], "magic"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_two(arguments, sentence):
+    assert sentence in str(cinegate(*arguments, expect=2)["error"])
+
+
+def test_every_setting_is_listed_with_unit_and_default():
+    settings = cinegate("config", "--show")["settings"]
+    keys = {row["key"] for row in settings}
+    assert {"safety.lease_ms", "gating.margins.superior_mm", "endpoints.frames"} <= keys
+    lease = next(row for row in settings if row["key"] == "safety.lease_ms")
+    assert (lease["default"], lease["unit"]) == (100.0, "ms")
