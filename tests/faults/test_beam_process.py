@@ -260,7 +260,8 @@ def served(config: Config, switch: BadSwitch, **options: Any) -> Iterator[None]:
 
 
 def command_until(engine: Commander, ear: Ear, code: str) -> None:
-    """Announce frames until an event with this code comes."""
+    """Announce frames until an event with this code comes; an ear that hears no status yet would miss the event."""
+    ear.wait_for(BeamStatus, lambda _: True)
     for _ in range(100):
         engine.send(frame=engine.sequence)
         try:
