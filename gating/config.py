@@ -81,6 +81,9 @@ class SafetySettings(Section, frozen=True, kw_only=True):
         float, Meta(ge=1, le=3600, description="longest continuous beam-on; then held", extra={"unit": "s"})
     ] = 300.0
     min_dwell_ms: Annotated[float, _ms("shortest hold after a beam-on ended (chatter guard)")] = 0.0
+    hold_over_budget: Annotated[
+        bool, Meta(description="hold the beam on a decision that took longer than its budget (bench/budgets.toml)")
+    ] = True
 
 
 class HealthSettings(Section, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gating.arming import ArmingEvent, transition
+from gating.budgets import DecisionBudget, DecisionWatch
 from gating.clock import Clock
 from gating.config import Config
 from gating.decision import HARD_FAULTS, DecisionLimits, Fault, GateReason, decide, first_decision
@@ -62,6 +63,7 @@ class Engine:
     clock : of this host.
     session_id, engine_id : who speaks.
     peers_required : False where the engine runs alone (offline tracking): beam interface and recorder are not missed.
+    budget : of each decision; None where time does not run by itself (offline).
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Engine:
         *,
         peers_required: bool = True,
         arm_by_itself: bool = False,
+        budget: DecisionBudget | None = None,
     ) -> None:
         self._config = config
+        self._watch = None if budget is None else DecisionWatch(budget)
         self._targets = TargetSet(targets, make_tracker, config.gating.margins)
         self._clock = clock
         self._session_id = session_id
@@ -95,7 +99,7 @@ class Engine:
         self._command_sequence = -1
         self._frame_sequence = -1
         self._stamps = StageStamps()
-        self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0}
+        self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0, "over_budget": 0}
 
     @property
     def references(self) -> tuple[TargetReference, ...]:
@@ -152,7 +156,10 @@ class Engine:
             tracked_ns=self._clock.now_ns(),
         )
         self.counters["decided"] += 1
-        messages = self._arm_if_possible() if self._arm_by_itself else []
+        learned = len(self._targets.references) > known
+        messages = [] if learned else self._check_budget()
+        if self._arm_by_itself:
+            messages += self._arm_if_possible()
         outcome = self._decide(new_frame=True, renewal=False)
         references = self._targets.references[known:]
         estimates = self._targets.estimates(header, self._session_id, self._decision) if tracked else []
@@ -212,6 +219,8 @@ class Engine:
         if request.action == "acknowledge":
             self._latched, self._frame_fault, self._healthy_in_a_row = None, None, 0
             self._memory = forget_stream(self._memory)
+            if self._watch is not None:
+                self._watch.forget()
         text = f"{request.action} by {request.operator}: {self.state}" + (f" ({request.why})" if request.why else "")
         return self._reply(True, text), [] if request.action == "status" else [
             self._event("info", request.action, text)
@@ -228,6 +237,24 @@ class Engine:
             self._targets.follow(frame, elapsed_s, first_plane)
         except ValueError as error:
             self._frame_fault = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
+
+    def _check_budget(self) -> list[Message]:
+        """Count a decision that took too long; it holds where frames come at a pace of their own."""
+        if self._watch is None:
+            return []
+        stamps = self._stamps
+        stages_ms = {
+            "decode": (stamps.decoded_ns - stamps.received_ns) / 1e6,
+            "track": (stamps.tracked_ns - stamps.decoded_ns) / 1e6,
+        }
+        fault = self._watch.observe(self._frame_sequence, stages_ms)
+        if fault is None:
+            return []
+        self.counters["over_budget"] += 1
+        paced = self._stream is None or self._stream.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
+        if self._config.safety.hold_over_budget and paced:
+            self._frame_fault = self._frame_fault or fault
+        return [self._event("warning", fault.reason, fault.detail)]
 
     def _arm_if_possible(self) -> list[Message]:
         """Arm without an operator, on a frame that is as fresh as the stream allows: not while catching up."""

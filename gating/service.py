@@ -14,6 +14,7 @@ from typing import Final
 
 import zmq
 
+from gating.budgets import load_budgets
 from gating.clock import MonotonicClock
 from gating.clock_map import ClockMap
 from gating.config import Config, config_hash, to_toml
@@ -75,6 +76,7 @@ class EngineService:
             session_id,
             self._engine_id,
             arm_by_itself=arm_by_itself,
+            budget=load_budgets().decision,
         )
         self._header = self._session_header()
         self._every_frame = False
