@@ -25,6 +25,8 @@ class _Driver:
 _SOURCES: Final = {
     "replay": _Driver("drivers.sources.replay:ReplaySource"),
     "phantom": _Driver("drivers.sources.phantom:PhantomSource"),
+    "unity": _Driver("drivers.sources.unity:UnitySource"),
+    "mrd": _Driver("drivers.sources.mrd:MrdSource"),
 }
 _BEAMS: Final = {
     "simulated": _Driver("drivers.beam.simulated:SimulatedLinac"),

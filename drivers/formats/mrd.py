@@ -15,7 +15,8 @@ import numpy as np
 
 from drivers.errors import BadFrame
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
-from drivers.sources.peer import SKIPPED, Format
+from drivers.formats.pixels import wire_pixels
+from drivers.formats.stream import SKIPPED, Format, limited
 from gating.clock_offset import DAY_NS, CounterUnwrapper
 from gating.messages import StampMeaning
 
@@ -33,7 +34,7 @@ MIDNIGHT_TICKS: Final = 400
 _CONFIG_FILE, _CONFIG_TEXT, _HEADER, _CLOSE, _TEXT, _IMAGE, _WAVEFORM = 1, 2, 3, 4, 5, 1022, 1026
 _REFUSED: Final = {1008: "a raw acquisition", 1030: "an array"}
 _IMAGE_HEADER: Final = struct.Struct("<HHQI3H3fH3f3f3f3f3f6HI3I3H8i8fI")
-_WAVEFORM_HEADER: Final = struct.Struct("<H6xQIIIHHfH6x")
+_WAVEFORM_HEADER: Final = struct.Struct("<H6xQIIIHHfH2x")
 _DTYPES: Final = {1: "<u2", 2: "<i2", 3: "<u4", 4: "<i4", 5: "<f4", 6: "<f8"}
 _MAGNITUDE: Final = (0, 1, 3)
 """Image types: unset, magnitude, real."""
@@ -67,13 +68,13 @@ class MrdImage:
 
 
 def messages() -> Format:
-    """Take a stream apart: yields the bytes needed, and an `MrdImage` for each image. See `drivers.sources.peer`."""
+    """Take a stream apart: yields the bytes needed, and an `MrdImage` for each image. See `drivers.formats.stream`."""
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
         if kind == _IMAGE:
             header = image_header((yield _IMAGE_HEADER.size))
             (attribute_bytes,) = struct.unpack("<Q", (yield 8))
-            yield _limited("attribute string", attribute_bytes, MAX_ATTRIBUTE_BYTES)
+            yield limited("attribute string", attribute_bytes, MAX_ATTRIBUTE_BYTES)
             data = yield header.rows * header.columns * np.dtype(header.dtype).itemsize
             yield MrdImage(header, data)
         elif kind == _CLOSE:
@@ -91,7 +92,7 @@ def image_header(raw: bytes) -> ImageHeader:
         values[1],
         values[4:7],
         values[10],
-        values[37],
+        values[36],
     )
     if version != 1:
         raise BadFrame(f"image header version is {version}; 1 is read (little-endian)")
@@ -114,26 +115,13 @@ def image_header(raw: bytes) -> ImageHeader:
         phase_dir=(values[17], values[18], values[19]),
         slice=values[27],
         ticks=values[32],
-        image_index=values[38],
-        series=values[39],
+        image_index=values[37],
+        series=values[38],
     )
 
 
-def geometry(header: ImageHeader, position_is: Position) -> PlaneGeometry:
-    """Return where the pixels lie. `position_is` says what the header's position marks. Raises `BadFrame`.
-
-    The format defines it as the centre of the volume; some converters copy DICOM's ImagePositionPatient into it.
-    """
-    column_mm, row_mm = header.field_of_view_mm[0] / header.columns, header.field_of_view_mm[1] / header.rows
-    corner = np.array(header.position_mm, np.float64)
-    if position_is == "centre":
-        corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
-        corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
-    return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
-
-
 class FrameMaker:
-    """Turns image messages into frames; remembers the clock across midnight, and the 16-bit index.
+    """Turns image messages into frames; remembers the clock across midnight.
 
     Parameters
     ----------
@@ -145,17 +133,17 @@ class FrameMaker:
     def __init__(self, meaning: StampMeaning, position_is: Position, *, stamps_needed: bool = True) -> None:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
         self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
-        self._index = CounterUnwrapper(2**16, 1)
         self._last_ticks = 0
 
     def frame(self, image: MrdImage, arrived_ns: int) -> VendorFrame:
         """Return the frame of an image message. Raises `BadFrame`."""
         header = image.header
+        geometry = self.geometry(image)
         pixels = np.frombuffer(image.data, header.dtype).reshape(header.rows, header.columns)
-        stamp_ns = self._stamp(header.ticks, arrived_ns) if self._stamps_needed else arrived_ns
+        stamp_ns = self.stamp(image, arrived_ns) if self._stamps_needed else arrived_ns
         return checked_frame(
             wire_pixels(pixels),
-            geometry(header, self._position_is),
+            geometry,
             acquired_ns=stamp_ns,
             clock=CLOCK,
             meaning=self._meaning,
@@ -164,7 +152,25 @@ class FrameMaker:
             resolution_ns=TICK_NS,
         )
 
-    def _stamp(self, ticks: int, arrived_ns: int) -> int:
+    def geometry(self, image: MrdImage) -> PlaneGeometry:
+        """Return where the pixels lie. Raises `BadFrame`.
+
+        The format defines the position as the centre of the volume; some converters copy DICOM's ImagePositionPatient.
+        """
+        header = image.header
+        column_mm, row_mm = header.field_of_view_mm[0] / header.columns, header.field_of_view_mm[1] / header.rows
+        corner = np.array(header.position_mm, np.float64)
+        if self._position_is == "centre":
+            corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
+            corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
+        return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+
+    def stamp(self, image: MrdImage, arrived_ns: int) -> int:
+        """Return the acquisition stamp, unwrapped. Raises `BadFrame`.
+
+        0 means that nobody set it, but for the moment around midnight.
+        """
+        ticks = image.header.ticks
         midnight = self._last_ticks > TICKS_A_DAY - MIDNIGHT_TICKS
         if ticks == 0 and not midnight:
             raise BadFrame("acquisition_time_stamp is 0 ticks; every image needs one (or ask for arrival times)")
@@ -176,44 +182,15 @@ class FrameMaker:
         return stamp_ns
 
 
-def wire_pixels(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    """Return pixels as a dtype of the wire. Raises `BadFrame` where that would change a value.
-
-    Signed 16-bit pixels go as unsigned ones, which a magnitude image always fits; wider ones as float32.
-    """
-    dtype = pixels.dtype
-    if dtype in (np.dtype("uint8"), np.dtype("<u2"), np.dtype("<f4")):
-        return pixels.astype(dtype.newbyteorder("="), copy=False)
-    if dtype == np.dtype("<i2"):
-        least = int(pixels.min())
-        if least < 0:
-            raise BadFrame(f"a pixel is {least}; 0 to 32767 is the range of a signed 16-bit magnitude image")
-        return pixels.astype(np.uint16)
-    narrow = pixels.astype(np.float32)
-    if dtype.kind in "iu" and not np.array_equal(narrow, pixels):
-        raise BadFrame(
-            f"a pixel is {int(np.abs(pixels.astype(np.int64)).max())}; whole numbers up to {2**24} are exact"
-        )
-    return narrow
-
-
 def _passed_over(kind: int) -> Format:
     if kind == _CONFIG_FILE:
         yield CONFIG_FILE_BYTES
     elif kind in (_CONFIG_TEXT, _HEADER, _TEXT):
         (text_bytes,) = struct.unpack("<I", (yield 4))
-        yield _limited(f"text of message {kind}", text_bytes, MAX_TEXT_BYTES)
+        yield limited(f"text of message {kind}", text_bytes, MAX_TEXT_BYTES)
     elif kind == _WAVEFORM:
         samples, channels = _WAVEFORM_HEADER.unpack((yield _WAVEFORM_HEADER.size))[5:7]
-        yield _limited("waveform", samples * channels * 4, MAX_WAVEFORM_BYTES)
+        yield limited("waveform", samples * channels * 4, MAX_WAVEFORM_BYTES)
     else:
         what = _REFUSED.get(kind, "unknown here, or not little-endian")
         raise BadFrame(f"message id is {kind}, {what}; images (1022) and what goes with them are read")
-
-
-def _limited(what: str, count: int, limit: int) -> int:
-    if count > limit:
-        raise BadFrame(f"{what} is {count} bytes; the limit is {limit}")
-    return count

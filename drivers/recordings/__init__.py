@@ -21,7 +21,7 @@ def open_recording(
     Parameters
     ----------
     path : an `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, or a folder of a 1.5 T MR-linac's `.bin` frames.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
     pixel_spacing_mm : (row, column) spacing, or one number for both, for a recording that does not hold its own.
     plane : sagittal, coronal or transversal, for a folder of DICOM or `.bin` files that holds several.
 
@@ -58,8 +58,12 @@ def open_recording(
         from drivers.recordings.session_log import read_session_log
 
         return read_session_log(file, spacing)
+    if file.suffix == ".h5":
+        from drivers.recordings.mrd import read_mrd
+
+        return read_mrd(file, spacing, plane)
     suffix = file.suffix or "no suffix"
-    raise BadRecording(f"{file}: {suffix} is not a recording; .npz, .mcap, .mha, .dcm or a folder is")
+    raise BadRecording(f"{file}: {suffix} is not a recording; .npz, .mcap, .mha, .dcm, .h5 or a folder is")
 
 
 def _vendor_folder(folder: Path, spacing: tuple[float, float] | None, plane: str) -> Recording | None:

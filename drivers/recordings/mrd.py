@@ -1,0 +1,117 @@
+"""ISMRM Raw Data images in an HDF5 file, as the `ismrmrd` tools write them: `<dataset>/<series>/{data,header}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from drivers.errors import BadFrame, BadRecording, Unavailable
+from drivers.formats.frame import PlaneGeometry
+from drivers.formats.mrd import FrameMaker, MrdImage, Position, image_header
+from drivers.formats.pixels import wire_pixels
+from drivers.recordings.recording import Recording, checked_recording
+from gating.messages import Pixels, StampMeaning
+
+MAX_IMAGES: Final = 200_000
+
+
+class _MrdFrames:
+    """Pixels of the chosen images, read from the file when they are asked for."""
+
+    def __init__(self, path: Path, data: Any, chosen: Sequence[int]) -> None:
+        self._path, self._data, self._chosen = path, data, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Pixels:
+        try:
+            pixels: Pixels = np.ascontiguousarray(wire_pixels(self._data[self._chosen[index]][0, 0]))
+        except (BadFrame, OSError) as error:
+            raise BadRecording(f"{self._path}: image {self._chosen[index]}: {error}") from None
+        return pixels
+
+
+def read_mrd(
+    path: Path,
+    given_spacing_mm: Sequence[float] | None = None,
+    plane: str = "",
+    *,
+    position_is: Position = "centre",
+    stamp_meaning: StampMeaning = StampMeaning.START,
+) -> Recording:
+    """Open the images of one plane of an MRD file.
+
+    Parameters
+    ----------
+    plane : sagittal, coronal or transversal; that of the first image where empty.
+    position_is, stamp_meaning : see `drivers.formats.mrd.FrameMaker`.
+
+    Raises
+    ------
+    BadRecording, Unavailable
+        One sentence that names the file, the field, the value and the limit.
+    """
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise Unavailable(f"{path}: reading MRD needs h5py; install it with: pip install 'cinegate[mrd]'") from None
+    try:
+        headers, data = _images(path, h5py.File(path, "r"))
+    except OSError as error:
+        raise BadRecording(f"{path}: is not a readable HDF5 file: {str(error)[:200]}") from None
+    maker, chosen, stamps_ns = FrameMaker(stamp_meaning, position_is), [], []
+    first: PlaneGeometry | None = None
+    for index, raw in enumerate(headers):
+        try:
+            image = MrdImage(image_header(raw.tobytes()), b"")
+            geometry = maker.geometry(image)
+            if geometry.plane != (plane or geometry.plane if first is None else first.plane):
+                continue
+            first = first or geometry
+            if difference := geometry.difference(first):
+                raise BadFrame(difference)
+            stamps_ns.append(maker.stamp(image, 0))
+        except BadFrame as error:
+            raise BadRecording(f"{path}: image {index}: {error}") from None
+        chosen.append(index)
+    if first is None:
+        raise BadRecording(f"{path}: none of {len(headers)} images is {plane or 'there'}")
+    frames = _MrdFrames(path, data, chosen)
+    pixels = frames[0]
+    return checked_recording(
+        path=path,
+        frames=frames,
+        shape=(pixels.shape[0], pixels.shape[1]),
+        dtype=pixels.dtype.name,  # type: ignore[arg-type]
+        stamps_ns=np.array(stamps_ns, np.int64),
+        pixel_spacing_mm=first.pixel_spacing_mm,
+        given_spacing_mm=given_spacing_mm,
+        image_orientation=first.image_orientation,
+        image_position_mm=first.image_position_mm,
+        stamp_meaning=stamp_meaning,
+        description="ISMRM Raw Data images",
+    )
+
+
+def _images(path: Path, file: Any) -> tuple[Any, Any]:
+    """Return the headers and pixels of the only image series in the file."""
+    series = [
+        group
+        for dataset in file.values()
+        for group in (dataset.values() if hasattr(dataset, "values") else ())
+        if hasattr(group, "keys") and {"data", "header"} <= set(group.keys())
+    ]
+    if len(series) != 1:
+        raise BadRecording(f"{path}: it holds {len(series)} image series; exactly 1 is read")
+    headers, data = series[0]["header"], series[0]["data"]
+    if headers.dtype.itemsize != 198 or headers.ndim != 1 or not 2 <= len(headers) <= MAX_IMAGES:
+        raise BadRecording(
+            f"{path}: header is {headers.shape} of {headers.dtype.itemsize} bytes; 2 to {MAX_IMAGES} of 198"
+        )
+    if data.ndim != 5 or data.shape[:3] != (len(headers), 1, 1):
+        raise BadRecording(f"{path}: data is {data.shape}; (images, 1, 1, rows, columns) is read")
+    return headers[...], data

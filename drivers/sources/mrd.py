@@ -1,0 +1,76 @@
+"""ISMRM Raw Data streaming: a TCP server for what FIRE, OpenRecon or Gadgetron send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from drivers.errors import BadFrame
+from drivers.formats.mrd import CLOSE, FrameMaker, messages
+from drivers.sources.live import Arrival, LiveSource
+from drivers.sources.peer import NetworkPeer, PeerSettings
+from gating.clock import Clock, MonotonicClock
+from gating.messages import StampMeaning
+
+PORT: Final = 9002
+"""The port that MRD servers customarily listen on."""
+
+
+class MrdSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to listen, and what the images' stamps and positions mean at this site."""
+
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")] = PORT
+    stamp_meaning: Annotated[
+        StampMeaning, Meta(description="Which moment acquisition_time_stamp marks; the format does not say.")
+    ] = StampMeaning.START
+    position_is: Annotated[
+        Literal["centre", "corner"],
+        Meta(description="What the position marks: the image's centre (the format) or its first pixel (converters)."),
+    ] = "centre"
+
+
+class MrdArrivals:
+    """Image messages of one MRD client."""
+
+    name = "mrd"
+
+    def __init__(self, settings: MrdSettings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self.peer = NetworkPeer(settings, messages, listen=True, goodbye=CLOSE)
+
+    def open(self) -> None:
+        """Listen. Raises `Unavailable`."""
+        settings = self._settings
+        self._maker = FrameMaker(settings.stamp_meaning, settings.position_is, stamps_needed=not settings.arrival_time)
+        self.peer.open()
+
+    def wait(self, timeout_ms: int) -> Arrival | None:
+        """Return the next image as a frame, or what was wrong; None on time-out."""
+        try:
+            image = self.peer.receive(timeout_ms)
+            arrived_ns = self._clock.now_ns()
+            return None if image is None else Arrival(arrived_ns, (self._maker.frame(image, arrived_ns),))
+        except BadFrame as error:
+            return Arrival(self._clock.now_ns(), problem=str(error))
+
+    def close(self) -> None:
+        """Drop the client and stop listening."""
+        self.peer.close()
+
+
+class MrdSource(LiveSource):
+    """Cine frames from an MRD client. Stamps: 2.5 ms ticks since midnight, unwrapped (clock `mrd-time-of-day`).
+
+    Parameters
+    ----------
+    settings : see `MrdSettings`.
+    clock : the host's monotonic clock.
+    """
+
+    Settings = MrdSettings
+
+    def __init__(self, settings: MrdSettings | None = None, *, clock: Clock | None = None) -> None:
+        settings, clock = settings or MrdSettings(), clock or MonotonicClock()
+        self.arrivals = MrdArrivals(settings, clock)
+        super().__init__(self.arrivals, settings, clock)

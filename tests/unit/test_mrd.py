@@ -1,0 +1,326 @@
+"""MRD streaming, with a client built on the `ismrmrd` package as the peer."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drivers.errors import BadFrame, BadRecording
+from drivers.formats.mrd import FrameMaker, MrdImage, image_header
+from drivers.ports import FrameStamp
+from drivers.recordings import open_recording
+from drivers.sources.mrd import MrdSettings, MrdSource
+from gating.clock_offset import DAY_NS
+from gating.messages import StampMeaning, StreamInfo
+
+ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
+
+from tests.mrd_client import (  # noqa: E402
+    CLOSE,
+    TICK_NS,
+    connect,
+    image,
+    liver_cine,
+    packed,
+    preamble,
+    synthetic_cine,
+    waveform,
+)
+
+Frames = list[tuple[FrameStamp, np.ndarray[Any, Any]]]
+
+
+class Session:
+    """A source that is being opened in a thread, because it waits for its first frames."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.source = MrdSource(MrdSettings(port=0, first_frame_timeout_s=20, **settings))
+        self.source.arrivals.peer.open()
+        self.port = self.source.arrivals.peer.port
+        self.info: StreamInfo | None = None
+        self._thread = threading.Thread(target=self._open, daemon=True)
+        self._thread.start()
+
+    def _open(self) -> None:
+        self.info = self.source.open()
+
+    def opened(self) -> StreamInfo:
+        self._thread.join(20)
+        assert self.info is not None, "the source did not open"
+        return self.info
+
+    def read(self, count: int, patience_s: float = 5.0) -> Frames:
+        info = self.opened()
+        pixels, frames = np.zeros(info.shape, info.dtype), []
+        until = time.monotonic() + patience_s
+        while len(frames) < count and time.monotonic() < until:
+            if (stamp := self.source.read_into(pixels, 20)) is not None:
+                frames.append((stamp, pixels.copy()))
+        return frames
+
+    def notice(self, patience_s: float = 5.0) -> str:
+        until = time.monotonic() + patience_s
+        info = self.opened()
+        while time.monotonic() < until:
+            self.source.read_into(np.zeros(info.shape, info.dtype), 20)
+            if notices := self.source.take_notices():
+                return "; ".join(notices)
+        return ""
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    made = Session()
+    yield made
+    made.source.close()
+
+
+def test_a_real_cine_sent_by_the_ismrmrd_package_arrives_pixel_for_pixel(session: Session, shared_data: Path) -> None:
+    cine = liver_cine(shared_data)
+    with connect(session.port) as client:
+        client.sendall(preamble())
+        for index in range(len(cine["frames"])):
+            client.sendall(packed(image(cine, index)) + waveform())
+        frames = session.read(len(cine["frames"]))
+        client.sendall(CLOSE)
+        session.source.read_into(np.zeros(session.opened().shape, session.opened().dtype), 100)
+        assert client.recv(2) == CLOSE
+    np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
+    info = session.opened()
+    assert info.planes == ("sagittal",)
+    assert info.pixel_spacing_mm == pytest.approx(tuple(cine["spacing"]), rel=1e-5)
+    assert info.image_position_mm == pytest.approx(tuple(cine["position"]), abs=0.01)
+    assert info.image_orientation == pytest.approx(tuple(cine["orientation"]))
+    stamps_s = np.array([stamp.acquired_ns for stamp, _ in frames]) / 1e9
+    np.testing.assert_allclose(stamps_s, 36_000 + cine["t_s"], atol=TICK_NS / 2e9)
+    assert {stamp.resolution_ns for stamp, _ in frames} == {TICK_NS}
+    assert info.nominal_interval_ns == pytest.approx(np.median(np.diff(cine["t_s"][:4])) * 1e9, abs=2 * TICK_NS)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "float32", "float64"])
+def test_every_real_pixel_type_keeps_its_values(session: Session, dtype: str) -> None:
+    cine = synthetic_cine(6, dtype=dtype)
+    with connect(session.port) as client:
+        client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(6)))
+        frames = session.read(6)
+    np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
+
+
+def test_the_client_may_trickle_bytes(session: Session) -> None:
+    cine = synthetic_cine(4)
+    stream = preamble() + b"".join(packed(image(cine, index)) for index in range(4))
+    with connect(session.port) as client:
+        for begin in range(0, len(stream), 997):
+            client.sendall(stream[begin : begin + 997])
+        assert len(session.read(4)) == 4
+
+
+def started(session: Session, client: socket.socket, cine: dict[str, Any], count: int = 5) -> None:
+    client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(count)))
+    assert len(session.read(count)) == count
+
+
+def broken(cine: dict[str, Any], index: int = 5, **fields: Any) -> bytes:
+    """An image message whose raw header fields were changed after the package packed it."""
+    raw = bytearray(packed(image(cine, index)))
+    layout = {"version": ("<H", 0), "data_type": ("<H", 2), "columns": ("<H", 16), "channels": ("<H", 34)}
+    layout |= {"slices": ("<H", 20), "fov": ("<f", 22), "read_x": ("<f", 48), "attributes": ("<Q", 198)}
+    layout |= {"ticks": ("<I", 108)}
+    for name, value in fields.items():
+        form, offset = layout[name]
+        struct.pack_into(form, raw, 2 + offset, value)
+    return bytes(raw)
+
+
+BAD = {
+    "garbage": (lambda cine: b"\xff\xfe" + b"garbage" * 40, "message id is 65279"),
+    "big-endian": (lambda cine: struct.pack(">H", 1022) + b"\0" * 400, "not little-endian"),
+    "raw acquisition": (lambda cine: struct.pack("<H", 1008) + b"\0" * 400, "a raw acquisition"),
+    "huge attributes": (lambda cine: broken(cine, attributes=2**40), "attribute string is 1099511627776 bytes"),
+    "huge text": (lambda cine: struct.pack("<HI", 3, 2**31), "text of message 3 is 2147483648 bytes"),
+    "complex pixels": (lambda cine: broken(cine, data_type=7), "data_type is 7"),
+    "huge image": (lambda cine: broken(cine, columns=60_000), "matrix_size is 60000x"),
+    "volume": (lambda cine: broken(cine, slices=9), "x9 with 1 channels"),
+    "other version": (lambda cine: broken(cine, version=256), "version is 256"),
+    "no stamp": (lambda cine: broken(cine, ticks=0), "acquisition_time_stamp is 0 ticks"),
+    "impossible stamp": (lambda cine: broken(cine, ticks=40_000_000), "40000000 ticks; 0 to 34559999"),
+    "no field of view": (lambda cine: broken(cine, fov=float("nan")), "pixel spacing (mm) is (2.0, nan)"),
+    "slanted axes": (lambda cine: broken(cine, read_x=0.9), "two orthogonal unit vectors"),
+    "other spacing": (lambda cine: packed(image(cine | {"spacing": (2.0, 1.6)}, 5)), "pixel_spacing_mm is 2, 1.6"),
+    "other position": (lambda cine: packed(image(cine | {"position": (15.0, -24, 40)}, 5)), "image_position_mm is 15"),
+    "other shape": (lambda cine: packed(image(synthetic_cine(6, (48, 32)), 5)), "shape is (48, 32)"),
+    "frozen stamp": (lambda cine: packed(image(cine | {"t_s": cine["t_s"] - 0.02}, 5)), "that of the one before"),
+        lambda cine: packed(image(cine | {"t_s": cine["t_s"] - 0.02}, 5)),
+        "its stamp is that of the one before",
+    ),
+    "backward stamp": (lambda cine: packed(image(cine | {"t_s": cine["t_s"] - 0.06}, 5)), "older than the newest"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: Session, name: str) -> None:
+    make, said = BAD[name]
+    cine = synthetic_cine(20)
+    with connect(session.port) as client:
+        started(session, client, cine)
+        client.sendall(make(cine))
+        assert said in session.notice()
+    with connect(session.port) as client:
+        client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(10, 15)))
+        assert len(session.read(5)) == 5
+
+
+@pytest.mark.parametrize("cut", [1, 100, 250, 1500])
+def test_a_client_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(session: Session, cut: int) -> None:
+    cine = synthetic_cine(20)
+    with connect(session.port) as client:
+        started(session, client, cine)
+        client.sendall(packed(image(cine, 5))[:cut])
+    assert "vanished in mid-message" in session.notice()
+    with connect(session.port) as client:
+        client.sendall(packed(image(cine, 6)))
+        assert len(session.read(1)) == 1
+
+
+def test_a_client_that_stops_in_mid_message_is_cut_off(session: Session) -> None:
+    cine = synthetic_cine(20)
+    with connect(session.port) as client:
+        started(session, client, cine)
+        client.sendall(packed(image(cine, 5))[:300])
+        assert "stopped in mid-message for 2 s" in session.notice()
+
+
+def test_a_second_client_is_refused_and_the_first_goes_on(session: Session) -> None:
+    cine = synthetic_cine(20)
+    with connect(session.port) as first:
+        started(session, first, cine)
+        with connect(session.port):
+            assert "a second peer" in session.notice()
+        first.sendall(packed(image(cine, 5)))
+        assert len(session.read(1)) == 1
+
+
+def test_two_slices_under_one_orientation_are_told_apart_by_their_position(session: Session) -> None:
+    cine = synthetic_cine(20)
+    other = cine | {"position": (40.0, -24.0, 40.0)}
+    with connect(session.port) as client:
+        started(session, client, cine)
+        client.sendall(packed(image(other, 5, slice=1), image(cine, 6)))
+        frames = session.read(1)
+    np.testing.assert_array_equal(frames[0][1], cine["frames"][6])
+    assert session.source.counters["differing"] == 1
+
+
+def test_another_orientation_is_passed_over_as_another_plane() -> None:
+    session = Session(plane="coronal")
+    sagittal = synthetic_cine(20)
+    coronal = sagittal | {"orientation": (1.0, 0, 0, 0, 0, -1.0)}
+    with connect(session.port) as client:
+        both = [packed(image(coronal if index % 2 else sagittal, index)) for index in range(20)]
+        client.sendall(preamble() + b"".join(both))
+        frames = session.read(10)
+    session.source.close()
+    np.testing.assert_array_equal([pixels for _, pixels in frames], sagittal["frames"][1::2])
+    assert session.opened().planes == ("coronal",)
+
+
+def test_arrival_times_stand_in_for_stamps_only_on_request() -> None:
+    session = Session(arrival_time=True)
+    cine = synthetic_cine(6)
+    with connect(session.port) as client:
+        for index in range(6):
+            client.sendall(packed(image(cine, index, acquisition_time_stamp=0)))
+            time.sleep(0.01)
+        frames = session.read(6)
+    session.source.close()
+    assert session.opened().acquired_meaning is StampMeaning.ARRIVAL
+    assert all(stamp.acquired_on_host_ns == stamp.arrived_ns == stamp.acquired_ns for stamp, _ in frames)
+
+
+def test_the_source_listens_on_loopback_alone(session: Session) -> None:
+    assert session.source.arrivals.peer._listener is not None
+    assert session.source.arrivals.peer._listener.getsockname()[0] == "127.0.0.1"
+    with connect(session.port) as client:
+        started(session, client, synthetic_cine(6))
+
+
+def made_image(cine: dict[str, Any], index: int, **overrides: Any) -> MrdImage:
+    raw = image(cine, index, **overrides)
+    return MrdImage(image_header(bytes(raw.getHead())), raw.data.tobytes())
+
+
+def test_stamps_pass_midnight_and_the_image_index_its_wrap() -> None:
+    cine, maker = synthetic_cine(4), FrameMaker(StampMeaning.START, "centre")
+    before = DAY_NS // TICK_NS - 2
+    ticks = [before, before + 1, 0, 1]
+    frames = [
+        maker.frame(
+            made_image(cine, i, acquisition_time_stamp=t, image_index=(65534 + i) % 65536), 10**15 + i * TICK_NS
+        )
+        for i, t in enumerate(ticks)
+    ]
+    assert set(np.diff([frame.acquired_ns for frame in frames])) == {TICK_NS}
+
+
+def test_a_position_that_marks_the_first_pixel_is_taken_as_it_is() -> None:
+    cine = synthetic_cine(1)
+    centre = FrameMaker(StampMeaning.START, "centre").frame(made_image(cine, 0), 0)
+    corner = FrameMaker(StampMeaning.START, "corner").frame(made_image(cine, 0, position=cine["position"]), 0)
+    assert corner.geometry.difference(centre.geometry) == ""
+    assert centre.geometry.image_position_mm == pytest.approx(cine["position"], abs=1e-4)
+
+
+def test_a_negative_pixel_is_refused() -> None:
+    cine = synthetic_cine(1, dtype="int16")
+    cine["frames"][0, 3, 3] = -5
+    with pytest.raises(BadFrame, match="a pixel is -5; 0 to 32767"):
+        FrameMaker(StampMeaning.START, "centre").frame(made_image(cine, 0), 0)
+
+
+class TestRecording:
+    def written(self, path: Path, cine: dict[str, Any], *changed: tuple[int, dict[str, Any]]) -> Path:
+        """A file as the `ismrmrd` package writes it."""
+        dataset, overrides = ismrmrd.Dataset(str(path), "dataset", True), dict(changed)
+        for index in range(len(cine["frames"])):
+            dataset.append_image("image_0", image(cine, index, **overrides.get(index, {})))
+        dataset.close()
+        return path
+
+    def test_an_hdf5_file_written_by_the_package_is_a_recording(self, shared_data: Path, tmp_path: Path) -> None:
+        cine = liver_cine(shared_data)
+        recording = open_recording(self.written(tmp_path / "cine.h5", cine))
+        np.testing.assert_array_equal([recording.frames[index] for index in range(len(recording))], cine["frames"])
+        np.testing.assert_allclose(recording.stamps_ns / 1e9, 36_000 + cine["t_s"], atol=TICK_NS / 2e9)
+        assert recording.pixel_spacing_mm == pytest.approx(tuple(cine["spacing"]), rel=1e-5)
+        assert recording.plane == "sagittal"
+
+    def test_a_plane_is_picked_by_name(self, tmp_path: Path) -> None:
+        turned = {index: {"read_dir": (1.0, 0, 0), "phase_dir": (0, 0, -1.0)} for index in range(1, 20, 2)}
+        path = self.written(tmp_path / "cine.h5", synthetic_cine(20), *turned.items())
+        assert len(open_recording(path, plane="coronal")) == 10
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"acquisition_time_stamp": 0}, "image 3: acquisition_time_stamp is 0"),
+            ({"position": (0.0, 0.0, 500.0)}, "image 3: image_position_mm"),
+            ({"image_type": 5}, "image 3: image_type is 5"),
+        ],
+    )
+    def test_a_bad_image_is_named(self, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+        with pytest.raises(BadRecording, match=said):
+            open_recording(self.written(tmp_path / "cine.h5", synthetic_cine(6), (3, change)))
+
+    def test_a_file_half_written_is_refused(self, tmp_path: Path) -> None:
+        path = self.written(tmp_path / "cine.h5", synthetic_cine(6))
+        path.write_bytes(path.read_bytes()[:3000])
+        with pytest.raises(BadRecording, match="not a readable HDF5 file"):
+            open_recording(path)
