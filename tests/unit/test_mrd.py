@@ -158,9 +158,6 @@ BAD = {
     "other position": (lambda cine: packed(image(cine | {"position": (15.0, -24, 40)}, 5)), "image_position_mm is 15"),
     "other shape": (lambda cine: packed(image(synthetic_cine(6, (48, 32)), 5)), "shape is (48, 32)"),
     "frozen stamp": (lambda cine: packed(image(cine | {"t_s": cine["t_s"] - 0.02}, 5)), "that of the one before"),
-        lambda cine: packed(image(cine | {"t_s": cine["t_s"] - 0.02}, 5)),
-        "its stamp is that of the one before",
-    ),
     "backward stamp": (lambda cine: packed(image(cine | {"t_s": cine["t_s"] - 0.06}, 5)), "older than the newest"),
 }
 
