@@ -258,3 +258,23 @@ def blurred_maximum(typing_context, scores, inverses, start, count, blur):  # ty
         return result
 
     return signature, generate
+
+
+def _pointer(element: Any) -> Callable[..., Any]:
+    @intrinsic
+    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
+        """The address as a pointer."""
+        result = types.CPointer(element)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            return builder.inttoptr(arguments[0], context.get_value_type(result))
+
+        return result(types.intp), generate
+
+    return pointer  # type: ignore[no-any-return]
+
+
+uint8_at, uint16_at, int16_at, int32_at, int64_at, float32_at, float64_at = (
+    _pointer(t)
+    for t in (types.uint8, types.uint16, types.int16, types.int32, types.int64, types.float32, types.float64)
+)

@@ -1,321 +1,244 @@
 """Compiled zero-mean normalised cross-correlation (ZNCC): the full surface, and the best placement.
 
-Source : J. P. Lewis, "Fast Normalized Cross-Correlation", 1995.
-
-The best placement is found on int16 levels, whose products a core sums twice as fast as float32, and whose distance from
-the true score is bounded; every placement that this bound leaves in the race is scored again in float64 on the pixels.
+One C function does a whole call: every array of a template is handed over by address, in a `block`, because each array
+that passes from Python to numba costs 50 ns and each frame type would be another compilation of everything. Only the small
+function that takes the frame's address is compiled once a frame type.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import llvmlite.binding as llvm
 import numpy as np
-from numba import njit
+from numba import carray, cfunc, njit, types
 
-from gating.tracking.bounded import CELL_PX, bound_scores, correlate_cells
-from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, padded_rows, spare_columns
-from gating.tracking.intrinsics import LANES, address_of, blurred_maximum
-from gating.tracking.window import FLAT_ENERGY, HALF_RANGE, load_window, pair_lines, padded, patch_statistics
+from gating.tracking.dense import padded_rows
+from gating.tracking.intrinsics import (
+    LANES,
+    address_of,
+    float32_at,
+    float64_at,
+    int16_at,
+    int32_at,
+    int64_at,
+    uint8_at,
+    uint16_at,
+)  # fmt: skip
+from gating.tracking.search import (
+    CELL_ROWS,
+    COL,
+    COUNT,
+    DENSE_MACS,
+    FACTS,
+    FLOAT_ERROR,
+    HEIGHT,
+    PEAK,
+    ROW,
+    SCORE,
+    SCORED,
+    TAP_ERROR,
+    UNSCORED,
+    WIDTH,
+    bounded_scores,
+    climb,
+    decide,
+    first_peak,
+    float_scores,
+    level_scores,
+    refine,
+)  # fmt: skip
+from gating.tracking.window import HALF_RANGE, load_halved, load_window, padded, patch_statistics
 
-# Indices into a template's `facts`, float64.
-HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR = range(7)
-CELL_ROWS, CELL_COLS, CELL_UNIT, CELL_SUM, CELL_NORM, CELL_ANGLE, CELL_ERROR, CELL_LOSS = range(7, 15)
-FACTS = 15
-# Indices into `peak`, float64: integer placement, score, sub-pixel offsets, placements scored.
-ROW, COL, SCORE, ROW_OFFSET, COL_OFFSET, SCORED = range(6)
-PEAK = 6
+__all__ = ["BLOCK", "CELL_ROWS", "FACTS", "HALF_RANGE", "LANES", "PEAK", "find", "padded", "padded_rows", "warm_up"]
 
-DENSE_MACS = 600_000
-"""Below this many multiply-adds the full integer map is quicker than bounds."""
-RACE_MACS = 400_000
-"""Above this many multiply-adds in a race on angles alone, sharper bounds pay."""
-DENSE_SHARE = 0.35
-"""Share of placements in the race above which the full map is quicker than one placement at a time."""
-TIES = 48
-"""Placements scored in float64 before the float32 surface has to thin them out."""
-FLOAT_ERROR = 1e-5
-UNSCORED = np.float32(-4.0)
+EXACT, COARSE_TO_FINE, DENSE, SURFACE = range(4)
+LOCAL_PX = 5
+"""Side of the window about the coarse peak; it moves on when the fine peak lies on its border."""
 
-
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _scale(products, means, inverses, rows, cols, map_pitch, unit, tap_sum, scores):
-    unit, tap_sum = np.float32(unit), np.float32(tap_sum)
-    for r in range(rows):
-        s = slice(r * map_pitch, r * map_pitch + cols)
-        product, mean, inverse, score = products[s], means[s], inverses[s], scores[s]
-        for c in range(cols):
-            value = (np.float32(product[c]) - mean[c] * tap_sum) * unit * inverse[c]
-            score[c] = min(np.float32(1.0), max(np.float32(-1.0), value))
-        scores[r * map_pitch + cols : (r + 1) * map_pitch] = UNSCORED
-
-
-@njit(nogil=True, cache=True)
-def _largest(scores, inverses, start, count, blur):
-    """Largest of scores + blur * inverses over whole vectors."""
-    return blurred_maximum(address_of(scores), address_of(inverses), start, count, np.float32(blur))
-
-
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
-def _count(scores, inverses, blur, floor):
-    """How many of scores + blur * inverses reach the floor."""
-    blur, floor = np.float32(blur), np.float32(floor)
-    reached = np.int32(0)
-    for k in range(scores.size):
-        reached += np.int32(scores[k] + blur * inverses[k] >= floor)
-    return reached
-
-
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _centre(raw, middle, scale, size):
-    middle, scale = np.float32(middle), np.float32(scale)
-    for k in range(size):
-        raw[k] = (raw[k] - middle) * scale
+# Slots of a block: address and size of each array.
+_SLOTS = (
+    "facts", "exact_taps", "weights", "row_weights", "runs", "taps", "row_taps", "raw", "scaling", "floats", "levels",
+    "words", "lines", "peak",
+)  # fmt: skip
+(
+    FACTS_AT, EXACT_TAPS_AT, WEIGHTS_AT, ROW_WEIGHTS_AT, RUNS_AT, TAPS_AT, ROW_TAPS_AT, RAW_AT, SCALING_AT, FLOATS_AT,
+    LEVELS_AT, WORDS_AT, LINES_AT, PEAK_AT,
+) = range(len(_SLOTS))  # fmt: skip
+BLOCK = _SLOTS
+"""Names of the arrays of a block, in order; each is C-contiguous."""
 
 
 @njit(nogil=True, cache=True)
-def _float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products, scores):
-    """Scores from float32 products; leaves the pixels centred."""
+def _reals(block, slot):
+    return carray(float64_at(block[2 * slot]), (block[2 * slot + 1],))
+
+
+@njit(nogil=True, cache=True)
+def _floats(block, slot):
+    return carray(float32_at(block[2 * slot]), (block[2 * slot + 1],))
+
+
+@njit(nogil=True, cache=True)
+def _shorts(block, slot):
+    return carray(int16_at(block[2 * slot]), (block[2 * slot + 1],))
+
+
+@njit(nogil=True, cache=True)
+def _words(block, slot):
+    return carray(int32_at(block[2 * slot]), (block[2 * slot + 1],))
+
+
+@njit(nogil=True, cache=True)
+def _load(pixels, item_bytes, frame_cols, top, left, height, width, halved, block):
+    """Load height x width pixels (or sums of 2x2) from (top, left) of the frame at an address."""
+    raw, levels, scaling = _floats(block, RAW_AT), _shorts(block, LEVELS_AT), _reals(block, SCALING_AT)
+    shape = (top + (2 if halved else 1) * height, frame_cols)
+    if item_bytes == 1:
+        small = carray(uint8_at(pixels), shape)
+        if halved:
+            return load_halved(small, top, left, height, width, True, raw, levels, scaling)
+        return load_window(small, top, left, height, width, True, raw, levels, scaling)
+    if item_bytes == 2:
+        whole = carray(uint16_at(pixels), shape)
+        if halved:
+            return load_halved(whole, top, left, height, width, True, raw, levels, scaling)
+        return load_window(whole, top, left, height, width, True, raw, levels, scaling)
+    real = carray(float32_at(pixels), shape)
+    if halved:
+        return load_halved(real, top, left, height, width, False, raw, levels, scaling)
+    return load_window(real, top, left, height, width, False, raw, levels, scaling)
+
+
+@njit(nogil=True, cache=True)
+def _search(rows, cols, method, local, block):
+    """Search a loaded window; peak and scores into the block's arrays. Local: climb from the middle of the window."""
+    facts, scaling, peak = _reals(block, FACTS_AT), _reals(block, SCALING_AT), _reals(block, PEAK_AT)
+    raw, floats, lines = _floats(block, RAW_AT), _floats(block, FLOATS_AT), _reals(block, LINES_AT)
+    levels, words = _shorts(block, LEVELS_AT), _words(block, WORDS_AT)
+    taps, row_taps = _words(block, TAPS_AT), _shorts(block, ROW_TAPS_AT)
+    weights = _floats(block, WEIGHTS_AT), _floats(block, ROW_WEIGHTS_AT)
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    _centre(raw, scaling[0], scaling[1], (rows + height - 1) * pitch)
-    correlate_floats(raw, pitch, weights[0], weights[1], height, width, rows, cols, products, map_pitch)
-    _scale(products, means, inverses, rows, cols, map_pitch, 1.0 / facts[NORM], 0.0, scores)
-
-
-@njit(nogil=True, cache=True)
-def _level_scores(
-    levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores
-):
-    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    tap_rows = (height + 1) // 2
-    pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)
-    spare = spare_columns(cols)
-    vectors = (cols - spare + LANES - 1) // LANES
-    correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
-    for r in range(rows):
-        for c in range(cols - spare, cols):
-            products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height)
-    _scale(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
-
-
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _patch_score(raw, middle, start, pitch, weights, inside, count, norm):
-    """Score of one placement in float64, on pixels minus the middle of the window's range."""
-    height, width = weights.shape
-    total = 0.0
-    product = 0.0
-    squares = 0.0
-    for i in range(height):
-        line, keep, weight = raw[start + i * pitch : start + i * pitch + width], inside[i], weights[i]
-        for j in range(width):
-            value = np.float64(line[j]) - middle
-            kept = keep[j] * value
-            product += weight[j] * value
-            total += kept
-            squares += kept * value
-    energy = squares - total * total / count
-    if not energy > FLAT_ENERGY * 1e-9 + 1e-13 * squares:
-        return 0.0
-    return min(1.0, max(-1.0, product / (norm * np.sqrt(energy))))
-
-
-@njit(nogil=True, cache=True)
-def score_surface(rows, cols, scaling, facts, flat_weights, runs, raw, floats, lines):
-    """Score every placement in a loaded window into floats[:], `padded(cols)` a row; a flat patch scores 0, never NaN."""
-    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    exact_taps = _reals(block, EXACT_TAPS_AT).reshape(2, height, width)
+    runs = carray(int64_at(block[2 * RUNS_AT]), (block[2 * RUNS_AT + 1] // 3, 3))
     pitch, map_pitch = padded(cols + width - 1), padded(cols)
-    size = rows * map_pitch
+    size, area = rows * map_pitch, (rows + height + 7) * pitch
     scores, means, inverses = floats[:size], floats[size : 2 * size], floats[2 * size : 3 * size]
-    products = floats[3 * size :]
-    patch_statistics(
-        raw, scaling, pitch, rows, cols, height, width, runs, facts[COUNT], lines, means, inverses, map_pitch
-    )
-    _float_scores(raw, scaling, pitch, map_pitch, rows, cols, flat_weights, facts, means, inverses, products, scores)
-
-
-@njit(nogil=True, cache=True)
-def _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores):
-    """Score of one placement from int16 products; computed once."""
-    if scores[at] == UNSCORED:
-        source = at // map_pitch * pitch + at % map_pitch
-        height = int(facts[HEIGHT])
-        product = dot_pairs(levels, source, pitch, row_taps, height)
-        scores[at] = (product - means[at] * facts[TAP_SUM]) * facts[UNIT] * inverses[at]
-    return scores[at]
-
-
-@njit(nogil=True, cache=True)
-def _climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores):
-    """Step to the best of the eight neighbours until none is better."""
-    r, c = start // map_pitch, start % map_pitch
-    while True:
-        best_r, best_c = r, c
-        best = _level_score(levels, pitch, map_pitch, r * map_pitch + c, row_taps, facts, means, inverses, scores)
-        for y in range(max(r - 1, 0), min(r + 2, rows)):
-            for x in range(max(c - 1, 0), min(c + 2, cols)):
-                at = y * map_pitch + x
-                score = _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
-                if score > best:
-                    best_r, best_c, best = y, x, score
-        if best_r == r and best_c == c:
-            return r * map_pitch + c
-        r, c = best_r, best_c
-
-
-@njit(nogil=True, cache=True)
-def _angle_floor(score, angle):
-    """Least score of the cells that a placement as good as `score` can have, `angle` between template and cells."""
-    wide = np.arccos(min(1.0, max(-1.0, score))) + angle
-    return np.cos(wide) - 1e-5 if wide < np.pi else -2.0
-
-
-@njit(nogil=True, cache=True)
-def _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
-    """Score every placement whose bound reaches the floor."""
-    for r in range(rows):
-        if _largest(bounds, inverses, r * map_pitch, map_pitch, blur) >= floor:
-            for at in range(r * map_pitch, r * map_pitch + cols):
-                if bounds[at] + blur * inverses[at] >= floor:
-                    _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
-
-
-@njit(nogil=True, cache=True)
-def _bounded_scores(
-    levels, cells, pairs, products, lines, pitch, map_pitch, rows, cols, cell_taps, row_taps, facts, blur,
-    means, inverses, likely, bounds, scores,
-):  # fmt: skip
-    """Score the placements that can win; False when they are too many for one at a time."""
-    cell_rows, cell_cols, height = int(facts[CELL_ROWS]), int(facts[CELL_COLS]), int(facts[HEIGHT])
-    area = height * int(facts[WIDTH])
-    correlate_cells(
-        levels, cells, pairs, products, pitch, map_pitch, rows, cols, cell_taps, cell_rows, cell_cols, height
-    )
-    _scale(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
-    scores[:] = UNSCORED
-    peak = _largest(likely, inverses, 0, likely.size, 0.0)
-    start = 0
-    while likely[start] != peak:
-        start += 1
-    start = _climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores)
-    floor = scores[start] - facts[TAP_ERROR] - blur * inverses[start]
-    angle_floor = _angle_floor(floor, facts[CELL_ANGLE])
-    if _count(likely, inverses, blur, angle_floor) * area <= RACE_MACS:
-        _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
-        return True
-    if facts[CELL_LOSS] > 1.0:
-        return False
-    bound_scores(
-        cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, facts[CELL_NORM], facts[CELL_ERROR],
-        facts[CELL_LOSS], blur, likely, means, inverses, bounds,
-    )  # fmt: skip
-    if _count(bounds, inverses, 0.0, floor) > DENSE_SHARE * rows * cols:
-        return False
-    _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, bounds, floor, scores)
-    return True
-
-
-@njit(nogil=True, cache=True)
-def _decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
-    """Score in float64 every placement that the error bound leaves in the race; the first best one into `peak`.
-
-    Returns False, having decided nothing, when more than TIES are left and the scores carry more than float32's error.
-    """
-    floor = _largest(scores, inverses, 0, scores.size, -blur) - 2.0 * error
-    ties = _count(scores, inverses, blur, floor)
-    if ties > TIES and error > FLOAT_ERROR:
-        return False
-    peak[SCORE] = -2.0
-    peak[SCORED] = ties
-    for r in range(rows):
-        if _largest(scores, inverses, r * map_pitch, map_pitch, blur) >= floor:
-            for c in range(cols):
-                at = r * map_pitch + c
-                if scores[at] + blur * inverses[at] >= floor:
-                    score = _patch_score(
-                        raw, middle, r * pitch + c, pitch, exact_taps[0], exact_taps[1], facts[COUNT], facts[NORM]
-                    )
-                    if score > peak[SCORE]:
-                        peak[ROW], peak[COL], peak[SCORE] = r, c, score
-    return True
-
-
-@njit(nogil=True, cache=True)
-def _vertex(before, middle, after):
-    curvature = before - 2.0 * middle + after
-    if not curvature < 0.0:
-        return 0.0
-    return min(0.5, max(-0.5, 0.5 * (before - after) / curvature))
-
-
-@njit(nogil=True, cache=True)
-def match_exact(
-    rows, cols, scaling, facts, exact_taps, flat_weights, runs, taps, row_taps, raw, floats, levels, words, lines, peak
-):
-    """Find, in a loaded window, the placement that the float64 surface would choose; see the module's docstring.
-
-    peak : (PEAK,) float64, overwritten
-    """
-    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    pitch, map_pitch = padded(cols + width - 1), padded(cols)
-    size = rows * map_pitch
-    scores, means, inverses = floats[:size], floats[size : 2 * size], floats[2 * size : 3 * size]
-    likely, bounds = floats[3 * size : 4 * size], floats[4 * size : 5 * size]
-    area = (rows + height + 7) * pitch
     level, cells = levels[:area], levels[area:]
     products, pairs = words[: size + 8 * LANES], words[size + 8 * LANES :]
     patch_statistics(
         raw, scaling, pitch, rows, cols, height, width, runs, facts[COUNT], lines, means, inverses, map_pitch
     )
     blur = scaling[2] * np.sqrt(facts[COUNT])
-    cell_rows = int(facts[CELL_ROWS])
-    pair_taps = (height + 1) // 2 * width
-    bounded = False
-    if cell_rows > 0 and rows * cols * height * width > DENSE_MACS:
-        bounded = _bounded_scores(
-            level, cells, pairs, products, lines, pitch, map_pitch, rows, cols, taps[pair_taps:], row_taps, facts, blur,
-            means, inverses, likely, bounds, scores,
-        )  # fmt: skip
-    if not bounded:
-        _level_scores(
-            level, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores
-        )  # fmt: skip
-    if not _decide(
-        raw, scaling[0], pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, facts[TAP_ERROR], scores, peak
-    ):
-        _float_scores(
-            raw, scaling, pitch, map_pitch, rows, cols, flat_weights, facts, means, inverses, floats[3 * size :], scores
+    scored = method >= DENSE
+    if scored:
+        float_scores(
+            raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, floats[3 * size :], scores
         )
-        _decide(raw, 0.0, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, 0.0, FLOAT_ERROR, scores, peak)
-    _offsets(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak)
+    elif local:
+        scores[:] = UNSCORED
+        start = rows // 2 * map_pitch + cols // 2
+        climb(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores)
+        scored = True
+    elif facts[CELL_ROWS] > 0 and rows * cols * height * width > DENSE_MACS:
+        scored = bounded_scores(
+            level, cells, pairs, products, lines, pitch, map_pitch, rows, cols, taps[(height + 1) // 2 * width :],
+            row_taps, facts, blur, means, inverses, floats[3 * size : 4 * size], floats[4 * size : 5 * size], scores,
+        )  # fmt: skip
+    if not scored:
+        level_scores(
+            level, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores
+        )
+    if method == EXACT:
+        error = facts[TAP_ERROR]
+        if not decide(
+            raw, scaling[0], pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak
+        ):
+            products32 = floats[3 * size :]
+            float_scores(
+                raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products32, scores
+            )
+            decide(raw, 0.0, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, 0.0, FLOAT_ERROR, scores, peak)
+    elif method < SURFACE:
+        at = first_peak(scores, inverses)
+        peak[ROW], peak[COL], peak[SCORE], peak[SCORED] = at // map_pitch, at % map_pitch, scores[at], 0.0
+    if method == EXACT or method == DENSE:
+        refine(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak)
 
 
 @njit(nogil=True, cache=True)
-def _offsets(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak):
-    r, c = int(peak[ROW]), int(peak[COL])
-    peak[ROW_OFFSET] = 0.0
-    peak[COL_OFFSET] = 0.0
-    at = r * map_pitch + c
-    middle = _level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
-    for axis, step, inner in ((ROW_OFFSET, map_pitch, 0 < r < rows - 1), (COL_OFFSET, 1, 0 < c < cols - 1)):
-        if inner:
-            before = _level_score(levels, pitch, map_pitch, at - step, row_taps, facts, means, inverses, scores)
-            after = _level_score(levels, pitch, map_pitch, at + step, row_taps, facts, means, inverses, scores)
-            peak[axis] = _vertex(before, middle, after)
+def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half):
+    """Best placement at half resolution, then climb at full resolution from there."""
+    facts, coarse, peak = _reals(half, FACTS_AT), _reals(half, PEAK_AT), _reals(full, PEAK_AT)
+    half_rows, half_cols = (rows + 1) // 2, (cols + 1) // 2
+    height, width = half_rows + int(facts[HEIGHT]) - 1, half_cols + int(facts[WIDTH]) - 1
+    if not _load(pixels, item_bytes, frame_cols, top, left, height, width, True, half):
+        return False
+    _search(half_rows, half_cols, COARSE_TO_FINE, False, half)
+    facts = _reals(full, FACTS_AT)
+    local_rows, local_cols = min(LOCAL_PX, rows), min(LOCAL_PX, cols)
+    r, c = 2 * int(coarse[ROW]), 2 * int(coarse[COL])
+    while True:
+        first_row = min(max(r - LOCAL_PX // 2, 0), rows - local_rows)
+        first_col = min(max(c - LOCAL_PX // 2, 0), cols - local_cols)
+        height, width = local_rows + int(facts[HEIGHT]) - 1, local_cols + int(facts[WIDTH]) - 1
+        if not _load(pixels, item_bytes, frame_cols, top + first_row, left + first_col, height, width, False, full):
+            return False
+        _search(local_rows, local_cols, EXACT, True, full)
+        here = int(peak[ROW]) + first_row, int(peak[COL]) + first_col
+        cut_row = (peak[ROW] == 0 and here[0] > 0) or (peak[ROW] == local_rows - 1 and here[0] < rows - 1)
+        cut_col = (peak[COL] == 0 and here[1] > 0) or (peak[COL] == local_cols - 1 and here[1] < cols - 1)
+        if not (cut_row or cut_col):
+            peak[ROW], peak[COL] = here
+            return True
+        r, c = here
+
+
+@cfunc(types.intp(*[types.intp] * 10), cache=True)
+def _find(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full_at, half_at):
+    full = carray(int64_at(full_at), (2 * len(_SLOTS),))
+    if method == COARSE_TO_FINE:
+        half = carray(int64_at(half_at), (2 * len(_SLOTS),))
+        return int(_coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half))
+    facts = _reals(full, FACTS_AT)
+    height, width = rows + int(facts[HEIGHT]) - 1, cols + int(facts[WIDTH]) - 1
+    if not _load(pixels, item_bytes, frame_cols, top, left, height, width, False, full):
+        return 0
+    _search(rows, cols, method, False, full)
+    return 1
+
+
+llvm.add_symbol("cinegate_find", _find.address)
+_find_symbol = types.ExternalFunction("cinegate_find", types.intp(*[types.intp] * 10))
+
+
+@njit(nogil=True, cache=True)
+def find(pixels, top, left, rows, cols, method, full, half):
+    """Search rows x cols placements from (top, left) of a frame by one of the methods above.
+
+    pixels     : (H, W) uint8, uint16 or float32, C-contiguous, may be read-only
+    full, half : blocks of the template and of the template at half resolution
+    Returns 0 when a pixel in the window is not finite. The answers stand in the full block's `peak` or `floats`.
+    """
+    return _find_symbol(
+        address_of(pixels), pixels.itemsize, pixels.shape[1], top, left, rows, cols, method, address_of(full),
+        address_of(half),
+    )  # fmt: skip
+
+
+def block_of(arrays: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Addresses and sizes of the arrays, which the caller keeps alive."""
+    return np.array([n for name in BLOCK for n in (arrays[name].ctypes.data, arrays[name].size)], np.int64)
 
 
 def warm_up() -> None:
     """Compile (or load from the cache) every kernel for every frame type: three dtypes, writable and read-only."""
     from gating.tracking.matcher import TemplateMatcher
 
-    ramp = np.arange(96 * 96, dtype=np.int64).reshape(96, 96)
-    frame = ((ramp * 7919) % 251).astype(np.uint8)
-    template = frame[24:64, 24:64].astype(np.float32)
-    mask = np.ones(template.shape, bool)
-    mask[0, 0] = False
-    matchers = TemplateMatcher(template, max_radius_px=24), TemplateMatcher(template, mask=mask, max_radius_px=24)
+    frame = ((np.arange(96 * 96, dtype=np.int64).reshape(96, 96) * 7919) % 251).astype(np.uint8)
+    matcher = TemplateMatcher(frame[24:64, 24:64], max_radius_px=24)
     for dtype in (np.uint8, np.uint16, np.float32):
         for writable in (True, False):
             pixels = frame.astype(dtype)
             pixels.flags.writeable = writable
-            for matcher in matchers:
-                matcher.surface(pixels, 24, 24, 24)
-                for method in ("exact", "coarse_to_fine", "dense"):
-                    matcher.match(pixels, 24, 24, 24, method)  # type: ignore[arg-type]
+            matcher.match(pixels, 24, 24, 24)

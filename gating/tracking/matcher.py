@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.tracking import kernels
+from gating.tracking.prepared import Prepared
 
 Method = Literal["exact", "coarse_to_fine", "dense"]
 MIN_TEMPLATE_PX = 4
-_INTEGRAL = {"B": True, "H": True, "f": False}
-MIN_CELLS = 4
-"""Cells a side below which bounds are not worth their set-up."""
-FLOAT_SLACK = 2e-6
-"""float32 rounding of a score made from exact integer sums."""
+MIN_HALVED_PX = 8
+"""Side and square root of the area of a template at half resolution below which it is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,16 @@ class TemplateMatcher:
         inside = np.ones(template.shape, bool) if mask is None else np.asarray(mask, bool)
         self.shape: tuple[int, int] = (template.shape[0], template.shape[1])
         self.max_radius_px = int(max_radius_px)
-        self._prepare(template.astype(np.float64), inside)
-        self._allocate()
+        values = template.astype(np.float64)
+        self._full = Prepared(values, inside, 2 * self.max_radius_px + 1)
+        self._half = _halved(values, inside, self.max_radius_px + 1)
+        self._blocks = self._full.block, (self._half or self._full).block
+        if self._half is None:
+            self._methods = self._methods | {"coarse_to_fine": kernels.EXACT}
+
+    _methods: Mapping[str, int] = {
+        "exact": kernels.EXACT, "coarse_to_fine": kernels.COARSE_TO_FINE, "dense": kernels.DENSE,
+    }  # fmt: skip
 
     def surface(self, pixels: NDArray[Any], row: int, col: int, radius_px: int) -> tuple[NDArray[np.float32], int, int]:
         """Score every placement within `radius_px` of (row, col), clipped to the image.
@@ -81,12 +88,9 @@ class TemplateMatcher:
             If the radius is out of range, the window leaves no placement, or a pixel is not finite.
         """
         top, left, rows, cols = self._window(pixels, row, col, radius_px)
-        self._load(pixels, top, left, rows, cols)
-        kernels.score_surface(
-            rows, cols, self._scaling, self._facts, self._flat_weights, self._runs, self._raw, self._floats, self._lines
-        )
+        self._find(pixels, top, left, rows, cols, kernels.SURFACE)
         pitch = kernels.padded(cols)
-        return self._floats[: rows * pitch].reshape(rows, pitch)[:, :cols], top, left
+        return self._full.floats[: rows * pitch].reshape(rows, pitch)[:, :cols], top, left
 
     def match(self, pixels: NDArray[Any], row: int, col: int, radius_px: int, method: Method = "exact") -> Match:
         """Find the best placement within `radius_px` of the expected top-left placement (row, col).
@@ -104,22 +108,18 @@ class TemplateMatcher:
             As `surface`.
         """
         top, left, rows, cols = self._window(pixels, row, col, radius_px)
-        self._load(pixels, top, left, rows, cols)
-        _SEARCH[method](
-            rows, cols, self._scaling, self._facts, self._exact_taps, self._flat_weights, self._runs, self._taps,
-            self._row_taps, self._raw, self._floats, self._levels, self._words, self._lines, self._peak,
-        )  # fmt: skip
-        peak_row, peak_col, score, row_offset, col_offset, _ = self._peak.tolist()
+        self._find(pixels, top, left, rows, cols, self._methods[method])
+        peak_row, peak_col, score, row_offset, col_offset = self._full.peak[:5].tolist()
         at_edge = not (0 < peak_row < rows - 1 and 0 < peak_col < cols - 1)
         return Match(top + peak_row + row_offset, left + peak_col + col_offset, score, at_edge)
 
-    def _load(self, pixels: NDArray[Any], top: int, left: int, rows: int, cols: int) -> None:
-        height, width = rows + self.shape[0] - 1, cols + self.shape[1] - 1
-        integral = _INTEGRAL.get(pixels.dtype.char)
-        if integral is None or not pixels.flags.c_contiguous:
+    def _find(self, pixels: NDArray[Any], top: int, left: int, rows: int, cols: int, method: int) -> None:
+        if pixels.dtype.char not in "BHf" or not pixels.flags.c_contiguous:
             layout = "" if pixels.flags.c_contiguous else ", not C-contiguous"
-            raise ValueError(f"frame has dtype {pixels.dtype}{layout}; it must be uint8, uint16 or float32, C-contiguous")
-        if not kernels.load_window(pixels, top, left, height, width, integral, self._raw, self._levels, self._scaling):
+            raise ValueError(
+                f"frame has dtype {pixels.dtype}{layout}; it must be uint8, uint16 or float32, C-contiguous"
+            )
+        if not kernels.find(pixels, top, left, rows, cols, method, *self._blocks):
             raise ValueError("frame holds NaN or infinite pixels in the search window; every pixel must be finite")
 
     def _window(self, pixels: NDArray[Any], row: int, col: int, radius_px: int) -> tuple[int, int, int, int]:
@@ -136,100 +136,18 @@ class TemplateMatcher:
             )
         return top, left, rows, cols
 
-    def _prepare(self, values: NDArray[np.float64], inside: NDArray[np.bool_]) -> None:
-        """Everything that depends on the template alone."""
-        height, width = values.shape
-        weights = np.where(inside, values - values[inside].mean(), 0.0)
-        norm = float(np.linalg.norm(weights))
-        unit_weights = weights / norm
-        taps, tap_scale = _quantised(unit_weights, kernels.HALF_RANGE)
-        cells, cell_taps, cell_scale = _cells(unit_weights, inside)
-        self._facts = np.zeros(kernels.FACTS)
-        self._facts[: kernels.CELL_ROWS] = (
-            height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(),
-            np.linalg.norm(unit_weights - taps / tap_scale) + FLOAT_SLACK,
-        )  # fmt: skip
-        self._facts[kernels.CELL_ROWS :] = _cell_facts(unit_weights, cells, cell_taps, cell_scale)
-        self._exact_taps = np.stack([weights, inside.astype(np.float64)])
-        self._runs = _runs(inside) if not inside.all() else np.zeros((0, 3), np.int64)
-        self._taps = np.concatenate([_paired(taps), _paired(cell_taps)])
-        padded = kernels.padded_rows(height), kernels.padded(width)
-        row_taps, row_weights = np.zeros(padded, np.int16), np.zeros(padded, np.float32)
-        row_taps[:height, :width], row_weights[:height, :width] = taps, weights
-        self._row_taps = row_taps.ravel()
-        self._flat_weights = weights.astype(np.float32).ravel(), row_weights.ravel()
 
-    def _allocate(self) -> None:
-        """Buffers for the largest window, in the layouts that the kernels cut up."""
-        height, width = self.shape
-        side = 2 * self.max_radius_px + 1
-        pitch, map_pitch = kernels.padded(width + side - 1), kernels.padded(side)
-        spare = 8 * kernels.LANES
-        area, size = (height + side + 8) * pitch + spare, side * map_pitch
-        self._raw = np.zeros(area, np.float32)
-        self._scaling = np.zeros(3)
-        self._floats = np.zeros(5 * size + spare, np.float32)
-        self._levels = np.zeros(2 * area + pitch, np.int16)
-        self._words = np.zeros(size + spare + area, np.int32)
-        self._lines = np.zeros(2 * (pitch + 1) + 2 * size)
-        self._peak = np.zeros(kernels.PEAK)
-
-
-_SEARCH = {"exact": kernels.match_exact, "coarse_to_fine": kernels.match_exact, "dense": kernels.match_exact}
-
-
-def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArray[np.int16], float]:
-    """Weights times the returned scale as int16, so that their sum of products with int16 pixels fits int32."""
-    room = (2**31 - 1) / largest_pixel - weights.size / 2
-    scale = min(room / float(np.abs(weights).sum()), 32767.0 / float(np.abs(weights).max()))
-    return np.rint(weights * scale).astype(np.int16), scale
-
-
-def _cells(
-    weights: NDArray[np.float64], inside: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.int16], float]:
-    """Average weight of each whole 4x4 cell, and its integer taps; no cells where they cannot serve."""
-    side = kernels.CELL_PX
-    rows, cols = weights.shape[0] // side, weights.shape[1] // side
-    cells = weights[: rows * side, : cols * side].reshape(rows, side, cols, side).mean((1, 3))
-    if not inside.all() or min(rows, cols) < MIN_CELLS or not np.abs(cells).max() > 0.0:
-        return np.zeros((0, 0)), np.zeros((0, 0), np.int16), 1.0
-    return cells, *_quantised(cells, side * side * kernels.HALF_RANGE)
-
-
-def _cell_facts(
-    weights: NDArray[np.float64], cells: NDArray[np.float64], taps: NDArray[np.int16], scale: float
-) -> tuple[float, ...]:
-    """The CELL_ facts of kernels: how well whole cells stand in for the unit template."""
-    if not cells.size:
-        return (0.0,) * (kernels.FACTS - kernels.CELL_ROWS)
-    side = kernels.CELL_PX
-    smooth, quantised = np.zeros_like(weights), np.zeros_like(weights)
-    block = np.ones((side, side))
-    area = slice(cells.shape[0] * side), slice(cells.shape[1] * side)
-    smooth[area], quantised[area] = np.kron(cells, block), np.kron(taps / scale, block)
-    norm = float(np.linalg.norm(quantised))
-    angle = float(np.arccos(min(1.0, (weights * quantised).sum() / norm)))
-    error = float(np.linalg.norm(smooth - quantised)) + 5 * FLOAT_SLACK
-    loss = float(np.linalg.norm(weights - smooth))
-    return *cells.shape, 1.0 / (scale * norm), side**2 * float(taps.sum()), norm, angle, error, loss
-
-
-def _paired(taps: NDArray[np.int16]) -> NDArray[np.int32]:
-    """Rows 2k and 2k + 1 side by side in one int32 a column, flat; an odd last row pairs with zeros."""
-    rows, cols = taps.shape
-    even = np.zeros((rows + rows % 2, cols), np.int16)
-    even[:rows] = taps
-    pairs = np.ascontiguousarray(even.reshape(len(even) // 2, 2, cols).transpose(0, 2, 1))
-    low, high = pairs[..., 0].astype(np.int32) & 0xFFFF, pairs[..., 1].astype(np.int32) << 16
-    return (low | high).ravel()
-
-
-def _runs(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Runs of the mask as (row, first column, one past the last column)."""
-    edges = np.diff(np.pad(inside.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
-    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]), dtype=np.int64)
+def _halved(values: NDArray[np.float64], inside: NDArray[np.bool_], side: int) -> Prepared | None:
+    """The template at half resolution; None where too little of it is left to be found."""
+    rows, cols = values.shape[0] // 2, values.shape[1] // 2
+    blocks = (slice(2 * rows), slice(2 * cols))
+    halved = values[blocks].reshape(rows, 2, cols, 2).mean((1, 3))
+    kept = inside[blocks].reshape(rows, 2, cols, 2).all((1, 3))
+    if min(rows, cols) < MIN_HALVED_PX or kept.sum() < MIN_HALVED_PX**2:
+        return None
+    if not np.ptp(halved[kept]) > 1e-3 * np.ptp(values[inside]):
+        return None
+    return Prepared(halved, kept, side)
 
 
 def _check_template(template: NDArray[np.float32], mask: NDArray[np.bool_] | None, max_radius_px: int) -> None:

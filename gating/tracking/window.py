@@ -10,7 +10,7 @@ from gating.tracking.intrinsics import LANES
 HALF_RANGE = 2047
 """Largest level: 16 times it still fits int16, so that 4x4 sums of levels are exact."""
 FLAT_ENERGY = 1e-3
-"""Squared levels. A patch with less energy is flat: its contrast is below float32's resolution of the window's range."""
+"""Squared levels. A patch with less energy is flat: its contrast is below float32's resolution of the window."""
 
 INFINITE_BITS = 0x7F800000
 
@@ -30,7 +30,7 @@ def _range_of_integers(pixels, top, left, height, width):
 
 
 @njit(nogil=True, cache=True)
-def _range_of_floats(pixels, top, left, height, width):
+def _range_of_floats(pixels, top, left, height, width, scaling):
     """Range by the order of the bit patterns, which vectorises and finds NaN and infinity on the way (as NaN, NaN)."""
     low = np.int32(0x7FFFFFFF)
     high = np.int32(-0x7FFFFFFF)
@@ -44,10 +44,10 @@ def _range_of_floats(pixels, top, left, height, width):
             high = max(high, key)
     if high >= np.int32(INFINITE_BITS) or low <= np.int32(~INFINITE_BITS):
         return np.nan, np.nan
-    ends = np.empty(2, np.int32)
-    ends[0] = low ^ (np.int32(low >> np.int32(31)) & mask)
-    ends[1] = high ^ (np.int32(high >> np.int32(31)) & mask)
-    values = ends.view(np.float32)
+    bits_of = scaling[:1].view(np.int32)
+    bits_of[0] = low ^ (np.int32(low >> np.int32(31)) & mask)
+    bits_of[1] = high ^ (np.int32(high >> np.int32(31)) & mask)
+    values = scaling[:1].view(np.float32)
     return np.float64(values[0]), np.float64(values[1])
 
 
@@ -72,7 +72,7 @@ def load_window(pixels, top, left, height, width, integral, raw, levels, scaling
 
     pixels  : (H, W) uint8, uint16 or float32
     raw     : flat float32, `padded(width)` a line, the pixels as they are
-    levels  : flat int16, the pixels minus the middle of their range, scaled only where that does not fit or is not whole
+    levels  : flat int16, the pixels minus the middle of their range, scaled where that does not fit or is not whole
     scaling : (3,) float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
 
     Returns False when a pixel is not finite.
@@ -80,7 +80,7 @@ def load_window(pixels, top, left, height, width, integral, raw, levels, scaling
     if integral:
         low, high = _range_of_integers(pixels, top, left, height, width)
     else:
-        low, high = _range_of_floats(pixels, top, left, height, width)
+        low, high = _range_of_floats(pixels, top, left, height, width, scaling)
         if np.isnan(low):
             return False
     scaling[0] = np.floor(0.5 * (low + high))
@@ -91,6 +91,34 @@ def load_window(pixels, top, left, height, width, integral, raw, levels, scaling
         scaling[1] = (2.0 * HALF_RANGE - 1.0) / (high - low) if high > low else 1.0
         scaling[2] = 0.51  # half a level and float32's own error
     _fill(pixels, top, left, height, width, scaling[0], scaling[1], raw, levels, padded(width))
+    return True
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _halve_line(upper, lower, width, out):
+    for x in range(width):
+        k = 2 * x
+        top = np.float32(upper[k]) + np.float32(upper[k + 1])
+        out[x] = top + (np.float32(lower[k]) + np.float32(lower[k + 1]))
+
+
+@njit(nogil=True, cache=True)
+def load_halved(pixels, top, left, height, width, integral, raw, levels, scaling):
+    """As `load_window`, at half the resolution: sums of 2x2 pixels, height x width of them, whose rounding is not told."""
+    pitch = padded(width)
+    for y in range(height):
+        upper = pixels[top + 2 * y, left : left + 2 * width]
+        lower = pixels[top + 2 * y + 1, left : left + 2 * width]
+        _halve_line(upper, lower, width, raw[y * pitch : y * pitch + width])
+    sums = raw[: height * pitch].reshape(height, pitch)
+    low, high = _range_of_floats(sums, 0, 0, height, width, scaling)
+    if np.isnan(low):
+        return False
+    full = (2.0 * HALF_RANGE - 1.0) / (high - low) if high > low else 1.0
+    scaling[0] = np.float64(np.float32(0.5 * (low + high)))
+    scaling[1] = min(full, 1.0) if integral else full
+    scaling[2] = 0.0
+    _fill(sums, 0, 0, height, width, scaling[0], scaling[1], raw, levels, pitch)
     return True
 
 
@@ -219,5 +247,5 @@ def pair_lines(levels, lines, pitch, distance, pairs):
 
 @njit(nogil=True, cache=True)
 def padded(columns):
-    """Columns rounded up to whole vectors. Tiles read a vector past the end of a line: into the next one, or spare space."""
+    """Columns rounded up to whole vectors; tiles read a vector past the end of a line, into the next or spare space."""
     return (columns + LANES - 1) // LANES * LANES

@@ -1,0 +1,115 @@
+"""Everything about a template that does not depend on the frame, in the layout that the kernels expect."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.tracking import kernels
+from gating.tracking.bounded import CELL_PX
+
+MIN_CELLS = 4
+"""Cells a side below which bounds are not worth their set-up."""
+FLOAT_SLACK = 2e-6
+"""float32 rounding of a score made from exact integer sums."""
+
+
+class Prepared:
+    """A template's weights, integer taps and facts, with the buffers to search a window of `side` placements a side.
+
+    Parameters
+    ----------
+    values : (h, w) float64
+    inside : (h, w) bool, the mask
+    side : largest number of placements in a row or column
+    """
+
+    def __init__(self, values: NDArray[np.float64], inside: NDArray[np.bool_], side: int) -> None:
+        height, width = values.shape
+        weights = np.where(inside, values - values[inside].mean(), 0.0)
+        norm = float(np.linalg.norm(weights))
+        unit_weights = weights / norm
+        taps, tap_scale = _quantised(unit_weights, kernels.HALF_RANGE)
+        cells, cell_taps, cell_scale = _cells(unit_weights, inside)
+        error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
+        plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error)
+        padded = kernels.padded_rows(height), kernels.padded(width)
+        row_taps, row_weights = np.zeros(padded, np.int16), np.zeros(padded, np.float32)
+        row_taps[:height, :width], row_weights[:height, :width] = taps, weights
+        runs = np.zeros((0, 3), np.int64) if inside.all() else _runs(inside)
+        pitch, map_pitch = kernels.padded(width + side - 1), kernels.padded(side)
+        spare = 8 * kernels.LANES
+        area, size = (height + side + 8) * pitch + spare, side * map_pitch
+        self.floats = np.zeros(5 * size + spare, np.float32)
+        self.peak = np.zeros(kernels.PEAK)
+        self._arrays = {
+            "facts": np.array([*plain, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
+            "exact_taps": np.stack([weights, inside.astype(np.float64)]),
+            "weights": weights.astype(np.float32),
+            "row_weights": row_weights,
+            "runs": runs,
+            "taps": np.concatenate([_paired(taps), _paired(cell_taps)]),
+            "row_taps": row_taps,
+            "raw": np.zeros(area, np.float32),
+            "scaling": np.zeros(3),
+            "floats": self.floats,
+            "levels": np.zeros(2 * area + pitch, np.int16),
+            "words": np.zeros(size + spare + area, np.int32),
+            "lines": np.zeros(2 * (pitch + 1) + 2 * size),
+            "peak": self.peak,
+        }
+        self.block = kernels.block_of(self._arrays)
+
+
+def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArray[np.int16], float]:
+    """Weights times the returned scale as int16, so that their sum of products with int16 pixels fits int32."""
+    room = (2**31 - 1) / largest_pixel - weights.size / 2
+    scale = min(room / float(np.abs(weights).sum()), 32767.0 / float(np.abs(weights).max()))
+    return np.rint(weights * scale).astype(np.int16), scale
+
+
+def _cells(
+    weights: NDArray[np.float64], inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int16], float]:
+    """Average weight of each whole 4x4 cell, and its integer taps; no cells where they cannot serve."""
+    side = CELL_PX
+    rows, cols = weights.shape[0] // side, weights.shape[1] // side
+    cells = weights[: rows * side, : cols * side].reshape(rows, side, cols, side).mean((1, 3))
+    if not inside.all() or min(rows, cols) < MIN_CELLS or not np.abs(cells).max() > 0.0:
+        return np.zeros((0, 0)), np.zeros((0, 0), np.int16), 1.0
+    return cells, *_quantised(cells, side * side * kernels.HALF_RANGE)
+
+
+def _cell_facts(
+    weights: NDArray[np.float64], cells: NDArray[np.float64], taps: NDArray[np.int16], scale: float
+) -> tuple[float, ...]:
+    """The CELL_ facts of kernels: how well whole cells stand in for the unit template."""
+    if not cells.size:
+        return (0.0,) * (kernels.FACTS - kernels.CELL_ROWS)
+    side = CELL_PX
+    smooth, quantised = np.zeros_like(weights), np.zeros_like(weights)
+    block = np.ones((side, side))
+    area = slice(cells.shape[0] * side), slice(cells.shape[1] * side)
+    smooth[area], quantised[area] = np.kron(cells, block), np.kron(taps / scale, block)
+    norm = float(np.linalg.norm(quantised))
+    angle = float(np.arccos(min(1.0, (weights * quantised).sum() / norm)))
+    error = float(np.linalg.norm(smooth - quantised)) + 5 * FLOAT_SLACK
+    loss = float(np.linalg.norm(weights - smooth))
+    return *cells.shape, 1.0 / (scale * norm), side**2 * float(taps.sum()), norm, angle, error, loss
+
+
+def _paired(taps: NDArray[np.int16]) -> NDArray[np.int32]:
+    """Rows 2k and 2k + 1 side by side in one int32 a column, flat; an odd last row pairs with zeros."""
+    rows, cols = taps.shape
+    even = np.zeros((rows + rows % 2, cols), np.int16)
+    even[:rows] = taps
+    pairs = np.ascontiguousarray(even.reshape(len(even) // 2, 2, cols).transpose(0, 2, 1))
+    low, high = pairs[..., 0].astype(np.int32) & 0xFFFF, pairs[..., 1].astype(np.int32) << 16
+    return (low | high).ravel()
+
+
+def _runs(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Runs of the mask as (row, first column, one past the last column)."""
+    edges = np.diff(np.pad(inside.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]), dtype=np.int64)

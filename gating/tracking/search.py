@@ -1,0 +1,253 @@
+"""Which placement wins: int16 scores with a known error, bounds that spare most of them, and a float64 decision.
+
+Source : J. P. Lewis, "Fast Normalized Cross-Correlation", 1995.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from gating.tracking.bounded import bound_scores, correlate_cells
+from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, spare_columns
+from gating.tracking.intrinsics import LANES, address_of, blurred_maximum
+from gating.tracking.peak import line_peak, quadratic_peak
+from gating.tracking.window import FLAT_ENERGY, pair_lines
+
+# Indices into a template's `facts`, float64.
+HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR = range(7)
+CELL_ROWS, CELL_COLS, CELL_UNIT, CELL_SUM, CELL_NORM, CELL_ANGLE, CELL_ERROR, CELL_LOSS = range(7, 15)
+FACTS = 15
+# Indices into `peak`, float64: integer placement, score, sub-pixel offsets, placements scored.
+ROW, COL, SCORE, ROW_OFFSET, COL_OFFSET, SCORED = range(6)
+PEAK = 6 + 9
+"""The last nine hold the scores about the peak."""
+
+DENSE_MACS = 600_000
+"""Below this many multiply-adds the full integer map is quicker than bounds."""
+RACE_MACS = 400_000
+"""Above this many multiply-adds in a race on angles alone, sharper bounds pay."""
+DENSE_SHARE = 0.35
+"""Share of placements in the race above which the full map is quicker than one placement at a time."""
+TIES = 48
+"""Placements scored in float64 before the float32 surface has to thin them out."""
+FLOAT_ERROR = 1e-5
+UNSCORED = np.float32(-4.0)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def scale_map(products, means, inverses, rows, cols, map_pitch, unit, tap_sum, scores):
+    unit, tap_sum = np.float32(unit), np.float32(tap_sum)
+    for r in range(rows):
+        s = slice(r * map_pitch, r * map_pitch + cols)
+        product, mean, inverse, score = products[s], means[s], inverses[s], scores[s]
+        for c in range(cols):
+            value = (np.float32(product[c]) - mean[c] * tap_sum) * unit * inverse[c]
+            score[c] = min(np.float32(1.0), max(np.float32(-1.0), value))
+        scores[r * map_pitch + cols : (r + 1) * map_pitch] = UNSCORED
+
+
+@njit(nogil=True, cache=True)
+def largest(scores, inverses, start, count, blur):
+    """Largest of scores + blur * inverses over whole vectors."""
+    return blurred_maximum(address_of(scores), address_of(inverses), start, count, np.float32(blur))
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
+def _count(scores, inverses, blur, floor):
+    """How many of scores + blur * inverses reach the floor."""
+    blur, floor = np.float32(blur), np.float32(floor)
+    reached = np.int32(0)
+    for k in range(scores.size):
+        reached += np.int32(scores[k] + blur * inverses[k] >= floor)
+    return reached
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _centre(raw, middle, scale, size):
+    middle, scale = np.float32(middle), np.float32(scale)
+    for k in range(size):
+        raw[k] = (raw[k] - middle) * scale
+
+
+@njit(nogil=True, cache=True)
+def float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products, scores):
+    """Scores from float32 products; leaves the pixels centred."""
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    _centre(raw, scaling[0], scaling[1], (rows + height - 1) * pitch)
+    correlate_floats(raw, pitch, weights[0], weights[1], height, width, rows, cols, products, map_pitch)
+    scale_map(products, means, inverses, rows, cols, map_pitch, 1.0 / facts[NORM], 0.0, scores)
+
+
+@njit(nogil=True, cache=True)
+def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores):
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    tap_rows = (height + 1) // 2
+    pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)
+    spare = spare_columns(cols)
+    vectors = (cols - spare + LANES - 1) // LANES
+    correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
+    for r in range(rows):
+        for c in range(cols - spare, cols):
+            products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height)
+    scale_map(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _patch_score(raw, middle, start, pitch, weights, inside, count, norm):
+    """Score of one placement in float64, on pixels minus the middle of the window's range."""
+    height, width = weights.shape
+    total = 0.0
+    product = 0.0
+    squares = 0.0
+    for i in range(height):
+        line, keep, weight = raw[start + i * pitch : start + i * pitch + width], inside[i], weights[i]
+        for j in range(width):
+            value = np.float64(line[j]) - middle
+            kept = keep[j] * value
+            product += weight[j] * value
+            total += kept
+            squares += kept * value
+    energy = squares - total * total / count
+    if not energy > FLAT_ENERGY * 1e-9 + 1e-13 * squares:
+        return 0.0
+    return min(1.0, max(-1.0, product / (norm * np.sqrt(energy))))
+
+
+@njit(nogil=True, cache=True)
+def level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores):
+    """Score of one placement from int16 products; computed once."""
+    if scores[at] == UNSCORED:
+        source = at // map_pitch * pitch + at % map_pitch
+        height = int(facts[HEIGHT])
+        product = dot_pairs(levels, source, pitch, row_taps, height)
+        scores[at] = (product - means[at] * facts[TAP_SUM]) * facts[UNIT] * inverses[at]
+    return scores[at]
+
+
+@njit(nogil=True, cache=True)
+def climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores):
+    """Step to the best of the eight neighbours until none is better."""
+    r, c = start // map_pitch, start % map_pitch
+    while True:
+        best_r, best_c = r, c
+        best = level_score(levels, pitch, map_pitch, r * map_pitch + c, row_taps, facts, means, inverses, scores)
+        for y in range(max(r - 1, 0), min(r + 2, rows)):
+            for x in range(max(c - 1, 0), min(c + 2, cols)):
+                at = y * map_pitch + x
+                score = level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+                if score > best:
+                    best_r, best_c, best = y, x, score
+        if best_r == r and best_c == c:
+            return r * map_pitch + c
+        r, c = best_r, best_c
+
+
+@njit(nogil=True, cache=True)
+def _angle_floor(score, angle):
+    """Least score of the cells that a placement as good as `score` can have, `angle` between template and cells."""
+    wide = np.arccos(min(1.0, max(-1.0, score))) + angle
+    return np.cos(wide) - 1e-5 if wide < np.pi else -2.0
+
+
+@njit(nogil=True, cache=True)
+def _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
+    """Score every placement whose bound reaches the floor."""
+    for r in range(rows):
+        if largest(bounds, inverses, r * map_pitch, map_pitch, blur) >= floor:
+            for at in range(r * map_pitch, r * map_pitch + cols):
+                if bounds[at] + blur * inverses[at] >= floor:
+                    level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+
+
+@njit(nogil=True, cache=True)
+def bounded_scores(
+    levels, cells, pairs, products, lines, pitch, map_pitch, rows, cols, cell_taps, row_taps, facts, blur,
+    means, inverses, likely, bounds, scores,
+):  # fmt: skip
+    """Score the placements that can win; False when they are too many for one at a time."""
+    cell_rows, cell_cols, height = int(facts[CELL_ROWS]), int(facts[CELL_COLS]), int(facts[HEIGHT])
+    area = height * int(facts[WIDTH])
+    correlate_cells(
+        levels, cells, pairs, products, pitch, map_pitch, rows, cols, cell_taps, cell_rows, cell_cols, height
+    )
+    scale_map(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
+    scores[:] = UNSCORED
+    peak = largest(likely, inverses, 0, likely.size, 0.0)
+    start = 0
+    while likely[start] != peak:
+        start += 1
+    start = climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores)
+    floor = scores[start] - facts[TAP_ERROR] - blur * inverses[start]
+    angle_floor = _angle_floor(floor, facts[CELL_ANGLE])
+    if _count(likely, inverses, blur, angle_floor) * area <= RACE_MACS:
+        _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
+        return True
+    if facts[CELL_LOSS] > 1.0:
+        return False
+    bound_scores(
+        cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, facts[CELL_NORM], facts[CELL_ERROR],
+        facts[CELL_LOSS], blur, likely, means, inverses, bounds,
+    )  # fmt: skip
+    if _count(bounds, inverses, 0.0, floor) > DENSE_SHARE * rows * cols:
+        return False
+    _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, bounds, floor, scores)
+    return True
+
+
+@njit(nogil=True, cache=True)
+def decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
+    """Score in float64 every placement that the error bound leaves in the race; the first best one into `peak`.
+
+    Returns False, having decided nothing, when more than TIES are left and the scores carry more than float32's error.
+    """
+    floor = largest(scores, inverses, 0, scores.size, -blur) - 2.0 * error
+    ties = _count(scores, inverses, blur, floor)
+    if ties > TIES and error > FLOAT_ERROR:
+        return False
+    peak[SCORE] = -2.0
+    peak[SCORED] = ties
+    for r in range(rows):
+        if largest(scores, inverses, r * map_pitch, map_pitch, blur) >= floor:
+            for c in range(cols):
+                at = r * map_pitch + c
+                if scores[at] + blur * inverses[at] >= floor:
+                    score = _patch_score(
+                        raw, middle, r * pitch + c, pitch, exact_taps[0], exact_taps[1], facts[COUNT], facts[NORM]
+                    )
+                    if score > peak[SCORE]:
+                        peak[ROW], peak[COL], peak[SCORE] = r, c, score
+    return True
+
+
+@njit(nogil=True, cache=True)
+def first_peak(scores, inverses):
+    """Index of the largest score, the first of equals."""
+    peak = largest(scores, inverses, 0, scores.size, 0.0)
+    at = 0
+    while scores[at] != peak:
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True)
+def refine(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak):
+    """Sub-pixel offsets of the placement in `peak`, from the scores about it."""
+    r, c = int(peak[ROW]), int(peak[COL])
+    at = r * map_pitch + c
+    peak[ROW_OFFSET] = 0.0
+    peak[COL_OFFSET] = 0.0
+    inner_row, inner_col = 0 < r < rows - 1, 0 < c < cols - 1
+    for i in range(-1, 2):
+        for j in range(-1, 2):
+            if (inner_row or i == 0) and (inner_col or j == 0):
+                near = at + i * map_pitch + j
+                score = level_score(levels, pitch, map_pitch, near, row_taps, facts, means, inverses, scores)
+                peak[PEAK - 5 + 3 * i + j] = score
+    around = peak[PEAK - 9 :].reshape(3, 3)
+    if inner_row and inner_col:
+        peak[ROW_OFFSET], peak[COL_OFFSET] = quadratic_peak(around)
+    elif inner_row:
+        peak[ROW_OFFSET] = line_peak(around[0, 1], around[1, 1], around[2, 1])
+    elif inner_col:
+        peak[COL_OFFSET] = line_peak(around[1, 0], around[1, 1], around[1, 2])
