@@ -32,12 +32,12 @@ MAX_BYTES: Final = 256 * 2**20
 MAX_FRAMES: Final = 4096
 TRANSFER_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 
+_UNSTAMPED: Final = Stamp(0, ARRIVAL, StampMeaning.ARRIVAL)
+
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
-Now = Callable[[], int]
 
-
-def read_dicom_file(path: Path, now_ns: Now | None = None) -> list[VendorFrame]:
+def read_dicom_file(path: Path, stamped: bool = True) -> list[VendorFrame]:
     """Return the frames of one file; see `frames_of`. Raises `BadFrame`, whatever the file holds."""
     data = read_bounded(path, MAX_BYTES)
     if DeflatedExplicitVRLittleEndian.encode() in data:
@@ -46,17 +46,17 @@ def read_dicom_file(path: Path, now_ns: Now | None = None) -> list[VendorFrame]:
     def read() -> Any:
         return pydicom.dcmread(BytesIO(data))
 
-    return frames_of(read, path.name, now_ns)
+    return frames_of(read, path.name, stamped)
 
 
-def frames_of(read: Callable[[], Any], name: str, now_ns: Now | None = None) -> list[VendorFrame]:
+def frames_of(read: Callable[[], Any], name: str, stamped: bool = True) -> list[VendorFrame]:
     """Return the frames of one image.
 
     Parameters
     ----------
     read : gives the data set (with its `file_meta`); called once.
     name : what to call it in a sentence.
-    now_ns : a clock whose time stands in for the acquisition (`--arrival-time`); None uses the image's own stamps.
+    stamped : False where the arrival will stand in for the acquisition, so that images need no stamps of their own.
 
     Raises
     ------
@@ -66,19 +66,19 @@ def frames_of(read: Callable[[], Any], name: str, now_ns: Now | None = None) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _frames(read(), name, now_ns)
+            return _frames(read(), name, stamped)
     except BadFrame:
         raise
     except Exception as error:  # noqa: BLE001 (a parser of hostile input, not ours: anything may come out)
         raise BadFrame(f"it is no readable DICOM image: {type(error).__name__}: {str(error)[:120]}") from None
 
 
-def _frames(dataset: Any, name: str, now_ns: Now | None) -> list[VendorFrame]:
+def _frames(dataset: Any, name: str, stamped: bool) -> list[VendorFrame]:
     pixels = _pixels(dataset)
     series = str(dataset.get("SeriesInstanceUID", ""))[:64]
     frames = []
     for index, image in enumerate(pixels):
-        stamp = frame_stamp(dataset, index) if now_ns is None else Stamp(now_ns(), ARRIVAL, StampMeaning.ARRIVAL)
+        stamp = frame_stamp(dataset, index) if stamped else _UNSTAMPED
         frames.append(
             checked_frame(
                 image,
@@ -88,6 +88,7 @@ def _frames(dataset: Any, name: str, now_ns: Now | None) -> list[VendorFrame]:
                 meaning=stamp.meaning,
                 name=f"{name} ({index + 1} of {len(pixels)})" if len(pixels) > 1 else name,
                 series=series,
+                resolution_ns=stamp.resolution_ns,
             )
         )
     return frames

@@ -20,7 +20,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -49,6 +49,8 @@ class Stamp:
     """`dicom-utc`: since 1970, UTC; `dicom-local`: the same in local time of no known zone; `dicom-time-of-day`: since
     midnight."""
     meaning: StampMeaning
+    resolution_ns: int = 0
+    """The step of the last digit written; the scanner's own may be coarser."""
 
 
 def frame_stamp(dataset: Any, index: int) -> Stamp:
@@ -62,7 +64,7 @@ def frame_stamp(dataset: Any, index: int) -> Stamp:
         if content is not None and (text := _text(content, attribute)):
             return _from_date_time(attribute, text, zone, meaning)
     whole = _image_stamp(dataset, zone)
-    return Stamp(whole.acquired_ns + _offset_ns(dataset, index), whole.clock, whole.meaning)
+    return replace(whole, acquired_ns=whole.acquired_ns + _offset_ns(dataset, index))
 
 
 def time_of_day_ns(field: str, text: str) -> int:
@@ -85,8 +87,9 @@ def _image_stamp(dataset: Any, zone: str) -> Stamp:
     since_midnight_ns = time_of_day_ns("AcquisitionTime", text)
     day = _text(dataset, "AcquisitionDate")
     if not day:
-        return Stamp(since_midnight_ns, TIME_OF_DAY, StampMeaning.START)
-    return _in_zone(_day_ns("AcquisitionDate", day) + since_midnight_ns, zone, StampMeaning.START)
+        return Stamp(since_midnight_ns, TIME_OF_DAY, StampMeaning.START, _resolution_ns(text))
+    stamp = _in_zone(_day_ns("AcquisitionDate", day) + since_midnight_ns, zone, StampMeaning.START)
+    return replace(stamp, resolution_ns=_resolution_ns(text))
 
 
 def _from_date_time(field: str, text: str, zone: str, meaning: StampMeaning) -> Stamp:
@@ -94,7 +97,11 @@ def _from_date_time(field: str, text: str, zone: str, meaning: StampMeaning) -> 
     if not match:
         raise BadFrame(f"{field} is {text[:40]!r}; YYYYMMDDHHMMSS with up to 6 decimals is needed")
     unzoned_ns = _day_ns(field, match[1]) + time_of_day_ns(field, match[2])
-    return _in_zone(unzoned_ns, match[3] or zone, meaning)
+    return replace(_in_zone(unzoned_ns, match[3] or zone, meaning), resolution_ns=_resolution_ns(match[2]))
+
+
+def _resolution_ns(time: str) -> int:
+    return int(10 ** (9 - len(time.strip().partition(".")[2])))
 
 
 def _in_zone(unzoned_ns: int, zone: str, meaning: StampMeaning) -> Stamp:

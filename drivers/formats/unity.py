@@ -83,6 +83,7 @@ def parse_unity(data: bytes, name: str, meaning: StampMeaning = StampMeaning.END
         clock=CLOCK,
         meaning=meaning,
         name=name,
+        resolution_ns=100,
     )
     result = tree.optional(root, "MMEMonitoringResult")
     return UnityFrame(

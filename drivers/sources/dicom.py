@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
-from pynetdicom import AE, evt
-from pynetdicom.sop_class import (
-    EnhancedMRImageStorage,  # type: ignore[attr-defined]
-    LegacyConvertedEnhancedMRImageStorage,  # type: ignore[attr-defined]
-    MRImageStorage,  # type: ignore[attr-defined]
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,  # type: ignore[attr-defined]
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,  # type: ignore[attr-defined]
-    Verification,  # type: ignore[attr-defined]
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
+from pynetdicom import AE, evt
 
 from drivers.errors import BadFrame, Unavailable
 from drivers.formats.dicom import MAX_BYTES, TRANSFER_SYNTAXES, frames_of, read_dicom_file
@@ -42,6 +41,7 @@ IMAGES: Final = (
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
+VERIFICATION: Final = "1.2.840.10008.1.1"
 SUFFIXES: Final = (".dcm", ".ima", "")
 SUCCESS: Final = 0x0000
 CANNOT_UNDERSTAND: Final = 0xC000
@@ -66,9 +66,6 @@ class DicomSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fiel
         tuple[str, ...], Meta(max_length=16, description="Titles of the peers to accept; none: any peer.")
     ] = ()
     idle_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="A silent peer is let go after so long.")] = 30.0
-    arrival_time: Annotated[
-        bool, Meta(description="Take the arrival for the acquisition; only where images carry no stamps.")
-    ] = False
 
 
 class DicomSource(LiveSource):
@@ -89,7 +86,7 @@ class DicomSource(LiveSource):
         if settings.folder:
 
             def read(path: Path) -> list[VendorFrame]:
-                return day.unwrap(read_dicom_file(path, clock.now_ns if settings.arrival_time else None))
+                return day.unwrap(read_dicom_file(path, stamped=not settings.arrival_time))
 
             folder = WatchedFolder(
                 "dicom folder",
@@ -134,7 +131,7 @@ class StoreReceiver:
         entity = AE(ae_title=settings.ae_title)
         for image in IMAGES:
             entity.add_supported_context(image, list(TRANSFER_SYNTAXES))
-        entity.add_supported_context(Verification)
+        entity.add_supported_context(VERIFICATION)
         entity.maximum_associations = MAX_ASSOCIATIONS
         entity.require_calling_aet = list(settings.calling_ae_titles)
         entity.network_timeout = entity.dimse_timeout = settings.idle_timeout_s
@@ -172,9 +169,9 @@ class StoreReceiver:
             dataset.file_meta = event.file_meta
             return dataset
 
-        stamp = self._clock.now_ns if self._settings.arrival_time else None
+        stamped = not self._settings.arrival_time
         try:
-            frames = self._day.unwrap(frames_of(read, f"image {self._count}", stamp))
+            frames = self._day.unwrap(frames_of(read, f"image {self._count}", stamped))
         except BadFrame as error:
             self._put(Arrival(arrived_ns, problem=f"image {self._count} of {_peer(event)} was refused: {error}"))
             return CANNOT_UNDERSTAND
