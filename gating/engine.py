@@ -98,6 +98,7 @@ class Engine:
         self._healthy_in_a_row = 0
         self._command_sequence = -1
         self._frame_sequence = -1
+        self._gap_frames = 0
         self._stamps = StageStamps()
         self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0, "over_budget": 0}
 
@@ -144,6 +145,8 @@ class Engine:
         self._frame_fault = check_frame(header, received_ns, self._memory, self._stream, self._config.health)
         tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
         if tracked:
+            if self._memory is not None and self._memory.newest is not None:
+                self._gap_frames += header.sequence - self._memory.newest.sequence - 1
             self._follow(frame)
             self._memory = remember(self._memory, header, received_ns)
         self._frame_sequence = header.sequence
@@ -287,7 +290,9 @@ class Engine:
             return fault
         fault = check_beam(*self._beam, now_ns)
         if fault is None and self._config.recording.required:
-            fault = check_recorder(*self._recorder, now_ns, round(self._config.recording.max_silence_ms * 1e6))
+            silence_ns = round(self._config.recording.max_silence_ms * 1e6)
+            missing = self._gap_frames - self.counters["skipped"]
+            fault = check_recorder(*self._recorder, now_ns, silence_ns, missing_frames=missing)
         return fault
 
     def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:

@@ -80,16 +80,22 @@ def stale_limit_ns(nominal_interval_ns: int, planes: int, speed: float, settings
     return round(min(limit_ms, settings.stale_max_ms) * 1e6)
 
 
-def check_recorder(heartbeat: Heartbeat | None, received_ns: int, now_ns: int, max_silence_ns: int) -> Fault | None:
-    """Return a fault unless the recorder says that it keeps up; a log that lost something is an audit loss."""
+def check_recorder(
+    heartbeat: Heartbeat | None, received_ns: int, now_ns: int, max_silence_ns: int, *, missing_frames: int = 0
+) -> Fault | None:
+    """Return a fault unless the recorder says that it keeps up.
+
+    A log that lost frames which the engine did see is an audit loss; `missing_frames` never reached the engine either.
+    """
     if heartbeat is None or now_ns - received_ns > max_silence_ns:
         return Fault(GateReason.RECORDER_BEHIND, f"recorder silent for more than {max_silence_ns / 1e6:g} ms")
     if heartbeat.state == "failed":
         return Fault(GateReason.AUDIT_LOSS, f"recorder failed: {heartbeat.detail}")
     if heartbeat.state != "recording":
         return Fault(GateReason.RECORDER_BEHIND, f"recorder is {heartbeat.state}: {heartbeat.detail}")
-    if heartbeat.counters.get("frames_lost", 0) > 0:
-        return Fault(GateReason.AUDIT_LOSS, f"session log lost {heartbeat.counters['frames_lost']} frames")
+    lost = heartbeat.counters.get("frames_lost", 0) - missing_frames
+    if lost > 0:
+        return Fault(GateReason.AUDIT_LOSS, f"session log lost {lost} frames that the engine has seen")
     return None
 
 

@@ -135,10 +135,10 @@ class EngineService:
     def _guarded(self, ready: dict[Socket, int]) -> None:
         """Handle what is ready; whatever goes wrong inside holds the beam and is said, and the process lives."""
         try:
-            if self._peers in ready:
-                self._hear_peers()
             if self._frames in ready:
                 self._take_frames()
+            if self._peers in ready:
+                self._hear_peers()
             if self._control in ready:
                 self._answer()
             if self._telemetry in ready:
