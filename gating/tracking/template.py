@@ -166,13 +166,17 @@ def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach,
     Parameters
     ----------
     frame, reduced : the frame and its block means.
-    reach : where to look.
+    reach : where to look. A second placement at the border of its window is a slope of something else: left out.
     apart_px : placements farther apart than this are different places.
     """
     found: list[Placement] = []
     for index, template in enumerate(templates):
-        for row, column, lead in _coarse_peaks(template, reduced, reach, apart_px):
-            found.append(_refine(index, template, frame, row, column, lead, reach))
+        best, *second = _coarse_peaks(template, reduced, reach, apart_px)
+        found.append(_refine(index, template, frame, *best, reach))
+        for peak in second:
+            rival = _refine(index, template, frame, *peak, reach)
+            if not rival.at_edge:
+                found.append(rival)
     return sorted(found, key=lambda placement: -placement.preference)
 
 

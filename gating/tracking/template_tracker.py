@@ -209,7 +209,9 @@ class TemplateTracker:
         self._graded_s = self._now_s
         if self._settings.max_templates < 2 or not confidence >= GROW_CONFIDENCE:
             return
-        if self._confirmed < CONFIRMING_FRAMES or parent.generation >= MAX_GENERATION or evidence.drop < NOVELTY:
+        if self._confirmed < CONFIRMING_FRAMES or parent.generation >= MAX_GENERATION:
+            return
+        if evidence.drop < NOVELTY * len(self._templates):
             return
         if not (evidence.disagreement_mm < AGREEMENT_MM and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM):
             return
