@@ -1,0 +1,164 @@
+"""How far predictions miss on recorded motion, beside persistence and scikit-learn's ridge.
+
+Run: python -m bench.bench_prediction FOLDER_OF_TRACES [--out FILE.csv]
+
+Every predictor sees one position after the other, as it would live. Truth at `t + horizon` is the trace itself, read by
+linear interpolation. Figures, over all axes of the trace together (3D, or 1D for a surrogate signal):
+
+rmse_mm, p95_mm   of the distance between prediction and truth
+vs_persistence    RMSE over that of persistence; below 0.6 is 40 % under it
+accuracy          share of time in which the gate that the prediction asks for is the right one
+gate_error_ms     mean time by which a transition of that gate is early or late (unmatched transitions are not counted)
+
+The gate is open where the target is within the 60th percentile of its distances from its median position; that window
+is the scorer's, no predictor sees it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.prediction import PREDICTORS, Predictor, make_predictor
+
+HORIZONS_S = (0.1, 0.25, 0.5)
+Trace = tuple[NDArray[np.float64], NDArray[np.float64]]
+COLUMNS = ("trace", "horizon_ms", "predictor", "rmse_mm", "p95_mm", "vs_persistence", "accuracy", "gate_error_ms")
+
+
+class SklearnRidge:
+    """The peer: scikit-learn's `Ridge` on lagged absolute positions, refitted every second to the last 40 s."""
+
+    def __init__(self, lag_s: float = 0.2, lags: int = 6) -> None:
+        self._lags_s = lag_s * np.arange(lags)
+        self._t: list[float] = []
+        self._p: list[Any] = []
+        self._fitted_s = -np.inf
+        self._model: Any = None
+
+    def observe(self, t_s: float, position_mm: Any) -> None:
+        self._t.append(t_s)
+        self._p.append(np.asarray(position_mm, float))
+
+    def predict(self, horizon_s: float) -> NDArray[np.float64]:
+        from sklearn.linear_model import Ridge
+
+        t, p = np.array(self._t[-2048:]), np.array(self._p[-2048:])
+        if t[-1] - t[0] < 5.0:
+            return p[-1]  # type: ignore[no-any-return]
+        if t[-1] - self._fitted_s >= 1.0:
+            rows = t[(t >= max(t[0] + self._lags_s[-1], t[-1] - 40.0)) & (t + horizon_s <= t[-1])]
+            self._model = Ridge(alpha=1.0).fit(self._lagged(rows, t, p), _at(rows + horizon_s, t, p))
+            self._fitted_s = t[-1]
+        return self._model.predict(self._lagged(t[-1:], t, p)).reshape(-1)  # type: ignore[no-any-return]
+
+    def _lagged(self, rows: NDArray[np.float64], t: NDArray[np.float64], p: NDArray[np.float64]) -> Any:
+        return np.concatenate([_at(rows - lag_s, t, p) for lag_s in self._lags_s], axis=1)
+
+
+def read_trace(path: Path) -> Trace:
+    """Return times (samples,) s and positions (samples, axes) mm of the samples that hold one."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix == ".vxp":
+        cells = [line.split(",") for line in text.partition("[Data]")[2].split()]
+        table = np.array([[float(c[2]) / 1e3, 10 * float(c[0])] for c in cells])
+    elif path.suffix == ".csv":
+        table = np.array([line.replace(",", ".").split(";")[1:] for line in text.splitlines()[1:]], float)
+        table = table[table.any(axis=1) | (np.arange(len(table)) == 0)] * (1e-3, 1, 1, 1)
+    else:
+        table = np.loadtxt(path)[:, :4]
+    later = np.append(True, np.diff(table[:, 0]) > 0)
+    return table[later, 0] - table[0, 0], table[later, 1:]
+
+
+def predict_all(predictor: Predictor, trace: Trace, horizon_s: float) -> NDArray[np.float64]:
+    """Return what the predictor says at every sample, (samples, axes), for `horizon_s` later."""
+    said = []
+    for t_s, position in zip(*trace, strict=True):
+        predictor.observe(float(t_s), position)
+        said.append(predictor.predict(horizon_s))
+    return np.array(said)
+
+
+def score(said: NDArray[np.float64], trace: Trace, horizon_s: float) -> dict[str, float]:
+    """Compare predictions with what the trace did."""
+    t, p = trace
+    known = t + horizon_s <= t[-1]
+    truth, said, t = _at(t[known] + horizon_s, *trace), said[known], t[known]
+    miss = np.linalg.norm(said - truth, axis=1)
+    centre = np.median(p, axis=0)
+    radius = np.percentile(np.linalg.norm(p - centre, axis=1), 60)
+    right, asked = (np.linalg.norm(x - centre, axis=1) <= radius for x in (truth, said))
+    return {
+        "rmse_mm": float(np.sqrt((miss**2).mean())),
+        "p95_mm": float(np.percentile(miss, 95)),
+        "accuracy": float((right == asked).mean()),
+        "gate_error_ms": 1e3 * _transition_error_s(t, right, asked),
+    }
+
+
+def _transition_error_s(t: NDArray[np.float64], right: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
+    """Mean distance from each true transition to the nearest asked one of the same direction, at most 1 s away."""
+    errors = []
+    for direction in (1, -1):
+        true_s, asked_s = (t[1:][np.diff(x.astype(int)) == direction] for x in (right, asked))
+        if len(asked_s):
+            away_s = np.abs(true_s[:, None] - asked_s[None]).min(axis=1)
+            errors += away_s[away_s <= 1.0].tolist()
+    return float(np.mean(errors)) if errors else float("nan")
+
+
+def _at(when_s: NDArray[np.float64], t: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.interp(when_s, t, axis) for axis in p.T], axis=1)
+
+
+def bench(path: Path) -> list[dict[str, Any]]:
+    """Return one row per horizon and predictor."""
+    trace = read_trace(path)
+    makers: dict[str, Callable[[], Predictor]] = {name: lambda name=name: make_predictor(name) for name in PREDICTORS}  # type: ignore[misc]
+    makers["sklearn Ridge"] = SklearnRidge
+    rows = []
+    for horizon_s in HORIZONS_S:
+        scores = {n: score(predict_all(make(), trace, horizon_s), trace, horizon_s) for n, make in makers.items()}
+        still = scores["persistence"]["rmse_mm"]
+        for name, figures in scores.items():
+            row = {"trace": path.name, "horizon_ms": round(1e3 * horizon_s), "predictor": name}
+            rows.append(row | figures | {"vs_persistence": figures["rmse_mm"] / still if still else 1.0})
+    return rows
+
+
+def main() -> None:
+    """Print one line per trace, horizon and predictor."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("traces", type=Path, nargs="+", help="trace files, or folders of them")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    files = [f for p in arguments.traces for f in (sorted(p.iterdir()) if p.is_dir() else [p])]
+    writer = csv.DictWriter(sys.stdout, COLUMNS)
+    writer.writeheader()
+    everything = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in files:
+            for row in bench(path):
+                shown = {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}
+                writer.writerow(shown)
+                everything.append(shown)
+                sys.stdout.flush()
+    if arguments.out is not None:
+        with arguments.out.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(everything)
+
+
+if __name__ == "__main__":
+    main()

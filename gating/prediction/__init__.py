@@ -1,0 +1,41 @@
+"""Latency compensation: where the target will be when the beam answers. Pure, causal, on true sampling intervals.
+
+Prediction may only take beam away: `gating.decision` asks for the measured and the predicted position to be inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gating.prediction.regression import RecursiveLeastSquares, Ridge
+from gating.prediction.simple import MAX_GAP_S, MAX_HORIZON_S, Kalman, Persistence, Predictor
+from gating.prediction.watched import Watched
+
+__all__ = [
+    "MAX_GAP_S",
+    "MAX_HORIZON_S",
+    "PREDICTORS",
+    "Kalman",
+    "Persistence",
+    "Predictor",
+    "RecursiveLeastSquares",
+    "Ridge",
+    "Watched",
+    "make_predictor",
+]
+
+PREDICTORS: Final[dict[str, Callable[[], Predictor]]] = {
+    "persistence": Persistence,
+    "ridge": Ridge,
+    "rls": RecursiveLeastSquares,
+    "kalman": Kalman,
+}
+
+
+def make_predictor(name: str) -> Predictor:
+    """Return a new, watched predictor. Raises `ValueError` for an unknown name."""
+    if name not in PREDICTORS:
+        raise ValueError(f"predictor is {name!r}; one of {', '.join(PREDICTORS)} is needed")
+    predictor = PREDICTORS[name]()
+    return predictor if name == "persistence" else Watched(predictor)

@@ -1,0 +1,72 @@
+"""A predictor that is watched, and switched off while persistence does better."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gating.prediction.simple import MAX_GAP_S, MAX_HORIZON_S, Position, Predictor
+
+_JUDGED_EVERY_S: Final = 0.08
+
+
+class Watched:
+    """A predictor that is believed only while it does better than persistence.
+
+    Every prediction is kept until its moment has come, and compared with what was then measured. Over the last
+    `memory_s` its squared error must stay below that of persistence, or the newest position is returned in its place;
+    it comes back once clearly better. No displacement exceeds the largest that was measured over the horizon in that
+    time, so that a jump is not carried on. The horizon is capped at `MAX_HORIZON_S`.
+    """
+
+    def __init__(self, predictor: Predictor, memory_s: float = 20.0, enough: int = 10) -> None:
+        self._predictor, self._memory_s, self._enough = predictor, memory_s, enough
+        self._pending: deque[tuple[float, Position, Position]] = deque()
+        self._judged: deque[tuple[float, float, float, Position]] = deque()
+        self._newest: tuple[float, Position] | None = None
+        self.believed = False
+        """False while persistence stands in."""
+
+    def observe(self, t_s: float, position_mm: ArrayLike) -> None:
+        """Take one position, and judge the predictions that were made for the time up to it."""
+        position = np.array(position_mm, np.float64)
+        before = self._newest
+        if not (np.isfinite(position).all() and (before is None or t_s > before[0])):
+            return
+        self._newest = (t_s, position)
+        self._predictor.observe(t_s, position)
+        if before is None or t_s - before[0] > MAX_GAP_S:
+            self._pending.clear()
+            self._judged.clear()
+            self.believed = False
+            return
+        while self._pending and self._pending[0][0] <= t_s:
+            due_s, predicted, stayed = self._pending.popleft()
+            truth = before[1] + (due_s - before[0]) / (t_s - before[0]) * (position - before[1])
+            ours, theirs = float(((predicted - truth) ** 2).sum()), float(((stayed - truth) ** 2).sum())
+            self._judged.append((due_s, ours, theirs, np.abs(truth - stayed)))
+        while self._judged and self._judged[0][0] < t_s - self._memory_s:
+            self._judged.popleft()
+        self._believe_or_not()
+
+    def predict(self, horizon_s: float) -> Position:
+        """Return the predicted position, or the newest one while the predictor is not believed."""
+        if self._newest is None:
+            return np.full(1, np.nan)
+        t_s, here = self._newest
+        horizon_s = min(max(horizon_s, 0.0), MAX_HORIZON_S)
+        predicted = self._predictor.predict(horizon_s)
+        if self._judged:
+            furthest = np.max([moved for *_, moved in self._judged], axis=0)
+            predicted = here + np.clip(predicted - here, -furthest, furthest)
+        if horizon_s > 0 and not (self._pending and self._pending[-1][0] > t_s + horizon_s - _JUDGED_EVERY_S):
+            self._pending.append((t_s + horizon_s, predicted, here))
+        return predicted if self.believed and np.isfinite(predicted).all() else here
+
+    def _believe_or_not(self) -> None:
+        ours = sum(judged[1] for judged in self._judged)
+        theirs = sum(judged[2] for judged in self._judged)
+        self.believed = len(self._judged) >= self._enough and ours < (0.95 if self.believed else 0.85) * theirs
