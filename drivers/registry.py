@@ -26,7 +26,9 @@ _SOURCES: Final = {
     "replay": _Driver("drivers.sources.replay:ReplaySource"),
     "phantom": _Driver("drivers.sources.phantom:PhantomSource"),
     "unity": _Driver("drivers.sources.unity:UnitySource"),
+    "dicom": _Driver("drivers.sources.dicom:DicomSource", "dicom"),
     "mrd": _Driver("drivers.sources.mrd:MrdSource"),
+    "zeromq": _Driver("drivers.sources.zeromq:ZeromqSource"),
 }
 _BEAMS: Final = {
     "simulated": _Driver("drivers.beam.simulated:SimulatedLinac"),

@@ -55,3 +55,15 @@ def session(shared_data: Path, folder: Path, count: int, plane: str = "sagittal"
         put(folder / f"Frame_ID_{(index * 7919) % 1000:03d}_{plane}.bin", later(data, index * INTERVAL_NS, index))
         for index in range(count)
     ]
+
+
+def small(one: bytes) -> bytes:
+    """The same records with images of 8 x 8 pixels, so that most bytes are structure."""
+    size, data = b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", one
+    data = data.replace(size, b"\x08\x00\x00\x00\x08\x00\x00\x00\x01")
+    start = 0
+    length = (336 * 336 * 2).to_bytes(4, "little") + b"\x02"
+    while (start := data.find(length, start)) >= 0:
+        data = data[:start] + (128).to_bytes(4, "little") + b"\x02" + bytes(range(128)) + data[start + 5 + 225_792 :]
+        start += 1
+    return data

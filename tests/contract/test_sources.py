@@ -18,6 +18,7 @@ from drivers.sources.phantom import PhantomSource
 from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, SourceKind, StreamInfo, as_dict
 from replay_data import session_path
+from tests.contract import feeds
 
 Make = Callable[[Path], CineSource]
 
@@ -33,6 +34,9 @@ SOURCES: dict[str, Make] = {
         PhantomSettings(rows=64, columns=56, pixel_spacing_mm=(3.6, 3.6), dtype="float32", plane="coronal"),
         Pacing.UNPACED,
     ),
+    "unity": feeds.unity,
+    "dicom": feeds.dicom,
+    "dicom folder": feeds.dicom_folder,
 }
 TIMEOUT_MS = 2000
 

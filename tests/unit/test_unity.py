@@ -19,7 +19,7 @@ from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_
 from drivers.recordings import open_recording
 from drivers.sources.unity import UnitySettings, UnitySource
 from gating.geometry import contour_centroid, mask_from_contour
-from tests.unity_files import INTERVAL_NS, later, put, real_files, session, with_double
+from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
 
 pydicom = pytest.importorskip("pydicom", reason="the vendor's conversions are DICOM; install cinegate[dicom]")
 
@@ -122,18 +122,6 @@ def test_a_recording_of_several_planes_is_taken_plane_by_plane(shared_data: Path
 def test_a_damaged_file_is_refused_with_a_sentence(one: bytes, damage, sentence: str) -> None:
     with pytest.raises(BadFrame, match=sentence):
         parse_unity(damage(one), "one")
-
-
-def small(one: bytes) -> bytes:
-    """The same records with images of 8 x 8 pixels, so that most bytes are structure."""
-    size, data = b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", one
-    data = data.replace(size, b"\x08\x00\x00\x00\x08\x00\x00\x00\x01")
-    start = 0
-    length = (336 * 336 * 2).to_bytes(4, "little") + b"\x02"
-    while (start := data.find(length, start)) >= 0:
-        data = data[:start] + (128).to_bytes(4, "little") + b"\x02" + bytes(range(128)) + data[start + 5 + 225_792 :]
-        start += 1
-    return data
 
 
 def test_the_small_frame_is_whole(one: bytes) -> None:
