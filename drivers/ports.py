@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.messages import GateState, StampMeaning, StreamInfo
+from gating.messages import GateState, Orientation, Position, StampMeaning, StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,13 @@ class FrameStamp:
     meaning: StampMeaning
     acquired_on_host_ns: int | None = None
     """The acquisition on the host's monotonic clock where the source knows the mapping exactly (replay, phantom)."""
+    uncertainty_ns: int = 0
+    """Of `acquired_on_host_ns`."""
     resolution_ns: int = 0
     """The smallest step of the source's stamps."""
+    image_orientation: Orientation | None = None
+    image_position_mm: Position | None = None
+    """Where the plane lies, for a stream of several planes; None where it is what the stream declared."""
 
 
 @runtime_checkable

@@ -109,7 +109,7 @@ def publish(
     DriverError
         If the source cannot be opened, or the endpoint cannot be bound.
     """
-    pump = _Pump(source, session_id, simulated_by, clock or MonotonicClock(), (clocks or ClockSettings()).of_source())
+    pump = Pump(source, session_id, simulated_by, clock or MonotonicClock(), (clocks or ClockSettings()).of_source())
     try:
         pump.open(endpoint, gate_endpoint)
         pump.run(subscribers, stop)
@@ -150,7 +150,9 @@ def run_source(
 
 
 @dataclass(slots=True)
-class _Pump:
+class Pump:
+    """One source, its socket and what it says of itself; `publish` runs it, a benchmark may drive several in turns."""
+
     source: CineSource
     session_id: str
     simulated_by: str
@@ -169,6 +171,7 @@ class _Pump:
     heartbeat_due_ns: int = 0
 
     def open(self, endpoint: str, gate_endpoint: str | None) -> None:
+        """Open the source and bind its endpoint. Raises `Unavailable`."""
         self.info = msgspec.structs.replace(self.source.open(), session_id=self.session_id)
         try:
             msgspec.convert(as_dict(self.info), StreamInfo)
@@ -196,14 +199,14 @@ class _Pump:
         try:
             while self.info.frame_count is not None and self.subscriptions < subscribers:
                 if stop():
-                    self._end("stopped before the first frame")
+                    self.end("stopped before the first frame")
                     return
                 self.frames.poll(POLL_MS)
-                self._housekeep()
+                self.housekeep()
             self.state = "streaming"
             self._pump(stop)
         except EndOfStream:
-            self._end("the recording ended")
+            self.end("the recording ended")
         except SourceFault as error:
             self._fault("source_fault", str(error))
         except Exception as error:
@@ -214,17 +217,18 @@ class _Pump:
         pixels = np.zeros(self.info.shape, self.info.dtype)
         credit = UNANSWERED_FRAMES.get(self.info.pacing)
         while not stop():
-            self._housekeep()
+            self.housekeep()
             if credit is not None and self.published.frames - 1 - self.answered_sequence >= credit:
-                self._read_answers(POLL_MS)
+                self.read_answers(POLL_MS)
                 continue
             stamp = self.source.read_into(pixels, POLL_MS)
             if stamp is not None:
-                self._send_frame(pixels, stamp)
+                self.send_frame(pixels, stamp)
             self._pass_on_notices()
-        self._end("stopped")
+        self.end("stopped")
 
-    def _send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> None:
+    def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
+        """Publish one frame now; return its header."""
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
         acquired_ns, uncertainty_ns = self._on_host(stamp, published_ns)
@@ -247,13 +251,14 @@ class _Pump:
             dtype=self.info.dtype,
             shape=self.info.shape,
             pixel_spacing_mm=self.info.pixel_spacing_mm,
-            image_orientation=self.info.image_orientation,
-            image_position_mm=self.info.image_position_mm,
+            image_orientation=stamp.image_orientation or self.info.image_orientation,
+            image_position_mm=stamp.image_position_mm or self.info.image_position_mm,
             content_hash=digest,
             simulated_by=self.simulated_by,
         )
         self._send(encode_frame(CineFrame(header, pixels)))
         self.published.frames += 1
+        return header
 
     def _on_host(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
         """Return the acquisition on the publish clock and its uncertainty, ns.
@@ -264,7 +269,7 @@ class _Pump:
         if self.info.pacing in UNANSWERED_FRAMES:
             return published_ns, 0
         if stamp.acquired_on_host_ns is not None:
-            return stamp.acquired_on_host_ns, 0
+            return stamp.acquired_on_host_ns, stamp.uncertainty_ns
         steps = self.offset.steps
         mapping = self.offset.observe(stamp.acquired_ns, stamp.arrived_ns, stamp.resolution_ns)
         if self.offset.steps > steps:
@@ -277,7 +282,7 @@ class _Pump:
             for sentence in self.source.take_notices():
                 self._report("fault", "refused", sentence)
 
-    def _housekeep(self) -> None:
+    def housekeep(self) -> None:
         """Greet new subscribers, and repeat what a late one needs to know."""
         now_ns = self.clock.now_ns()
         while self.frames.poll(0):
@@ -315,7 +320,7 @@ class _Pump:
             },
         )
 
-    def _read_answers(self, timeout_ms: int) -> None:
+    def read_answers(self, timeout_ms: int) -> None:
         """Take in the engine's commands; each names the newest frame that it has decided."""
         assert self.gate is not None
         if not self.gate.poll(timeout_ms):
@@ -342,7 +347,7 @@ class _Pump:
     def _fault(self, code: str, text: str) -> None:
         self.published.faulty = True
         self._report("fault", code, text)
-        self._end(text)
+        self.end(text)
 
     def _report(self, severity: Literal["warning", "fault"], code: str, text: str) -> None:
         event = Event(
@@ -355,7 +360,8 @@ class _Pump:
         )
         self._send(encode(event))
 
-    def _end(self, why: str) -> None:
+    def end(self, why: str) -> None:
+        """Say that the stream is over, and why."""
         self.published.why, self.state = why[:400], "ended"
         end = StreamEnd(
             session_id=self.session_id,
@@ -367,6 +373,7 @@ class _Pump:
         self._send(encode(end))
 
     def close(self) -> None:
+        """Close the source, and let what is queued leave."""
         self.source.close()
         if self.context is not None:
             self.context.destroy(linger=None)

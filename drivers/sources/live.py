@@ -234,9 +234,11 @@ class LiveSource:
         if self._newest_ns < 0 or behind_ns < 0:
             return True
         if behind_ns > LATE_LIMIT_NS:
-            raise SourceFault(
-                f"{self._arrivals.name}: the stamp of frame {frame.name} lies {behind_ns / 1e9:.3f} s before the "
-                f"newest; {LATE_LIMIT_NS / 1e9:g} s is the limit, so its clock was set back"
+            self._newest_ns = frame.acquired_ns
+            return self._refuse(
+                "set_back",
+                f"frame {frame.name} was dropped: its stamp lies {behind_ns / 1e9:.3f} s before the newest; "
+                f"{LATE_LIMIT_NS / 1e9:g} s is the limit, so its clock was set back, and the stream goes on from there",
             )
         if behind_ns == 0:
             return self._refuse("repeated", f"frame {frame.name} was dropped: its stamp is that of the one before")
