@@ -41,11 +41,11 @@ from gating.tracking.search import (
     UNSCORED,
     WIDTH,
     bounded_scores,
-    climb,
     decide,
     first_peak,
     float_scores,
     level_scores,
+    race,
     refine,
 )  # fmt: skip
 from gating.tracking.window import HALF_RANGE, load_halved, load_window, padded, patch_statistics
@@ -55,6 +55,8 @@ __all__ = ["BLOCK", "CELL_ROWS", "FACTS", "HALF_RANGE", "LANES", "PEAK", "find",
 EXACT, COARSE_TO_FINE, DENSE, SURFACE = range(4)
 LOCAL_PX = 5
 """Side of the window about the coarse peak; it moves on when the fine peak lies on its border."""
+RIVALS, RIVAL_SCORE = 3, 0.02
+"""How many coarse peaks are looked at, and how far below the highest."""
 
 # Slots of a block: address and size of each array.
 _SLOTS = (
@@ -137,8 +139,7 @@ def _search(rows, cols, method, local, block):
         )
     elif local:
         scores[:] = UNSCORED
-        start = rows // 2 * map_pitch + cols // 2
-        climb(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores)
+        race(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, inverses, 0.0, scores)
         scored = True
     elif facts[CELL_ROWS] > 0 and rows * cols * height * width > DENSE_MACS:
         scored = bounded_scores(
@@ -167,31 +168,54 @@ def _search(rows, cols, method, local, block):
 
 
 @njit(nogil=True, cache=True)
-def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half):
-    """Best placement at half resolution, then climb at full resolution from there."""
-    facts, coarse, peak = _reals(half, FACTS_AT), _reals(half, PEAK_AT), _reals(full, PEAK_AT)
-    half_rows, half_cols = (rows + 1) // 2, (cols + 1) // 2
-    height, width = half_rows + int(facts[HEIGHT]) - 1, half_cols + int(facts[WIDTH]) - 1
-    if not _load(pixels, item_bytes, frame_cols, top, left, height, width, True, half):
-        return False
-    _search(half_rows, half_cols, COARSE_TO_FINE, False, half)
-    facts = _reals(full, FACTS_AT)
+def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, r, c, full):
+    """Best placement in a small window about (r, c), which moves on while the peak lies on its border."""
+    facts, peak = _reals(full, FACTS_AT), _reals(full, PEAK_AT)
     local_rows, local_cols = min(LOCAL_PX, rows), min(LOCAL_PX, cols)
-    r, c = 2 * int(coarse[ROW]), 2 * int(coarse[COL])
+    height, width = local_rows + int(facts[HEIGHT]) - 1, local_cols + int(facts[WIDTH]) - 1
     while True:
         first_row = min(max(r - LOCAL_PX // 2, 0), rows - local_rows)
         first_col = min(max(c - LOCAL_PX // 2, 0), cols - local_cols)
-        height, width = local_rows + int(facts[HEIGHT]) - 1, local_cols + int(facts[WIDTH]) - 1
         if not _load(pixels, item_bytes, frame_cols, top + first_row, left + first_col, height, width, False, full):
             return False
         _search(local_rows, local_cols, EXACT, True, full)
         here = int(peak[ROW]) + first_row, int(peak[COL]) + first_col
         cut_row = (peak[ROW] == 0 and here[0] > 0) or (peak[ROW] == local_rows - 1 and here[0] < rows - 1)
         cut_col = (peak[COL] == 0 and here[1] > 0) or (peak[COL] == local_cols - 1 and here[1] < cols - 1)
-        if not (cut_row or cut_col):
-            peak[ROW], peak[COL] = here
+        peak[ROW], peak[COL] = here
+        if not (cut_row or cut_col) or (here[0] == r and here[1] == c):
             return True
         r, c = here
+
+
+@njit(nogil=True, cache=True)
+def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half):
+    """Search at half resolution, then at full resolution about its peak and about rivals nearly as high."""
+    facts, best, peak = _reals(half, FACTS_AT), _reals(half, PEAK_AT), _reals(full, PEAK_AT)
+    half_rows, half_cols = (rows + 1) // 2, (cols + 1) // 2
+    height, width = half_rows + int(facts[HEIGHT]) - 1, half_cols + int(facts[WIDTH]) - 1
+    if not _load(pixels, item_bytes, frame_cols, top, left, height, width, True, half):
+        return False
+    _search(half_rows, half_cols, COARSE_TO_FINE, False, half)
+    pitch = padded(half_cols)
+    scores = _floats(half, FLOATS_AT)[: half_rows * pitch]
+    at = int(best[ROW]) * pitch + int(best[COL])
+    floor = scores[at] - RIVAL_SCORE
+    best[SCORE] = -2.0
+    for _ in range(RIVALS):
+        r, c = at // pitch, at % pitch
+        if not _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, 2 * r, 2 * c, full):
+            return False
+        if peak[SCORE] > best[SCORE]:
+            best[:] = peak
+        for y in range(max(r - 1, 0), min(r + 2, half_rows)):
+            for x in range(max(c - 1, 0), min(c + 2, half_cols)):
+                scores[y * pitch + x] = UNSCORED
+        at = first_peak(scores, scores)
+        if not scores[at] >= floor:
+            break
+    peak[:] = best
+    return True
 
 
 @cfunc(types.intp(*[types.intp] * 10), cache=True)

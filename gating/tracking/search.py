@@ -151,7 +151,7 @@ def _angle_floor(score, angle):
 
 
 @njit(nogil=True, cache=True)
-def _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
+def race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
     """Score every placement whose bound reaches the floor."""
     for r in range(rows):
         if largest(bounds, inverses, r * map_pitch, map_pitch, blur) >= floor:
@@ -181,7 +181,7 @@ def bounded_scores(
     floor = scores[start] - facts[TAP_ERROR] - blur * inverses[start]
     angle_floor = _angle_floor(floor, facts[CELL_ANGLE])
     if _count(likely, inverses, blur, angle_floor) * area <= RACE_MACS:
-        _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
+        race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
         return True
     if facts[CELL_LOSS] > 1.0:
         return False
@@ -191,7 +191,7 @@ def bounded_scores(
     )  # fmt: skip
     if _count(bounds, inverses, 0.0, floor) > DENSE_SHARE * rows * cols:
         return False
-    _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, bounds, floor, scores)
+    race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, bounds, floor, scores)
     return True
 
 

@@ -115,13 +115,13 @@ RECORDINGS = [
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_coarse_to_fine_finds_the_exact_peak_on_every_real_frame(shared_data, name):
     frames = real_frames(shared_data, name)
-    for side, radius in ((32, 16), (48, 24)):
+    for side, radius in ((24, 12), (32, 16), (48, 24)):
         row, col = frames.shape[1] // 2 - side // 2, frames.shape[2] // 2 - side // 2
         matcher = TemplateMatcher(frames[0, row : row + side, col : col + side], max_radius_px=radius)
         for frame in frames:
             exact = matcher.match(frame, row, col, radius, "exact")
             quick = matcher.match(frame, row, col, radius, "coarse_to_fine")
-            assert astuple(quick) == pytest.approx(astuple(exact), abs=1e-9)
+            assert astuple(quick) == pytest.approx(astuple(exact), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
