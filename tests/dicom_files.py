@@ -29,7 +29,7 @@ def picture(index: int, shape: tuple[int, int] = (48, 40)) -> Any:
 def image(index: int = 0, pixels: Any = None, **attributes: Any) -> FileDataset:
     """A single-frame image; None removes an attribute."""
     pixels = picture(index) if pixels is None else pixels
-    dataset = _empty(MRImageStorage)
+    dataset = empty(MRImageStorage)
     dataset.AcquisitionTime = time_of_day(START_S + index * INTERVAL_S)
     dataset.PixelSpacing = [2.0, 1.5]
     dataset.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
@@ -40,7 +40,7 @@ def image(index: int = 0, pixels: Any = None, **attributes: Any) -> FileDataset:
 
 def enhanced(stamps: list[str], pixels: Any, attribute: str = "FrameAcquisitionDateTime", **more: Any) -> FileDataset:
     """An enhanced image with one date and time a frame."""
-    dataset = _empty(EnhancedMRImageStorage)
+    dataset = empty(EnhancedMRImageStorage)
     measures, orientation, shared = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing, orientation.ImageOrientationPatient = [2.0, 1.5], [0, 1, 0, 0, 0, -1]
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Sequence([measures]), Sequence([orientation])
@@ -71,7 +71,7 @@ def encoded(dataset: FileDataset) -> bytes:
     return buffer.getvalue()
 
 
-def _empty(kind: str) -> FileDataset:
+def empty(kind: str) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, generate_uid(entropy_srcs=["an image"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian

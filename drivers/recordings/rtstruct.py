@@ -1,0 +1,275 @@
+"""A target from treatment planning: a structure of a DICOM RTSTRUCT, or a mask volume, cut by the cine plane.
+
+A structure set holds closed contours on parallel planes. Between two of them the outline is interpolated by shape: the
+signed distances to both outlines are weighted linearly, and the zero level is the outline (Raya and Udupa, IEEE Trans
+Med Imaging 9, 1990, doi:10.1109/42.52980). Beyond the last contour the structure goes on for half a plane distance.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadFrame, BadRecording, Unavailable
+from drivers.formats.bounded import read_bounded
+from gating.geometry import contour_from_mask
+
+MAX_BYTES: Final = 256 * 2**20
+MAX_CONTOURS: Final = 4096
+MAX_POINTS: Final = 100_000
+SAME_PLANE_MM: Final = 0.05
+SINGLE_PLANE_MM: Final = 2.5
+"""Half the thickness of a structure that is drawn on one plane only."""
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_CHUNK_POINTS: Final = 1_000_000
+
+Points = NDArray[np.float64]
+
+
+class CinePlane(Protocol):
+    """The image grid to cut with: a `Recording`, or a stream's description."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        ...
+
+    @property
+    def pixel_spacing_mm(self) -> tuple[float, float]:
+        """(row, column) spacing."""
+        ...
+
+    @property
+    def image_orientation(self) -> tuple[float, float, float, float, float, float]:
+        """Directions of increasing column and of increasing row."""
+        ...
+
+    @property
+    def image_position_mm(self) -> tuple[float, float, float]:
+        """LPS position of pixel (0, 0)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """One structure's closed planar contours."""
+
+    name: str
+    contours_mm: tuple[Points, ...]
+    """Each (points, 3), LPS."""
+
+    def contour_in(self, plane: CinePlane) -> NDArray[np.float32]:
+        """Return where a cine plane cuts the structure, as a contour (n, 2) of (x, y) px; (0, 2) where it misses it."""
+        return contour_from_mask(self.mask_in(plane))
+
+    def mask_in(self, plane: CinePlane) -> NDArray[np.bool_]:
+        """Return the pixels whose centres lie in the structure, (rows, columns)."""
+        normal, across, up = self._axes()
+        points = _pixel_centres(plane)
+        heights, flat = points @ normal, np.stack([points @ across, points @ up], axis=-1)
+        levels = self._levels(normal, across, up)
+        inside = np.zeros(plane.shape, np.bool_)
+        at = np.array([height for height, _ in levels])
+        half_below, half_above = _half_gaps(at)
+        for index, (height, outlines) in enumerate(levels):
+            above = (heights >= height) & (heights <= (at[index + 1] if index + 1 < len(at) else height + half_above))
+            below = (heights < height) & (heights >= height - half_below) if index == 0 else np.zeros_like(above)
+            inside[below] = _signed_distances(outlines, flat[below]) > 0
+            if index + 1 == len(levels):
+                inside[above] = _signed_distances(outlines, flat[above]) > 0
+                continue
+            share = (heights[above] - height) / (at[index + 1] - height)
+            here, there = _signed_distances(outlines, flat[above]), _signed_distances(levels[index + 1][1], flat[above])
+            inside[above] = (1 - share) * here + share * there > 0
+        return inside
+
+    def _axes(self) -> tuple[Points, Points, Points]:
+        """Return the contours' normal and two directions within them, from the largest contour."""
+        areas = [_area_vector(contour) for contour in self.contours_mm]
+        largest = max(areas, key=lambda area: float(np.linalg.norm(area)))
+        size = float(np.linalg.norm(largest))
+        if not size > 1e-6:
+            raise BadRecording(f"structure {self.name!r}: its contours enclose no area")
+        normal = largest / size
+        across = np.cross(normal, np.eye(3)[int(np.argmin(np.abs(normal)))])
+        across /= np.linalg.norm(across)
+        return normal, across, np.cross(normal, across)
+
+    def _levels(self, normal: Points, across: Points, up: Points) -> list[tuple[float, list[Points]]]:
+        """Return the planes in order, each with its outlines as (points, 2)."""
+        levels: list[tuple[float, list[Points]]] = []
+        for contour in sorted(self.contours_mm, key=lambda points: float((points @ normal).mean())):
+            heights = contour @ normal
+            height = float(heights.mean())
+            if not np.ptp(heights) < 2 * SAME_PLANE_MM:
+                raise BadRecording(f"structure {self.name!r}: a contour leaves its plane by {np.ptp(heights):.2f} mm")
+            outline = np.stack([contour @ across, contour @ up], axis=-1)
+            if levels and height - levels[-1][0] < SAME_PLANE_MM:
+                levels[-1][1].append(outline)
+            else:
+                levels.append((height, [outline]))
+        return levels
+
+
+def read_structure(path: Path, name: str) -> Structure:
+    """Read one structure of an RTSTRUCT by its name (as in AAPM TG-263, doi:10.1016/j.ijrobp.2017.12.013).
+
+    The case of letters counts only where two names differ in nothing else: TG-263 names are unique without it.
+
+    Raises
+    ------
+    BadRecording
+        One sentence; for an unknown name it lists the names that there are.
+    Unavailable
+        If pydicom is not installed.
+    """
+    dataset = _read_dataset(path)
+    try:
+        names = {int(item.ROINumber): str(item.ROIName).strip()[:64] for item in dataset.StructureSetROISequence}
+        number = _chosen(path, names, name)
+        contours = [
+            contour
+            for item in dataset.get("ROIContourSequence") or ()
+            if int(item.ReferencedROINumber) == number
+            for contour in item.get("ContourSequence") or ()
+        ]
+        return Structure(names[number], _checked_contours(path, names[number], contours))
+    except BadRecording:
+        raise
+    except Exception as error:  # noqa: BLE001 (attributes of hostile input, read by a library that is not ours)
+        raise BadRecording(f"{path}: is not a readable RTSTRUCT: {type(error).__name__}: {str(error)[:120]}") from None
+
+
+def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:
+    """Cut a mask volume (`.mha`, NIfTI: whatever SimpleITK reads) with a cine plane, nearest voxel.
+
+    Returns
+    -------
+    (rows, columns), True where a pixel's centre lies in a voxel above 0.
+
+    Raises
+    ------
+    BadRecording
+        If it is no volume.
+    """
+    import SimpleITK
+
+    sitk: Any = SimpleITK
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise BadRecording(f"{path}: is not a readable mask: {str(error).strip().splitlines()[-1][:200]}") from None
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise BadRecording(f"{path}: the mask has {image.GetDimension()} dimensions; one volume of 3 is needed")
+    voxels = sitk.GetArrayFromImage(image) > 0
+    steps = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
+    index = (_pixel_centres(plane) - np.array(image.GetOrigin())) @ np.linalg.inv(steps).T
+    nearest = np.floor(index + 0.5).astype(np.int64)[..., ::-1]
+    within = ((nearest >= 0) & (nearest < voxels.shape)).all(axis=-1)
+    inside = np.zeros(plane.shape, np.bool_)
+    inside[within] = voxels[tuple(nearest[within].T)]
+    return inside
+
+
+def _read_dataset(path: Path) -> Any:
+    try:
+        import pydicom
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"{path}: reading RTSTRUCT needs {error.name}; install it with: pip install 'cinegate[dicom]'"
+        ) from None
+    try:
+        data = read_bounded(path, MAX_BYTES)
+        if _DEFLATED in data:
+            raise BadFrame("TransferSyntaxUID is deflated, which could unpack to any size")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(BytesIO(data))
+            kind = str(dataset.get("Modality", ""))
+    except Exception as error:  # noqa: BLE001 (as above)
+        raise BadRecording(f"{path}: is not a readable RTSTRUCT: {str(error)[:160]}") from None
+    if kind != "RTSTRUCT":
+        raise BadRecording(f"{path}: Modality is {kind[:20]!r}; RTSTRUCT is needed")
+    return dataset
+
+
+def _chosen(path: Path, names: dict[int, str], name: str) -> int:
+    for matches in (
+        [number for number, known in names.items() if known == name],
+        [number for number, known in names.items() if known.casefold() == name.casefold()],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise BadRecording(f"{path}: structure {name!r} is there {len(matches)} times; one is needed")
+    known = ", ".join(sorted(names.values())[:40]) or "none"
+    raise BadRecording(f"{path}: structure {name[:64]!r} is not there; it holds {known}")
+
+
+def _checked_contours(path: Path, name: str, items: Sequence[Any]) -> tuple[Points, ...]:
+    if not 0 < len(items) <= MAX_CONTOURS:
+        raise BadRecording(f"{path}: structure {name!r} has {len(items)} contours; 1 to {MAX_CONTOURS} are needed")
+    contours: list[Points] = []
+    for item in items:
+        kind = str(item.get("ContourGeometricType", ""))
+        if kind != "CLOSED_PLANAR":
+            raise BadRecording(f"{path}: structure {name!r} has a contour of type {kind[:20]!r}; CLOSED_PLANAR is read")
+        points = np.array([float(value) for value in item.ContourData], np.float64)
+        if len(points) % 3 or len(points) < 9 or not (np.abs(points) <= 10_000).all():
+            raise BadRecording(
+                f"{path}: structure {name!r} has a contour of {len(points)} values; points x, y, z in mm"
+            )
+        contours.append(points.reshape(-1, 3))
+    if sum(map(len, contours)) > MAX_POINTS:
+        raise BadRecording(f"{path}: structure {name!r} has more than {MAX_POINTS} points, the limit")
+    return tuple(contours)
+
+
+def _pixel_centres(plane: CinePlane) -> Points:
+    """Return the LPS position of every pixel, (rows, columns, 3)."""
+    along_columns, along_rows = np.reshape(plane.image_orientation, (2, 3))
+    down = np.arange(plane.shape[0])[:, None, None] * plane.pixel_spacing_mm[0] * along_rows
+    right = np.arange(plane.shape[1])[None, :, None] * plane.pixel_spacing_mm[1] * along_columns
+    centres: Points = np.array(plane.image_position_mm) + down + right
+    return centres
+
+
+def _half_gaps(at: Points) -> tuple[float, float]:
+    """Return how far a structure goes on below its first contour and above its last, mm."""
+    if len(at) < 2:
+        return SINGLE_PLANE_MM, SINGLE_PLANE_MM
+    return float(at[1] - at[0]) / 2, float(at[-1] - at[-2]) / 2
+
+
+def _area_vector(contour: Points) -> Points:
+    away = contour - contour[0]
+    area: Points = np.cross(away, np.roll(away, -1, axis=0)).sum(axis=0) / 2
+    return area
+
+
+def _signed_distances(outlines: list[Points], points: Points) -> Points:
+    """Return the distance of points (n, 2) to the nearest outline, positive inside (even-odd: a hole is outside)."""
+    starts = np.concatenate(outlines)
+    ends = np.concatenate([np.roll(outline, -1, axis=0) for outline in outlines])
+    edges = ends - starts
+    lengths = np.maximum((edges**2).sum(axis=1), 1e-12)
+    signed = np.empty(len(points))
+    step = max(1, _CHUNK_POINTS // len(starts))
+    for first in range(0, len(points), step):
+        x, y = points[first : first + step, :1], points[first : first + step, 1:]
+        share = ((x - starts[:, 0]) * edges[:, 0] + (y - starts[:, 1]) * edges[:, 1]) / lengths
+        np.clip(share, 0, 1, out=share)
+        squared = (x - starts[:, 0] - share * edges[:, 0]) ** 2 + (y - starts[:, 1] - share * edges[:, 1]) ** 2
+        straddles = (starts[:, 1] > y) != (ends[:, 1] > y)
+        rise = np.where(edges[:, 1] == 0, 1.0, edges[:, 1])
+        right = starts[:, 0] + (y - starts[:, 1]) / rise * edges[:, 0] > x
+        inside = (straddles & right).sum(axis=1) % 2 == 1
+        signed[first : first + step] = np.sqrt(squared.min(axis=1)) * np.where(inside, 1, -1)
+    return signed
