@@ -29,6 +29,7 @@ _SOURCES: Final = {
     "dicom": _Driver("drivers.sources.dicom:DicomSource", "dicom"),
     "mrd": _Driver("drivers.sources.mrd:MrdSource"),
     "zeromq": _Driver("drivers.sources.zeromq:ZeromqSource"),
+    "openigtlink": _Driver("drivers.sources.openigtlink:OpenigtlinkSource"),
 }
 _BEAMS: Final = {
     "simulated": _Driver("drivers.beam.simulated:SimulatedLinac"),

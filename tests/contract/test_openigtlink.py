@@ -1,0 +1,353 @@
+"""OpenIGTLink in and out, with pyigtl and Debian's libopenigtlink example programs as the peers."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from drivers.formats.crc64 import crc64
+from drivers.formats.openigtlink import image_message
+from drivers.openigtlink_outlet import Outlet
+from drivers.sources.openigtlink import OpenigtlinkSettings, OpenigtlinkSource
+from gating.config import EndpointSettings
+from gating.messages import GateState, StampMeaning, StreamInfo, TargetEstimate
+from gating.sockets import bind
+from gating.wire import encode, encode_frame
+from tests.factories import frame
+from tests.faults.beam_bench import gate_command
+from tests.mrd_client import connect, synthetic_cine
+
+pytest.importorskip("pyigtl", reason="the pyigtl package is not installed")
+EXAMPLES = Path("/usr/share/doc/openigtlink-examples/examples")
+
+SEND = """
+import sys, time
+import numpy as np, pyigtl
+role, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+frames = np.random.default_rng(5).integers(0, 200, (count, 40, 32)).astype(sys.argv[4])
+matrix = np.array([[0, 0, -1, 10.0], [1.5, 0, 0, -24.0], [0, -2.0, 0, 40.0], [0, 0, 0, 1]])
+if role == "server":
+    peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
+else:
+    peer = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
+while not peer.is_connected():
+    time.sleep(0.01)
+for index, pixels in enumerate(frames):
+    pose = np.eye(4)
+    pose[:3, 3] = (1, 2, 3)
+    peer.send_message(pyigtl.TransformMessage(pose, device_name="Pose"))
+    image = pyigtl.ImageMessage(pixels[None], matrix, timestamp=1.7e9 + index * 0.125, device_name="Cine")
+    peer.send_message(image, wait=True)
+    time.sleep(0.01)
+time.sleep(5)
+"""
+
+
+class Session:
+    """A source that is being opened in a thread, because it waits for its first frames."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.source = OpenigtlinkSource(OpenigtlinkSettings(**{"port": 0, "first_frame_timeout_s": 20} | settings))
+        self.source.arrivals.peer.open()
+        self.port = self.source.arrivals.peer.port
+        self.info: StreamInfo | None = None
+        self._thread = threading.Thread(target=self._open, daemon=True)
+        self._thread.start()
+
+    def _open(self) -> None:
+        self.info = self.source.open()
+
+    def opened(self) -> StreamInfo:
+        self._thread.join(20)
+        assert self.info is not None, "the source did not open"
+        return self.info
+
+    def read(self, count: int, patience_s: float = 5.0) -> list[tuple[Any, np.ndarray[Any, Any]]]:
+        info = self.opened()
+        pixels, frames = np.zeros(info.shape, info.dtype), []
+        until = time.monotonic() + patience_s
+        while len(frames) < count and time.monotonic() < until:
+            if (stamp := self.source.read_into(pixels, 20)) is not None:
+                frames.append((stamp, pixels.copy()))
+        return frames
+
+    def notice(self, patience_s: float = 5.0) -> str:
+        info, until = self.opened(), time.monotonic() + patience_s
+        while time.monotonic() < until:
+            self.source.read_into(np.zeros(info.shape, info.dtype), 20)
+            if notices := self.source.take_notices():
+                return "; ".join(notices)
+        return ""
+
+
+@pytest.fixture
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    made = Session(**getattr(request, "param", {}))
+    yield made
+    made.source.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def sender(role: str, port: int, count: int = 12, dtype: str = "uint16") -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SEND, role, str(port), str(count), dtype], stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+@pytest.mark.parametrize("dtype", ["uint16", "float64"])
+def test_images_of_pyigtl_arrive_pixel_for_pixel_in_either_role(role: str, dtype: str) -> None:
+    port = free_port() if role == "client" else 0
+    session = Session(role=role, port=port)
+    process = sender("client" if role == "server" else "server", port or session.port, dtype=dtype)
+    try:
+        frames = session.read(10)
+    finally:
+        process.kill()
+        process.wait()
+        session.source.close()
+    sent = np.random.default_rng(5).integers(0, 200, (12, 40, 32))
+    np.testing.assert_array_equal([pixels for _, pixels in frames], sent[:10])
+    info = session.opened()
+    assert info.planes == ("sagittal",)
+    assert info.pixel_spacing_mm == pytest.approx((2.0, 1.5))
+    assert info.image_position_mm == pytest.approx((10.0, -24.0, 40.0), abs=1e-4)
+    assert info.image_orientation == pytest.approx((0, 1, 0, 0, 0, -1), abs=1e-6)
+    stamps_ns = np.array([stamp.acquired_ns for stamp, _ in frames])
+    np.testing.assert_allclose(stamps_ns - 1_700_000_000_000_000_000, np.arange(10) * 125_000_000, atol=500)
+
+
+@pytest.mark.parametrize("session", [{"pose_from": "Pose"}], indirect=True)
+def test_a_transform_places_the_images_in_the_patient(session: Session) -> None:
+    process = sender("client", session.port)
+    try:
+        info = session.opened()
+    finally:
+        process.kill()
+        process.wait()
+    assert info.image_position_mm == pytest.approx((10.0 - 1, -24.0 - 2, 40.0 + 3), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Compile an example program of Debian's openigtlink-examples."""
+    headers = Path("/usr/include/openigtlink")
+    if shutil.which("g++") is None or not EXAMPLES.exists() or not headers.exists():
+        pytest.skip("g++ and Debian's libopenigtlink-dev and openigtlink-examples are not installed")
+    folder = tmp_path_factory.mktemp("openigtlink")
+
+    def build(name: str) -> Path:
+        program = folder / Path(name).name
+        source = EXAMPLES / f"{name}.cxx"
+        subprocess.run(["g++", f"-I{headers}", source, "-o", program, "-lOpenIGTLink", "-lpthread"], check=True)
+        return program
+
+    return build
+
+
+@pytest.mark.parametrize("session", [{"arrival_time": True, "frames_per_s": 20}], indirect=True)
+def test_images_of_debians_example_client_arrive(session: Session, debian: Callable[[str], Path]) -> None:
+    """It sets no time stamp, so arrival times have to stand in."""
+    images = EXAMPLES / "Imager" / "img"
+    command = [debian("Imager/ImagerClient"), "127.0.0.1", str(session.port), "20", images]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        frames = session.read(8)
+        process.kill()
+    for index, (stamp, pixels) in enumerate(frames):
+        assert pixels.tobytes() == (images / f"igtlTestImage{index % 5 + 1}.raw").read_bytes()
+        assert stamp.meaning is StampMeaning.ARRIVAL
+    assert len(frames) == 8
+
+
+def raw_image(index: int, cine: dict[str, Any] | None = None, device: str = "Cine", **changed: Any) -> bytearray:
+    cine = cine or synthetic_cine(20)
+    stamp_ns = changed.pop("stamp_ns", 1_700_000_000 * 10**9 + index * 20_000_000)
+    pixels = cine["frames"][index]
+    raw = bytearray(image_message(device, stamp_ns, pixels, cine["spacing"], cine["orientation"], cine["position"]))
+    layout = {"version": (">H", 0), "body": (">Q", 42), "components": (">B", 60), "scalar": (">B", 61)}
+    layout |= {"endian": (">B", 62), "columns": (">H", 64), "slices": (">H", 68), "along_x": (">f", 70)}
+    for name, value in changed.items():
+        form, offset = layout[name]
+        struct.pack_into(form, raw, offset, value)
+    if changed and "body" not in changed:
+        struct.pack_into(">Q", raw, 50, crc64(bytes(raw[58:])))
+    return raw
+
+
+def flipped(raw: bytearray) -> bytearray:
+    raw[500] ^= 1
+    return raw
+
+
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "garbage": (lambda: b"\xff" * 200, "header version is 65535"),
+    "little-endian": (lambda: struct.pack("<H", 1) + bytes(200), "header version is 256"),
+    "huge body": (lambda: raw_image(5, body=2**50), "body of IMAGE Cine is 1125899906842624 bytes"),
+    "changed on the way": (lambda: flipped(raw_image(5)), "checksum of IMAGE Cine"),
+    "colour": (lambda: raw_image(5, components=3), "3 components"),
+    "unknown type": (lambda: raw_image(5, scalar=99), "scalar type 99"),
+    "unknown endianness": (lambda: raw_image(5, endian=7), "endian 7"),
+    "volume": (lambda: raw_image(5, slices=4), "32x40x4"),
+    "wrong size": (lambda: raw_image(5, columns=33), "is a part"),
+    "not finite": (lambda: raw_image(5, along_x=float("nan")), "pixel spacing"),
+    "no stamp": (lambda: raw_image(5, stamp_ns=0), "timestamp of IMAGE Cine is 0"),
+    "frozen stamp": (lambda: raw_image(5, stamp_ns=1_700_000_000 * 10**9 + 4 * 20_000_000), "that of the one before"),
+    "backward stamp": (lambda: raw_image(5, stamp_ns=1_700_000_000 * 10**9), "older than the newest"),
+    "other spacing": (lambda: raw_image(5, synthetic_cine() | {"spacing": (2.0, 1.6)}), "pixel_spacing_mm is 2, 1.6"),
+    "other shape": (lambda: raw_image(5, synthetic_cine(20, (48, 32))), "shape is (48, 32)"),
+    "two planes with one name": (
+        lambda: raw_image(5, synthetic_cine() | {"position": (50.0, -24.0, 40.0)}),
+        "image_position_mm is 50",
+    ),
+    "second device": (lambda: raw_image(5, device="Other"), "a second series"),
+}
+
+
+def started(session: Session, client: socket.socket, count: int = 5) -> None:
+    for index in range(count):
+        client.sendall(raw_image(index))
+    assert len(session.read(count)) == count
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: Session, name: str) -> None:
+    make, said = BAD[name]
+    with connect(session.port) as client:
+        started(session, client)
+        client.sendall(make())
+        assert said in session.notice()
+    with connect(session.port) as client:
+        for index in range(10, 15):
+            client.sendall(raw_image(index))
+        assert len(session.read(5)) == 5
+
+
+@pytest.mark.parametrize("cut", [1, 58, 100, 1500])
+def test_a_peer_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(session: Session, cut: int) -> None:
+    with connect(session.port) as client:
+        started(session, client)
+        client.sendall(raw_image(5)[:cut])
+    assert "vanished in mid-message" in session.notice()
+    with connect(session.port) as client:
+        client.sendall(raw_image(6))
+        assert len(session.read(1)) == 1
+
+
+def test_the_checksum_is_that_of_the_protocol() -> None:
+    crcmod = pytest.importorskip("crcmod", reason="the crcmod package is not installed")
+    peer = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, rev=False, initCrc=0, xorOut=0)
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 255, 256, 257, 70_001):
+        data = rng.bytes(size)
+        assert crc64(data) == peer(data)
+
+
+HEAR = """
+import sys, time
+import numpy as np, pyigtl
+client = pyigtl.OpenIGTLinkClient("127.0.0.1", int(sys.argv[1]))
+heard, until = {}, time.time() + 15
+while time.time() < until and len(heard) < 4:
+    for message in client.get_latest_messages():
+        heard[message.message_type] = message
+    time.sleep(0.01)
+image = heard["IMAGE"]
+print(repr({
+    "image": (image.device_name, image.image.shape, int(image.image.sum())),
+    "matrix": image.ijk_to_world_matrix.round(3).tolist(),
+    "transform": (heard["TRANSFORM"].device_name, heard["TRANSFORM"].matrix[:3, 3].round(3).tolist()),
+    "point": (heard["POINT"].names, np.round(heard["POINT"].positions, 3).tolist()),
+    "string": heard["STRING"].string,
+}), flush=True)
+"""
+
+
+@pytest.fixture
+def outlet(tmp_path: Path) -> Iterator[Outlet]:
+    """An outlet, and an engine that sends the same frame, estimate and command again and again."""
+    endpoints = EndpointSettings(**{name: f"ipc://{tmp_path}/{name}" for name in ("frames", "gate", "telemetry")})
+    made, stop = Outlet(endpoints, port=0), threading.Event()
+    threads = [
+        threading.Thread(target=made.run, args=(stop.is_set,)),
+        threading.Thread(target=engine, args=(endpoints, stop)),
+    ]
+    for thread in threads:
+        thread.start()
+    while made.port == 0:
+        time.sleep(0.01)
+    yield made
+    stop.set()
+    for thread in threads:
+        thread.join(5)
+
+
+def engine(endpoints: EndpointSettings, stop: threading.Event) -> None:
+    context: zmq.Context[Any] = zmq.Context()
+    frames, gate, telemetry = (
+        bind(context, zmq.PUB, endpoint) for endpoint in (endpoints.frames, endpoints.gate, endpoints.telemetry)
+    )
+    estimate = TargetEstimate(
+        session_id="s1", frame_sequence=0, plane="sagittal", target="GTV", x_px=1, y_px=2, position_mm=(5.0, -6.0, 7.0),
+        confidence=0.9, score=0.9, status="tracked", target_out_fraction=0, acquired_ns=0, gate=GateState.ON,
+        reason="in_window",
+    )  # fmt: skip
+    sequence = 0
+    while not stop.wait(0.05):
+        frames.send_multipart(encode_frame(frame(0)))
+        telemetry.send_multipart(encode(estimate))
+        gate.send_multipart(encode(gate_command(sequence, GateState.ON)))
+        sequence += 1
+    context.destroy(linger=0)
+
+
+def test_pyigtl_hears_cine_target_and_gate_from_the_outlet(outlet: Outlet) -> None:
+    command = [sys.executable, "-c", HEAR, str(outlet.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
+    heard: dict[str, Any] = eval(done.stdout.strip().splitlines()[-1])
+    name, shape, total = heard["image"]
+    sent = frame(0)
+    assert (name, tuple(shape), total) == ("Cine sagittal", (1, 96, 96), int(sent.pixels.sum()))
+    x, y, z = sent.header.image_position_mm
+    np.testing.assert_allclose(np.array(heard["matrix"])[:3, 3], (-x, -y, z), atol=1e-3)
+    assert heard["transform"] == ("GTV", [-5.0, 6.0, 7.0])
+    assert heard["point"] == (["GTV"], [[-5.0, 6.0, 7.0]])
+    assert heard["string"] == "beam on: in_window"
+
+
+def test_debians_example_client_hears_every_kind_with_the_right_checksum(
+    outlet: Outlet, debian: Callable[[str], Path]
+) -> None:
+    """The C++ library checks each message's checksum before it prints the content."""
+    program = debian("Receiver/ReceiveClient")
+    with subprocess.Popen(
+        [program, "127.0.0.1", str(outlet.port)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(2.5)
+        process.kill()
+        text = process.stderr.read() if process.stderr else ""
+    for wanted in ("Dimensions            : (96, 96, 1)", "Error Name: on", "Status    : in_window", "Name      : GTV"):
+        assert wanted in text, wanted
+    assert "( -5.000000, 6.000000, 7.000000 )" in text
+
+
+def test_a_client_that_does_not_read_delays_nobody(outlet: Outlet) -> None:
+    with connect(outlet.port), connect(outlet.port) as reader:
+        reader.settimeout(5)
+        heard = 0
+        while heard < 200_000:
+            heard += len(reader.recv(65536))
+    assert heard >= 200_000
