@@ -1,4 +1,7 @@
-"""Target masks from image files: `.npy`, and whatever SimpleITK reads (`.mha`, `.nii.gz`, `.nrrd`, `.png`)."""
+"""Target masks from image files: `.npy`, and whatever SimpleITK reads (`.mha`, `.nii.gz`, `.nrrd`, `.png`).
+
+A volume, or a structure of an RTSTRUCT (`FILE.dcm:NAME`), is cut by the cine plane.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
+from drivers.recordings.rtstruct import CinePlane, read_structure, read_volume_mask
+
+
+def read_target_mask(path: Path, plane: CinePlane | None) -> NDArray[np.bool_]:
+    """Return a target's mask in the image, (rows, columns): drawn in it, or cut out of a volume or a structure set.
+
+    Parameters
+    ----------
+    path : an image file, or `FILE.dcm:NAME` for a structure of an RTSTRUCT.
+    plane : where the image lies in the patient; None where that is not known, which only drawn masks allow.
+
+    Raises
+    ------
+    BadRecording
+        One sentence that names the file and what is wrong with it.
+    """
+    file, _, structure = str(path).partition(".dcm:")
+    if structure:
+        if plane is None:
+            raise BadRecording(f"{path}: a structure is cut by the cine plane, which is not known without a recording")
+        return read_structure(Path(f"{file}.dcm"), structure).mask_in(plane)
+    if plane is not None and path.is_file() and path.suffix != ".npy" and _is_volume(_read_array(path)):
+        return read_volume_mask(path, plane)
+    return read_mask(path)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -32,6 +59,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         raise BadRecording(f"{path}: the mask holds {array.dtype}; numbers are needed")
     inside: NDArray[np.bool_] = np.nan_to_num(array) > 0
     return inside
+
+
+def _is_volume(array: NDArray[Any]) -> bool:
+    return array.ndim == 3 and 1 not in (array.shape[0], array.shape[2])
 
 
 def _read_array(path: Path) -> NDArray[Any]:

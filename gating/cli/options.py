@@ -26,7 +26,8 @@ BoxOption = Annotated[
     str | None, typer.Option("--target-box", help="Target in the first frame: X,Y,W,H in pixels.", metavar="X,Y,W,H")
 ]
 MaskOption = Annotated[
-    Path | None, typer.Option("--target-mask", help="Target in the first frame: a mask image (.mha, .nii, .npy).")
+    Path | None,
+    typer.Option("--target-mask", help="Target in the first frame: a mask (.mha, .nii, .npy), or RTSTRUCT.dcm:NAME."),
 ]
 SpacingOption = Annotated[
     float | None, typer.Option("--pixel-spacing-mm", help="For a recording that does not hold its own.")
@@ -64,7 +65,7 @@ def load_targets(recording: Recording | None, box: str | None, mask: Path | None
     if box is not None:
         contour = _box(box, None if recording is None else recording.shape)
     elif mask is not None:
-        contour = contour_from_mask(_mask(mask, None if recording is None else recording.shape))
+        contour = contour_from_mask(_mask(mask, recording))
     elif recording is not None and recording.target_contour_px is not None:
         contour = recording.target_contour_px
     else:
@@ -88,12 +89,12 @@ def _box(text: str, shape: tuple[int, int] | None) -> NDArray[np.float32]:
     return box_contour(x, y, width, height)
 
 
-def _mask(path: Path, shape: tuple[int, int] | None) -> NDArray[np.bool_]:
-    from drivers.recordings.masks import read_mask
+def _mask(path: Path, recording: Recording | None) -> NDArray[np.bool_]:
+    from drivers.recordings.masks import read_target_mask
 
-    mask = read_mask(path)
-    if shape is not None and mask.shape != shape:
-        raise CommandError(f"--target-mask {path} is {mask.shape}; the frames are {shape} (rows, columns)")
+    mask = read_target_mask(path, recording)
+    if recording is not None and mask.shape != recording.shape:
+        raise CommandError(f"--target-mask {path} is {mask.shape}; the frames are {recording.shape} (rows, columns)")
     if not mask.any():
         raise CommandError(f"--target-mask {path} is empty; no pixel is above 0")
     return mask

@@ -16,6 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import RTStructureSetStorage
 
 from drivers.errors import BadRecording
+from drivers.recordings.masks import read_target_mask
 from drivers.recordings.rtstruct import read_structure, read_volume_mask
 from gating.geometry import contour_centroid
 from tests.dicom_files import empty, put
@@ -173,3 +174,18 @@ def test_a_mask_volume_is_cut_with_its_own_orientation(tmp_path: Path, suffix: s
     SimpleITK.WriteImage(image, str(tmp_path / f"mask{suffix}"))
     for plane in (SAGITTAL, CORONAL, TRANSVERSAL, OBLIQUE):
         assert overlap(read_volume_mask(tmp_path / f"mask{suffix}", plane), analytic(plane)) > 0.95
+
+
+def test_a_target_is_named_by_its_file_and_structure(tmp_path: Path) -> None:
+    file = structure_set(tmp_path / "plan.dcm", {"GTVp": body(3.0)})
+    named = Path(f"{file}:GTVp")
+    np.testing.assert_array_equal(read_target_mask(named, SAGITTAL), read_structure(file, "GTVp").mask_in(SAGITTAL))
+    with pytest.raises(BadRecording, match="the cine plane, which is not known without a recording"):
+        read_target_mask(named, None)
+
+
+def test_a_mask_drawn_in_the_image_is_taken_as_it_is(tmp_path: Path) -> None:
+    drawn = np.zeros((80, 72), np.uint8)
+    drawn[20:30, 15:25] = 1
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(drawn), str(tmp_path / "mask.mha"))
+    np.testing.assert_array_equal(read_target_mask(tmp_path / "mask.mha", SAGITTAL), drawn > 0)
