@@ -11,6 +11,7 @@ import xxhash
 from msgspec import Meta, Struct
 
 from gating.clock_offset import OffsetEstimator
+from gating.rule_settings import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.tracking.settings import TrackerSettings
 
 
@@ -35,30 +36,23 @@ def _fraction(description: str, source: str = "") -> Meta:
 
 
 _ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: only differences of one-way delays can be seen"
-_MARGIN = "3 mm boundary: Green et al. 2018, doi:10.1002/mp.13002"
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
 
-class Margins(Section, frozen=True, kw_only=True):
-    """Gating boundary = target contour plus these margins, one per patient direction."""
-
-    superior_mm: Annotated[float, _mm("margin towards the head", _MARGIN)] = 3.0
-    inferior_mm: Annotated[float, _mm("margin towards the feet", _MARGIN)] = 3.0
-    anterior_mm: Annotated[float, _mm("margin towards the front", _MARGIN)] = 3.0
-    posterior_mm: Annotated[float, _mm("margin towards the back", _MARGIN)] = 3.0
-    left_mm: Annotated[float, _mm("margin towards the patient's left", _MARGIN)] = 3.0
-    right_mm: Annotated[float, _mm("margin towards the patient's right", _MARGIN)] = 3.0
-
-
 class GatingSettings(Section, frozen=True, kw_only=True):
     """When the target counts as inside."""
 
     margins: Margins = Margins()
-    max_out_fraction: Annotated[float, _fraction("target area that may lie outside the boundary", _MARGIN)] = 0.10
+    max_out_fraction: Annotated[float, _fraction("target area that may lie outside the boundary", MARGIN_SOURCE)] = 0.10
     resume_good_frames: Annotated[int, _count("good frames in a row before beam on after a hold", ge=1, le=100)] = 2
+    on_delay_ms: Annotated[float, _ms("all must be well for this long before beam on")] = 0.0
+    off_delay_ms: Annotated[float, _ms("the target may be outside for this long before a hold", le=2000)] = 0.0
+    rules: Annotated[
+        tuple[RuleSettings, ...], Meta(max_length=32, description="rules of their own for named structures")
+    ] = ()
 
 
 class SafetySettings(Section, frozen=True, kw_only=True):
@@ -159,6 +153,7 @@ class Config(Section, frozen=True, kw_only=True):
     tracker: Annotated[str, Meta(max_length=64, description="tracker by name, see `cinegate drivers`")] = "template"
     tracking: TrackerSettings = TrackerSettings()
     gating: GatingSettings = GatingSettings()
+    prediction: PredictionSettings = PredictionSettings()
     safety: SafetySettings = SafetySettings()
     health: HealthSettings = HealthSettings()
     recording: RecordingSettings = RecordingSettings()
@@ -212,20 +207,22 @@ def _toml_value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml_value(item)}' for key, item in value.items())}}}"
     return msgspec.json.encode(value).decode()
 
 
 def _locate(error: str, text: str, plain: dict[str, Any], name: str) -> str:
     """Rewrite msgspec's `... - at `$.a.b`` into `file, line n: a.b = value: ...`."""
     problem, _, path = error.partition(" - at `$")
-    keys = [key for key in path.rstrip("`").split(".") if key]
+    keys = [key for key in re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`")).split(".") if key]
     unknown = re.search(r"unknown field `([^`]+)`", problem)
     if unknown:
         keys.append(unknown.group(1))
         problem = "no such setting"
     value: Any = plain
     for key in keys:
-        value = value.get(key, "?") if isinstance(value, dict) else "?"
+        value = value[int(key)] if isinstance(value, list) else value.get(key, "?") if isinstance(value, dict) else "?"
     shown = "" if isinstance(value, dict) else f" = {value!r}"
     return f"{name}, line {_line_of(text, keys)}: {'.'.join(keys)}{shown}: {problem}"
 
@@ -234,10 +231,18 @@ def _line_of(text: str, keys: list[str]) -> int:
     """Return the line that sets `keys`, by the table headers above it; 1 if it cannot be told."""
     table: list[str] = []
     best = 1
+    counts: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
+        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
         if header:
-            table = [part.strip().strip("\"'") for part in header.group(1).split(".")]
+            table = []
+            for part in header.group(2).split("."):
+                table.append(part.strip().strip("\"'"))
+                if tuple(table) in counts and len(table) < header.group(2).count(".") + 1:
+                    table.append(str(counts[tuple(table)]))
+            if header.group(1) == "[[":
+                counts[tuple(table)] = counts.get(tuple(table), -1) + 1
+                table.append(str(counts[tuple(table)]))
             if keys[: len(table)] == table:
                 best = number
             continue

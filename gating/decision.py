@@ -21,6 +21,12 @@ class GateReason(enum.StrEnum):
     NOT_ARMED = "not_armed"
     NO_FRAME = "no_frame"
     OUT_OF_WINDOW = "out_of_window"
+    OFF_CENTRE = "off_centre"
+    LOW_OVERLAP = "low_overlap"
+    EXCURSION = "excursion"
+    ORGAN_IN_WINDOW = "organ_in_window"
+    NOT_HELD = "not_in_breath_hold"
+    PREDICTED_OUT = "predicted_out"
     LOW_CONFIDENCE = "low_confidence"
     TARGET_LOST = "target_lost"
     FRAME_REFUSED = "frame_refused"
@@ -66,6 +72,12 @@ HARD_FAULTS: Final = frozenset(
 """Reasons that latch: only an operator's named acknowledgement re-arms. All others resume by themselves."""
 
 
+TOLERABLE: Final = frozenset(
+    {GateReason.OUT_OF_WINDOW, GateReason.OFF_CENTRE, GateReason.LOW_OVERLAP, GateReason.PREDICTED_OUT}
+)
+"""Reasons that a beam-off delay may bridge: the target is known, and out of its window."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something that forbids beam, whatever the target does."""
@@ -84,6 +96,10 @@ class TargetView:
     out_fraction: float
     age_ns: int
     detail: str = ""
+    ruled: bool = False
+    """True where rules of its own stand in for the limit on `out_fraction`."""
+    objection: Fault | None = None
+    """Of its rules (`gating.rules`), or of what is predicted for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,8 @@ class DecisionLimits:
     resume_good_frames: int
     max_beam_on_ns: int
     min_dwell_ns: int
+    on_delay_ns: int = 0
+    off_delay_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +126,10 @@ class GateDecision:
     good_frames: int = 0
     since_ns: int = 0
     """When `state` began."""
+    good_since_ns: int = -1
+    """Since when nothing has objected; -1 while something does."""
+    out_since_ns: int = -1
+    """Since when a beam-off delay has been bridging an objection; -1 while none is."""
 
 
 def first_decision(now_ns: int) -> GateDecision:
@@ -137,9 +159,13 @@ def decide(
     new_frame : False where a decision is only re-examined between frames; good frames are counted once.
     """
     objection = fault or _first_objection(targets, limits)
+    out_since_ns = -1
     if objection is not None:
-        return _hold(objection.reason, objection.detail, 0, previous, now_ns)
-    good_frames = previous.good_frames + int(new_frame)
+        out_since_ns = previous.out_since_ns if previous.out_since_ns >= 0 else now_ns
+        waits = fault is None and previous.state is GateState.ON and now_ns - out_since_ns < limits.off_delay_ns
+        if not (waits and all(_may_wait(target, limits) for target in targets)):
+            return _hold(objection.reason, objection.detail, 0, previous, now_ns)
+    good_frames = previous.good_frames + int(new_frame and objection is None)
     if engine_state is not EngineState.ARMED:
         reason = GateReason.NOT_ARMED if engine_state is EngineState.READY else GateReason.NOT_READY
         return _hold(reason, "", good_frames, previous, now_ns)
@@ -147,13 +173,21 @@ def decide(
         if not (now_ns - previous.since_ns <= limits.max_beam_on_ns):
             seconds = limits.max_beam_on_ns / 1e9
             return _hold(GateReason.MAX_BEAM_ON, f"beam was on for {seconds:g} s, the limit", 0, previous, now_ns)
-        return replace(previous, good_frames=good_frames)
+        return replace(previous, good_frames=good_frames, out_since_ns=out_since_ns)
     if not (good_frames >= limits.resume_good_frames):
         progress = f"{good_frames} of {limits.resume_good_frames} good frames"
         return _hold(GateReason.SETTLING, progress, good_frames, previous, now_ns)
     if not (now_ns - previous.since_ns >= limits.min_dwell_ns):
         return _hold(GateReason.SETTLING, "minimum dwell in hold", good_frames, previous, now_ns)
-    return GateDecision(GateState.ON, GateReason.IN_WINDOW, "", good_frames, now_ns)
+    good_since_ns = previous.good_since_ns if previous.good_since_ns >= 0 else now_ns
+    if not (now_ns - good_since_ns >= limits.on_delay_ns):
+        return _hold(GateReason.SETTLING, "beam-on delay", good_frames, previous, now_ns)
+    return GateDecision(GateState.ON, GateReason.IN_WINDOW, "", good_frames, now_ns, good_since_ns)
+
+
+def _may_wait(target: TargetView, limits: DecisionLimits) -> bool:
+    objection = _objection(target, limits)
+    return objection is None or objection.reason in TOLERABLE
 
 
 def _first_objection(targets: Sequence[TargetView], limits: DecisionLimits) -> Fault | None:
@@ -181,14 +215,17 @@ def _objection(target: TargetView, limits: DecisionLimits) -> Fault | None:
     if target.status != "tracked" or not (target.confidence >= limits.min_confidence):
         detail = target.detail or f"confidence {target.confidence:.2f}, the limit is {limits.min_confidence:.2f}"
         return Fault(GateReason.LOW_CONFIDENCE, f"{target.name}: {detail}")
-    if not (target.out_fraction <= limits.max_out_fraction):
+    if not target.ruled and not (target.out_fraction <= limits.max_out_fraction):
         out, limit = 100 * target.out_fraction, 100 * limits.max_out_fraction
         return Fault(
             GateReason.OUT_OF_WINDOW, f"{target.name}: {out:.1f} % outside the boundary, the limit is {limit:g} %"
         )
-    return None
+    return target.objection
 
 
 def _hold(reason: GateReason, detail: str, good_frames: int, previous: GateDecision, now_ns: int) -> GateDecision:
     since_ns = previous.since_ns if previous.state is GateState.HOLD else now_ns
-    return GateDecision(GateState.HOLD, reason, detail, good_frames, since_ns)
+    good_since_ns = -1
+    if good_frames > 0:
+        good_since_ns = previous.good_since_ns if previous.good_since_ns >= 0 else now_ns
+    return GateDecision(GateState.HOLD, reason, detail, good_frames, since_ns, good_since_ns)

@@ -81,7 +81,7 @@ class Engine:
     ) -> None:
         self._config = config
         self._watch = None if budget is None else DecisionWatch(budget)
-        self._targets = TargetSet(targets, make_tracker, config.gating.margins)
+        self._targets = TargetSet(targets, make_tracker, config.gating, config.prediction)
         self._clock = clock
         self._session_id = session_id
         self._engine_id = engine_id
@@ -282,6 +282,8 @@ class Engine:
             resume_good_frames=gating.resume_good_frames,
             max_beam_on_ns=round(safety.max_beam_on_s * 1e9),
             min_dwell_ns=round(safety.min_dwell_ms * 1e6),
+            on_delay_ns=round(gating.on_delay_ms * 1e6),
+            off_delay_ns=round(gating.off_delay_ms * 1e6),
         )
 
     def _fault(self, now_ns: int) -> Fault | None:

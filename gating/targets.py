@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.boundary import GatingBoundary
-from gating.config import Margins
+from gating.config import GatingSettings
 from gating.decision import GateDecision, TargetView
 from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
 from gating.plane import ImagePlane
+from gating.prediction import make_predictor
+from gating.rule_settings import PredictionSettings
+from gating.structure import StructureGate, check_rules, structure_boundary
 from gating.tracking.tracker import Tracker, TrackResult
 
 MAX_TARGETS = 10
@@ -32,9 +35,16 @@ class _TrackedTarget:
     spec: TargetSpec
     tracker: Tracker
     boundary: GatingBoundary
+    gate: StructureGate
     result: TrackResult
     out_fraction: float
     acquired_ns: int
+
+    def follow(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+        """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
+        self.result, self.acquired_ns = result, acquired_ns
+        self.out_fraction = self.boundary.out_fraction(result.contour_px)
+        self.gate.follow(result, acquired_ns, raw_ns)
 
 
 class TargetSet:
@@ -44,17 +54,30 @@ class TargetSet:
     ----------
     specs : one to ten targets with different names.
     make_tracker : returns a new tracker; called once per target.
-    margins : of every gating boundary.
+    gating : margins, and the rules of structures that have their own.
+    prediction : off unless asked for.
+
+    Raises
+    ------
+    ValueError
+        If the targets cannot be used together, or a rule names a structure that is none of them.
     """
 
-    def __init__(self, specs: Sequence[TargetSpec], make_tracker: Callable[[], Tracker], margins: Margins) -> None:
+    def __init__(
+        self,
+        specs: Sequence[TargetSpec],
+        make_tracker: Callable[[], Tracker],
+        gating: GatingSettings,
+        prediction: PredictionSettings,
+    ) -> None:
         if not 1 <= len(specs) <= MAX_TARGETS:
             raise ValueError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
         if len({spec.name for spec in specs}) != len(specs):
             raise ValueError("targets: two have the same name; names must differ")
         self._specs = tuple(specs)
         self._make_tracker = make_tracker
-        self._margins = margins
+        self._gating, self._prediction = gating, prediction
+        check_rules(gating.rules, {spec.name for spec in specs})
         self._planes: dict[str, ImagePlane] = {}
         self._tracked: dict[str, list[_TrackedTarget]] = {}
         self.references: list[TargetReference] = []
@@ -64,6 +87,11 @@ class TargetSet:
         self._make_tracker().warm_up()
         square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
         GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
+        if self._prediction.method != "off":
+            predictor = make_predictor(self._prediction.method)
+            for step in range(40):
+                predictor.observe(0.2 * step, np.array([np.sin(step), np.cos(step)]))
+                predictor.predict(0.1)
 
     def follow(self, frame: CineFrame, elapsed_s: float, first_plane: str) -> None:
         """Find the targets of the frame's plane; its first frame becomes their reference.
@@ -78,9 +106,7 @@ class TargetSet:
             self._learn(frame, first_plane)
             return
         for target in self._tracked[header.plane]:
-            target.result = target.tracker.track(frame.pixels, elapsed_s)
-            target.out_fraction = target.boundary.out_fraction(target.result.contour_px)
-            target.acquired_ns = _oldest_ns(header)
+            target.follow(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
 
     def views(self, now_ns: int) -> list[TargetView]:
         """Return the newest view of every target; empty until each has been seen."""
@@ -92,6 +118,8 @@ class TargetSet:
                 target.out_fraction,
                 now_ns - target.acquired_ns,
                 target.result.detail,
+                target.gate.ruled,
+                target.gate.objection(now_ns),
             )
             for targets in self._tracked.values()
             for target in targets
@@ -126,24 +154,19 @@ class TargetSet:
     def _learn(self, frame: CineFrame, first_plane: str) -> None:
         header = frame.header
         plane = ImagePlane.of(header)
-        margins_px = plane.margins_px(
-            left=self._margins.left_mm,
-            right=self._margins.right_mm,
-            posterior=self._margins.posterior_mm,
-            anterior=self._margins.anterior_mm,
-            superior=self._margins.superior_mm,
-            inferior=self._margins.inferior_mm,
-        )
         learned = []
         for spec in self._specs:
             if (spec.plane or first_plane) != header.plane:
                 continue
             tracker = self._make_tracker()
             tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
-            boundary = GatingBoundary(spec.contour_px, margins_px)
+            boundary = structure_boundary(spec.name, spec.contour_px, plane, self._gating)
             result = tracker.track(frame.pixels, 0.0)
-            out_fraction = boundary.out_fraction(result.contour_px)
-            learned.append(_TrackedTarget(spec, tracker, boundary, result, out_fraction, _oldest_ns(header)))
+            contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
+            gate = StructureGate(spec.name, contours, plane, result, boundary, self._gating, self._prediction)
+            target = _TrackedTarget(spec, tracker, boundary, gate, result, 1.0, 0)
+            target.follow(result, _oldest_ns(header), header.acquired_ns)
+            learned.append(target)
         self._planes[header.plane] = plane
         self._tracked[header.plane] = learned
         self.references += [_reference(header, plane, target) for target in learned]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -145,3 +146,46 @@ def test_beam_on_means_armed_faultless_fresh_confident_and_inside(state, fault, 
         assert result.good_frames >= LIMITS.resume_good_frames or previous.state is GateState.ON
     else:
         assert result.reason is not GateReason.IN_WINDOW
+
+
+class TestDelays:
+    """Beam-on and beam-off delay, on a clock of 100 ms a frame."""
+
+    OUT = TargetView("target", "tracked", 0.95, 0.5, 0)
+
+    def run(self, views, *, on_ms=0, off_ms=0):
+        limits = replace(LIMITS, resume_good_frames=1, on_delay_ns=on_ms * 10**6, off_delay_ns=off_ms * 10**6)
+        held, states = HELD, []
+        for index, view in enumerate(views):
+            held = decide(EngineState.ARMED, None, [view], limits, held, index * 10**8, new_frame=True)
+            states.append(held.state is GateState.ON)
+        return states
+
+    def test_beam_waits_for_the_beam_on_delay(self):
+        assert self.run([GOOD] * 5, on_ms=300) == [False, False, False, True, True]
+
+    def test_the_beam_on_delay_starts_anew_after_a_bad_frame(self):
+        assert self.run([GOOD, GOOD, self.OUT, GOOD, GOOD, GOOD], on_ms=200) == [False] * 5 + [True]
+
+    def test_a_short_time_outside_is_bridged_by_the_beam_off_delay(self):
+        assert self.run([GOOD, self.OUT, self.OUT, GOOD], off_ms=300) == [True] * 4
+
+    def test_the_beam_off_delay_ends(self):
+        assert self.run([GOOD, self.OUT, self.OUT, self.OUT, self.OUT], off_ms=300) == [True, True, True, True, False]
+
+    @pytest.mark.parametrize("status", ["lost", "refused", "low_confidence"])
+    def test_a_target_that_is_not_known_is_never_bridged(self, status):
+        assert self.run([GOOD, TargetView("t", status, 0.95, 0.0, 0)], off_ms=2000) == [True, False]
+
+    def test_an_excursion_is_never_bridged(self):
+        away = replace(GOOD, ruled=True, objection=Fault(GateReason.EXCURSION, "away"))
+        assert self.run([GOOD, away], off_ms=2000) == [True, False]
+
+
+def test_a_structure_with_rules_of_its_own_is_not_held_by_the_common_boundary():
+    assert decision(replace(GOOD, out_fraction=1.0, ruled=True)).state is GateState.ON
+
+
+def test_the_objection_of_a_rule_holds_with_its_reason():
+    held = decision(replace(GOOD, objection=Fault(GateReason.OFF_CENTRE, "gtv: centre +4.0 mm off in SI")))
+    assert (held.state, held.reason, held.detail[:4]) == (GateState.HOLD, GateReason.OFF_CENTRE, "gtv:")

@@ -1,0 +1,221 @@
+"""Each decision rule against plain geometry and plain time, and every one so that NaN holds the beam."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gating.boundary import GatingBoundary
+from gating.config import GatingSettings
+from gating.decision import GateReason
+from gating.geometry import box_contour
+from gating.plane import ImagePlane
+from gating.rule_settings import (
+    AvoidanceRule,
+    BoundaryRule,
+    BreathHoldRule,
+    CentreRule,
+    ExcursionRule,
+    OverlapRule,
+    PredictionSettings,
+)
+from gating.rules import (
+    AvoidanceWindow,
+    BoundaryWindow,
+    BreathHold,
+    CentreWindow,
+    Excursion,
+    OverlapWindow,
+    Sighting,
+    StructureRules,
+)
+from gating.structure import StructureGate, check_rules, rules_of
+from gating.tracking.tracker import TrackResult, TrackStatus
+from tests.factories import stream
+
+BOX = box_contour(20, 20, 20, 20)
+NAN = np.full(3, np.nan)
+
+
+def sighting(lps_mm=(0.0, 0.0, 0.0), contour=BOX, at_s=0.0) -> Sighting:
+    return Sighting(round(at_s * 1e9), np.asarray(contour, np.float32), np.array(lps_mm, float))
+
+
+def test_the_boundary_rule_is_kept_up_to_its_limit():
+    rule = BoundaryWindow(BoundaryRule(max_out_fraction=0.1), GatingBoundary(BOX, (0, 0, 0, 0)))
+    assert rule.judge(sighting(contour=BOX + (2, 0))) == ""
+    assert rule.judge(sighting(contour=BOX + (3, 0))) == "15.0 % outside the boundary, the limit is 10 %"
+
+
+def test_area_overlap_is_the_share_of_the_target_in_its_reference():
+    rule = OverlapWindow(OverlapRule(min_overlap=0.8), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0)
+    assert rule.judge(sighting(contour=BOX + (4, 0))) == ""
+    assert rule.judge(sighting(contour=BOX + (5, 0))).startswith("area overlap 75.0 %")
+
+
+def test_volume_overlap_is_that_of_two_spheres():
+    rule = OverlapWindow(OverlapRule(min_overlap=1.0, measure="volume"), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0)
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-10, 10, (400_000, 3))
+    points = points[(points**2).sum(axis=1) <= 100]
+    for away_mm in (2.0, 7.0, 15.0):
+        both = ((points - (0, 0, away_mm)) ** 2).sum(axis=1) <= 100
+        said = float(rule.judge(sighting((0, 0, away_mm))).split()[2])
+        assert said == pytest.approx(100 * both.mean(), abs=0.3)
+
+
+def test_the_centre_window_names_the_axis():
+    rule = CentreWindow(CentreRule(lr_mm=3, ap_mm=2, si_mm=4, shift_lps_mm=(0.0, 0.0, 8.0)))
+    assert rule.judge(sighting((3.0, -2.0, 12.0))) == ""
+    assert rule.judge(sighting((0.0, -2.5, 8.0))) == "centre -2.5 mm off in AP, the limit is 2 mm"
+
+
+def test_an_organ_that_enters_the_region_of_a_target_holds():
+    organ = box_contour(50, 20, 10, 10)
+    region = GatingBoundary(BOX, (0, 5, 0, 0))
+    rule = AvoidanceWindow(AvoidanceRule(structure="organ", max_in_fraction=0.2), region)
+    assert rule.judge(sighting(contour=organ)) == ""
+    assert rule.judge(sighting(contour=organ - (7, 0))) == ""
+    assert rule.judge(sighting(contour=organ - (9, 0))) == "40.0 % inside the region of target, the limit is 20 %"
+
+
+def test_an_organ_that_is_not_seen_is_not_known_to_be_out():
+    rule = AvoidanceWindow(AvoidanceRule(structure="organ"), GatingBoundary(BOX, (0, 0, 0, 0)))
+    assert rule.judge(sighting(contour=np.empty((0, 2)))) != ""
+
+
+class TestExcursion:
+    RULE = ExcursionRule(distance_mm=3, duration_s=5)
+
+    def times_broken(self, away_mm, dt_s=0.2):
+        rule = Excursion(self.RULE)
+        broken = []
+        for index, away in enumerate(away_mm):
+            rule.follow(sighting((0, 0, away), at_s=index * dt_s))
+            broken.append(bool(rule.broken(round(index * dt_s * 1e9))))
+        return np.array(broken)
+
+    def test_a_short_excursion_is_tolerated(self):
+        assert not self.times_broken([0] * 5 + [4] * 24 + [0] * 5).any()
+
+    def test_a_persistent_one_holds_within_its_time(self):
+        broken = self.times_broken([0] * 5 + [4] * 40)
+        last_inside = 4
+        assert np.flatnonzero(broken)[0] * 0.2 - last_inside * 0.2 <= 5.0 + 1e-9
+        assert broken[np.flatnonzero(broken)[0] :].all()
+
+    def test_coming_back_ends_it(self):
+        broken = self.times_broken([4] * 40 + [0])
+        assert broken[39]
+        assert not broken[40]
+
+    def test_time_counts_between_frames(self):
+        rule = Excursion(self.RULE)
+        rule.follow(sighting())
+        rule.follow(sighting((0, 0, 4.0), at_s=0.2))
+        assert rule.broken(4_900_000_000) == ""
+        assert rule.broken(5_000_000_000) == "more than 3 mm away for 5.0 s, the limit is 5 s"
+
+    def test_a_target_that_is_not_found_counts_as_away(self):
+        rule = Excursion(self.RULE)
+        rule.follow(sighting())
+        rule.follow(sighting(NAN, at_s=0.2))
+        assert rule.broken(5_000_000_000)
+
+
+class TestBreathHold:
+    RULE = BreathHoldRule(flat_mm=2, plateau_s=2, reproducibility_mm=2.5, max_hold_s=15)
+
+    def follow(self, position_mm, dt_s=0.2):
+        rule = BreathHold(self.RULE)
+        texts = []
+        for index, si_mm in enumerate(position_mm):
+            rule.follow(sighting((0, 0, si_mm), at_s=index * dt_s))
+            texts.append(rule.broken(round(index * dt_s * 1e9)))
+        return texts, rule
+
+    def test_free_breathing_is_no_hold(self):
+        texts, _ = self.follow(8 * np.sin(2 * np.pi * np.arange(200) * 0.2 / 4))
+        assert set(texts) == {"no plateau of 2 s yet"}
+
+    def test_beam_on_only_in_plateaus(self):
+        t = np.arange(0, 40, 0.2)
+        held = (t % 20 >= 8) & (t % 20 < 18)
+        breathing = 6 - 6 * np.cos(2 * np.pi * t / 4)
+        texts, _ = self.follow(np.where(held, 0.3 * np.sin(t), breathing + 3))
+        kept = np.array([text == "" for text in texts])
+        assert kept[held & (t % 20 >= 10.2)].all()
+        assert not kept[~held].any()
+
+    def test_a_hold_elsewhere_is_not_used(self):
+        texts, _ = self.follow([6.0] * 30)
+        assert texts[-1] == "hold is 6.0 mm from the reference, the limit is 2.5 mm"
+
+    def test_a_hold_is_not_used_beyond_its_time(self):
+        texts, rule = self.follow([0.0] * 100)
+        assert texts.index("hold lasts 15 s, the limit is 15 s") == 75
+        assert rule.state(round(10e9)).left_s == pytest.approx(5.0)
+
+
+def test_a_broken_rule_that_no_delay_bridges_is_named_first():
+    rules = StructureRules("gtv", [CentreWindow(CentreRule(si_mm=1)), Excursion(ExcursionRule(duration_s=0))])
+    rules.follow(sighting((0, 0, 9.0)), None)
+    objection = rules.objection(0)
+    assert (objection.reason, objection.detail[:4]) == (GateReason.EXCURSION, "gtv:")
+
+
+def test_prediction_only_takes_beam_away():
+    rules = StructureRules("gtv", [CentreWindow(CentreRule(si_mm=3))])
+    rules.follow(sighting((0, 0, 1.0)), sighting((0, 0, 4.0)))
+    objection = rules.objection(0)
+    assert objection.reason is GateReason.PREDICTED_OUT
+    assert objection.detail == "gtv: will be centre +4.0 mm off in SI, the limit is 3 mm"
+    rules.follow(sighting((0, 0, 4.0)), sighting((0, 0, 1.0)))
+    assert rules.objection(0).reason is GateReason.OFF_CENTRE
+
+
+def test_a_structure_follows_its_own_rules_and_those_of_every_target():
+    everyone, own, organ = CentreRule(), OverlapRule(structure="a"), AvoidanceRule(structure="duodenum", target="a")
+    rules = (everyone, own, organ)
+    assert rules_of("a", rules) == [everyone, own]
+    assert rules_of("b", rules) == [everyone]
+    assert rules_of("duodenum", rules) == [organ]
+
+
+def test_a_rule_for_an_unknown_structure_is_refused():
+    with pytest.raises(ValueError, match=r"gating.rules.0 names the structure 'liver'; the structures are target"):
+        check_rules([OverlapRule(structure="liver")], {"target"})
+
+
+WINDOWS = st.sampled_from(
+    [
+        BoundaryWindow(BoundaryRule(), GatingBoundary(BOX, (2, 2, 2, 2))),
+        OverlapWindow(OverlapRule(min_overlap=0.01, measure="volume"), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0),
+        OverlapWindow(OverlapRule(min_overlap=0.01), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0),
+        CentreWindow(CentreRule()),
+        AvoidanceWindow(AvoidanceRule(structure="o"), GatingBoundary(BOX, (0, 0, 0, 0))),
+    ]
+)
+
+
+@given(window=WINDOWS, where=st.sampled_from([0, 1, 2]))
+def test_nan_breaks_every_window(window, where):
+    away, contour = np.zeros(3), BOX.copy()
+    away[where], contour[where % 4] = np.nan, np.nan
+    assert window.judge(sighting(away, contour)) != ""
+
+
+@given(shift=st.lists(st.floats(-12, 12), min_size=2, max_size=2), si=st.floats(0.5, 8), ap=st.floats(0.5, 8))
+@settings(max_examples=40, deadline=None)
+def test_a_gate_measures_the_centre_in_patient_millimetres(shift, si, ap):
+    plane = ImagePlane.of(stream())
+    reference = TrackResult(30.0, 30.0, 1.0, 1.0, TrackStatus.TRACKED, BOX, "", 1)
+    gating = GatingSettings(rules=(CentreRule(si_mm=si, ap_mm=ap),))
+    boundary = GatingBoundary(BOX, (1, 1, 1, 1))
+    gate = StructureGate("t", {"t": BOX}, plane, reference, boundary, gating, PredictionSettings())
+    found = TrackResult(30 + shift[0], 30 + shift[1], 1.0, 1.0, TrackStatus.TRACKED, BOX, "", 1)
+    gate.follow(found, 0, 0)
+    inside = abs(2 * shift[0]) <= ap and abs(-2 * shift[1]) <= si
+    assert (gate.objection(0) is None) == inside
