@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import xxhash
 
-from gating.messages import SCHEMA_MAJOR, TOPICS, CineFrame, FrameHeader, Message, Pixels, as_dict
+from gating.messages import SCHEMA, SCHEMA_MAJOR, TOPICS, CineFrame, FrameHeader, GateCommand, Message, Pixels
 
 MAX_HEADER_BYTES: Final = 128 * 1024
 MAX_PIXEL_BYTES: Final = 4096 * 4096 * 4
@@ -27,6 +27,12 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "uint16": np.dtype("<u2"),
     "float32": np.dtype("<f4"),
 }
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_QUICK: Final[dict[type[Message], Any]] = {
+    kind: msgspec.msgpack.Decoder(kind).decode for kind in (FrameHeader, GateCommand)
+}
+"""Of messages on the gate path, whose fields are all bounded: read in one step, a quarter of the time."""
 
 Part = bytes | bytearray | memoryview
 M = TypeVar("M", bound=Message)
@@ -43,7 +49,7 @@ def content_hash(pixels: Pixels | Part) -> str:
 
 def encode(message: Message) -> list[bytes]:
     """Return `[topic, header]`."""
-    return [TOPICS[type(message)], msgpack.packb(as_dict(message), use_bin_type=True)]
+    return [TOPICS[type(message)], _pack(message)]
 
 
 def encode_frame(frame: CineFrame) -> list[Part]:
@@ -90,6 +96,22 @@ def decode(parts: Sequence[Part]) -> Message | CineFrame:
 def _message(packed: Part, kind: type[M]) -> M:
     if len(packed) > MAX_HEADER_BYTES:
         raise WireError(f"header is {len(packed)} bytes; the limit is {MAX_HEADER_BYTES}")
+    return _quickly(packed, kind) or _strictly(packed, kind)
+
+
+def _quickly(packed: Part, kind: type[M]) -> M | None:
+    """Read a message of exactly our schema, or None: why it is refused is said by `_strictly`."""
+    read = _QUICK.get(kind)
+    if read is None:
+        return None
+    try:
+        message: M = read(packed)
+    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
+        return None
+    return message if message.schema == SCHEMA else None
+
+
+def _strictly(packed: Part, kind: type[M]) -> M:
     try:
         plain = msgpack.unpackb(
             packed,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 import zmq
 from msgspec.structs import replace
@@ -48,6 +50,17 @@ def local_endpoints(folder: Path) -> EndpointSettings:
     )
 
 
+def loopback_endpoints() -> EndpointSettings:
+    """Return tcp endpoints on ports of this host that are free now."""
+    names = EndpointSettings.__struct_fields__
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in names]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in held]
+    return EndpointSettings(**{name: f"tcp://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)})
+
+
 @dataclass
 class Session:
     """The processes of one session, in their own folder (sockets, settings, output of each)."""
@@ -55,11 +68,13 @@ class Session:
     config: Config
     session_id: str
     folder: Path
+    transport: Literal["ipc", "tcp"] = "ipc"
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _outputs: list[IO[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.config = replace(self.config, endpoints=local_endpoints(self.folder))
+        endpoints = local_endpoints(self.folder) if self.transport == "ipc" else loopback_endpoints()
+        self.config = replace(self.config, endpoints=endpoints)
         (self.folder / "config.toml").write_text(to_toml(self.config))
 
     def start(self, role: str, *arguments: str) -> None:

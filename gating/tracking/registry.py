@@ -9,6 +9,7 @@ from gating.tracking.tracker import Tracker, TrackerSettings, TrackingError
 
 BUILT_IN = {
     "template": "gating.tracking.template_tracker:TemplateTracker",
+    "rigid": "gating.tracking.rigid_tracker:RigidTracker",
     "opencv": "gating.tracking.opencv_tracker:OpenCvTracker",
 }
 ENTRY_POINT_GROUP = "cinegate.trackers"

@@ -1,0 +1,135 @@
+"""The engine without sockets: decode, track, decide and pack, frame after frame, hot or cold as between real frames."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.loop import bench_config, pictures
+from gating.clock import MonotonicClock
+from gating.config import Config
+from gating.engine import Engine
+from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacing, SourceKind, StampMeaning
+from gating.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from gating.wire import content_hash, decode, encode, encode_frame
+
+EVICT_BYTES: Final = 4 * 2**20
+"""Touched between frames in place of the other processes that push the engine out of the caches."""
+
+
+class EngineBench:
+    """An engine that is fed wire messages; every step is timed from bytes to packed command."""
+
+    def __init__(self, config: Config, size_px: int, dtype: str) -> None:
+        frames, spacing_mm, contour = pictures(size_px, dtype)
+        self._frames, self._spacing_mm = frames, spacing_mm
+        self._clock = MonotonicClock()
+        self._engine = Engine(
+            config,
+            [TargetSpec("target", contour)],
+            lambda: make_tracker(config.tracker, config.tracking),
+            self._clock,
+            "bench",
+            "bench",
+            arm_by_itself=True,
+        )
+        self._engine.warm_up()
+        self._sequence = 0
+        self._evicted = np.zeros(EVICT_BYTES // 8)
+        self.step()
+
+    def message(self) -> list[Any]:
+        """Return the next frame as it arrives."""
+        pixels = self._frames[self._sequence % len(self._frames)]
+        now_ns = self._clock.now_ns()
+        header = FrameHeader(
+            session_id="bench",
+            source="bench",
+            source_kind=SourceKind.REPLAY,
+            pacing=Pacing.STEPPED,
+            sequence=self._sequence,
+            plane="coronal",
+            acquired_ns=now_ns,
+            acquired_clock=self._clock.name,
+            acquired_meaning=StampMeaning.END,
+            acquired_on_publish_clock_ns=now_ns,
+            published_ns=now_ns,
+            publish_clock=self._clock.name,
+            dtype=str(pixels.dtype),  # type: ignore[arg-type]
+            shape=(pixels.shape[0], pixels.shape[1]),
+            pixel_spacing_mm=self._spacing_mm,
+            image_orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
+            image_position_mm=(-100.0, 0.0, 100.0),
+            content_hash=content_hash(pixels),
+        )
+        self._sequence += 1
+        return [bytes(part) for part in encode_frame(CineFrame(header, pixels))]
+
+    def evict(self) -> None:
+        """Push the engine out of the core's own caches, as other processes do between two frames."""
+        self._evicted += 1.0
+
+    def step(self, parts: list[Any] | None = None) -> float:
+        """Work on one frame; return how long it took from bytes to packed command, ms."""
+        parts = self.message() if parts is None else parts
+        self._engine.observe_beam(self._status())
+        received_ns = self._clock.now_ns()
+        frame = decode(parts)
+        assert isinstance(frame, CineFrame)
+        encode(self._engine.step(frame, received_ns).command)
+        return (self._clock.now_ns() - received_ns) / 1e6
+
+    def _status(self) -> BeamStatus:
+        return BeamStatus(
+            session_id="bench",
+            beam="bench",
+            beam_kind="simulated",
+            status_sequence=0,
+            commanded=GateState.HOLD,
+            confirmed=GateState.HOLD,
+            reason="commanded_hold",
+            sent_ns=self._clock.now_ns(),
+            clock=self._clock.name,
+        )
+
+
+def step_samples_ms(
+    tracker: str, size_px: int, dtype: str, frames: int, *, cold: bool, interval_s: float = 0.0
+) -> NDArray[np.float64]:
+    """Return how long each of `frames` steps took, ms.
+
+    Parameters
+    ----------
+    cold : evict the caches before every frame.
+    interval_s : sleep before every frame.
+    """
+    bench = EngineBench(bench_config(tracker), size_px, dtype)
+    return sample_ms(bench.step, bench, frames, cold=cold, interval_s=interval_s)
+
+
+def sample_ms(
+    step: Callable[[list[Any]], float], bench: EngineBench, frames: int, *, cold: bool, interval_s: float = 0.0
+) -> NDArray[np.float64]:
+    """Time steps with the collector off, as in the service."""
+    for _ in range(20):
+        step(bench.message())
+    taken = np.empty(frames)
+    gc.collect()
+    gc.disable()
+    try:
+        for index in range(frames):
+            parts = bench.message()
+            if cold:
+                bench.evict()
+            if interval_s:
+                time.sleep(interval_s)
+            taken[index] = step(parts)
+    finally:
+        gc.enable()
+    return taken
