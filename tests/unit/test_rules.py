@@ -45,14 +45,14 @@ def sighting(lps_mm=(0.0, 0.0, 0.0), contour=BOX, at_s=0.0) -> Sighting:
 
 def test_the_boundary_rule_is_kept_up_to_its_limit():
     rule = BoundaryWindow(BoundaryRule(max_out_fraction=0.1), GatingBoundary(BOX, (0, 0, 0, 0)))
-    assert rule.judge(sighting(contour=BOX + (2, 0))) == ""
-    assert rule.judge(sighting(contour=BOX + (3, 0))) == "15.0 % outside the boundary, the limit is 10 %"
+    assert rule.judge(sighting(contour=BOX + np.float32((2, 0)))) == ""
+    assert rule.judge(sighting(contour=BOX + np.float32((3, 0)))) == "15.0 % outside the boundary, the limit is 10 %"
 
 
 def test_area_overlap_is_the_share_of_the_target_in_its_reference():
     rule = OverlapWindow(OverlapRule(min_overlap=0.8), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0)
-    assert rule.judge(sighting(contour=BOX + (4, 0))) == ""
-    assert rule.judge(sighting(contour=BOX + (5, 0))).startswith("area overlap 75.0 %")
+    assert rule.judge(sighting(contour=BOX + np.float32((4, 0)))) == ""
+    assert rule.judge(sighting(contour=BOX + np.float32((5, 0)))).startswith("area overlap 75.0 %")
 
 
 def test_volume_overlap_is_that_of_two_spheres():
