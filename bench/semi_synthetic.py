@@ -12,6 +12,7 @@ reference track) and *thinned* (every n-th frame: large steps, same reference tr
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -70,6 +71,7 @@ class Disturbance:
     noise : standard deviation of fresh noise, fraction of the 99th percentile.
     blur_mm : loss of resolution, as of a 0.35 T cine.
     band : keep a dark horizontal line fixed in the image.
+    ripple : standard deviation of a pattern fixed in the image (aliasing, parallel imaging), as the noise.
     ramp : relative change of intensity over the recording.
     frames_per_s : cine rate.
     drop : fraction of frames that never arrive.
@@ -84,6 +86,7 @@ class Disturbance:
     noise: float = 0.03
     blur_mm: float = 0.0
     band: bool = False
+    ripple: float = 0.0
     ramp: float = 0.2
     frames_per_s: float = 4.0
     drop: float = 0.0
@@ -101,6 +104,8 @@ SCENARIOS: dict[str, Disturbance] = {
     "noisy": Disturbance(motion="free", depth_mm=25.0, noise=0.12),
     "fading": Disturbance(depth_mm=30.0, fade=0.8),
     "gone": Disturbance(motion="free", depth_mm=25.0, fade=1.2),
+    "artefact": Disturbance(motion="free", depth_mm=20.0, noise=0.05, ripple=0.12),
+    "artefact_strong": Disturbance(motion="free", depth_mm=12.0, noise=0.05, ripple=0.3),
     "drift": Disturbance(motion="drift", depth_mm=15.0, ramp=0.6),
 }
 
@@ -199,6 +204,8 @@ class Scene:
         self._other = np.roll(cv2.resize(other, (columns, rows)), rng.integers(-25, 25, 2), (0, 1))
         away = ((self._grid[1] - x) / (1.6 * rx)) ** 2 + ((self._grid[0] - y) / (1.6 * ry)) ** 2
         self._window = np.exp(-0.5 * away)
+        pattern = smooth_field((rows, columns), 1.3, rng)[0] - smooth_field((rows, columns), 3.0, rng)[0]
+        self._ripple = pattern * np.float32(what.ripple / pattern.std())
         self._band_row = int(y + rng.uniform(-0.3, 0.3) * ry)
 
     def render(self, moved_mm: float, progress: float) -> tuple[Image, NDArray[np.bool_]]:
@@ -216,18 +223,18 @@ class Scene:
             pixels = cv2.GaussianBlur(pixels, (0, 0), what.blur_mm)
         noise = self._rng.standard_normal(pixels.shape).astype(np.float32)
         noise = cv2.GaussianBlur(noise, (0, 0), 0.7 + what.blur_mm / 2)
-        pixels = pixels * (1.0 + what.ramp * progress) + noise * np.float32(what.noise / noise.std())
+        pixels = (pixels + self._ripple) * (1.0 + what.ramp * progress) + noise * np.float32(what.noise / noise.std())
         if what.band:
             pixels[self._band_row : self._band_row + 2] *= 0.25
         return np.clip(400.0 * np.abs(pixels), 0, 65535).astype(np.uint16), label
 
 
-def synthetic_cases(*, seed: int = 0, scenarios: list[str] | None = None) -> Iterator[Case]:
+def synthetic_cases(*, seed: int = 0, scenarios: list[str] | None = None, seconds: float = 30.0) -> Iterator[Case]:
     """Every target of every still under every scenario."""
     for name, targets in TARGETS_MM.items():
         for target in targets:
             for scenario in scenarios or SCENARIOS:
-                yield make_case(name, target, scenario, seed=seed)
+                yield make_case(name, target, scenario, seed=seed, seconds=seconds)
 
 
 def thinned(case: Case, step: int) -> Case:
@@ -264,15 +271,29 @@ def recorded_cases() -> Iterator[Case]:
 
 
 def main() -> None:
-    """Score a tracker on everything above and print one line per scenario."""
-    from bench.tracking_scores import print_scores
+    """Score a tracker on everything above, one line per recording and a mean per scenario."""
+    from gating.evaluation.run import predicted_masks, run_case, score_case
+    from gating.tracking.tracker import TrackerSettings
 
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--tracker", default="template")
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
+    parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    print_scores(options.tracker, synthetic_cases(seed=options.seed, scenarios=options.scenario), recorded_cases())
+    shown = ("dice_similarity_coefficient", "hausdorff_distance_95", "centre_error_mean_mm", "centre_error_p95_mm")
+    shown += ("confident_fraction", "confident_and_wrong", "track_p50_ms", "track_p99_ms")
+    print("recording", *shown)
+    means: dict[str, list[list[float]]] = {}
+    synthetic = synthetic_cases(seed=options.seed, scenarios=options.scenario, seconds=options.seconds)
+    for case in itertools.chain(synthetic, () if options.scenario else recorded_cases()):
+        run = run_case(case, options.tracker, TrackerSettings())
+        row, _ = score_case(run, predicted_masks(run))
+        figures = [float(row.get(name, np.nan)) for name in shown]
+        means.setdefault(case.name.rpartition("/")[2] if case.labels is not None else "recorded", []).append(figures)
+        print(case.name, *(f"{figure:.3f}" for figure in figures), flush=True)
+    for scenario, rows in means.items():
+        print("mean of", scenario, *(f"{figure:.3f}" for figure in np.mean(rows, axis=0)))
 
 
 if __name__ == "__main__":

@@ -45,12 +45,14 @@ class Evidence:
     unseen_s: float
 
 
-FEATURES = ("fit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
-WEIGHTS = (1.291, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
+FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
+WEIGHTS = (1.291, 15.0, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
 INTERCEPT = -1.715
+MISFIT_BELOW = 0.85
 EDGE_LIMIT = 0.5
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
+    "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
     "rival": "another place looks almost the same (lead {e.rival_gap:.2f})",
     "precision": "the image fixes the position only to {e.precision_mm:.2f} mm",
     "scatter": "the motion inside the target is not smooth ({e.flow_scatter_mm:.1f} mm)",
@@ -60,7 +62,7 @@ REASONS = {
     "jump": "it moved {e.excess_jump_mm:.0f} mm farther than breathing explains",
     "unseen": "it was out of sight for {e.unseen_s:.1f} s",
 }
-USUAL = (1.8, 0.35, 1.05, -0.22, -0.02, -0.3, -0.2, 0.0, 0.0)
+USUAL = (1.8, 0.0, 0.35, 1.05, -0.22, -0.02, -0.3, -0.2, 0.0, 0.0)
 """Medians of the features on frames that are tracked well: doubt is explained by what falls short of them most."""
 
 
@@ -68,6 +70,7 @@ def features(evidence: Evidence) -> tuple[float, ...]:
     """What the model adds up, in the order of `FEATURES`; more is better in each."""
     return (
         math.atanh(_clip(evidence.score_moved_back, 0.0, 0.98)),
+        _clip(evidence.score_moved_back - MISFIT_BELOW, -1.0, 0.0),
         _clip(evidence.rival_gap, -0.1, 0.4),
         -math.log10(_clip(evidence.precision_mm, 0.03, 20.0)),
         -math.log1p(_clip(evidence.flow_scatter_mm, 0.0, 50.0)),

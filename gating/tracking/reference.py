@@ -30,7 +30,7 @@ def checked_frame(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) ->
         raise TrackingError(f"the frame is {frame.shape}, the reference frame was {shape} (rows, columns)")
     if min(frame.shape) < MIN_FRAME_PX:
         raise TrackingError(f"the frame is {frame.shape} px, each side must be {MIN_FRAME_PX} px or more")
-    frame = frame.astype(np.float32, copy=False)
+    frame = np.ascontiguousarray(frame, np.float32)
     low, high = float(frame.min()), float(frame.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise TrackingError("the frame holds NaN or infinite pixels")

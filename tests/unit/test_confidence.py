@@ -1,0 +1,65 @@
+"""The confidence is a probability, falls with every sign of doubt, and says why."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gating.tracking.confidence import FEATURES, REASONS, WEIGHTS, Evidence, probability, reason_for_doubt
+
+GOOD = Evidence(
+    score=0.9,
+    score_moved_back=0.95,
+    rival_gap=0.35,
+    precision_mm=0.08,
+    flow_shift_mm=0.2,
+    flow_scatter_mm=0.2,
+    strain=0.01,
+    disagreement_mm=0.2,
+    excess_jump_mm=0.0,
+    at_edge=False,
+    drop=0.02,
+    unseen_s=0.0,
+)
+WORSE = {
+    "score_moved_back": st.floats(-1.0, 0.95),
+    "rival_gap": st.floats(-1.0, 0.35),
+    "precision_mm": st.floats(0.08, 100.0),
+    "flow_scatter_mm": st.floats(0.2, 100.0),
+    "strain": st.floats(0.01, 5.0),
+    "flow_shift_mm": st.floats(0.2, 100.0),
+    "disagreement_mm": st.floats(0.2, 100.0),
+    "excess_jump_mm": st.floats(0.0, 200.0),
+    "unseen_s": st.floats(0.0, 100.0),
+}
+
+
+def test_good_evidence_gives_high_confidence():
+    assert probability(GOOD) > 0.97
+
+
+@given(st.fixed_dictionaries(WORSE))
+def test_no_sign_of_doubt_can_raise_the_confidence(worse):
+    assert probability(dataclasses.replace(GOOD, **worse)) <= probability(GOOD)
+
+
+@pytest.mark.parametrize("name", WORSE)
+def test_evidence_that_is_not_a_number_gives_no_confidence(name):
+    assert probability(dataclasses.replace(GOOD, **{name: float("nan")})) == 0.0
+
+
+def test_a_match_at_the_border_of_its_window_is_never_confident():
+    assert probability(dataclasses.replace(GOOD, at_edge=True)) <= 0.5
+    assert "border" in reason_for_doubt(dataclasses.replace(GOOD, at_edge=True))
+
+
+def test_the_reason_names_what_is_worst():
+    assert "another place" in reason_for_doubt(dataclasses.replace(GOOD, rival_gap=-0.1))
+    assert "2.50 mm" in reason_for_doubt(dataclasses.replace(GOOD, precision_mm=2.5))
+
+
+def test_every_feature_has_a_weight_that_is_not_negative_and_a_reason():
+    assert len(WEIGHTS) == len(FEATURES)
+    assert all(weight >= 0.0 for weight in WEIGHTS)
+    assert set(REASONS) == set(FEATURES)

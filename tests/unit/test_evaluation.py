@@ -1,0 +1,137 @@
+"""The metrics of the challenge, against brute force and hand-made cases; the runner end to end."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK
+from scipy import ndimage
+
+from gating.evaluation import DatasetError, evaluate
+from gating.evaluation.dataset import read_cases, read_mha, write_masks
+from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
+
+
+def disc(x, y, radius, shape=(64, 64)):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.hypot(columns - x, rows - y) <= radius
+
+
+def brute_force_distances(one, other):
+    edges = [np.argwhere(mask & ~ndimage.binary_erosion(mask)) for mask in (one, other)]
+    apart = np.linalg.norm(edges[0][:, None] - edges[1][None], axis=2)
+    to_other, to_one = apart.min(axis=1), apart.min(axis=0)
+    return max(np.quantile(to_other, 0.95), np.quantile(to_one, 0.95)), to_other.mean()
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, 1), (12, -7), (30, 0)])
+def test_surface_distances_agree_with_brute_force(shift):
+    predicted, true = disc(20 + shift[0], 30 + shift[1], 7), disc(20, 30, 9)
+    assert surface_distances(predicted, true) == pytest.approx(brute_force_distances(predicted, true), rel=1e-6)
+
+
+def test_the_mean_surface_distance_looks_from_the_prediction_only():
+    true = disc(20, 20, 6) | disc(50, 50, 6)
+    assert surface_distances(disc(20, 20, 6), true)[1] == 0.0
+    assert surface_distances(true, disc(20, 20, 6))[1] > 10.0
+
+
+def test_dice_of_half_overlapping_boxes_is_one_half():
+    one, other = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
+    one[:, :4], other[:, 2:6] = True, True
+    assert dice(one, other) == 0.5
+
+
+def test_a_frame_without_prediction_scores_zero_and_the_longer_side_of_the_image():
+    true = np.stack([disc(20, 20, 5, (40, 50))] * 3)
+    predicted = true.copy()
+    predicted[2] = False
+    summary = case_metrics(frame_metrics(predicted, true))
+    assert summary["dice_similarity_coefficient"] == 0.5
+    assert summary["center_distance"] == summary["hausdorff_distance_95"] == 25.0
+
+
+def test_the_given_first_frame_is_not_scored():
+    true = np.stack([disc(20, 20, 5), disc(30, 20, 5)])
+    predicted = np.stack([disc(20, 20, 5), disc(33, 24, 5)])
+    assert case_metrics(frame_metrics(predicted, true))["center_distance"] == pytest.approx(5.0)
+
+
+def test_frames_without_a_label_are_left_out():
+    true = np.stack([disc(20, 20, 5), np.zeros((64, 64), bool), disc(20, 20, 5)])
+    predicted = np.stack([disc(20, 20, 5)] * 3)
+    assert case_metrics(frame_metrics(predicted, true))["dice_similarity_coefficient"] == 1.0
+
+
+def test_relative_d98_is_one_for_perfect_tracking_and_small_when_the_target_is_missed():
+    true = np.stack([disc(30, 30, 8)] * 5)
+    assert relative_d98(true, true) == pytest.approx(1.0)
+    assert relative_d98(np.stack([disc(30, 30, 8), *[disc(50, 30, 8)] * 4]), true) == pytest.approx(0.2, abs=0.06)
+
+
+def test_masks_come_back_from_a_file_with_the_axes_of_the_challenge(tmp_path):
+    masks = np.stack([disc(20 + 3 * frame, 30, 5, (48, 64)) for frame in range(4)])
+    write_masks(tmp_path / "m.mha", masks, (1.5, 2.0))
+    back, spacing = read_mha(tmp_path / "m.mha")
+    assert np.array_equal(back != 0, masks)
+    assert spacing == (1.5, 2.0)
+    assert SimpleITK.ReadImage(str(tmp_path / "m.mha")).GetSize() == (4, 64, 48)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A textured disc that moves down by 2 px a frame."""
+    rng = np.random.default_rng(3)
+    ground = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 2.0)
+    texture = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 1.5) * 3
+    frames, labels = [], []
+    for step in range(6):
+        label = disc(40, 30 + 2 * step, 9, (96, 80))
+        moved = np.roll(texture, 2 * step, axis=0)
+        frames.append(np.where(ndimage.binary_dilation(label, iterations=8), moved, ground))
+        labels.append(label)
+    case = tmp_path / "set" / "A_001"
+    write_masks(case / "targets" / "A_001_labels.mha", np.stack(labels), (1.0, 1.0))
+    write_masks(case / "targets" / "A_001_first_label.mha", np.stack(labels)[:1], (1.0, 1.0))
+    image = SimpleITK.GetImageFromArray(np.stack(frames).transpose(1, 2, 0).astype(np.float32))
+    (case / "images").mkdir()
+    SimpleITK.WriteImage(image, str(case / "images" / "A_001_frames.mha"))
+    (case / "frame-rate.json").write_text("8.0")
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("tracker", ["template", "opencv"])
+def test_evaluation_follows_a_moving_target_and_writes_what_it_found(dataset, tmp_path, tracker):
+    summary = evaluate(dataset, tmp_path / "out", tracker)
+    row = summary["results"][0]
+    assert row["dice_similarity_coefficient"] > 0.95
+    assert row["center_distance"] < 0.5
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["results"][0]["case_id"] == "A_001"
+    assert len(list(csv.DictReader((tmp_path / "out" / "frames.csv").read_text().splitlines()))) == 5
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "A_001" in page
+    assert 'src="http' not in page
+    [job] = json.loads((tmp_path / "out" / "predictions" / "predictions.json").read_text())
+    folder = tmp_path / "out" / "predictions" / job["pk"] / "output" / job["outputs"][0]["interface"]["relative_path"]
+    masks, _ = read_mha(next(folder.glob("*.mha")))
+    assert masks.shape == (6, 96, 80)
+    assert np.array_equal(masks[0] != 0, next(read_cases(dataset)).labels[0])
+
+
+def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
+    from gating.evaluation.run import run_case
+    from gating.tracking.tracker import TrackerSettings
+
+    case = next(read_cases(dataset))
+    whole = run_case(case, "template", TrackerSettings()).results
+    case.frames[4:] = 0.0
+    cut = run_case(case, "template", TrackerSettings()).results
+    assert [(r.x_px, r.y_px, r.confidence) for r in whole[:3]] == [(r.x_px, r.y_px, r.confidence) for r in cut[:3]]
+
+
+def test_a_folder_without_cases_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(DatasetError, match="holds no case with a target"):
+        evaluate(tmp_path, tmp_path / "out")
+    with pytest.raises(DatasetError, match="is not a folder"):
+        evaluate(tmp_path / "nowhere", tmp_path / "out")
