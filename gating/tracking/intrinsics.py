@@ -278,3 +278,43 @@ uint8_at, uint16_at, int16_at, int32_at, int64_at, float32_at, float64_at = (
     _pointer(t)
     for t in (types.uint8, types.uint16, types.int16, types.int32, types.int64, types.float32, types.float64)
 )
+
+
+def _halving(element: Any) -> Callable[..., Any]:
+    """Make a kernel (upper, lower, width, out): `width` float32 sums of 2x2 pixels of two lines at addresses.
+
+    width is LANES or more: the last vector overlaps the one before, so that nothing past the line is read.
+    """
+    loaded = ir.VectorType(element, 2 * LANES)
+    wide = ir.VectorType(ir.FloatType(), 2 * LANES)
+    pick = ir.VectorType(_I32, LANES)
+
+    @intrinsic
+    def halve(typing_context, upper, lower, width, out):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            upper, lower, width, out = arguments
+            result = _data(builder, out, ir.FloatType())
+            lines = [_data(builder, line, element) for line in (upper, lower)]
+            lanes = ir.Constant(_I64, LANES)
+            last = builder.sub(width, lanes)
+            stop = builder.add(last, lanes)
+            with cgutils.for_range_slice(builder, ir.Constant(_I64, 0), stop, lanes, intp=_I64) as (first, _):
+                at = builder.select(builder.icmp_signed("<", first, last), first, last)
+                values = []
+                for line in lines:
+                    place = builder.gep(line, [builder.mul(at, ir.Constant(_I64, 2))])
+                    value = builder.load(builder.bitcast(place, loaded.as_pointer()), align=1)
+                    values.append(value if loaded == wide else builder.uitofp(value, wide))
+                total = builder.fadd(*values)
+                undefined = ir.Constant(wide, ir.Undefined)
+                even = builder.shuffle_vector(total, undefined, ir.Constant(pick, [2 * k for k in range(LANES)]))
+                odd = builder.shuffle_vector(total, undefined, ir.Constant(pick, [2 * k + 1 for k in range(LANES)]))
+                builder.store(builder.fadd(even, odd), _vector_at(builder, result, at, _FloatLane), align=4)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 4), generate
+
+    return halve  # type: ignore[no-any-return]
+
+
+halve_uint8, halve_uint16, halve_float32 = (_halving(e) for e in (ir.IntType(8), ir.IntType(16), ir.FloatType()))

@@ -1,8 +1,8 @@
 """Compiled zero-mean normalised cross-correlation (ZNCC): the full surface, and the best placement.
 
 One C function does a whole call: every array of a template is handed over by address, in a `block`, because each array
-that passes from Python to numba costs 50 ns and each frame type would be another compilation of everything. Only the small
-function that takes the frame's address is compiled once a frame type.
+that passes from Python to numba costs 50 ns and each frame type would be another compilation of everything. Only the
+small function that takes the frame's address is compiled once a frame type.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _search(rows, cols, method, local, block):
         scores[:] = UNSCORED
         race(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, inverses, 0.0, scores)
         scored = True
-    elif facts[CELL_ROWS] > 0 and rows * cols * height * width > DENSE_MACS:
+    elif method == EXACT and facts[CELL_ROWS] > 0 and rows * cols * height * width > DENSE_MACS:
         scored = bounded_scores(
             level, cells, pairs, products, lines, pitch, map_pitch, rows, cols, taps[(height + 1) // 2 * width :],
             row_taps, facts, blur, means, inverses, floats[3 * size : 4 * size], floats[4 * size : 5 * size], scores,
@@ -163,7 +163,7 @@ def _search(rows, cols, method, local, block):
     elif method < SURFACE:
         at = first_peak(scores, inverses)
         peak[ROW], peak[COL], peak[SCORE], peak[SCORED] = at // map_pitch, at % map_pitch, scores[at], 0.0
-    if method == EXACT or method == DENSE:
+    if method in (EXACT, DENSE):
         refine(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak)
 
 

@@ -10,6 +10,8 @@ from gating.tracking.bounded import CELL_PX
 
 MIN_CELLS = 4
 """Cells a side below which bounds are not worth their set-up."""
+MIN_CELL_ENERGY = 0.25
+"""Share of the template's energy that its 4x4 averages must hold: below it nearly nothing can be ruled out."""
 FLOAT_SLACK = 2e-6
 """float32 rounding of a score made from exact integer sums."""
 
@@ -75,7 +77,8 @@ def _cells(
     side = CELL_PX
     rows, cols = weights.shape[0] // side, weights.shape[1] // side
     cells = weights[: rows * side, : cols * side].reshape(rows, side, cols, side).mean((1, 3))
-    if not inside.all() or min(rows, cols) < MIN_CELLS or not np.abs(cells).max() > 0.0:
+    energy = side**2 * float((cells**2).sum())
+    if not inside.all() or min(rows, cols) < MIN_CELLS or not energy > MIN_CELL_ENERGY:
         return np.zeros((0, 0)), np.zeros((0, 0), np.int16), 1.0
     return cells, *_quantised(cells, side * side * kernels.HALF_RANGE)
 

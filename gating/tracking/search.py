@@ -183,7 +183,7 @@ def bounded_scores(
     if _count(likely, inverses, blur, angle_floor) * area <= RACE_MACS:
         race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
         return True
-    if facts[CELL_LOSS] > 1.0:
+    if not floor > facts[CELL_LOSS]:  # a patch of pure detail would reach the floor: so would most of a noisy window
         return False
     bound_scores(
         cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, facts[CELL_NORM], facts[CELL_ERROR],

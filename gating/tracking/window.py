@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from gating.tracking.intrinsics import LANES
+from gating.tracking.intrinsics import LANES, address_of, halve_float32, halve_uint8, halve_uint16
 
 HALF_RANGE = 2047
 """Largest level: 16 times it still fits int16, so that 4x4 sums of levels are exact."""
@@ -95,16 +95,31 @@ def load_window(pixels, top, left, height, width, integral, raw, levels, scaling
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
+def _quantise(raw, size, middle, scale, levels):
+    middle = np.float32(middle)
+    scale = np.float32(scale)
+    half = np.float32(0.5)
+    for k in range(size):
+        levels[k] = np.int16(np.int32(np.floor((raw[k] - middle) * scale + half)))
+
+
+@njit(nogil=True, cache=True)
 def _halve_line(upper, lower, width, out):
-    for x in range(width):
-        k = 2 * x
-        top = np.float32(upper[k]) + np.float32(upper[k + 1])
-        out[x] = top + (np.float32(lower[k]) + np.float32(lower[k + 1]))
+    if width < LANES:
+        for x in range(width):
+            k = 2 * x
+            out[x] = np.float32(upper[k]) + np.float32(lower[k]) + (np.float32(upper[k + 1]) + np.float32(lower[k + 1]))
+    elif upper.itemsize == 1:
+        halve_uint8(address_of(upper), address_of(lower), width, address_of(out))
+    elif upper.itemsize == 2:
+        halve_uint16(address_of(upper), address_of(lower), width, address_of(out))
+    else:
+        halve_float32(address_of(upper), address_of(lower), width, address_of(out))
 
 
 @njit(nogil=True, cache=True)
 def load_halved(pixels, top, left, height, width, integral, raw, levels, scaling):
-    """As `load_window`, at half the resolution: sums of 2x2 pixels, height x width of them, whose rounding is not told."""
+    """As `load_window` at half the resolution: height x width sums of 2x2 pixels, whose rounding is not told."""
     pitch = padded(width)
     for y in range(height):
         upper = pixels[top + 2 * y, left : left + 2 * width]
@@ -118,7 +133,7 @@ def load_halved(pixels, top, left, height, width, integral, raw, levels, scaling
     scaling[0] = np.float64(np.float32(0.5 * (low + high)))
     scaling[1] = min(full, 1.0) if integral else full
     scaling[2] = 0.0
-    _fill(sums, 0, 0, height, width, scaling[0], scaling[1], raw, levels, pitch)
+    _quantise(raw, height * pitch, scaling[0], scaling[1], levels)
     return True
 
 
@@ -139,13 +154,19 @@ def _slide_line(come, gone, middle, width, sums, squares):
         squares[x] += new * new - old * old
 
 
-@njit(nogil=True, cache=True)
-def _slide_across(columns, column_squares, cols, width, sums, squares):
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _first_sums(columns, column_squares, width):
     total = 0.0
     square = 0.0
     for x in range(width):
         total += columns[x]
         square += column_squares[x]
+    return total, square
+
+
+@njit(nogil=True, cache=True)
+def _slide_across(columns, column_squares, cols, width, sums, squares):
+    total, square = _first_sums(columns, column_squares, width)
     sums[0] = total
     squares[0] = square
     for c in range(1, cols):
