@@ -1,0 +1,96 @@
+"""Our engine process with a tracker that can be made to fail from outside: `faulty_engine FILE <engine options>`.
+
+What is written to FILE happens at the next frame: `raise`, `hang`, `sleep S`, `collect`, `memory`, `fork`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gating.service
+from gating.tracking.registry import make_tracker
+from gating.tracking.tracker import Tracker, TrackerSettings, TrackResult
+
+
+class FaultyTracker:
+    """A tracker that works until it is told otherwise."""
+
+    def __init__(self, tracker: Tracker, orders: Path) -> None:
+        self._tracker = tracker
+        self._orders = orders
+
+    def warm_up(self) -> None:
+        """As the tracker does."""
+        self._tracker.warm_up()
+
+    def set_reference(self, pixels: Any, contour_px: Any, pixel_spacing_mm: tuple[float, float]) -> None:
+        """As the tracker does."""
+        self._tracker.set_reference(pixels, contour_px, pixel_spacing_mm)
+
+    def track(self, pixels: Any, elapsed_s: float) -> TrackResult:
+        """As the tracker does, after what was ordered."""
+        if self._orders.exists():
+            order = self._orders.read_text(encoding="ascii").split()
+            self._orders.unlink()
+            _obey(order)
+        return self._tracker.track(pixels, elapsed_s)
+
+
+def _obey(order: list[str]) -> None:
+    match order:
+        case ["raise"]:
+            raise RuntimeError("the tracker was told to fail")
+        case ["hang"]:
+            while True:
+                pass
+        case ["sleep", seconds]:
+            time.sleep(float(seconds))
+        case ["collect", objects]:
+            kept = [[number] for number in range(int(objects))]
+            gc.unfreeze()
+            gc.collect()
+            kept.clear()
+        case ["memory"]:
+            _exhaust_memory()
+        case ["fork"]:
+            if os.fork() == 0:
+                time.sleep(20)
+                os._exit(0)
+        case _:
+            raise ValueError(f"unknown order {order}")
+
+
+def _exhaust_memory() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 2**20, hard))
+    try:
+        hoard = []
+        while True:
+            hoard.append(bytearray(8 * 2**20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def main() -> None:
+    """Run `cinegate engine` with the tracker wrapped."""
+    orders = Path(sys.argv[1])
+
+    def wrapped(name: str, settings: TrackerSettings) -> Tracker:
+        return FaultyTracker(make_tracker(name, settings), orders)
+
+    gating.service.make_tracker = wrapped
+    from gating.cli import main as command_line
+
+    sys.argv = ["cinegate", "engine", *sys.argv[2:]]
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Faults of the beam line and of the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from bench.faults.injections.registry import injects
+from bench.faults.link import Weather
+from bench.faults.scene import Scene
+from gating.messages import GateState
+from gating.wire import encode
+
+
+@injects("gate_cut")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _weather(scene, Weather(loss=1.0))
+
+
+@injects("gate_delayed")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _weather(scene, Weather(delay_ms=400.0))
+
+
+@injects("gate_loses_most")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _weather(scene, Weather(loss=0.97))
+
+
+@injects("gate_reordered")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _weather(scene, Weather(jitter_ms=60.0))
+
+
+@injects("gate_doubled")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _weather(scene, Weather(doubling=1.0, jitter_ms=1.0))
+
+
+@injects("gate_bits_flipped")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _weather(scene, Weather(bit_flips=1.0))
+
+
+def _weather(scene: Scene, weather: Weather) -> Iterator[None]:
+    scene.gate.weather = weather
+    scene.seen()
+    yield
+    scene.gate.weather = Weather()
+
+
+@injects("acknowledgement_missing")
+def _(scene: Scene) -> Iterator[None]:
+    scene.beam.weather = Weather(loss=1.0)
+    scene.seen()
+    yield
+    scene.beam.weather = Weather()
+
+
+@injects("acknowledgement_late")
+def _(scene: Scene) -> Iterator[None]:
+    scene.beam.weather = Weather(delay_ms=400.0)
+    scene.seen()
+    yield
+    scene.beam.weather = Weather()
+
+
+@injects("gate_of_another_session")
+def _(scene: Scene) -> Iterator[None]:
+    other = replace(scene.commands[-1][1], session_id="another-session", command_sequence=10**6)
+    scene.gate.send(encode(other))
+    scene.seen()
+    yield
+
+
+@injects("old_command_replayed")
+def _(scene: Scene) -> Iterator[None]:
+    """A recorded beam-on command is sent again while the engine holds."""
+    recorded = next(command for _, command in reversed(scene.commands) if command.state is GateState.ON)
+    scene.source.paused = True
+    scene.next_frame()
+    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.pass_ms(scene.stale_ms + 100)
+    for _ in range(10):
+        scene.gate.send(encode(recorded))
+        scene.pass_ms(20)
+    yield
+    scene.source.paused = False
+
+
+@injects("endless_lease")
+def _(scene: Scene) -> Iterator[None]:
+    """A command that permits beam for ten seconds, then nothing more."""
+    last = scene.commands[-1][1]
+    scene.gate.weather = Weather(loss=1.0)
+    endless = replace(last, command_sequence=10**6, state=GateState.ON, lease_ms=9999.0, renewal=False)
+    scene.gate.send(encode(endless))
+    scene.seen()
+    yield
+    scene.gate.weather = Weather()
+
+
+def _switch(scene: Scene, order: str) -> Iterator[None]:
+    scene.switch_file.write_text(order, encoding="ascii")
+    scene.seen()
+    yield
+    scene.switch_file.unlink()
+    _new_beam(scene)
+
+
+def _new_beam(scene: Scene) -> None:
+    """A beam interface that has latched permits beam again only after a restart."""
+    scene.end("beam")
+    scene.start_beam()
+
+
+@injects("line_unreadable")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _switch(scene, "unreadable")
+
+
+@injects("line_reads_on_while_held")
+def _(scene: Scene) -> Iterator[None]:
+    """The engine holds, and the line goes on reading back as on."""
+    scene.switch_file.write_text("reads_on", encoding="ascii")
+    scene.source.paused = True
+    scene.next_frame()
+    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.pass_ms(scene.stale_ms + 200)
+    yield
+    scene.switch_file.unlink()
+    scene.source.paused = False
+    _new_beam(scene)
+
+
+@injects("line_stuck_at_hold")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _after_a_hold(scene, "stuck_hold")
+
+
+@injects("switch_slow_to_come_on")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _after_a_hold(scene, "slow_on")
+
+
+def _after_a_hold(scene: Scene, order: str) -> Iterator[None]:
+    """Hold for a moment, so that the line is driven to on again."""
+    scene.source.paused = True
+    scene.next_frame()
+    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.pass_ms(scene.stale_ms)
+    scene.switch_file.write_text(order, encoding="ascii")
+    scene.source.paused = False
+    scene.pass_ms(10 * scene.interval_ms)
+    yield
+    scene.switch_file.unlink()
+    _new_beam(scene)
+
+
+@injects("line_refuses_to_hold_twice")
+def _(scene: Scene) -> Iterator[None]:
+    """The line raises at the first two attempts to hold it, and obeys the third."""
+    scene.switch_file.write_text("raises 2", encoding="ascii")
+    scene.source.paused = True
+    scene.next_frame()
+    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    yield
+    scene.source.paused = False
+    scene.switch_file.unlink()
+    _new_beam(scene)

@@ -1,0 +1,140 @@
+"""Faults of the disk under the session log."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.faults.injections.registry import NotPossible, Unmet, injects
+from bench.faults.scene import Scene
+from gating.messages import CineFrame
+from gating.session import read_session
+
+
+@injects("log_may_not_grow")
+def _(scene: Scene) -> Iterator[None]:
+    """The file size limit of the recorder is set to what the log has now."""
+    recorder, log = scene.processes.running["recorder"], newest_log(scene)
+    size = log.stat().st_size
+    resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (size, size))
+    scene.seen()
+    yield
+    _new_recorder(scene, log)
+
+
+@injects("disk_full")
+def _(scene: Scene) -> Iterator[None]:
+    """The log's file system, a small one of its own, is filled to the last byte."""
+    folder = _own_disk(scene, "16m")
+    try:
+        scene.end("recorder")
+        log = scene.start_recorder(folder)
+        scene.settle(300)
+        with (folder / "filler").open("wb") as filler:
+            try:
+                while True:
+                    os.write(filler.fileno(), bytes(4096))
+            except OSError:
+                pass
+        scene.seen()
+        yield
+        _new_recorder(scene, log)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@injects("disk_read_only")
+def _(scene: Scene) -> Iterator[None]:
+    """A new recorder finds its folder read-only."""
+    folder = _own_disk(scene, "1m")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        scene.end("recorder")
+        beats = len(scene.recorder_beats)
+        scene.start_recorder(folder)
+        scene.wait(lambda: len(scene.recorder_beats) > beats, 20)
+        scene.seen(scene.recorder_beats[beats][0])
+        yield
+        _new_recorder(scene, None)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@injects("log_exists_already")
+def _(scene: Scene) -> Iterator[None]:
+    """A new recorder is told to write over a log; the log stays as it is."""
+    taken = scene.folder / "taken"
+    taken.mkdir(exist_ok=True)
+    for number in range(1, 200):
+        (taken / f"{number}.mcap").write_text("precious")
+    scene.end("recorder")
+    beats = len(scene.recorder_beats)
+    log = scene.start_recorder(taken)
+    scene.wait(lambda: len(scene.recorder_beats) > beats, 20)
+    scene.seen(scene.recorder_beats[beats][0])
+    yield
+    if log.read_text() != "precious":
+        raise Unmet(f"{log.name} was overwritten")
+    _new_recorder(scene, None)
+
+
+@injects("disk_slow")
+def _(scene: Scene) -> Iterator[None]:
+    """The recorder stands still, as in a write that does not return."""
+    scene.processes.send("recorder", signal.SIGSTOP)
+    scene.seen()
+    yield
+    scene.processes.send("recorder", signal.SIGCONT)
+
+
+@injects("log_writer_killed")
+def _(scene: Scene) -> Iterator[None]:
+    """Killed in the middle; cut at any byte, the log is read up to its last whole record."""
+    log = newest_log(scene)
+    scene.seen()
+    scene.end("recorder", signal.SIGKILL)
+    yield
+    scene.start_recorder()
+    _check_readable_at_any_byte(scene, log)
+
+
+def _check_readable_at_any_byte(scene: Scene, log: Path) -> None:
+    data = log.read_bytes()
+    torn = scene.folder / "torn.mcap"
+    before = -1
+    for end in range(len(data), 8, -max(1, len(data) // 23)):
+        torn.write_bytes(data[:end])
+        frames = sum(isinstance(record.message, CineFrame) for record in read_session(torn))
+        if before >= 0 and not frames <= before:
+            raise Unmet(f"{frames} frames in the first {end} bytes of a log, {before} in more of it")
+        before = frames
+    torn.unlink()
+
+
+def newest_log(scene: Scene) -> Path:
+    """Return the log that is being written."""
+    return max(scene.log_folder.glob("*.mcap"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _new_recorder(scene: Scene, log: Path | None) -> None:
+    if log is not None:
+        kept = sum(isinstance(record.message, CineFrame) for record in read_session(log))
+        if kept == 0:
+            raise Unmet(f"nothing of {log.name} can be read")
+    scene.end("recorder")
+    scene.start_recorder()
+
+
+def _own_disk(scene: Scene, size: str) -> Path:
+    folder = scene.folder / f"disk{size}"
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        raise NotPossible("a file system of its own needs permission to mount")
+    return folder

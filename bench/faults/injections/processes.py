@@ -1,0 +1,205 @@
+"""Faults of the processes: killed, stopped, restarted, doubled, failing inside."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+
+import zmq
+from msgspec.structs import replace
+
+from bench.faults.injections.registry import Unmet, injects
+from bench.faults.scene import Scene
+from gating.messages import GateState
+from gating.sockets import bind
+from gating.wire import encode
+
+
+@injects("engine_killed")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.end("engine", signal.SIGKILL)
+    yield
+    scene.start_engine()
+
+
+@injects("engine_stopped")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.processes.send("engine", signal.SIGSTOP)
+    yield
+    scene.processes.send("engine", signal.SIGCONT)
+
+
+@injects("engine_terminated")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.processes.send("engine", signal.SIGTERM)
+    yield
+    code = scene.end("engine")
+    scene.start_engine()
+    if code != 0:
+        raise Unmet(f"the engine was asked to end and ended with code {code}")
+
+
+@injects("engine_restarted_at_once")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.end("engine", signal.SIGKILL)
+    scene.start_engine()
+    yield
+
+
+@injects("beam_interface_killed")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.kill_beam()
+    yield
+    scene.start_beam()
+
+
+@injects("beam_interface_terminated")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    code = scene.end("beam")
+    yield
+    scene.start_beam()
+    if code != 0:
+        raise Unmet(f"the beam interface was asked to end and ended with code {code}")
+
+
+@injects("recorder_killed")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.end("recorder", signal.SIGKILL)
+    yield
+    scene.start_recorder()
+
+
+@injects("recorder_terminated")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.end("recorder")
+    yield
+    scene.start_recorder()
+
+
+def _order(scene: Scene, order: str) -> None:
+    scene.fault_file.write_text(order, encoding="ascii")
+    scene.next_frame()
+    scene.seen(scene.source.left_ns)
+
+
+@injects("tracker_raises")
+def _(scene: Scene) -> Iterator[None]:
+    _order(scene, "raise")
+    yield
+
+
+@injects("tracker_hangs")
+def _(scene: Scene) -> Iterator[None]:
+    _order(scene, "hang")
+    yield
+    scene.end("engine", signal.SIGKILL)
+    scene.start_engine()
+
+
+@injects("tracker_pauses")
+def _(scene: Scene) -> Iterator[None]:
+    _order(scene, "sleep 0.4")
+    yield
+
+
+@injects("collector_pause")
+def _(scene: Scene) -> Iterator[None]:
+    _order(scene, "collect 6000000")
+    yield
+
+
+@injects("memory_exhausted")
+def _(scene: Scene) -> Iterator[None]:
+    _order(scene, "memory")
+    yield
+
+
+@injects("engine_killed_child_survives")
+def _(scene: Scene) -> Iterator[None]:
+    """A fork of the engine inherits its sockets; the engine is killed and the child lives on."""
+    _order(scene, "fork")
+    scene.next_frame()
+    scene.settle(100)
+    scene.seen()
+    scene.end("engine", signal.SIGKILL)
+    yield
+    scene.start_engine()
+
+
+@injects("two_engines")
+def _(scene: Scene) -> Iterator[None]:
+    """A second engine commands the same beam interface, with beam on."""
+    last = scene.commands[-1][1]
+    scene.seen()
+    for number in range(4):
+        second = replace(last, engine_id="impostor", command_sequence=10**6 + number, state=GateState.ON, lease_ms=100.0)
+        scene.gate.send(encode(second))
+        scene.pass_ms(20)
+    yield
+
+
+@injects("second_engine_on_the_same_endpoint")
+def _(scene: Scene) -> Iterator[None]:
+    """Someone else binds the gate endpoint and commands beam on; the engine's own commands must not go astray."""
+    last = scene.commands[-1][1]
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    scene.seen()
+    try:
+        thief = bind(context, zmq.PUB, scene.config.endpoints.gate)
+    except zmq.ZMQError:
+        context.destroy(linger=0)
+        yield
+        return
+    scene.end("engine", signal.SIGKILL)
+    for number in range(20):
+        state = replace(last, engine_id="thief", command_sequence=number, state=GateState.ON, lease_ms=100.0)
+        thief.send_multipart(encode(replace(state, renewal=False)))
+        scene.pass_ms(20)
+    yield
+    context.destroy(linger=0)
+    scene.start_engine()
+
+
+@injects("source_process_killed")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _end_source(scene, signal.SIGKILL)
+
+
+@injects("source_process_stopped")
+def _(scene: Scene) -> Iterator[None]:
+    scene.seen()
+    scene.processes.send("source", signal.SIGSTOP)
+    yield
+    scene.processes.send("source", signal.SIGCONT)
+
+
+@injects("source_process_terminated")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _end_source(scene, signal.SIGTERM)
+
+
+def _end_source(scene: Scene, number: int) -> Iterator[None]:
+    scene.seen()
+    scene.end("source", number)
+    scene.pass_ms(1200)
+    start_source(scene)
+    scene.pass_ms(2500)
+    yield
+
+
+def start_source(scene: Scene) -> None:
+    """Replay the scene's recording from a real source process."""
+    command = [sys.executable, "-m", "gating.cli", "source", str(scene.folder / "calm.npz"), "--loop"]
+    command += ["--session", scene.session, "--config", str(scene.folder / "engine.toml")]
+    scene.processes.start("source", command)
+
+

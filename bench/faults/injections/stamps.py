@@ -1,0 +1,95 @@
+"""Faults of time: stamps that are zero, missing, ahead, behind, frozen, stepping, drifting or wrapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgpack
+
+from bench.faults.injections.registry import faulty_frames, injects, standing, with_header
+from bench.faults.scene import Scene
+from bench.faults.scripted_source import Parts, changed
+from gating.messages import CineFrame
+from gating.wire import encode_frame
+
+DAY_NS = 86_400_000_000_000
+TICK_WRAP_NS = 2**32 * 1000
+"""A 32-bit counter of microseconds."""
+
+
+def _packed(fault_id: str, **fields: object) -> None:
+    """Send headers with fields that our own encoder would refuse; `...` removes one."""
+
+    def spoil(frame: CineFrame) -> Iterable[Parts]:
+        topic, header, pixels = encode_frame(frame)
+        plain = msgpack.unpackb(header)
+        plain.update(fields)
+        kept = {name: value for name, value in plain.items() if value is not ...}
+        return [[topic, msgpack.packb(kept), pixels]]
+
+    standing(fault_id, lambda _: spoil)
+
+
+with_header("stamp_zero", acquired_on_publish_clock_ns=0)
+with_header("published_stamp_zero", published_ns=0)
+_packed("stamp_missing", acquired_on_publish_clock_ns=...)
+_packed("stamp_negative", acquired_on_publish_clock_ns=-5)
+_packed("stamp_is_nan", acquired_on_publish_clock_ns=float("nan"))
+_packed("stamp_too_large", acquired_on_publish_clock_ns=2**63)
+with_header("stamp_in_the_future", acquired_on_publish_clock_ns=lambda h: h.acquired_on_publish_clock_ns + 10**9)
+with_header(
+    "raw_stamp_backward", acquired_ns=lambda h: h.acquired_ns - 10**9
+)
+with_header("published_stamp_backward", published_ns=lambda h: h.published_ns - 10**9)
+with_header("clock_renamed", acquired_clock="another clock")
+with_header("publish_clock_renamed", publish_clock="another host")
+with_header("stamp_uncertain", acquired_uncertainty_ns=200_000_000)
+with_header("midnight", acquired_ns=lambda h: h.acquired_ns % 10**9)
+with_header("clock_steps_forward", acquired_ns=lambda h: h.acquired_ns + 300_000_000)
+
+
+@injects("raw_stamp_frozen")
+def _(scene: Scene) -> Iterator[None]:
+    stuck_ns = scene.source.frame().header.acquired_ns
+    faulty_frames(scene, lambda frame: [encode_frame(changed(frame, acquired_ns=stuck_ns))])
+    yield
+    scene.calm()
+
+
+@injects("ticks_wrap")
+def _(scene: Scene) -> Iterator[None]:
+    """The raw stamp is a counter that has just wrapped to zero."""
+    first_ns = scene.source.frame().header.acquired_ns
+    wrap = lambda frame: frame.header.acquired_ns - first_ns + 1  # noqa: E731
+    faulty_frames(scene, lambda frame: [encode_frame(changed(frame, acquired_ns=wrap(frame)))])
+    yield
+    scene.calm()
+
+
+def _drift(scene: Scene, per_frame_ns: int) -> Iterator[None]:
+    """The mapped stamp runs away from the raw one a little each frame; seen once it is off by 40 ms."""
+    drifted_ns = 0
+
+    def drift(frame: CineFrame) -> Iterable[Parts]:
+        nonlocal drifted_ns
+        drifted_ns += per_frame_ns
+        mapped_ns = frame.header.acquired_on_publish_clock_ns + drifted_ns - latency_ns
+        return [encode_frame(changed(frame, acquired_on_publish_clock_ns=mapped_ns))]
+
+    latency_ns = 0
+    scene.source.transform = drift
+    while abs(drifted_ns) < 40_000_000:
+        scene.next_frame()
+    scene.seen(scene.source.left_ns)
+    yield
+    scene.calm()
+
+
+@injects("mapping_drifts_into_the_past")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _drift(scene, -4_000_000)
+
+
+@injects("mapping_drifts_ahead")
+def _(scene: Scene) -> Iterator[None]:
+    yield from _drift(scene, 4_000_000)

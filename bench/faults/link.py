@@ -1,0 +1,83 @@
+"""A seeded proxy between a PUB socket and its subscribers, with weather: loss, delay, doubling, reordering, bit flips."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from gating.sockets import bind, receive, subscribe
+
+
+@dataclass(slots=True)
+class Weather:
+    """What happens to messages on their way; probabilities from 0 to 1."""
+
+    loss: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    doubling: float = 0.0
+    bit_flips: float = 0.0
+
+
+class Link:
+    """Carry messages from one endpoint to another.
+
+    Parameters
+    ----------
+    context, source, sink : listen at `source`, publish at `sink`.
+    seed : of the weather.
+    overheard : is handed every message as it comes in, before the weather.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        source: str,
+        sink: str,
+        seed: int,
+        overheard: Callable[[list[bytes], int], None],
+    ) -> None:
+        self.weather = Weather()
+        self.socket = subscribe(context, source)
+        self._sink = bind(context, zmq.PUB, sink)
+        self._random = random.Random(seed)
+        self._overheard = overheard
+        self._waiting: list[tuple[int, int, list[bytes]]] = []
+        self._count = 0
+
+    def pump(self) -> None:
+        """Take what came and pass on what is due."""
+        while (parts := receive(self.socket)) is not None:
+            now_ns = time.monotonic_ns()
+            self._overheard(parts, now_ns)
+            self._delay(parts, now_ns)
+        while self._waiting and self._waiting[0][0] <= time.monotonic_ns():
+            self.send(heapq.heappop(self._waiting)[2])
+
+    def send(self, parts: list[bytes]) -> None:
+        """Put a message of our own on the link."""
+        self._sink.send_multipart(parts, zmq.NOBLOCK)
+
+    def _delay(self, parts: list[bytes], now_ns: int) -> None:
+        weather, chance = self.weather, self._random.random
+        if chance() < weather.loss:
+            return
+        if chance() < weather.bit_flips:
+            parts = [parts[0], flip_bit(parts[1], self._random), *parts[2:]]
+        for _ in range(2 if chance() < weather.doubling else 1):
+            delay_ms = weather.delay_ms + chance() * weather.jitter_ms
+            self._count += 1
+            heapq.heappush(self._waiting, (now_ns + round(delay_ms * 1e6), self._count, parts))
+
+
+def flip_bit(data: bytes, chance: random.Random) -> bytes:
+    """Return the bytes with one bit inverted."""
+    flipped = bytearray(data)
+    flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+    return bytes(flipped)

@@ -1,0 +1,85 @@
+"""Frames for the fault suite, drawn by the bundled phantom, with the target's exact place in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from drivers.phantom import Breathing, Phantom, PhantomSettings, TargetLoss, Trace
+
+Picture = NDArray[Any]
+STILL_FRAMES: Final = 40
+SHALLOW: Final = Breathing(inhale_si_mm=-1.0, inhale_ap_mm=-0.3, inhale_lr_mm=0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One frame and the truth about it."""
+
+    pixels: Picture
+    contour_px: NDArray[np.float32]
+    visible: bool
+
+
+class PictureBook:
+    """What the scripted source shows: a calm patient, and motions on demand.
+
+    Parameters
+    ----------
+    seed : of the phantom.
+    rate_per_s : frames per second.
+    dtype : of the pixels.
+    """
+
+    def __init__(self, seed: int, rate_per_s: float, dtype: str) -> None:
+        self.settings = PhantomSettings(
+            seed=seed,
+            rows=104,
+            columns=88,
+            pixel_spacing_mm=(2.4, 2.4),
+            frames_per_s=rate_per_s,
+            interval_jitter=0.0,
+            target_radius_mm=14,
+            noise_sigma=0.03,
+            intensity_drift_per_min=0.0,
+            breathing=SHALLOW,
+            dtype=dtype,  # type: ignore[arg-type]
+        )
+        phantom = Phantom(self.settings)
+        self.rate_per_s = rate_per_s
+        self.orientation, self.position_mm = phantom.orientation, phantom.position_mm
+        self.calm = [_shot(phantom, index) for index in range(STILL_FRAMES)]
+        self.contour_px = self.calm[0].contour_px
+
+    def motion(
+        self,
+        si_mm: Callable[[float], float],
+        seconds: float,
+        *,
+        ap_mm: Callable[[float], float] = lambda _: 0.0,
+        loss: TargetLoss | None = None,
+        noise_sigma: float | None = None,
+    ) -> list[Shot]:
+        """Draw a movement: displacement in mm as a function of the time since its start, s."""
+        t_s = np.arange(0, seconds + 2, 0.01)
+        rest = np.zeros_like(t_s)
+        trace = Trace(t_s, np.array([si_mm(t) for t in t_s]), np.array([ap_mm(t) for t in t_s]), rest)
+        settings = replace(
+            self.settings,
+            losses=() if loss is None else (loss,),
+            noise_sigma=self.settings.noise_sigma if noise_sigma is None else noise_sigma,
+        )
+        phantom = Phantom(settings, trace)
+        return [_shot(phantom, index) for index in range(round(seconds * self.rate_per_s))]
+
+
+def _shot(phantom: Phantom, index: int) -> Shot:
+    pixels = np.empty(phantom.shape, phantom.settings.dtype)
+    phantom.render_into(index, pixels)
+    truth = phantom.truth(index)
+    return Shot(pixels, np.ascontiguousarray(truth.contour_px, np.float32), truth.visible)

@@ -1,0 +1,171 @@
+"""A source that speaks the wire and does, frame by frame, what the script of a fault says."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from bench.faults.pictures import Picture
+from gating.messages import CineFrame, FrameHeader, Heartbeat, StreamInfo
+from gating.sockets import Socket, bind
+from gating.wire import Part, content_hash, encode, encode_frame
+
+Parts = Sequence[Part]
+Transform = Callable[[CineFrame], Iterable[Parts]]
+
+INFO_EVERY_NS: Final = 500_000_000
+FIRST_RAW_NS: Final = 3_600_000_000_000
+"""Of the source's own clock: an hour, so that a stamp can go back without becoming negative."""
+
+
+def as_it_is(frame: CineFrame) -> Iterable[Parts]:
+    """Send a frame as it is."""
+    return [encode_frame(frame)]
+
+
+class ScriptedSource:
+    """Publish frames at their rate; every frame passes through `transform` first.
+
+    Parameters
+    ----------
+    stream : what is declared.
+    show : the picture of a frame, by its slot; slots are counted whether or not a frame leaves.
+    clock_name : of this host's monotonic clock.
+    """
+
+    def __init__(self, stream: StreamInfo, show: Callable[[int], Picture], clock_name: str) -> None:
+        self.stream = stream
+        self.show = show
+        self.transform: Transform = as_it_is
+        self.publisher_id = secrets.token_hex(4)
+        self.sequence = 0
+        self.slot = -1
+        self.slot_ns = 0
+        """When the newest slot was due, which is when its frame was acquired."""
+        self.left_ns = 0
+        self.paused = False
+        self.published: list[tuple[int, str]] = []
+        """(sequence, content hash) of every frame that left unharmed."""
+        self._clock_name = clock_name
+        self._start_ns = time.monotonic_ns()
+        self._due_ns = self._start_ns
+        self._info_due_ns = 0
+        self._socket: Socket | None = None
+
+    @property
+    def interval_ns(self) -> int:
+        """Between two frames."""
+        return self.stream.nominal_interval_ns
+
+    def open(self, context: zmq.Context[Any], endpoint: str) -> None:
+        """Bind."""
+        self._socket = bind(context, zmq.XPUB, endpoint)
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+
+    def close(self) -> None:
+        """Leave the endpoint to another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def restart(self) -> None:
+        """Become a new source process: another publisher, counting from 0."""
+        self.publisher_id, self.sequence = secrets.token_hex(4), 0
+
+    def wait_ns(self) -> int:
+        """Return how long nothing is due, ns."""
+        return max(0, min(self._due_ns, self._info_due_ns) - time.monotonic_ns())
+
+    def tick(self) -> None:
+        """Publish what is due."""
+        if self._socket is None:
+            return
+        now_ns = time.monotonic_ns()
+        while self._socket.poll(0):
+            self._socket.recv()
+            self._info_due_ns = 0
+        if now_ns >= self._info_due_ns and not self.paused:
+            self._info_due_ns = now_ns + INFO_EVERY_NS
+            self.send(encode(self.stream))
+            self.send(encode(self._heartbeat(now_ns)))
+        elif now_ns >= self._info_due_ns:
+            self._info_due_ns = now_ns + INFO_EVERY_NS
+        if now_ns >= self._due_ns:
+            self._take_slot(now_ns)
+
+    def frame(self) -> CineFrame:
+        """Return the frame of the newest slot."""
+        pixels = self.show(self.slot)
+        header = FrameHeader(
+            session_id=self.stream.session_id,
+            source=self.stream.source,
+            publisher_id=self.publisher_id,
+            source_kind=self.stream.source_kind,
+            pacing=self.stream.pacing,
+            speed=self.stream.speed,
+            sequence=self.sequence,
+            plane=self.stream.planes[0],
+            acquired_ns=FIRST_RAW_NS + self.slot_ns - self._start_ns,
+            acquired_clock=self.stream.acquired_clock,
+            acquired_meaning=self.stream.acquired_meaning,
+            acquired_on_publish_clock_ns=self.slot_ns,
+            published_ns=time.monotonic_ns(),
+            publish_clock=self._clock_name,
+            dtype=self.stream.dtype,
+            shape=self.stream.shape,
+            pixel_spacing_mm=self.stream.pixel_spacing_mm,
+            image_orientation=self.stream.image_orientation,
+            image_position_mm=self.stream.image_position_mm,
+            content_hash=content_hash(pixels),
+            simulated_by="fault suite",
+        )
+        return CineFrame(header, pixels)
+
+    def send(self, parts: Parts) -> None:
+        """Send any bytes at all."""
+        if self._socket is not None:
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+            self.left_ns = time.monotonic_ns()
+
+    def _take_slot(self, now_ns: int) -> None:
+        late = (now_ns - self._due_ns) // self.interval_ns
+        self.slot_ns = self._due_ns + late * self.interval_ns
+        self._due_ns = self.slot_ns + self.interval_ns
+        self.slot += 1
+        if self.paused:
+            return
+        frame = self.frame()
+        for parts in self.transform(frame):
+            self.send(parts)
+        if self.transform is as_it_is:
+            self.published.append((self.sequence, frame.header.content_hash))
+        self.sequence += 1
+
+    def _heartbeat(self, now_ns: int) -> Heartbeat:
+        return Heartbeat(
+            session_id=self.stream.session_id,
+            role="source",
+            process_id=os.getpid(),
+            state="streaming",
+            sent_ns=now_ns,
+            counters={"frames_published": len(self.published)},
+        )
+
+
+def changed(frame: CineFrame, **changes: Any) -> CineFrame:
+    """Return the frame with other header fields."""
+    return CineFrame(msgspec.structs.replace(frame.header, **changes), frame.pixels)
+
+
+def repainted(frame: CineFrame, pixels: Picture) -> CineFrame:
+    """Return the frame with other pixels and the hash that belongs to them."""
+    header = msgspec.structs.replace(
+        frame.header, content_hash=content_hash(pixels), dtype=str(pixels.dtype), shape=pixels.shape
+    )
+    return CineFrame(header, pixels)
