@@ -33,6 +33,10 @@ _SOURCES: Final = {
 }
 _BEAMS: Final = {
     "simulated": _Driver("drivers.beam.simulated:SimulatedLinac"),
+    "serial_line": _Driver("drivers.beam.serial_line:SerialLine", "serial"),
+    "gpio": _Driver("drivers.beam.gpio:GpioSwitch", "gpio"),
+    "zeromq": _Driver("drivers.beam.zeromq_switch:ZeromqSwitch"),
+    "fanout": _Driver("drivers.beam.fanout:Fanout"),
 }
 _SOURCE_GROUP: Final = "cinegate.sources"
 _BEAM_GROUP: Final = "cinegate.beams"
