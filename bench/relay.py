@@ -41,7 +41,7 @@ def packed_command(session_id: str) -> tuple[bytearray, int]:
         lease_ms=0.0,
         source_kind=SourceKind.REPLAY,
         pacing=Pacing.REAL_TIME,
-        stamps=StageStamps(**{name: 2**40 for name in StageStamps.__struct_fields__}),
+        stamps=StageStamps(**dict.fromkeys(StageStamps.__struct_fields__, 2**40)),
     )
     header = bytearray(encode(command)[1])
     return header, header.index(struct.pack(">I", _MARK))

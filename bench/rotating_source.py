@@ -1,6 +1,6 @@
 """One source process that drives several pipelines in turns, frame by frame, each by the product's own pump.
 
-So every pipeline sees the same pictures within a frame interval of the others, and whatever the machine does in a second
+So every pipeline sees the same pictures within a frame interval of the others, and what the machine does in a second
 it does to all of them. Without a rate (back to back) they take turns in blocks.
 
 python -m bench.rotating_source PLAN.json
@@ -82,7 +82,7 @@ class Pictures:
 
 
 def run(plan: Plan) -> None:
-    """Publish the plan; leaves `published_ns` (variants, frames) and, back to back, `took_s` (variants) in `plan.out`."""
+    """Publish the plan; leave `published_ns` (variants, frames) and `took_s` (variants, of blocks) in `plan.out`."""
     loaded = np.load(plan.recording)
     spacing = (float(loaded["pixel_spacing_mm"][0]), float(loaded["pixel_spacing_mm"][1]))
     pictures = Pictures(np.ascontiguousarray(loaded["frames"]), spacing, plan.rate_hz)

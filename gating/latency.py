@@ -11,8 +11,11 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from gating.messages import BeamStatus, StageStamps
+
+Samples = Sequence[float] | NDArray[np.float64]
 
 STAGES: Final[dict[str, str]] = {
     "transport": "frame published to received by the engine",
@@ -51,15 +54,40 @@ class LatencySummary(Struct, frozen=True):
     n: int
 
 
-def summarise(samples_ms: Sequence[float]) -> LatencySummary:
+def summarise(samples_ms: Samples) -> LatencySummary:
     """Return percentiles by the nearest rank, so that each is a latency that did occur and none is understated.
 
     Source: Hyndman and Fan 1996, doi:10.1080/00031305.1996.10473566, definition 1.
     """
     if not len(samples_ms):
         return LatencySummary(None, None, None, None, 0)
-    p50, p99, p999 = np.percentile(samples_ms, [50, 99, 99.9], method="inverted_cdf")
-    return LatencySummary(float(p50), float(p99), float(p999), float(max(samples_ms)), len(samples_ms))
+    p50, p99, p999, largest = _ranks(samples_ms, (50, 99, 99.9, 100))
+    return LatencySummary(p50, p99, p999, largest, len(samples_ms))
+
+
+def in_millimetres(latency_ms: Samples, speeds_mm_s: Samples) -> dict[str, dict[str, float]]:
+    """Return how far the target moves within a latency, mm: percentiles of the speed by percentiles of the latency.
+
+    Parameters
+    ----------
+    latency_ms : samples of one latency.
+    speeds_mm_s : samples of the speed of the tracked target.
+    """
+    speeds = np.asarray(speeds_mm_s, dtype=np.float64)
+    speeds = speeds[np.isfinite(speeds)]
+    if not len(latency_ms) or not len(speeds):
+        return {}
+    late = dict(zip(("p50", "p99", "p999", "max"), _ranks(latency_ms, (50, 99, 99.9, 100)), strict=True))
+    fast = dict(zip(("median_speed", "p95_speed", "largest_speed"), _ranks(speeds, (50, 95, 100)), strict=True))
+    return {
+        name: {"mm_s": round(speed, 3), **{key: round(speed * took_ms / 1e3, 5) for key, took_ms in late.items()}}
+        for name, speed in fast.items()
+    }
+
+
+def _ranks(samples: Samples, percentiles: Sequence[float]) -> list[float]:
+    ranked: list[float] = np.percentile(samples, percentiles, method="inverted_cdf").tolist()
+    return ranked
 
 
 def stage_ms(stamps: StageStamps) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The match alone: one template, its best placement by our kernels, the outline shifted with it. The fastest tracker."""
+"""The match alone: one template placed by our kernels, the outline shifted with it. The quickest tracker."""
 
 from __future__ import annotations
 
