@@ -1,7 +1,7 @@
 """The matcher beside what a user would call instead: one machine, one run, one thread, calls in random order.
 
-Each row times whole Python calls: `TemplateMatcher.match` (a sub-pixel peak), `TemplateMatcher.surface` (the full
-float32 map), `cv2.matchTemplate` with TM_CCOEFF_NORMED on the same search region (the map only; no peak), scikit-image's
+Each row times whole Python calls: `TemplateMatcher.match` (a sub-pixel peak), `TemplateMatcher.surface` (the float32
+map), `cv2.matchTemplate` with TM_CCOEFF_NORMED on the same search region (the map only; no peak), scikit-image's
 `match_template`, and an FFT ZNCC on scipy's transforms. OpenCV gets what it is best at: its own uint8 path for uint8,
 float32 otherwise; a uint16 region is converted inside its timing, since it has no uint16 path.
 """
@@ -17,15 +17,11 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import scipy.fft
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
-from skimage.feature import match_template
 
-from gating.tracking.dense import correlate_floats, padded_rows
-from gating.tracking.intrinsics import LANES, splat
+from bench.fma_peak import measure_fma_peak, median_s, run_map
+from gating.tracking.dense import padded_rows
+from gating.tracking.intrinsics import LANES
 from gating.tracking.kernels import warm_up
 from gating.tracking.matcher import TemplateMatcher
 from gating.tracking.window import padded
@@ -36,62 +32,14 @@ DTYPES: Final = ("uint8", "uint16", "float32")
 FRAME_PX: Final = 256
 FRAMES: Final = 9
 SLOW_PEERS_EVERY: Final = 5
-_FMA_CHAINS: Final = 12
-_I64 = ir.IntType(64)
 
 Frames = list[NDArray[Any]]
 
-
-@intrinsic
-def _fma_loop(typing_context, count, factor):  # type: ignore[no-untyped-def]
-    """Run `count` times _FMA_CHAINS independent vector FMAs that stay in registers."""
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        count, factor = arguments
-        vector = ir.VectorType(ir.FloatType(), LANES)
-        contract = ("contract",)
-        x = splat(builder, factor, vector)
-        starts = [ir.Constant(vector, [1.0 + k] * LANES) for k in range(_FMA_CHAINS)]  # unlike, or LLVM keeps only one
-        chains = [cgutils.alloca_once_value(builder, start) for start in starts]
-        for chain, start in zip(chains, starts, strict=True):
-            builder.store(start, chain)
-        with cgutils.for_range(builder, count, intp=_I64):
-            for chain in chains:
-                product = builder.fmul(builder.load(chain), x, flags=contract)
-                builder.store(builder.fadd(product, x, flags=contract), chain)
-        total = builder.load(chains[0])
-        for chain in chains[1:]:
-            total = builder.fadd(total, builder.load(chain))
-        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
-
-    return types.float32(types.intp, types.float32), generate
-
-
-@njit(nogil=True, cache=True)
-def _run_fma(count: int, factor: float) -> float:
-    return _fma_loop(count, np.float32(factor))  # type: ignore[no-any-return]
-
-
-@njit(nogil=True, cache=True)
-def _run_map(repeats, source, pitch, taps, row_taps, side, rows, out, out_pitch):  # type: ignore[no-untyped-def]
-    for _ in range(repeats):
-        correlate_floats(source, pitch, taps, row_taps, side, side, rows, rows, out, out_pitch)
-
-
-def _median_s(call: Callable[[], Any], repeats: int) -> float:
-    samples = []
-    for _ in range(repeats):
-        start = time.perf_counter_ns()
-        call()
-        samples.append(time.perf_counter_ns() - start)
-    return float(np.median(samples)) / 1e9
-
-
-def measure_fma_peak(repeats: int = 25) -> float:
-    """Float32 multiply-adds per nanosecond (GMAC/s) of one core in registers: the floor under every dense map."""
-    count = 20_000
-    _run_fma(count, 0.5)
-    return count * _FMA_CHAINS * LANES / _median_s(lambda: _run_fma(count, 0.5), repeats) / 1e9
+_scikit_image: Any
+try:
+    from skimage.feature import match_template as _scikit_image
+except ImportError:  # a peer of the test extra: without it, its column is missing
+    _scikit_image = None
 
 
 def _map_rate(template_px: int, window_px: int) -> float:
@@ -107,8 +55,8 @@ def _map_rate(template_px: int, window_px: int) -> float:
     macs = rows * rows * template_px**2
     repeats = max(1, 2_000_000 // macs)
     arguments = (source, pitch, taps.ravel(), row_taps.ravel(), template_px, rows, out, out_pitch)
-    _run_map(1, *arguments)
-    return macs * repeats / _median_s(lambda: _run_map(repeats, *arguments), 25) / 1e9
+    run_map(1, *arguments)
+    return macs * repeats / median_s(lambda: run_map(repeats, *arguments), 25) / 1e9
 
 
 def _synthetic_frames(rng: np.random.Generator) -> Frames:
@@ -190,9 +138,11 @@ def _compare(
         "opencv_us": opencv,
     }
     slow: dict[str, Callable[[NDArray[Any]], Any]] = {
-        "skimage_us": lambda frame: match_template(frame[region, region].astype(np.float32), weights),
+        "skimage_us": lambda frame: _scikit_image(frame[region, region].astype(np.float32), weights),
         "fft_us": lambda frame: _fft_zncc(frame[region, region].astype(np.float32), weights, norm),
     }
+    if _scikit_image is None:
+        del slow["skimage_us"]
     exact_equal = coarse_equal = True
     for frame in frames[1:]:
         searched = frame[region, region].astype(np.float32)
@@ -232,7 +182,7 @@ def compare_kernels(*, quick: bool = False, recordings: Path | None = None) -> l
     -------
     list of dict
         One row a point: sizes, dtype, `content` ("recording", "synthetic" or "noise"), medians in microseconds, ratios
-        to OpenCV, `fma_fraction` (the float32 map kernel's multiply-adds over the core's peak, both measured in this run)
+        to OpenCV, `fma_fraction` (the float32 map kernel's multiply-adds over the core's peak, both of this run)
         and `peaks_equal` (the exact and the half-resolution search both at OpenCV's peak on every frame timed; on noise
         the latter has no reason to be).
     """

@@ -98,8 +98,8 @@ def bound_scores(
 ):  # fmt: skip
     """Upper bound of the score at every placement, sharper than the angle to the cells alone.
 
-    With T the unit template, L its part constant on cells (quantised, of norm `norm`), P the patch about its mean, a and
-    b the norms of P's part constant on cells and of the rest: <T, P> <= <L, P> + error a + loss b, where
+    With T the unit template, L its part constant on cells (quantised, of norm `norm`), P the patch about its mean, a
+    and b the norms of P's part constant on cells and of the rest: <T, P> <= <L, P> + error a + loss b, where
     loss = |T - cell averages| and a^2 + b^2 = |P|^2. `rounding` is the norm of the rounding of the levels.
     """
     size = rows * map_pitch

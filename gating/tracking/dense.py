@@ -1,7 +1,7 @@
 """Full correlation maps in constant time, built from register tiles.
 
-The maps are compiled once, as C functions that the other kernels call by symbol: numba would otherwise compile all tiles
-again inside every kernel that calls them, for a minute.
+The maps are compiled once, as C functions that the other kernels call by symbol: numba would otherwise compile all
+tiles again inside every kernel that calls them, for a minute.
 """
 
 from __future__ import annotations

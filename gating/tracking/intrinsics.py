@@ -1,7 +1,7 @@
 """Register tiles in generic vector LLVM IR.
 
-Loops that numba vectorises by itself reach a third of what the core can do: they reload every pixel for every output.
-A tile keeps `rows` x `vectors` sums in registers and uses each loaded vector of pixels for all its rows. The IR names no
+Loops that numba vectorises by itself reach a third of what the core can do: they reload pixels for every output. A
+tile keeps `rows` x `vectors` sums in registers and uses each loaded vector of pixels for all its rows. The IR names no
 instruction set: LLVM lowers it to AVX-512, AVX2, SSE or NEON; only the vector length is chosen from the host.
 """
 
@@ -76,10 +76,10 @@ def _data(builder: Any, address: Any, pointee: Any) -> Any:
 
 
 @intrinsic
-def address_of(typing_context, array):  # type: ignore[no-untyped-def]
+def address_of(typing_context, array):
     """Address of a contiguous array's first element."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         return builder.ptrtoint(data, _I64)
 
@@ -103,12 +103,10 @@ def correlation_tile(lane: Any, rows: int, vectors: int) -> Callable[..., None]:
     """
 
     @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
-        typing_context, source, start, pitch, col_step, taps, tap_rows, tap_cols, out, out_start, out_pitch
-    ):
+    def tile(typing_context, source, start, pitch, col_step, taps, tap_rows, tap_cols, out, out_start, out_pitch):
         signature = types.void(*[types.intp] * 10)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             source, start, pitch, col_step, taps, tap_rows, tap_cols, out, out_start, out_pitch = arguments
             pixels = _data(builder, source, lane.scalar)
             weights = _data(builder, taps, lane.scalar)
@@ -154,7 +152,7 @@ def correlation_tile(lane: Any, rows: int, vectors: int) -> Callable[..., None]:
 
         return signature, generate
 
-    return tile  # type: ignore[no-any-return]
+    return tile
 
 
 def float_tile(rows: int, vectors: int) -> Callable[..., None]:
@@ -168,17 +166,17 @@ def pair_tile(rows: int, vectors: int) -> Callable[..., None]:
 
 
 def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., Any]:
-    """Make a kernel (source, start, pitch, taps, tap_rows, tap_pitch) -> sum of products over tap_rows lines of tap_pitch.
+    """Make a kernel (source, start, pitch, taps, tap_rows, tap_pitch) -> sum of products over lines of tap_pitch.
 
     source and taps are addresses; start and pitch count elements; tap_pitch is a multiple of lanes * per_lane, tap_rows
     of DOT_ROWS, so that as many sums run side by side.
     """
 
     @intrinsic
-    def dot(typing_context, source, start, pitch, taps, tap_rows, tap_pitch):  # type: ignore[no-untyped-def]
+    def dot(typing_context, source, start, pitch, taps, tap_rows, tap_pitch):
         signature = (types.float32 if lane is _FloatLane else types.int32)(*[types.intp] * 6)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             source, start, pitch, taps, tap_rows, tap_pitch = arguments
             chunk = ir.VectorType(lane.scalar, lanes)
             pixels, weights = _data(builder, source, element), _data(builder, taps, element)
@@ -210,7 +208,7 @@ def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., An
 
         return signature, generate
 
-    return dot  # type: ignore[no-any-return]
+    return dot
 
 
 def _sum_lanes(builder: Any, vector: Any, lane: Any) -> Any:
@@ -230,14 +228,14 @@ pair_dot = _dot(_PairLane, LANES // 2, 2, ir.IntType(16))
 
 
 @intrinsic
-def blurred_maximum(typing_context, scores, inverses, start, count, blur):  # type: ignore[no-untyped-def]
+def blurred_maximum(typing_context, scores, inverses, start, count, blur):
     """Largest of scores[k] + blur * inverses[k] for start <= k < start + count, count a multiple of LANES, no NaN.
 
     LLVM does not vectorise a floating-point maximum that numba writes.
     """
     signature = types.float32(types.intp, types.intp, types.intp, types.intp, types.float32)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         scores, inverses, start, count, blur = arguments
         lane = _FloatLane
         left, right = _data(builder, scores, lane.scalar), _data(builder, inverses, lane.scalar)
@@ -262,16 +260,16 @@ def blurred_maximum(typing_context, scores, inverses, start, count, blur):  # ty
 
 def _pointer(element: Any) -> Callable[..., Any]:
     @intrinsic
-    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
+    def pointer(typing_context, address):
         """The address as a pointer."""
         result = types.CPointer(element)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             return builder.inttoptr(arguments[0], context.get_value_type(result))
 
         return result(types.intp), generate
 
-    return pointer  # type: ignore[no-any-return]
+    return pointer
 
 
 uint8_at, uint16_at, int16_at, int32_at, int64_at, float32_at, float64_at = (
@@ -290,8 +288,8 @@ def _halving(element: Any) -> Callable[..., Any]:
     pick = ir.VectorType(_I32, LANES)
 
     @intrinsic
-    def halve(typing_context, upper, lower, width, out):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def halve(typing_context, upper, lower, width, out):
+        def generate(context, builder, signature, arguments):
             upper, lower, width, out = arguments
             result = _data(builder, out, ir.FloatType())
             lines = [_data(builder, line, element) for line in (upper, lower)]
@@ -314,7 +312,7 @@ def _halving(element: Any) -> Callable[..., Any]:
 
         return types.void(*[types.intp] * 4), generate
 
-    return halve  # type: ignore[no-any-return]
+    return halve
 
 
 halve_uint8, halve_uint16, halve_float32 = (_halving(e) for e in (ir.IntType(8), ir.IntType(16), ir.FloatType()))

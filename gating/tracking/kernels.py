@@ -11,7 +11,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from gating.tracking.dense import padded_rows
 from gating.tracking.intrinsics import (

@@ -59,7 +59,7 @@ class TemplateMatcher:
     def __init__(self, template: NDArray[Any], *, mask: NDArray[np.bool_] | None = None, max_radius_px: int) -> None:
         template = np.ascontiguousarray(template, dtype=np.float32)
         _check_template(template, mask, max_radius_px)
-        inside = np.ones(template.shape, bool) if mask is None else np.asarray(mask, bool)
+        inside: NDArray[np.bool_] = np.ones(template.shape, bool) if mask is None else np.asarray(mask, bool)
         self.shape: tuple[int, int] = (template.shape[0], template.shape[1])
         self.max_radius_px = int(max_radius_px)
         values = template.astype(np.float64)
@@ -67,7 +67,7 @@ class TemplateMatcher:
         self._half = _halved(values, inside, self.max_radius_px + 1)
         self._blocks = self._full.block, (self._half or self._full).block
         if self._half is None:
-            self._methods = self._methods | {"coarse_to_fine": kernels.EXACT}
+            self._methods = {**self._methods, "coarse_to_fine": kernels.EXACT}
 
     _methods: Mapping[str, int] = {
         "exact": kernels.EXACT, "coarse_to_fine": kernels.COARSE_TO_FINE, "dense": kernels.DENSE,
@@ -142,7 +142,7 @@ def _halved(values: NDArray[np.float64], inside: NDArray[np.bool_], side: int) -
     rows, cols = values.shape[0] // 2, values.shape[1] // 2
     blocks = (slice(2 * rows), slice(2 * cols))
     halved = values[blocks].reshape(rows, 2, cols, 2).mean((1, 3))
-    kept = inside[blocks].reshape(rows, 2, cols, 2).all((1, 3))
+    kept: NDArray[np.bool_] = np.asarray(inside[blocks].reshape(rows, 2, cols, 2).all(axis=(1, 3)), bool)
     if min(rows, cols) < MIN_HALVED_PX or kept.sum() < MIN_HALVED_PX**2:
         return None
     if not np.ptp(halved[kept]) > 1e-3 * np.ptp(values[inside]):

@@ -21,10 +21,10 @@ def _vertex(before, middle, after):
 def quadratic_peak(s):
     """Vertex (row, column offset, each in -0.5..0.5) of a paraboloid through the logarithm of the 3x3 scores s.
 
-    The cross term matters: anatomy has oblique edges, along which two separate parabolas are wrong by 0.1 px. Slopes and
-    curvatures are averaged over the three lines with Simpson's weights, which on Fourier-shifted cine frames halves the
-    error of either the central line alone or the unweighted mean. Without a maximum, (0, 0); scores that are not all
-    positive are used as they are.
+    The cross term matters: anatomy has oblique edges, along which two separate parabolas are wrong by 0.1 px. Slopes
+    and curvatures are averaged over the three lines with Simpson's weights, which on Fourier-shifted cine frames halves
+    the error of either the central line alone or the unweighted mean. Without a maximum, (0, 0); scores that are not
+    all positive are used as they are.
 
     Source : H. Nobach and M. Honkanen, "Two-dimensional Gaussian regression for sub-pixel displacement estimation in
              particle image velocimetry", Exp. Fluids 38, 2005, doi:10.1007/s00348-005-0942-3.

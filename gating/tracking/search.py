@@ -37,6 +37,7 @@ UNSCORED = np.float32(-4.0)
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
 def scale_map(products, means, inverses, rows, cols, map_pitch, unit, tap_sum, scores):
+    """Scores from sums of products: (products - means * tap_sum) * unit * inverses; the padding becomes UNSCORED."""
     unit, tap_sum = np.float32(unit), np.float32(tap_sum)
     for r in range(rows):
         s = slice(r * map_pitch, r * map_pitch + cols)
@@ -81,6 +82,7 @@ def float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, mea
 
 @njit(nogil=True, cache=True)
 def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores):
+    """Score every placement from int16 products."""
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
     tap_rows = (height + 1) // 2
     pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)

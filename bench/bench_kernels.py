@@ -1,0 +1,64 @@
+"""Kernels under pytest-benchmark, and their goals as ratios to the peers measured in the same run.
+
+Run with `pytest bench/bench_kernels.py`. pytest-benchmark times its cases one after another and picks up the machine's
+drift: the ratios come from the interleaved comparison, the cases are for following one kernel over time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.kernel_comparison import compare_kernels, summarise
+from gating.tracking.matcher import Method, TemplateMatcher
+
+# What every run must reach, with room for a busy machine; docs/performance.md has the figures of a quiet one.
+EXACT_MEAN, EXACT_WORST = 2.4, 1.4
+COARSE_MEAN, COARSE_WORST = 2.8, 1.6
+NOISE_WORST = 1.0
+FMA_FRACTION = 0.6
+
+
+@pytest.fixture(scope="module")
+def frame() -> Any:
+    rng = np.random.default_rng(5)
+    scene = cv2.GaussianBlur(rng.normal(size=(256, 256)), (0, 0), 3.0)
+    return ((scene - scene.min()) / np.ptp(scene) * 3000).astype(np.uint16)
+
+
+@pytest.mark.parametrize("template_px", [32, 48, 64])
+@pytest.mark.parametrize("method", ["exact", "coarse_to_fine", "dense"])
+def test_match(benchmark: Any, frame: Any, template_px: int, method: Method) -> None:
+    top = 128 - template_px // 2
+    matcher = TemplateMatcher(frame[top : top + template_px, top : top + template_px], max_radius_px=16)
+    matcher.match(frame, top, top, 16, method)
+    benchmark.pedantic(matcher.match, args=(frame, top + 3, top - 2, 16, method), rounds=400, warmup_rounds=20)
+
+
+@pytest.mark.parametrize("template_px", [32, 48, 64])
+def test_opencv(benchmark: Any, frame: Any, template_px: int) -> None:
+    top = 128 - template_px // 2
+    template = frame[top : top + template_px, top : top + template_px].astype(np.float32)
+    region = np.s_[top - 16 : top + template_px + 16, top - 16 : top + template_px + 16]
+    cv2.setNumThreads(1)
+
+    def match() -> Any:
+        return cv2.matchTemplate(frame[region].astype(np.float32), template, cv2.TM_CCOEFF_NORMED)
+
+    benchmark.pedantic(match, rounds=400, warmup_rounds=20)
+
+
+def test_the_matcher_stays_ahead_of_its_peers(benchmark: Any) -> None:
+    rows = benchmark.pedantic(compare_kernels, kwargs={"quick": True}, rounds=1)
+    summary = summarise(rows)
+    benchmark.extra_info.update(summary)
+    assert summary["peaks_equal"]
+    assert summary["exact_mean"] > EXACT_MEAN
+    assert summary["exact_worst"] > EXACT_WORST
+    assert summary["coarse_to_fine_mean"] > COARSE_MEAN
+    assert summary["coarse_to_fine_worst"] > COARSE_WORST
+    assert summary["exact_on_noise_worst"] > NOISE_WORST
+    assert summary["fma_fraction_worst"] > FMA_FRACTION
