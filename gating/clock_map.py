@@ -26,7 +26,7 @@ class ClockMap:
         self._offset = OffsetEstimator()
 
     def frame(self, frame: CineFrame, received_ns: int) -> CineFrame:
-        """Return a frame whose `publish_clock` is the engine's.
+        """Return a frame whose `publish_clock` is the engine's, and whose `acquired_clock` tells which it was.
 
         Parameters
         ----------
@@ -45,6 +45,7 @@ class ClockMap:
             header,
             acquired_on_publish_clock_ns=max(0, acquired_ns) if header.acquired_on_publish_clock_ns else 0,
             acquired_uncertainty_ns=_added(header.acquired_uncertainty_ns, published),
+            acquired_clock=f"{header.acquired_clock} by {header.publish_clock}"[:64],
             published_ns=max(0, published.host_ns) if header.published_ns else 0,
             publish_clock=self._clock_name,
         )

@@ -98,7 +98,7 @@ class Engine:
         self._healthy_in_a_row = 0
         self._command_sequence = -1
         self._frame_sequence = -1
-        self._gap_frames = 0
+        self._gap_frames = self._passed_over = 0
         self._stamps = StageStamps()
         self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0, "over_budget": 0}
 
@@ -146,7 +146,9 @@ class Engine:
         tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
         if tracked:
             if self._memory is not None and self._memory.newest is not None:
-                self._gap_frames += header.sequence - self._memory.newest.sequence - 1
+                gap = header.sequence - self._memory.newest.sequence - 1
+                self._gap_frames += max(0, gap - self._passed_over)
+            self._passed_over = 0
             self._follow(frame)
             self._memory = remember(self._memory, header, received_ns)
         self._frame_sequence = header.sequence
@@ -176,6 +178,7 @@ class Engine:
     def refuse(self, sentence: str) -> StepOutcome:
         """Hold because a message could not be trusted; the next good frame clears it."""
         self.counters["refused"] += 1
+        self._passed_over += 1
         self._frame_fault = Fault(GateReason.MESSAGE_REFUSED, sentence[:300])
         self._healthy_in_a_row = 0
         outcome = self._decide(new_frame=False, renewal=False)
@@ -185,6 +188,7 @@ class Engine:
     def skip(self, frames: int) -> None:
         """Count frames that were passed over for a newer one."""
         self.counters["skipped"] += frames
+        self._passed_over += frames
 
     def observe_beam(self, status: BeamStatus) -> None:
         """Take the beam interface's confirmation."""
@@ -222,6 +226,7 @@ class Engine:
         if request.action == "acknowledge":
             self._latched, self._frame_fault, self._healthy_in_a_row = None, None, 0
             self._memory = forget_stream(self._memory)
+            self._excuse_losses()
             if self._watch is not None:
                 self._watch.forget()
         text = f"{request.action} by {request.operator}: {self.state}" + (f" ({request.why})" if request.why else "")
@@ -240,6 +245,13 @@ class Engine:
             self._targets.follow(frame, elapsed_s, first_plane)
         except ValueError as error:
             self._frame_fault = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
+
+    def _excuse_losses(self) -> None:
+        """What the log has lost so far is acknowledged; only what it loses from now on latches again."""
+        heartbeat, _ = self._recorder
+        if heartbeat is not None:
+            lost = heartbeat.counters.get("frames_lost", 0)
+            self._gap_frames = max(self._gap_frames, lost)
 
     def _check_budget(self) -> list[Message]:
         """Count a decision that took too long; it holds where frames come at a pace of their own."""
@@ -293,8 +305,7 @@ class Engine:
         fault = check_beam(*self._beam, now_ns)
         if fault is None and self._config.recording.required:
             silence_ns = round(self._config.recording.max_silence_ms * 1e6)
-            missing = self._gap_frames - self.counters["skipped"]
-            fault = check_recorder(*self._recorder, now_ns, silence_ns, missing_frames=missing)
+            fault = check_recorder(*self._recorder, now_ns, silence_ns, missing_frames=self._gap_frames)
         return fault
 
     def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:

@@ -11,28 +11,45 @@ from gating.messages import BeamStatus, FrameHeader, Heartbeat, Pacing, StreamIn
 FUTURE_TOLERANCE_NS = 2_000_000
 """Two processes of one host read the same clock; this covers the order of their readings."""
 
-BEAM_SILENCE_NS = 250_000_000
-"""The beam interface reports at least every 50 ms; five in a row missing is silence."""
+BEAM_SILENCE_NS = 100_000_000
+"""The beam interface reports every 20 ms; five in a row missing is silence."""
+
+REMEMBERED_IMAGES = 16
+"""A buffer that is no longer filled repeats a few images in turn; tissue under noise never repeats one."""
+
+ANCHOR_NS = 10_000_000_000
+CLOCK_SLACK_NS = 5_000_000
+CLOCK_DRIFT = 0.001
+"""Ten times what a quartz is off; over this time and beyond the slack, two clocks that differ by more are not one."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamMemory:
-    """What a check needs of the past: the newest frame of the stream, and of each plane."""
+    """What a check needs of the past: the newest frame of the stream and of each plane, one from some seconds ago."""
 
     newest: FrameHeader | None
     newest_received_ns: int
     by_plane: dict[str, FrameHeader]
+    anchor: FrameHeader | None = None
+    images: tuple[tuple[str, str, int], ...] = ()
+    """(plane, content hash, sequence) of the newest frames."""
 
 
 def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int) -> StreamMemory:
     """Return the memory with `header` as the newest frame."""
-    by_plane = {} if memory is None else memory.by_plane
-    return StreamMemory(header, received_ns, {**by_plane, header.plane: header})
+    image = (header.plane, header.content_hash, header.sequence)
+    if memory is None:
+        return StreamMemory(header, received_ns, {header.plane: header}, header, (image,))
+    anchor = memory.anchor
+    if anchor is None or header.acquired_ns - anchor.acquired_ns > ANCHOR_NS:
+        anchor = header
+    images = (*memory.images[-REMEMBERED_IMAGES + 1 :], image)
+    return StreamMemory(header, received_ns, {**memory.by_plane, header.plane: header}, anchor, images)
 
 
 def forget_stream(memory: StreamMemory | None) -> StreamMemory | None:
     """Return the memory without the newest frame, so that a stream may start anew; its geometry stays bound."""
-    return None if memory is None else replace(memory, newest=None)
+    return None if memory is None else replace(memory, newest=None, anchor=None, images=())
 
 
 def check_frame(
@@ -51,17 +68,21 @@ def check_frame(
     memory : of the frames before; None for the first.
     stream : what the source declared; None if it has not.
     """
-    fault = _check_stamps(header, received_ns, settings)
+    before = None if memory is None else memory.newest
+    fault = None
+    if memory is not None and before is not None:
+        fault = _check_identity(header, before, received_ns - memory.newest_received_ns)
+    fault = fault or _check_stamps(header, received_ns, settings)
     if fault is None and stream is not None:
         fault = _check_declared(header, stream)
     if fault is None and memory is not None:
         fault = _check_same_plane(header, memory)
-    if fault is None and memory is not None and memory.newest is not None:
-        before = memory.newest
+    if fault is None and memory is not None and before is not None:
         fault = (
-            _check_identity(header, before, received_ns - memory.newest_received_ns)
-            or _check_order(header, before)
+            _check_order(header, before)
             or _check_time_runs(header, before)
+            or _check_clocks_agree(header, before)
+            or _check_clocks_agree(header, memory.anchor)
             or _check_rate(header, before, stream, settings)
         )
     if fault is None and memory is not None:
@@ -138,6 +159,9 @@ def _check_declared(header: FrameHeader, stream: StreamInfo) -> Fault | None:
     if (header.source, header.source_kind) != (stream.source, stream.source_kind):
         text = f"frame {header.sequence} comes from {header.source} ({header.source_kind}), expected {stream.source}"
         return Fault(GateReason.TWO_PUBLISHERS, text)
+    if (header.pacing, header.speed) != (stream.pacing, stream.speed):
+        text = f"frame {header.sequence} is {header.pacing} at {header.speed:g}; the source declared {stream.pacing}"
+        return Fault(GateReason.CLOCK_FAULT, f"{text} at {stream.speed:g}")
     for field in ("dtype", "shape", "pixel_spacing_mm"):
         if getattr(header, field) != getattr(stream, field):
             text = f"{field} is {getattr(header, field)}; the source declared {getattr(stream, field)}"
@@ -185,25 +209,28 @@ def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
             return Fault(GateReason.CLOCK_FAULT, f"{field} ran backward by {(old - new) / 1e6:.1f} ms")
         if new == old and field == "acquired_ns":
             return Fault(GateReason.CLOCK_FAULT, f"{field} stands still at {new}")
-    if header.pacing not in (Pacing.REAL_TIME, Pacing.SCALED) or header.speed <= 0:
+    return None
+
+
+def _check_clocks_agree(header: FrameHeader, before: FrameHeader | None) -> Fault | None:
+    """The raw stamps and the mapped ones must tell the same time, since one frame ago and since some seconds ago."""
+    if before is None or header.pacing not in (Pacing.REAL_TIME, Pacing.SCALED) or header.speed <= 0:
         return None
     raw_ns = (header.acquired_ns - before.acquired_ns) / header.speed
     mapped_ns = header.acquired_on_publish_clock_ns - before.acquired_on_publish_clock_ns
-    allowed_ns = 5e6 + header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
-    if abs(raw_ns - mapped_ns) > allowed_ns:
-        step_ms = (mapped_ns - raw_ns) / 1e6
-        return Fault(
-            GateReason.CLOCK_FAULT, f"the source's clock stepped by {step_ms:.1f} ms at frame {header.sequence}"
-        )
+    uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
+    if abs(raw_ns - mapped_ns) > CLOCK_SLACK_NS + CLOCK_DRIFT * raw_ns + uncertain_ns:
+        step_ms, over_s = (mapped_ns - raw_ns) / 1e6, raw_ns / 1e9
+        text = f"the source's clock is off by {step_ms:.1f} ms over {over_s:.1f} s at frame {header.sequence}"
+        return Fault(GateReason.CLOCK_FAULT, text)
     return None
 
 
 def _check_content(header: FrameHeader, memory: StreamMemory) -> Fault | None:
-    before = memory.by_plane.get(header.plane)
-    if before is not None and header.content_hash == before.content_hash:
-        return Fault(
-            GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {before.sequence}"
-        )
+    for plane, image, sequence in reversed(memory.images):
+        if plane == header.plane and image == header.content_hash:
+            text = f"frame {header.sequence} shows the same pixels as frame {sequence}"
+            return Fault(GateReason.FROZEN_IMAGE, text)
     return None
 
 

@@ -28,6 +28,8 @@ LATE_NS: Final = 250_000_000
 """A frame that waited longer than this before it was read shows that the recorder does not keep up."""
 BEHIND_NS: Final = 1_000_000_000
 """The recorder says so for this long after the last sign of it."""
+REMEMBERED_GAP: Final = 1000
+"""Of so many missing frames a late one still counts as found."""
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
 STOP_LINGER_MS: Final = 200
@@ -62,6 +64,8 @@ class Recorder:
         self._failure = ""
         self._messages = self._frames = self._frames_lost = self._refused = 0
         self._next_sequence: dict[str, int] = {}
+        self._missing: set[int] = set()
+        self._refused_since_frame = 0
         self._behind_until_ns = 0
         self._behind = False
         self._heartbeat_due_ns = 0
@@ -128,13 +132,14 @@ class Recorder:
         return BATCH
 
     def _look_at(self, parts: list[bytes], received_ns: int) -> None:
-        """Count frames and gaps; everything else is written unread."""
+        """Count frames and gaps, but for what is in the log as refused; everything else is written unread."""
         if parts[0] not in (_FRAME, _END):
             return
         try:
             message = decode(parts)
         except WireError:
             self._refused += 1
+            self._refused_since_frame += 1
             return
         if isinstance(message, CineFrame):
             self._count(message.header, received_ns)
@@ -143,8 +148,16 @@ class Recorder:
 
     def _count(self, header: FrameHeader, received_ns: int) -> None:
         self._frames += 1
-        expected = self._next_sequence.get(header.publisher_id, header.sequence)
-        self._frames_lost += max(0, header.sequence - expected)
+        expected = self._next_sequence.get(header.publisher_id)
+        if expected is None:
+            expected = header.sequence
+            self._missing.clear()
+        if header.sequence in self._missing:
+            self._missing.discard(header.sequence)
+            self._frames_lost = max(0, self._frames_lost - 1)
+        self._frames_lost += max(0, header.sequence - expected - self._refused_since_frame)
+        self._refused_since_frame = 0
+        self._missing.update(range(max(expected, header.sequence - REMEMBERED_GAP), header.sequence))
         self._next_sequence = {header.publisher_id: max(expected, header.sequence + 1)}
         if header.publish_clock == self._clock.name and received_ns - header.published_ns > LATE_NS:
             self._fell_behind()

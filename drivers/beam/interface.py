@@ -17,8 +17,8 @@ from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat
 from gating.sockets import bind, receive, stop_on_signals, subscribe
 from gating.wire import WireError, decode, encode
 
-STATUS_NS: Final = 40_000_000
-"""A status at least this often (consumers allow 50 ms)."""
+STATUS_NS: Final = 20_000_000
+"""A status at least this often; the engine holds after five missing ones."""
 HEARTBEAT_NS: Final = 1_000_000_000
 LONGEST_WAIT_MS: Final = 20
 UNSETTLED_WAIT_MS: Final = 1

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bench.faults.injections.registry import Unmet, injects
 from bench.faults.scene import Scene
-from gating.messages import GateState
+from gating.messages import EngineState, GateState
 from gating.sockets import bind
 from gating.wire import encode
 
@@ -192,7 +192,7 @@ def _end_source(scene: Scene, number: int) -> Iterator[None]:
     scene.end("source", number)
     scene.pass_ms(1200)
     start_source(scene)
-    scene.pass_ms(2500)
+    scene.wait(lambda: scene.commands[-1][1].engine_state is EngineState.LATCHED, 30)
     yield
 
 
