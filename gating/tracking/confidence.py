@@ -49,7 +49,8 @@ FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift",
 WEIGHTS = (1.291, 15.0, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
 INTERCEPT = -1.715
 MISFIT_BELOW = 0.85
-EDGE_LIMIT = 0.5
+VETO_LIMIT = 0.5
+RIVAL_VETO = 0.05
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
@@ -83,18 +84,24 @@ def features(evidence: Evidence) -> tuple[float, ...]:
 
 
 def probability(evidence: Evidence) -> float:
-    """P(centre error <= 2 mm), 0 to 1, never NaN; a match at the border of its window is never confident."""
+    """P(centre error <= 2 mm), 0 to 1, never NaN.
+
+    A match at the border of its window, or with a rival about as good, is never confident, however well it fits.
+    """
     logit = INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
     if not math.isfinite(logit):
         return 0.0
     confidence = 1.0 / (1.0 + math.exp(-_clip(logit, -30.0, 30.0)))
-    return min(confidence, EDGE_LIMIT) if evidence.at_edge else confidence
+    vetoed = evidence.at_edge or not evidence.rival_gap >= RIVAL_VETO
+    return min(confidence, VETO_LIMIT) if vetoed else confidence
 
 
 def reason_for_doubt(evidence: Evidence) -> str:
     """One sentence naming what lowers the confidence most."""
     if evidence.at_edge:
         return "the best match lies at the border of the search window"
+    if not evidence.rival_gap >= RIVAL_VETO:
+        return REASONS["rival"].format(e=evidence)
     lacking = [w * (usual - v) for w, usual, v in zip(WEIGHTS, USUAL, features(evidence), strict=True)]
     return REASONS[FEATURES[lacking.index(max(lacking))]].format(e=evidence)
 

@@ -57,6 +57,12 @@ class Propagation:
     precision_mm: float
 
 
+def make_flow() -> Any:
+    """DIS optical flow; `bench/compare_contours.py` puts others in its place."""
+    opencv: Any = cv2
+    return opencv.DISOpticalFlow_create(opencv.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+
 class ContourFlow:
     """The surroundings of one template, ready to be compared with the same place in a frame.
 
@@ -75,7 +81,7 @@ class ContourFlow:
         side = np.ceil(high - low + 2.0 * (margin_px + CONTEXT_MM / spacing_mm)).astype(int) + 1
         self._size = (int(side[0]), int(side[1]))
         self._scale = min(1.0, MAX_REGION_PX / float(side.max()))
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = make_flow()
         self._contour = contour_px.astype(np.float64)
         region = self._region(frame, 0.0, 0.0)
         rows, columns = region.shape
@@ -163,8 +169,8 @@ class ContourFlow:
         rest[self._kept] = deviation * weights[:, None]
         density = np.zeros(flow.shape[:2], np.float32)
         density[self._kept] = weights
-        rest = cv2.GaussianBlur(rest, (0, 0), self._blur_px)
-        density = cv2.GaussianBlur(density, (0, 0), self._blur_px)
+        rest = np.asarray(cv2.GaussianBlur(rest, (0, 0), self._blur_px), np.float32)
+        density = np.asarray(cv2.GaussianBlur(density, (0, 0), self._blur_px), np.float32)
         rest /= (density + SHRINKAGE * float(weights.mean()) + 1e-6)[..., None]
         scatter = float(np.sqrt((texture * squares).sum() / texture.sum()))
         return affine, rest, scatter
@@ -182,7 +188,8 @@ def _to_grey(region: Image, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     inside = region[mask]
     deviation = float(inside.std())
     gain = GREY_STD / deviation if deviation > 0 else 0.0
-    return np.clip((region - float(inside.mean())) * gain + GREY_MEAN, 0, 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.clip((region - float(inside.mean())) * gain + GREY_MEAN, 0, 255).astype(np.uint8)
+    return grey
 
 
 def _normalised(image: Image, mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -32,6 +32,7 @@ QUIET_SPEED_MM_S = 40.0
 FREE_MM = 4.0
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
+APART_SHARE = 0.3
 REFERENCE_BONUS = 0.03
 GENERATION_COST = 0.01
 REACQUIRE_MM = 10.0
@@ -77,6 +78,8 @@ class TemplateTracker:
         self._spacing_mm = float(np.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1]))
         self._margin_px = margin_for(contour, self._settings.margin_mm, self._spacing_mm)
         self._reach_px = int(np.ceil(self._settings.search_radius_mm / self._spacing_mm))
+        side_px = float(np.sqrt(np.prod(np.ptp(contour, axis=0))))
+        self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
         self._templates = [self._cut(frame, reduce(frame, self._reduction), contour)]
         self._centre = self._templates[0].centre_px
@@ -104,7 +107,7 @@ class TemplateTracker:
     def _track(self, frame: Image, elapsed_s: float) -> TrackResult:
         reduced = reduce(frame, self._reduction)
         reach = self._reach()
-        placements = place(self._templates, frame, reduced, reach, APART_MM / self._spacing_mm)
+        placements = place(self._templates, frame, reduced, reach, self._apart_px)
         winner = max(placements, key=self._worth)
         template = self._templates[winner.template]
         moved = self._propagate(template, frame, winner)
@@ -173,8 +176,8 @@ class TemplateTracker:
         centre: tuple[float, float],
         elapsed_s: float,
     ) -> Evidence:
-        apart = APART_MM / self._spacing_mm
-        rivals = [one.score for one in placements if np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) > apart]
+        away = [(one.score, np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
+        rivals = [score for score, distance in away if distance > self._apart_px]
         others = [one for one in placements if one.template != winner.template and one.score > winner.score - 0.15]
         spread = [float(np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in others]
         jump = float(np.hypot(centre[0] - self._centre[0], centre[1] - self._centre[1])) * self._spacing_mm
