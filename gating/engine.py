@@ -302,7 +302,7 @@ class Engine:
         fault = self._latched or self._frame_fault
         if fault is not None or not self._peers_required:
             return fault
-        fault = check_beam(*self._beam, now_ns)
+        fault = check_beam(*self._beam, now_ns, self._engine_id)
         if fault is None and self._config.recording.required:
             silence_ns = round(self._config.recording.max_silence_ms * 1e6)
             fault = check_recorder(*self._recorder, now_ns, silence_ns, missing_frames=self._gap_frames)

@@ -120,12 +120,22 @@ def check_recorder(
     return None
 
 
-def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int) -> Fault | None:
-    """Return a fault unless the beam interface is heard and its line does what it was told."""
+def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_id: str = "") -> Fault | None:
+    """Return a fault unless the beam interface is heard, hears this engine, and its line does what it was told.
+
+    The interface repeats when the newest command that it took was sent, on this engine's clock: the time for the whole
+    way there and back, without comparing clocks.
+    """
     if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
         return Fault(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
     if status.latched:
         return Fault(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")
+    if status.engine_id and status.engine_id != engine_id:
+        return Fault(GateReason.BEAM_SILENT, f"beam interface still follows engine {status.engine_id}")
+    late_ns = now_ns - status.command_sent_ns
+    if status.command_sent_ns > 0 and late_ns > BEAM_SILENCE_NS:
+        text = f"beam interface acknowledges a command of {late_ns / 1e6:.0f} ms ago, the limit is"
+        return Fault(GateReason.BEAM_SILENT, f"{text} {BEAM_SILENCE_NS / 1e6:g} ms")
     return None
 
 

@@ -1,4 +1,4 @@
-"""A seeded proxy between a PUB socket and its subscribers, with weather: loss, delay, doubling, reordering, bit flips."""
+"""A seeded proxy between a PUB socket and its subscribers: loss, delay, doubling, reordering, bit flips."""
 
 from __future__ import annotations
 

@@ -313,7 +313,7 @@ class Scene:
         self.source.transform = as_it_is
 
     def outside(self, shot: Shot) -> float:
-        """Return how much of the target is truly outside the gating boundary, 0 to 1; 1 where it is not in the slice."""
+        """Return how much of the target is truly outside the boundary, 0 to 1; 1 where it is not in the slice."""
         return self.boundary.out_fraction(shot.contour_px) if shot.visible else 1.0
 
     def _calm(self, slot: int) -> Any:

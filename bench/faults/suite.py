@@ -121,7 +121,7 @@ def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_co
         result.skipped, result.why = True, "reaches into our own processes"
         return result
     for attempt in range(TRIES):
-        chance = random.Random(f"{seed} {fault.id} {attempt}")  # noqa: S311 - no secret
+        chance = random.Random(f"{seed} {fault.id} {attempt}")
         try:
             if _run(fault, scenes.get(fault.scene), result, tolerance_ms, chance):
                 break
@@ -149,9 +149,10 @@ def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance
         scene.pump(max(time.monotonic_ns(), bound_ns) + round(chance.uniform(100, 300) * 1e6))
         cleared_ns = time.monotonic_ns()
         next(injection, None)
-    if not any(on_ns < max(began_ns, min(scene.seen_ns, cleared_ns)) < off_ns for on_ns, off_ns in scene.on_intervals()):
-        if fault.family != "anatomy" and scene.seen_ns <= began_ns + 1_000_000_000:
-            return False
+    came_ns = max(began_ns, min(scene.seen_ns, cleared_ns))
+    was_on = any(on_ns < came_ns < off_ns for on_ns, off_ns in scene.on_intervals())
+    if not was_on and fault.family != "anatomy" and scene.seen_ns <= began_ns + 1_000_000_000:
+        return False
     held_until_ns, objections = _afterwards(fault, scene, cleared_ns)
     _measure(fault, scene, result, bound_ns, held_until_ns)
     objections += _judge(fault, scene, result)

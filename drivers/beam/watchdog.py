@@ -11,6 +11,9 @@ from gating.messages import GateCommand, GateState, SourceKind
 QUIET_NS: Final = 1_000_000_000
 """An engine silent for this long may be succeeded; an offence is forgotten after this long without another."""
 
+CLOCK_DRIFT: Final = 0.001
+"""How fast two clocks may part, at most: ten times what a quartz is off."""
+
 
 class BeamReason(enum.StrEnum):
     """Why the beam interface holds or permits."""
@@ -43,7 +46,8 @@ class LeaseWatchdog:
 
     The beam comes on only with a command that announces a newly decided frame; renewals prolong a running lease and
     never start one. So a lease that ran out, for whatever cause, stays out until frames are being decided again.
-    Whatever cannot be trusted (another session, an old sequence, a second engine, garbage) ends the lease at once and
+    Whatever cannot be trusted (another session, an old sequence, a command that was under way for a lease longer than
+    others, a second engine, garbage) ends the lease at once and
     keeps the line held until a second has passed without another such message, so that the line never chatters.
     No method raises.
 
@@ -67,6 +71,8 @@ class LeaseWatchdog:
         self._attended_ns: int | None = None
         self._lease: tuple[int, int] | None = None
         self._offended_ns: int | None = None
+        self._fastest: tuple[int, int] | None = None
+        """Receipt minus sending of the fastest command so far, on the two clocks, and when that was."""
         self._latched: Permission | None = None
         self._held = Permission(GateState.HOLD, BeamReason.STARTING, "no command yet")
 
@@ -98,7 +104,13 @@ class LeaseWatchdog:
         if offence is not None:
             self._refuse(*offence, now_ns)
             return False
+        if command.engine_id != self._engine_id:
+            self._fastest = None
         self._engine_id, self._sequence, self._heard_ns = command.engine_id, command.command_sequence, now_ns
+        slower_ns = self._slower_than_fastest_ns(command, now_ns)
+        if slower_ns > self._max_lease_ns and command.state is GateState.ON:
+            self._refuse(BeamReason.OLD_COMMAND, f"command came {slower_ns / 1e6:.0f} ms later than others did", now_ns)
+            return False
         if command.state is not GateState.ON:
             self._hold(BeamReason.COMMANDED_HOLD, f"{command.reason}: {command.detail}".rstrip(": "))
         elif not self._allow_simulated and command.source_kind is not SourceKind.LIVE:
@@ -145,6 +157,19 @@ class LeaseWatchdog:
         if not command.command_sequence > self._sequence:
             return BeamReason.OLD_COMMAND, f"command {command.command_sequence} came after {self._sequence}"
         return None
+
+    def _slower_than_fastest_ns(self, command: GateCommand, now_ns: int) -> int:
+        """Return how much longer a command was under way than the fastest, without comparing two clocks' readings."""
+        if command.stamps.sent_ns == 0:
+            return 0
+        under_way_ns = now_ns - command.stamps.sent_ns
+        if self._fastest is not None:
+            fastest_ns, at_ns = self._fastest
+            fastest_ns += round((now_ns - at_ns) * CLOCK_DRIFT)
+            if under_way_ns > fastest_ns:
+                return under_way_ns - fastest_ns
+        self._fastest = under_way_ns, now_ns
+        return 0
 
     def _refuse(self, reason: BeamReason, sentence: str, now_ns: int) -> None:
         self._offended_ns = now_ns

@@ -6,7 +6,7 @@ from gating.cli.app import run_app
 
 
 def _register() -> None:
-    from gating.cli import bench, demo, doctor, evaluate, processes, report, run, settings, track  # noqa: F401 - verbs register
+    from gating.cli import bench, demo, doctor, evaluate, faults, processes, report, run, settings, track  # noqa: F401 - verbs register
 
 
 def main() -> None:

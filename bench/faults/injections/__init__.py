@@ -6,7 +6,7 @@ stands, and clears it afterwards.
 
 from __future__ import annotations
 
-from bench.faults.injections import anatomy, beam, disk, garbage, processes, stream, stamps  # noqa: F401 - they register
+from bench.faults.injections import anatomy, beam, disk, garbage, processes, stamps, stream  # noqa: F401 - they register
 from bench.faults.injections.registry import INJECTIONS, Injection, Unmet
 
 __all__ = ["INJECTIONS", "Injection", "Unmet"]

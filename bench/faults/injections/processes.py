@@ -140,8 +140,8 @@ def _(scene: Scene) -> Iterator[None]:
     """A second engine commands the same beam interface, with beam on."""
     last = scene.commands[-1][1]
     scene.seen()
-    for number in range(4):
-        second = replace(last, engine_id="impostor", command_sequence=10**6 + number, state=GateState.ON, lease_ms=100.0)
+    for number in range(10**6, 10**6 + 4):
+        second = replace(last, engine_id="impostor", command_sequence=number, state=GateState.ON, lease_ms=100.0)
         scene.gate.send(encode(second))
         scene.pass_ms(20)
     yield
@@ -201,5 +201,3 @@ def start_source(scene: Scene) -> None:
     command = [sys.executable, "-m", "gating.cli", "source", str(scene.folder / "calm.npz"), "--loop"]
     command += ["--session", scene.session, "--config", str(scene.folder / "engine.toml")]
     scene.processes.start("source", command)
-
-

@@ -37,9 +37,7 @@ _packed("stamp_negative", acquired_on_publish_clock_ns=-5)
 _packed("stamp_is_nan", acquired_on_publish_clock_ns=float("nan"))
 _packed("stamp_too_large", acquired_on_publish_clock_ns=2**63)
 with_header("stamp_in_the_future", acquired_on_publish_clock_ns=lambda h: h.acquired_on_publish_clock_ns + 10**9)
-with_header(
-    "raw_stamp_backward", acquired_ns=lambda h: h.acquired_ns - 10**9
-)
+with_header("raw_stamp_backward", acquired_ns=lambda h: h.acquired_ns - 10**9)
 with_header("published_stamp_backward", published_ns=lambda h: h.published_ns - 10**9)
 with_header("clock_renamed", acquired_clock="another clock")
 with_header("publish_clock_renamed", publish_clock="another host")
