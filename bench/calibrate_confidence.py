@@ -68,7 +68,8 @@ def fit(features: Array, errors_mm: Array) -> Array:
     bounds = [(None, None)] + [(0.0, None)] * features.shape[1]
     found = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds).x
     weights = found[1:] / deviation
-    return np.r_[found[0] - weights @ mean, weights]
+    values: Array = np.r_[found[0] - weights @ mean, weights]
+    return values
 
 
 def reliability(reported: Array, errors_mm: Array) -> list[tuple[float, float, float, int, int]]:

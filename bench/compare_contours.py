@@ -55,7 +55,7 @@ class AffineEcc:
         matrix = np.eye(2, 3, dtype=np.float32)
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
         try:
-            _, found = cv2.findTransformECC(one, other, matrix, cv2.MOTION_AFFINE, stop)
+            found: Any = cv2.findTransformECC(one, other, matrix, cv2.MOTION_AFFINE, stop)[1]
         except cv2.error:
             found = matrix
         rows, columns = np.mgrid[: one.shape[0], : one.shape[1]].astype(np.float32)

@@ -281,8 +281,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    shown = ("dice_similarity_coefficient", "hausdorff_distance_95", "centre_error_mean_mm", "centre_error_p95_mm")
-    shown += ("confident_fraction", "confident_and_wrong", "track_p50_ms", "track_p99_ms")
+    shown: tuple[str, ...] = ("dice_similarity_coefficient", "hausdorff_distance_95", "centre_error_mean_mm")
+    shown += ("centre_error_p95_mm", "confident_fraction", "confident_and_wrong", "track_p50_ms", "track_p99_ms")
     print("recording", *shown)
     means: dict[str, list[list[float]]] = {}
     synthetic = synthetic_cases(seed=options.seed, scenarios=options.scenario, seconds=options.seconds)

@@ -211,8 +211,8 @@ def _texture(region8: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Image
     dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125)
     tensor = (dx * dx, dy * dy, dx * dy)
     xx, yy, xy = (np.asarray(cv2.GaussianBlur(product, (0, 0), 2.5), np.float32) for product in tensor)
-    whole = [float(product[mask].sum()) for product in tensor]
-    return _smaller_eigenvalue(xx, yy, xy), max(float(_smaller_eigenvalue(*map(np.float32, whole))), 1e-6)
+    whole = np.array([[product[mask].sum()] for product in tensor], np.float32)
+    return _smaller_eigenvalue(xx, yy, xy), max(float(_smaller_eigenvalue(whole[0], whole[1], whole[2])[0]), 1e-6)
 
 
 def _smaller_eigenvalue(xx: Image, yy: Image, xy: Image) -> Image:
