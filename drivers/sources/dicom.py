@@ -48,6 +48,8 @@ CANNOT_UNDERSTAND: Final = 0xC000
 """PS3.4 B.2.3."""
 MAX_ASSOCIATIONS: Final = 4
 MAX_QUEUED: Final = 64
+MAX_PDU_BYTES: Final = 2**20
+"""Ours are declared as 16 KiB at most."""
 _TICK_NS: Final = 1000
 
 
@@ -138,8 +140,8 @@ class StoreReceiver:
         self._arrived, self._count = queue.Queue(MAX_QUEUED), 0
         self._received_bytes.clear()
         handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_DATA_RECV, self._on_bytes),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
         try:
@@ -159,6 +161,26 @@ class StoreReceiver:
         if server is not None:
             server.shutdown()
 
+    def _on_open(self, event: Any) -> None:
+        """Bound what one peer can make us hold: pynetdicom itself believes any length that it is told."""
+        association, received = event.assoc, self._received_bytes
+        transport = association.dul.socket
+        read = transport.recv
+
+        def read_bounded(count: int) -> bytearray:
+            received[association] += count
+            if count > MAX_PDU_BYTES or received[association] > MAX_BYTES:
+                sentence = (
+                    f"{_peer(event)} was cut off: it sends {count} bytes in a unit and {received[association]} in a "
+                    f"message; {MAX_PDU_BYTES} and {MAX_BYTES} are the limits"
+                )
+                self._put(Arrival(self._clock.now_ns(), problem=sentence))
+                raise OSError(sentence)
+            data: bytearray = read(count)
+            return data
+
+        transport.recv = read_bounded
+
     def _on_store(self, event: Any) -> int:
         arrived_ns = self._clock.now_ns()
         self._received_bytes.pop(event.assoc, None)
@@ -177,13 +199,6 @@ class StoreReceiver:
             return CANNOT_UNDERSTAND
         self._put(Arrival(arrived_ns, tuple(frames)))
         return SUCCESS
-
-    def _on_bytes(self, event: Any) -> None:
-        """Let go of a peer whose message grows beyond the limit."""
-        self._received_bytes[event.assoc] += len(event.data)
-        if self._received_bytes[event.assoc] > MAX_BYTES:
-            self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} sent more than {MAX_BYTES} bytes at once"))
-            event.assoc.dul.socket.close()
 
     def _on_close(self, event: Any) -> None:
         self._received_bytes.pop(event.assoc, None)

@@ -261,8 +261,12 @@ def store(port: int, *datasets: Any) -> list[int]:
             entity.add_requested_context(dataset.SOPClassUID)
     association = entity.associate("127.0.0.1", port)
     assert association.is_established
-    statuses = [association.send_c_store(dataset).Status for dataset in datasets]
-    association.release()
+    connection = association.dul.socket.socket
+    try:
+        statuses = [association.send_c_store(dataset).Status for dataset in datasets]
+        association.release()
+    finally:
+        connection.close()
     return statuses
 
 
@@ -328,6 +332,30 @@ def test_a_peer_that_vanishes_in_mid_message_leaves_the_receiver_ready(receiver:
     association.dul.socket.close()
     assert read(receiver, info, 1, 1000)[0] == []
     assert "went without releasing its association" in " ".join(receiver.take_notices())
+    assert store(receiver.port, image(1)) == [0]
+    assert len(read(receiver, info, 1)[0]) == 1
+
+
+def test_a_length_beyond_the_limit_is_not_believed(receiver: DicomSource) -> None:
+    info = opened_by(receiver, lambda port: store(port, image(0)))
+    read(receiver, info, 1)
+    with socket.create_connection(("127.0.0.1", receiver.port)) as connection:
+        connection.sendall(b"\x01\x00\x7f\xff\xff\xff" + bytes(1000))
+        assert connection.recv(100) == b""
+    assert read(receiver, info, 1, 200)[0] == []
+    assert "2147483647 bytes in a unit" in " ".join(receiver.take_notices())
+    assert store(receiver.port, image(1)) == [0]
+    assert len(read(receiver, info, 1)[0]) == 1
+
+
+def test_a_message_without_end_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = opened_by(receiver, lambda port: store(port, image(0)))
+    read(receiver, info, 1)
+    monkeypatch.setattr("drivers.sources.dicom.MAX_BYTES", 50_000)
+    with pytest.raises((RuntimeError, AttributeError)):
+        store(receiver.port, image(1, picture(1, (512, 512))))
+    assert read(receiver, info, 1, 200)[0] == []
+    assert "50000 are the limits" in " ".join(receiver.take_notices())
     assert store(receiver.port, image(1)) == [0]
     assert len(read(receiver, info, 1)[0]) == 1
 
