@@ -28,6 +28,7 @@ from gating.tracking.intrinsics import (
 from gating.tracking.search import (
     CELL_ROWS,
     COL,
+    COL_OFFSET,
     COUNT,
     DENSE_MACS,
     FACTS,
@@ -35,6 +36,7 @@ from gating.tracking.search import (
     HEIGHT,
     PEAK,
     ROW,
+    ROW_OFFSET,
     SCORE,
     SCORED,
     TAP_ERROR,
@@ -53,6 +55,7 @@ from gating.tracking.window import HALF_RANGE, load_halved, load_window, padded,
 __all__ = ["BLOCK", "CELL_ROWS", "FACTS", "HALF_RANGE", "LANES", "PEAK", "find", "padded", "padded_rows", "warm_up"]
 
 EXACT, COARSE_TO_FINE, DENSE, SURFACE = range(4)
+FOUND, NO_ROOM, NOT_FINITE = range(3)
 LOCAL_PX = 5
 """Side of the window about the coarse peak; it moves on when the fine peak lies on its border."""
 RIVALS, RIVAL_SCORE = 3, 0.02
@@ -61,11 +64,11 @@ RIVALS, RIVAL_SCORE = 3, 0.02
 # Slots of a block: address and size of each array.
 _SLOTS = (
     "facts", "exact_taps", "weights", "row_weights", "runs", "taps", "row_taps", "raw", "scaling", "floats", "levels",
-    "words", "lines", "peak",
+    "words", "lines", "peak", "answer",
 )  # fmt: skip
 (
     FACTS_AT, EXACT_TAPS_AT, WEIGHTS_AT, ROW_WEIGHTS_AT, RUNS_AT, TAPS_AT, ROW_TAPS_AT, RAW_AT, SCALING_AT, FLOATS_AT,
-    LEVELS_AT, WORDS_AT, LINES_AT, PEAK_AT,
+    LEVELS_AT, WORDS_AT, LINES_AT, PEAK_AT, ANSWER_AT,
 ) = range(len(_SLOTS))  # fmt: skip
 BLOCK = _SLOTS
 """Names of the arrays of a block, in order; each is C-contiguous."""
@@ -218,18 +221,36 @@ def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full,
     return True
 
 
-@cfunc(types.intp(*[types.intp] * 10), cache=True)
-def _find(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full_at, half_at):
-    full = carray(int64_at(full_at), (2 * len(_SLOTS),))
+@njit(nogil=True, cache=True)
+def _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full, half):
     if method == COARSE_TO_FINE:
-        half = carray(int64_at(half_at), (2 * len(_SLOTS),))
-        return int(_coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half))
+        return _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half)
     facts = _reals(full, FACTS_AT)
     height, width = rows + int(facts[HEIGHT]) - 1, cols + int(facts[WIDTH]) - 1
     if not _load(pixels, item_bytes, frame_cols, top, left, height, width, False, full):
-        return 0
+        return False
     _search(rows, cols, method, False, full)
-    return 1
+    return True
+
+
+@cfunc(types.intp(*[types.intp] * 10), cache=True)
+def _find(pixels, item_bytes, frame_rows, frame_cols, row, col, radius, method, full_at, half_at):
+    full = carray(int64_at(full_at), (2 * len(_SLOTS),))
+    half = carray(int64_at(half_at), (2 * len(_SLOTS),))
+    facts, peak, answer = _reals(full, FACTS_AT), _reals(full, PEAK_AT), _reals(full, ANSWER_AT)
+    top, left = max(row - radius, 0), max(col - radius, 0)
+    rows = min(row + radius, frame_rows - int(facts[HEIGHT])) - top + 1
+    cols = min(col + radius, frame_cols - int(facts[WIDTH])) - left + 1
+    if rows < 1 or cols < 1:
+        return NO_ROOM
+    if not _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full, half):
+        return NOT_FINITE
+    inside = 0 < peak[ROW] < rows - 1 and 0 < peak[COL] < cols - 1
+    answer[0] = top + peak[ROW] + peak[ROW_OFFSET]
+    answer[1] = left + peak[COL] + peak[COL_OFFSET]
+    answer[2] = peak[SCORE]
+    answer[3] = 0.0 if inside else 1.0
+    return FOUND
 
 
 llvm.add_symbol("cinegate_find", _find.address)
@@ -237,16 +258,17 @@ _find_symbol = types.ExternalFunction("cinegate_find", types.intp(*[types.intp] 
 
 
 @njit(nogil=True, cache=True)
-def find(pixels, top, left, rows, cols, method, full, half):
-    """Search rows x cols placements from (top, left) of a frame by one of the methods above.
+def find(pixels, row, col, radius, method, full, half):
+    """Search the placements within `radius` of (row, col), clipped to the image, by one of the methods above.
 
     pixels     : (H, W) uint8, uint16 or float32, C-contiguous, may be read-only
     full, half : blocks of the template and of the template at half resolution
-    Returns 0 when a pixel in the window is not finite. The answers stand in the full block's `peak` or `floats`.
+    Returns FOUND, NO_ROOM or NOT_FINITE. `answer` of the full block holds row and column with their sub-pixel offsets,
+    the score, and 1 when the integer peak lies on the border of the window; a surface stands in its `floats`.
     """
     return _find_symbol(
-        address_of(pixels), pixels.itemsize, pixels.shape[1], top, left, rows, cols, method, address_of(full),
-        address_of(half),
+        address_of(pixels), pixels.itemsize, pixels.shape[0], pixels.shape[1], row, col, radius, method,
+        address_of(full), address_of(half),
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ class TemplateMatcher:
         values = template.astype(np.float64)
         self._full = Prepared(values, inside, 2 * self.max_radius_px + 1)
         self._half = _halved(values, inside, self.max_radius_px + 1)
-        self._blocks = self._full.block, (self._half or self._full).block
+        self._half_block = (self._half or self._full).block
         if self._half is None:
             self._methods = {**self._methods, "coarse_to_fine": kernels.EXACT}
 
@@ -87,8 +87,8 @@ class TemplateMatcher:
         ValueError
             If the radius is out of range, the window leaves no placement, or a pixel is not finite.
         """
+        self._find(pixels, row, col, radius_px, kernels.SURFACE)
         top, left, rows, cols = self._window(pixels, row, col, radius_px)
-        self._find(pixels, top, left, rows, cols, kernels.SURFACE)
         pitch = kernels.padded(cols)
         return self._full.floats[: rows * pitch].reshape(rows, pitch)[:, :cols], top, left
 
@@ -99,41 +99,42 @@ class TemplateMatcher:
         ----------
         pixels : (H, W) uint8, uint16 or float32, C-contiguous; may be read-only
         method : "exact", "coarse_to_fine" or "dense"
-            `exact` finds the peak of the full float64 surface, provably; `coarse_to_fine` looks for it where the
-            template's 4x4 averages fit best; `dense` computes the float32 surface and takes its peak.
+            `exact` finds the peak of the full float64 surface, provably; `coarse_to_fine` looks for it at half
+            resolution, then climbs at full resolution from there; `dense` computes the float32 surface and takes its
+            peak.
 
         Raises
         ------
         ValueError
             As `surface`.
         """
-        top, left, rows, cols = self._window(pixels, row, col, radius_px)
-        self._find(pixels, top, left, rows, cols, self._methods[method])
-        peak_row, peak_col, score, row_offset, col_offset = self._full.peak[:5].tolist()
-        at_edge = not (0 < peak_row < rows - 1 and 0 < peak_col < cols - 1)
-        return Match(top + peak_row + row_offset, left + peak_col + col_offset, score, at_edge)
+        self._find(pixels, row, col, radius_px, self._methods[method])
+        peak_row, peak_col, score, at_edge = self._full.answer.tolist()
+        return Match(peak_row, peak_col, score, at_edge == 1.0)
 
-    def _find(self, pixels: NDArray[Any], top: int, left: int, rows: int, cols: int, method: int) -> None:
+    def _find(self, pixels: NDArray[Any], row: int, col: int, radius_px: int, method: int) -> None:
         if pixels.dtype.char not in "BHf" or not pixels.flags.c_contiguous:
             layout = "" if pixels.flags.c_contiguous else ", not C-contiguous"
             raise ValueError(
                 f"frame has dtype {pixels.dtype}{layout}; it must be uint8, uint16 or float32, C-contiguous"
             )
-        if not kernels.find(pixels, top, left, rows, cols, method, *self._blocks):
+        if not 0 <= radius_px <= self.max_radius_px:
+            raise ValueError(f"radius_px is {radius_px}; it must lie in 0..{self.max_radius_px} (max_radius_px)")
+        status = kernels.find(pixels, row, col, radius_px, method, self._full.block, self._half_block)
+        if status == kernels.NO_ROOM:
+            raise ValueError(
+                f"placement row {row}, col {col} with radius_px {radius_px} leaves no room for a template of "
+                f"{self.shape[0]}x{self.shape[1]} in a frame of {pixels.shape[0]}x{pixels.shape[1]}"
+            )
+        if status == kernels.NOT_FINITE:
             raise ValueError("frame holds NaN or infinite pixels in the search window; every pixel must be finite")
 
     def _window(self, pixels: NDArray[Any], row: int, col: int, radius_px: int) -> tuple[int, int, int, int]:
-        if not 0 <= radius_px <= self.max_radius_px:
-            raise ValueError(f"radius_px is {radius_px}; it must lie in 0..{self.max_radius_px} (max_radius_px)")
+        """First placement of the window, clipped to the image, and its rows and columns of placements."""
         height, width = pixels.shape
         top, left = max(row - radius_px, 0), max(col - radius_px, 0)
         rows = min(row + radius_px, height - self.shape[0]) - top + 1
         cols = min(col + radius_px, width - self.shape[1]) - left + 1
-        if rows < 1 or cols < 1:
-            raise ValueError(
-                f"placement row {row}, col {col} with radius_px {radius_px} leaves no room for a template of "
-                f"{self.shape[0]}x{self.shape[1]} in a frame of {height}x{width}"
-            )
         return top, left, rows, cols
 
 

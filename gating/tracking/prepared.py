@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Never
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +45,7 @@ class Prepared:
         spare = 8 * kernels.LANES
         area, size = (height + side + 8) * pitch + spare, side * map_pitch
         self.floats = np.zeros(5 * size + spare, np.float32)
-        self.peak = np.zeros(kernels.PEAK)
+        self.answer = np.zeros(4)
         self._arrays = {
             "facts": np.array([*plain, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
             "exact_taps": np.stack([weights, inside.astype(np.float64)]),
@@ -58,9 +60,13 @@ class Prepared:
             "levels": np.zeros(2 * area + pitch, np.int16),
             "words": np.zeros(size + spare + area, np.int32),
             "lines": np.zeros(2 * (pitch + 1) + 2 * size),
-            "peak": self.peak,
+            "peak": np.zeros(kernels.PEAK),
+            "answer": self.answer,
         }
         self.block = kernels.block_of(self._arrays)
+
+    def __reduce__(self) -> Never:
+        raise TypeError("a prepared template holds the addresses of its buffers: build another one instead of a copy")
 
 
 def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArray[np.int16], float]:

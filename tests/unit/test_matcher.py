@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import astuple
 
 import cv2
@@ -213,3 +214,9 @@ def test_a_frame_of_another_type_is_refused():
     matcher = TemplateMatcher(frame[30:62, 30:62], max_radius_px=8)
     with pytest.raises(ValueError, match="dtype float64; it must be uint8, uint16 or float32"):
         matcher.match(frame.astype(np.float64), 30, 30, 8)
+
+
+def test_a_matcher_refuses_to_be_copied():
+    matcher = TemplateMatcher(frame_of(np.uint8)[:32, :32], max_radius_px=8)
+    with pytest.raises(TypeError, match="build another one instead of a copy"):
+        copy.deepcopy(matcher)
