@@ -109,12 +109,12 @@ class NetworkPeer:
             been cut off by then, and the next call serves the next peer.
         """
         until_ns = time.monotonic_ns() + timeout_ms * 1_000_000
-        while True:
-            message = self._take_apart()
+        while (message := self._take_apart()) is None:
             left_ns = until_ns - time.monotonic_ns()
-            if message is not None or left_ns < 0:
-                return message
-            self._wait(min(left_ns, 50_000_000) / 1e9)
+            self._wait(max(0, min(left_ns, 50_000_000)) / 1e9)
+            if left_ns <= 0:
+                return self._take_apart()
+        return message
 
     def send(self, data: bytes) -> None:
         """Send to the peer, if there is one; a peer that does not take it at once is cut off."""

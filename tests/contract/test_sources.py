@@ -18,7 +18,7 @@ from drivers.sources.phantom import PhantomSource
 from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, SourceKind, StreamInfo, as_dict
 from replay_data import session_path
-from tests.contract import feeds
+from tests.contract import feeds, network_feeds
 
 Make = Callable[[Path], CineSource]
 
@@ -37,6 +37,9 @@ SOURCES: dict[str, Make] = {
     "unity": feeds.unity,
     "dicom": feeds.dicom,
     "dicom folder": feeds.dicom_folder,
+    "mrd": network_feeds.mrd,
+    "openigtlink": network_feeds.openigtlink,
+    "zeromq": network_feeds.zeromq,
 }
 TIMEOUT_MS = 2000
 
