@@ -166,10 +166,8 @@ def _show(result: dict[str, Any]) -> None:
             console.print(f"{detail['case']}: frames/s: {said}", highlight=False)
         moved = detail["latency_mm"].get("largest_speed")
         if moved:
-            console.print(
-                f"{detail['case']}: {moved['p50']:.3f} mm (p50), {moved['p99']:.3f} mm (p99) at {moved['mm_s']:.0f} mm/s",
-                highlight=False,
-            )
+            said = f"{moved['p50']:.3f} mm (p50), {moved['p99']:.3f} mm (p99) at {moved['mm_s']:.0f} mm/s"
+            console.print(f"{detail['case']}: {said}", highlight=False)
     if result["kernels"]:
         columns = ("exact_us", "coarse_to_fine_us", "dense_us", "opencv_us", "skimage_us", "fma_fraction")
         table = Table("template in window", "frame", *columns, "peaks equal", title="Kernels, medians")

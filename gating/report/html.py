@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from gating.latency import NOT_MEASURED, STAGES
+from gating.report import latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
 from gating.report.reading import SessionData, read_data
@@ -56,7 +56,8 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _motion(limit),
             _decisions(summary),
             _frames(data),
-            _latency(summary),
+            _latency(data, summary),
+            _chain(data, summary),
             _events(summary),
             _provenance(data, summary),
         ]
@@ -156,21 +157,25 @@ def _motion(limit: float | None) -> str:
     return _section("Target motion and gate", caption, f'{_keys(keys)}<div id="motion"></div>')
 
 
-def _latency(summary: SessionSummary) -> str:
-    rows = [
-        [
-            f'<b>{stage}</b><br><span class="muted">{escape(STAGES[stage])}</span>',
-            *(_three_digits(value) for value in (one.p50, one.p99, one.p999, one.max)),
-            str(one.n),
-        ]
-        for stage, one in summary.latency_ms.items()
-    ]
-    left_out = "".join(f"<li>{escape(what)}</li>" for what in NOT_MEASURED)
+def _latency(data: SessionData, summary: SessionSummary) -> str:
     flag = "" if summary.real_time else " <b>Not real-time: frames did not come at their own rate.</b>"
-    table = _table(["stage (ms)", "p50", "p99", "p99.9", "max", "n"], rows)
-    body = f"""<div class="two"><div><div id="latency"></div>
-<p class="caption">This is not the gating latency. Left out:</p><ul>{left_out}</ul></div><div>{table}</div></div>"""
+    plot = f'<div><div id="latency"></div>{latency_section.left_out()}</div>'
+    tables = latency_section.stage_table(summary) + latency_section.millimetre_table(data)
+    over = "".join(
+        f'<p class="warning">Over budget: {escape(one)}.</p>' for one in latency_section.over_budget(summary)
+    )
+    body = f'{over}<div class="two">{plot}<div>{tables}</div></div>'
     return _section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
+
+
+def _chain(data: SessionData, summary: SessionSummary) -> str:
+    if not summary.real_time:
+        return ""
+    caption = (
+        "From the crossing of the gating boundary to the beam: published figures, and this session's own software."
+    )
+    tables = latency_section.chain_tables(data)
+    return tables and _section("Whole chain", caption, tables)
 
 
 def _decisions(summary: SessionSummary) -> str:
@@ -241,12 +246,6 @@ def _table(head: list[str], rows: list[list[str]], *, numbers: bool = True) -> s
         return f"<tr><{tag}>{cells[0]}</{tag}>{rest}</tr>"
 
     return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
-
-
-def _three_digits(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
 def _geometry(data: SessionData) -> str:

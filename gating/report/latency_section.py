@@ -1,0 +1,135 @@
+"""The report's section on latency: stages against their budgets, millimetres, and the whole chain."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.budgets import load_budgets
+from gating.latency import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
+from gating.latency_chain import ChainSummary, sum_chain
+from gating.report.reading import SessionData
+from gating.report.summary import SessionSummary
+
+PERCENTILES: Final = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
+SPEED_SPAN_S: Final = 0.25
+"""Speeds are taken over a span, so that the tracker's noise between two frames is not taken for motion."""
+
+
+def stage_table(summary: SessionSummary) -> str:
+    """Return the stages with their percentiles; red where one is over its budget."""
+    budgets = load_budgets().stage
+    rows = []
+    for stage, one in summary.latency_ms.items():
+        cells = [f'<b>{stage}</b><br><span class="muted">{escape(STAGES[stage])}</span>']
+        for key in PERCENTILES:
+            value = getattr(one, key)
+            limit = getattr(budgets[stage], f"{key}_ms")
+            over = summary.real_time and value is not None and value > limit
+            text = three_digits(value)
+            cells.append(f'<span class="bad" title="budget {limit:g} ms">{text}</span>' if over else text)
+        rows.append([*cells, str(one.n)])
+    return _table(["stage (ms)", *PERCENTILES.values(), "n"], rows)
+
+
+def speeds_mm_s(data: SessionData) -> NDArray[np.float64]:
+    """Return how fast the tracked targets moved: distance over a quarter of a second, tracked frames only."""
+    found: list[NDArray[np.float64]] = []
+    for estimates in data.estimates.values():
+        tracked = [one for one in estimates if one.status == "tracked" and one.frame_sequence in data.frames]
+        t_s = np.array([one.acquired_ns for one in tracked], np.float64) / 1e9
+        at_mm = np.array([one.position_mm for one in tracked], np.float64).reshape(-1, 3)
+        later = np.searchsorted(t_s, t_s + SPEED_SPAN_S)
+        kept = later < len(t_s)
+        first, second = np.flatnonzero(kept), later[kept]
+        span = t_s[second] - t_s[first]
+        near = span < 2 * SPEED_SPAN_S
+        moved = np.linalg.norm(at_mm[second] - at_mm[first], axis=1)
+        found.append(moved[near] / span[near])
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+def millimetre_table(data: SessionData) -> str:
+    """Return how far the targets moved within the software's latency, per percentile of both."""
+    moved = in_millimetres(data.stages_ms.get("loop", []), speeds_mm_s(data))
+    rows = [
+        [f"{name.replace('_', ' ')}, {one['mm_s']:.1f} mm/s", *(f"{one[key]:.4f}" for key in PERCENTILES)]
+        for name, one in moved.items()
+    ]
+    return _table(["loop latency in mm, at", *PERCENTILES.values()], rows) if rows else ""
+
+
+def chain_tables(data: SessionData) -> str:
+    """Return the whole chain for beam off and beam on, with the session's own software in it."""
+    rate_hz = 1e9 / data.interval_ns if data.interval_ns else 0.0
+    if not rate_hz:
+        return ""
+    stages = {"software": data.stages_ms.get("loop", []), "beam interface": data.stages_ms.get("applied", [])}
+    measured = {name: samples for name, samples in stages.items() if len(samples)}
+    off, on = (sum_chain(rate_hz, beam, measured_ms=measured) for beam in ("off", "on"))
+    return chain_table(off) + f'<p class="caption">{sum_sentence(off)} {sum_sentence(on)}</p>'
+
+
+def chain_table(chain: ChainSummary) -> str:
+    """Return the links of a chain."""
+    rows = [
+        [
+            f"<b>{escape(one.name)}</b>" if one.software else escape(one.name),
+            three_digits(one.p50_ms),
+            three_digits(one.p99_ms),
+            f"{100 * one.share:.1f} %",
+            f'<span class="muted">{escape(one.source)}</span>',
+        ]
+        for one in chain.links
+    ]
+    return _table([f"beam {chain.beam}, {chain.rate_hz:.1f} frames/s", "p50 (ms)", "p99 (ms)", "share", "source"], rows)
+
+
+def sum_sentence(chain: ChainSummary) -> str:
+    """Return what a chain comes to."""
+    return (
+        f"Beam {chain.beam}: {chain.p50_ms:.0f} ms (p50), {chain.p95_ms:.0f} ms (p95), {chain.p99_ms:.0f} ms (p99), "
+        f"software's share {100 * chain.software_share:.1f} %, "
+        f"{100 * chain.within_tg76:.1f} % within the 500 ms of AAPM TG-76."
+    )
+
+
+def left_out() -> str:
+    """Return the list of what the figures do not hold."""
+    items = "".join(f"<li>{escape(what)}</li>" for what in NOT_MEASURED)
+    return f'<p class="caption">This is not the gating latency. Left out:</p><ul>{items}</ul>'
+
+
+def three_digits(value: float | None) -> str:
+    """Return a number of ms as text; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def over_budget(summary: SessionSummary) -> list[str]:
+    """Return a sentence for each percentile of a real-time session that is over its budget."""
+    budgets = load_budgets().stage
+    if not summary.real_time:
+        return []
+    return [
+        f"{stage} {label} is {getattr(one, key):.2f} ms, the budget is {getattr(budgets[stage], f'{key}_ms'):g} ms"
+        for stage, one in summary.latency_ms.items()
+        for key, label in PERCENTILES.items()
+        if _over(one, key, getattr(budgets[stage], f"{key}_ms"))
+    ]
+
+
+def _over(one: LatencySummary, key: str, limit_ms: float) -> bool:
+    value = getattr(one, key)
+    return value is not None and value > limit_ms
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str], tag: str) -> str:
+        return f"<tr><{tag}>{cells[0]}</{tag}>" + "".join(f'<{tag} class="n">{c}</{tag}>' for c in cells[1:]) + "</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
