@@ -1,0 +1,1 @@
+"""Example drivers of a site."""
