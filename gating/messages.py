@@ -84,7 +84,7 @@ class Message(Struct, frozen=True, kw_only=True):
     session_id: Name
 
 
-class FrameHeader(Message, frozen=True, kw_only=True):
+class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about a cine frame but its pixels (which travel as their own wire part, never packed)."""
 
     source: Name
@@ -188,7 +188,7 @@ class TargetEstimate(Message, frozen=True, kw_only=True):
     reason: Name
 
 
-class GateCommand(Message, frozen=True, kw_only=True):
+class GateCommand(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A beam permission (a lease) or a hold, with its reason.
 
     `lease_ms` counts from receipt on the receiver's own clock and is 0 for a hold. `frame_sequence` is the newest

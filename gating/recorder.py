@@ -18,7 +18,7 @@ from gating.clock import MonotonicClock
 from gating.config import Config
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.session import SessionWriter, session_log_name
-from gating.sockets import Socket, bind, receive, stop_on_signals, subscribe
+from gating.sockets import Ear, bind, receive, stop_on_signals
 from gating.wire import WireError, decode, encode
 
 HEARTBEAT_NS: Final = 100_000_000
@@ -36,6 +36,7 @@ STOP_LINGER_MS: Final = 200
 
 _FRAME: Final = TOPICS[FrameHeader]
 _END: Final = TOPICS[StreamEnd]
+_TOPICS: Final = frozenset(TOPICS.values())
 
 
 class Recorder:
@@ -89,7 +90,7 @@ class Recorder:
             self._guard(self._writer.open)
             endpoints = self._config.endpoints
             heard = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
-            self._sockets = [subscribe(context, endpoint, queue=QUEUE_MESSAGES) for endpoint in heard]
+            self._sockets = [Ear(context, endpoint, queue=QUEUE_MESSAGES) for endpoint in heard]
             try:
                 self._serve(stop)
             finally:
@@ -98,12 +99,14 @@ class Recorder:
             context.destroy(linger=STOP_LINGER_MS)
 
     def _serve(self, stop: Callable[[], bool]) -> None:
-        poller = zmq.Poller()
-        for socket in self._sockets:
-            poller.register(socket, zmq.POLLIN)
         while not (stop() or self._is_over()):
+            poller = zmq.Poller()
+            for ear in self._sockets:
+                poller.register(ear.socket, zmq.POLLIN)
             poller.poll(POLL_MS)
             self._drain()
+            for ear in self._sockets:
+                ear.reopen_if_deaf(self._clock.now_ns())
             self._guard(self._writer.flush_if_due)
             self._beat()
 
@@ -113,19 +116,19 @@ class Recorder:
     def _drain(self) -> bool:
         """Take what waits, a bounded batch from each socket; return whether anything did."""
         taken = 0
-        for socket in self._sockets:
-            of_this = self._drain_one(socket)
+        for ear in self._sockets:
+            of_this = self._drain_one(ear)
             taken += of_this
             if of_this == BATCH:
                 self._fell_behind()
         return taken > 0
 
-    def _drain_one(self, socket: Socket) -> int:
+    def _drain_one(self, ear: Ear) -> int:
         for count in range(BATCH):
-            parts = receive(socket)
+            parts = receive(ear.socket)
             if parts is None:
                 return count
-            received_ns = self._clock.now_ns()
+            received_ns = ear.heard_ns = self._clock.now_ns()
             self._messages += 1
             self._guard(self._writer.write, parts, received_ns)
             self._look_at(parts, received_ns)
@@ -134,6 +137,7 @@ class Recorder:
     def _look_at(self, parts: list[bytes], received_ns: int) -> None:
         """Count frames and gaps, but for what is in the log as refused; everything else is written unread."""
         if parts[0] not in (_FRAME, _END):
+            self._refused_since_frame += parts[0] not in _TOPICS
             return
         try:
             message = decode(parts)

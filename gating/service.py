@@ -32,7 +32,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
-from gating.sockets import Socket, bind, receive, subscribe
+from gating.sockets import Ear, Socket, bind, receive, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire import WireError, decode, encode
@@ -101,7 +101,7 @@ class EngineService:
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._publish(self._engine.tick())
             self._engine.warm_up()
-            self._frames = subscribe(context, endpoints.frames)
+            self._frames = Ear(context, endpoints.frames)
             self._loop(stop)
             self._gate.send_multipart(encode(self._engine.stop()))
             self._send_telemetry([self._heartbeat()])
@@ -110,7 +110,7 @@ class EngineService:
 
     def _loop(self, stop: Callable[[], bool]) -> None:
         poller = zmq.Poller()
-        for socket in (self._frames, self._control, self._peers, self._telemetry):
+        for socket in (self._frames.socket, self._control, self._peers, self._telemetry):
             poller.register(socket, zmq.POLLIN)
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
@@ -123,6 +123,10 @@ class EngineService:
                 ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
                 self._guarded(ready)
                 now_ns = self._clock.now_ns()
+                before = self._frames.socket
+                if self._frames.reopen_if_deaf(now_ns):
+                    poller.unregister(before)
+                    poller.register(self._frames.socket, zmq.POLLIN)
                 if now_ns - self._sent_ns >= renew_ns - 1_000_000:
                     self._publish(self._engine.tick())
                 if now_ns >= next_heartbeat_ns:
@@ -135,7 +139,7 @@ class EngineService:
     def _guarded(self, ready: dict[Socket, int]) -> None:
         """Handle what is ready; whatever goes wrong inside holds the beam and is said, and the process lives."""
         try:
-            if self._frames in ready:
+            if self._frames.socket in ready:
                 self._take_frames()
             if self._peers in ready:
                 self._hear_peers()
@@ -154,10 +158,10 @@ class EngineService:
         """
         newest: tuple[list[bytes], int] | None = None
         for _ in range(MAX_DRAIN):
-            parts = receive(self._frames)
+            parts = receive(self._frames.socket)
             if parts is None:
                 break
-            received_ns = self._clock.now_ns()
+            received_ns = self._frames.heard_ns = self._clock.now_ns()
             if self._every_frame or self._engine.state is not EngineState.ARMED:
                 self._handle(parts, received_ns)
                 return

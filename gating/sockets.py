@@ -18,6 +18,8 @@ BURST_MESSAGES: Final = 1000
 """Room for bursts: a small receive mark would keep the oldest messages and drop the newest."""
 MAX_MESSAGE_BYTES: Final = 4096 * 4096 * 4
 """Of one part; the peer of a larger one is disconnected by the socket itself."""
+DEAF_NS: Final = 2_000_000_000
+"""Every peer says something twice a second; one that was heard and is silent for longer may have been cut off."""
 
 
 def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BURST_MESSAGES) -> Socket:
@@ -63,6 +65,37 @@ def subscribe(
         socket.close()
         raise
     return socket
+
+
+class Ear:
+    """A subscription that survives an oversize message, after which libzmq drops a peer and never connects again.
+
+    Parameters
+    ----------
+    context, endpoint, queue, max_bytes : as for `subscribe`.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoint: str,
+        *,
+        queue: int = BURST_MESSAGES,
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._open = lambda: subscribe(context, endpoint, queue=queue, max_bytes=max_bytes)
+        self.socket = self._open()
+        self.heard_ns: int | None = None
+        """When something was last heard; to be set by whoever listens."""
+
+    def reopen_if_deaf(self, now_ns: int) -> bool:
+        """Subscribe anew if something was heard once and nothing for two seconds; return whether that was done."""
+        if self.heard_ns is None or now_ns - self.heard_ns < DEAF_NS:
+            return False
+        self.heard_ns = now_ns
+        self.socket.close()
+        self.socket = self._open()
+        return True
 
 
 def receive(socket: Socket) -> list[bytes] | None:

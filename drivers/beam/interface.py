@@ -14,7 +14,7 @@ from drivers.ports import BeamSwitch
 from gating.clock import Clock, MonotonicClock
 from gating.config import Config
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
-from gating.sockets import bind, receive, stop_on_signals, subscribe
+from gating.sockets import Ear, bind, receive, stop_on_signals
 from gating.wire import WireError, decode, encode
 
 STATUS_NS: Final = 20_000_000
@@ -132,7 +132,7 @@ class BeamInterface:
         context: zmq.Context[Any] = zmq.Context()
         try:
             self._publisher = bind(context, zmq.PUB, self._config.endpoints.beam)
-            gate = subscribe(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
+            gate = Ear(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
             self._switch.open()
             try:
                 self._serve(gate, stop)
@@ -141,12 +141,13 @@ class BeamInterface:
         finally:
             context.destroy(linger=STOP_LINGER_MS)
 
-    def _serve(self, gate: zmq.Socket[bytes], stop: Callable[[], bool]) -> None:
+    def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
         while not stop():
-            if gate.poll(self._wait_ms()):
+            if gate.socket.poll(self._wait_ms()):
                 self._drain(gate)
+            gate.reopen_if_deaf(self._clock.now_ns())
             self._watchdog.attend(self._clock.now_ns())
             self._apply()
             if self._clock.now_ns() >= self._heartbeat_due_ns:
@@ -164,12 +165,12 @@ class BeamInterface:
             wait_ms = min(wait_ms, max(0, deadline_ns - now_ns) // 1_000_000)
         return wait_ms
 
-    def _drain(self, gate: zmq.Socket[bytes]) -> None:
+    def _drain(self, gate: Ear) -> None:
         for _ in range(BATCH):
-            parts = receive(gate)
+            parts = receive(gate.socket)
             if parts is None:
                 return
-            received_ns = self._clock.now_ns()
+            received_ns = gate.heard_ns = self._clock.now_ns()
             self._watchdog.attend(received_ns)
             try:
                 command = _command(parts)

@@ -108,7 +108,7 @@ class LeaseWatchdog:
             self._fastest = None
         self._engine_id, self._sequence, self._heard_ns = command.engine_id, command.command_sequence, now_ns
         slower_ns = self._slower_than_fastest_ns(command, now_ns)
-        if slower_ns > self._max_lease_ns and command.state is GateState.ON:
+        if slower_ns > self._max_lease_ns and command.state is GateState.ON and not self._in_quarantine(now_ns):
             self._refuse(BeamReason.OLD_COMMAND, f"command came {slower_ns / 1e6:.0f} ms later than others did", now_ns)
             return False
         if command.state is not GateState.ON:

@@ -56,7 +56,7 @@ _shows("target_leaves_window_forward", _film(lambda _: 0.0, 1.5, ap_mm=_ramp(-14
 _shows("target_jumps", _film(lambda t: -16.0 if t > 0.01 else 0.0, 1.0))
 _shows("cough", _film(_cough, 0.8))
 _shows("swallow", _film(lambda t: 14 * math.sin(min(t / 0.6, 1) * math.pi / 2) ** 2, 1.0))
-_shows("baseline_drift", _film(_ramp(-9, 4.0), 5.0))
+_shows("baseline_drift", _film(_ramp(-16, 5.0), 5.5))
 _shows("deep_breath_hold", _film(_ramp(-22, 1.2), 1.8))
 _shows(
     "through_plane_motion",
