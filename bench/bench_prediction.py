@@ -65,18 +65,12 @@ class SklearnRidge:
 
 
 def read_trace(path: Path) -> Trace:
-    """Return times (samples,) s and positions (samples, axes) mm of the samples that hold one."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if path.suffix == ".vxp":
-        cells = [line.split(",") for line in text.partition("[Data]")[2].split()]
-        table = np.array([[float(c[2]) / 1e3, 10 * float(c[0])] for c in cells])
-    elif path.suffix == ".csv":
-        table = np.array([line.replace(",", ".").split(";")[1:] for line in text.splitlines()[1:]], float)
-        table = table[table.any(axis=1) | (np.arange(len(table)) == 0)] * (1e-3, 1, 1, 1)
-    else:
-        table = np.loadtxt(path)[:, :4]
-    later = np.append(True, np.diff(table[:, 0]) > 0)
-    return table[later, 0] - table[0, 0], table[later, 1:]
+    """Return times (samples,) s and positions (samples, axes) mm, without axes that stand still."""
+    from drivers.recordings.traces import read_trace as read
+
+    trace = read(path)
+    position = np.stack([trace.lr_mm, trace.ap_mm, trace.si_mm], axis=1)[trace.valid]
+    return trace.t_s[trace.valid], position[:, np.ptp(position, axis=0) > 0]
 
 
 def predict_all(predictor: Predictor, trace: Trace, horizon_s: float) -> NDArray[np.float64]:

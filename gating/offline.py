@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from gating.engine import Engine, StepOutcome
 from gating.messages import CineFrame, FrameHeader, Pacing, Pixels, StreamInfo
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
+from gating.tracking.tracker import Tracker
 from gating.wire import content_hash
 
 SESSION: Final = "offline"
@@ -48,9 +49,15 @@ def offline_frames(stream: StreamInfo, images: Iterable[tuple[int, Pixels]]) -> 
 
 
 def decide_offline(
-    config: Config, targets: Sequence[TargetSpec], stream: StreamInfo, frames: Iterable[CineFrame]
+    config: Config,
+    targets: Sequence[TargetSpec],
+    stream: StreamInfo,
+    frames: Iterable[CineFrame],
+    tracker: Callable[[], Tracker] | None = None,
 ) -> Iterator[tuple[CineFrame, StepOutcome]]:
     """Run every frame through an engine that is armed as soon as it may be; yield each frame with its outcome.
+
+    `tracker` stands in for the configured one, to decide again on what was found before.
 
     Raises
     ------
@@ -61,7 +68,7 @@ def decide_offline(
     engine = Engine(
         config,
         targets,
-        lambda: make_tracker(config.tracker, config.tracking),
+        tracker or (lambda: make_tracker(config.tracker, config.tracking)),
         clock,
         SESSION,
         SESSION,

@@ -6,7 +6,22 @@ from gating.cli.app import run_app
 
 
 def _register() -> None:
-    from gating.cli import bench, demo, doctor, evaluate, faults, processes, report, run, settings, track  # noqa: F401 - verbs register
+    from gating.cli import (  # noqa: F401 - verbs register
+        bench,
+        demo,
+        doctor,
+        evaluate,
+        faults,
+        latency,
+        prepare,
+        processes,
+        report,
+        run,
+        settings,
+        soak,
+        track,
+        whatif,
+    )
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gating.cli.app import CommandError
 from gating.config import Config, parse_config
 from gating.messages import Pacing, Pixels, SourceKind, StreamInfo
+from gating.presets import read_preset
 
 if TYPE_CHECKING:
     from drivers.recordings import Recording
@@ -32,19 +33,27 @@ MaskOption = Annotated[
 SpacingOption = Annotated[
     float | None, typer.Option("--pixel-spacing-mm", help="For a recording that does not hold its own.")
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings (TOML); see `cinegate config --show`.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings (TOML), or preset:NAME; see `cinegate config --show`."),
+]
 TrackerOption = Annotated[str | None, typer.Option("--tracker", help="Tracker by name; overrides the configuration.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
 def load_config(path: Path | None, tracker: str | None = None) -> Config:
     """Read the configuration file, or the defaults. Raises `ConfigError` or `OSError`."""
-    config = Config() if path is None else parse_config(path.read_text(encoding="utf-8"), str(path))
+    config = Config() if path is None else parse_config(_settings_text(path), str(path))
     if tracker is None:
         return config
     from msgspec.structs import replace
 
     return replace(config, tracker=tracker)
+
+
+def _settings_text(path: Path) -> str:
+    preset = str(path).removeprefix("preset:")
+    return read_preset(preset) if preset != str(path) else path.read_text(encoding="utf-8")
 
 
 def load_targets(recording: Recording | None, box: str | None, mask: Path | None) -> list[TargetSpec]:

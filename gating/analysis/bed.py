@@ -1,0 +1,67 @@
+"""Biologically effective dose, isotoxic scaling, and the eligibility of one trial. Arithmetic, not advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+ABLATIVE_BED_GY: Final = 100.0
+"""BED (alpha/beta 10 Gy) that MAESTRO asks for: Hoegen et al. 2022, doi:10.1186/s13014-022-02033-2."""
+
+
+def bed_gy(fractions: int, dose_gy: float, alpha_beta_gy: float = 10.0) -> float:
+    """Return n d (1 + d / (alpha/beta)), Gy. Source: Fowler 1989, doi:10.1259/0007-1285-62-740-679.
+
+    Parameters
+    ----------
+    fractions : 1 or more.
+    dose_gy : per fraction, 0 or more.
+    alpha_beta_gy : 10 Gy for tumour, 3 Gy for late-responding tissue by convention; above 0.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+    """
+    if not (fractions >= 1 and dose_gy >= 0 and alpha_beta_gy > 0):
+        raise ValueError(
+            f"BED of {fractions} x {dose_gy} Gy, alpha/beta {alpha_beta_gy} Gy: 1 or more fractions, doses of 0 Gy or "
+            f"more and an alpha/beta above 0 Gy are needed"
+        )
+    return fractions * dose_gy * (1 + dose_gy / alpha_beta_gy)
+
+
+def dose_for_bed_gy(bed: float, fractions: int, alpha_beta_gy: float = 10.0) -> float:
+    """Return the dose per fraction that gives a BED: the positive root of n d (1 + d / (alpha/beta)) = BED."""
+    half = alpha_beta_gy / 2
+    return float(np.sqrt(half**2 + bed / fractions * alpha_beta_gy) - half)
+
+
+def isotoxic_dose_gy(dose_gy: float, organ_dose_gy: float, organ_limit_gy: float) -> float:
+    """Return the dose per fraction that takes an organ exactly to its limit, if dose scales as a whole.
+
+    Parameters
+    ----------
+    dose_gy : per fraction to the target, as planned.
+    organ_dose_gy : per fraction to the organ at risk in that plan.
+    organ_limit_gy : per fraction that the organ may get.
+    """
+    if not organ_dose_gy > 0:
+        raise ValueError(f"organ dose is {organ_dose_gy} Gy; above 0 Gy is needed to scale by it")
+    return dose_gy * organ_limit_gy / organ_dose_gy
+
+
+def maestro_objection(diameters_cm: Sequence[float]) -> str:
+    """Return why a set of liver metastases is outside MAESTRO's size criteria; empty if it is within.
+
+    1 to 3 lesions, each at most 5 cm; three of them at most 12 cm together (doi:10.1186/s13014-022-02033-2).
+    """
+    if not 1 <= len(diameters_cm) <= 3:
+        return f"{len(diameters_cm)} lesions; 1 to 3 are eligible"
+    if not max(diameters_cm) <= 5.0:
+        return f"largest lesion {max(diameters_cm):g} cm; at most 5 cm are eligible"
+    if len(diameters_cm) == 3 and not sum(diameters_cm) <= 12.0:
+        return f"three lesions of {sum(diameters_cm):g} cm together; at most 12 cm are eligible"
+    return ""

@@ -1,0 +1,153 @@
+"""Where a target was, what the engine said, and when the beam was on: the one table that every figure is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.messages import GateState, TargetEstimate
+
+if TYPE_CHECKING:
+    from gating.report.reading import SessionData
+
+Intervals = NDArray[np.float64]
+"""(n, 2) of (from, to), s, in order."""
+GRID_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatedMotion:
+    """One target over a session, one row per decided frame; times are s on one clock.
+
+    Attributes
+    ----------
+    target : its name.
+    t_s : (n,) acquisition.
+    displacement_mm : (n, 3) LPS, from the place in the reference frame; NaN where the target was not found.
+    position_mm : (n, 3) LPS, of the target centre.
+    gate_on : (n,) what was decided on the frame.
+    reasons, status : n words.
+    confidence, out_fraction : (n,)
+    max_out_fraction : limit of the gating boundary.
+    beam_s : when the beam was on.
+    beam_known_by : "confirmed" by the beam interface, "commanded", or "simulated".
+    """
+
+    target: str
+    t_s: NDArray[np.float64]
+    displacement_mm: NDArray[np.float64]
+    position_mm: NDArray[np.float64]
+    gate_on: NDArray[np.bool_]
+    reasons: tuple[str, ...]
+    status: tuple[str, ...]
+    confidence: NDArray[np.float64]
+    out_fraction: NDArray[np.float64]
+    max_out_fraction: float
+    beam_s: Intervals
+    beam_known_by: str
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the last."""
+        return float(self.t_s[-1] - self.t_s[0]) if len(self.t_s) > 1 else 0.0
+
+    def at(self, when_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the displacement at any times, (m, 3) mm, by linear interpolation; NaN beside a frame without it."""
+        return np.stack([np.interp(when_s, self.t_s, axis) for axis in self.displacement_mm.T], axis=1)
+
+    def grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the session every 10 ms: times, displacements, and whether the beam was on."""
+        when_s = np.arange(self.t_s[0], self.t_s[-1] + GRID_S / 2, GRID_S) if len(self.t_s) else np.empty(0)
+        return when_s, self.at(when_s) if len(self.t_s) else np.empty((0, 3)), inside(when_s, self.beam_s)
+
+
+def inside(when_s: NDArray[np.float64], intervals: Intervals) -> NDArray[np.bool_]:
+    """Return which times lie in one of the intervals."""
+    on: NDArray[np.bool_] = np.searchsorted(intervals[:, 0], when_s, side="right") > np.searchsorted(
+        intervals[:, 1], when_s, side="right"
+    )
+    return on
+
+
+def beam_intervals(
+    t_s: NDArray[np.float64], gate_on: NDArray[np.bool_], on_latency_s: float, off_latency_s: float
+) -> Intervals:
+    """Return when the beam is on if it follows every decision after a latency, counted from the acquisition.
+
+    An interval that the latencies turn round vanishes; ones that come to overlap become one.
+    """
+    steps = np.diff(np.concatenate([[False], gate_on, [False]]).astype(int))
+    ends = np.append(t_s, t_s[-1] if len(t_s) else 0.0)
+    begin = ends[steps == 1] + on_latency_s
+    end = ends[steps == -1] + off_latency_s
+    joined: list[list[float]] = []
+    for a, b in zip(begin, end, strict=True):
+        if joined and a <= joined[-1][1]:
+            joined[-1][1] = max(b, joined[-1][1])
+        elif b > a:
+            joined.append([a, b])
+    return np.array(joined, float).reshape(-1, 2)
+
+
+def motion_from_estimates(
+    estimates: Sequence[TargetEstimate],
+    t_s: NDArray[np.float64],
+    reference_mm: tuple[float, float, float],
+    max_out_fraction: float,
+    beam_s: Intervals,
+    beam_known_by: str,
+) -> GatedMotion:
+    """Turn the estimates of one target, and when their frames were acquired, into a table."""
+    position = np.array([e.position_mm for e in estimates], float).reshape(-1, 3)
+    found = np.array([e.status == "tracked" for e in estimates], bool)
+    position[~found] = np.nan
+    return GatedMotion(
+        target=estimates[0].target if estimates else "",
+        t_s=t_s,
+        displacement_mm=position - np.array(reference_mm),
+        position_mm=position,
+        gate_on=np.array([e.gate is GateState.ON for e in estimates], bool),
+        reasons=tuple(str(e.reason) for e in estimates),
+        status=tuple(str(e.status) for e in estimates),
+        confidence=np.array([e.confidence for e in estimates], float),
+        out_fraction=np.array([e.target_out_fraction for e in estimates], float),
+        max_out_fraction=max_out_fraction,
+        beam_s=beam_s,
+        beam_known_by=beam_known_by,
+    )
+
+
+def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
+    """Read a session log into one table per target.
+
+    Times are s after the first frame's acquisition, on the clock of the hosts; the beam is what the beam interface
+    confirmed, and what was commanded where nobody confirmed. An offline log without either has no beam.
+    """
+    from gating.config import parse_config
+    from gating.report.reading import SessionData, read_data
+
+    data = log if isinstance(log, SessionData) else read_data(log)
+    if not data.frames:
+        return []
+    acquired_ns = {sequence: frame.acquired_on_publish_clock_ns for sequence, frame in data.frames.items()}
+    begin_ns = min(acquired_ns.values())
+    intervals, known_by = (
+        (data.confirmed_on, "confirmed") if data.confirmed_on or data.beam_kind else (data.commanded_on, "commanded")
+    )
+    beam_s = (np.array(intervals, float).reshape(-1, 2) - begin_ns) / 1e9
+    config = None if data.header is None else parse_config(data.header.config_toml, "the session's configuration")
+    limit = 0.1 if config is None else config.gating.max_out_fraction
+    tables = []
+    for name, estimates in data.estimates.items():
+        known = [e for e in estimates if e.frame_sequence in acquired_ns]
+        reference = data.references.get(name)
+        if reference is None or len(known) < 2:
+            continue
+        t_s = (np.array([acquired_ns[e.frame_sequence] for e in known], float) - begin_ns) / 1e9
+        tables.append(motion_from_estimates(known, t_s, reference.centre_mm, limit, beam_s, known_by))
+    return tables

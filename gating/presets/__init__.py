@@ -1,0 +1,15 @@
+"""Strategies as configuration files, each with the published values that it comes from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+NAMES: Final = ("respiratory", "exhale", "breath_hold", "exception")
+
+
+def read_preset(name: str) -> str:
+    """Return a preset as TOML. Raises `ValueError` for an unknown name."""
+    if name not in NAMES:
+        raise ValueError(f"preset is {name!r}; one of {', '.join(NAMES)} is needed")
+    return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")

@@ -1,0 +1,215 @@
+"""What a session meant: each figure against a case whose answer is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gating.analysis.again import decide_again, follow, follow_motion, gated_motion
+from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
+from gating.analysis.export import write_figures_json, write_motion_csv
+from gating.analysis.figures import figures, relative_d98
+from gating.analysis.margins import Uncertainty, default_table, gated_versus_itv, union_area_mm2, van_herk_mm
+from gating.analysis.motion import beam_intervals, inside
+from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_setting, write_csv, write_plot
+from gating.config import Config, GatingSettings, SafetySettings
+from gating.geometry import box_contour
+from gating.messages import TargetEstimate
+from gating.offline import decide_offline, offline_frames
+from gating.rule_settings import CentreRule, ExcursionRule, PredictionSettings
+from gating.targets import TargetSpec
+from tests.factories import INTERVAL_NS, anatomy, stream
+
+PLAIN = Config(gating=GatingSettings(resume_good_frames=1), safety=SafetySettings(arm_good_frames=1))
+WIDE = Config(
+    gating=GatingSettings(resume_good_frames=1, rules=(CentreRule(si_mm=4.0, ap_mm=50, lr_mm=50),)),
+    safety=SafetySettings(arm_good_frames=1, max_beam_on_s=3600),
+)
+
+
+def sine(seconds=80.0, amplitude_mm=8.0, dt_s=0.1):
+    t = np.arange(0, seconds, dt_s)
+    return t, np.stack([0 * t, 0 * t, amplitude_mm * np.sin(2 * np.pi * t / 4)], axis=1)
+
+
+def sweep_images(count=40):
+    return [(i * INTERVAL_NS, anatomy(seed=i, shift=5 * np.sin(i / 4))) for i in range(count)]
+
+
+class TestBeam:
+    def test_it_follows_every_decision_after_the_latency(self):
+        on = np.array([0, 1, 1, 0, 0, 1, 0], bool)
+        np.testing.assert_allclose(beam_intervals(np.arange(7.0), on, 0.3, 0.2), [[1.3, 3.2], [5.3, 6.2]])
+
+    def test_a_beam_that_would_end_before_it_begins_is_none(self):
+        on = np.array([0, 1, 0, 0], bool)
+        assert len(beam_intervals(np.arange(4.0), on, 1.5, 0.2)) == 0
+
+    def test_beams_that_overlap_are_one(self):
+        on = np.array([1, 0, 1, 1], bool)
+        np.testing.assert_allclose(beam_intervals(np.arange(4.0), on, 0.1, 1.5), [[0.1, 4.5]])
+
+    @given(edges=st.lists(st.floats(0, 9), min_size=2, max_size=8, unique=True))
+    def test_times_lie_in_the_intervals_that_hold_them(self, edges):
+        pairs = np.array(sorted(edges)[: len(edges) // 2 * 2]).reshape(-1, 2)
+        when = np.linspace(0, 10, 101)
+        expected = [any(a <= t < b for a, b in pairs) for t in when]
+        np.testing.assert_array_equal(inside(when, pairs), expected)
+
+
+class TestFigures:
+    def test_a_sine_in_a_centre_window(self):
+        motion = gated_motion(follow_motion(*sine()), WIDE)
+        found = figures(motion)
+        expected = 2 / np.pi * np.arcsin(4 / 8)
+        assert found.duty_cycle == pytest.approx(expected, abs=0.03)
+        assert found.extended_by == pytest.approx(1 / expected, rel=0.1)
+        assert found.residual[2].axis == "SI"
+        assert found.residual[2].range_mm == pytest.approx(8.0, abs=1.5)
+        assert found.residual[2].mean_mm == pytest.approx(0.0, abs=0.8)
+        assert found.free_p95_mm == pytest.approx(8.0, abs=0.2)
+        assert found.beam_on_periods == pytest.approx(40, abs=2)
+
+    def test_latency_is_found_again_in_ms_and_in_mm(self):
+        fast, slow = (
+            figures(gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE, latency_ms=latency)) for latency in (0.0, 200.0)
+        )
+        assert slow.beam_off.latency_p50_ms - fast.beam_off.latency_p50_ms == pytest.approx(200, abs=5)
+        speed_mm_s = 8 * 2 * np.pi / 4 * np.cos(np.arcsin(0.5))
+        assert slow.beam_off.travel_p50_mm == pytest.approx(0.2 * speed_mm_s, abs=0.4)
+        assert slow.beam_on.latency_p50_ms == pytest.approx(200, abs=30)
+
+    def test_a_beam_that_was_never_on_leaves_unknowns_not_zeros(self):
+        config = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=SafetySettings(arm_good_frames=1))
+        found = figures(gated_motion(follow_motion(*sine(20)), config))
+        assert found.duty_cycle == 0
+        assert np.isnan([found.extended_by, found.residual_p95_mm, found.coverage, found.relative_d98]).all()
+
+    def test_dose_falls_with_motion_and_not_without(self):
+        assert relative_d98(np.zeros((10, 3))) == pytest.approx(1.0, abs=0.01)
+        dose = [relative_d98(np.outer(a * np.sin(np.arange(500)), [0, 0, 1])) for a in (1, 4, 10)]
+        assert dose == sorted(dose, reverse=True)
+        assert dose[-1] < 0.8
+
+
+class TestWhatIf:
+    SPECS = (TargetSpec("target", box_contour(36, 36, 24, 24)),)
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            PLAIN,
+            WIDE,
+            Config(gating=GatingSettings(max_out_fraction=0.02, on_delay_ms=300)),
+            Config(gating=GatingSettings(off_delay_ms=200, rules=(ExcursionRule(distance_mm=3, duration_s=0.5),))),
+            Config(prediction=PredictionSettings(method="ridge", horizon_ms=250)),
+        ],
+    )
+    def test_deciding_again_is_running_the_engine_frame_for_frame(self, config):
+        followed = follow(Config(), self.SPECS, stream(), offline_frames(stream(), sweep_images()))
+        anew = [
+            (o.command, [m for m in o.messages if isinstance(m, TargetEstimate)])
+            for _, o in decide_offline(config, self.SPECS, stream(), offline_frames(stream(), sweep_images()))
+        ]
+        assert list(decide_again(followed, config)) == anew
+
+    def test_the_sweep_gives_each_setting_what_the_engine_gives_it(self):
+        followed = follow_motion(*sine(40))
+        grid = settings_grid([2, 4], [5, 10], [0, 300], ["off", "kalman"], [100, 250])
+        found = {o.setting: o for o in sweep(followed, PLAIN, grid, "sine")}
+        assert len(found) == 32
+        one = Setting(margin_mm=4, out_percent=5, delay_ms=300, predictor="kalman", latency_ms=250)
+        direct = figures(gated_motion(followed, with_setting(PLAIN, one), latency_ms=250))
+        assert found[one].duty_cycle == direct.duty_cycle
+        assert found[one].residual_p95_mm == direct.residual_p95_mm
+
+    def test_the_front_is_what_nothing_beats(self, tmp_path):
+        grid = settings_grid([1, 2, 3, 5, 8], [5, 20], [0], ["off"], [200])
+        outcomes = pareto(list(sweep(follow_motion(*sine(40)), PLAIN, grid, "sine")))
+        for one in outcomes:
+            better = [
+                o
+                for o in outcomes
+                if o.duty_cycle >= one.duty_cycle
+                and o.residual_p95_mm <= one.residual_p95_mm
+                and (o.duty_cycle, o.residual_p95_mm) != (one.duty_cycle, one.residual_p95_mm)
+            ]
+            assert one.pareto == (not better and np.isfinite(one.residual_p95_mm))
+        write_csv(tmp_path / "w.csv", outcomes)
+        write_plot(tmp_path / "w.html", outcomes)
+        rows = list(csv.DictReader((tmp_path / "w.csv").read_text().splitlines()))
+        assert len(rows) == len(outcomes)
+        assert float(rows[0]["duty_cycle"]) == pytest.approx(outcomes[0].duty_cycle, rel=1e-3)
+
+
+class TestMargins:
+    def test_the_recipe(self):
+        assert van_herk_mm(1.0, 0.0) == pytest.approx(2.5)
+        assert van_herk_mm(2.0, 3.2) == pytest.approx(5.0 + 1.64 * (3.2 * 2**0.5 - 3.2))
+
+    def test_gating_a_large_motion_needs_a_smaller_ptv(self):
+        motion = gated_motion(follow_motion(*sine()), WIDE)
+        found = gated_versus_itv(motion, 15.0, default_table(1.8))
+        assert found.axes[2].motion_mm == pytest.approx(16, abs=0.1)
+        assert found.axes[2].itv_margin_mm > found.axes[2].mid_position_margin_mm > 0
+        assert found.gated_over_itv < 1
+
+    def test_without_motion_gating_gains_nothing(self):
+        t, p = sine(amplitude_mm=0.0)
+        none = [Uncertainty(name="setup", sd_mm=1.0, kind="systematic", source="test")]
+        found = gated_versus_itv(gated_motion(follow_motion(t, p), WIDE), 15.0, none)
+        assert found.gated_over_itv == pytest.approx(1.0)
+
+    def test_the_union_of_a_moving_box(self):
+        area, union = union_area_mm2(
+            box_contour(0, 0, 10, 20), np.array([[0, 0], [0, 5], [3, 0], [np.nan, 0]]), (2.0, 1.0)
+        )
+        assert area == pytest.approx(400)
+        assert union == pytest.approx(2 * (10 * 25 + 3 * 20))
+
+
+class TestBed:
+    def test_known_values(self):
+        assert bed_gy(3, 15) == pytest.approx(112.5)
+        assert bed_gy(5, 10) == pytest.approx(100.0)
+        assert bed_gy(5, 10, 3) == pytest.approx(216.667, abs=1e-3)
+
+    @given(bed=st.floats(1, 300), n=st.integers(1, 40), ratio=st.floats(1, 20))
+    def test_the_dose_for_a_bed_gives_that_bed(self, bed, n, ratio):
+        assert bed_gy(n, dose_for_bed_gy(bed, n, ratio), ratio) == pytest.approx(bed)
+
+    def test_isotoxic_scaling_takes_the_organ_to_its_limit(self):
+        assert isotoxic_dose_gy(12.0, 8.0, 6.0) == pytest.approx(9.0)
+
+    @pytest.mark.parametrize(
+        ("diameters", "objection"),
+        [
+            ((5.0,), ""),
+            ((4, 4, 4), ""),
+            ((4, 4, 4.1), "12.1 cm together"),
+            ((5.1,), "5.1 cm"),
+            ((1, 1, 1, 1), "4 lesions"),
+        ],
+    )
+    def test_maestro_sizes(self, diameters, objection):
+        assert objection in maestro_objection(diameters)
+        assert bool(objection) == bool(maestro_objection(diameters))
+
+
+def test_the_exports_hold_every_frame_in_both_axes_and_no_nan(tmp_path):
+    motion = gated_motion(follow_motion(*sine(10)), WIDE)
+    write_motion_csv(tmp_path / "m.csv", [motion])
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
+    assert len(rows) == len(motion.t_s)
+    assert float(rows[7]["iec_y_mm"]) == pytest.approx(float(rows[7]["lps_z_mm"]))
+    assert float(rows[7]["iec_z_mm"]) == pytest.approx(-float(rows[7]["lps_y_mm"]))
+    assert {row["beam"] for row in rows} == {"on", "off"}
+    write_figures_json(tmp_path / "f.json", [figures(motion)])
+    saved = json.loads((tmp_path / "f.json").read_text())
+    assert saved["targets"][0]["duty_cycle"] > 0
+    assert "$defs" in saved["schema"]

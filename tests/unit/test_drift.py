@@ -1,0 +1,93 @@
+"""Baseline shift and the couch shift that is proposed for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gating.cli.sessions import read_motion
+from gating.drift import baseline_shift, exhale_positions, propose_shift
+
+WINDOW = (3.0, 3.0, 3.0)
+
+
+def breathing(seconds: float, drift_mm=(0.0, 0.0, 0.0), *, seed: int = 0, irregular: float = 0.0):
+    """Liver-like: most of the time near exhale, inhale goes inferior and anterior; drift grows evenly."""
+    rng = np.random.default_rng(seed)
+    t = np.cumsum(rng.uniform(0.15, 0.19, round(seconds / 0.17)))
+    phase = 2 * np.pi * t / 4 + irregular * np.cumsum(rng.normal(0, 0.02, len(t)))
+    inhale = np.sin(phase / 2) ** 4
+    motion = np.outer(inhale, [0.0, -4.0, -12.0]) + rng.normal(0, 0.2, (len(t), 3))
+    return t, motion + np.outer(t / t[-1], drift_mm)
+
+
+def test_exhale_positions_are_found_breath_by_breath():
+    t, p = breathing(60)
+    when, where = exhale_positions(t, p)
+    assert len(when) == pytest.approx(15, abs=1)
+    np.testing.assert_allclose(where, 0, atol=0.5)
+
+
+@given(ap=st.floats(-4, 4), si=st.floats(-4, 4), seed=st.integers(0, 50), irregular=st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_a_baseline_shift_is_found_under_breathing(ap, si, seed, irregular):
+    t, p = breathing(120, (0.0, 0.0, 0.0), seed=seed, irregular=irregular)
+    p[t > 60] += (0.0, ap, si)
+    shift = baseline_shift(t, p)
+    np.testing.assert_allclose(shift.shift_mm, (0.0, ap, si), atol=0.5)
+    assert (shift.uncertainty_mm < 0.5).all()
+
+
+def test_the_speed_of_a_steady_drift_is_told():
+    shift = baseline_shift(*breathing(180, (0.0, 1.5, -3.0)))
+    np.testing.assert_allclose(shift.speed_mm_min, (0.0, 0.5, -1.0), atol=0.3)
+
+
+def test_too_little_motion_gives_no_shift():
+    t, p = breathing(120)
+    assert baseline_shift(t[:10], p[:10]) is None
+    assert baseline_shift(t, np.full_like(p, np.nan)) is None
+
+
+def test_frames_without_a_target_are_left_out():
+    t, p = breathing(120)
+    p[t > 60] += (0.0, 0.0, 3.0)
+    p[::7] = np.nan
+    assert baseline_shift(t, p).shift_mm[2] == pytest.approx(3.0, abs=0.4)
+
+
+@pytest.mark.parametrize(
+    ("position", "iec"), [("HFS", (-1, -3, 2)), ("HFP", (1, -3, -2)), ("FFS", (1, 3, 2)), ("FFP", (-1, 3, -2))]
+)
+def test_the_couch_shift_undoes_the_baseline_in_room_axes(position, iec):
+    t = np.arange(0, 60, 0.2)
+    p = np.tile([1.0, 2.0, 3.0], (len(t), 1))
+    proposal = propose_shift(t, p, WINDOW, patient_position=position)
+    np.testing.assert_allclose(proposal.iec_mm, iec, atol=1e-9)
+
+
+def test_a_proposal_says_what_it_would_change():
+    t = np.arange(0, 60, 0.2)
+    proposal = propose_shift(t, np.tile([0.0, 0.0, 4.0], (len(t), 1)), WINDOW)
+    assert (proposal.duty_before, proposal.duty_after) == (0.0, 1.0)
+    assert "Y -4.0" in proposal.text
+    assert "0 % of the time now, 100 % then" in proposal.text
+
+
+def test_an_unknown_patient_position_is_refused():
+    t, p = breathing(60)
+    with pytest.raises(ValueError, match="patient position is 'HFDL'; HFS, HFP, FFS or FFP is needed"):
+        propose_shift(t, p, WINDOW, patient_position="HFDL")
+
+
+def test_the_persistent_excursion_is_proposed_back_within_half_a_millimetre(shared_data):
+    t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
+    during = (t > 100) & (t < 125)
+    truth = np.median(p[during], axis=0)
+    proposal = propose_shift(t[t < 125], p[t < 125], WINDOW)
+    left, posterior, superior = truth
+    np.testing.assert_allclose(proposal.iec_mm, (-left, -superior, posterior), atol=0.5)
+    assert proposal.duty_before < 0.1
+    assert proposal.duty_after > 0.9
