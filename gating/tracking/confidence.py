@@ -2,7 +2,8 @@
 
 A logistic model whose every weight has the sign that safety wants: no evidence of doubt can raise the confidence. Its
 weights are fitted by `python -m bench.calibrate_confidence` on semi-synthetic recordings, errors above 3 mm counting
-five times; `docs/tracking.md` shows the reliability diagram.
+five times; `docs/tracking.md` shows the reliability diagram. One weight, that of `misfit`, is set by hand: real frames
+that no template fits (fixed patterns, low signal) are worse than the white noise that the fit has seen.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Evidence:
     at_edge : the match touches the border of its window
     drop : best score of this target lately minus this one
     unseen_s : time since the target was last seen, 0 if it was seen in the frame before
+    moving_elsewhere : how much better what moves in the image fits at another place, see `fixed_pattern.py`
     """
 
     score: float
@@ -43,14 +45,16 @@ class Evidence:
     at_edge: bool
     drop: float
     unseen_s: float
+    moving_elsewhere: float
 
 
 FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
-WEIGHTS = (1.291, 15.0, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
+WEIGHTS = (1.291, 35.0, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
 INTERCEPT = -1.715
 MISFIT_BELOW = 0.85
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
+FIXED_PATTERN_VETO = 0.05
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
@@ -63,7 +67,7 @@ REASONS = {
     "jump": "it moved {e.excess_jump_mm:.0f} mm farther than breathing explains",
     "unseen": "it was out of sight for {e.unseen_s:.1f} s",
 }
-USUAL = (1.8, 0.0, 0.35, 1.05, -0.22, -0.02, -0.3, -0.2, 0.0, 0.0)
+USUAL = (1.75, 0.0, 0.39, 1.1, -0.21, -0.02, -0.2, -0.17, 0.0, 0.0)
 """Medians of the features on frames that are tracked well: doubt is explained by what falls short of them most."""
 
 
@@ -86,22 +90,31 @@ def features(evidence: Evidence) -> tuple[float, ...]:
 def probability(evidence: Evidence) -> float:
     """P(centre error <= 2 mm), 0 to 1, never NaN.
 
-    A match at the border of its window, or with a rival about as good, is never confident, however well it fits.
+    A match at the border of its window, with a rival about as good, or held by a pattern that is fixed in the image
+    is never confident, however well it fits.
     """
     logit = INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
     if not math.isfinite(logit):
         return 0.0
     confidence = 1.0 / (1.0 + math.exp(-_clip(logit, -30.0, 30.0)))
-    vetoed = evidence.at_edge or not evidence.rival_gap >= RIVAL_VETO
-    return min(confidence, VETO_LIMIT) if vetoed else confidence
+    return confidence if _veto(evidence) is None else min(confidence, VETO_LIMIT)
+
+
+def _veto(evidence: Evidence) -> str | None:
+    if evidence.at_edge:
+        return "the best match lies at the border of the search window"
+    if not evidence.rival_gap >= RIVAL_VETO:
+        return REASONS["rival"]
+    if not evidence.moving_elsewhere <= FIXED_PATTERN_VETO:
+        return "what moves in the image fits better at another place: a fixed pattern may hold the match"
+    return None
 
 
 def reason_for_doubt(evidence: Evidence) -> str:
     """One sentence naming what lowers the confidence most."""
-    if evidence.at_edge:
-        return "the best match lies at the border of the search window"
-    if not evidence.rival_gap >= RIVAL_VETO:
-        return REASONS["rival"].format(e=evidence)
+    veto = _veto(evidence)
+    if veto is not None:
+        return veto.format(e=evidence)
     lacking = [w * (usual - v) for w, usual, v in zip(WEIGHTS, USUAL, features(evidence), strict=True)]
     return REASONS[FEATURES[lacking.index(max(lacking))]].format(e=evidence)
 

@@ -12,6 +12,7 @@ from gating.geometry import contour_centroid
 from gating.tracking import kernels
 from gating.tracking.confidence import Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
+from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_frame, checked_target
 from gating.tracking.template import (
@@ -81,7 +82,12 @@ class TemplateTracker:
         side_px = float(np.sqrt(np.prod(np.ptp(contour, axis=0))))
         self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
-        self._templates = [self._cut(frame, reduce(frame, self._reduction), contour)]
+        reduced = reduce(frame, self._reduction)
+        reference = self._cut(frame, reduced, contour)
+        self._templates = [reference]
+        row, column = reference.top // self._reduction, reference.left // self._reduction
+        pixel_mm = self._reduction * self._spacing_mm
+        self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
         self._centre = self._templates[0].centre_px
         self._now_s, self._unseen_s = 0.0, 0.0
         self._typical, self._graded_s = 0.0, 0.0
@@ -114,7 +120,12 @@ class TemplateTracker:
         centre = contour_centroid(moved.contour_px)
         if not np.isfinite(centre).all():
             centre = (winner.x_px, winner.y_px)
-        evidence = self._evidence(placements, winner, moved, centre, elapsed_s)
+        start = self._templates[0].centre_px
+        shift_x, shift_y = (centre[axis] - start[axis] for axis in (0, 1))
+        elsewhere = self._pattern.lead_elsewhere(
+            reduced, elapsed_s, shift_x / self._reduction, shift_y / self._reduction
+        )
+        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
         confidence = self._believed(probability(evidence), centre)
         status = self._status(confidence)
         self.evidence = evidence
@@ -175,6 +186,7 @@ class TemplateTracker:
         moved: Propagation,
         centre: tuple[float, float],
         elapsed_s: float,
+        elsewhere: float,
     ) -> Evidence:
         away = [(one.score, np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
         rivals = [score for score, distance in away if distance > self._apart_px]
@@ -194,6 +206,7 @@ class TemplateTracker:
             at_edge=winner.at_edge,
             drop=max(0.0, self._typical - winner.score),
             unseen_s=self._unseen_s - elapsed_s,
+            moving_elsewhere=elsewhere,
         )
 
     def _status(self, confidence: float) -> TrackStatus:

@@ -21,6 +21,7 @@ GOOD = Evidence(
     at_edge=False,
     drop=0.02,
     unseen_s=0.0,
+    moving_elsewhere=0.0,
 )
 WORSE = {
     "score_moved_back": st.floats(-1.0, 0.95),
@@ -32,6 +33,7 @@ WORSE = {
     "disagreement_mm": st.floats(0.2, 100.0),
     "excess_jump_mm": st.floats(0.0, 200.0),
     "unseen_s": st.floats(0.0, 100.0),
+    "moving_elsewhere": st.floats(0.0, 2.0),
 }
 
 
@@ -44,7 +46,7 @@ def test_no_sign_of_doubt_can_raise_the_confidence(worse):
     assert probability(dataclasses.replace(GOOD, **worse)) <= probability(GOOD)
 
 
-@pytest.mark.parametrize("name", WORSE)
+@pytest.mark.parametrize("name", [name for name in WORSE if name != "moving_elsewhere"])
 def test_evidence_that_is_not_a_number_gives_no_confidence(name):
     assert probability(dataclasses.replace(GOOD, **{name: float("nan")})) == 0.0
 
@@ -52,6 +54,11 @@ def test_evidence_that_is_not_a_number_gives_no_confidence(name):
 def test_a_match_at_the_border_of_its_window_is_never_confident():
     assert probability(dataclasses.replace(GOOD, at_edge=True)) <= 0.5
     assert "border" in reason_for_doubt(dataclasses.replace(GOOD, at_edge=True))
+
+
+@pytest.mark.parametrize("veto", [{"rival_gap": 0.0}, {"moving_elsewhere": 0.2}, {"moving_elsewhere": float("nan")}])
+def test_a_rival_or_a_fixed_pattern_vetoes_confidence(veto):
+    assert probability(dataclasses.replace(GOOD, **veto)) <= 0.5
 
 
 def test_the_reason_names_what_is_worst():

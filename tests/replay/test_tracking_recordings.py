@@ -1,0 +1,64 @@
+"""The tracker on real recordings: within 1 px of the reference, confident where right, doubtful where it must be."""
+
+import numpy as np
+import pytest
+
+from bench.semi_synthetic import make_case, shifted, thinned
+from gating.evaluation.dataset import read_cases
+from gating.evaluation.run import centre_errors_mm, predicted_masks, run_case, score_case
+from gating.geometry import box_contour
+from gating.tracking.registry import make_tracker
+from gating.tracking.tracker import TrackerSettings
+
+CONFIDENT = 0.8
+
+
+@pytest.fixture(scope="module")
+def recordings(shared_data):
+    return {case.name: case for case in read_cases(shared_data / "liver_cine")}
+
+
+def scored(case):
+    run = run_case(case, "template", TrackerSettings())
+    confidence = np.array([result.confidence for result in run.results])
+    return centre_errors_mm(run), confidence
+
+
+@pytest.mark.parametrize("name", ["KS81_1", "QN76_1", "II29_1"])
+@pytest.mark.parametrize("step", [1, 4])
+def test_99_percent_of_frames_are_within_one_pixel_of_the_reference(recordings, name, step):
+    case = thinned(recordings[name], step)
+    errors, confidence = scored(case)
+    assert (errors <= max(case.pixel_spacing_mm)).mean() >= 0.99
+    assert (confidence >= CONFIDENT).mean() > 0.85
+    assert not ((confidence >= CONFIDENT) & (errors > 3.0)).any()
+
+
+@pytest.mark.parametrize("name", ["KS81_1", "QN76_1", "II29_1"])
+def test_a_breath_hold_on_top_of_a_real_recording_is_followed(recordings, name):
+    case = shifted(recordings[name], 40.0)
+    errors, confidence = scored(case)
+    assert (errors <= max(case.pixel_spacing_mm)).mean() >= 0.99
+    assert not ((confidence >= CONFIDENT) & (errors > 3.0)).any()
+
+
+def test_a_recording_of_low_signal_is_doubted(shared_data):
+    with np.load(shared_data / "liver_cine" / "ON65_2.npz") as arrays:
+        frames, t_s, spacing = arrays["frames"][:200], arrays["t_s"][:200], arrays["pixel_spacing_mm"]
+    tracker = make_tracker("template", TrackerSettings())
+    tracker.set_reference(frames[0], box_contour(62, 100, 34, 34), (float(spacing[0]), float(spacing[1])))
+    elapsed = np.diff(t_s)
+    confidence = [tracker.track(frames[i], float(elapsed[i - 1])).confidence for i in range(1, len(frames))]
+    assert np.mean(np.array(confidence) >= CONFIDENT) < 0.2
+
+
+@pytest.mark.parametrize("target", ["KS81_1/vessels", "QN76_1/liver"])
+def test_a_deforming_deep_breath_hold_meets_the_goal_on_semi_synthetic_truth(shared_data, target):
+    case = make_case(*target.split("/"), "deforming", seconds=15.0)
+    run = run_case(case, "template", TrackerSettings())
+    row, _ = score_case(run, predicted_masks(run))
+    assert row["dice_similarity_coefficient"] > 0.95
+    assert row["center_distance"] < 1.5
+    assert row["hausdorff_distance_95"] < 5.0
+    assert row["relative_d98_dose"] > 0.95
+    assert row["confident_and_wrong"] == 0
