@@ -29,8 +29,8 @@ from drivers.errors import BadFrame, Unavailable
 from drivers.formats.dicom import MAX_BYTES, TRANSFER_SYNTAXES, frames_of, read_dicom_file
 from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
-from drivers.sources.folder import WatchedFolder
-from drivers.sources.live import Arrival, LiveSettings, LiveSource
+from drivers.sources.folder import FolderSettings, WatchedFolder
+from drivers.sources.live import Arrival, LiveSource
 from gating.clock import Clock, MonotonicClock
 from gating.clock_offset import CounterUnwrapper
 
@@ -53,14 +53,10 @@ MAX_PDU_BYTES: Final = 2**20
 _TICK_NS: Final = 1000
 
 
-class DicomSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DicomSettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where images come from. With a folder the receiver is not started."""
 
     folder: Annotated[str, Meta(max_length=4096, description="Folder to watch; empty: receive by C-STORE.")] = ""
-    existing: Annotated[bool, Meta(description="Also read the files that are in the folder at the start.")] = False
-    incomplete_ms: Annotated[
-        float, Meta(ge=10, le=60_000, description="A file that cannot be read is refused after standing still so long.")
-    ] = 500.0
     host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0: any free one.")] = 11_112
     ae_title: Annotated[str, Meta(min_length=1, max_length=16, description="Title of this receiver.")] = "CINEGATE"

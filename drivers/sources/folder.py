@@ -8,17 +8,28 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from drivers.errors import BadFrame, SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
-from drivers.sources.live import Arrival
+from drivers.sources.live import Arrival, LiveSettings
 from gating.clock import Clock
 
 POLL_MS: Final = 2.0
 RESCAN_NS: Final = 100_000_000
 """A folder is listed when its own time stamp changed, and so often in any case: file systems round that stamp."""
 MAX_FILES: Final = 1_000_000
+
+
+class FolderSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of every source that watches a folder."""
+
+    existing: Annotated[bool, Meta(description="Also read the files that are there at the start.")] = False
+    incomplete_ms: Annotated[
+        float, Meta(ge=10, le=60_000, description="A file that cannot be read is refused after standing still so long.")
+    ] = 500.0
 
 
 @dataclass(slots=True)

@@ -9,22 +9,18 @@ from msgspec import Meta
 
 from drivers.formats.frame import VendorFrame
 from drivers.formats.unity import read_unity
-from drivers.sources.folder import WatchedFolder
-from drivers.sources.live import LiveSettings, LiveSource
+from drivers.sources.folder import FolderSettings, WatchedFolder
+from drivers.sources.live import LiveSource
 from gating.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 SUFFIXES: Final = (".bin",)
 
 
-class UnitySettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UnitySettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which folder, and what its stamps mean."""
 
     folder: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder that the `.bin` files appear in.")]
-    existing: Annotated[bool, Meta(description="Also read the files that are there at the start.")] = False
-    incomplete_ms: Annotated[
-        float, Meta(ge=10, le=60_000, description="A file that cannot be read is refused after standing still so long.")
-    ] = 500.0
     stamp_meaning: Annotated[
         StampMeaning, Meta(description="Which moment the vendor's acquisition time marks; it does not say.")
     ] = StampMeaning.END
