@@ -1,6 +1,6 @@
 """Compiled zero-mean normalised cross-correlation (ZNCC): the full surface, and the best placement.
 
-One C function does a whole call: every array of a template is handed over by address, in a `block`, because each array
+C functions do the work: every array of a template is handed over by address, in a `block`, because each array
 that passes from Python to numba costs 50 ns and each frame type would be another compilation of everything. Only the
 small function that takes the frame's address is compiled once a frame type.
 """
@@ -95,10 +95,16 @@ def _words(block, slot):
 
 
 @njit(nogil=True, cache=True)
-def _load(pixels, item_bytes, frame_cols, top, left, height, width, halved, block):
+def _block(at):
+    return carray(int64_at(at), (2 * len(_SLOTS),))
+
+
+@cfunc(types.intp(*[types.intp] * 9), cache=True)
+def _load(pixels, item_bytes, frame_cols, top, left, height, width, halved, block_at):
     """Load height x width pixels (or sums of 2x2) from (top, left) of the frame at an address."""
+    block = _block(block_at)
     raw, levels, scaling = _floats(block, RAW_AT), _shorts(block, LEVELS_AT), _reals(block, SCALING_AT)
-    shape = (top + (2 if halved else 1) * height, frame_cols)
+    shape = (top + (halved + 1) * height, frame_cols)
     if item_bytes == 1:
         small = carray(uint8_at(pixels), shape)
         if halved:
@@ -115,9 +121,10 @@ def _load(pixels, item_bytes, frame_cols, top, left, height, width, halved, bloc
     return load_window(real, top, left, height, width, False, raw, levels, scaling)
 
 
-@njit(nogil=True, cache=True)
-def _search(rows, cols, method, local, block):
+@cfunc(types.void(*[types.intp] * 5), cache=True)
+def _search(rows, cols, method, local, block_at):
     """Search a loaded window; peak and scores into the block's arrays. Local: climb from the middle of the window."""
+    block = _block(block_at)
     facts, scaling, peak = _reals(block, FACTS_AT), _reals(block, SCALING_AT), _reals(block, PEAK_AT)
     raw, floats, lines = _floats(block, RAW_AT), _floats(block, FLOATS_AT), _reals(block, LINES_AT)
     levels, words = _shorts(block, LEVELS_AT), _words(block, WORDS_AT)
@@ -170,18 +177,26 @@ def _search(rows, cols, method, local, block):
         refine(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak)
 
 
+llvm.add_symbol("cinegate_load", _load.address)
+llvm.add_symbol("cinegate_search", _search.address)
+_load_symbol = types.ExternalFunction("cinegate_load", types.intp(*[types.intp] * 9))
+_search_symbol = types.ExternalFunction("cinegate_search", types.void(*[types.intp] * 5))
+
+
 @njit(nogil=True, cache=True)
-def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, r, c, full):
+def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, r, c, full_at):
     """Best placement in a small window about (r, c), which moves on while the peak lies on its border."""
+    full = _block(full_at)
     facts, peak = _reals(full, FACTS_AT), _reals(full, PEAK_AT)
     local_rows, local_cols = min(LOCAL_PX, rows), min(LOCAL_PX, cols)
     height, width = local_rows + int(facts[HEIGHT]) - 1, local_cols + int(facts[WIDTH]) - 1
     while True:
         first_row = min(max(r - LOCAL_PX // 2, 0), rows - local_rows)
         first_col = min(max(c - LOCAL_PX // 2, 0), cols - local_cols)
-        if not _load(pixels, item_bytes, frame_cols, top + first_row, left + first_col, height, width, False, full):
+        first = top + first_row, left + first_col
+        if not _load_symbol(pixels, item_bytes, frame_cols, first[0], first[1], height, width, 0, full_at):
             return False
-        _search(local_rows, local_cols, EXACT, True, full)
+        _search_symbol(local_rows, local_cols, EXACT, 1, full_at)
         here = int(peak[ROW]) + first_row, int(peak[COL]) + first_col
         cut_row = (peak[ROW] == 0 and here[0] > 0) or (peak[ROW] == local_rows - 1 and here[0] < rows - 1)
         cut_col = (peak[COL] == 0 and here[1] > 0) or (peak[COL] == local_cols - 1 and here[1] < cols - 1)
@@ -192,14 +207,15 @@ def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, r, c, full):
 
 
 @njit(nogil=True, cache=True)
-def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half):
+def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full_at, half_at):
     """Search at half resolution, then at full resolution about its peak and about rivals nearly as high."""
+    full, half = _block(full_at), _block(half_at)
     facts, best, peak = _reals(half, FACTS_AT), _reals(half, PEAK_AT), _reals(full, PEAK_AT)
     half_rows, half_cols = (rows + 1) // 2, (cols + 1) // 2
     height, width = half_rows + int(facts[HEIGHT]) - 1, half_cols + int(facts[WIDTH]) - 1
-    if not _load(pixels, item_bytes, frame_cols, top, left, height, width, True, half):
+    if not _load_symbol(pixels, item_bytes, frame_cols, top, left, height, width, 1, half_at):
         return False
-    _search(half_rows, half_cols, COARSE_TO_FINE, False, half)
+    _search_symbol(half_rows, half_cols, COARSE_TO_FINE, 0, half_at)
     pitch = padded(half_cols)
     scores = _floats(half, FLOATS_AT)[: half_rows * pitch]
     at = int(best[ROW]) * pitch + int(best[COL])
@@ -207,7 +223,7 @@ def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full,
     best[SCORE] = -2.0
     for _ in range(RIVALS):
         r, c = at // pitch, at % pitch
-        if not _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, 2 * r, 2 * c, full):
+        if not _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, 2 * r, 2 * c, full_at):
             return False
         if peak[SCORE] > best[SCORE]:
             best[:] = peak
@@ -222,28 +238,27 @@ def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full,
 
 
 @njit(nogil=True, cache=True)
-def _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full, half):
+def _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full_at, half_at):
     if method == COARSE_TO_FINE:
-        return _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full, half)
-    facts = _reals(full, FACTS_AT)
+        return _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full_at, half_at)
+    facts = _reals(_block(full_at), FACTS_AT)
     height, width = rows + int(facts[HEIGHT]) - 1, cols + int(facts[WIDTH]) - 1
-    if not _load(pixels, item_bytes, frame_cols, top, left, height, width, False, full):
+    if not _load_symbol(pixels, item_bytes, frame_cols, top, left, height, width, 0, full_at):
         return False
-    _search(rows, cols, method, False, full)
+    _search_symbol(rows, cols, method, 0, full_at)
     return True
 
 
 @cfunc(types.intp(*[types.intp] * 10), cache=True)
 def _find(pixels, item_bytes, frame_rows, frame_cols, row, col, radius, method, full_at, half_at):
-    full = carray(int64_at(full_at), (2 * len(_SLOTS),))
-    half = carray(int64_at(half_at), (2 * len(_SLOTS),))
+    full = _block(full_at)
     facts, peak, answer = _reals(full, FACTS_AT), _reals(full, PEAK_AT), _reals(full, ANSWER_AT)
     top, left = max(row - radius, 0), max(col - radius, 0)
     rows = min(row + radius, frame_rows - int(facts[HEIGHT])) - top + 1
     cols = min(col + radius, frame_cols - int(facts[WIDTH])) - left + 1
     if rows < 1 or cols < 1:
         return NO_ROOM
-    if not _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full, half):
+    if not _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full_at, half_at):
         return NOT_FINITE
     inside = 0 < peak[ROW] < rows - 1 and 0 < peak[COL] < cols - 1
     answer[0] = top + peak[ROW] + peak[ROW_OFFSET]
