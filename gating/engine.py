@@ -220,6 +220,8 @@ class Engine:
             objection = self._refused_by(ArmingEvent.DISARM)
         elif request.action == "acknowledge":
             objection = "a reason is needed" if not request.why.strip() else self._refused_by(ArmingEvent.ACKNOWLEDGE)
+        elif request.action == "accept_shift" and not request.why.strip():
+            objection = "the text of the proposed couch shift is needed"
         if objection is not None:
             text = f"{request.action} by {request.operator} refused: {objection}"
             return self._reply(False, text), [self._event("warning", "request_refused", text)]

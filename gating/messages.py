@@ -281,7 +281,7 @@ class TargetReference(Message, frozen=True, kw_only=True):
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["arm", "disarm", "acknowledge", "status", "stop"]
+    action: Literal["arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
     operator: Name
     why: Sentence = ""
 

@@ -184,18 +184,18 @@ def record(
 
 @app.command()
 def control(
-    action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, status or stop.")],
+    action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, accept_shift, status or stop.")],
     operator: Annotated[str, typer.Option("--operator", help="Who asks; goes into the log.")],
     why: Annotated[str, typer.Option("--why", help="Reason; an acknowledgement needs one.")] = "",
     session: SessionOption = "session",
     config: ConfigOption = None,
 ) -> None:
-    """Ask a running engine to arm, disarm, acknowledge a latched fault, or stop."""
+    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop."""
     from gating.cli.supervise import ask_engine
     from gating.messages import ControlRequest
 
-    if action not in ("arm", "disarm", "acknowledge", "status", "stop"):
-        raise CommandError(f"action is {action!r}; arm, disarm, acknowledge, status or stop is needed")
+    if action not in ("arm", "disarm", "acknowledge", "accept_shift", "status", "stop"):
+        raise CommandError(f"action is {action!r}; arm, disarm, acknowledge, accept_shift, status or stop is needed")
     request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
     reply = ask_engine(load_config(config).endpoints.control, request)
     console.print(reply.text)

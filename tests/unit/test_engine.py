@@ -251,3 +251,15 @@ def test_pixels_that_came_by_wire_are_read_only_and_accepted(bench):
     pixels = np.frombuffer(anatomy().tobytes(), np.uint16).reshape(96, 96)
     assert not pixels.flags.writeable
     assert bench.step(0, pixels).command.reason is GateReason.NOT_ARMED
+
+
+def test_an_accepted_couch_shift_is_logged_with_its_operator_and_changes_nothing(bench):
+    bench.steps(6)
+    assert not bench.request("accept_shift").accepted
+    text = "proposed couch shift X +0.0 Y -4.0 Z +0.0 mm"
+    request = ControlRequest(session_id="s1", action="accept_shift", operator="dr_who", why=text)
+    reply, events = bench.engine.control(request)
+    assert reply.accepted
+    assert "accept_shift by dr_who" in events[0].text
+    assert text in events[0].text
+    assert bench.step(6).command.state is GateState.ON
