@@ -10,6 +10,7 @@ def _register() -> None:
         bench,
         demo,
         doctor,
+        drift,
         evaluate,
         faults,
         latency,
