@@ -24,6 +24,7 @@ class ClockMap:
         self._clock_name, self._settings = clock_name, settings
         self._foreign: tuple[str, str] | None = None
         self._offset = OffsetEstimator()
+        self._published_ns = 0
 
     def frame(self, frame: CineFrame, received_ns: int) -> CineFrame:
         """Return a frame whose `publish_clock` is the engine's, and whose `acquired_clock` tells which it was.
@@ -39,14 +40,16 @@ class ClockMap:
         if self._foreign != (header.publish_clock, header.publisher_id):
             self._foreign = (header.publish_clock, header.publisher_id)
             self._offset = self._settings.of_network()
+            self._published_ns = 0
         published = self._offset.observe(header.published_ns, received_ns)
+        self._published_ns = max(self._published_ns, published.host_ns)
         acquired_ns = published.host_ns - (header.published_ns - header.acquired_on_publish_clock_ns)
         on_our_clock = replace(
             header,
             acquired_on_publish_clock_ns=max(0, acquired_ns) if header.acquired_on_publish_clock_ns else 0,
             acquired_uncertainty_ns=_added(header.acquired_uncertainty_ns, published),
             acquired_clock=f"{header.acquired_clock} by {header.publish_clock}"[:64],
-            published_ns=max(0, published.host_ns) if header.published_ns else 0,
+            published_ns=self._published_ns if header.published_ns else 0,
             publish_clock=self._clock_name,
         )
         return CineFrame(on_our_clock, frame.pixels)

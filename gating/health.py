@@ -215,7 +215,9 @@ def _check_order(header: FrameHeader, before: FrameHeader) -> Fault | None:
 def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
     for field in ("acquired_ns", "acquired_on_publish_clock_ns", "published_ns"):
         old, new = getattr(before, field), getattr(header, field)
-        if new < old:
+        mapped = field == "acquired_on_publish_clock_ns"
+        uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns if mapped else 0
+        if new < old - uncertain_ns:
             return Fault(GateReason.CLOCK_FAULT, f"{field} ran backward by {(old - new) / 1e6:.1f} ms")
         if new == old and field == "acquired_ns":
             return Fault(GateReason.CLOCK_FAULT, f"{field} stands still at {new}")

@@ -118,3 +118,12 @@ def test_a_silent_or_latched_beam_interface_holds():
     assert check_beam(beam_status(), 0, 251 * MS).reason is GateReason.BEAM_SILENT
     assert check_beam(beam_status(latched=True), 0, 10).reason is GateReason.READ_BACK_MISMATCH
     assert check_beam(beam_status(), 0, 10) is None
+
+
+def test_a_mapped_stamp_may_move_back_within_what_it_is_uncertain_by() -> None:
+    before = frame(4, acquired_uncertainty_ns=30 * MS)
+    back_ns = before.header.acquired_on_publish_clock_ns - 40 * MS
+    memory = remember(None, before.header, before.header.published_ns)
+    after = frame(5, acquired_on_publish_clock_ns=back_ns, acquired_uncertainty_ns=30 * MS)
+    fault = check_frame(after.header, after.header.published_ns, memory, stream(), HealthSettings())
+    assert fault is None or "ran backward" not in fault.detail
