@@ -38,7 +38,8 @@ def crc64(data: bytes | memoryview) -> int:
 
 def _advance(words: Words, column: NDArray[np.uint8] | int) -> Words:
     index = (words >> np.uint64(56)) ^ np.asarray(column, np.uint64)
-    return _byte_table()[index] ^ (words << np.uint64(8))
+    advanced: Words = _byte_table()[index] ^ (words << np.uint64(8))
+    return advanced
 
 
 @cache
