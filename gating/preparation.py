@@ -157,10 +157,10 @@ def propose(
     for margin_mm in margins_mm:
         trial = proposed_config(config, window.strategy, margin_mm, window.shift_lps_mm, predictor, latency_ms)
         motion = gated_motion(followed, trial, latency_ms=latency_ms)
-        _, away_mm, on = motion.grid()
-        beam = away_mm[on & np.isfinite(away_mm).all(axis=1)] - np.array(window.shift_lps_mm)
-        residual = float(np.percentile(np.linalg.norm(beam, axis=1), 95)) if len(beam) else float("nan")
-        points.append(GridPoint(margin_mm=margin_mm, duty_cycle=figures(motion).duty_cycle, residual_p95_mm=residual))
+        found = figures(motion)
+        points.append(
+            GridPoint(margin_mm=margin_mm, duty_cycle=found.duty_cycle, residual_p95_mm=found.residual_p95_mm)
+        )
     enough = [point for point in points if point.duty_cycle >= LEAST_DUTY_CYCLE[window.strategy]]
     chosen = min(enough, key=lambda p: p.margin_mm) if enough else max(points, key=lambda p: p.duty_cycle)
     return Proposal(

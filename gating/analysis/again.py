@@ -213,8 +213,7 @@ def gated_motion(
     on = np.array([e.gate == "on" for e in estimates])
     later_ms = latency_ms if on_latency_ms is None else on_latency_ms
     beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
-    limit = config.gating.max_out_fraction
-    return motion_from_estimates(estimates, t_s, reference.centre_mm, limit, beam_s, "simulated")
+    return motion_from_estimates(estimates, t_s, reference.centre_mm, config.gating, beam_s, "simulated")
 
 
 def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:

@@ -22,13 +22,16 @@ _PENUMBRA_MM: Final = 3.2
 
 
 class AxisMotion(Struct, frozen=True, kw_only=True):
-    """Motion along one patient axis while the beam was on, mm; towards left, posterior, superior."""
+    """Motion along one patient axis while the beam was on, mm, from the middle of the gating window.
+
+    Positive towards left, posterior, superior.
+    """
 
     axis: str
     mean_mm: float
     sd_mm: float
     p95_mm: float
-    """95th percentile of the distance from the reference position."""
+    """95th percentile of the distance from the middle of the window."""
     range_mm: float
     baseline_shift_mm: float
     """Of the exhale position, end of the session against its beginning."""
@@ -60,9 +63,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     beam_on_longest_s: float
     residual: tuple[AxisMotion, ...]
     residual_p95_mm: float
-    """95th percentile of the distance from the reference position while the beam was on (AAPM TG-76 section VI)."""
+    """95th percentile of the distance from the middle of the window while the beam was on (AAPM TG-76 section VI)."""
     free_p95_mm: float
-    """The same over the whole session, as without gating."""
+    """95th percentile of the distance from the reference position over the whole session, as without gating."""
     coverage: float
     """Mean share of the target inside the gating boundary while the beam was on."""
     beam_off: Transitions
@@ -91,7 +94,7 @@ def figures(motion: GatedMotion) -> SessionFigures:
     """Return the figures of one target. Times count on a grid of 10 ms, positions interpolate between frames."""
     _, away_mm, on = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
-    beam, free = away_mm[on & known], away_mm[known]
+    beam, free = away_mm[on & known] - motion.window_mm, away_mm[known]
     lengths_s = motion.beam_s[:, 1] - motion.beam_s[:, 0]
     duty = float(on.mean()) if len(on) else 0.0
     frame_s = _frame_seconds(motion)
@@ -169,15 +172,14 @@ def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
     limit on the line between the two; half way where another rule decided.
     """
     changes_s = motion.beam_s[:, 0 if turning_on else 1]
-    inside = np.array([r == "in_window" or (r not in _OF_WINDOW and r == "settling") for r in motion.reasons])
-    crossed = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    into_s = {index: _crossing_s(motion, int(index)) for index in crossed}
+    inside = np.array([reason in ("in_window", "settling") for reason in motion.reasons])
+    crossed = np.flatnonzero((inside[1:] != inside[:-1]) & (inside[1:] == turning_on)) + 1
     latency_s, travel_mm = [], []
     for change_s in changes_s:
-        before = [i for i in crossed if inside[i] == turning_on and motion.t_s[i] <= change_s]
-        if not before or (not turning_on and motion.reasons[before[-1]] not in _OF_WINDOW):
+        before = int(np.searchsorted(motion.t_s[crossed], change_s, side="right")) - 1
+        if before < 0 or (not turning_on and motion.reasons[crossed[before]] not in _OF_WINDOW):
             continue
-        crossing_s = into_s[before[-1]]
+        crossing_s = _crossing_s(motion, int(crossed[before]))
         if change_s - crossing_s <= 3.0:
             latency_s.append(change_s - crossing_s)
             there, then = motion.at(np.array([crossing_s, change_s]))

@@ -66,7 +66,7 @@ class AxisMargins(Struct, frozen=True, kw_only=True):
     free_sd_mm: float
     gated_sd_mm: float
     gated_offset_mm: float
-    """Mean position in the gate against the reference: a systematic part of the gated margin."""
+    """Mean position in the gate against the middle of the window: a systematic part of the gated margin."""
     itv_margin_mm: float
     mid_position_margin_mm: float
     gated_margin_mm: float
@@ -104,7 +104,7 @@ def gated_versus_itv(
     """
     _, away_mm, on = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
-    free, gated = away_mm[known], away_mm[known & on]
+    free, gated = away_mm[known], away_mm[known & on] - motion.window_mm
     speed_mm_s = _speed_mm_s(motion)
     axes = []
     for index, name in enumerate(AXES):

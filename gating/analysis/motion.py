@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import GateState, TargetEstimate
+from gating.rule_settings import BoundaryRule, CentreRule
 
 if TYPE_CHECKING:
+    from gating.config import GatingSettings
     from gating.report.reading import SessionData
 
 Intervals = NDArray[np.float64]
@@ -34,6 +36,7 @@ class GatedMotion:
     reasons, status : n words.
     confidence, out_fraction : (n,)
     max_out_fraction : limit of the gating boundary.
+    window_mm : (3,) LPS, where the middle of the gating window stands relative to the reference: where dose is meant.
     beam_s : when the beam was on.
     beam_known_by : "confirmed" by the beam interface, "commanded", or "simulated".
     """
@@ -48,6 +51,7 @@ class GatedMotion:
     confidence: NDArray[np.float64]
     out_fraction: NDArray[np.float64]
     max_out_fraction: float
+    window_mm: NDArray[np.float64]
     beam_s: Intervals
     beam_known_by: str
 
@@ -98,16 +102,21 @@ def motion_from_estimates(
     estimates: Sequence[TargetEstimate],
     t_s: NDArray[np.float64],
     reference_mm: tuple[float, float, float],
-    max_out_fraction: float,
+    gating: GatingSettings,
     beam_s: Intervals,
     beam_known_by: str,
 ) -> GatedMotion:
     """Turn the estimates of one target, and when their frames were acquired, into a table."""
+    name = estimates[0].target if estimates else ""
+    window = next(
+        (r for r in gating.rules if isinstance(r, BoundaryRule | CentreRule) and r.structure in ("", name)), None
+    )
+    limit = window.max_out_fraction if isinstance(window, BoundaryRule) else gating.max_out_fraction
     position = np.array([e.position_mm for e in estimates], float).reshape(-1, 3)
     found = np.array([e.status == "tracked" for e in estimates], bool)
     position[~found] = np.nan
     return GatedMotion(
-        target=estimates[0].target if estimates else "",
+        target=name,
         t_s=t_s,
         displacement_mm=position - np.array(reference_mm),
         position_mm=position,
@@ -116,7 +125,8 @@ def motion_from_estimates(
         status=tuple(str(e.status) for e in estimates),
         confidence=np.array([e.confidence for e in estimates], float),
         out_fraction=np.array([e.target_out_fraction for e in estimates], float),
-        max_out_fraction=max_out_fraction,
+        max_out_fraction=limit,
+        window_mm=np.zeros(3) if window is None else np.array(window.shift_lps_mm),
         beam_s=beam_s,
         beam_known_by=beam_known_by,
     )
@@ -128,7 +138,7 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
     Times are s after the first frame's acquisition, on the clock of the hosts; the beam is what the beam interface
     confirmed, and what was commanded where nobody confirmed. An offline log without either has no beam.
     """
-    from gating.config import parse_config
+    from gating.config import Config, parse_config
     from gating.report.reading import SessionData, read_data
 
     data = log if isinstance(log, SessionData) else read_data(log)
@@ -140,8 +150,7 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
         (data.confirmed_on, "confirmed") if data.confirmed_on or data.beam_kind else (data.commanded_on, "commanded")
     )
     beam_s = (np.array(intervals, float).reshape(-1, 2) - begin_ns) / 1e9
-    config = None if data.header is None else parse_config(data.header.config_toml, "the session's configuration")
-    limit = 0.1 if config is None else config.gating.max_out_fraction
+    config = Config() if data.header is None else parse_config(data.header.config_toml, "the session's configuration")
     tables = []
     for name, estimates in data.estimates.items():
         known = [e for e in estimates if e.frame_sequence in acquired_ns]
@@ -149,5 +158,5 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
         if reference is None or len(known) < 2:
             continue
         t_s = (np.array([acquired_ns[e.frame_sequence] for e in known], float) - begin_ns) / 1e9
-        tables.append(motion_from_estimates(known, t_s, reference.centre_mm, limit, beam_s, known_by))
+        tables.append(motion_from_estimates(known, t_s, reference.centre_mm, config.gating, beam_s, known_by))
     return tables

@@ -1,0 +1,69 @@
+"""The hook for reports: clinical figures from a session log, and from an offline run of the same session."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gating.analysis import figures, session_figures
+from gating.analysis.again import follow, gated_motion
+from gating.config import Config, GatingSettings, SafetySettings, to_toml
+from gating.messages import GateState, SessionHeader
+from gating.offline import decide_offline, offline_frames
+from gating.session import SessionWriter
+from gating.targets import TargetSpec
+from gating.wire import encode, encode_frame
+from tests.factories import INTERVAL_NS, anatomy, beam_status, stream
+from tests.unit.test_engine import BOX
+
+CONFIG = Config(
+    gating=GatingSettings(resume_good_frames=1, max_out_fraction=0.05), safety=SafetySettings(arm_good_frames=1)
+)
+SPECS = (TargetSpec("target", BOX),)
+LATENCY_NS = 80_000_000
+
+
+def images(count=60):
+    return [(i * INTERVAL_NS, anatomy(seed=i, shift=5 * np.sin(i / 5))) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A log in which the beam follows every decision 80 ms after the acquisition."""
+    path = tmp_path_factory.mktemp("log") / "s.mcap"
+    writer = SessionWriter(path, "offline", "offline")
+    writer.open()
+    header = SessionHeader(
+        session_id="offline", engine_id="e", started_at="now", versions={}, config_toml=to_toml(CONFIG),
+        config_hash="x", tracker="template", clock="offline",
+    )  # fmt: skip
+    writer.write(encode(header), 0)
+    writer.write(encode(stream(session_id="offline")), 0)
+    for number, (frame, outcome) in enumerate(
+        decide_offline(CONFIG, SPECS, stream(), offline_frames(stream(), images()))
+    ):
+        at_ns = frame.header.published_ns
+        writer.write(encode_frame(frame), at_ns)
+        for message in (outcome.command, *outcome.messages):
+            writer.write(encode(message), at_ns)
+        state = outcome.command.state
+        status = beam_status(
+            session_id="offline", status_sequence=number, commanded=state, confirmed=state,
+            reason="commanded_on" if state is GateState.ON else "commanded_hold", frame_sequence=number,
+            command_sequence=outcome.command.command_sequence, sent_ns=at_ns + LATENCY_NS, clock="offline",
+        )  # fmt: skip
+        writer.write(encode(status), at_ns + LATENCY_NS)
+    writer.close()
+    return path
+
+
+def test_the_log_gives_what_the_offline_run_gives(log):
+    (logged,) = session_figures(log)
+    followed = follow(CONFIG, SPECS, stream(), offline_frames(stream(), images()))
+    offline = figures(gated_motion(followed, CONFIG, latency_ms=80))
+    assert logged.beam_known_by == "confirmed"
+    assert logged.frames == offline.frames
+    assert logged.duty_cycle == pytest.approx(offline.duty_cycle, abs=0.02)
+    assert logged.residual_p95_mm == pytest.approx(offline.residual_p95_mm, abs=0.3)
+    assert logged.beam_on_periods == offline.beam_on_periods
+    assert logged.beam_off.latency_p50_ms == pytest.approx(offline.beam_off.latency_p50_ms, abs=15)
