@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bench.semi_synthetic import recorded_cases, synthetic_cases
+from bench.semi_synthetic import SCENARIOS, recorded_cases, synthetic_cases
 from gating.evaluation.dataset import Case
 from gating.tracking import confidence
 from gating.tracking.template_tracker import TemplateTracker
@@ -131,12 +131,21 @@ def main() -> None:
         good = np.concatenate([one[0][one[2] <= 1.0] for one in seen])
         print("USUAL =", tuple(round(float(value), 2) for value in np.median(good, axis=0)))
         return
-    _, reported, errors = observe(synthetic_cases(seed=CHECKING_SEED, seconds=SECONDS))
+    limit = TrackerSettings().min_confidence
+    seen = []
+    print("| scenario | frames | within 2 mm | confident | confident and > 3 mm |\n|---|---|---|---|---|")
+    for scenario in SCENARIOS:
+        _, some, errors_mm = observe(synthetic_cases(seed=CHECKING_SEED, scenarios=[scenario], seconds=SECONDS))
+        seen.append((some, errors_mm))
+        wrong = int(((some >= limit) & (errors_mm > WRONG_MM)).sum())
+        good = float((errors_mm <= GOOD_MM).mean())
+        print(f"| {scenario} | {len(some)} | {good:.3f} | {float((some >= limit).mean()):.3f} | {wrong} |", flush=True)
+    reported, errors = (np.concatenate([one[part] for one in seen]) for part in (0, 1))
     table = reliability(reported, errors)
-    print("| confidence | mean | within 2 mm | frames | > 3 mm |\n|---|---|---|---|---|")
+    print("\n| confidence | mean | within 2 mm | frames | > 3 mm |\n|---|---|---|---|---|")
     for high, mean, observed, count, wrong in table:
         print(f"| up to {high:.2f} | {mean:.3f} | {observed:.3f} | {count} | {wrong} |")
-    confident = reported >= TrackerSettings().min_confidence
+    confident = reported >= limit
     print(
         f"confident {confident.mean():.3f} of {len(errors)}, of the good ones {confident[errors <= GOOD_MM].mean():.3f}"
     )

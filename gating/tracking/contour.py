@@ -22,7 +22,7 @@ from gating.geometry import mask_from_contour
 
 Image = NDArray[np.float32]
 
-MAX_REGION_PX = 112
+MAX_REGION_PX = 96
 CONTEXT_MM = 10.0
 GREY_MEAN, GREY_STD = 90.0, 36.0
 TEXTURE_NOISE = 6.0

@@ -22,6 +22,7 @@ Image = NDArray[np.float32]
 COARSE_TEMPLATE_PX = 20
 MAX_REDUCTION = 6
 MIN_TEMPLATE_MM = 24.0
+MAX_REFINED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Reach:
 
 
 def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach, apart_px: float) -> list[Placement]:
-    """Best and second-best separate placements of every template, best first.
+    """The best placements of all templates, at most two separate ones of each, best first.
 
     Parameters
     ----------
@@ -169,19 +170,31 @@ def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach,
     reach : where to look. A second placement at the border of its window is a slope of something else: left out.
     apart_px : placements farther apart than this are different places.
     """
-    found: list[Placement] = []
+    peaks = []
     for index, template in enumerate(templates):
         best, *second = _coarse_peaks(template, reduced, reach, apart_px)
-        found.append(_refine(index, template, frame, *best, reach))
-        for peak in second:
-            rival = _refine(index, template, frame, *peak, reach)
-            if not rival.at_edge:
-                found.append(rival)
+        peaks += [(index, best, True), *((index, peak, False) for peak in second)]
+    peaks.sort(key=lambda entry: -entry[1].preference)
+    found = []
+    for index, peak, foremost in peaks[:MAX_REFINED]:
+        placement = _refine(index, templates[index], frame, peak, reach)
+        if foremost or not placement.at_edge:
+            found.append(placement)
     return sorted(found, key=lambda placement: -placement.preference)
 
 
-def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: float) -> list[tuple[int, int, float]]:
-    """Two best separate peaks on the reduced grid: top-left row and column on the full grid, lead over the other."""
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    """Placement on the reduced grid: top-left row and column on the full grid, lead over the template's other peak."""
+
+    row: int
+    column: int
+    lead: float
+    preference: float
+
+
+def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: float) -> list[_Peak]:
+    """Best peak on the reduced grid, and the best one apart from it where the window leaves room for one."""
     step = template.reduction
     row = (template.top + reach.y_px - template.centre_px[1]) / step
     column = (template.left + reach.x_px - template.centre_px[0]) / step
@@ -195,22 +208,20 @@ def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: fl
     preference = scores - reach.cost(np.hypot(rows, columns) * step)
     r, c = divmod(int(np.argmax(preference)), scores.shape[1])
     apart = np.hypot(rows - rows[r], columns - columns[0, c]) * step > apart_px
-    best = ((top + r) * step, (left + c) * step)
-    if not apart.any():
-        return [(*best, float(scores[r, c]))]
-    r2, c2 = divmod(int(np.argmax(np.where(apart, preference, -np.inf))), scores.shape[1])
-    lead = float(scores[r, c] - scores[r2, c2])
-    return [(*best, lead), ((top + r2) * step, (left + c2) * step, -lead)]
+    lead, second = float(scores[r, c]), []
+    if apart.any():
+        r2, c2 = divmod(int(np.argmax(np.where(apart, preference, -np.inf))), scores.shape[1])
+        lead = float(scores[r, c] - scores[r2, c2])
+        second = [_Peak((top + r2) * step, (left + c2) * step, -lead, float(preference[r2, c2]))]
+    return [_Peak((top + r) * step, (left + c) * step, lead, float(preference[r, c])), *second]
 
 
-def _refine(
-    index: int, template: Template, frame: Image, row: int, column: int, lead: float, reach: Reach
-) -> Placement:
+def _refine(index: int, template: Template, frame: Image, peak: _Peak, reach: Reach) -> Placement:
     height, width = template.fine.shape
-    row = int(np.clip(row, 0, frame.shape[0] - height))
-    column = int(np.clip(column, 0, frame.shape[1] - width))
+    row = int(np.clip(peak.row, 0, frame.shape[0] - height))
+    column = int(np.clip(peak.column, 0, frame.shape[1] - width))
     match = template.fine.match(frame, row, column, template.fine.max_radius_px)
     x = template.centre_px[0] + match.col - template.left
     y = template.centre_px[1] + match.row - template.top
     cost = float(reach.cost(np.hypot(x - reach.x_px, y - reach.y_px)))
-    return Placement(index, x, y, match.score, match.score - cost, lead, match.at_edge)
+    return Placement(index, x, y, match.score, match.score - cost, peak.lead, match.at_edge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,7 @@ REFERENCE_BONUS = 0.03
 GENERATION_COST = 0.01
 REACQUIRE_MM = 10.0
 CONFIRMING_FRAMES = 3
+CONFIRMING_FRAMES_NEAR = 2
 GROW_CONFIDENCE = 0.95
 NOVELTY = 0.03
 MAX_GENERATION = 3
@@ -63,7 +65,12 @@ class TemplateTracker:
         self._templates: list[Template] = []
 
     def warm_up(self) -> None:
-        """Compile the kernels, or load them from their cache."""
+        """Compile the kernels, or load them from their cache.
+
+        OpenCV gets one thread: the flow of a small region gains a tenth from a second one, and waits for it for tens of
+        ms where the cores are busy.
+        """
+        cv2.setNumThreads(1)
         kernels.warm_up()
 
     def set_reference(
@@ -126,7 +133,7 @@ class TemplateTracker:
             reduced, elapsed_s, shift_x / self._reduction, shift_y / self._reduction
         )
         evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
-        confidence = self._believed(probability(evidence), centre)
+        confidence = self._believed(probability(evidence), centre, elapsed_s)
         status = self._status(confidence)
         self.evidence = evidence
         self._grow(frame, reduced, moved, winner, evidence, confidence)
@@ -138,28 +145,29 @@ class TemplateTracker:
             centre[0], centre[1], confidence, winner.score, status, moved.contour_px, detail, len(self._templates)
         )
 
-    def _believed(self, confidence: float, centre: tuple[float, float]) -> float:
+    def _believed(self, confidence: float, centre: tuple[float, float], elapsed_s: float) -> float:
         """Confidence after the rule for re-acquisition.
 
-        Once doubted, a target that turns up far from where it was last trusted must be seen there by several frames in
-        a row before it is trusted again; until then it is reported, but not with a confidence that permits beam.
+        Once doubted, a target must be seen with full confidence in several frames in a row before it is trusted
+        again, in more of them when it turns up far from where it was last trusted. Until then it is reported, but not
+        with a confidence that permits beam: a confidence that flickers is not trusted.
         """
         limit = self._settings.min_confidence
         distance_mm = float(np.hypot(centre[0] - self._trusted[0], centre[1] - self._trusted[1])) * self._spacing_mm
-        sure = confidence >= limit
-        self._confirmed = self._confirmed + 1 if sure else 0
-        far = self._doubted and distance_mm > REACQUIRE_MM
-        if sure and far and self._confirmed < CONFIRMING_FRAMES:
+        far = distance_mm > REACQUIRE_MM + QUIET_SPEED_MM_S * elapsed_s
+        needed = CONFIRMING_FRAMES if far else CONFIRMING_FRAMES_NEAR
+        if not confidence >= limit:
+            self._confirmed, self._doubted = 0, True
+            return confidence
+        self._confirmed += 1
+        if self._doubted and self._confirmed < needed:
             return min(confidence, 0.9 * limit)
-        if sure:
-            self._trusted, self._doubted = centre, False
-        else:
-            self._doubted = True
+        self._trusted, self._doubted = centre, False
         return confidence
 
     def _doubt(self, evidence: Evidence) -> str:
         if self._confirmed:
-            return f"found again {self._confirmed} of {CONFIRMING_FRAMES} times, not yet trusted"
+            return f"found again in {self._confirmed} frames after doubt, not yet trusted"
         return reason_for_doubt(evidence)
 
     def _reach(self) -> Reach:

@@ -96,7 +96,7 @@ def test_an_unrelated_image_is_lost_or_doubted_with_a_sentence():
 def test_a_target_found_again_far_away_is_trusted_only_after_several_frames():
     made = tracker()
     made.track(frame(scene=400 + 80 * texture(99)), 0.25)
-    answers = [made.track(frame(0, 30), 0.5) for _ in range(3)]
+    answers = [made.track(frame(0, 30), 0.25) for _ in range(3)]
     assert [answer.status is TrackStatus.TRACKED for answer in answers] == [False, False, True]
     assert "not yet trusted" in answers[0].detail
 
