@@ -107,6 +107,13 @@ class Engine:
         """The targets as learned from their reference frames, for whoever joins late."""
         return tuple(self._targets.references)
 
+    @property
+    def stale_at_ns(self) -> int | None:
+        """When the beam that is on now ends for want of a newer frame; None while held."""
+        if self._decision.state is not GateState.ON:
+            return None
+        return min(self._targets.acquired_ns, default=0) + self._limits().stale_ns
+
     def warm_up(self) -> None:
         """Compile and touch everything that `step` needs; then the engine is READY."""
         self._targets.warm_up()
@@ -197,6 +204,10 @@ class Engine:
     def observe_recorder(self, heartbeat: Heartbeat) -> None:
         """Take the recorder's sign of life."""
         self._recorder = (heartbeat, self._clock.now_ns())
+
+    def warn(self, code: str, sentence: str) -> Event:
+        """Return a warning for the operator and the log."""
+        return self._event("warning", code, sentence)
 
     def fail(self, sentence: str) -> StepOutcome:
         """Latch because something inside went wrong."""
@@ -325,8 +336,7 @@ class Engine:
             messages += self._latch(Fault(after.reason, after.detail))
         if (after.state, after.reason) != (before.state, before.reason):
             renewal = False
-        decided_ns = self._clock.now_ns()
-        return StepOutcome(self._command(renewal, decided_ns), messages)
+        return StepOutcome(self._command(renewal, now_ns), messages)
 
     def _command(self, renewal: bool, decided_ns: int) -> GateCommand:
         self._command_sequence += 1

@@ -128,6 +128,8 @@ def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_
     """
     if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
         return Fault(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
+    if status.reason == "stopping":
+        return Fault(GateReason.BEAM_SILENT, f"beam interface stops: {status.detail}")
     if status.latched:
         return Fault(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")
     if status.engine_id and status.engine_id != engine_id:

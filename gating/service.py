@@ -119,7 +119,7 @@ class EngineService:
         gc.disable()
         try:
             while not (stop() or (self._ended and self._end_with_stream)):
-                wait_ns = self._sent_ns + renew_ns - self._clock.now_ns()
+                wait_ns = self._due_ns(renew_ns) - self._clock.now_ns()
                 ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
                 self._guarded(ready)
                 now_ns = self._clock.now_ns()
@@ -127,7 +127,7 @@ class EngineService:
                 if self._frames.reopen_if_deaf(now_ns):
                     poller.unregister(before)
                     poller.register(self._frames.socket, zmq.POLLIN)
-                if now_ns - self._sent_ns >= renew_ns - 1_000_000:
+                if now_ns >= self._due_ns(renew_ns):
                     self._publish(self._engine.tick())
                 if now_ns >= next_heartbeat_ns:
                     next_heartbeat_ns = now_ns + HEARTBEAT_NS
@@ -135,6 +135,11 @@ class EngineService:
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def _due_ns(self, renew_ns: int) -> int:
+        """Return when the next command is due: to renew the last one, or because its frame goes stale."""
+        renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
+        return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
     def _guarded(self, ready: dict[Socket, int]) -> None:
         """Handle what is ready; whatever goes wrong inside holds the beam and is said, and the process lives."""

@@ -27,6 +27,7 @@ from mcap.writer import IndexType, Writer
 from msgspec import Struct
 
 import gating
+from gating.chain import SEAL, HashChain
 from gating.messages import SCHEMA, TOPICS, CineFrame, FrameHeader, Message
 from gating.wire import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, Part, WireError, decode
 
@@ -121,6 +122,7 @@ class SessionWriter:
         self._stream: IO[bytes] | None = None
         self._channels: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
+        self._chain = HashChain()
         self._flushed_ns = 0
         self._synced_ns = 0
 
@@ -134,6 +136,7 @@ class SessionWriter:
         wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
         offset = {"wall_minus_monotonic_ns": str(wall_ns - monotonic_ns), "wall_time_ns": str(wall_ns)}
         self._writer.add_metadata(METADATA, self._metadata | offset)
+        self._chain.begin(self._metadata | offset)
         self.flush()
 
     def write(self, parts: Sequence[Part], log_time_ns: int) -> None:
@@ -144,6 +147,7 @@ class SessionWriter:
         sequence = self._sequences.get(topic, 0)
         self._sequences[topic] = sequence + 1
         self._writer.add_message(self._channels[topic], log_time_ns, data, log_time_ns, sequence & 0xFFFFFFFF)
+        self._chain.add(topic, log_time_ns, sequence & 0xFFFFFFFF, data)
         self.bytes_written += len(data)
         self.flush_if_due()
 
@@ -154,8 +158,9 @@ class SessionWriter:
             self.flush(sync=now_ns - self._synced_ns >= SYNC_NS)
 
     def flush(self, *, sync: bool = False) -> None:
-        """Hand the buffer to the kernel, and wait for the disk where asked."""
+        """Seal what was written, hand the buffer to the kernel, and wait for the disk where asked."""
         assert self._stream is not None
+        self._seal()
         self._stream.flush()
         self._flushed_ns = time.monotonic_ns()
         if sync:
@@ -166,10 +171,15 @@ class SessionWriter:
         """Write the summary and footer, so that seeking readers (Foxglove) open the log. Twice is harmless."""
         if self._stream is None:
             return
+        self._seal()
         self._writer.finish()  # type: ignore[no-untyped-call]
         self.flush(sync=True)
         self._stream.close()
         self._stream = None
+
+    def _seal(self) -> None:
+        if self._chain.unsealed:
+            self._writer.add_metadata(SEAL, self._chain.seal())
 
     def abandon(self) -> None:
         """Let go of the file as it is; never raises. What was written stays readable, and `recover` closes it."""
@@ -206,18 +216,22 @@ class SessionReader(Iterator[RawRecord]):
     def __next__(self) -> RawRecord:
         return next(self._records)
 
-    def _read(self) -> Iterator[RawRecord]:
-        topics: dict[int, str] = {}
+    def records(self) -> Iterator[McapRecord]:
+        """Yield every whole record of the data as it stands in the file."""
         with self.path.open("rb") as stream:
             self._check_magic(stream.read(_MAGIC_BYTES))
-            for record in self._whole_records(stream):
-                if isinstance(record, Channel):
-                    topics[record.id] = record.topic
-                elif isinstance(record, Metadata) and record.name == METADATA:
-                    self.metadata = dict(record.metadata)
-                elif isinstance(record, McapMessage):
-                    topic = topics.get(record.channel_id, REFUSED)
-                    yield RawRecord(topic, record.log_time, _unpack(topic, record.data))
+            yield from self._whole_records(stream)
+
+    def _read(self) -> Iterator[RawRecord]:
+        topics: dict[int, str] = {}
+        for record in self.records():
+            if isinstance(record, Channel):
+                topics[record.id] = record.topic
+            elif isinstance(record, Metadata) and record.name == METADATA:
+                self.metadata = dict(record.metadata)
+            elif isinstance(record, McapMessage):
+                topic = topics.get(record.channel_id, REFUSED)
+                yield RawRecord(topic, record.log_time, _unpack(topic, record.data))
         if not self.closed_properly:
             self.cut = (
                 f"{self.path.name} ends without a footer after {self.good_bytes} bytes of whole records; "

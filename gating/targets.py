@@ -108,6 +108,11 @@ class TargetSet:
         for target in self._tracked[header.plane]:
             target.follow(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
 
+    @property
+    def acquired_ns(self) -> list[int]:
+        """When the newest frame of each target was acquired, engine clock."""
+        return [target.acquired_ns for targets in self._tracked.values() for target in targets]
+
     def views(self, now_ns: int) -> list[TargetView]:
         """Return the newest view of every target; empty until each has been seen."""
         views = [

@@ -161,9 +161,13 @@ class Scene:
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
         """End a process while everything else goes on; return its exit code."""
+        self.processes.send(name, number)
+        return self.ended(name)
+
+    def ended(self, name: str) -> int:
+        """Let a process that was asked to end do so while everything else goes on; return its exit code."""
         process = self.processes.running[name]
-        process.send_signal(number)
-        self.wait(lambda: process.poll() is not None, 5.0)
+        self.wait(lambda: process.poll() is not None, 10.0)
         return self.processes.end(name, signal.SIGKILL)
 
     def kill_beam(self) -> None:

@@ -133,6 +133,10 @@ def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_co
             result.passed, result.why = False, str(reason)
             scenes.drop()
             break
+        except Exception as error:  # noqa: BLE001 - whatever one fault does to the suite, the others are run
+            result.passed, result.why = False, f"{type(error).__name__}: {error}"
+            scenes.drop()
+            break
     return result
 
 

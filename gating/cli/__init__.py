@@ -21,6 +21,7 @@ def _register() -> None:
         settings,
         soak,
         track,
+        verify,
         whatif,
     )
 

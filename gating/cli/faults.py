@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +38,7 @@ def faults(
     from bench.faults.catalogue import read_catalogue
     from bench.faults.suite import run_suite
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
     catalogue = read_catalogue()
     chosen = _choose(list(catalogue.fault), family or [], fault or [], quick)
     if show:
@@ -50,8 +53,8 @@ def faults(
     )
     if as_json:
         print_json(summary(results))
-    else:
-        Console().print(_table(results))
+        raise typer.Exit(EXIT_UNSAFE if _failed(results) else 0)
+    Console().print(_table(results))
     if not all(result.passed or result.skipped for result in results):
         raise CommandError(f"{_failed(results)} of {len(results)} faults were not answered as required", EXIT_UNSAFE)
 

@@ -91,10 +91,22 @@ def _(scene: Scene) -> Iterator[None]:
 
 @injects("endless_lease")
 def _(scene: Scene) -> Iterator[None]:
+    """A command that permits beam for a second, then nothing more."""
+    yield from _lease_of(scene, 999.0)
+
+
+@injects("lease_out_of_bounds")
+def _(scene: Scene) -> Iterator[None]:
     """A command that permits beam for ten seconds, then nothing more."""
+    yield from _lease_of(scene, 9999.0)
+
+
+def _lease_of(scene: Scene, lease_ms: float) -> Iterator[None]:
     last = scene.commands[-1][1]
     scene.gate.weather = Weather(loss=1.0)
-    endless = replace(last, command_sequence=10**6, state=GateState.ON, lease_ms=9999.0, renewal=False)
+    endless = replace(
+        last, command_sequence=last.command_sequence + 1, state=GateState.ON, lease_ms=lease_ms, renewal=False
+    )
     scene.gate.send(encode(endless))
     scene.seen()
     yield

@@ -32,8 +32,10 @@ def _(scene: Scene) -> Iterator[None]:
     folder = _own_disk(scene, "16m")
     try:
         scene.end("recorder")
+        beats = len(scene.recorder_beats)
         log = scene.start_recorder(folder)
-        scene.settle(300)
+        scene.wait(lambda: len(scene.recorder_beats) > beats + 3, 20)
+        scene.settle(600)
         with (folder / "filler").open("wb") as filler:
             try:
                 while True:

@@ -37,7 +37,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.processes.send("engine", signal.SIGTERM)
     yield
-    code = scene.end("engine")
+    code = scene.ended("engine")
     scene.start_engine()
     if code != 0:
         raise Unmet(f"the engine was asked to end and ended with code {code}")
@@ -152,13 +152,12 @@ def _(scene: Scene) -> Iterator[None]:
     """Someone else binds the gate endpoint and commands beam on; the engine's own commands must not go astray."""
     last = scene.commands[-1][1]
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    scene.seen()
     try:
         thief = bind(context, zmq.PUB, scene.config.endpoints.gate)
     except zmq.ZMQError:
         context.destroy(linger=0)
-        yield
-        return
+        raise Unmet("the endpoint of a running engine could not be bound anew, as this fault needs") from None
+    scene.seen()
     scene.end("engine", signal.SIGKILL)
     for number in range(20):
         state = replace(last, engine_id="thief", command_sequence=number, state=GateState.ON, lease_ms=100.0)
