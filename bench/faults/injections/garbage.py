@@ -86,6 +86,7 @@ def _(scene: Scene) -> Iterator[None]:
 def _(scene: Scene) -> Iterator[None]:
     big = bytes(4096 * 4096 * 4 + 1)
     faulty_frames(scene, lambda frame: [[*encode_frame(frame)[:2], big]])
+    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.calm()
     if scene.processes.memory_mb("engine") > MEMORY_MB + 300:

@@ -276,11 +276,8 @@ def _(scene: Scene) -> Iterator[None]:
     """Two pictures shown in turn for ever, as a double buffer that is no longer filled."""
     source = scene.source
     two = [source.show(source.slot - 1), source.show(source.slot)]
-    scene.source.transform = lambda frame: [encode_frame(repainted(frame, two[frame.header.sequence % 2]))]
-    if source.sequence % 2:
-        two.reverse()
-    scene.next_frame(3)
-    scene.seen(source.left_ns)
+    first = source.sequence
+    faulty_frames(scene, lambda frame: [encode_frame(repainted(frame, two[(frame.header.sequence - first) % 2]))])
     yield
     scene.calm()
 

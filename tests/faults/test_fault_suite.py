@@ -1,0 +1,91 @@
+"""The fault suite itself: its catalogue is whole, it finds what is wrong, and its short form passes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from bench.faults.catalogue import read_catalogue
+from bench.faults.injections import INJECTIONS
+from gating.decision import HARD_FAULTS, GateReason
+
+FAMILIES = {"stream", "time", "bytes", "processes", "anatomy", "beam", "disk"}
+
+
+def suite(*arguments: str) -> tuple[int, dict]:
+    done = subprocess.run(
+        [sys.executable, "-m", "gating.cli", "faults", "--json", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_catalogue_holds_more_than_sixty_faults_of_every_family():
+    families = Counter(fault.family for fault in read_catalogue().fault)
+    assert set(families) == FAMILIES
+    assert sum(families.values()) >= 60
+    assert min(families.values()) >= 6
+
+
+def test_every_fault_can_be_injected_and_nothing_else():
+    assert {fault.id for fault in read_catalogue().fault} == set(INJECTIONS)
+
+
+def test_a_latching_fault_expects_a_hard_reason_and_a_soft_one_does_not():
+    hard = {str(reason) for reason in HARD_FAULTS} | {"switch_fault"}
+    for fault in read_catalogue().fault:
+        if fault.reaction == "latch" and "stream_ended" not in fault.reason:
+            assert hard & set(fault.reason), fault.id
+        if fault.reaction == "hold" and fault.id != "header_bits_flipped":
+            assert not HARD_FAULTS & {GateReason(r) for r in fault.reason if r in set(GateReason)} - {
+                GateReason.CLOCK_FAULT
+            }, fault.id
+
+
+def test_the_short_form_touches_every_family():
+    assert {fault.family for fault in read_catalogue().fault if fault.quick} == FAMILIES
+
+
+@pytest.mark.slow
+def test_the_short_form_passes_with_no_unsafe_beam():
+    code, found = suite("--quick")
+    assert [fault for fault in found["faults"] if not (fault["passed"] or fault["skipped"])] == []
+    assert (code, found["unsafe_on_ms"]) == (0, 0)
+
+
+UNSAFE_ENGINE = """
+import sys, time
+import msgspec, zmq
+from gating.config import parse_config
+from gating.messages import EngineState, GateCommand, GateState, StageStamps, ControlReply
+from gating.sockets import bind
+from gating.wire import encode
+
+config = parse_config(open(sys.argv[1]).read())
+gate = bind(zmq.Context.instance(), zmq.PUB, config.endpoints.gate)
+for sequence in range(100_000):
+    on = sequence > 20
+    gate.send_multipart(encode(GateCommand(
+        session_id=sys.argv[2], engine_id="reckless", command_sequence=sequence,
+        state=GateState.ON if on else GateState.HOLD, reason="in_window" if on else "settling",
+        engine_state=EngineState.ARMED, frame_sequence=sequence, renewal=False, lease_ms=100.0 if on else 0.0,
+        source_kind="phantom", pacing="real_time", stamps=StageStamps(sent_ns=time.monotonic_ns()))))
+    time.sleep(0.015)
+"""
+
+
+@pytest.mark.slow
+def test_an_engine_that_never_looks_at_frames_fails_and_its_unsafe_beam_is_measured(tmp_path):
+    (tmp_path / "reckless.py").write_text(UNSAFE_ENGINE)
+    command = f"{sys.executable} {tmp_path / 'reckless.py'} {{config}} {{session}}"
+    code, found = suite("--engine-command", command, "--fault", "silence")
+    (silence,) = found["faults"]
+    assert code == 3
+    assert not silence["passed"]
+    assert silence["unsafe_on_ms"] > 50
