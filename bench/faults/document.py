@@ -1,0 +1,54 @@
+"""The tables of `docs/safety.md` that follow from the code: `python -m bench.faults.document docs/safety.md`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from bench.faults.catalogue import read_catalogue
+from gating.arming import TRANSITIONS
+from gating.decision import HARD_FAULTS, GateReason
+
+
+def reasons_table() -> str:
+    """Return which reasons latch and which resume by themselves."""
+    rows = ["| reason | hold |", "|---|---|"]
+    rows += [
+        f"| `{reason}` | {'**hard**: latches until a named acknowledgement' if reason in HARD_FAULTS else 'soft'} |"
+        for reason in GateReason
+        if reason is not GateReason.IN_WINDOW
+    ]
+    return "\n".join(rows)
+
+
+def states_table() -> str:
+    """Return every transition of the engine's state."""
+    rows = ["| from | event | to |", "|---|---|---|"]
+    rows += [f"| {before} | {event} | {after} |" for (before, event), after in TRANSITIONS.items()]
+    return "\n".join(rows)
+
+
+def faults_table() -> str:
+    """Return the fault catalogue."""
+    rows = ["| family | fault | injected | reaction | reason | bound |", "|---|---|---|---|---|---|"]
+    rows += [
+        f"| {fault.family} | `{fault.id}` | {fault.injected} | {fault.reaction} | "
+        f"{' or '.join(f'`{reason}`' for reason in fault.reason)} | {fault.bound} |"
+        for fault in read_catalogue().fault
+    ]
+    return "\n".join(rows)
+
+
+def filled(text: str) -> str:
+    """Return the document with its tables made anew, each between its pair of markers."""
+    for name, table in (("reasons", reasons_table()), ("states", states_table()), ("faults", faults_table())):
+        begin, end = f"<!-- {name}: made by bench.faults.document -->", f"<!-- end of {name} -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        text = pattern.sub(lambda _, made=f"{begin}\n{table}\n{end}": made, text)
+    return text
+
+
+if __name__ == "__main__":
+    document = Path(sys.argv[1])
+    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
