@@ -1,4 +1,7 @@
-"""Every reason of a decision rule, reached through the whole engine with the real tracker."""
+"""Every reason of a decision rule, reached through the whole engine with the real tracker.
+
+The tracker may be doubtful here: these are about rules, and a synthetic image gives it reason to be.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from gating.rule_settings import (
     PredictionSettings,
 )
 from gating.targets import TargetSpec
+from gating.tracking.settings import TrackerSettings
 from tests.factories import INTERVAL_NS, anatomy
 from tests.unit.test_engine import BOX, Bench
 
@@ -30,6 +34,7 @@ def bench(*rules, prediction=PredictionSettings(), targets=None, **gating) -> Be
         gating=GatingSettings(resume_good_frames=1, rules=rules, **gating),
         safety=SafetySettings(arm_good_frames=3, max_beam_on_s=600),
         prediction=prediction,
+        tracking=TrackerSettings(min_confidence=0.3),
     )
     return Bench(config, targets=targets)
 
