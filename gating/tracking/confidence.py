@@ -1,9 +1,9 @@
 """From what the search and the flow saw to a calibrated probability that the centre is within 2 mm.
 
-A logistic model whose every weight has the sign that safety wants: no evidence of doubt can raise the confidence. Its
-weights are fitted by `python -m bench.calibrate_confidence` on semi-synthetic recordings, errors above 3 mm counting
-five times; `docs/tracking.md` shows the reliability diagram. One weight, that of `misfit`, is set by hand: real frames
-that no template fits (fixed patterns, low signal) are worse than the white noise that the fit has seen.
+A logistic model whose every weight has the sign that safety wants: no evidence of doubt can raise the confidence. The
+weights were fitted to semi-synthetic recordings, errors above 3 mm counting five times, except that of `misfit`, which
+is set by hand: real frames that no template fits are worse than the white noise that the fit has seen. Where the
+calibration holds, where it does not, and why the fit is not the newest: `docs/tracking.md`.
 """
 
 from __future__ import annotations
