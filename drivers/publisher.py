@@ -34,6 +34,7 @@ from gating.messages import (
     StreamInfo,
     as_dict,
 )
+from gating.real_time import HostSettings, prepare_process
 from gating.sockets import Socket, bind, receive, stop_on_signals, subscribe
 from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
 
@@ -90,6 +91,7 @@ def publish(
     stop: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
     clocks: ClockSettings | None = None,
+    host: HostSettings | None = None,
 ) -> Published:
     """Open a source and publish it until it ends, fails or `stop` says so.
 
@@ -103,6 +105,7 @@ def publish(
     simulated_by : non-empty where something is injected on purpose; goes into every header.
     stop : asked at least every 10 ms.
     clocks : the measured delays of sources whose clock is not this host's.
+    host : what to ask of the operating system.
 
     Raises
     ------
@@ -112,6 +115,7 @@ def publish(
     pump = Pump(source, session_id, simulated_by, clock or MonotonicClock(), (clocks or ClockSettings()).of_source())
     try:
         pump.open(endpoint, gate_endpoint)
+        pump.ask_of_host(host or HostSettings())
         pump.run(subscribers, stop)
     finally:
         pump.close()
@@ -126,6 +130,7 @@ def run_source(
     session_id: str,
     subscribers: int = 1,
     clocks: ClockSettings | None = None,
+    host: HostSettings | None = None,
 ) -> Published:
     """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`.
 
@@ -146,6 +151,7 @@ def run_source(
         subscribers=subscribers,
         stop=stopped,
         clocks=clocks,
+        host=host,
     )
 
 
@@ -193,6 +199,11 @@ class Pump:
         self.frames.set(zmq.LINGER, LINGER_MS)
         self.frames.set(zmq.XPUB_VERBOSER, 1)
         self.frames.set(zmq.XPUB_NODROP, 1)
+
+    def ask_of_host(self, settings: HostSettings) -> None:
+        """Ask for priority and memory; say what was not permitted."""
+        for said in prepare_process(settings):
+            self._report("warning", "host", said)
 
     def run(self, subscribers: int, stop: Callable[[], bool]) -> None:
         """Wait for the subscribers, then pump; the stream's end is announced whatever the reason."""

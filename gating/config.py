@@ -11,6 +11,7 @@ import xxhash
 from msgspec import Meta, Struct
 
 from gating.clock_offset import OffsetEstimator
+from gating.real_time import HostSettings
 from gating.rule_settings import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.tracking.settings import TrackerSettings
 
@@ -147,6 +148,15 @@ class EndpointSettings(Section, frozen=True, kw_only=True):
     recorder: str = "ipc:///tmp/cinegate/recorder"
 
 
+class SecuritySettings(Section, frozen=True, kw_only=True):
+    """Who may connect."""
+
+    keys: Annotated[str, Meta(max_length=1024, description="folder of `cinegate keys`; empty: no keys")] = ""
+    allow_open_network: Annotated[
+        bool, Meta(description="listen beyond this host without keys, on a network that is trusted")
+    ] = False
+
+
 class Config(Section, frozen=True, kw_only=True):
     """All settings of a session."""
 
@@ -159,7 +169,9 @@ class Config(Section, frozen=True, kw_only=True):
     recording: RecordingSettings = RecordingSettings()
     clocks: ClockSettings = ClockSettings()
     linac: LinacSettings = LinacSettings()
+    host: HostSettings = HostSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    security: SecuritySettings = SecuritySettings()
 
 
 def parse_config(text: str, name: str = "configuration") -> Config:

@@ -205,10 +205,6 @@ class Engine:
         """Take the recorder's sign of life."""
         self._recorder = (heartbeat, self._clock.now_ns())
 
-    def warn(self, code: str, sentence: str) -> Event:
-        """Return a warning for the operator and the log."""
-        return self._event("warning", code, sentence)
-
     def fail(self, sentence: str) -> StepOutcome:
         """Latch because something inside went wrong."""
         messages = self._latch(Fault(GateReason.INTERNAL_ERROR, sentence[:300]))

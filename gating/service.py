@@ -32,6 +32,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
+from gating.real_time import prepare_process
 from gating.sockets import Ear, Socket, bind, receive, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
@@ -114,6 +115,7 @@ class EngineService:
             poller.register(socket, zmq.POLLIN)
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
+        self._send_telemetry(self._host_warning(said) for said in prepare_process(self._config.host))
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -246,6 +248,16 @@ class EngineService:
     def _send_telemetry(self, messages: Iterable[Message]) -> None:
         for message in messages:
             self._telemetry.send_multipart(encode(message), zmq.NOBLOCK)
+
+    def _host_warning(self, sentence: str) -> Event:
+        return Event(
+            session_id=self._session_id,
+            role="engine",
+            severity="warning",
+            code="host",
+            text=sentence,
+            at_ns=self._clock.now_ns(),
+        )
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(

@@ -14,6 +14,7 @@ from drivers.ports import BeamSwitch
 from gating.clock import Clock, MonotonicClock
 from gating.config import Config
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
+from gating.real_time import prepare_process
 from gating.sockets import Ear, bind, receive, stop_on_signals
 from gating.wire import WireError, decode, encode
 
@@ -142,6 +143,8 @@ class BeamInterface:
             context.destroy(linger=STOP_LINGER_MS)
 
     def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
+        for said in prepare_process(self._config.host):
+            self._report("warning", "host", said)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
         while not stop():
@@ -266,14 +269,14 @@ class BeamInterface:
             )
         )
 
-    def _report(self, severity: Any, code: BeamReason, sentence: str) -> None:
+    def _report(self, severity: Any, code: str, sentence: str) -> None:
         now_ns = self._clock.now_ns()
         self._send(
             Event(
                 session_id=self._session_id,
                 role="beam",
                 severity=severity,
-                code=code.value,
+                code=str(code),
                 text=sentence[:400],
                 at_ns=now_ns,
             )

@@ -77,6 +77,7 @@ def source(
         session_id=session,
         subscribers=subscribers,
         clocks=settings.clocks,
+        host=settings.host,
     )
     console.print(f"source: {published.frames} frames published; {published.why}")
 

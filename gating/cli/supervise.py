@@ -105,7 +105,7 @@ class Session:
                 if socket.poll(50):
                     while (parts := receive(socket)) is not None:
                         yield from _readable(parts)
-                self._check(until)
+                self.check(until)
         finally:
             context.destroy(linger=0)
 
@@ -129,7 +129,8 @@ class Session:
         """Return what a process printed."""
         return (self.folder / f"{role}.out").read_text(errors="replace").strip()
 
-    def _check(self, until: str) -> None:
+    def check(self, until: str = "") -> None:
+        """Raise `CommandError` if a process other than `until` has ended before its time."""
         for role, process in self.processes.items():
             code = process.poll()
             if role == until or code is None or (role == "source" and code == 0):

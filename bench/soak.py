@@ -1,0 +1,223 @@
+"""The product's processes for minutes at a rate, under load: tail and memory over time, deadlines missed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import zmq
+from hdrh.histogram import HdrHistogram
+
+from bench.load import loaded
+from bench.results import DIGITS, LONGEST_US
+from bench.stalls import Stalls, watched
+from gating.budgets import Budgets
+from gating.cli.options import load_targets, write_targets
+from gating.cli.supervise import Session
+from gating.config import Config
+from gating.latency import stage_ms
+from gating.messages import BeamStatus, GateCommand, Heartbeat
+from gating.sockets import receive, subscribe
+from gating.wire import WireError, decode
+from replay_data import demo_recording
+
+WARM_S: Final = 3.0
+"""Not counted: reference, arming, first growth of buffers."""
+SLICES: Final = 20
+MEMORY_EVERY_S: Final = 0.5
+SETTLED: Final = 1 / 3
+"""Memory is compared with what it was after this share of the soak, at most a minute."""
+REMEMBERED: Final = 1000
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class _Tally:
+    """What was heard, in constant memory: counts, histograms by slice of time, and the frames that missed."""
+
+    deadline_ms: float
+    minutes: float
+    began_ns: int
+    whole: HdrHistogram = field(default_factory=lambda: HdrHistogram(1, LONGEST_US, DIGITS))
+    slices: list[HdrHistogram] = field(
+        default_factory=lambda: [HdrHistogram(1, LONGEST_US, DIGITS) for _ in range(SLICES)]
+    )
+    stages: dict[str, HdrHistogram] = field(default_factory=dict)
+    published_ns: dict[int, int] = field(default_factory=dict)
+    received_ns: dict[int, int] = field(default_factory=dict)
+    missed: list[tuple[int, int]] = field(default_factory=list)
+    first_sequence: int = -1
+    last_sequence: int = -1
+    counters: dict[str, int] = field(default_factory=dict)
+    skipped_before: int = -1
+
+    def hear(self, message: object) -> None:
+        if isinstance(message, GateCommand) and not message.renewal and message.stamps.published_ns:
+            if message.frame_sequence > self.last_sequence and message.stamps.published_ns >= self.began_ns:
+                self.published_ns[message.frame_sequence] = message.stamps.published_ns
+                self.first_sequence = self.first_sequence if self.first_sequence >= 0 else message.frame_sequence
+                self.last_sequence = message.frame_sequence
+                for stage, took_ms in stage_ms(message.stamps).items():
+                    histogram = self.stages.setdefault(stage, HdrHistogram(1, LONGEST_US, DIGITS))
+                    histogram.record_value(max(1, round(1e3 * took_ms)))
+        elif isinstance(message, BeamStatus) and not message.renewal:
+            self.received_ns.setdefault(message.frame_sequence, message.command_received_ns)
+        elif isinstance(message, Heartbeat) and message.role == "engine":
+            self.counters = message.counters
+            if self.skipped_before < 0:
+                self.skipped_before = message.counters["skipped"]
+
+    def settle(self) -> None:
+        """Join what engine and beam interface said of a frame; either may be heard first."""
+        for sequence in self.published_ns.keys() & self.received_ns.keys():
+            self._count(self.published_ns.pop(sequence), self.received_ns[sequence])
+        for sequence in [known for known in self.received_ns if known < self.last_sequence - REMEMBERED]:
+            del self.received_ns[sequence]
+
+    def _count(self, published_ns: int, received_ns: int) -> None:
+        took_us = max(1, (received_ns - published_ns) // 1000)
+        self.whole.record_value(took_us)
+        slot = int((published_ns - self.began_ns) / 6e10 / self.minutes * SLICES)
+        self.slices[min(SLICES - 1, slot)].record_value(took_us)
+        if took_us / 1e3 > self.deadline_ms:
+            self.missed.append((published_ns, received_ns))
+
+
+def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *, load: bool = True) -> dict[str, Any]:
+    """Run the four processes under load and say what became of it.
+
+    Parameters
+    ----------
+    minutes : how long, without the start.
+    rate_hz : frames per second; the bundled recording is played at the speed that gives it.
+
+    Raises
+    ------
+    CommandError
+        If a process ends before its time.
+    """
+    from drivers.recordings import open_recording
+
+    recording = open_recording(demo_recording())
+    speed = rate_hz * recording.nominal_interval_ns / 1e9
+    with tempfile.TemporaryDirectory(prefix="cinegate-soak-") as name, ExitStack() as stack:
+        folder = Path(name)
+        session = Session(config, "soak", folder)
+        write_targets(folder / "targets.json", load_targets(recording, None, None))
+        stack.callback(session.stop)
+        session.start("beam")
+        session.start("record", str(folder / "soak.mcap"))
+        session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")
+        session.start("source", str(demo_recording()), "--speed", f"{speed:g}", "--loop", "--subscribers", "2")
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        stack.callback(context.destroy, 0)
+        ends = session.config.endpoints
+        ear = subscribe(context, ends.gate, ends.beam, ends.telemetry)
+        _wait_for_frames(session, ear)
+        what = stack.enter_context(loaded(folder, cores=len(os.sched_getaffinity(0)))) if load else "none"
+        with watched(folder) as stalls:
+            time.sleep(WARM_S)
+            tally = _Tally(budgets.deadline.at_rate(rate_hz), minutes, time.monotonic_ns())
+            memory = _listen(session, ear, tally, minutes)
+        return _result(tally, memory, stalls, budgets, {"minutes": minutes, "rate_hz": rate_hz, "load": what})
+
+
+def _wait_for_frames(session: Session, ear: zmq.Socket[bytes]) -> None:
+    for message in session.messages(until="source"):
+        if isinstance(message, GateCommand) and message.frame_sequence > 0:
+            break
+    while receive(ear) is not None:
+        pass
+
+
+def _listen(session: Session, ear: zmq.Socket[bytes], tally: _Tally, minutes: float) -> dict[str, list[float]]:
+    """Hear everything until the time is over; return the resident memory of each process over time, MB."""
+    memory: dict[str, list[float]] = {role: [] for role in session.processes}
+    end = time.monotonic() + 60 * minutes
+    memory_due = 0.0
+    while (now := time.monotonic()) < end:
+        time.sleep(0.05)
+        while (parts := receive(ear)) is not None:
+            try:
+                tally.hear(decode(parts))
+            except WireError:
+                continue
+        tally.settle()
+        if now >= memory_due:
+            memory_due = now + MEMORY_EVERY_S
+            session.check()
+            for role, process in session.processes.items():
+                memory[role].append(_resident_mb(process.pid))
+    return memory
+
+
+def _resident_mb(process_id: int) -> float:
+    try:
+        fields = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return float("nan")
+    return int(fields[1]) * PAGE / 2**20
+
+
+def _result(
+    tally: _Tally, memory: dict[str, list[float]], stalls: Stalls, budgets: Budgets, about: dict[str, Any]
+) -> dict[str, Any]:
+    explained = sum(
+        stalls.within_ms(begin, end) >= (end - begin) / 1e6 - tally.deadline_ms for begin, end in tally.missed
+    )
+    grown = {role: _growth(samples, about["minutes"]) for role, samples in memory.items()}
+    tally.settle()
+    decided = tally.whole.get_total_count()
+    skipped = tally.counters.get("skipped", 0) - tally.skipped_before
+    limit = budgets.long_run.memory_growth_percent
+    flat = about["minutes"] < 1.5 or all(one["growth_percent"] <= limit for one in grown.values())
+    return {
+        **about,
+        "deadline_ms": tally.deadline_ms,
+        "decided": decided,
+        "skipped": skipped,
+        "missed": len(tally.missed),
+        "missed_explained": explained,
+        "missed_unexplained": len(tally.missed) - explained,
+        "over_budget": tally.counters.get("over_budget", 0),
+        "loop_ms": _tail(tally.whole),
+        "stages": {stage: _tail(histogram) for stage, histogram in tally.stages.items()},
+        "over_time": [
+            {"minute": round((k + 0.5) * about["minutes"] / SLICES, 3), **_tail(one)}
+            for k, one in enumerate(tally.slices)
+            if one.get_total_count()
+        ],
+        "memory_mb": grown,
+        "stalls": {
+            "n": len(stalls.intervals_ns),
+            "longest_ms": round(stalls.longest_ms, 2),
+            "real_time_priority": stalls.permitted,
+        },
+        "passed": decided > 0 and skipped == 0 and len(tally.missed) == explained and flat,
+    }
+
+
+def _growth(samples_mb: list[float], minutes: float) -> dict[str, float]:
+    """Compare the last tenth with a tenth after the first minute, or after a third of a shorter soak."""
+    samples = np.array([sample for sample in samples_mb if np.isfinite(sample)])
+    if not len(samples):
+        return {"settled": 0.0, "last": 0.0, "growth_percent": 0.0}
+    tenth = max(1, len(samples) // 10)
+    start = round(len(samples) * min(SETTLED, 1 / minutes))
+    settled, last = float(np.median(samples[start : start + tenth])), float(np.median(samples[-tenth:]))
+    return {
+        "settled": round(settled, 2),
+        "last": round(last, 2),
+        "growth_percent": round(100 * (last / settled - 1), 3) if settled else 0.0,
+    }
+
+
+def _tail(histogram: HdrHistogram) -> dict[str, float]:
+    shares = {"p50": 50.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
+    return {name: round(histogram.get_value_at_percentile(share) / 1e3, 3) for name, share in shares.items()}

@@ -1,0 +1,96 @@
+"""The stall recorder: when this machine itself stood still, seen from outside of the pipeline.
+
+One watcher a core looks at the clock twice a millisecond. With SCHED_FIFO it runs before every ordinary process, so
+that what makes it late is the machine (a stolen virtual core, an interrupt, the kernel), not the load. Where SCHED_FIFO
+is not permitted it spins at ordinary priority and sees every process that took its core as a stall: said in the result.
+
+python -m bench.stalls CORE OUT.npy
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from gating.clock import MonotonicClock
+from gating.sockets import stop_on_signals
+
+LOOK_S: Final = 0.0005
+STALL_NS: Final = 2_000_000
+
+
+@dataclass
+class Stalls:
+    """What the watchers saw; filled when they have ended."""
+
+    permitted: bool = True
+    """Whether they had real-time priority."""
+    intervals_ns: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def longest_ms(self) -> float:
+        """Return the longest one."""
+        return max(((end - begin) / 1e6 for begin, end in self.intervals_ns), default=0.0)
+
+    def within_ms(self, begin_ns: int, end_ns: int) -> float:
+        """Return for how long the worst-hit core stood still in a span, ms; spans of one core are not told apart."""
+        return sum(max(0, min(end, end_ns) - max(begin, begin_ns)) for begin, end in self.intervals_ns) / 1e6
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[Stalls]:
+    """Watch every allowed core; the stalls are there once the context is left."""
+    found = Stalls()
+    cores = sorted(os.sched_getaffinity(0))
+    files = [folder / f"stalls-{core}.npz" for core in cores]
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "bench.stalls", str(core), str(file)], stdin=subprocess.DEVNULL)
+        for core, file in zip(cores, files, strict=True)
+    ]
+    try:
+        yield found
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+        for file in files:
+            if file.exists():
+                with np.load(file) as seen:
+                    found.permitted &= bool(seen["permitted"])
+                    found.intervals_ns += [(int(begin), int(end)) for begin, end in seen["intervals_ns"]]
+
+
+def main(core: str, out: str) -> None:
+    """Watch one core until SIGTERM."""
+    stop = stop_on_signals()
+    os.sched_setaffinity(0, {int(core)})
+    permitted = True
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+    except OSError:
+        permitted = False
+    clock = MonotonicClock()
+    intervals: list[tuple[int, int]] = []
+    before_ns = clock.now_ns()
+    while not stop():
+        if permitted:
+            time.sleep(LOOK_S)
+        now_ns = clock.now_ns()
+        if now_ns - before_ns > STALL_NS:
+            intervals.append((before_ns, now_ns))
+        before_ns = now_ns
+    np.savez(out, intervals_ns=np.array(intervals, np.int64).reshape(-1, 2), permitted=permitted)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

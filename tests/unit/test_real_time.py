@@ -1,0 +1,45 @@
+"""What a process asks of the operating system: applied to every thread, or said in one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+THREADED = """
+import os, threading, time, resource
+from pathlib import Path
+from gating.real_time import HostSettings, prepare_process
+{limit}
+threading.Thread(target=time.sleep, args=(2,), daemon=True).start()
+said = prepare_process(HostSettings(fifo_priority={priority}, lock_memory={lock}))
+policies = {{os.sched_getscheduler(int(entry.name)) for entry in Path("/proc/self/task").iterdir()}}
+print(len(said), policies, *said)
+"""
+
+
+def run(priority: int = 0, lock: bool = False, limit: str = "") -> str:
+    """Ask in a process of its own, so that the tests keep their priority."""
+    program = THREADED.format(priority=priority, lock=lock, limit=limit)
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    ).stdout
+
+
+def test_nothing_asked_leaves_the_ordinary_scheduler() -> None:
+    assert run() == "0 {0}\n"
+
+
+def test_every_thread_gets_the_priority_or_the_refusal_is_said() -> None:
+    said = run(priority=10)
+    assert said == "0 {1}\n" or ("{0}" in said and "SCHED_FIFO priority 10" in said)
+
+
+def test_what_is_not_permitted_is_said_and_nothing_else_happens() -> None:
+    said = run(
+        lock=True, limit="resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0)); os.geteuid() or os.seteuid(65534)"
+    )
+    assert said.startswith("1 {0} not permitted to lock its memory")
+    assert "cinegate doctor" in said
