@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import shift as ndimage_shift
 
 from gating.messages import (
     BeamStatus,
@@ -23,14 +25,14 @@ START_NS = 10_000_000_000
 
 
 def anatomy(shape: tuple[int, int] = (96, 96), dtype: str = "uint16", *, seed: int = 0, shift: float = 0.0) -> Any:
-    """A textured image with a bright blob near its middle, moved down by `shift` px."""
-    rng = np.random.default_rng(1)
+    """A textured image with a bright blob near its middle, all of it moved down by `shift` px; noise by `seed`."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(float)
-    image = 200 + 40 * np.sin(columns / 5) + 40 * np.cos((rows - shift) / 7)
-    image += 300 * np.exp(-((rows - shift - shape[0] / 2) ** 2 + (columns - shape[1] / 2) ** 2) / 60)
-    image += np.roll(rng.normal(0, 8, shape), round(shift), axis=0) + np.random.default_rng(seed).normal(0, 2, shape)
+    image = 200 + gaussian_filter(np.random.default_rng(1).normal(0, 400, shape), 2.5, mode="wrap")
+    image += 300 * np.exp(-((rows - shape[0] / 2) ** 2 + (columns - shape[1] / 2) ** 2) / 60)
+    image = ndimage_shift(image, (shift, 0), order=3, mode="grid-wrap")
+    image += np.random.default_rng(seed).normal(0, 2, shape)
     scale = 1.0 if dtype != "uint8" else 0.4
-    return np.clip(image * scale, 0, None).astype(dtype)
+    return np.clip(image * scale, 0, 255 if dtype == "uint8" else None).astype(dtype)
 
 
 def stream(**overrides: Any) -> StreamInfo:

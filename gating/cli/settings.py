@@ -38,10 +38,11 @@ def config(
     if as_json:
         print_json({"settings": rows})
         return
-    table = Table("setting", "value", "default", "unit", "range", "meaning", "source")
     for row in rows:
-        table.add_row(*(str(row[key]) for key in ("key", "value", "default", "unit", "range", "meaning", "source")))
-    Console().print(table)
+        changed = "" if row["value"] == row["default"] else f"[yellow] (default {row['default']})[/]"
+        bounds = " ".join(part for part in (row["range"], row["unit"]) if part)
+        notes = " · ".join(part for part in (bounds, row["meaning"], row["source"]) if part)
+        Console().print(f"[bold]{row['key']}[/] = {row['value']}{changed}\n    [dim]{notes}[/]", highlight=False)
 
 
 @app.command()
@@ -82,8 +83,8 @@ def _rows(kind: type[msgspec.Struct], values: Any, path: tuple[str, ...]) -> lis
         rows.append(
             {
                 "key": ".".join((*path, name)),
-                "value": value,
-                "default": default,
+                "value": msgspec.to_builtins(value),
+                "default": msgspec.to_builtins(default),
                 "unit": extra.get("unit", ""),
                 "range": _range(meta),
                 "meaning": (meta.description or "") if meta is not None else "",
