@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import threading
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import zmq
 
+from gating.guard import Guard
+from gating.keys import Keyring
 from gating.wire import MAX_PARTS
 
 Socket = zmq.Socket[bytes]
@@ -22,6 +27,23 @@ DEAF_NS: Final = 2_000_000_000
 """Every peer says something twice a second; one that was heard and is silent for longer may have been cut off."""
 
 
+@dataclass(slots=True)
+class _Security:
+    """How every socket of this process is opened; set once, before the first."""
+
+    keyring: Keyring | None = None
+    open_network_allowed: bool = False
+    guards: weakref.WeakKeyDictionary[zmq.Context[Any], Guard] = field(default_factory=weakref.WeakKeyDictionary)
+
+
+_security: Final = _Security()
+
+
+def secure(keyring: Keyring | None, *, open_network_allowed: bool = False) -> None:
+    """Open every later socket with these keys; None: without, and then only on this host unless explicitly allowed."""
+    _security.keyring, _security.open_network_allowed = keyring, open_network_allowed
+
+
 def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BURST_MESSAGES) -> Socket:
     """Open a bounded socket and bind it; the folder of an `ipc://` endpoint is made, for its owner alone.
 
@@ -30,9 +52,13 @@ def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BU
     zmq.ZMQError
         If the endpoint is malformed or taken.
     OSError
-        If the folder cannot be made.
+        If the folder cannot be made, or the endpoint lies beyond this host without keys or leave.
+    KeyProblem
+        If keys are in use and none belongs to the endpoint.
     """
+    _check_reach(endpoint)
     socket = _open(context, kind, queue)
+    _guard(context, socket, endpoint)
     if endpoint.startswith("ipc://"):
         Path(endpoint.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -60,10 +86,19 @@ def subscribe(
     socket.subscribe(b"")
     try:
         for endpoint in endpoints:
+            _use_keys(socket, endpoint)
             socket.connect(endpoint)
     except BaseException:
         socket.close()
         raise
+    return socket
+
+
+def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
+    """Open a bounded DEALER socket to a ROUTER. Raises `zmq.ZMQError` if the endpoint is malformed."""
+    socket = _open(context, zmq.DEALER, 16)
+    _use_keys(socket, endpoint)
+    socket.connect(endpoint)
     return socket
 
 
@@ -112,6 +147,46 @@ def receive(socket: Socket) -> list[bytes] | None:
         if len(parts) <= MAX_PARTS:
             parts.append(part)
     return parts
+
+
+def _check_reach(endpoint: str) -> None:
+    """Refuse to listen beyond this host where nobody checks who connects."""
+    if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
+        return
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host in ("localhost", "lo")
+    if not loopback:
+        raise PermissionError(
+            f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
+            "or security.allow_open_network = true"
+        )
+
+
+def _guard(context: zmq.Context[Any], socket: Socket, endpoint: str) -> None:
+    keyring = _security.keyring
+    if keyring is None:
+        return
+    channel = keyring.channel_of(endpoint)
+    guard = _security.guards.get(context)
+    if guard is None:
+        guard = _security.guards[context] = Guard(context, keyring)
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
+    socket.setsockopt(zmq.ZAP_DOMAIN, channel.encode())
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    guard.watch(socket, channel)
+
+
+def _use_keys(socket: Socket, endpoint: str) -> None:
+    keyring = _security.keyring
+    if keyring is None:
+        return
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keyring.public)
+    socket.setsockopt(zmq.CURVE_SERVERKEY, keyring.servers[keyring.channel_of(endpoint)])
 
 
 def _open(context: zmq.Context[Any], kind: int, queue: int) -> Socket:

@@ -13,6 +13,7 @@ def _register() -> None:
         drift,
         evaluate,
         faults,
+        keys,
         latency,
         prepare,
         processes,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gating.cli.app import CommandError, app, console
+from gating.cli.keys import secure_process
 from gating.cli.options import (
     BoxOption,
     ConfigOption,
@@ -66,6 +67,7 @@ def source(
     from drivers.registry import source_names
 
     settings = load_config(config)
+    secure_process(settings, "source")
     if name in source_names() and name != "replay":
         cine = _driver_source(name, [*(option or []), *(["arrival_time=true"] if arrival_time else [])])
     else:
@@ -133,6 +135,7 @@ def engine(
     from gating.sockets import stop_on_signals
 
     settings = load_config(config, tracker)
+    secure_process(settings, "engine")
     if target is not None:
         targets = read_targets(target)
     else:
@@ -161,6 +164,7 @@ def beam(
     from drivers.registry import load_beam
 
     settings = load_config(config)
+    secure_process(settings, "beam")
     driver = load_beam(switch)
     line: BeamSwitch
     if switch == "simulated":
@@ -180,7 +184,9 @@ def record(
     from gating.recorder import run_recorder
 
     os.umask(0o077)
-    run_recorder(load_config(config), session, path)
+    settings = load_config(config)
+    secure_process(settings, "recorder")
+    run_recorder(settings, session, path)
 
 
 @app.command()
@@ -198,7 +204,9 @@ def control(
     if action not in ("arm", "disarm", "acknowledge", "accept_shift", "status", "stop"):
         raise CommandError(f"action is {action!r}; arm, disarm, acknowledge, accept_shift, status or stop is needed")
     request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
-    reply = ask_engine(load_config(config).endpoints.control, request)
+    settings = load_config(config)
+    secure_process(settings, "operator")
+    reply = ask_engine(settings.endpoints.control, request)
     console.print(reply.text)
     if not reply.accepted:
         raise CommandError(f"the engine refused ({reply.engine_state})", 3)

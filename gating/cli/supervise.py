@@ -17,9 +17,10 @@ import zmq
 from msgspec.structs import replace
 
 from gating.cli.app import EXIT_UNSAFE, CommandError
+from gating.cli.keys import secure_process
 from gating.config import Config, EndpointSettings, to_toml
 from gating.messages import ControlReply, ControlRequest, Message
-from gating.sockets import receive, subscribe
+from gating.sockets import dial, receive, subscribe
 from gating.wire import WireError, decode, encode
 
 STOP_GRACE_S: Final = 5.0
@@ -30,8 +31,7 @@ def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
     """Send one control request and return the reply. Raises `CommandError` if no engine answers."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        socket = context.socket(zmq.DEALER)
-        socket.connect(endpoint)
+        socket = dial(context, endpoint)
         socket.send_multipart(encode(request))
         if not socket.poll(ANSWER_MS):
             raise CommandError(f"no engine answered at {endpoint} within {ANSWER_MS / 1000:g} s", EXIT_UNSAFE)
@@ -97,6 +97,7 @@ class Session:
         CommandError
             If another process ends before it.
         """
+        secure_process(self.config, "operator")
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             endpoints = self.config.endpoints

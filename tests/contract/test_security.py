@@ -1,0 +1,180 @@
+"""Who hears what: keys on every channel, over real sockets."""
+
+from __future__ import annotations
+
+import socket as plain_sockets
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from gating.config import EndpointSettings
+from gating.keys import ROLES, KeyProblem, allow, allowed, load_keyring, new_key
+from gating.sockets import bind, dial, secure, subscribe
+from gating.wire import encode
+from tests.factories import beam_status
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    for role in (*ROLES, "visitor"):
+        new_key(tmp_path / "keys", role)
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def endpoints() -> EndpointSettings:
+    ports = []
+    for _ in EndpointSettings.__struct_fields__:
+        with plain_sockets.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            ports.append(one.getsockname()[1])
+    names = EndpointSettings.__struct_fields__
+    return EndpointSettings(**{name: f"tcp://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)})
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context]:
+    one: zmq.Context = zmq.Context()
+    yield one
+    secure(None)
+    one.destroy(linger=0)
+
+
+@pytest.fixture
+def gate(context: zmq.Context, keys: Path, endpoints: EndpointSettings):
+    secure(load_keyring(keys, "engine", endpoints))
+    server = bind(context, zmq.PUB, endpoints.gate)
+    yield server
+    server.close()
+
+
+def hears(context: zmq.Context, server, endpoint: str) -> bool:
+    """Whether a subscriber opened now gets anything within half a second."""
+    ear = subscribe(context, endpoint)
+    deadline = time.monotonic() + 0.6
+    while time.monotonic() < deadline:
+        server.send_multipart(encode(beam_status()))
+        if ear.poll(20):
+            ear.close()
+            return True
+    ear.close()
+    return False
+
+
+def test_an_admitted_key_hears_its_channel(context, gate, keys, endpoints):
+    secure(load_keyring(keys, "beam", endpoints))
+    assert hears(context, gate, endpoints.gate)
+
+
+def test_a_client_without_a_key_gets_nothing_and_is_logged(context, gate, endpoints, capfd):
+    secure(None)
+    assert not hears(context, gate, endpoints.gate)
+    assert "without a valid key failed to connect to gate" in capfd.readouterr().err
+
+
+def test_an_unknown_key_gets_nothing_and_is_logged(context, gate, keys, endpoints, tmp_path, capfd):
+    for role in ROLES:
+        new_key(tmp_path / "other", role)
+    for role in ROLES:
+        (tmp_path / "other" / f"{role}.pub").write_bytes((keys / f"{role}.pub").read_bytes())
+    secure(load_keyring(tmp_path / "other", "beam", endpoints))
+    assert not hears(context, gate, endpoints.gate)
+    assert "turned away from gate" in capfd.readouterr().err
+
+
+def test_the_right_key_on_the_wrong_channel_gets_nothing_and_is_logged(context, gate, keys, endpoints, capfd):
+    secure(load_keyring(keys, "visitor", endpoints))
+    assert not hears(context, gate, endpoints.gate)
+    assert "turned away from gate" in capfd.readouterr().err
+
+
+def test_control_answers_the_operator_and_nobody_else(context, keys, endpoints):
+    secure(load_keyring(keys, "engine", endpoints))
+    control = bind(context, zmq.ROUTER, endpoints.control)
+    for role, admitted in (("operator", True), ("visitor", False)):
+        secure(load_keyring(keys, role, endpoints))
+        client = dial(context, endpoints.control)
+        client.send_multipart([b"request", b"x"])
+        assert bool(control.poll(600)) is admitted
+        if admitted:
+            control.recv_multipart()
+        client.close()
+    control.close()
+
+
+def test_leave_given_later_admits_after_a_restart(context, keys, endpoints):
+    allow(keys, "visitor", "gate")
+    secure(load_keyring(keys, "engine", endpoints))
+    server = bind(context, zmq.PUB, endpoints.gate)
+    secure(load_keyring(keys, "visitor", endpoints))
+    assert hears(context, server, endpoints.gate)
+    assert "visitor" in allowed(keys)["gate"]
+    server.close()
+
+
+class Eavesdropper:
+    """A relay between client and server that keeps every byte, as a listener on the wire would."""
+
+    def __init__(self, port: int) -> None:
+        self._server = plain_sockets.create_server(("127.0.0.1", 0))
+        self._target = port
+        self.port = self._server.getsockname()[1]
+        self.heard = bytearray()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        inward, _ = self._server.accept()
+        outward = plain_sockets.create_connection(("127.0.0.1", self._target))
+        for one, other in ((inward, outward), (outward, inward)):
+            threading.Thread(target=self._relay, args=(one, other), daemon=True).start()
+
+    def _relay(self, one: plain_sockets.socket, other: plain_sockets.socket) -> None:
+        try:
+            while data := one.recv(65536):
+                self.heard += data
+                other.sendall(data)
+        except OSError:
+            pass
+        finally:
+            one.close()
+            other.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_an_eavesdropper_reads_headers_only_where_there_are_no_keys(context, keys, endpoints, with_keys):
+    own = load_keyring(keys, "engine", endpoints) if with_keys else None
+    secure(own)
+    server = bind(context, zmq.PUB, endpoints.gate)
+    spy = Eavesdropper(int(endpoints.gate.rpartition(":")[2]))
+    seen_through = f"tcp://127.0.0.1:{spy.port}"
+    moved = EndpointSettings(
+        **{**{n: getattr(endpoints, n) for n in endpoints.__struct_fields__}, "gate": seen_through}
+    )
+    secure(load_keyring(keys, "beam", moved) if with_keys else None)
+    assert hears(context, server, seen_through)
+    server.close()
+    assert (b"session_id" in spy.heard) is not with_keys
+
+
+def test_secrets_are_for_their_owner_alone(keys, endpoints):
+    assert stat.S_IMODE((keys / "engine.key").stat().st_mode) == 0o600
+    (keys / "engine.key").chmod(0o644)
+    with pytest.raises(KeyProblem, match="may be read by others"):
+        load_keyring(keys, "engine", endpoints)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://eth0:5555"])
+def test_listening_beyond_this_host_without_keys_is_refused(context, endpoint):
+    with pytest.raises(PermissionError, match="listens beyond this host without keys"):
+        bind(context, zmq.PUB, endpoint)
+
+
+def test_listening_beyond_this_host_can_be_allowed(context):
+    secure(None, open_network_allowed=True)
+    bind(context, zmq.PUB, "tcp://0.0.0.0:0").close()
