@@ -1,0 +1,62 @@
+"""A session of real processes, verified: its log is unbroken and every decision follows again from its frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from gating.chain import check_chain
+from gating.cli.run import run_session
+from gating.config import Config, GatingSettings, Margins
+from gating.session import SessionWriter, read_raw
+from gating.verification import verify_session
+from gating.wire import decode, encode
+from replay_data import session_path
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sessions")
+    return run_session(
+        session_path("drift_cough"), config=Config(), box="33,54,12,11", speed="4", log=folder, show=False
+    )
+
+
+def test_every_decision_follows_again_bit_for_bit(log):
+    found = verify_session(log)
+    assert (found.first_difference, found.differences, found.largest_px) == ("", 0, 0.0)
+    assert found.frames == 224
+    assert found.commands > found.frames
+
+
+def test_its_chain_is_unbroken_to_the_end(log):
+    report = check_chain(log)
+    assert (report.broken, report.unsealed_messages) == ("", 0)
+
+
+def test_other_settings_show_what_they_would_have_decided(log):
+    wide = Margins(superior_mm=20, inferior_mm=20, anterior_mm=20, posterior_mm=20, left_mm=20, right_mm=20)
+    found = verify_session(log, Config(gating=GatingSettings(margins=wide)))
+    assert found.differences > 0
+    assert "hold in the log and on in the replay" in found.first_difference
+
+
+def test_a_hold_turned_into_beam_on_is_found_though_the_chain_was_made_anew(log, tmp_path):
+    forged = tmp_path / "forged.mcap"
+    writer = SessionWriter(forged, "forged", "monotonic")
+    writer.open()
+    changed = False
+    for topic, log_time_ns, parts in read_raw(log):
+        if topic == "gate" and not changed and b"out_of_window" in parts[1]:
+            command = decode(parts)
+            parts = encode(replace(command, state="on", reason="in_window", lease_ms=100.0))  # noqa: PLW2901
+            changed = True
+        writer.write(parts, log_time_ns)
+    writer.close()
+    assert changed
+    assert check_chain(forged).broken == ""
+    assert "state is on in the log and hold in the replay" in verify_session(forged).first_difference
