@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import zmq
@@ -90,7 +90,7 @@ class Guard:
         code, text = (b"200", b"OK") if admitted else (b"400", b"not admitted")
         self._zap.send_multipart([b"1.0", request[1] if len(request) > 1 else b"", code, text, b"", b""])
 
-    def _tell(self, event: dict[str, Any], channel: str) -> None:
+    def _tell(self, event: Mapping[str, Any], channel: str) -> None:
         if event["event"] == zmq.EVENT_MONITOR_STOPPED:
             return
         self._report(f"a client without a valid key failed to connect to {channel}")

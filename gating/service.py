@@ -160,7 +160,7 @@ class EngineService:
     def _take_frames(self) -> None:
         """Work on the newest waiting frame.
 
-        On every one, one a turn, where the source waits for answers, and before arming: then no beam depends on how
+        A frame that came twice is shown to the engine twice, so that it says so. On every one, one a turn, where the source waits for answers, and before arming: then no beam depends on how
         old a frame is, and learning the reference takes longer than a frame interval at high rates.
         """
         newest: tuple[list[bytes], int] | None = None
@@ -178,7 +178,9 @@ class EngineService:
                     newest = None
                 self._handle(parts, received_ns)
             else:
-                if newest is not None:
+                if newest is not None and newest[0][1] == parts[1]:
+                    self._handle(*newest)
+                elif newest is not None:
                     self._engine.skip(1)
                 newest = (parts, received_ns)
         if newest is not None:

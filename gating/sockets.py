@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,7 +119,7 @@ class Ear:
         queue: int = BURST_MESSAGES,
         max_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
-        self._open = lambda: subscribe(context, endpoint, queue=queue, max_bytes=max_bytes)
+        self._open = partial(subscribe, context, endpoint, queue=queue, max_bytes=max_bytes)
         self.socket = self._open()
         self.heard_ns: int | None = None
         """When something was last heard; to be set by whoever listens."""

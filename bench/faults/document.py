@@ -45,7 +45,7 @@ def filled(text: str) -> str:
     for name, table in (("reasons", reasons_table()), ("states", states_table()), ("faults", faults_table())):
         begin, end = f"<!-- {name}: made by bench.faults.document -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = pattern.sub(lambda _, made=f"{begin}\n{table}\n{end}": made, text)
+        text = pattern.sub(f"{begin}\n{table}\n{end}".replace("\\", r"\\"), text)
     return text
 
 

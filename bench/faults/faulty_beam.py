@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import drivers.registry
 from drivers.beam.simulated import SimulatedLinac
 from drivers.errors import BeamFault
+from drivers.ports import BeamSwitch
 from gating.messages import GateState
 
 SLOW_S = 0.3
@@ -57,7 +58,7 @@ def main() -> None:
     """Run `cinegate beam` with the switch replaced."""
     FaultySwitch.orders = Path(sys.argv[1])
 
-    def load_beam(_: str) -> Any:
+    def load_beam(name: str) -> Callable[..., BeamSwitch]:
         return FaultySwitch
 
     drivers.registry.load_beam = load_beam

@@ -85,7 +85,7 @@ def main() -> None:
     def wrapped(name: str, settings: TrackerSettings) -> Tracker:
         return FaultyTracker(make_tracker(name, settings), orders)
 
-    gating.service.make_tracker = wrapped
+    vars(gating.service)["make_tracker"] = wrapped
     from gating.cli import main as command_line
 
     sys.argv = ["cinegate", "engine", *sys.argv[2:]]

@@ -12,10 +12,6 @@ from bench.faults.scripted_source import Parts, changed
 from gating.messages import CineFrame
 from gating.wire import encode_frame
 
-DAY_NS = 86_400_000_000_000
-TICK_WRAP_NS = 2**32 * 1000
-"""A 32-bit counter of microseconds."""
-
 
 def _packed(fault_id: str, **fields: object) -> None:
     """Send headers with fields that our own encoder would refuse; `...` removes one."""
@@ -58,8 +54,11 @@ def _(scene: Scene) -> Iterator[None]:
 def _(scene: Scene) -> Iterator[None]:
     """The raw stamp is a counter that has just wrapped to zero."""
     first_ns = scene.source.frame().header.acquired_ns
-    wrap = lambda frame: frame.header.acquired_ns - first_ns + 1  # noqa: E731
-    faulty_frames(scene, lambda frame: [encode_frame(changed(frame, acquired_ns=wrap(frame)))])
+
+    def wrap(frame: CineFrame) -> Iterable[Parts]:
+        return [encode_frame(changed(frame, acquired_ns=frame.header.acquired_ns - first_ns + 1))]
+
+    faulty_frames(scene, wrap)
     yield
     scene.calm()
 
