@@ -160,8 +160,9 @@ class EngineService:
     def _take_frames(self) -> None:
         """Work on the newest waiting frame.
 
-        A frame that came twice is shown to the engine twice, so that it says so. On every one, one a turn, where the source waits for answers, and before arming: then no beam depends on how
-        old a frame is, and learning the reference takes longer than a frame interval at high rates.
+        A frame that came twice is shown to the engine twice, so that it says so. On every one, one a turn, where the
+        source waits for answers, and before arming: then no beam depends on how old a frame is, and learning the
+        reference takes longer than a frame interval at high rates.
         """
         newest: tuple[list[bytes], int] | None = None
         for _ in range(MAX_DRAIN):
