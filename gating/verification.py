@@ -27,6 +27,7 @@ from gating.messages import (
     EngineState,
     Event,
     GateCommand,
+    GateState,
     Message,
     SessionHeader,
     StageStamps,
@@ -66,6 +67,9 @@ class Verification(Struct, kw_only=True):
     first_difference: str = ""
     given: int = 0
     """Decisions whose reason the log gives and the replay cannot recompute; all of them hold."""
+    on_to_hold: int = 0
+    hold_to_on: int = 0
+    """Decisions that are beam on in the log and hold in the replay, and the other way round."""
     largest_px: float = 0.0
     """Largest distance between a target centre in the log and in the replay."""
 
@@ -117,7 +121,8 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
     Parameters
     ----------
     path : of the log.
-    config : other settings than those in the log, to see what they would have changed; None: those in the log.
+    config : other settings than those in the log, to see which decisions they would have changed; estimates are not
+        compared then. None: those in the log.
     tolerance_px : distance between target centres that is no difference; 0: bit for bit, as on the same machine.
 
     Raises
@@ -237,6 +242,8 @@ class _Replay:
 
     def _compare(self, command: GateCommand, outcome: StepOutcome) -> None:
         ours = outcome.command
+        self._found.on_to_hold += command.state is GateState.ON and ours.state is GateState.HOLD
+        self._found.hold_to_on += command.state is GateState.HOLD and ours.state is GateState.ON
         for name in COMPARED:
             logged, computed = getattr(command, name), getattr(ours, name)
             if logged != computed:
@@ -247,7 +254,7 @@ class _Replay:
                 )
                 return
         for message in outcome.messages:
-            if isinstance(message, TargetEstimate):
+            if isinstance(message, TargetEstimate) and not self._other_config:
                 self._compare_estimate(message)
 
     def _compare_estimate(self, ours: TargetEstimate) -> None:

@@ -42,7 +42,8 @@ def verify(
         first = found.first_difference
         result |= {"replay": msgspec.to_builtins(found), "identical": found.differences == 0}
         console.print(
-            f"{found.commands} decisions on {found.frames} frames, {found.differences} differ, {found.given} as given"
+            f"{found.commands} decisions on {found.frames} frames, {found.differences} differ "
+            f"({found.hold_to_on} from hold to on, {found.on_to_hold} from on to hold), {found.given} as given"
         )
     if as_json:
         print_json(result)
