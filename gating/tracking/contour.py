@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.geometry import mask_from_contour
+from gating.tracking.motion_fit import fit_affine, scatter_px
 
 Image = NDArray[np.float32]
 
@@ -101,6 +102,8 @@ class ContourFlow:
         self._weights = weights[::2, ::2].astype(np.float32)
         self._kept = self._mask[::2, ::2]
         y, x = np.nonzero(self._kept)
+        self._rows, self._columns = y.astype(np.int64), x.astype(np.int64)
+        self._seen_weights = self._weights[self._kept].astype(np.float64)
         self._length = max(float(np.sqrt(inside.sum() / np.pi)), 2.0)
         self._middle = self._points.mean(axis=0)
         self._basis = self._affine_basis(np.stack([2.0 * x, 2.0 * y], axis=1))
@@ -131,7 +134,7 @@ class ContourFlow:
         region = self._region(frame, shift_x, shift_y)
         region8 = _to_grey(region, self._mask)
         flow = self._flow.calc(self._region8, region8, None)
-        affine, rest, scatter = self._fit(flow[::2, ::2])
+        affine, rest, scatter = self._fit(flow)
         on_points = cv2.remap(
             rest,
             (self._points[:, 0] / 2).astype(np.float32),
@@ -154,25 +157,15 @@ class ContourFlow:
 
     def _fit(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32], float]:
         """Affine coefficients, smoothed rest on the half grid, weighted deviation; px of the region."""
-        seen = flow[self._kept].astype(np.float64)
-        texture = self._weights[self._kept].astype(np.float64)
         outlier = OUTLIER_MM * self._scale / self._spacing_mm
-        ridge = np.diag([0.0, STRAIN_RIDGE, STRAIN_RIDGE])
-        weights = texture
-        for _ in range(1 + ROBUST_ROUNDS):
-            weighted = self._basis * weights[:, None]
-            affine = np.linalg.solve(self._basis.T @ weighted + ridge * weights.sum(), weighted.T @ seen)
-            deviation = seen - self._basis @ affine
-            squares = (deviation**2).sum(axis=1)
-            weights = texture / (1.0 + squares / outlier**2)
-        rest = np.zeros_like(flow)
-        rest[self._kept] = deviation * weights[:, None]
-        density = np.zeros(flow.shape[:2], np.float32)
-        density[self._kept] = weights
+        affine = np.empty((3, 2))
+        rest, density = np.zeros((*self._kept.shape, 2), np.float32), np.zeros(self._kept.shape, np.float32)
+        places = (np.ascontiguousarray(flow), self._rows, self._columns, self._basis, self._seen_weights)
+        mean_weight = fit_affine(*places, outlier, STRAIN_RIDGE, ROBUST_ROUNDS, affine, rest, density)
+        scatter = float(scatter_px(*places, affine))
         rest = np.asarray(cv2.GaussianBlur(rest, (0, 0), self._blur_px), np.float32)
         density = np.asarray(cv2.GaussianBlur(density, (0, 0), self._blur_px), np.float32)
-        rest /= (density + SHRINKAGE * float(weights.mean()) + 1e-6)[..., None]
-        scatter = float(np.sqrt((texture * squares).sum() / texture.sum()))
+        rest /= (density + SHRINKAGE * mean_weight + 1e-6)[..., None]
         return affine, rest, scatter
 
     def _score_moved_back(self, region8: NDArray[np.uint8], affine: NDArray[Any], rest: NDArray[np.float32]) -> float:

@@ -6,6 +6,7 @@ winner, the best rival at another place, and where each template saw the target,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from gating.geometry import contour_centroid, mask_from_contour
 from gating.tracking.contour import ContourFlow
 from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.rivals import best_two
 from gating.tracking.tracker import TrackingError
 
 Image = NDArray[np.float32]
@@ -155,10 +157,9 @@ class Reach:
     free_px: float
     cost_per_px: float
 
-    def cost(self, distance_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    def cost(self, distance_px: float) -> float:
         """Cost of a distance from the expected centre, px."""
-        cost: NDArray[np.float64] = self.cost_per_px * np.maximum(distance_px - self.free_px, 0.0)
-        return cost
+        return self.cost_per_px * max(distance_px - self.free_px, 0.0)
 
 
 def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach, apart_px: float) -> list[Placement]:
@@ -199,29 +200,28 @@ def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: fl
     row = (template.top + reach.y_px - template.centre_px[1]) / step
     column = (template.left + reach.x_px - template.centre_px[0]) / step
     height, width = template.coarse.shape
-    within_row = int(np.clip(round(row), 0, reduced.shape[0] - height))
-    within_column = int(np.clip(round(column), 0, reduced.shape[1] - width))
-    radius = min(int(np.ceil(reach.radius_px / step)), template.coarse.max_radius_px)
+    within_row = min(max(round(row), 0), reduced.shape[0] - height)
+    within_column = min(max(round(column), 0), reduced.shape[1] - width)
+    radius = min(math.ceil(reach.radius_px / step), template.coarse.max_radius_px)
     scores, top, left = template.coarse.surface(reduced, within_row, within_column, radius)
-    rows = np.arange(top, top + scores.shape[0])[:, None] - row
-    columns = np.arange(left, left + scores.shape[1])[None, :] - column
-    preference = scores - reach.cost(np.hypot(rows, columns) * step)
-    r, c = divmod(int(np.argmax(preference)), scores.shape[1])
-    apart = np.hypot(rows - rows[r], columns - columns[0, c]) * step > apart_px
-    lead, second = float(scores[r, c]), []
-    if apart.any():
-        r2, c2 = divmod(int(np.argmax(np.where(apart, preference, -np.inf))), scores.shape[1])
-        lead = float(scores[r, c] - scores[r2, c2])
-        second = [_Peak((top + r2) * step, (left + c2) * step, -lead, float(preference[r2, c2]))]
-    return [_Peak((top + r) * step, (left + c) * step, lead, float(preference[r, c])), *second]
+    r, c, preference, r2, c2, rival = best_two(
+        scores, row - top, column - left, step, reach.free_px, reach.cost_per_px, apart_px
+    )
+    if r2 < 0:
+        return [_Peak((top + r) * step, (left + c) * step, float(scores[r, c]), preference)]
+    lead = float(scores[r, c] - scores[r2, c2])
+    return [
+        _Peak((top + r) * step, (left + c) * step, lead, preference),
+        _Peak((top + r2) * step, (left + c2) * step, -lead, rival),
+    ]
 
 
 def _refine(index: int, template: Template, frame: Image, peak: _Peak, reach: Reach) -> Placement:
     height, width = template.fine.shape
-    row = int(np.clip(peak.row, 0, frame.shape[0] - height))
-    column = int(np.clip(peak.column, 0, frame.shape[1] - width))
+    row = min(max(peak.row, 0), frame.shape[0] - height)
+    column = min(max(peak.column, 0), frame.shape[1] - width)
     match = template.fine.match(frame, row, column, template.fine.max_radius_px)
     x = template.centre_px[0] + match.col - template.left
     y = template.centre_px[1] + match.row - template.top
-    cost = float(reach.cost(np.hypot(x - reach.x_px, y - reach.y_px)))
+    cost = reach.cost(math.hypot(x - reach.x_px, y - reach.y_px))
     return Placement(index, x, y, match.score, match.score - cost, peak.lead, match.at_edge)
