@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -17,11 +16,11 @@ from msgspec.structs import replace
 from bench.faults.link import Link
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
+from bench.faults.scene_files import scene_config, write_files
 from bench.faults.scripted_source import ScriptedSource, as_it_is
 from drivers.beam.simulated import line_level, read_delivery_record
 from gating.boundary import GatingBoundary
 from gating.clock import MonotonicClock
-from gating.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
 from gating.health import stale_limit_ns
 from gating.messages import (
     BeamStatus,
@@ -46,6 +45,7 @@ OPERATOR: Final = "fault_suite"
 SETTLE_S: Final = 20.0
 WARM_UP_S: Final = 240.0
 """A new installation compiles its kernels once."""
+RECENT_NS: Final = 150_000_000
 RATES_PER_S: Final = (8.0, 16.0, 25.0, 12.0)
 """Frames per second, one after another from seed to seed."""
 
@@ -84,7 +84,7 @@ class Scene:
         self.log_folder = log_folder or folder / "logs"
         self.log_folder.mkdir(mode=0o700, exist_ok=True)
         self.session = f"faults-{seed}"
-        self.config = _config(folder)
+        self.config = scene_config(folder)
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
         self.boundary = self._boundary()
         self.processes = Processes(folder)
@@ -105,7 +105,7 @@ class Scene:
         """Start everything; returns before the pipeline is ready."""
         self.context: zmq.Context[Any] = zmq.Context()
         ends = self.config.endpoints
-        self._write_files()
+        write_files(folder=self.folder, config=self.config, contour_px=self.book.contour_px.tolist())
         stream = self.stream()
         self.source = ScriptedSource(stream, self._calm, MonotonicClock().name)
         self.source.open(self.context, ends.frames)
@@ -257,8 +257,11 @@ class Scene:
         return intervals if since_ns is None else [*intervals, (since_ns, time.monotonic_ns())]
 
     def is_on(self) -> bool:
-        """Whether the beam is on now, as its interface last confirmed."""
-        return bool(self.statuses) and self.statuses[-1][1].confirmed is GateState.ON
+        """Whether the beam is on now, as its interface has just confirmed."""
+        if not self.statuses:
+            return False
+        heard_ns, status = self.statuses[-1]
+        return status.confirmed is GateState.ON and time.monotonic_ns() - heard_ns < RECENT_NS
 
     def settle(self, steady_ms: float, *, by_operator: bool = True) -> None:
         """Come to a steady beam: acknowledge and arm as an operator would.
@@ -383,26 +386,6 @@ class Scene:
             inferior=margins.inferior_mm,
         )
         return GatingBoundary(self.book.contour_px, margins_px)
-
-    def _write_files(self) -> None:
-        contour = self.book.contour_px.tolist()
-        plain = {"targets": [{"name": "target", "plane": "", "contour_px": contour}]}
-        (self.folder / "targets.json").write_text(json.dumps(plain))
-        ends = self.config.endpoints
-        at_beam = replace(ends, gate=f"ipc://{self.folder}/gate.b", beam=f"ipc://{self.folder}/beam.b")
-        at_recorder = replace(ends, beam=at_beam.beam, recorder=f"ipc://{self.folder}/recorder.r")
-        for role, endpoints in (("engine", ends), ("beam", at_beam), ("recorder", at_recorder)):
-            (self.folder / f"{role}.toml").write_text(to_toml(replace(self.config, endpoints=endpoints)))
-
-
-def _config(folder: Path) -> Config:
-    """Return the default settings, with recording required and a linac whose beam follows its line at once."""
-    names = EndpointSettings.__struct_fields__
-    return Config(
-        endpoints=EndpointSettings(**{name: f"ipc://{folder}/{name}" for name in names}),
-        recording=RecordingSettings(required=True),
-        linac=LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0),
-    )
 
 
 def _readable(parts: list[bytes]) -> Message | None:

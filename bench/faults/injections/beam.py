@@ -23,9 +23,16 @@ def _(scene: Scene) -> Iterator[None]:
     yield from _weather(scene, Weather(delay_ms=400.0))
 
 
-@injects("gate_loses_most")
+@injects("gate_cut_as_the_target_leaves")
 def _(scene: Scene) -> Iterator[None]:
-    yield from _weather(scene, Weather(loss=0.97))
+    """The hold that would follow never arrives."""
+    film = scene.book.motion(lambda t: -16.0 if t > 0.01 else 0.0, 1.0)
+    scene.play(film[1:])
+    scene.gate.weather = Weather(loss=1.0)
+    scene.seen()
+    yield
+    scene.gate.weather = Weather()
+    scene.calm()
 
 
 @injects("gate_reordered")
