@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-_COMPILED: Final = b"from numba"
-"""Files that say so hold kernels, or code that is compiled into them."""
+_COMPILED: Final = b"from numba", b"from gating.tracking.memory"
+"""Files that say either hold kernels, or code that is compiled into them."""
 
 
 def choose_cache_folder(version: str) -> None:
@@ -24,7 +24,7 @@ def choose_cache_folder(version: str) -> None:
     digest = hashlib.sha256()
     for file in sorted([*(_HERE / "tracking").glob("*.py"), *_HERE.glob("*.py")]):
         source = file.read_bytes()
-        if _COMPILED in source:
+        if any(mark in source for mark in _COMPILED):
             digest.update(source)
     name = f"kernels-{version}-{digest.hexdigest()[:12]}"
     for parent in (_cache_home(), Path(tempfile.gettempdir()) / f"cinegate-{os.getuid()}"):

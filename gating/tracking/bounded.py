@@ -7,31 +7,30 @@ Source : M. Gharavi-Alkhansari, "A fast globally optimal algorithm for template 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from gating.tracking.dense import correlate_pairs
 from gating.tracking.intrinsics import LANES
+from gating.tracking.memory import fast_helper, fill, helper, part
 from gating.tracking.window import pair_lines
 
 CELL_PX = 4
-_FAST = {"contract", "reassoc", "nsz"}
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _sum_cells(levels, lines, pitch, cells, column):
     for y in range(lines - CELL_PX + 1):
-        a = levels[y * pitch : (y + 1) * pitch]
-        b = levels[(y + 1) * pitch : (y + 2) * pitch]
-        c = levels[(y + 2) * pitch : (y + 3) * pitch]
-        d = levels[(y + 3) * pitch : (y + 4) * pitch]
+        a = part(levels, y * pitch, pitch)
+        b = part(levels, (y + 1) * pitch, pitch)
+        c = part(levels, (y + 2) * pitch, pitch)
+        d = part(levels, (y + 3) * pitch, pitch)
         for x in range(pitch):
             column[x] = np.int16(np.int16(a[x] + b[x]) + np.int16(c[x] + d[x]))
-        line = cells[y * pitch : (y + 1) * pitch]
+        line = part(cells, y * pitch, pitch)
         for x in range(pitch - CELL_PX + 1):
             line[x] = np.int16(np.int16(column[x] + column[x + 1]) + np.int16(column[x + 2] + column[x + 3]))
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _add_line(line, sign, width, sums, squares):
     for x in range(width):
         v = np.float64(line[x])
@@ -39,20 +38,20 @@ def _add_line(line, sign, width, sums, squares):
         squares[x] += sign * v * v
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _grid_sums(cells, pitch, rows, cols, cell_rows, cell_cols, lines, sums, squares, map_pitch):
     """Sum and sum of squares of the cells that tile the patch at every placement."""
     width = cols + CELL_PX * (cell_cols - 1)
-    column, column_squares = lines[:width], lines[pitch : pitch + width]
+    column, column_squares = part(lines, 0, width), part(lines, pitch, width)
     for phase in range(min(CELL_PX, rows)):
-        column[:] = 0.0
-        column_squares[:] = 0.0
+        fill(column, 0, width, 0.0)
+        fill(column_squares, 0, width, 0.0)
         for i in range(cell_rows - 1):
             y = phase + CELL_PX * i
-            _add_line(cells[y * pitch : (y + 1) * pitch], 1.0, width, column, column_squares)
+            _add_line(part(cells, y * pitch, pitch), 1.0, width, column, column_squares)
         for r in range(phase, rows, CELL_PX):
             y = r + CELL_PX * (cell_rows - 1)
-            _add_line(cells[y * pitch : (y + 1) * pitch], 1.0, width, column, column_squares)
+            _add_line(part(cells, y * pitch, pitch), 1.0, width, column, column_squares)
             at = r * map_pitch
             for c in range(min(CELL_PX, cols)):
                 total = 0.0
@@ -66,20 +65,20 @@ def _grid_sums(cells, pitch, rows, cols, cell_rows, cell_cols, lines, sums, squa
                 gone, come = c - CELL_PX, c + CELL_PX * (cell_cols - 1)
                 sums[at + c] = sums[at + gone] + (column[come] - column[gone])
                 squares[at + c] = squares[at + gone] + (column_squares[come] - column_squares[gone])
-            _add_line(cells[r * pitch : (r + 1) * pitch], -1.0, width, column, column_squares)
+            _add_line(part(cells, r * pitch, pitch), -1.0, width, column, column_squares)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def correlate_cells(levels, cells, pairs, products, pitch, map_pitch, rows, cols, taps, cell_rows, cell_cols, height):
     """Sum the levels of 4x4 cells at every pixel into `cells`, and their products with the template's cells."""
-    _sum_cells(levels, rows + height - 1, pitch, cells[: cells.size - pitch], cells[cells.size - pitch :])
+    _sum_cells(levels, rows + height - 1, pitch, cells, part(cells, cells.size - pitch, pitch))
     tap_rows = (cell_rows + 1) // 2
     pair_lines(cells, rows + 2 * CELL_PX * tap_rows - 2 * CELL_PX, pitch, CELL_PX, pairs)
     vectors = (cols + LANES - 1) // LANES
     correlate_pairs(pairs, pitch, 2 * CELL_PX, CELL_PX, taps, tap_rows, cell_cols, rows, vectors, products, map_pitch)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _bound_line(likely, sums, squares, means, inverses, cols, norm, error, loss, cell_count, rounding, bounds):
     area = np.float64(CELL_PX * CELL_PX)
     for c in range(cols):
@@ -91,7 +90,7 @@ def _bound_line(likely, sums, squares, means, inverses, cols, norm, error, loss,
         bounds[c] = likely[c] * np.float32(norm) + np.float32(error + rounding * inverse) + np.float32(loss) * fine
 
 
-@njit(nogil=True, cache=True)
+@helper
 def bound_scores(
     cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, norm, error, loss, rounding,
     likely, means, inverses, bounds,
@@ -103,12 +102,12 @@ def bound_scores(
     loss = |T - cell averages| and a^2 + b^2 = |P|^2. `rounding` is the norm of the rounding of the levels.
     """
     size = rows * map_pitch
-    sums, squares = lines[2 * pitch : 2 * pitch + size], lines[2 * pitch + size : 2 * pitch + 2 * size]
+    sums, squares = part(lines, 2 * pitch, size), part(lines, 2 * pitch + size, size)
     _grid_sums(cells, pitch, rows, cols, cell_rows, cell_cols, lines, sums, squares, map_pitch)
     for r in range(rows):
-        s = slice(r * map_pitch, r * map_pitch + cols)
+        at = r * map_pitch
         _bound_line(
-            likely[s], sums[s], squares[s], means[s], inverses[s], cols, norm, error, loss,
-            cell_rows * cell_cols, rounding, bounds[s],
+            part(likely, at, cols), part(sums, at, cols), part(squares, at, cols), part(means, at, cols),
+            part(inverses, at, cols), cols, norm, error, loss, cell_rows * cell_cols, rounding, part(bounds, at, cols),
         )  # fmt: skip
-        bounds[r * map_pitch + cols : (r + 1) * map_pitch] = np.float32(-4.0)
+        fill(bounds, at + cols, map_pitch - cols, np.float32(-4.0))

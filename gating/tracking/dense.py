@@ -7,9 +7,11 @@ tiles again inside every kernel that calls them, for a minute.
 from __future__ import annotations
 
 import llvmlite.binding as llvm
-from numba import cfunc, njit, types
+from numba import cfunc, types
+from numba.extending import register_jitable
 
 from gating.tracking.intrinsics import DOT_ROWS, LANES, address_of, float_dot, float_tile, pair_dot, pair_tile
+from gating.tracking.memory import helper
 
 TALL = 4
 """Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core."""
@@ -77,19 +79,19 @@ _float_map_symbol = types.ExternalFunction("cinegate_float_map", _MAP_SIGNATURE)
 _pair_map_symbol = types.ExternalFunction("cinegate_pair_map", types.void(*[types.intp] * 11))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def spare_columns(cols):
     """Columns better summed one by one: the one beyond whole vectors that windows of radius 8, 16 or 24 px have."""
     return cols % LANES if cols > LANES and cols % LANES <= 1 else 0
 
 
-@njit(nogil=True, cache=True)
-def padded_rows(rows):
+@register_jitable
+def padded_rows(rows: int) -> int:
     """Lines of a template rounded up to whole groups of DOT_ROWS."""
     return (rows + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
 
 
-@njit(nogil=True, cache=True)
+@helper
 def correlate_floats(source, pitch, taps, row_taps, tap_rows, tap_cols, rows, cols, out, out_pitch):
     """out[r, c] = sum over p, j of source[r + p, c + j] * taps[p, j], all float32 and flat.
 
@@ -107,7 +109,7 @@ def correlate_floats(source, pitch, taps, row_taps, tap_rows, tap_cols, rows, co
             out[r * out_pitch + c] = float_dot(pixels, r * pitch + c, pitch, weights, dot_rows, tap_pitch)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols, rows, vectors, out, out_pitch):
     """out[r, c] = sum over p, j of pairs source[r + p * row_step, c + j * col_step] with pairs taps[p, j].
 
@@ -121,7 +123,7 @@ def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols,
     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@helper
 def dot_pairs(source, at, pitch, row_taps, tap_rows):
     """Correlation of one placement: flat int16 pixels with flat int16 taps, lines and columns padded with zeros."""
     dot_rows = padded_rows(tap_rows)

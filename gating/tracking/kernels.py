@@ -11,20 +11,11 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
+from numba import cfunc, njit, types
 
 from gating.tracking.dense import padded_rows
-from gating.tracking.intrinsics import (
-    LANES,
-    address_of,
-    float32_at,
-    float64_at,
-    int16_at,
-    int32_at,
-    int64_at,
-    uint8_at,
-    uint16_at,
-)  # fmt: skip
+from gating.tracking.intrinsics import LANES, address_of
+from gating.tracking.memory import fill, floats_of, helper, integers_of, part, reals_of, shorts_of, words_of
 from gating.tracking.search import (
     CELL_ROWS,
     COL,
@@ -50,7 +41,7 @@ from gating.tracking.search import (
     race,
     refine,
 )  # fmt: skip
-from gating.tracking.window import HALF_RANGE, load_halved, load_window, padded, patch_statistics
+from gating.tracking.window import HALF_RANGE, load_window, padded, patch_statistics
 
 __all__ = ["BLOCK", "CELL_ROWS", "FACTS", "HALF_RANGE", "LANES", "PEAK", "find", "padded", "padded_rows", "warm_up"]
 
@@ -74,87 +65,47 @@ BLOCK = _SLOTS
 """Names of the arrays of a block, in order; each is C-contiguous."""
 
 
-@njit(nogil=True, cache=True)
-def _reals(block, slot):
-    return carray(float64_at(block[2 * slot]), (block[2 * slot + 1],))
-
-
-@njit(nogil=True, cache=True)
-def _floats(block, slot):
-    return carray(float32_at(block[2 * slot]), (block[2 * slot + 1],))
-
-
-@njit(nogil=True, cache=True)
-def _shorts(block, slot):
-    return carray(int16_at(block[2 * slot]), (block[2 * slot + 1],))
-
-
-@njit(nogil=True, cache=True)
-def _words(block, slot):
-    return carray(int32_at(block[2 * slot]), (block[2 * slot + 1],))
-
-
-@njit(nogil=True, cache=True)
-def _block(at):
-    return carray(int64_at(at), (2 * len(_SLOTS),))
-
-
 @cfunc(types.intp(*[types.intp] * 9), cache=True)
 def _load(pixels, item_bytes, frame_cols, top, left, height, width, halved, block_at):
     """Load height x width pixels (or sums of 2x2) from (top, left) of the frame at an address."""
-    block = _block(block_at)
-    raw, levels, scaling = _floats(block, RAW_AT), _shorts(block, LEVELS_AT), _reals(block, SCALING_AT)
-    shape = (top + (halved + 1) * height, frame_cols)
-    if item_bytes == 1:
-        small = carray(uint8_at(pixels), shape)
-        if halved:
-            return load_halved(small, top, left, height, width, True, raw, levels, scaling)
-        return load_window(small, top, left, height, width, True, raw, levels, scaling)
-    if item_bytes == 2:
-        whole = carray(uint16_at(pixels), shape)
-        if halved:
-            return load_halved(whole, top, left, height, width, True, raw, levels, scaling)
-        return load_window(whole, top, left, height, width, True, raw, levels, scaling)
-    real = carray(float32_at(pixels), shape)
-    if halved:
-        return load_halved(real, top, left, height, width, False, raw, levels, scaling)
-    return load_window(real, top, left, height, width, False, raw, levels, scaling)
+    raw, levels, scaling = floats_of(block_at, RAW_AT), shorts_of(block_at, LEVELS_AT), reals_of(block_at, SCALING_AT)
+    return load_window(pixels, item_bytes, frame_cols, top, left, height, width, halved, raw, levels, scaling)
 
 
 @cfunc(types.void(*[types.intp] * 5), cache=True)
 def _search(rows, cols, method, local, block_at):
     """Search a loaded window; peak and scores into the block's arrays. Local: climb from the middle of the window."""
-    block = _block(block_at)
-    facts, scaling, peak = _reals(block, FACTS_AT), _reals(block, SCALING_AT), _reals(block, PEAK_AT)
-    raw, floats, lines = _floats(block, RAW_AT), _floats(block, FLOATS_AT), _reals(block, LINES_AT)
-    levels, words = _shorts(block, LEVELS_AT), _words(block, WORDS_AT)
-    taps, row_taps = _words(block, TAPS_AT), _shorts(block, ROW_TAPS_AT)
-    weights = _floats(block, WEIGHTS_AT), _floats(block, ROW_WEIGHTS_AT)
+    facts, scaling, peak = reals_of(block_at, FACTS_AT), reals_of(block_at, SCALING_AT), reals_of(block_at, PEAK_AT)
+    raw, floats, lines = floats_of(block_at, RAW_AT), floats_of(block_at, FLOATS_AT), reals_of(block_at, LINES_AT)
+    levels, words = shorts_of(block_at, LEVELS_AT), words_of(block_at, WORDS_AT)
+    taps, row_taps = words_of(block_at, TAPS_AT), shorts_of(block_at, ROW_TAPS_AT)
+    weights = floats_of(block_at, WEIGHTS_AT), floats_of(block_at, ROW_WEIGHTS_AT)
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    exact_taps = _reals(block, EXACT_TAPS_AT).reshape(2, height, width)
-    runs = carray(int64_at(block[2 * RUNS_AT]), (block[2 * RUNS_AT + 1] // 3, 3))
+    exact_taps, runs = reals_of(block_at, EXACT_TAPS_AT), integers_of(block_at, RUNS_AT)
     pitch, map_pitch = padded(cols + width - 1), padded(cols)
     size, area = rows * map_pitch, (rows + height + 7) * pitch
-    scores, means, inverses = floats[:size], floats[size : 2 * size], floats[2 * size : 3 * size]
-    level, cells = levels[:area], levels[area:]
-    products, pairs = words[: size + 8 * LANES], words[size + 8 * LANES :]
+    scores, means, inverses = part(floats, 0, size), part(floats, size, size), part(floats, 2 * size, size)
+    level, cells = part(levels, 0, area), part(levels, area, levels.size - area)
+    room = size + 8 * LANES
+    products, pairs = part(words, 0, room), part(words, room, words.size - room)
+    products32 = part(floats, 3 * size, floats.size - 3 * size)
     patch_statistics(
         raw, scaling, pitch, rows, cols, height, width, runs, facts[COUNT], lines, means, inverses, map_pitch
     )
     blur = scaling[2] * np.sqrt(facts[COUNT])
     scored = method >= DENSE
     if scored:
-        float_scores(
-            raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, floats[3 * size :], scores
-        )
+        float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products32, scores)
     elif local:
-        scores[:] = UNSCORED
+        fill(scores, 0, size, UNSCORED)
         race(level, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, inverses, 0.0, scores)
         scored = True
     elif method == EXACT and facts[CELL_ROWS] > 0 and rows * cols * height * width > DENSE_MACS:
+        whole = (height + 1) // 2 * width
+        cell_taps = part(taps, whole, taps.size - whole)
         scored = bounded_scores(
-            level, cells, pairs, products, lines, pitch, map_pitch, rows, cols, taps[(height + 1) // 2 * width :],
-            row_taps, facts, blur, means, inverses, floats[3 * size : 4 * size], floats[4 * size : 5 * size], scores,
+            level, cells, pairs, products, lines, pitch, map_pitch, rows, cols, cell_taps, row_taps, facts, blur,
+            means, inverses, part(floats, 3 * size, size), part(floats, 4 * size, size), scores,
         )  # fmt: skip
     if not scored:
         level_scores(
@@ -165,7 +116,6 @@ def _search(rows, cols, method, local, block_at):
         if not decide(
             raw, scaling[0], pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak
         ):
-            products32 = floats[3 * size :]
             float_scores(
                 raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products32, scores
             )
@@ -183,11 +133,10 @@ _load_symbol = types.ExternalFunction("cinegate_load", types.intp(*[types.intp] 
 _search_symbol = types.ExternalFunction("cinegate_search", types.void(*[types.intp] * 5))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, r, c, full_at):
     """Best placement in a small window about (r, c), which moves on while the peak lies on its border."""
-    full = _block(full_at)
-    facts, peak = _reals(full, FACTS_AT), _reals(full, PEAK_AT)
+    facts, peak = reals_of(full_at, FACTS_AT), reals_of(full_at, PEAK_AT)
     local_rows, local_cols = min(LOCAL_PX, rows), min(LOCAL_PX, cols)
     height, width = local_rows + int(facts[HEIGHT]) - 1, local_cols + int(facts[WIDTH]) - 1
     while True:
@@ -206,18 +155,23 @@ def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, r, c, full_a
         r, c = here
 
 
-@njit(nogil=True, cache=True)
+@helper
+def _copy(source, target):
+    for k in range(PEAK):
+        target[k] = source[k]
+
+
+@helper
 def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full_at, half_at):
     """Search at half resolution, then at full resolution about its peak and about rivals nearly as high."""
-    full, half = _block(full_at), _block(half_at)
-    facts, best, peak = _reals(half, FACTS_AT), _reals(half, PEAK_AT), _reals(full, PEAK_AT)
+    facts, best, peak = reals_of(half_at, FACTS_AT), reals_of(half_at, PEAK_AT), reals_of(full_at, PEAK_AT)
     half_rows, half_cols = (rows + 1) // 2, (cols + 1) // 2
     height, width = half_rows + int(facts[HEIGHT]) - 1, half_cols + int(facts[WIDTH]) - 1
     if not _load_symbol(pixels, item_bytes, frame_cols, top, left, height, width, 1, half_at):
         return False
     _search_symbol(half_rows, half_cols, COARSE_TO_FINE, 0, half_at)
     pitch = padded(half_cols)
-    scores = _floats(half, FLOATS_AT)[: half_rows * pitch]
+    scores = part(floats_of(half_at, FLOATS_AT), 0, half_rows * pitch)
     at = int(best[ROW]) * pitch + int(best[COL])
     floor = scores[at] - RIVAL_SCORE
     best[SCORE] = -2.0
@@ -226,22 +180,22 @@ def _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full_
         if not _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, 2 * r, 2 * c, full_at):
             return False
         if peak[SCORE] > best[SCORE]:
-            best[:] = peak
+            _copy(peak, best)
         for y in range(max(r - 1, 0), min(r + 2, half_rows)):
             for x in range(max(c - 1, 0), min(c + 2, half_cols)):
                 scores[y * pitch + x] = UNSCORED
         at = first_peak(scores, scores)
         if not scores[at] >= floor:
             break
-    peak[:] = best
+    _copy(best, peak)
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, method, full_at, half_at):
     if method == COARSE_TO_FINE:
         return _coarse_to_fine(pixels, item_bytes, frame_cols, top, left, rows, cols, full_at, half_at)
-    facts = _reals(_block(full_at), FACTS_AT)
+    facts = reals_of(full_at, FACTS_AT)
     height, width = rows + int(facts[HEIGHT]) - 1, cols + int(facts[WIDTH]) - 1
     if not _load_symbol(pixels, item_bytes, frame_cols, top, left, height, width, 0, full_at):
         return False
@@ -251,8 +205,7 @@ def _find_in_window(pixels, item_bytes, frame_cols, top, left, rows, cols, metho
 
 @cfunc(types.intp(*[types.intp] * 10), cache=True)
 def _find(pixels, item_bytes, frame_rows, frame_cols, row, col, radius, method, full_at, half_at):
-    full = _block(full_at)
-    facts, peak, answer = _reals(full, FACTS_AT), _reals(full, PEAK_AT), _reals(full, ANSWER_AT)
+    facts, peak, answer = reals_of(full_at, FACTS_AT), reals_of(full_at, PEAK_AT), reals_of(full_at, ANSWER_AT)
     top, left = max(row - radius, 0), max(col - radius, 0)
     rows = min(row + radius, frame_rows - int(facts[HEIGHT])) - top + 1
     cols = min(col + radius, frame_cols - int(facts[WIDTH])) - left + 1

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from gating.tracking.memory import helper
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _simpson(before, middle, after):
     return (before + 4.0 * middle + after) / 6.0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _vertex(before, middle, after):
     curvature = before - 2.0 * middle + after
     return 0.5 * (before - after) / curvature if curvature < 0.0 else 0.0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def quadratic_peak(s):
-    """Vertex (row, column offset, each in -0.5..0.5) of a paraboloid through the logarithm of the 3x3 scores s.
+    """Vertex (row, column offset, each in -0.5..0.5) of a paraboloid through the logarithm of the 3x3 scores s, flat.
 
     The cross term matters: anatomy has oblique edges, along which two separate parabolas are wrong by 0.1 px. Slopes
     and curvatures are averaged over the three lines with Simpson's weights, which on Fourier-shifted cine frames halves
@@ -30,22 +31,16 @@ def quadratic_peak(s):
              particle image velocimetry", Exp. Fluids 38, 2005, doi:10.1007/s00348-005-0942-3.
     """
     positive = True
-    for i in range(3):
-        for j in range(3):
-            positive = positive and s[i, j] > 0.0
+    for i in range(9):
+        positive = positive and s[i] > 0.0
     if positive:
-        for i in range(3):
-            for j in range(3):
-                s[i, j] = np.log(s[i, j])
-    slope_y = 0.5 * _simpson(s[2, 0] - s[0, 0], s[2, 1] - s[0, 1], s[2, 2] - s[0, 2])
-    slope_x = 0.5 * _simpson(s[0, 2] - s[0, 0], s[1, 2] - s[1, 0], s[2, 2] - s[2, 0])
-    bend_y = _simpson(
-        s[2, 0] - 2.0 * s[1, 0] + s[0, 0], s[2, 1] - 2.0 * s[1, 1] + s[0, 1], s[2, 2] - 2.0 * s[1, 2] + s[0, 2]
-    )
-    bend_x = _simpson(
-        s[0, 2] - 2.0 * s[0, 1] + s[0, 0], s[1, 2] - 2.0 * s[1, 1] + s[1, 0], s[2, 2] - 2.0 * s[2, 1] + s[2, 0]
-    )
-    twist = 0.25 * (s[2, 2] - s[2, 0] - s[0, 2] + s[0, 0])
+        for i in range(9):
+            s[i] = np.log(s[i])
+    slope_y = 0.5 * _simpson(s[6] - s[0], s[7] - s[1], s[8] - s[2])
+    slope_x = 0.5 * _simpson(s[2] - s[0], s[5] - s[3], s[8] - s[6])
+    bend_y = _simpson(s[6] - 2.0 * s[3] + s[0], s[7] - 2.0 * s[4] + s[1], s[8] - 2.0 * s[5] + s[2])
+    bend_x = _simpson(s[2] - 2.0 * s[1] + s[0], s[5] - 2.0 * s[4] + s[3], s[8] - 2.0 * s[7] + s[6])
+    twist = 0.25 * (s[8] - s[6] - s[2] + s[0])
     determinant = bend_y * bend_x - twist * twist
     if not (determinant > 0.0 and bend_y < 0.0):
         return 0.0, 0.0
@@ -54,7 +49,7 @@ def quadratic_peak(s):
     return min(0.5, max(-0.5, row)), min(0.5, max(-0.5, col))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def line_peak(before, middle, after):
     """Vertex, in -0.5..0.5, of a parabola through three scores: for a peak on the border of the window."""
     return min(0.5, max(-0.5, _vertex(before, middle, after)))

@@ -6,11 +6,11 @@ Source : J. P. Lewis, "Fast Normalized Cross-Correlation", 1995.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from gating.tracking.bounded import bound_scores, correlate_cells
 from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, spare_columns
 from gating.tracking.intrinsics import LANES, address_of, blurred_maximum
+from gating.tracking.memory import fast_helper, fill, finite_helper, helper, part
 from gating.tracking.peak import line_peak, quadratic_peak
 from gating.tracking.window import FLAT_ENERGY, pair_lines
 
@@ -35,26 +35,28 @@ FLOAT_ERROR = 1e-5
 UNSCORED = np.float32(-4.0)
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@fast_helper
 def scale_map(products, means, inverses, rows, cols, map_pitch, unit, tap_sum, scores):
     """Scores from sums of products: (products - means * tap_sum) * unit * inverses; the padding becomes UNSCORED."""
     unit, tap_sum = np.float32(unit), np.float32(tap_sum)
     for r in range(rows):
-        s = slice(r * map_pitch, r * map_pitch + cols)
-        product, mean, inverse, score = products[s], means[s], inverses[s], scores[s]
+        at = r * map_pitch
+        product, score = part(products, at, cols), part(scores, at, cols)
+        mean, inverse = part(means, at, cols), part(inverses, at, cols)
         for c in range(cols):
             value = (np.float32(product[c]) - mean[c] * tap_sum) * unit * inverse[c]
-            score[c] = min(np.float32(1.0), max(np.float32(-1.0), value))
-        scores[r * map_pitch + cols : (r + 1) * map_pitch] = UNSCORED
+            value = value if value < np.float32(1.0) else np.float32(1.0)
+            score[c] = value if value > np.float32(-1.0) else np.float32(-1.0)
+        fill(scores, at + cols, map_pitch - cols, UNSCORED)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def largest(scores, inverses, start, count, blur):
     """Largest of scores + blur * inverses over whole vectors."""
     return blurred_maximum(address_of(scores), address_of(inverses), start, count, np.float32(blur))
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
+@finite_helper
 def _count(scores, inverses, blur, floor):
     """How many of scores + blur * inverses reach the floor."""
     blur, floor = np.float32(blur), np.float32(floor)
@@ -64,14 +66,14 @@ def _count(scores, inverses, blur, floor):
     return reached
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@fast_helper
 def _centre(raw, middle, scale, size):
     middle, scale = np.float32(middle), np.float32(scale)
     for k in range(size):
         raw[k] = (raw[k] - middle) * scale
 
 
-@njit(nogil=True, cache=True)
+@helper
 def float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, means, inverses, products, scores):
     """Scores from float32 products; leaves the pixels centred."""
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
@@ -80,7 +82,7 @@ def float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, mea
     scale_map(products, means, inverses, rows, cols, map_pitch, 1.0 / facts[NORM], 0.0, scores)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores):
     """Score every placement from int16 products."""
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
@@ -95,16 +97,16 @@ def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, ro
     scale_map(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _patch_score(raw, middle, start, pitch, weights, inside, count, norm):
+@fast_helper
+def _patch_score(raw, middle, start, pitch, exact_taps, height, width, count, norm):
     """Score of one placement in float64, on pixels minus the middle of the window's range."""
-    height, width = weights.shape
     total = 0.0
     product = 0.0
     squares = 0.0
     whole = count == height * width  # the mask then costs a third of the time for nothing
     for i in range(height):
-        line, keep, weight = raw[start + i * pitch : start + i * pitch + width], inside[i], weights[i]
+        line = part(raw, start + i * pitch, width)
+        weight, keep = part(exact_taps, i * width, width), part(exact_taps, (height + i) * width, width)
         if whole:
             for j in range(width):
                 value = np.float64(line[j]) - middle
@@ -124,7 +126,7 @@ def _patch_score(raw, middle, start, pitch, weights, inside, count, norm):
     return min(1.0, max(-1.0, product / (norm * np.sqrt(energy))))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores):
     """Score of one placement from int16 products; computed once."""
     if scores[at] == UNSCORED:
@@ -135,7 +137,7 @@ def level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, 
     return scores[at]
 
 
-@njit(nogil=True, cache=True)
+@helper
 def climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores):
     """Step to the best of the eight neighbours until none is better."""
     r, c = start // map_pitch, start % map_pitch
@@ -153,14 +155,14 @@ def climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses
         r, c = best_r, best_c
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _angle_floor(score, angle):
     """Least score of the cells that a placement as good as `score` can have, `angle` between template and cells."""
     wide = np.arccos(min(1.0, max(-1.0, score))) + angle
     return np.cos(wide) - 1e-5 if wide < np.pi else -2.0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
     """Score every placement whose bound reaches the floor."""
     for r in range(rows):
@@ -170,7 +172,7 @@ def race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses,
                     level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def bounded_scores(
     levels, cells, pairs, products, lines, pitch, map_pitch, rows, cols, cell_taps, row_taps, facts, blur,
     means, inverses, likely, bounds, scores,
@@ -182,7 +184,7 @@ def bounded_scores(
         levels, cells, pairs, products, pitch, map_pitch, rows, cols, cell_taps, cell_rows, cell_cols, height
     )
     scale_map(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
-    scores[:] = UNSCORED
+    fill(scores, 0, scores.size, UNSCORED)
     peak = largest(likely, inverses, 0, likely.size, 0.0)
     start = 0
     while likely[start] != peak:
@@ -205,7 +207,7 @@ def bounded_scores(
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
     """Score in float64 every placement that the error bound leaves in the race; the first best one into `peak`.
 
@@ -223,14 +225,15 @@ def decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverse
                 at = r * map_pitch + c
                 if scores[at] + blur * inverses[at] >= floor:
                     score = _patch_score(
-                        raw, middle, r * pitch + c, pitch, exact_taps[0], exact_taps[1], facts[COUNT], facts[NORM]
-                    )
+                        raw, middle, r * pitch + c, pitch, exact_taps, int(facts[HEIGHT]), int(facts[WIDTH]),
+                        facts[COUNT], facts[NORM],
+                    )  # fmt: skip
                     if score > peak[SCORE]:
                         peak[ROW], peak[COL], peak[SCORE] = r, c, score
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def first_peak(scores, inverses):
     """Index of the largest score, the first of equals."""
     peak = largest(scores, inverses, 0, scores.size, 0.0)
@@ -240,7 +243,7 @@ def first_peak(scores, inverses):
     return at
 
 
-@njit(nogil=True, cache=True)
+@helper
 def refine(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores, peak):
     """Sub-pixel offsets of the placement in `peak`, from the scores about it."""
     r, c = int(peak[ROW]), int(peak[COL])
@@ -254,10 +257,10 @@ def refine(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverse
                 near = at + i * map_pitch + j
                 score = level_score(levels, pitch, map_pitch, near, row_taps, facts, means, inverses, scores)
                 peak[PEAK - 5 + 3 * i + j] = score
-    around = peak[PEAK - 9 :].reshape(3, 3)
+    around = part(peak, PEAK - 9, 9)
     if inner_row and inner_col:
         peak[ROW_OFFSET], peak[COL_OFFSET] = quadratic_peak(around)
     elif inner_row:
-        peak[ROW_OFFSET] = line_peak(around[0, 1], around[1, 1], around[2, 1])
+        peak[ROW_OFFSET] = line_peak(around[1], around[4], around[7])
     elif inner_col:
-        peak[COL_OFFSET] = line_peak(around[1, 0], around[1, 1], around[1, 2])
+        peak[COL_OFFSET] = line_peak(around[3], around[4], around[5])

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba.extending import register_jitable
 
-from gating.tracking.intrinsics import LANES, address_of, halve_float32, halve_uint8, halve_uint16
+from gating.tracking.intrinsics import LANES, address_of
+from gating.tracking.memory import (
+    bits_of,
+    copy_float32,
+    copy_uint8,
+    copy_uint16,
+    fast_helper,
+    fill,
+    float32_of,
+    halve_float32,
+    halve_uint8,
+    halve_uint16,
+    helper,
+    part,
+)  # fmt: skip
 
 HALF_RANGE = 2047
 """Largest level: 16 times it still fits int16, so that 4x4 sums of levels are exact."""
@@ -14,87 +28,61 @@ FLAT_ENERGY = 1e-3
 
 INFINITE_BITS = 0x7F800000
 
-_FAST = {"contract", "reassoc", "nsz"}
+
+@helper
+def _load_lines(pixels, item_bytes, frame_cols, height, width, halved, raw, pitch):
+    """float32 pixels, or sums of 2x2, of `height` lines; the padding of a line repeats its first pixel."""
+    line_bytes = item_bytes * frame_cols
+    for y in range(height):
+        line = pixels + (y + halved * y) * line_bytes
+        below, out = line + line_bytes, address_of(raw) + 4 * pitch * y
+        if item_bytes == 1:
+            if halved:
+                halve_uint8(line, below, width, out)
+            else:
+                copy_uint8(line, below, width, out)
+        elif item_bytes == 2:
+            if halved:
+                halve_uint16(line, below, width, out)
+            else:
+                copy_uint16(line, below, width, out)
+        elif halved:
+            halve_float32(line, below, width, out)
+        else:
+            copy_float32(line, below, width, out)
+        first = raw[y * pitch]
+        for k in range(y * pitch + width, (y + 1) * pitch):
+            raw[k] = first
 
 
-@njit(nogil=True, cache=True)
-def _range_of_integers(pixels, top, left, height, width):
-    low = pixels[top, left]
-    high = low
-    for y in range(top, top + height):
-        line = pixels[y, left : left + width]
-        for x in range(width):
-            low = min(low, line[x])
-            high = max(high, line[x])
-    return np.float64(low), np.float64(high)
-
-
-@njit(nogil=True, cache=True)
-def _range_of_floats(pixels, top, left, height, width, scaling):
-    """Range by the order of the bit patterns, which vectorises and finds NaN and infinity on the way (as NaN, NaN)."""
+@helper
+def _range_bits(bits, size):
+    """Least and greatest of float32 bit patterns as keys in the order of their values, which vectorises."""
     low = np.int32(0x7FFFFFFF)
     high = np.int32(-0x7FFFFFFF)
     mask = np.int32(0x7FFFFFFF)
-    for y in range(top, top + height):
-        line = pixels[y, left : left + width].view(np.int32)
-        for x in range(line.size):
-            bits = line[x]
-            key = np.int32(bits ^ (np.int32(bits >> np.int32(31)) & mask))
-            low = min(low, key)
-            high = max(high, key)
+    for k in range(size):
+        key = np.int32(bits[k] ^ (np.int32(bits[k] >> np.int32(31)) & mask))
+        low = key if key < low else low
+        high = key if key > high else high
+    return low, high
+
+
+@helper
+def _range(raw, size, scaling):
+    """Least and greatest value; NaN, NaN when one is not finite."""
+    low, high = _range_bits(bits_of(raw), size)
     if high >= np.int32(INFINITE_BITS) or low <= np.int32(~INFINITE_BITS):
         return np.nan, np.nan
-    bits_of = scaling[:1].view(np.int32)
-    bits_of[0] = low ^ (np.int32(low >> np.int32(31)) & mask)
-    bits_of[1] = high ^ (np.int32(high >> np.int32(31)) & mask)
-    values = scaling[:1].view(np.float32)
-    return np.float64(values[0]), np.float64(values[1])
+    mask = np.int32(0x7FFFFFFF)
+    bits = bits_of(scaling)
+    bits[0] = low ^ (np.int32(low >> np.int32(31)) & mask)
+    bits[2] = high ^ (np.int32(high >> np.int32(31)) & mask)
+    values = float32_of(scaling)
+    return np.float64(values[0]), np.float64(values[2])
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _fill(pixels, top, left, height, width, middle, scale, raw, levels, pitch):
-    middle = np.float32(middle)
-    scale = np.float32(scale)
-    half = np.float32(0.5)
-    for y in range(height):
-        line = pixels[top + y, left : left + width]
-        value = raw[y * pitch : y * pitch + width]
-        level = levels[y * pitch : y * pitch + width]
-        for x in range(width):
-            v = np.float32(line[x])
-            value[x] = v
-            level[x] = np.int16(np.int32(np.floor((v - middle) * scale + half)))
-
-
-@njit(nogil=True, cache=True)
-def load_window(pixels, top, left, height, width, integral, raw, levels, scaling):
-    """Copy pixels[top:top + height, left:left + width] as float32 and as levels of -HALF_RANGE..HALF_RANGE.
-
-    pixels  : (H, W) uint8, uint16 or float32
-    raw     : flat float32, `padded(width)` a line, the pixels as they are
-    levels  : flat int16, the pixels minus the middle of their range, scaled where that does not fit or is not whole
-    scaling : (3,) float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
-
-    Returns False when a pixel is not finite.
-    """
-    if integral:
-        low, high = _range_of_integers(pixels, top, left, height, width)
-    else:
-        low, high = _range_of_floats(pixels, top, left, height, width, scaling)
-        if np.isnan(low):
-            return False
-    scaling[0] = np.floor(0.5 * (low + high))
-    scaling[1] = 1.0
-    scaling[2] = 0.0
-    if not integral or high - low > 2 * HALF_RANGE:
-        scaling[0] = np.float64(np.float32(0.5 * (low + high)))
-        scaling[1] = (2.0 * HALF_RANGE - 1.0) / (high - low) if high > low else 1.0
-        scaling[2] = 0.51  # half a level and float32's own error
-    _fill(pixels, top, left, height, width, scaling[0], scaling[1], raw, levels, padded(width))
-    return True
-
-
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _quantise(raw, size, middle, scale, levels):
     middle = np.float32(middle)
     scale = np.float32(scale)
@@ -103,41 +91,43 @@ def _quantise(raw, size, middle, scale, levels):
         levels[k] = np.int16(np.int32(np.floor((raw[k] - middle) * scale + half)))
 
 
-@njit(nogil=True, cache=True)
-def _halve_line(upper, lower, width, out):
-    if width < LANES:
-        for x in range(width):
-            k = 2 * x
-            out[x] = np.float32(upper[k]) + np.float32(lower[k]) + (np.float32(upper[k + 1]) + np.float32(lower[k + 1]))
-    elif upper.itemsize == 1:
-        halve_uint8(address_of(upper), address_of(lower), width, address_of(out))
-    elif upper.itemsize == 2:
-        halve_uint16(address_of(upper), address_of(lower), width, address_of(out))
-    else:
-        halve_float32(address_of(upper), address_of(lower), width, address_of(out))
+@helper
+def load_window(pixels, item_bytes, frame_cols, top, left, height, width, halved, raw, levels, scaling):
+    """Copy the height x width pixels from (top, left) as float32 and as levels of -HALF_RANGE..HALF_RANGE.
 
+    pixels  : address of a frame of uint8, uint16 or float32, told apart by `item_bytes`
+    halved  : 1 for height x width sums of 2x2 pixels, whose rounding is not told, 0 for the pixels as they are
+    raw     : flat float32, `padded(width)` a line
+    levels  : flat int16, the pixels minus the middle of their range, scaled where that does not fit or is not whole
+    scaling : (3,) float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
 
-@njit(nogil=True, cache=True)
-def load_halved(pixels, top, left, height, width, integral, raw, levels, scaling):
-    """As `load_window` at half the resolution: height x width sums of 2x2 pixels, whose rounding is not told."""
+    Returns False when a pixel is not finite.
+    """
     pitch = padded(width)
-    for y in range(height):
-        upper = pixels[top + 2 * y, left : left + 2 * width]
-        lower = pixels[top + 2 * y + 1, left : left + 2 * width]
-        _halve_line(upper, lower, width, raw[y * pitch : y * pitch + width])
-    sums = raw[: height * pitch].reshape(height, pitch)
-    low, high = _range_of_floats(sums, 0, 0, height, width, scaling)
+    first = pixels + item_bytes * (top * frame_cols + left)
+    _load_lines(first, item_bytes, frame_cols, height, width, halved, raw, pitch)
+    low, high = _range(raw, height * pitch, scaling)
     if np.isnan(low):
         return False
+    integral = item_bytes < 4
     full = (2.0 * HALF_RANGE - 1.0) / (high - low) if high > low else 1.0
-    scaling[0] = np.float64(np.float32(0.5 * (low + high)))
-    scaling[1] = min(full, 1.0) if integral else full
-    scaling[2] = 0.0
+    if halved:
+        scaling[0] = np.float64(np.float32(0.5 * (low + high)))
+        scaling[1] = full if full < 1.0 or not integral else 1.0
+        scaling[2] = 0.0
+    elif integral and high - low <= 2 * HALF_RANGE:
+        scaling[0] = np.floor(0.5 * (low + high))
+        scaling[1] = 1.0
+        scaling[2] = 0.0
+    else:
+        scaling[0] = np.float64(np.float32(0.5 * (low + high)))
+        scaling[1] = full
+        scaling[2] = 0.51  # half a level and float32's own error
     _quantise(raw, height * pitch, scaling[0], scaling[1], levels)
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _add_line(line, middle, width, sums, squares):
     for x in range(width):
         v = np.float64(line[x]) - middle
@@ -145,7 +135,7 @@ def _add_line(line, middle, width, sums, squares):
         squares[x] += v * v
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _slide_line(come, gone, middle, width, sums, squares):
     for x in range(width):
         new = np.float64(come[x]) - middle
@@ -154,7 +144,7 @@ def _slide_line(come, gone, middle, width, sums, squares):
         squares[x] += new * new - old * old
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _first_sums(columns, column_squares, width):
     total = 0.0
     square = 0.0
@@ -164,7 +154,7 @@ def _first_sums(columns, column_squares, width):
     return total, square
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _slide_across(columns, column_squares, cols, width, sums, squares):
     total, square = _first_sums(columns, column_squares, width)
     sums[0] = total
@@ -179,36 +169,35 @@ def _slide_across(columns, column_squares, cols, width, sums, squares):
         squares[c] = 0.0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _box_sums(raw, middle, pitch, rows, cols, height, width, columns, column_squares, sums, squares, map_pitch):
     region = cols + width - 1
-    columns[:region] = 0.0
-    column_squares[:region] = 0.0
+    fill(columns, 0, region, 0.0)
+    fill(column_squares, 0, region, 0.0)
     for y in range(height):
-        _add_line(raw[y * pitch : y * pitch + region], middle, region, columns, column_squares)
-    _slide_across(columns, column_squares, cols, width, sums[:map_pitch], squares[:map_pitch])
+        _add_line(part(raw, y * pitch, region), middle, region, columns, column_squares)
+    _slide_across(columns, column_squares, cols, width, part(sums, 0, map_pitch), part(squares, 0, map_pitch))
     for r in range(1, rows):
-        come, gone = (r + height - 1) * pitch, (r - 1) * pitch
-        _slide_line(raw[come : come + region], raw[gone : gone + region], middle, region, columns, column_squares)
-        at = r * map_pitch
-        _slide_across(columns, column_squares, cols, width, sums[at : at + map_pitch], squares[at : at + map_pitch])
+        come, gone = part(raw, (r + height - 1) * pitch, region), part(raw, (r - 1) * pitch, region)
+        _slide_line(come, gone, middle, region, columns, column_squares)
+        line, line_squares = part(sums, r * map_pitch, map_pitch), part(squares, r * map_pitch, map_pitch)
+        _slide_across(columns, column_squares, cols, width, line, line_squares)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _add_run(prefix, prefix_squares, start, stop, cols, sums, squares):
-    before, after = prefix[start : start + cols], prefix[stop : stop + cols]
-    before_squares, after_squares = prefix_squares[start : start + cols], prefix_squares[stop : stop + cols]
+    before, after = part(prefix, start, cols), part(prefix, stop, cols)
+    before_squares, after_squares = part(prefix_squares, start, cols), part(prefix_squares, stop, cols)
     for c in range(cols):
         sums[c] += after[c] - before[c]
         squares[c] += after_squares[c] - before_squares[c]
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _run_sums(raw, middle, pitch, rows, cols, height, width, runs, prefix, prefix_squares, sums, squares, map_pitch):
     region = cols + width - 1
-    for r in range(rows):
-        sums[r * map_pitch : (r + 1) * map_pitch] = 0.0
-        squares[r * map_pitch : (r + 1) * map_pitch] = 0.0
+    fill(sums, 0, rows * map_pitch, 0.0)
+    fill(squares, 0, rows * map_pitch, 0.0)
     for y in range(rows + height - 1):
         prefix[0] = 0.0
         prefix_squares[0] = 0.0
@@ -216,14 +205,14 @@ def _run_sums(raw, middle, pitch, rows, cols, height, width, runs, prefix, prefi
             v = np.float64(raw[y * pitch + x]) - middle
             prefix[x + 1] = prefix[x] + v
             prefix_squares[x + 1] = prefix_squares[x] + v * v
-        for k in range(runs.shape[0]):
-            r = y - runs[k, 0]
+        for k in range(0, runs.size, 3):
+            r = y - runs[k]
             if 0 <= r < rows:
-                line = slice(r * map_pitch, r * map_pitch + cols)
-                _add_run(prefix, prefix_squares, runs[k, 1], runs[k, 2], cols, sums[line], squares[line])
+                line, line_squares = part(sums, r * map_pitch, cols), part(squares, r * map_pitch, cols)
+                _add_run(prefix, prefix_squares, runs[k + 1], runs[k + 2], cols, line, line_squares)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@fast_helper
 def _finish(share, scale, size, sums, squares, means, inverses):
     floor = np.float32(FLAT_ENERGY)
     for c in range(size):
@@ -234,39 +223,39 @@ def _finish(share, scale, size, sums, squares, means, inverses):
         inverses[c] = inverse if energy > floor else np.float32(0.0)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def patch_statistics(raw, scaling, pitch, rows, cols, height, width, runs, count, lines, means, inverses, map_pitch):
     """Mean level and 1 / Euclidean norm about it (0 for a flat patch) of the patch at every placement.
 
-    runs  : (k, 3) int64, runs of the mask as row, first column, one past the last column; none: the whole box
+    runs  : flat int64, runs of the mask as row, first column, one past the last column; none: the whole box
     count : pixels inside the mask
     lines : flat float64 scratch, 2 * (pitch + 1) + 2 * rows * map_pitch
     """
     edge = pitch + 1
     map_size = rows * map_pitch
-    first, second = lines[:edge], lines[edge : 2 * edge]
-    sums = lines[2 * edge : 2 * edge + map_size]
-    squares = lines[2 * edge + map_size : 2 * edge + 2 * map_size]
+    first, second = part(lines, 0, edge), part(lines, edge, edge)
+    sums = part(lines, 2 * edge, map_size)
+    squares = part(lines, 2 * edge + map_size, map_size)
     middle, scale = scaling[0], scaling[1]
-    if runs.shape[0] == 0:
+    if runs.size == 0:
         _box_sums(raw, middle, pitch, rows, cols, height, width, first, second, sums, squares, map_pitch)
     else:
         _run_sums(raw, middle, pitch, rows, cols, height, width, runs, first, second, sums, squares, map_pitch)
     _finish(1.0 / count, scale, map_size, sums, squares, means, inverses)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def pair_lines(levels, lines, pitch, distance, pairs):
     """pairs[y, x] = levels[y, x] and levels[y + distance, x] in one int32, for `lines` lines; all flat."""
     for y in range(lines):
-        upper = levels[y * pitch : (y + 1) * pitch]
-        lower = levels[(y + distance) * pitch : (y + distance + 1) * pitch]
-        pair = pairs[y * pitch : (y + 1) * pitch]
+        upper = part(levels, y * pitch, pitch)
+        lower = part(levels, (y + distance) * pitch, pitch)
+        pair = part(pairs, y * pitch, pitch)
         for x in range(pitch):
             pair[x] = (np.int32(upper[x]) & np.int32(0xFFFF)) | (np.int32(lower[x]) << np.int32(16))
 
 
-@njit(nogil=True, cache=True)
-def padded(columns):
+@register_jitable
+def padded(columns: int) -> int:
     """Columns rounded up to whole vectors; tiles read a vector past the end of a line, into the next or spare space."""
     return (columns + LANES - 1) // LANES * LANES
