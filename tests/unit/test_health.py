@@ -127,3 +127,65 @@ def test_a_mapped_stamp_may_move_back_within_what_it_is_uncertain_by() -> None:
     after = frame(5, acquired_on_publish_clock_ns=back_ns, acquired_uncertainty_ns=30 * MS)
     fault = check_frame(after.header, after.header.published_ns, memory, stream(), HealthSettings())
     assert fault is None or "ran backward" not in fault.detail
+
+
+def through(headers):
+    """Let frames pass one after another; return the first fault."""
+    memory = None
+    for number, header in enumerate(headers):
+        received_ns = START_NS + number * INTERVAL_NS + MS
+        fault = check_frame(header, received_ns, memory, stream(), HealthSettings())
+        if fault is not None:
+            return fault
+        memory = remember(memory, header, received_ns)
+    return None
+
+
+def test_a_mapped_clock_that_creeps_away_from_the_raw_one_is_a_clock_fault():
+    """Each step stays within what one frame may differ; their sum does not."""
+    headers = [frame(n).header for n in range(40)]
+    steady = [replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns - 50 * MS) for h in headers]
+    creeping = [
+        replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns + n * MS) for n, h in enumerate(steady)
+    ]
+    assert through(steady) is None
+    assert through(creeping).reason is GateReason.CLOCK_FAULT
+
+
+def test_a_quartz_that_is_off_by_a_hundred_millionths_is_no_fault():
+    headers = [frame(n).header for n in range(200)]
+    drifting = [
+        replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns - round(n * INTERVAL_NS * 1e-4))
+        for n, h in enumerate(headers)
+    ]
+    assert through(drifting) is None
+
+
+def test_two_images_shown_in_turn_are_frozen():
+    two = [frame(n).header.content_hash for n in (0, 1)]
+    headers = [replace(frame(n).header, content_hash=two[n % 2]) for n in range(4)]
+    fault = through(headers)
+    assert fault.reason is GateReason.FROZEN_IMAGE
+    assert "frame 2 shows the same pixels as frame 0" in fault.detail
+
+
+def test_a_frame_that_calls_itself_unpaced_in_a_paced_stream_is_a_clock_fault():
+    assert reason(replace(frame(1).header, pacing="unpaced", speed=0.0)) is GateReason.CLOCK_FAULT
+
+
+@pytest.mark.parametrize(("age_ms", "held"), [(40, False), (99, False), (101, True)])
+def test_a_beam_interface_that_acknowledges_late_holds(age_ms, held):
+    status = beam_status(engine_id="e1", command_sequence=7, command_sent_ns=START_NS)
+    fault = check_beam(status, START_NS + age_ms * MS, START_NS + age_ms * MS, "e1")
+    assert (fault is not None) is held
+    assert fault is None or fault.reason is GateReason.BEAM_SILENT
+
+
+def test_a_beam_interface_that_follows_another_engine_holds():
+    status = beam_status(engine_id="e0", command_sequence=7, command_sent_ns=START_NS)
+    assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
+
+
+def test_a_beam_interface_that_is_asked_to_stop_is_no_broken_line():
+    status = beam_status(reason="stopping", latched=True)
+    assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT

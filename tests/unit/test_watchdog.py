@@ -262,3 +262,27 @@ class AnyInput(RuleBasedStateMachine):
 
 TestAnyInput = AnyInput.TestCase
 TestAnyInput.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def sent_at(sequence: int, sent_ms: float, **changes: Any) -> GateCommand:
+    return command(sequence, stamps=StageStamps(sent_ns=round(sent_ms * MS)), **changes)
+
+
+def test_a_command_that_was_under_way_for_a_lease_longer_than_others_gives_no_beam(watchdog: LeaseWatchdog) -> None:
+    """The two clocks need not agree: here the sender's is far ahead."""
+    assert watchdog.receive(sent_at(1, 900_000), 1000 * MS)
+    assert watchdog.receive(sent_at(2, 900_050), 1099 * MS)
+    assert not watchdog.receive(sent_at(3, 900_100), 1201 * MS)
+    assert state_at(watchdog, 1201) == (GateState.HOLD, BeamReason.OLD_COMMAND)
+
+
+def test_a_late_hold_is_obeyed(watchdog: LeaseWatchdog) -> None:
+    assert watchdog.receive(sent_at(1, 1000), 1000 * MS)
+    assert watchdog.receive(sent_at(2, 1001, state=GateState.HOLD), 1090 * MS)
+    assert state_at(watchdog, 1090) == (GateState.HOLD, BeamReason.COMMANDED_HOLD)
+
+
+def test_clocks_that_drift_apart_are_not_taken_for_delay(watchdog: LeaseWatchdog) -> None:
+    for number in range(1, 2000):
+        now_ms = number * 500.0
+        assert watchdog.receive(sent_at(number, now_ms * (1 - 2e-4)), round(now_ms * MS))
