@@ -19,6 +19,7 @@ import zmq
 from gating.clock import MonotonicClock
 from gating.config import Config, parse_config
 from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceKind, StageStamps
+from gating.real_time import prepare_process
 from gating.sockets import bind, receive, stop_on_signals, subscribe
 from gating.wire import encode
 
@@ -53,6 +54,7 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
     header, place = packed_command(session_id)
     gate = bind(context, zmq.PUB, config.endpoints.gate)
     frames = subscribe(context, config.endpoints.frames)
+    prepare_process(config.host)
     sequence = 0
     while not stop():
         if not frames.poll(WAIT_MS):
@@ -70,6 +72,7 @@ def sink(config: Config, stamps_path: Path, stop: Callable[[], bool]) -> None:
     context: zmq.Context[Any] = zmq.Context()
     clock = MonotonicClock()
     gate = subscribe(context, config.endpoints.gate)
+    prepare_process(config.host)
     stamps_ns: list[int] = []
     while not stop():
         if not gate.poll(WAIT_MS):

@@ -23,6 +23,7 @@ from drivers.sources.pacing import Pacer
 from gating.clock import MonotonicClock
 from gating.config import ClockSettings, EndpointSettings
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
+from gating.real_time import HostSettings
 
 CREDIT: Final = 8
 """Frames of a back-to-back stream that may wait for an answer."""
@@ -94,6 +95,7 @@ def run(plan: Plan) -> None:
         pumps.append(pump)
     try:
         _wait_for_subscribers(pumps)
+        pumps[0].ask_of_host(HostSettings())
         published_ns = np.zeros((len(pumps), plan.lead_in + plan.frames), np.int64)
         took_s = np.zeros(len(pumps))
         if plan.rate_hz > 0:
