@@ -86,7 +86,7 @@ def _search(rows, cols, method, local, block_at):
     size, area = rows * map_pitch, (rows + height + 7) * pitch
     scores, means, inverses = part(floats, 0, size), part(floats, size, size), part(floats, 2 * size, size)
     level, cells = part(levels, 0, area), part(levels, area, levels.size - area)
-    room = size + 8 * LANES
+    room = size + 8 * LANES + 3 * ((rows + 1) // 2) * map_pitch
     products, pairs = part(words, 0, room), part(words, room, words.size - room)
     products32 = part(floats, 3 * size, floats.size - 3 * size)
     patch_statistics(

@@ -35,8 +35,9 @@ class Prepared:
         unit_weights = weights / norm
         taps, tap_scale = _quantised(unit_weights, kernels.HALF_RANGE)
         cells, cell_taps, cell_scale = _cells(unit_weights, inside)
+        folded = _folded(taps)
         error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
-        plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error)
+        plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error, folded.size // 3)
         padded = kernels.padded_rows(height), kernels.padded(width)
         row_taps, row_weights = np.zeros(padded, np.int16), np.zeros(padded, np.float32)
         row_taps[:height, :width], row_weights[:height, :width] = taps, weights
@@ -52,13 +53,13 @@ class Prepared:
             "weights": weights.astype(np.float32),
             "row_weights": row_weights,
             "runs": runs,
-            "taps": np.concatenate([_paired(taps), _paired(cell_taps)]),
+            "taps": np.concatenate([_paired(taps), _paired(cell_taps), folded]),
             "row_taps": row_taps,
             "raw": np.zeros(area, np.float32),
             "scaling": np.zeros(3),
             "floats": self.floats,
             "levels": np.zeros(2 * area + pitch, np.int16),
-            "words": np.zeros(size + spare + area, np.int32),
+            "words": np.zeros(size + spare + 3 * ((side + 1) // 2) * map_pitch + area, np.int32),
             "lines": np.zeros(2 * (pitch + 1) + 2 * size),
             "peak": np.zeros(kernels.PEAK),
             "answer": self.answer,
@@ -115,6 +116,17 @@ def _paired(taps: NDArray[np.int16]) -> NDArray[np.int32]:
     pairs = np.ascontiguousarray(even.reshape(len(even) // 2, 2, cols).transpose(0, 2, 1))
     low, high = pairs[..., 0].astype(np.int32) & 0xFFFF, pairs[..., 1].astype(np.int32) << 16
     return (low | high).ravel()
+
+
+def _folded(taps: NDArray[np.int16]) -> NDArray[np.int32]:
+    """Even lines of the taps, even plus odd ones, and odd ones, each paired; nothing where the sums do not fit."""
+    upper = taps[0::2].astype(np.int32)
+    lower = np.zeros_like(upper)
+    lower[: len(taps) // 2] = taps[1::2]
+    both = upper + lower
+    if np.abs(both).max() > 32767:
+        return np.zeros(0, np.int32)
+    return np.concatenate([_paired(part.astype(np.int16)) for part in (upper, both, lower)])
 
 
 def _runs(inside: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -9,15 +9,16 @@ import numpy as np
 
 from gating.tracking.bounded import bound_scores, correlate_cells
 from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, spare_columns
+from gating.tracking.folded import folded_products
 from gating.tracking.intrinsics import LANES, address_of, blurred_maximum
 from gating.tracking.memory import fast_helper, fill, finite_helper, helper, part
 from gating.tracking.peak import line_peak, quadratic_peak
 from gating.tracking.window import FLAT_ENERGY, pair_lines
 
 # Indices into a template's `facts`, float64.
-HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR = range(7)
-CELL_ROWS, CELL_COLS, CELL_UNIT, CELL_SUM, CELL_NORM, CELL_ANGLE, CELL_ERROR, CELL_LOSS = range(7, 15)
-FACTS = 15
+HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR, FOLDED = range(8)
+CELL_ROWS, CELL_COLS, CELL_UNIT, CELL_SUM, CELL_NORM, CELL_ANGLE, CELL_ERROR, CELL_LOSS = range(8, 16)
+FACTS = 16
 # Indices into `peak`, float64: integer placement, score, sub-pixel offsets, placements scored.
 ROW, COL, SCORE, ROW_OFFSET, COL_OFFSET, SCORED = range(6)
 PEAK = 6 + 9
@@ -27,6 +28,8 @@ DENSE_MACS = 600_000
 """Below this many multiply-adds the full integer map is quicker than bounds."""
 RACE_MACS = 400_000
 """Above this many multiply-adds in a race on angles alone, sharper bounds pay."""
+FOLD_MACS = 2_000_000
+"""Above this many multiply-adds the map is folded: its three small maps then save more than making them costs."""
 DENSE_SHARE = 0.35
 """Share of placements in the race above which the full map is quicker than one placement at a time."""
 TIES = 48
@@ -86,11 +89,15 @@ def float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, mea
 def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores):
     """Score every placement from int16 products."""
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    tap_rows = (height + 1) // 2
-    pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)
+    tap_rows, folded = (height + 1) // 2, 3 * int(facts[FOLDED])
     spare = spare_columns(cols)
-    vectors = (cols - spare + LANES - 1) // LANES
-    correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
+    if folded > 0 and rows * cols * height * width > FOLD_MACS:
+        folded_taps = part(taps, taps.size - folded, folded)
+        folded_products(levels, pairs, products, pitch, map_pitch, rows, cols - spare, folded_taps, height, width)
+    else:
+        pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)
+        vectors = (cols - spare + LANES - 1) // LANES
+        correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
     for r in range(rows):
         for c in range(cols - spare, cols):
             products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height)
