@@ -1,0 +1,19 @@
+"""A short soak in real processes under load: every frame decided, memory flat, misses counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.soak import run_soak
+from gating.budgets import load_budgets
+from gating.config import Config
+
+
+@pytest.mark.slow
+def test_half_a_minute_under_load_decides_every_frame() -> None:
+    result = run_soak(0.5, 8.0, Config(), load_budgets())
+    assert result["decided"] >= 0.9 * 0.5 * 60 * 8
+    assert result["skipped"] == 0
+    assert set(result["memory_mb"]) == {"beam", "record", "engine", "source"}
+    assert all(one["growth_percent"] < 10 for one in result["memory_mb"].values())
+    assert result["missed"] == result["missed_explained"] + result["missed_unexplained"]
