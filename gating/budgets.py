@@ -73,6 +73,17 @@ class Ratios(_Table, frozen=True, kw_only=True):
     loop_over_opencv_p50: Ratio
 
 
+class Kernels(_Table, frozen=True, kw_only=True):
+    """Least ratios to `cv2.matchTemplate` over the points of the comparison, and least share of the FMA peak."""
+
+    exact_mean: Ratio
+    exact_worst: Ratio
+    coarse_to_fine_mean: Ratio
+    coarse_to_fine_worst: Ratio
+    exact_on_noise_worst: Ratio
+    fma_fraction_worst: Ratio
+
+
 class LongRun(_Table, frozen=True, kw_only=True):
     """What many frames, and a soak, may show."""
 
@@ -95,6 +106,7 @@ class Budgets(_Table, frozen=True, kw_only=True):
     beam_off: BeamOff
     ready: Ready
     ratio: Ratios
+    kernels: Kernels
     long_run: LongRun
 
 
