@@ -54,7 +54,7 @@ INTERCEPT = -1.715
 MISFIT_BELOW = 0.85
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
-FIXED_PATTERN_VETO = 0.05
+FIXED_PATTERN_VETO = 0.01
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",

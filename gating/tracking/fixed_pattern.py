@@ -16,10 +16,12 @@ Image = NDArray[np.float32]
 
 MEMORY_S = 8.0
 MIN_FRAMES = 5
+MIN_SEEN_S = 1.0
 REACH_MM = 20.0
 APART_MM = 4.0
+"""A fixed pattern can hold a match only where it was cut: a target that has moved farther is not held by one."""
 NEAR_MM = 3.0
-MIN_SCORE = 0.35
+MIN_SCORE = 0.15
 
 
 class FixedPattern:
@@ -38,6 +40,7 @@ class FixedPattern:
         self._place = (row, column, height, width)
         self._pixel_mm = pixel_mm
         self._frames = 1
+        self._seen_s = 0.0
 
     def lead_elsewhere(self, reduced: Image, elapsed_s: float, shift_x: float, shift_y: float) -> float:
         """How much better what moves fits at another place than at the claimed one.
@@ -55,7 +58,9 @@ class FixedPattern:
         self._frames += 1
         share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
         self._mean += share * (reduced - self._mean)
-        if self._frames <= MIN_FRAMES:
+        self._seen_s += elapsed_s
+        held = float(np.hypot(shift_x, shift_y)) * self._pixel_mm <= APART_MM
+        if not held or self._frames <= MIN_FRAMES or self._seen_s < MIN_SEEN_S:
             return 0.0
         row, column, height, width = self._place
         template = (self._reference - self._mean)[row : row + height, column : column + width]
