@@ -132,15 +132,17 @@ def main() -> None:
         print("USUAL =", tuple(round(float(value), 2) for value in np.median(good, axis=0)))
         return
     limit = TrackerSettings().min_confidence
-    seen = []
+    checked: list[tuple[Array, Array]] = []
     print("| scenario | frames | within 2 mm | confident | confident and > 3 mm |\n|---|---|---|---|---|")
     for scenario in SCENARIOS:
         _, some, errors_mm = observe(synthetic_cases(seed=CHECKING_SEED, scenarios=[scenario], seconds=SECONDS))
-        seen.append((some, errors_mm))
+        checked.append((some, errors_mm))
         wrong = int(((some >= limit) & (errors_mm > WRONG_MM)).sum())
-        good = float((errors_mm <= GOOD_MM).mean())
-        print(f"| {scenario} | {len(some)} | {good:.3f} | {float((some >= limit).mean()):.3f} | {wrong} |", flush=True)
-    reported, errors = (np.concatenate([one[part] for one in seen]) for part in (0, 1))
+        within = float((errors_mm <= GOOD_MM).mean())
+        print(
+            f"| {scenario} | {len(some)} | {within:.3f} | {float((some >= limit).mean()):.3f} | {wrong} |", flush=True
+        )
+    reported, errors = (np.concatenate([one[part] for one in checked]) for part in (0, 1))
     table = reliability(reported, errors)
     print("\n| confidence | mean | within 2 mm | frames | > 3 mm |\n|---|---|---|---|---|")
     for high, mean, observed, count, wrong in table:

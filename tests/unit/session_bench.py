@@ -211,8 +211,8 @@ def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Itera
         )
         status_sequence += 1
     end_ns = START_NS + (frames + 1) * INTERVAL_MS * MS
-    yield pack(
-        Event(session_id="s1", role="engine", severity="warning", code="low_confidence", text="Frame 20.", at_ns=end_ns),
-        end_ns,
+    doubt = Event(
+        session_id="s1", role="engine", severity="warning", code="low_confidence", text="Frame 20.", at_ns=end_ns
     )
+    yield pack(doubt, end_ns)
     yield pack(StreamEnd(session_id="s1", source="bench", frames_published=frames, why="the recording ended"), end_ns)
