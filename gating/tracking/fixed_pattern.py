@@ -22,6 +22,8 @@ APART_MM = 4.0
 """A fixed pattern can hold a match only where it was cut: a target that has moved farther is not held by one."""
 NEAR_MM = 3.0
 MIN_SCORE = 0.15
+MOVING_OVER_NOISE = 1.25
+"""Variance about the mean over that between neighbouring frames: 1 where nothing moves and only noise remains."""
 
 
 class FixedPattern:
@@ -39,6 +41,7 @@ class FixedPattern:
         self._mean = reduced.copy()
         self._place = (row, column, height, width)
         self._pixel_mm = pixel_mm
+        self._previous = reduced.copy()
         self._frames = 1
         self._seen_s = 0.0
 
@@ -56,6 +59,7 @@ class FixedPattern:
         Difference of two ZNCC, 0 when there is nothing to say.
         """
         self._frames += 1
+        before, self._previous = self._previous, reduced
         share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
         self._mean += share * (reduced - self._mean)
         self._seen_s += elapsed_s
@@ -69,8 +73,10 @@ class FixedPattern:
         top = int(np.clip(round(claimed_row) - reach, 0, reduced.shape[0] - height))
         left = int(np.clip(round(claimed_column) - reach, 0, reduced.shape[1] - width))
         bottom, right = top + 2 * reach + height, left + 2 * reach + width
-        window = (reduced - self._mean)[top:bottom, left:right]
-        if not float(np.ptp(template)) > 0 or not float(np.ptp(window)) > 0:
+        here = np.s_[top:bottom, left:right]
+        window = reduced[here] - self._mean[here]
+        noise = float(np.square(reduced[here] - before[here]).mean()) / 2.0
+        if not float(np.square(window).mean()) > MOVING_OVER_NOISE * noise or not float(np.ptp(template)) > 0:
             return 0.0
         scores = np.nan_to_num(cv2.matchTemplate(window, template, cv2.TM_CCOEFF_NORMED))
         rows = np.arange(top, top + scores.shape[0])[:, None] - claimed_row

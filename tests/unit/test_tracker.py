@@ -215,3 +215,13 @@ def test_every_pixel_type_gives_the_same_answer(dtype):
     pixels.flags.writeable = False
     result = made.track(pixels, 0.25)
     assert (result.x_px, result.y_px) == pytest.approx((73.5, 54.5), abs=0.25)
+
+
+def test_a_still_scene_is_no_fixed_pattern() -> None:
+    """Where nothing moves, only noise is left of frame and template; its chance likeness elsewhere is no evidence."""
+    from tests.factories import anatomy
+
+    tracker = make_tracker("template", TrackerSettings())
+    tracker.set_reference(anatomy(), box_contour(36, 36, 24, 24), (2.0, 2.0))
+    results = [tracker.track(anatomy(seed=seed), 0.125) for seed in range(1, 60)]
+    assert {result.status for result in results} == {TrackStatus.TRACKED}
