@@ -190,6 +190,21 @@ def record(
 
 
 @app.command()
+def outlet(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="OpenIGTLink port; 0 takes a free one.")
+    ] = 18944,
+    config: ConfigOption = None,
+) -> None:
+    """Show the cine, the target and the gate to 3D Slicer or PLUS over OpenIGTLink."""
+    from drivers.openigtlink_outlet import Outlet
+    from gating.sockets import stop_on_signals
+
+    Outlet(load_config(config).endpoints, host, port).run(stop_on_signals())
+
+
+@app.command()
 def control(
     action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, accept_shift, status or stop.")],
     operator: Annotated[str, typer.Option("--operator", help="Who asks; goes into the log.")],
