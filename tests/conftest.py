@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the development recordings are not at {folder} (set CINEGATE_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def ordinary_scheduling() -> Iterator[None]:
+    """Give the test process its scheduling back: services that ran inside it may have asked for SCHED_FIFO."""
+    yield
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        for entry in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(int(entry.name), os.SCHED_OTHER, os.sched_param(0))

@@ -91,6 +91,8 @@ class AnySequence(RuleBasedStateMachine):
         self.command = outcome if isinstance(outcome, GateCommand) else outcome.command
         if self.command.engine_state is EngineState.ARMED:
             self.armed_once = True
+        if self.command.state is not GateState.ON:
+            self.on_since_ns = None
 
     # ---- what may come ----------------------------------------------------------------------------------------
 

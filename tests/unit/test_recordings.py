@@ -170,9 +170,9 @@ def test_a_missing_path_is_refused(tmp_path, name) -> None:
 
 
 def test_another_kind_of_file_is_refused(tmp_path) -> None:
-    (tmp_path / "scan.dcm").touch()
-    with pytest.raises(BadRecording, match=r"\.dcm is not a recording"):
-        open_recording(tmp_path / "scan.dcm")
+    (tmp_path / "scan.png").touch()
+    with pytest.raises(BadRecording, match=r"\.png is not a recording"):
+        open_recording(tmp_path / "scan.png")
 
 
 class TestTrackRad:
