@@ -102,11 +102,17 @@ class EngineService:
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._publish(self._engine.tick())
             self._engine.warm_up()
+            self._send_telemetry(self._host_warning(said) for said in prepare_process(self._config.host))
+            gc.collect()
+            gc.freeze()
+            gc.disable()
             self._frames = Ear(context, endpoints.frames)
             self._loop(stop)
             self._gate.send_multipart(encode(self._engine.stop()))
             self._send_telemetry([self._heartbeat()])
         finally:
+            gc.enable()
+            gc.unfreeze()
             context.destroy(linger=200)
 
     def _loop(self, stop: Callable[[], bool]) -> None:
@@ -115,28 +121,20 @@ class EngineService:
             poller.register(socket, zmq.POLLIN)
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
-        self._send_telemetry(self._host_warning(said) for said in prepare_process(self._config.host))
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
-            while not (stop() or (self._ended and self._end_with_stream)):
-                wait_ns = self._due_ns(renew_ns) - self._clock.now_ns()
-                ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
-                self._guarded(ready)
-                now_ns = self._clock.now_ns()
-                before = self._frames.socket
-                if self._frames.reopen_if_deaf(now_ns):
-                    poller.unregister(before)
-                    poller.register(self._frames.socket, zmq.POLLIN)
-                if now_ns >= self._due_ns(renew_ns):
-                    self._publish(self._engine.tick())
-                if now_ns >= next_heartbeat_ns:
-                    next_heartbeat_ns = now_ns + HEARTBEAT_NS
-                    self._send_telemetry([self._heartbeat()])
-        finally:
-            gc.enable()
-            gc.unfreeze()
+        while not (stop() or (self._ended and self._end_with_stream)):
+            wait_ns = self._due_ns(renew_ns) - self._clock.now_ns()
+            ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
+            self._guarded(ready)
+            now_ns = self._clock.now_ns()
+            before = self._frames.socket
+            if self._frames.reopen_if_deaf(now_ns):
+                poller.unregister(before)
+                poller.register(self._frames.socket, zmq.POLLIN)
+            if now_ns >= self._due_ns(renew_ns):
+                self._publish(self._engine.tick())
+            if now_ns >= next_heartbeat_ns:
+                next_heartbeat_ns = now_ns + HEARTBEAT_NS
+                self._send_telemetry([self._heartbeat()])
 
     def _due_ns(self, renew_ns: int) -> int:
         """Return when the next command is due: to renew the last one, or because its frame goes stale."""
