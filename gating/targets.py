@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -84,14 +83,8 @@ class TargetSet:
         self.references: list[TargetReference] = []
 
     def warm_up(self) -> None:
-        """Compile what `follow` needs, and go through it once on a made-up frame: first calls are slow everywhere."""
-        tracker = self._make_tracker()
-        tracker.warm_up()
-        scene = np.random.default_rng(0).integers(100, 1000, (16, 16)).astype(np.uint16).repeat(8, 0).repeat(8, 1)
-        with contextlib.suppress(ValueError):
-            tracker.set_reference(scene, np.array([[44, 44], [84, 44], [84, 84], [44, 84]], np.float32), (1.5, 1.5))
-            for shift in range(3):
-                tracker.track(np.roll(scene, shift, axis=0), 0.1)
+        """Compile and touch what `follow` needs."""
+        self._make_tracker().warm_up()
         square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
         GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
         if self._prediction.method != "off":

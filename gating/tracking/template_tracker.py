@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
+from gating.geometry import box_contour, contour_centroid
 from gating.tracking import kernels
 from gating.tracking.confidence import Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
@@ -65,13 +65,18 @@ class TemplateTracker:
         self._templates: list[Template] = []
 
     def warm_up(self) -> None:
-        """Compile the kernels, or load them from their cache.
+        """Compile the kernels, or load them from their cache, and go through a made-up scene: first calls are slow.
 
         OpenCV gets one thread: the flow of a small region gains a tenth from a second one, and waits for it for tens of
         ms where the cores are busy.
         """
         cv2.setNumThreads(1)
         kernels.warm_up()
+        scene = np.random.default_rng(0).integers(100, 1000, (16, 16)).astype(np.uint16).repeat(8, 0).repeat(8, 1)
+        rehearsal = TemplateTracker(self._settings)
+        rehearsal.set_reference(scene, box_contour(44, 44, 40, 40), (1.5, 1.5))
+        for shift in range(3):
+            rehearsal.track(np.roll(scene, shift, axis=0), 0.1)
 
     def set_reference(
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
