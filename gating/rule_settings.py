@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-_KIM = "SPARK protocol, PMC5341369"
+_KIM = "3 mm for 5 s: convention of prostate monitoring (KIM, SPARK protocol, PMC5341369); the site's to confirm"
 _HOLD = "doi:10.1186/s13014-015-0383-y"
-MARGIN_SOURCE = "3 mm boundary: Green et al. 2018, doi:10.1002/mp.13002"
+MARGIN_SOURCE = "3 mm boundary, 10 % of the target outside: Lamb et al. 2017, PMC5689863"
 
 
 def _mm(description: str, source: str = "", *, ge: float = 0.0, le: float = 50.0) -> Meta:

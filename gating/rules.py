@@ -80,7 +80,7 @@ class WindowRule:
 
 
 class BoundaryWindow(WindowRule):
-    """Percent out, as on the MRIdian: Green et al. 2018, doi:10.1002/mp.13002."""
+    """Percent out, as on the MRIdian: Lamb et al. 2017, PMC5689863."""
 
     reason = GateReason.OUT_OF_WINDOW
 
