@@ -72,7 +72,9 @@ class LeaseWatchdog:
         self._lease: tuple[int, int] | None = None
         self._offended_ns: int | None = None
         self._fastest: tuple[int, int] | None = None
-        """Receipt minus sending of the fastest command so far, on the two clocks, and when that was."""
+        """Receipt minus sending of the fastest commands so far, on the two clocks, and when that was."""
+        self._under_way_ns = 0
+        """The same of the newest command."""
         self._latched: Permission | None = None
         self._held = Permission(GateState.HOLD, BeamReason.STARTING, "no command yet")
 
@@ -159,17 +161,24 @@ class LeaseWatchdog:
         return None
 
     def _slower_than_fastest_ns(self, command: GateCommand, now_ns: int) -> int:
-        """Return how much longer a command was under way than the fastest, without comparing two clocks' readings."""
+        """Return how much longer a command was under way than the fastest, without comparing two clocks' readings.
+
+        Two commands in a row must agree before others are measured by them: one damaged stamp from the future would
+        make every later command look late.
+        """
         if command.stamps.sent_ns == 0:
             return 0
         under_way_ns = now_ns - command.stamps.sent_ns
-        if self._fastest is not None:
-            fastest_ns, at_ns = self._fastest
-            fastest_ns += round((now_ns - at_ns) * CLOCK_DRIFT)
-            if under_way_ns > fastest_ns:
-                return under_way_ns - fastest_ns
-        self._fastest = under_way_ns, now_ns
-        return 0
+        if self._fastest is None:
+            self._fastest, self._under_way_ns = (under_way_ns, now_ns), under_way_ns
+            return 0
+        fastest_ns, at_ns = self._fastest
+        fastest_ns += round((now_ns - at_ns) * CLOCK_DRIFT)
+        agreed_ns = max(under_way_ns, self._under_way_ns)
+        if agreed_ns < fastest_ns:
+            self._fastest = agreed_ns, now_ns
+        self._under_way_ns = under_way_ns
+        return max(0, under_way_ns - fastest_ns)
 
     def _refuse(self, reason: BeamReason, sentence: str, now_ns: int) -> None:
         self._offended_ns = now_ns

@@ -286,3 +286,20 @@ def test_clocks_that_drift_apart_are_not_taken_for_delay(watchdog: LeaseWatchdog
     for number in range(1, 2000):
         now_ms = number * 500.0
         assert watchdog.receive(sent_at(number, now_ms * (1 - 2e-4)), round(now_ms * MS))
+
+
+def test_one_stamp_from_the_future_does_not_make_later_commands_late(watchdog: LeaseWatchdog) -> None:
+    for sequence in range(1, 4):
+        watchdog.receive(sent_at(sequence, 15 * sequence), (15 * sequence + 1) * MS)
+    watchdog.receive(sent_at(4, 1_000_000), 61 * MS)
+    for sequence in range(5, 8):
+        assert watchdog.receive(sent_at(sequence, 15 * sequence), (15 * sequence + 1) * MS)
+        assert state_at(watchdog, 15 * sequence + 1)[0] is GateState.ON
+
+
+def test_a_way_that_became_faster_is_what_later_commands_are_measured_by(watchdog: LeaseWatchdog) -> None:
+    watchdog.receive(sent_at(1, 0), 500 * MS)
+    for sequence in (2, 3):
+        watchdog.receive(sent_at(sequence, 500 + sequence), (502 + sequence) * MS)
+    assert not watchdog.receive(sent_at(4, 510), 650 * MS)
+    assert state_at(watchdog, 650) == (GateState.HOLD, BeamReason.OLD_COMMAND)
