@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from gating.analysis.again import Followed, follow_motion, gated_motion
 from gating.analysis.figures import figures
-from gating.analysis.margins import default_table, gated_versus_itv
+from gating.analysis.margins import gated_versus_itv
+from gating.analysis.uncertainty import default_table
 from gating.cli.sessions import followed_session, read_motion
 from gating.config import Config, parse_config
 from gating.preparation import learn_motion

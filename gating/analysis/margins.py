@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion
+from gating.analysis.uncertainty import Uncertainty
+from gating.plane import ImagePlane
 
 AXES: Final = ("LR", "AP", "SI")
 PENUMBRA_MM: Final = 3.2
-
-
-class Uncertainty(Struct, frozen=True, kw_only=True):
-    """One source of geometric uncertainty: one standard deviation, mm, with its kind and where the value is from."""
-
-    name: str
-    sd_mm: float
-    kind: Literal["systematic", "random"]
-    source: str
-    gated_only: bool = False
-
-
-def default_table(pixel_mm: float) -> tuple[Uncertainty, ...]:
-    """Return the table that a site starts from; what is assumed says so and is to be measured there."""
-    return (
-        Uncertainty(
-            name="tracking",
-            sd_mm=1.0,
-            kind="random",
-            source="assumed; `cinegate evaluate` on the site's labelled cases",
-            gated_only=True,
-        ),
-        Uncertainty(
-            name="pixel size",
-            sd_mm=pixel_mm / 12**0.5,
-            kind="random",
-            source="uniform within a pixel: JCGM 100:2008 (GUM) 4.3.7",
-            gated_only=True,
-        ),
-        Uncertainty(name="geometric distortion", sd_mm=0.5, kind="systematic", source="assumed; site phantom QA"),
-        Uncertainty(name="MR to radiation isocentre", sd_mm=0.5, kind="systematic", source="assumed; site QA"),
-        Uncertainty(name="leaf position", sd_mm=0.5, kind="systematic", source="assumed; tolerance 1 mm: AAPM TG-142"),
-    )
 
 
 def van_herk_mm(systematic_mm: float, random_mm: float, penumbra_mm: float = PENUMBRA_MM) -> float:
@@ -67,6 +36,8 @@ class AxisMargins(Struct, frozen=True, kw_only=True):
     gated_sd_mm: float
     gated_offset_mm: float
     """Mean position in the gate against the middle of the window: a systematic part of the gated margin."""
+    latency_sd_mm: float
+    """Latency times speed where the beam timeline does not hold the latency; 0 where it does."""
     itv_margin_mm: float
     mid_position_margin_mm: float
     gated_margin_mm: float
@@ -101,11 +72,18 @@ def gated_versus_itv(
     radius_mm : of a circle with the target's area.
     table : uncertainties; `default_table`, or the site's own.
     latency_ms : latency that `motion.beam_s` does not contain; its travel is added to the gated table.
+
+    Raises
+    ------
+    ValueError
+        If the target was never found.
     """
     _, away_mm, on = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
+    if not known.any():
+        raise ValueError(f"{motion.target} was never found; there is no motion to compare plans for")
     free, gated = away_mm[known], away_mm[known & on] - motion.window_mm
-    speed_mm_s = _speed_mm_s(motion)
+    speed_mm_s = _speed_mm_s(motion) if latency_ms > 0 else np.zeros(3)
     axes = []
     for index, name in enumerate(AXES):
         whole, beam = free[:, index], gated[:, index]
@@ -127,6 +105,7 @@ def gated_versus_itv(
                 free_sd_mm=float(whole.std()),
                 gated_sd_mm=gated_sd,
                 gated_offset_mm=offset,
+                latency_sd_mm=late.sd_mm,
                 itv_margin_mm=float(np.ptp(whole)) / 2 + van_herk_mm(systematic, random_itv),
                 mid_position_margin_mm=van_herk_mm(systematic, float(np.hypot(random_itv, whole.std()))),
                 gated_margin_mm=abs(offset) + van_herk_mm(gated_systematic, float(np.hypot(gated_random, gated_sd))),
@@ -147,6 +126,34 @@ def gated_versus_itv(
         gated_over_itv=volumes[2] / volumes[0],
         table=tuple(table),
     )
+
+
+class PlaneAreas(Struct, frozen=True, kw_only=True):
+    """What the target covers in the image plane, mm2: once, over the whole session, and while the beam was on."""
+
+    target_mm2: float
+    itv_mm2: float
+    """Union of the target over its whole motion: the ITV in the plane."""
+    gated_mm2: float
+    """Union of the target over its residual motion in the gate; NaN where the beam was never on."""
+
+
+def plane_areas(motion: GatedMotion, contour_px: NDArray[np.floating], plane: ImagePlane) -> PlaneAreas:
+    """Return the areas that a target and its unions cover, from its reference contour moved as it moved."""
+    _, away_mm, on = motion.grid()
+    row_mm, column_mm = plane.spacing_mm
+    shift_px = np.stack([away_mm @ plane.along_columns / column_mm, away_mm @ plane.along_rows / row_mm], axis=1)
+    found = np.isfinite(shift_px).all(axis=1)
+    area, itv = union_area_mm2(contour_px, shift_px[found], plane.spacing_mm)
+    gated = union_area_mm2(contour_px, shift_px[found & on], plane.spacing_mm)[1] if (found & on).any() else np.nan
+    return PlaneAreas(target_mm2=area, itv_mm2=itv, gated_mm2=float(gated))
+
+
+def equivalent_radius_mm(contour_px: NDArray[np.floating], spacing_mm: tuple[float, float]) -> float:
+    """Return the radius of the circle that has the contour's area."""
+    x, y = np.asarray(contour_px, float).T
+    area_px = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return float(np.sqrt(area_px * spacing_mm[0] * spacing_mm[1] / np.pi))
 
 
 def union_area_mm2(

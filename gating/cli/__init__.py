@@ -7,12 +7,14 @@ from gating.cli.app import run_app
 
 def _register() -> None:
     from gating.cli import (  # noqa: F401 - verbs register
+        bed,
         bench,
         demo,
         doctor,
         drift,
         evaluate,
         faults,
+        itv,
         keys,
         latency,
         prepare,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,13 +15,21 @@ from gating.analysis.again import decide_again, follow, follow_motion, gated_mot
 from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
 from gating.analysis.export import write_figures_json, write_motion_csv
 from gating.analysis.figures import figures, relative_d98
-from gating.analysis.margins import Uncertainty, default_table, gated_versus_itv, union_area_mm2, van_herk_mm
+from gating.analysis.margins import (
+    equivalent_radius_mm,
+    gated_versus_itv,
+    plane_areas,
+    union_area_mm2,
+    van_herk_mm,
+)
 from gating.analysis.motion import beam_intervals, inside
+from gating.analysis.uncertainty import Uncertainty, default_table, read_table, table_toml
 from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_setting, write_csv, write_plot
 from gating.config import Config, GatingSettings, SafetySettings
 from gating.geometry import box_contour
 from gating.messages import TargetEstimate
 from gating.offline import decide_offline, offline_frames
+from gating.plane import ImagePlane
 from gating.rule_settings import CentreRule, ExcursionRule, PredictionSettings
 from gating.targets import TargetSpec
 from tests.factories import INTERVAL_NS, anatomy, stream
@@ -171,6 +180,36 @@ class TestMargins:
         )
         assert area == pytest.approx(400)
         assert union == pytest.approx(2 * (10 * 25 + 3 * 20))
+
+    def test_areas_in_the_plane_are_those_of_the_union(self):
+        followed = follow_motion(*sine())
+        plane = ImagePlane.of(followed.stream)
+        areas = plane_areas(gated_motion(followed, WIDE), followed.specs[0].contour_px, plane)
+        assert areas.target_mm2 == pytest.approx(np.pi * 15**2, rel=0.01)
+        assert areas.itv_mm2 == pytest.approx(np.pi * 15**2 + 16 * 30, rel=0.02)
+        assert areas.gated_mm2 == pytest.approx(np.pi * 15**2 + 8 * 30, rel=0.05)
+
+    def test_the_equivalent_radius_is_that_of_a_circle_of_the_same_area(self):
+        assert equivalent_radius_mm(box_contour(3, 4, 10, 20), (2.0, 1.0)) == pytest.approx((400 / np.pi) ** 0.5)
+
+    def test_latency_counts_only_where_the_beam_does_not_hold_it(self):
+        motion = gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE)
+        none = default_table(1.8)
+        without, with_it = (gated_versus_itv(motion, 15.0, none, latency_ms=ms).axes[2] for ms in (0.0, 200.0))
+        speed_mm_s = 8 * 2 * np.pi / 4 * np.cos(np.arcsin(0.5))
+        assert without.latency_sd_mm == 0
+        assert with_it.latency_sd_mm == pytest.approx(0.2 * speed_mm_s, rel=0.05)
+        assert with_it.gated_margin_mm > without.gated_margin_mm
+
+    def test_a_target_that_was_never_found_has_no_plans_to_compare(self):
+        motion = replace(gated_motion(follow_motion(*sine(10)), WIDE), displacement_mm=np.full((100, 3), np.nan))
+        with pytest.raises(ValueError, match="never found"):
+            gated_versus_itv(motion, 15.0, default_table(1.8))
+
+    def test_a_table_is_read_as_it_was_written(self, tmp_path):
+        table = (*default_table(1.8), Uncertainty(name='a "quoted" one', sd_mm=0.25, kind="random", source="\\ site"))
+        (tmp_path / "t.toml").write_text(table_toml(table))
+        assert read_table(tmp_path / "t.toml") == table
 
 
 class TestBed:

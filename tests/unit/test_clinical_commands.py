@@ -1,8 +1,10 @@
-"""`whatif`, `prepare` and `drift` as somebody types them."""
+"""`whatif`, `prepare`, `drift`, `itv` and `bed` as somebody types them."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from gating.config import parse_config
 from tests.unit.test_drift import breathing
 
 _register()
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "gating.md"
 
 
 @pytest.fixture
@@ -53,3 +57,61 @@ def test_drift_proposes_and_tells_how_to_accept(trace):
     found = json.loads(run("drift", trace, "--json").stdout)
     np.testing.assert_allclose(found["iec_mm"], 0, atol=0.5)
     assert "accept_shift --operator NAME" in run("drift", trace).output
+
+
+def documented(verb):
+    """Yield every `$ cinegate VERB ...` of the document with the lines that it is said to print."""
+    found = []
+    for block in DOCUMENT.read_text().split("```console\n")[1:]:
+        for line in block.split("```")[0].splitlines():
+            if line.startswith("$ "):
+                found.append((shlex.split(line[2:])[1:], []))
+            else:
+                found[-1][1].append(line)
+    return [(arguments, lines) for arguments, lines in found if arguments[0] == verb]
+
+
+def test_the_document_holds_the_worked_example_of_maestro():
+    assert len(documented("bed")) == 3
+
+
+@pytest.mark.parametrize(("arguments", "lines"), documented("bed"))
+def test_bed_prints_what_the_document_says(arguments, lines):
+    assert run(*arguments).stdout.splitlines() == lines
+
+
+def test_bed_for_machines_says_whether_the_goal_is_reached():
+    found = json.loads(
+        run("bed", "--fractions", 3, "--dose-gy", 13, "--organ-dose-gy", 6, "--organ-limit-gy", 9, "--json").stdout
+    )
+    assert found["bed_gy"] == pytest.approx(3 * 13 * 2.3)
+    assert found["late_bed_gy"] == pytest.approx(3 * 13 * (1 + 13 / 3))
+    assert not found["goal_reached"]
+    assert found["isotoxic_dose_gy"] == pytest.approx(19.5)
+    assert found["isotoxic_goal_reached"]
+
+
+def test_an_organ_dose_without_its_limit_is_refused():
+    result = CliRunner().invoke(app, ["bed", "--fractions", "3", "--dose-gy", "13", "--organ-dose-gy", "6"])
+    assert "--organ-dose-gy and --organ-limit-gy are needed together" in str(result.exception)
+
+
+def test_itv_compares_the_plans_and_saves_its_table(trace, tmp_path):
+    table = tmp_path / "table.toml"
+    (found,) = json.loads(run("itv", trace, "--save-table", table, "--json").stdout)["targets"]
+    assert found["axes"][2]["motion_mm"] == pytest.approx(12, abs=1.5)
+    assert found["areas"]["itv_mm2"] > found["areas"]["gated_mm2"] > found["areas"]["target_mm2"]
+    assert 0 < found["gated_over_itv"] < 1
+    table.write_text(table.read_text().replace("sd_mm = 0.5", "sd_mm = 2.0"))
+    (wider,) = json.loads(run("itv", trace, "--table", table, "--json").stdout)["targets"]
+    assert wider["axes"][0]["itv_margin_mm"] == pytest.approx(4 * found["axes"][0]["itv_margin_mm"])
+    said = run("itv", trace).output
+    assert "gated / ITV" in said
+
+
+def test_a_bad_uncertainty_is_named_with_its_limit(trace, tmp_path):
+    table = tmp_path / "table.toml"
+    table.write_text('[[uncertainty]]\nname = "x"\nsd_mm = -1.0\nkind = "random"\nsource = "y"\n')
+    result = CliRunner().invoke(app, ["itv", str(trace), "--table", str(table)])
+    assert "sd_mm" in str(result.exception)
+    assert ">= 0" in str(result.exception)

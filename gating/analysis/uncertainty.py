@@ -1,0 +1,75 @@
+"""The table of geometric uncertainties that a margin rests on: each with its value, its kind and where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+
+class Uncertainty(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source of geometric uncertainty: one standard deviation, mm, with its kind and where the value is from."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    sd_mm: Annotated[float, Meta(ge=0, le=50)]
+    kind: Literal["systematic", "random"]
+    source: Annotated[str, Meta(min_length=1, max_length=200)]
+    gated_only: bool = False
+    """True for what an un-gated plan does not suffer from, such as tracking."""
+
+
+class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    uncertainty: Annotated[tuple[Uncertainty, ...], Meta(min_length=1)]
+
+
+def default_table(pixel_mm: float) -> tuple[Uncertainty, ...]:
+    """Return the table that a site starts from; what is assumed says so and is to be measured there."""
+    return (
+        Uncertainty(
+            name="tracking",
+            sd_mm=1.0,
+            kind="random",
+            source="assumed; `cinegate evaluate` on the site's labelled cases",
+            gated_only=True,
+        ),
+        Uncertainty(
+            name="pixel size",
+            sd_mm=round(pixel_mm / 12**0.5, 3),
+            kind="random",
+            source="uniform within a pixel: JCGM 100:2008 (GUM) 4.3.7",
+            gated_only=True,
+        ),
+        Uncertainty(name="geometric distortion", sd_mm=0.5, kind="systematic", source="assumed; site phantom QA"),
+        Uncertainty(name="MR to radiation isocentre", sd_mm=0.5, kind="systematic", source="assumed; site QA"),
+        Uncertainty(name="leaf position", sd_mm=0.5, kind="systematic", source="assumed; tolerance 1 mm: AAPM TG-142"),
+    )
+
+
+def read_table(path: Path) -> tuple[Uncertainty, ...]:
+    """Read `[[uncertainty]]` tables from TOML.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such table; one sentence that names field, value and limit.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        return msgspec.toml.decode(path.read_text(encoding="utf-8"), type=_File).uncertainty
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} is no TOML: {error}") from None
+
+
+def table_toml(table: Sequence[Uncertainty]) -> str:
+    """Return a table as TOML, for a site to put its own values in."""
+    lines = ["# One standard deviation each, mm. `gated_only`: an un-gated plan does not suffer from it."]
+    for one in table:
+        lines += ["", "[[uncertainty]]"]
+        lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in msgspec.to_builtins(one).items()]
+    return "\n".join(lines) + "\n"
