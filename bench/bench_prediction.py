@@ -1,6 +1,6 @@
-"""How far predictions miss on recorded motion, beside persistence and scikit-learn's ridge.
+"""How far predictions miss on recorded motion, beside persistence, scikit-learn's ridge and statsmodels' AutoReg.
 
-Run: python -m bench.bench_prediction FOLDER_OF_TRACES [--out FILE.csv]
+Run: python -m bench.bench_prediction FOLDER_OF_TRACES [--out FILE.csv] [--markdown FILE.md]
 
 Every predictor sees one position after the other, as it would live. Truth at `t + horizon` is the trace itself, read by
 linear interpolation. Figures, over all axes of the trace together (3D, or 1D for a surrogate signal):
@@ -64,6 +64,51 @@ class SklearnRidge:
         return np.concatenate([_at(rows - lag_s, t, p) for lag_s in self._lags_s], axis=1)
 
 
+class StatsmodelsAutoReg:
+    """The other peer: statsmodels' `AutoReg` per axis on even samples of the last 40 s, refitted every second.
+
+    What it forecasts are its own coefficients applied to the newest positions, one even sample after the other.
+    """
+
+    def __init__(self, span_s: float = 1.0) -> None:
+        self._span_s = span_s
+        self._t: list[float] = []
+        self._p: list[Any] = []
+        self._fitted_s = -np.inf
+        self._models: list[NDArray[np.float64]] = []
+        self._step_s = 0.0
+
+    def observe(self, t_s: float, position_mm: Any) -> None:
+        self._t.append(t_s)
+        self._p.append(np.asarray(position_mm, float))
+
+    def predict(self, horizon_s: float) -> NDArray[np.float64]:
+        t, p = np.array(self._t[-2048:]), np.array(self._p[-2048:])
+        if t[-1] - t[0] < 5.0:
+            return p[-1]  # type: ignore[no-any-return]
+        if t[-1] - self._fitted_s >= 1.0:
+            self._fit(t, p)
+            self._fitted_s = t[-1]
+        lags = len(self._models[0]) - 1
+        even = _at(t[-1] - self._step_s * np.arange(lags)[::-1], t, p)
+        return np.array([self._ahead(axis, model, horizon_s) for axis, model in zip(even.T, self._models, strict=True)])
+
+    def _fit(self, t: NDArray[np.float64], p: NDArray[np.float64]) -> None:
+        from statsmodels.tsa.ar_model import AutoReg
+
+        self._step_s = max(0.1, float(np.median(np.diff(t))))
+        even = _at(np.arange(t[-1], max(t[0], t[-1] - 40.0), -self._step_s)[::-1], t, p)
+        lags = min(round(self._span_s / self._step_s) + 1, len(even) // 4)
+        self._models = [AutoReg(axis, lags, trend="c").fit().params for axis in even.T]
+
+    def _ahead(self, axis: NDArray[np.float64], model: NDArray[np.float64], horizon_s: float) -> float:
+        known = axis.tolist()
+        steps = horizon_s / self._step_s
+        for _ in range(int(np.ceil(steps))):
+            known.append(float(model[0] + model[1:] @ np.array(known[: -len(model) : -1])))
+        return float(np.interp(len(axis) - 1 + steps, np.arange(len(known)), known))
+
+
 def read_trace(path: Path) -> Trace:
     """Return times (samples,) s and positions (samples, axes) mm, without axes that stand still."""
     from drivers.recordings.traces import read_trace as read
@@ -119,6 +164,7 @@ def bench(path: Path) -> list[dict[str, Any]]:
     trace = read_trace(path)
     makers: dict[str, Callable[[], Predictor]] = {name: lambda name=name: make_predictor(name) for name in PREDICTORS}  # type: ignore[misc]
     makers["sklearn Ridge"] = SklearnRidge
+    makers["statsmodels AutoReg"] = StatsmodelsAutoReg
     rows = []
     for horizon_s in HORIZONS_S:
         scores = {n: score(predict_all(make(), trace, horizon_s), trace, horizon_s) for n, make in makers.items()}
@@ -129,29 +175,70 @@ def bench(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+NAMES = {
+    "201205101519-UAC": "marker UAC",
+    "201205181211-LAC": "marker LAC",
+    "LiverTraj_BreathHold1": "liver, held",
+    "LiverTraj_LargeSI70s": "liver, large SI",
+    "LiverTraj_RegularBreathing70s": "liver, regular",
+    "PT01_13112021": "RPM surrogate",
+    "Prostate_PersistentExcursion": "prostate",
+}
+SHOWN = ("persistence", "ridge", "rls", "kalman", "sklearn Ridge", "statsmodels AutoReg")
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Return the table of docs/gating.md."""
+    lines = [
+        "| trace | horizon ms | persistence | ridge | RLS | Kalman | scikit-learn Ridge | statsmodels AutoReg | "
+        "gating accuracy %, persistence / ridge | gating error ms, persistence / ridge |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for trace, horizon_ms in dict.fromkeys((row["trace"], row["horizon_ms"]) for row in rows):
+        by = {r["predictor"]: r for r in rows if (r["trace"], r["horizon_ms"]) == (trace, horizon_ms)}
+        name = next((name for start, name in NAMES.items() if trace.startswith(start)), trace)
+        cells = [_cell(by[predictor]) for predictor in SHOWN]
+        still, ours = by["persistence"], by["ridge"]
+        right = f"{100 * still['accuracy']:.0f} / {100 * ours['accuracy']:.0f}"
+        late = f"{still['gate_error_ms']:.0f} / {ours['gate_error_ms']:.0f}"
+        lines.append(f"| {name} | {horizon_ms} | {' | '.join(cells)} | {right} | {late} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[str, Any]) -> str:
+    share = "" if row["predictor"] == "persistence" else f" ({row['vs_persistence']:.2f})"
+    return f"{row['rmse_mm']:.2f} / {row['p95_mm']:.2f}{share}"
+
+
 def main() -> None:
     """Print one line per trace, horizon and predictor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("traces", type=Path, nargs="+", help="trace files, or folders of them")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     files = [f for p in arguments.traces for f in (sorted(p.iterdir()) if p.is_dir() else [p])]
     writer = csv.DictWriter(sys.stdout, COLUMNS)
     writer.writeheader()
-    everything = []
+    everything: list[dict[str, Any]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for path in files:
             for row in bench(path):
-                shown = {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}
-                writer.writerow(shown)
-                everything.append(shown)
+                writer.writerow(_shown(row))
+                everything.append(row)
                 sys.stdout.flush()
     if arguments.out is not None:
         with arguments.out.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
-            table.writerows(everything)
+            table.writerows(_shown(row) for row in everything)
+    if arguments.markdown is not None:
+        arguments.markdown.write_text(markdown(everything), encoding="utf-8")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}
 
 
 if __name__ == "__main__":
