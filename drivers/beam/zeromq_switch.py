@@ -1,8 +1,9 @@
 """A beam line on another host: the switch here renews a lease, and a small process there drives the line under it.
 
 Messages are 16 bytes, little-endian: `cgl1`, the order (u32: 0 hold, 1 renew, 2 begin), a sequence number (u64). The
-answer has the confirmed state in the order's place. Only `begin` starts a lease, `renew` prolongs one that runs, and a
-process that stood still discards what queued up meanwhile. So nothing old ever brings the beam on.
+answer has the confirmed state in the order's place and the order's own number: it is as old as the order that it
+answers, however late it is read. Only `begin` starts a lease, `renew` prolongs one that runs, and a process that stood
+still discards what queued up meanwhile. So nothing old ever brings the beam on, or confirms that it is.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ HOLD, RENEW, BEGIN = range(3)
 LEASE_NS: Final = 100_000_000
 QUIET_NS: Final = 1_000_000_000
 STOOD_STILL_NS: Final = 50_000_000
+MAX_UNANSWERED: Final = 256
 _MESSAGE: Final = struct.Struct("<4sIQ")
 _MAGIC: Final = b"cgl1"
 
@@ -54,7 +56,9 @@ class ZeromqSwitch:
         self._context: zmq.Context[Any] | None = None
         self._socket: Socket | None = None
         self._state = GateState.HOLD
-        self._sequence = 0
+        self._sequence = self._answered_sequence = 0
+        self._sent_ns: dict[int, int] = {}
+        """When each order left that has no answer yet."""
         self._answer, self._answered_ns = GateState.HOLD, 0
 
     @property
@@ -76,7 +80,7 @@ class ZeromqSwitch:
             self._context.destroy(linger=0)
             raise Unavailable(f"remote line {self._settings.endpoint}: {error}") from None
         self._socket, self._state, self._answered_ns = socket, GateState.HOLD, self._clock.now_ns()
-        self._answer = GateState.HOLD
+        self._answer, self._sent_ns = GateState.HOLD, {}
         self._tell(HOLD)
 
     def set_beam(self, state: GateState) -> None:
@@ -90,16 +94,7 @@ class ZeromqSwitch:
     def read_back(self) -> GateState:
         """Renew, and return what the remote line confirmed last. Raises `BeamFault` when it is silent."""
         self._tell(RENEW if self._state is GateState.ON else HOLD)
-        socket = self._opened()
-        while True:
-            try:
-                answer = socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            if len(answer) == _MESSAGE.size and answer[:4] == _MAGIC:
-                _, order, _ = _MESSAGE.unpack(answer)
-                self._answer = GateState.ON if order else GateState.HOLD
-                self._answered_ns = self._clock.now_ns()
+        self._take_answers()
         silent_ms = (self._clock.now_ns() - self._answered_ns) / 1e6
         if not silent_ms <= self._settings.silence_ms:
             raise BeamFault(
@@ -117,9 +112,27 @@ class ZeromqSwitch:
         self._context.destroy(linger=50)
         self._socket = self._context = None
 
+    def _take_answers(self) -> None:
+        socket = self._opened()
+        while True:
+            try:
+                answer = socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(answer) != _MESSAGE.size or answer[:4] != _MAGIC:
+                continue
+            _, confirmed, sequence = _MESSAGE.unpack(answer)
+            sent_ns = self._sent_ns.get(sequence)
+            if sent_ns is not None:
+                self._answer = GateState.ON if confirmed else GateState.HOLD
+                self._answered_sequence, self._answered_ns = sequence, sent_ns
+                self._sent_ns = {later: at_ns for later, at_ns in self._sent_ns.items() if later > sequence}
+
     def _tell(self, order: int) -> None:
         socket = self._opened()
         self._sequence += 1
+        self._sent_ns[self._sequence] = self._clock.now_ns()
+        self._sent_ns.pop(self._sequence - MAX_UNANSWERED, None)
         try:
             socket.send(_MESSAGE.pack(_MAGIC, order, self._sequence), zmq.NOBLOCK)
         except zmq.ZMQError as error:
@@ -182,7 +195,7 @@ class RemoteLine:
                 if not stood_still:
                     self._obey(parts)
                     self._apply()
-                    self._answer(socket, parts[0])
+                    self._answer(socket, parts)
             self._apply()
 
     def _obey(self, parts: list[bytes]) -> None:
@@ -215,10 +228,11 @@ class RemoteLine:
         if not on:
             self._lease_ends_ns = None
 
-    def _answer(self, socket: Socket, peer: bytes) -> None:
+    def _answer(self, socket: Socket, parts: list[bytes]) -> None:
         confirmed = self._switch.read_back() is GateState.ON
-        answer = _MESSAGE.pack(_MAGIC, int(confirmed), 0)
+        asked = parts[1] if len(parts) == 2 and len(parts[1]) == _MESSAGE.size else bytes(_MESSAGE.size)
+        _, _, sequence = _MESSAGE.unpack(asked)
         try:
-            socket.send_multipart([peer, answer], zmq.NOBLOCK)
+            socket.send_multipart([parts[0], _MESSAGE.pack(_MAGIC, int(confirmed), sequence)], zmq.NOBLOCK)
         except zmq.ZMQError:
             self.refused += 1

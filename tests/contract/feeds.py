@@ -1,4 +1,4 @@
-"""Live sources for the contract suite, each with a peer that feeds it from another thread for a few seconds."""
+"""Live sources for the contract suite, each with a peer that feeds it from another thread while it lives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivers.ports import CineSource
 from drivers.sources.unity import UnitySettings, UnitySource
 from tests.unity_files import later, put, real_files, small
 
-FRAMES = 800
+FRAMES = 6000
 INTERVAL_S = 0.01
 
 
@@ -67,7 +67,7 @@ def dicom(_: Path) -> CineSource:
 
 
 def _feed(source: Any, send: Callable[[Any, int], object]) -> None:
-    """Send frame after frame for as long as the source exists, some seconds at most."""
+    """Send frame after frame for as long as the source exists, a minute at most."""
     there = weakref.ref(source)
 
     def run() -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from drivers.errors import SourceFault
 from drivers.phantom import PhantomSettings
-from drivers.ports import CineSource, EndOfStream
+from drivers.ports import CineSource, EndOfStream, FrameStamp
 from drivers.sources.phantom import PhantomSource
 from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, SourceKind, StreamInfo, as_dict
 from replay_data import session_path
 from tests.contract import feeds, network_feeds
+from tests.patience import PATIENCE_S, wait_until
 
 Make = Callable[[Path], CineSource]
 
@@ -41,7 +42,7 @@ SOURCES: dict[str, Make] = {
     "openigtlink": network_feeds.openigtlink,
     "zeromq": network_feeds.zeromq,
 }
-TIMEOUT_MS = 2000
+TIMEOUT_MS = round(PATIENCE_S * 1e3)
 
 
 @pytest.fixture(params=SOURCES.values(), ids=SOURCES.keys())
@@ -125,10 +126,14 @@ def test_a_time_out_returns_none_and_loses_no_frame(source: CineSource) -> None:
     source.close()
     source.open()
     pixels = np.zeros(info.shape, info.dtype)
-    hasty = []
-    while len(hasty) < 6:
+    hasty: list[FrameStamp] = []
+
+    def six_came() -> bool:
         if (stamp := source.read_into(pixels, 0)) is not None:
             hasty.append(stamp)
+        return len(hasty) == 6
+
+    assert wait_until(six_came)
     if info.source_kind is not SourceKind.LIVE:
         assert [stamp.acquired_ns for stamp in hasty] == [stamp.acquired_ns for stamp in patient]
 

@@ -1,0 +1,222 @@
+"""A beam line in another process, its own or another host's: the contract, and what is special about the way there."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.beam.simulated import line_level
+from drivers.beam.zeromq_switch import ZeromqSwitch, ZeromqSwitchSettings
+from drivers.errors import BeamFault
+from gating.messages import GateState
+from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.patience import shortest_s, wait_until
+
+ON, HOLD = GateState.ON, GateState.HOLD
+LEASE_S = 0.1
+
+REMOTE = """
+import sys
+from pathlib import Path
+from drivers.beam.simulated import SimulatedLinac
+from drivers.beam.zeromq_switch import RemoteLine
+from gating.config import LinacSettings
+from gating.sockets import stop_on_signals
+from tests.patience import SlowClock
+linac = SimulatedLinac(
+    LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0), record_path=Path(sys.argv[2])
+)
+RemoteLine(linac, sys.argv[1], clock=SlowClock(int(sys.argv[3]))).run(stop_on_signals())
+"""
+
+MASTER = """
+import sys, time
+from drivers.beam.zeromq_switch import ZeromqSwitch, ZeromqSwitchSettings
+from drivers.errors import BeamFault
+from gating.messages import GateState
+switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=sys.argv[1], silence_ms=1000))
+switch.open()
+told = False
+while True:
+    try:
+        if switch.read_back() is GateState.HOLD:
+            switch.set_beam(GateState.ON)
+        elif not told:
+            told = True
+            print("on", flush=True)
+    except BeamFault:
+        pass
+    time.sleep(0.01)
+"""
+
+
+def confirmed(switch: ZeromqSwitch) -> GateState | None:
+    """What the line says to an order that is sent now; None while it does not answer."""
+    try:
+        switch.read_back()
+        order = switch._sequence
+
+        def answered() -> bool:
+            switch._take_answers()
+            return switch._answered_sequence >= order
+
+        return switch._answer if wait_until(answered, 0.2) else None
+    except BeamFault:
+        return None
+
+
+def turn_on(switch: ZeromqSwitch) -> None:
+    """Begin anew until the line is on: a pause of the machine may end a lease that has just begun."""
+
+    def on() -> bool:
+        switch.set_beam(ON)
+        return confirmed(switch) is ON
+
+    assert wait_until(on), "the remote line does not come on"
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    path = tmp_path / "delivery.csv"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/line"
+
+
+@pytest.fixture
+def remote(request: pytest.FixtureRequest, endpoint: str, record: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The line's process; its clock is as much slower as a test asks for."""
+    times = str(getattr(request, "param", 1))
+    process = subprocess.Popen([sys.executable, "-c", REMOTE, endpoint, str(record), times])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def switch(request: pytest.FixtureRequest, endpoint: str, remote: subprocess.Popen[bytes]) -> Iterator[ZeromqSwitch]:
+    made = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
+    made.open()
+    assert wait_until(lambda: confirmed(made) is not None, 60), "the remote line does not answer"
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("remote", [4], indirect=True)
+class TestZeromqSwitch(BeamSwitchContract):
+    """The remote line's lease of 100 ms is four times as long here, lest a pause of the machine ends it."""
+
+    @pytest.fixture
+    def bench(self, remote: subprocess.Popen[bytes], record: Path, endpoint: str) -> Iterator[Bench]:  # type: ignore[override]
+        assert wait_until(Path(endpoint.removeprefix("ipc://")).exists, 60)
+        switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
+
+        def all_answered() -> bool:
+            switch._take_answers()
+            return switch._answered_sequence == switch._sequence
+
+        def line() -> GateState:
+            assert switch._socket is None or wait_until(all_answered)
+            return line_level(record)
+
+        def come_to_rest() -> None:
+            assert wait_until(lambda: line_level(record) is HOLD)
+
+        elsewhere = f"import sys; sys.argv[1:] = [{endpoint!r}]\n{MASTER}"
+        yield Bench(switch, line, lambda: None, elsewhere, come_to_rest)
+        switch.close()
+
+
+class TestTheWayThere:
+    def test_close_holds(self, switch: ZeromqSwitch, record: Path) -> None:
+        turn_on(switch)
+        switch.close()
+        assert wait_until(lambda: line_level(record) is HOLD)
+        with pytest.raises(BeamFault, match="not open"):
+            switch.set_beam(ON)
+
+    def test_without_renewal_the_line_falls_and_only_a_new_begin_raises_it(
+        self, switch: ZeromqSwitch, record: Path
+    ) -> None:
+        turn_on(switch)
+        assert wait_until(lambda: line_level(record) is HOLD)
+        for _ in range(10):
+            assert wait_until(lambda: confirmed(switch) is not None)
+            assert (switch._answer, line_level(record)) == (HOLD, HOLD)
+        turn_on(switch)
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+    def test_a_dead_or_frozen_master_means_hold_within_the_lease(
+        self, endpoint: str, remote: subprocess.Popen[bytes], record: Path, how: signal.Signals
+    ) -> None:
+        def falls_s() -> float:
+            master = subprocess.Popen([sys.executable, "-c", MASTER, endpoint], stdout=subprocess.DEVNULL)
+            try:
+                assert wait_until(lambda: line_level(record) is ON, 60)
+                master.send_signal(how)
+                return shortest_s(lambda: wait_until(lambda: line_level(record) is HOLD), 2 * LEASE_S, tries=1)
+            finally:
+                master.kill()
+                master.wait()
+
+        assert any(falls_s() < 2 * LEASE_S for _ in range(5))
+
+    def test_a_dead_remote_line_holds_and_is_a_fault(
+        self, switch: ZeromqSwitch, remote: subprocess.Popen[bytes], record: Path
+    ) -> None:
+        turn_on(switch)
+        remote.kill()
+        remote.wait()
+        assert line_level(record) is HOLD
+        time.sleep(0.25)
+        with pytest.raises(BeamFault, match=r"silent for \d+ ms; the limit is 200 ms"):
+            switch.read_back()
+
+    def test_an_answer_that_is_read_late_is_as_old_as_its_order(
+        self, switch: ZeromqSwitch, remote: subprocess.Popen[bytes]
+    ) -> None:
+        turn_on(switch)
+        switch.set_beam(ON)
+        assert switch._socket is not None
+        assert switch._socket.poll(5000)
+        remote.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: stopped(remote.pid))
+        time.sleep(0.25)
+        with pytest.raises(BeamFault, match=r"silent for \d+ ms; the limit is 200 ms"):
+            switch.read_back()
+
+    def test_orders_that_queued_while_the_remote_line_stood_still_are_not_believed(
+        self, switch: ZeromqSwitch, remote: subprocess.Popen[bytes], record: Path
+    ) -> None:
+        remote.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: stopped(remote.pid))
+        switch.set_beam(ON)
+        time.sleep(0.3)
+        remote.send_signal(signal.SIGCONT)
+        assert wait_until(lambda: confirmed(switch) is not None)
+        assert (switch._answer, line_level(record)) == (HOLD, HOLD)
+
+    def test_a_second_master_is_refused_and_the_line_held(
+        self, switch: ZeromqSwitch, endpoint: str, record: Path
+    ) -> None:
+        turn_on(switch)
+        other = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
+        other.open()
+        other.set_beam(ON)
+        assert wait_until(lambda: confirmed(switch) is HOLD)
+        assert line_level(record) is HOLD
+        other.close()
+
+
+def stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
