@@ -126,6 +126,23 @@ def baseline_shift(
     return BaselineShift(np.median(late, axis=0) - reference, speed, error, len(when) if breathes else 0)
 
 
+def baseline_over_time(
+    t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, every_s: float = 10.0, window_s: float = WINDOW_S
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the baseline shift over a session: times (n,) s, and (n, 3) LPS mm against the first `window_s`.
+
+    Each is the median exhale position of the `window_s` before its time; times without three exhales are left out.
+    """
+    when, where = exhale_positions(t_s, displacement_mm)
+    if len(when) < 3:
+        return np.empty(0), np.empty((0, 3))
+    reference = np.median(where[when <= when[0] + window_s], axis=0)
+    times = np.arange(when[0] + window_s, t_s[-1] + every_s / 2, every_s)
+    windows = [(when > at - window_s) & (when <= at) for at in times]
+    kept = [(at, np.median(where[seen], axis=0)) for at, seen in zip(times, windows, strict=True) if seen.sum() > 2]
+    return np.array([at for at, _ in kept]), np.array([p for _, p in kept]).reshape(-1, 3) - reference
+
+
 def propose_shift(
     t_s: NDArray[np.float64],
     displacement_mm: NDArray[np.float64],

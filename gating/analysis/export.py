@@ -6,15 +6,18 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from gating.analysis.figures import SessionFigures
 from gating.analysis.motion import GatedMotion, inside
 from gating.drift import PATIENT_TO_IEC
 
+SCHEMA: Final = Path(__file__).with_name("session_figures.schema.json")
+"""Written by `python -m gating.analysis.export`."""
 COLUMNS: Final = (
     "target", "t_s", "lps_x_mm", "lps_y_mm", "lps_z_mm", "iec_x_mm", "iec_y_mm", "iec_z_mm",
     "away_lr_mm", "away_ap_mm", "away_si_mm", "status", "confidence", "out_fraction", "gate", "reason", "beam",
@@ -26,7 +29,14 @@ def write_motion_csv(path: Path, motions: Sequence[GatedMotion], patient_positio
 
     IEC axes are those of the fixed system (X towards the right of somebody who faces the gantry, Y towards the gantry,
     Z up) through the origin of the patient's coordinates: add the isocentre to place them in the room.
+
+    Raises
+    ------
+    ValueError
+        If the patient position is none of HFS, HFP, FFS and FFP.
     """
+    if patient_position not in PATIENT_TO_IEC:
+        raise ValueError(f"patient position is {patient_position!r}; HFS, HFP, FFS or FFP is needed")
     signs = PATIENT_TO_IEC[patient_position]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -51,17 +61,41 @@ def write_motion_csv(path: Path, motions: Sequence[GatedMotion], patient_positio
                 )
 
 
-def figures_json(found: Sequence[SessionFigures]) -> dict[str, Any]:
-    """Return the figures of every target and their JSON schema; what is not known is null."""
-    return {
-        "schema": msgspec.json.schema(list[SessionFigures]),
-        "targets": [_finite(msgspec.to_builtins(one)) for one in found],
-    }
+class FiguresDocument(Struct, frozen=True, kw_only=True):
+    """The key figures of a session; what is not known is null."""
+
+    format: Literal["cinegate.session_figures/1"] = "cinegate.session_figures/1"
+    session_id: str
+    targets: tuple[SessionFigures, ...]
 
 
-def write_figures_json(path: Path, found: Sequence[SessionFigures]) -> None:
+def figures_json(found: Sequence[SessionFigures], session_id: str = "") -> dict[str, Any]:
+    """Return the figures of every target as `session_figures.schema.json` describes them."""
+    document = FiguresDocument(session_id=session_id, targets=tuple(found))
+    plain: dict[str, Any] = _finite(msgspec.to_builtins(document))
+    return plain
+
+
+def figures_schema() -> dict[str, Any]:
+    """Return the JSON schema of `figures_json`; it is kept beside this module as `session_figures.schema.json`."""
+    schema = msgspec.json.schema(FiguresDocument)
+    nullable: dict[str, Any] = _nullable(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **nullable}
+
+
+def write_figures_json(path: Path, found: Sequence[SessionFigures], session_id: str = "") -> None:
     """Write `figures_json`."""
-    path.write_text(json.dumps(figures_json(found), indent=1, allow_nan=False), encoding="utf-8")
+    path.write_text(json.dumps(figures_json(found, session_id), indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _nullable(schema: Any) -> Any:
+    """Let every number be null: JSON has no NaN."""
+    if isinstance(schema, dict):
+        return {
+            key: ["number", "null"] if (key, value) == ("type", "number") else _nullable(value)
+            for key, value in schema.items()
+        }
+    return [_nullable(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _finite(value: Any) -> Any:
@@ -70,3 +104,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(json.dumps(figures_schema(), indent=1) + "\n", encoding="utf-8")

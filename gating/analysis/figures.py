@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
-from gating.drift import baseline_shift
+from gating.drift import baseline_over_time, baseline_shift
 
 if TYPE_CHECKING:
     from gating.report.reading import SessionData
@@ -37,6 +37,15 @@ class AxisMotion(Struct, frozen=True, kw_only=True):
     """Of the exhale position, end of the session against its beginning."""
 
 
+class BaselinePoint(Struct, frozen=True, kw_only=True):
+    """Baseline shift up to a moment of the session, mm towards left, posterior, superior, against its beginning."""
+
+    t_s: float
+    lr_mm: float
+    ap_mm: float
+    si_mm: float
+
+
 class Transitions(Struct, frozen=True, kw_only=True):
     """How late the beam followed the target over the edge of its window, and how far the target went meanwhile."""
 
@@ -57,6 +66,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     duty_cycle: float
     extended_by: float
     """Treatment time over the time with beam on: what gating costs."""
+    held_s: float
+    """Time without beam: by how much gating extended the treatment."""
     beam_on_periods: int
     beam_on_median_s: float
     beam_on_shortest_s: float
@@ -72,9 +83,13 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """Overshoot: the target is already out, the beam still on."""
     beam_on: Transitions
     """Undershoot: the target is already in, the beam not yet on."""
+    baseline: tuple[BaselinePoint, ...]
+    """Over the session, every 10 s."""
     low_confidence_s: float
-    not_followed_s: float
-    """The target was lost, or its frame refused or faulty."""
+    low_quality_s: float
+    """The tracker refused the image: not finite, without contrast, or of another shape than the reference."""
+    lost_s: float
+    """The target was not found."""
     relative_d98: float
     """Dose proxy: D98 of a static target of 30 mm under the residual motion over D98 without motion."""
 
@@ -106,6 +121,7 @@ def figures(motion: GatedMotion) -> SessionFigures:
         beam_known_by=motion.beam_known_by,
         duty_cycle=duty,
         extended_by=1 / duty if duty > 0 else float("nan"),
+        held_s=motion.duration_s * (1 - duty),
         beam_on_periods=len(lengths_s),
         beam_on_median_s=_of(np.median, lengths_s),
         beam_on_shortest_s=_of(np.min, lengths_s),
@@ -116,8 +132,10 @@ def figures(motion: GatedMotion) -> SessionFigures:
         coverage=_coverage(motion, on),
         beam_off=_transitions(motion, turning_on=False),
         beam_on=_transitions(motion, turning_on=True),
+        baseline=_baseline(motion),
         low_confidence_s=float(frame_s[words == "low_confidence"].sum()),
-        not_followed_s=float(frame_s[(words == "lost") | (words == "refused")].sum()),
+        low_quality_s=float(frame_s[words == "refused"].sum()),
+        lost_s=float(frame_s[words == "lost"].sum()),
         relative_d98=relative_d98(beam),
     )
 
@@ -163,6 +181,12 @@ def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, .
         )
         for index, (name, axis) in enumerate(zip(AXES, beam.T, strict=True))
     )
+
+
+def _baseline(motion: GatedMotion) -> tuple[BaselinePoint, ...]:
+    times_s, shift_mm = baseline_over_time(motion.t_s, motion.displacement_mm)
+    rows = np.round(np.column_stack([times_s, shift_mm]), 3).tolist()
+    return tuple(BaselinePoint(t_s=t, lr_mm=lr, ap_mm=ap, si_mm=si) for t, lr, ap, si in rows)
 
 
 def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gating.cli.app import app, console, print_json
 from gating.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from gating.analysis import GatedMotion, SessionFigures
 
 LogArgument = Annotated[Path, typer.Argument(help="Session log (.mcap).")]
 
@@ -26,18 +29,51 @@ def write_report(log: Path, out: Path | None) -> Path:
 def report(
     log: LogArgument,
     out: Annotated[Path | None, typer.Option("--out", help="HTML file; beside the log by default.")] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Folder for the motion table (CSV) and the key figures (JSON).")
+    ] = None,
+    patient_position: Annotated[
+        str, typer.Option("--patient-position", help="HFS, HFP, FFS or FFP, for the IEC axes of the motion table.")
+    ] = "HFS",
     as_json: JsonOption = False,
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
-    from gating.report.summary import summarise_session, summary_dict, summary_table
+    from gating.analysis import figures, motion_from_session
+    from gating.report import clinical_section
+    from gating.report.reading import read_data
+    from gating.report.summary import summarise_data, summary_dict, summary_table
 
-    summary = summarise_session(log)
+    data = read_data(log)
+    summary, motions = summarise_data(data), motion_from_session(data)
+    found = [figures(motion) for motion in motions]
     html = write_report(log, out)
+    if export is not None:
+        _export(export, log.stem, motions, found, summary.session_id, patient_position)
     if as_json:
-        print_json({**summary_dict(summary), "log": str(log), "report": str(html)})
+        from gating.analysis.export import figures_json
+
+        clinical = figures_json(found, summary.session_id)
+        print_json({**summary_dict(summary), "clinical": clinical, "log": str(log), "report": str(html)})
         return
     console.print(summary_table(summary))
+    for one in found:
+        console.print(clinical_section.table(one))
     console.print(f"report: {html}")
+
+
+def _export(
+    folder: Path,
+    name: str,
+    motions: list[GatedMotion],
+    found: list[SessionFigures],
+    session_id: str,
+    patient_position: str,
+) -> None:
+    from gating.analysis.export import write_figures_json, write_motion_csv
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_motion_csv(folder / f"{name}.motion.csv", motions, patient_position)
+    write_figures_json(folder / f"{name}.figures.json", found, session_id)
 
 
 @app.command()

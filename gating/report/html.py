@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from gating.report import latency_section
+from gating.analysis.figures import SessionFigures, figures
+from gating.analysis.motion import GatedMotion, motion_from_session
+from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
 from gating.report.reading import SessionData, read_data
@@ -47,6 +49,11 @@ def render(data: SessionData, summary: SessionSummary) -> str:
         "latency": latency_figure(data),
         "reasons": reasons_figure(summary),
     }
+    motions = motion_from_session(data)
+    found = [figures(motion) for motion in motions]
+    baseline = clinical_section.baseline_figure(found)
+    if baseline is not None:
+        plots["baseline"] = baseline
     css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
     body = "\n".join(
         [
@@ -54,6 +61,7 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _warnings(summary),
             _cards(summary),
             _motion(limit),
+            _clinical(found, motions, data),
             _decisions(summary),
             _frames(data),
             _latency(data, summary),
@@ -176,6 +184,12 @@ def _chain(data: SessionData, summary: SessionSummary) -> str:
     )
     tables = latency_section.chain_tables(data)
     return tables and _section("Whole chain", caption, tables)
+
+
+def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: SessionData) -> str:
+    caption = "From the middle of the gating window, while the beam was on; baseline against the beginning."
+    body = clinical_section.body(found, motions, data.events)
+    return body and _section("What gating meant", caption, body)
 
 
 def _decisions(summary: SessionSummary) -> str:

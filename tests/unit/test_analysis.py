@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from gating.analysis.again import decide_again, follow, follow_motion, gated_motion
 from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
-from gating.analysis.export import write_figures_json, write_motion_csv
+from gating.analysis.export import SCHEMA, figures_schema, write_figures_json, write_motion_csv
 from gating.analysis.figures import figures, relative_d98
 from gating.analysis.margins import (
     equivalent_radius_mm,
@@ -78,6 +79,7 @@ class TestFigures:
         expected = 2 / np.pi * np.arcsin(4 / 8)
         assert found.duty_cycle == pytest.approx(expected, abs=0.03)
         assert found.extended_by == pytest.approx(1 / expected, rel=0.1)
+        assert found.held_s == pytest.approx(80 * (1 - expected), rel=0.1)
         assert found.residual[2].axis == "SI"
         assert found.residual[2].range_mm == pytest.approx(8.0, abs=1.5)
         assert found.residual[2].mean_mm == pytest.approx(0.0, abs=0.8)
@@ -248,7 +250,25 @@ def test_the_exports_hold_every_frame_in_both_axes_and_no_nan(tmp_path):
     assert float(rows[7]["iec_y_mm"]) == pytest.approx(float(rows[7]["lps_z_mm"]))
     assert float(rows[7]["iec_z_mm"]) == pytest.approx(-float(rows[7]["lps_y_mm"]))
     assert {row["beam"] for row in rows} == {"on", "off"}
-    write_figures_json(tmp_path / "f.json", [figures(motion)])
+
+
+def test_an_unknown_patient_position_has_no_room_axes(tmp_path):
+    motion = gated_motion(follow_motion(*sine(10)), WIDE)
+    with pytest.raises(ValueError, match="patient position is 'HFDR'; HFS, HFP, FFS or FFP is needed"):
+        write_motion_csv(tmp_path / "m.csv", [motion], "HFDR")
+
+
+NEVER_ON = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=SafetySettings(arm_good_frames=1))
+
+
+@pytest.mark.parametrize("config", [WIDE, NEVER_ON])
+def test_the_key_figures_keep_to_the_schema_that_is_kept_as_a_file(tmp_path, config):
+    schema = json.loads(SCHEMA.read_text())
+    assert schema == figures_schema(), "python -m gating.analysis.export writes it anew"
+    write_figures_json(tmp_path / "f.json", [figures(gated_motion(follow_motion(*sine()), config))], "s1")
     saved = json.loads((tmp_path / "f.json").read_text())
-    assert saved["targets"][0]["duty_cycle"] > 0
-    assert "$defs" in saved["schema"]
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(saved)
+    assert (saved["targets"][0]["residual_p95_mm"] is None) == (config is NEVER_ON)
+    del saved["targets"][0]["duty_cycle"]
+    assert not validator.is_valid(saved)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gating.cli.sessions import read_motion
-from gating.drift import baseline_shift, exhale_positions, propose_shift
+from gating.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift
 
 WINDOW = (3.0, 3.0, 3.0)
 
@@ -43,6 +43,15 @@ def test_a_baseline_shift_is_found_under_breathing(ap, si, seed, irregular):
 def test_the_speed_of_a_steady_drift_is_told():
     shift = baseline_shift(*breathing(180, (0.0, 1.5, -3.0)))
     np.testing.assert_allclose(shift.speed_mm_min, (0.0, 0.5, -1.0), atol=0.3)
+
+
+def test_the_baseline_is_followed_over_the_session():
+    when, shift = baseline_over_time(*breathing(180, (0.0, 1.5, -3.0)))
+    np.testing.assert_allclose(np.diff(when), 10)
+    assert 20 <= when[0] <= 25
+    truth = np.outer((when - when[0]) / 180, (0.0, 1.5, -3.0))
+    np.testing.assert_allclose(shift, truth, atol=0.5)
+    assert len(baseline_over_time(*(column[:10] for column in breathing(60)))[0]) == 0
 
 
 def test_too_little_motion_gives_no_shift():

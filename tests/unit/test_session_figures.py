@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from gating.analysis import figures, session_figures
 from gating.analysis.again import follow, gated_motion
+from gating.cli import _register
+from gating.cli.app import app
 from gating.config import Config, GatingSettings, SafetySettings, to_toml
 from gating.messages import GateState, SessionHeader
 from gating.offline import decide_offline, offline_frames
@@ -67,3 +73,37 @@ def test_the_log_gives_what_the_offline_run_gives(log):
     assert logged.residual_p95_mm == pytest.approx(offline.residual_p95_mm, abs=0.3)
     assert logged.beam_on_periods == offline.beam_on_periods
     assert logged.beam_off.latency_p50_ms == pytest.approx(offline.beam_off.latency_p50_ms, abs=15)
+
+
+def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
+    _register()
+    said = CliRunner().invoke(app, ["report", str(log), "--out", str(tmp_path / "r.html"), "--export", str(tmp_path)])
+    assert said.exit_code == 0, said.output
+    page = (tmp_path / "r.html").read_text()
+    for what in (
+        "beam-on periods",
+        "treatment time extended",
+        "residual motion, SI",
+        "beam-off latency and overshoot",
+        "beam-on latency and undershoot",
+        "target inside the boundary while on",
+        "low confidence",
+        "low image quality",
+        "baseline shift",
+        "dose proxy",
+    ):
+        assert what in said.output
+        assert what in page
+    (one,) = json.loads((tmp_path / "s.figures.json").read_text())["targets"]
+    assert one["duty_cycle"] == pytest.approx(session_figures(log)[0].duty_cycle)
+    rows = list(csv.DictReader((tmp_path / "s.motion.csv").read_text().splitlines()))
+    assert len(rows) == one["frames"]
+
+
+def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
+    _register()
+    said = CliRunner().invoke(app, ["report", str(log), "--out", str(tmp_path / "r.html"), "--json"])
+    found = json.loads(said.stdout)
+    (one,) = found["clinical"]["targets"]
+    assert one["beam_known_by"] == "confirmed"
+    assert one["beam_off"]["travel_p50_mm"] > 0

@@ -1,0 +1,137 @@
+"""The report's section on what gating meant: the clinical figures of every target, its baseline, a proposed shift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from gating.analysis.figures import SessionFigures, Transitions
+from gating.analysis.motion import GatedMotion
+from gating.drift import WINDOW_S, exhale_positions, propose_shift
+from gating.messages import Event
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLOURS: Final = {"lr_mm": "#7a5195", "ap_mm": "#d9822b", "si_mm": "#1f6fb2"}
+_WINDOW_MM: Final = (3.0, 3.0, 3.0)
+
+
+def rows(one: SessionFigures) -> list[tuple[str, str]]:
+    """Return the clinical figures of one target as (what, value); what is not known is a dash."""
+    return [
+        ("beam on", f"{_percent(one.duty_cycle)} of {one.duration_s:.1f} s ({one.beam_known_by})"),
+        ("treatment time extended", f"{_number(one.extended_by, 2)} times, by {one.held_s:.1f} s of hold"),
+        (
+            "beam-on periods",
+            f"{one.beam_on_periods}: median {_number(one.beam_on_median_s)} s, "
+            f"{_number(one.beam_on_shortest_s)} to {_number(one.beam_on_longest_s)} s",
+        ),
+        *((f"residual motion, {axis.axis}", _axis(axis)) for axis in one.residual),
+        (
+            "residual motion, distance",
+            f"95 % within {_number(one.residual_p95_mm)} mm (without gating {_number(one.free_p95_mm)} mm)",
+        ),
+        ("beam-off latency and overshoot", _transitions(one.beam_off)),
+        ("beam-on latency and undershoot", _transitions(one.beam_on)),
+        ("target inside the boundary while on", _percent(one.coverage)),
+        ("low confidence", f"{one.low_confidence_s:.1f} s"),
+        ("low image quality", f"{one.low_quality_s:.1f} s"),
+        ("target lost", f"{one.lost_s:.1f} s"),
+        (
+            "baseline shift, end against beginning",
+            ", ".join(f"{axis.axis} {_number(axis.baseline_shift_mm, 1, sign=True)}" for axis in one.residual) + " mm",
+        ),
+        ("dose proxy: D98 over D98 without motion", _percent(one.relative_d98)),
+    ]
+
+
+def table(one: SessionFigures) -> Table:
+    """Return the figures as a table for the terminal."""
+    from rich.table import Table
+
+    shown = Table(title=f"What gating meant for {one.target}", show_header=False, title_justify="left")
+    shown.add_column(style="bold")
+    shown.add_column()
+    for what, value in rows(one):
+        shown.add_row(what, value)
+    return shown
+
+
+def body(found: Sequence[SessionFigures], motions: Sequence[GatedMotion], events: Sequence[Event]) -> str:
+    """Return the section: tables, the place of the baseline's plot, the proposed shift, and who accepted one."""
+    if not found:
+        return ""
+    proposals = [f"{motion.target}: {text}" for motion in motions if (text := proposal(motion))]
+    accepted = [event.text for event in events if event.code == "accept_shift"]
+    if proposals and not accepted:
+        accepted = ["No shift was accepted in this session, and nothing moves by itself."]
+    plot = '<div id="baseline"></div>' if any(one.baseline for one in found) else ""
+    said = "".join(f'<p class="caption">{escape(text)}</p>' for text in (*proposals, *accepted))
+    return "".join(_html_table(one) for one in found) + plot + said
+
+
+def _html_table(one: SessionFigures) -> str:
+    cells = "".join(f"<tr><td>{escape(what)}</td><td>{escape(value)}</td></tr>" for what, value in rows(one))
+    return f"<table><tr><th>{escape(one.target)}</th><th></th></tr>{cells}</table>"
+
+
+def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
+    """Return the baseline shift over time as a plotly figure; None where no baseline is known."""
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": f"{one.target} {axis[:2].upper()}",
+            "x": [point.t_s for point in one.baseline],
+            "y": [getattr(point, axis) for point in one.baseline],
+            "line": {"color": colour},
+        }
+        for one in found
+        for axis, colour in _COLOURS.items()
+        if one.baseline
+    ]
+    layout = {
+        "height": 260,
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
+        "xaxis": {"title": {"text": "time after the first frame (s)"}},
+        "yaxis": {"title": {"text": "baseline shift (mm)"}, "zeroline": True},
+    }
+    return {"data": traces, "layout": layout} if traces else None
+
+
+def proposal(motion: GatedMotion) -> str:
+    """Return the couch shift that the end of the session proposes against its beginning; empty where none is known."""
+    when, exhales = exhale_positions(motion.t_s, motion.displacement_mm)
+    if len(when) < 3:
+        return ""
+    began = np.median(exhales[when <= when[0] + WINDOW_S], axis=0)
+    shift = propose_shift(motion.t_s, motion.displacement_mm, _WINDOW_MM, exhale_mm=began)
+    return "" if shift is None else shift.text
+
+
+def _axis(axis: Any) -> str:
+    return (
+        f"mean {_number(axis.mean_mm, 1, sign=True)}, SD {_number(axis.sd_mm)}, 95 % within {_number(axis.p95_mm)}, "
+        f"range {_number(axis.range_mm)} mm"
+    )
+
+
+def _transitions(one: Transitions) -> str:
+    if not one.count:
+        return "no transition"
+    return (
+        f"median {one.latency_p50_ms:.0f} ms and {_number(one.travel_p50_mm)} mm, 95 % {one.latency_p95_ms:.0f} ms and "
+        f"{_number(one.travel_p95_mm)} mm (n = {one.count})"
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %" if np.isfinite(value) else "-"
+
+
+def _number(value: float, digits: int = 1, *, sign: bool = False) -> str:
+    return format(value, f"{'+' if sign else ''}.{digits}f") if np.isfinite(value) else "-"
