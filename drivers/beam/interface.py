@@ -189,9 +189,13 @@ class BeamInterface:
             self._apply(announces=accepted and not command.renewal)
 
     def _apply(self, *, announces: bool = False) -> None:
-        """Drive the line to what the watchdog permits now, compare, and show it."""
+        """Drive the line to what the watchdog permits now, compare, and show it.
+
+        What is permitted is read once: a lease that ended between two readings would be shown as held and not driven.
+        """
+        permission = self._watchdog.permission(self._clock.now_ns())
         try:
-            self._line.drive(self._watchdog.permission(self._clock.now_ns()).state, self._clock)
+            self._line.drive(permission.state, self._clock)
             contradiction = self._line.compare(self._clock.now_ns())
             if contradiction:
                 self._watchdog.latch(BeamReason.READ_BACK_MISMATCH, contradiction)
@@ -199,7 +203,9 @@ class BeamInterface:
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, the beam is held and stays held
             self._watchdog.latch(BeamReason.SWITCH_FAULT, f"{type(error).__name__}: {error}"[:300])
             self._hold_anyway()
-        self._show(self._watchdog.permission(self._clock.now_ns()), announces=announces)
+        if self._watchdog.latched:
+            permission = self._watchdog.permission(self._clock.now_ns())
+        self._show(permission, announces=announces)
 
     def _hold_anyway(self) -> None:
         try:

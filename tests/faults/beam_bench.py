@@ -55,12 +55,14 @@ from gating.wire import encode
 from tests.faults.beam_bench import gate_command
 
 config = msgspec.json.decode(sys.argv[1], type=Config)
-name, holds = sys.argv[2], int(sys.argv[3])
-socket = bind(zmq.Context(), zmq.PUB, config.endpoints.gate)
+socket = bind(zmq.Context(), zmq.XPUB, config.endpoints.gate)
+socket.recv()
+print("subscribed", flush=True)
+sys.stdin.readline()
 for sequence in range(100_000):
-    state = GateState.ON if sequence >= holds else GateState.HOLD
-    renewal = sequence % 8 != 0
-    socket.send_multipart(encode(gate_command(sequence, state, frame=sequence // 8, renewal=renewal, engine=name)))
+    state = GateState.HOLD if sequence < 8 else GateState.ON
+    command = gate_command(sequence, state, frame=sequence // 8, renewal=sequence % 8 != 0, engine=sys.argv[2])
+    socket.send_multipart(encode(command))
     time.sleep(0.015)
 """
 
@@ -73,6 +75,7 @@ def gate_command(
     renewal: bool = False,
     engine: str = "e1",
     session: str = SESSION,
+    sent_ns: int | None = None,
 ) -> GateCommand:
     return GateCommand(
         session_id=session,
@@ -86,7 +89,7 @@ def gate_command(
         lease_ms=100.0 if state is GateState.ON else 0.0,
         source_kind=SourceKind.REPLAY,
         pacing=Pacing.REAL_TIME,
-        stamps=StageStamps(sent_ns=time.monotonic_ns()),
+        stamps=StageStamps(sent_ns=time.monotonic_ns() if sent_ns is None else sent_ns),
     )
 
 
@@ -107,6 +110,11 @@ class Ear:
 
     def close(self) -> None:
         self._socket.close()
+
+    def drain(self) -> None:
+        """Forget what came before now."""
+        while receive(self._socket) is not None:
+            pass
 
     def wait_for(self, kind: type[M], good: Callable[[M], bool], seconds: float = 5.0) -> M:
         """Return the next message of this kind that is good; fail loudly after `seconds`."""
@@ -135,7 +143,9 @@ class Ear:
 @contextmanager
 def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a script in a process of its own; it is gone afterwards, whatever its state."""
-    child = subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", script, *arguments]
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
     try:
         yield child
     finally:
