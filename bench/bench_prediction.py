@@ -206,8 +206,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(row: dict[str, Any]) -> str:
-    share = "" if row["predictor"] == "persistence" else f" ({row['vs_persistence']:.2f})"
-    return f"{row['rmse_mm']:.2f} / {row['p95_mm']:.2f}{share}"
+    share = "" if row["predictor"] == "persistence" else f" ({_two_digits(row['vs_persistence'])})"
+    return f"{_two_digits(row['rmse_mm'])} / {_two_digits(row['p95_mm'])}{share}"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2f}" if value < 99 else ">99"
 
 
 def main() -> None:
