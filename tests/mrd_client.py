@@ -12,6 +12,8 @@ import ismrmrd
 import numpy as np
 from ismrmrd.serialization import ConfigFile, ConfigText, ProtocolSerializer
 
+from tests.patience import PATIENCE_S
+
 TICK_NS = 2_500_000
 XML = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><experimentalConditions>
 <H1resonanceFrequency_Hz>63500000</H1resonanceFrequency_Hz></experimentalConditions></ismrmrdHeader>"""
@@ -86,12 +88,12 @@ def waveform() -> bytes:
 CLOSE = b"\x04\x00"
 
 
-def connect(port: int, patience_s: float = 5.0) -> socket.socket:
+def connect(port: int, patience_s: float = PATIENCE_S) -> socket.socket:
     """Call the server until it listens."""
     until = time.monotonic() + patience_s
     while True:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=5)
+            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         except ConnectionRefusedError:
             if time.monotonic() > until:
                 raise

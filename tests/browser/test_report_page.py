@@ -36,7 +36,7 @@ def test_the_page_draws_its_three_plots(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     ).stdout
     for plot in ("motion", "latency", "reasons"):
         assert f'<div id="{plot}" class="js-plotly-plot"' in dom

@@ -41,7 +41,7 @@ def test_every_case_that_is_tried_stands_in_the_table() -> None:
 @pytest.mark.parametrize(("source", "name", "says"), [row for row in ROWS if row[0] != "zeromq"])
 def test_the_operator_reads_what_the_table_says(source: str, name: str, says: str) -> None:
     module: Any = test_mrd if source == "mrd" else test_openigtlink
-    session, cine = module.Session(), synthetic_cine(20)
+    session, cine = module.opening(), synthetic_cine(20)
     try:
         with connect(session.port) as client:
             module.started(session, client, *([cine] if source == "mrd" else []))

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,14 @@ from drivers.formats.openigtlink import image_message
 from drivers.openigtlink_outlet import Outlet
 from drivers.sources.openigtlink import OpenigtlinkSettings, OpenigtlinkSource
 from gating.config import EndpointSettings
-from gating.messages import GateState, StampMeaning, StreamInfo, TargetEstimate
+from gating.messages import GateState, StampMeaning, TargetEstimate
 from gating.sockets import bind
 from gating.wire import encode, encode_frame
 from tests.factories import frame
 from tests.faults.beam_bench import gate_command
+from tests.live_session import FIRST_FRAME_TIMEOUT_S, LiveSession
 from tests.mrd_client import connect, synthetic_cine
+from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
 pytest.importorskip("pyigtl", reason="the pyigtl package is not installed")
 EXAMPLES = Path("/usr/share/doc/openigtlink-examples/examples")
@@ -51,57 +52,20 @@ for index, pixels in enumerate(frames):
     image = pyigtl.ImageMessage(pixels[None], matrix, timestamp=1.7e9 + index * 0.125, device_name="Cine")
     peer.send_message(image, wait=True)
     time.sleep(0.01)
-time.sleep(5)
+time.sleep(60)
 """
 
 
-class Session:
-    """A source that is being opened in a thread, because it waits for its first frames."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.source = OpenigtlinkSource(OpenigtlinkSettings(**{"port": 0, "first_frame_timeout_s": 20} | settings))
-        self.source.arrivals.peer.open()
-        self.port = self.source.arrivals.peer.port
-        self.info: StreamInfo | None = None
-        self._thread = threading.Thread(target=self._open, daemon=True)
-        self._thread.start()
-
-    def _open(self) -> None:
-        self.info = self.source.open()
-
-    def opened(self) -> StreamInfo:
-        self._thread.join(20)
-        assert self.info is not None, "the source did not open"
-        return self.info
-
-    def read(self, count: int, patience_s: float = 5.0) -> list[tuple[Any, np.ndarray[Any, Any]]]:
-        info = self.opened()
-        pixels, frames = np.zeros(info.shape, info.dtype), []
-        until = time.monotonic() + patience_s
-        while len(frames) < count and time.monotonic() < until:
-            if (stamp := self.source.read_into(pixels, 20)) is not None:
-                frames.append((stamp, pixels.copy()))
-        return frames
-
-    def notice(self, patience_s: float = 5.0) -> str:
-        info, until = self.opened(), time.monotonic() + patience_s
-        while time.monotonic() < until:
-            self.source.read_into(np.zeros(info.shape, info.dtype), 20)
-            if notices := self.source.take_notices():
-                return "; ".join(notices)
-        return ""
+def opening(**settings: Any) -> LiveSession:
+    chosen = {"port": 0, "first_frame_timeout_s": FIRST_FRAME_TIMEOUT_S} | settings
+    return LiveSession(OpenigtlinkSource(OpenigtlinkSettings(**chosen)))
 
 
 @pytest.fixture
-def session(request: pytest.FixtureRequest) -> Iterator[Session]:
-    made = Session(**getattr(request, "param", {}))
+def session(request: pytest.FixtureRequest) -> Iterator[LiveSession]:
+    made = opening(**getattr(request, "param", {}))
     yield made
     made.source.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def sender(role: str, port: int, count: int = 12, dtype: str = "uint16") -> subprocess.Popen[bytes]:
@@ -111,15 +75,15 @@ def sender(role: str, port: int, count: int = 12, dtype: str = "uint16") -> subp
 @pytest.mark.parametrize("role", ["server", "client"])
 @pytest.mark.parametrize("dtype", ["uint16", "float64"])
 def test_images_of_pyigtl_arrive_pixel_for_pixel_in_either_role(role: str, dtype: str) -> None:
-    port = free_port() if role == "client" else 0
-    session = Session(role=role, port=port)
-    process = sender("client" if role == "server" else "server", port or session.port, dtype=dtype)
-    try:
-        frames = session.read(10)
-    finally:
-        process.kill()
-        process.wait()
-        session.source.close()
+    with reserved_ports() as (port,):
+        session = opening(role=role, port=port)
+        process = sender("client" if role == "server" else "server", port, dtype=dtype)
+        try:
+            frames = session.read(10)
+        finally:
+            process.kill()
+            process.wait()
+            session.source.close()
     sent = np.random.default_rng(5).integers(0, 200, (12, 40, 32))
     np.testing.assert_array_equal([pixels for _, pixels in frames], sent[:10])
     info = session.opened()
@@ -132,7 +96,7 @@ def test_images_of_pyigtl_arrive_pixel_for_pixel_in_either_role(role: str, dtype
 
 
 @pytest.mark.parametrize("session", [{"pose_from": "Pose"}], indirect=True)
-def test_a_transform_places_the_images_in_the_patient(session: Session) -> None:
+def test_a_transform_places_the_images_in_the_patient(session: LiveSession) -> None:
     process = sender("client", session.port)
     try:
         info = session.opened()
@@ -160,7 +124,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("session", [{"arrival_time": True, "frames_per_s": 20}], indirect=True)
-def test_images_of_debians_example_client_arrive(session: Session, debian: Callable[[str], Path]) -> None:
+def test_images_of_debians_example_client_arrive(session: LiveSession, debian: Callable[[str], Path]) -> None:
     """It sets no time stamp, so arrival times have to stand in."""
     images = EXAMPLES / "Imager" / "img"
     command = [debian("Imager/ImagerClient"), "127.0.0.1", str(session.port), "20", images]
@@ -217,14 +181,14 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-def started(session: Session, client: socket.socket, count: int = 5) -> None:
+def started(session: LiveSession, client: socket.socket, count: int = 5) -> None:
     for index in range(count):
         client.sendall(raw_image(index))
     assert len(session.read(count)) == count
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: Session, name: str) -> None:
+def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: LiveSession, name: str) -> None:
     make, said = BAD[name]
     with connect(session.port) as client:
         started(session, client)
@@ -237,7 +201,9 @@ def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session:
 
 
 @pytest.mark.parametrize("cut", [1, 58, 100, 1500])
-def test_a_peer_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(session: Session, cut: int) -> None:
+def test_a_peer_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(
+    session: LiveSession, cut: int
+) -> None:
     with connect(session.port) as client:
         started(session, client)
         client.sendall(raw_image(5)[:cut])
@@ -260,7 +226,7 @@ HEAR = """
 import sys, time
 import numpy as np, pyigtl
 client = pyigtl.OpenIGTLinkClient("127.0.0.1", int(sys.argv[1]))
-heard, until = {}, time.time() + 15
+heard, until = {}, time.time() + 60
 while time.time() < until and len(heard) < 4:
     for message in client.get_latest_messages():
         heard[message.message_type] = message
@@ -287,12 +253,11 @@ def outlet(tmp_path: Path) -> Iterator[Outlet]:
     ]
     for thread in threads:
         thread.start()
-    while made.port == 0:
-        time.sleep(0.01)
+    assert wait_until(lambda: made.port)
     yield made
     stop.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
 
 
 def engine(endpoints: EndpointSettings, stop: threading.Event) -> None:
@@ -316,7 +281,7 @@ def engine(endpoints: EndpointSettings, stop: threading.Event) -> None:
 
 def test_pyigtl_hears_cine_target_and_gate_from_the_outlet(outlet: Outlet) -> None:
     command = [sys.executable, "-c", HEAR, str(outlet.port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     heard: dict[str, Any] = eval(done.stdout.strip().splitlines()[-1])
     name, shape, total = heard["image"]
     sent = frame(0)
@@ -329,24 +294,23 @@ def test_pyigtl_hears_cine_target_and_gate_from_the_outlet(outlet: Outlet) -> No
 
 
 def test_debians_example_client_hears_every_kind_with_the_right_checksum(
-    outlet: Outlet, debian: Callable[[str], Path]
+    outlet: Outlet, debian: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """The C++ library checks each message's checksum before it prints the content."""
     program = debian("Receiver/ReceiveClient")
-    with subprocess.Popen(
-        [program, "127.0.0.1", str(outlet.port)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        time.sleep(2.5)
+    log = tmp_path / "heard.txt"
+    wanted = ("Dimensions            : (96, 96, 1)", "Error Name: on", "Status    : in_window", "Name      : GTV")
+    with log.open("w") as heard, subprocess.Popen(
+        [program, "127.0.0.1", str(outlet.port)], stdout=subprocess.DEVNULL, stderr=heard
+    ) as process:  # fmt: skip
+        came = wait_until(lambda: all(one in log.read_text() for one in (*wanted, "( -5.000000, 6.000000, 7.000000 )")))
         process.kill()
-        text = process.stderr.read() if process.stderr else ""
-    for wanted in ("Dimensions            : (96, 96, 1)", "Error Name: on", "Status    : in_window", "Name      : GTV"):
-        assert wanted in text, wanted
-    assert "( -5.000000, 6.000000, 7.000000 )" in text
+    assert came, log.read_text()[-2000:]
 
 
 def test_a_client_that_does_not_read_delays_nobody(outlet: Outlet) -> None:
     with connect(outlet.port), connect(outlet.port) as reader:
-        reader.settimeout(5)
+        reader.settimeout(PATIENCE_S)
         heard = 0
         while heard < 200_000:
             heard += len(reader.recv(65536))

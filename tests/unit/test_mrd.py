@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +14,14 @@ import pytest
 
 from drivers.errors import BadFrame, BadRecording
 from drivers.formats.mrd import FrameMaker, MrdImage, image_header
-from drivers.ports import FrameStamp
 from drivers.recordings import open_recording
 from drivers.sources.mrd import MrdSettings, MrdSource
 from gating.clock_offset import DAY_NS
-from gating.messages import StampMeaning, StreamInfo
+from gating.messages import StampMeaning
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
+from tests.live_session import FIRST_FRAME_TIMEOUT_S, LiveSession  # noqa: E402
 from tests.mrd_client import (  # noqa: E402
     CLOSE,
     TICK_NS,
@@ -34,56 +33,23 @@ from tests.mrd_client import (  # noqa: E402
     synthetic_cine,
     waveform,
 )
+from tests.patience import wait_until  # noqa: E402
 
-Frames = list[tuple[FrameStamp, np.ndarray[Any, Any]]]
 
-
-class Session:
-    """A source that is being opened in a thread, because it waits for its first frames."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.source = MrdSource(MrdSettings(port=0, first_frame_timeout_s=20, **settings))
-        self.source.arrivals.peer.open()
-        self.port = self.source.arrivals.peer.port
-        self.info: StreamInfo | None = None
-        self._thread = threading.Thread(target=self._open, daemon=True)
-        self._thread.start()
-
-    def _open(self) -> None:
-        self.info = self.source.open()
-
-    def opened(self) -> StreamInfo:
-        self._thread.join(20)
-        assert self.info is not None, "the source did not open"
-        return self.info
-
-    def read(self, count: int, patience_s: float = 5.0) -> Frames:
-        info = self.opened()
-        pixels, frames = np.zeros(info.shape, info.dtype), []
-        until = time.monotonic() + patience_s
-        while len(frames) < count and time.monotonic() < until:
-            if (stamp := self.source.read_into(pixels, 20)) is not None:
-                frames.append((stamp, pixels.copy()))
-        return frames
-
-    def notice(self, patience_s: float = 5.0) -> str:
-        until = time.monotonic() + patience_s
-        info = self.opened()
-        while time.monotonic() < until:
-            self.source.read_into(np.zeros(info.shape, info.dtype), 20)
-            if notices := self.source.take_notices():
-                return "; ".join(notices)
-        return ""
+def opening(**settings: Any) -> LiveSession:
+    return LiveSession(MrdSource(MrdSettings(port=0, first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S, **settings)))
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    made = Session()
+def session() -> Iterator[LiveSession]:
+    made = opening()
     yield made
     made.source.close()
 
 
-def test_a_real_cine_sent_by_the_ismrmrd_package_arrives_pixel_for_pixel(session: Session, shared_data: Path) -> None:
+def test_a_real_cine_sent_by_the_ismrmrd_package_arrives_pixel_for_pixel(
+    session: LiveSession, shared_data: Path
+) -> None:
     cine = liver_cine(shared_data)
     with connect(session.port) as client:
         client.sendall(preamble())
@@ -91,7 +57,7 @@ def test_a_real_cine_sent_by_the_ismrmrd_package_arrives_pixel_for_pixel(session
             client.sendall(packed(image(cine, index)) + waveform())
         frames = session.read(len(cine["frames"]))
         client.sendall(CLOSE)
-        session.source.read_into(np.zeros(session.opened().shape, session.opened().dtype), 100)
+        assert wait_until(lambda: session.read(1, 0.02) == [] and not session.source.arrivals.peer.connected)
         assert client.recv(2) == CLOSE
     np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
     info = session.opened()
@@ -106,7 +72,7 @@ def test_a_real_cine_sent_by_the_ismrmrd_package_arrives_pixel_for_pixel(session
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "float32", "float64"])
-def test_every_real_pixel_type_keeps_its_values(session: Session, dtype: str) -> None:
+def test_every_real_pixel_type_keeps_its_values(session: LiveSession, dtype: str) -> None:
     cine = synthetic_cine(6, dtype=dtype)
     with connect(session.port) as client:
         client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(6)))
@@ -114,7 +80,7 @@ def test_every_real_pixel_type_keeps_its_values(session: Session, dtype: str) ->
     np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
 
 
-def test_the_client_may_trickle_bytes(session: Session) -> None:
+def test_the_client_may_trickle_bytes(session: LiveSession) -> None:
     cine = synthetic_cine(4)
     stream = preamble() + b"".join(packed(image(cine, index)) for index in range(4))
     with connect(session.port) as client:
@@ -123,7 +89,7 @@ def test_the_client_may_trickle_bytes(session: Session) -> None:
         assert len(session.read(4)) == 4
 
 
-def started(session: Session, client: socket.socket, cine: dict[str, Any], count: int = 5) -> None:
+def started(session: LiveSession, client: socket.socket, cine: dict[str, Any], count: int = 5) -> None:
     client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(count)))
     assert len(session.read(count)) == count
 
@@ -163,7 +129,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: Session, name: str) -> None:
+def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: LiveSession, name: str) -> None:
     make, said = BAD[name]
     cine = synthetic_cine(20)
     with connect(session.port) as client:
@@ -176,7 +142,9 @@ def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session:
 
 
 @pytest.mark.parametrize("cut", [1, 100, 250, 1500])
-def test_a_client_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(session: Session, cut: int) -> None:
+def test_a_client_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(
+    session: LiveSession, cut: int
+) -> None:
     cine = synthetic_cine(20)
     with connect(session.port) as client:
         started(session, client, cine)
@@ -187,7 +155,7 @@ def test_a_client_that_vanishes_in_mid_message_is_named_and_the_next_one_is_serv
         assert len(session.read(1)) == 1
 
 
-def test_a_client_that_stops_in_mid_message_is_cut_off(session: Session) -> None:
+def test_a_client_that_stops_in_mid_message_is_cut_off(session: LiveSession) -> None:
     cine = synthetic_cine(20)
     with connect(session.port) as client:
         started(session, client, cine)
@@ -195,7 +163,7 @@ def test_a_client_that_stops_in_mid_message_is_cut_off(session: Session) -> None
         assert "stopped in mid-message for 2 s" in session.notice()
 
 
-def test_a_second_client_is_refused_and_the_first_goes_on(session: Session) -> None:
+def test_a_second_client_is_refused_and_the_first_goes_on(session: LiveSession) -> None:
     cine = synthetic_cine(20)
     with connect(session.port) as first:
         started(session, first, cine)
@@ -205,7 +173,7 @@ def test_a_second_client_is_refused_and_the_first_goes_on(session: Session) -> N
         assert len(session.read(1)) == 1
 
 
-def test_two_slices_under_one_orientation_are_told_apart_by_their_position(session: Session) -> None:
+def test_two_slices_under_one_orientation_are_told_apart_by_their_position(session: LiveSession) -> None:
     cine = synthetic_cine(20)
     other = cine | {"position": (40.0, -24.0, 40.0)}
     with connect(session.port) as client:
@@ -217,7 +185,7 @@ def test_two_slices_under_one_orientation_are_told_apart_by_their_position(sessi
 
 
 def test_another_orientation_is_passed_over_as_another_plane() -> None:
-    session = Session(plane="coronal")
+    session = opening(plane="coronal")
     sagittal = synthetic_cine(20)
     coronal = sagittal | {"orientation": (1.0, 0, 0, 0, 0, -1.0)}
     with connect(session.port) as client:
@@ -230,7 +198,7 @@ def test_another_orientation_is_passed_over_as_another_plane() -> None:
 
 
 def test_arrival_times_stand_in_for_stamps_only_on_request() -> None:
-    session = Session(arrival_time=True)
+    session = opening(arrival_time=True)
     cine = synthetic_cine(6)
     with connect(session.port) as client:
         for index in range(6):
@@ -242,7 +210,7 @@ def test_arrival_times_stand_in_for_stamps_only_on_request() -> None:
     assert all(stamp.acquired_on_host_ns == stamp.arrived_ns == stamp.acquired_ns for stamp, _ in frames)
 
 
-def test_the_source_listens_on_loopback_alone(session: Session) -> None:
+def test_the_source_listens_on_loopback_alone(session: LiveSession) -> None:
     assert session.source.arrivals.peer._listener is not None
     assert session.source.arrivals.peer._listener.getsockname()[0] == "127.0.0.1"
     with connect(session.port) as client:

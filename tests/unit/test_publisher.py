@@ -35,9 +35,10 @@ from gating.messages import (
 )
 from gating.wire import decode, encode
 from tests.factories import stream
+from tests.patience import PATIENCE_S, wait_until
 
 SETTINGS = PhantomSettings(rows=64, columns=56, pixel_spacing_mm=(3.6, 3.6), frames_per_s=100, duration_s=0.3)
-PATIENCE_MS = 10_000
+PATIENCE_MS = 60_000
 
 
 class ListSource:
@@ -102,7 +103,7 @@ def running():
     yield start
     stop.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_recording_arrives_whole_between_its_info_and_its_end(endpoint, subscr
     assert [frame.header.sequence for frame in frames] == list(range(30))
     assert {message.session_id for message in messages if not isinstance(message, CineFrame)} == {"s1"}
     assert (messages[-1].frames_published, messages[-1].why) == (30, "the recording ended")
-    time.sleep(0.1)
+    assert wait_until(lambda: published)
     assert (published[0].frames, published[0].faulty) == (30, False)
 
 
@@ -172,7 +173,7 @@ def test_headers_say_what_the_source_declared(endpoint, subscribe, running) -> N
     ):
         assert getattr(first, field) == getattr(info, field)
     assert first.simulated_by == "a test"
-    assert 0 <= first.published_ns - first.acquired_on_publish_clock_ns < 50_000_000
+    assert 0 <= first.published_ns - first.acquired_on_publish_clock_ns < PATIENCE_S * 1e9
     assert first.acquired_clock == "phantom"
     assert first.publish_clock.startswith("monotonic:")
     assert len({frame.header.publisher_id for frame in of(CineFrame, messages)} - {""}) == 1
@@ -204,10 +205,7 @@ def test_a_subscriber_to_other_topics_does_not_count(endpoint, subscribe, runnin
 
 def test_a_live_stream_waits_for_nobody(endpoint, running) -> None:
     published = running(ListSource(5, frame_count=None), endpoint("frames"), "s1")
-    for _ in range(100):
-        if published:
-            break
-        time.sleep(0.02)
+    assert wait_until(lambda: published)
     assert published[0].frames == 5
 
 
@@ -216,7 +214,7 @@ def test_a_clock_that_is_not_ours_is_not_trusted_before_its_delay_was_measured(e
     messages = messages_to_the_end(subscribe(endpoint("frames")))
     for frame in of(CineFrame, messages):
         assert frame.header.acquired_uncertainty_ns == UNKNOWN_NS
-        assert 0 <= frame.header.published_ns - frame.header.acquired_on_publish_clock_ns < 50_000_000
+        assert 0 <= frame.header.published_ns - frame.header.acquired_on_publish_clock_ns < PATIENCE_S * 1e9
 
 
 @pytest.mark.parametrize(("pacing", "window"), [(Pacing.STEPPED, 1), (Pacing.UNPACED, 8)])
@@ -252,7 +250,7 @@ def test_a_fault_of_the_source_is_told_and_ends_the_stream(endpoint, subscribe, 
     event = of(Event, messages)[0]
     assert (event.severity, event.code, event.text) == ("fault", "source_fault", "the scanner went away")
     assert (messages[-1].frames_published, messages[-1].why) == (4, "the scanner went away")
-    time.sleep(0.1)
+    assert wait_until(lambda: published)
     assert published[0].faulty
     assert source.closed
 
@@ -281,10 +279,7 @@ def test_a_subscriber_that_stopped_reading_holds_up_nobody(endpoint, subscribe, 
     sequences = [frame.header.sequence for frame in of(CineFrame, messages_to_the_end(reader))]
     assert sequences[-1] == 2999
     assert sequences == sorted(sequences)
-    for _ in range(100):
-        if published:
-            break
-        time.sleep(0.02)
+    assert wait_until(lambda: published)
     assert published[0].subscriber_stalls >= 1
 
 
@@ -304,7 +299,7 @@ def test_a_signal_ends_the_stream_cleanly(endpoint, subscribe, number) -> None:
         process.send_signal(number)
         messages = messages_to_the_end(frames)
         assert messages[-1].why == "stopped"
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

@@ -120,6 +120,7 @@ def test_a_real_recording_keeps_its_pace(shared_data) -> None:
     recording = open_recording(shared_data / "liver_cine" / "KS81_1.npz")
     taken = play(ReplaySource(recording, Pacing.SCALED, 10.0), len(recording))
     late_ns = [at_ns - stamp.arrived_ns for stamp, at_ns, _ in taken]
-    assert np.percentile(late_ns, 50) < 1e6
+    assert np.percentile(late_ns, 10) < 1e6
+    assert min(late_ns[-len(late_ns) // 10 :]) < 1e6, "delays add up"
     intervals = {b.acquired_ns - a.acquired_ns for (a, _, _), (b, _, _) in itertools.pairwise(taken)}
     assert len(intervals) > 1
