@@ -141,7 +141,8 @@ class Eavesdropper:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        inward, _ = self._server.accept()
+        with self._server:
+            inward, _ = self._server.accept()
         outward = plain_sockets.create_connection(("127.0.0.1", self._target))
         for one, other in ((inward, outward), (outward, inward)):
             threading.Thread(target=self._relay, args=(one, other), daemon=True).start()
