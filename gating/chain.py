@@ -79,7 +79,7 @@ def check_chain(path: Path) -> ChainReport:
     """
     from gating.session import METADATA, SessionReader
 
-    chain, follower = HashChain(), _Follower()
+    chain, follower = HashChain(), Follower()
     for record in SessionReader(path).records():
         if isinstance(record, Metadata) and record.name == METADATA:
             chain.begin(record.metadata)
@@ -95,20 +95,20 @@ def check_chain(path: Path) -> ChainReport:
     )
 
 
-class _Follower:
+class Follower:
     """Compares a log's seals with the digest of what stands before them."""
 
     def __init__(self) -> None:
-        self._topics: dict[int, str] = {}
+        self.topics: dict[int, str] = {}
         self.sealed = self.waiting = 0
         self.digest = self.broken = ""
 
     def take(self, chain: HashChain, record: McapRecord) -> bool:
         """Follow one record; return False once the chain is broken."""
         if isinstance(record, Channel):
-            self._topics[record.id] = record.topic
+            self.topics[record.id] = record.topic
         elif isinstance(record, McapMessage):
-            topic = self._topics.get(record.channel_id, "")
+            topic = self.topics.get(record.channel_id, "")
             chain.add(topic, record.log_time, record.sequence, record.data)
             self.waiting += 1
         elif isinstance(record, Metadata) and record.name == SEAL:

@@ -220,7 +220,7 @@ class SessionReader(Iterator[RawRecord]):
         """Yield every whole record of the data as it stands in the file."""
         with self.path.open("rb") as stream:
             self._check_magic(stream.read(_MAGIC_BYTES))
-            yield from self._whole_records(stream)
+            yield from self.whole_records(stream)
 
     def _read(self) -> Iterator[RawRecord]:
         topics: dict[int, str] = {}
@@ -231,7 +231,7 @@ class SessionReader(Iterator[RawRecord]):
                 self.metadata = dict(record.metadata)
             elif isinstance(record, McapMessage):
                 topic = topics.get(record.channel_id, REFUSED)
-                yield RawRecord(topic, record.log_time, _unpack(topic, record.data))
+                yield RawRecord(topic, record.log_time, unpack(topic, record.data))
         if not self.closed_properly:
             self.cut = (
                 f"{self.path.name} ends without a footer after {self.good_bytes} bytes of whole records; "
@@ -242,7 +242,7 @@ class SessionReader(Iterator[RawRecord]):
         if not _MAGIC.startswith(magic):
             raise SessionError(f"{self.path.name} is no session log: it does not begin as MCAP does")
 
-    def _whole_records(self, stream: IO[bytes]) -> Iterator[McapRecord]:
+    def whole_records(self, stream: IO[bytes]) -> Iterator[McapRecord]:
         """Yield records until the end or the first that is not whole; a summary repeats, so only data is yielded."""
         self.good_bytes = stream.tell()
         records = StreamReader(stream, skip_magic=True, record_size_limit=_MAX_RECORD_BYTES).records
@@ -328,7 +328,7 @@ def _copy_records(path: Path, stream: IO[bytes]) -> None:
     channels: dict[int, int] = {}
     with path.open("rb") as torn:
         torn.seek(_MAGIC_BYTES)
-        for record in SessionReader(path)._whole_records(torn):
+        for record in SessionReader(path).whole_records(torn):
             if isinstance(record, Channel):
                 channels[record.id] = _channel(writer, record.topic)
             elif isinstance(record, Metadata):
@@ -369,7 +369,8 @@ def _pack(parts: Sequence[Part]) -> tuple[str, bytes]:
     return REFUSED, packed
 
 
-def _unpack(topic: str, data: bytes) -> list[bytes]:
+def unpack(topic: str, data: bytes) -> list[bytes]:
+    """Return the parts of the wire message that a record holds."""
     if topic == REFUSED:
         try:
             parts = msgpack.unpackb(data, max_array_len=MAX_PARTS + 1, max_bin_len=MAX_HEADER_BYTES, max_ext_len=0)

@@ -14,6 +14,7 @@ import zmq
 from msgspec.structs import replace
 
 from bench.faults.link import Link
+from bench.faults.logs import Kept, Logs
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
 from bench.faults.scene_files import scene_config, write_files
@@ -28,6 +29,7 @@ from gating.messages import (
     ControlRequest,
     EngineState,
     Event,
+    FrameHeader,
     GateCommand,
     GateState,
     Heartbeat,
@@ -95,7 +97,8 @@ class Scene:
         self.events: list[Event] = []
         self.recorder_beats: list[tuple[int, Heartbeat]] = []
         self.seen_ns = 0
-        self._logs = 0
+        self.logs = Logs(self.log_folder)
+        self._log_number = 0
         self._warm = False
         self._replies: list[ControlReply] = []
 
@@ -153,8 +156,8 @@ class Scene:
 
     def start_recorder(self, folder: Path | None = None) -> Path:
         """Start a recorder on a new log and return its path."""
-        self._logs += 1
-        log = (folder or self.log_folder) / f"{self._logs}.mcap"
+        self._log_number += 1
+        log = (folder or self.log_folder) / f"{self._log_number}.mcap"
         command = [sys.executable, "-m", "gating.cli", "record", str(log), "--session", self.session]
         self.processes.start("recorder", [*command, "--config", str(self.folder / "recorder.toml")])
         return log
@@ -296,6 +299,11 @@ class Scene:
         self._control.send_multipart(encode(request), zmq.NOBLOCK)
         self.wait(lambda: bool(self._replies), 1.0)
         return self._replies[-1] if self._replies else None
+
+    def sent(self, since_ns: int) -> dict[Kept, int]:
+        """Return the gate commands and unharmed frames that left since a moment, and when each did."""
+        every: list[tuple[int, GateCommand | FrameHeader]] = [*self.commands, *self.source.published]
+        return {Kept.of(message): at_ns for at_ns, message in every if at_ns >= since_ns}
 
     def send_control(self, parts: list[bytes]) -> None:
         """Send any bytes at all to the control socket."""

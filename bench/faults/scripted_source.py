@@ -50,8 +50,8 @@ class ScriptedSource:
         """When the newest slot was due, which is when its frame was acquired."""
         self.left_ns = 0
         self.paused = False
-        self.published: list[tuple[int, str]] = []
-        """(sequence, content hash) of every frame that left unharmed."""
+        self.published: list[tuple[int, FrameHeader]] = []
+        """When each frame left that left unharmed, and its header."""
         self._clock_name = clock_name
         self._start_ns = time.monotonic_ns()
         self._due_ns = self._start_ns
@@ -144,7 +144,7 @@ class ScriptedSource:
         for parts in self.transform(frame):
             self.send(parts)
         if self.transform is as_it_is:
-            self.published.append((self.sequence, frame.header.content_hash))
+            self.published.append((self.left_ns, frame.header))
         self.sequence += 1
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:

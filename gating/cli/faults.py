@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bench.faults.suite import Result
 
 
+_LOG = {None: "", True: "whole", False: "[red]LOST[/]"}
+
+
 @app.command()
 def faults(
     family: Annotated[list[str] | None, typer.Option("--family", help="Only this family; may be repeated.")] = None,
@@ -28,6 +31,10 @@ def faults(
         str,
         typer.Option("--engine-command", help="Another engine; {config}, {session} and {targets} are filled in."),
     ] = "",
+    tolerance_ms: Annotated[
+        float | None,
+        typer.Option("--tolerance-ms", min=1, max=100, help="What a busy machine may add to a bound; 20 by default."),
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show the catalogue; inject nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,6 +56,7 @@ def faults(
         chosen,
         seeds=seeds,
         engine_command=engine_command,
+        tolerance_ms=tolerance_ms,
         progress=(lambda _: None) if as_json else _say,
     )
     if as_json:
@@ -68,6 +76,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
         "passed": sum(result.passed for result in results),
         "failed": _failed(results),
         "skipped": sum(result.skipped for result in results),
+        "logs_intact": all(result.log_intact is not False for result in results),
         "unsafe_on_ms": sum(result.unsafe_on_ms for result in results),
     }
 
@@ -105,11 +114,12 @@ def _table(results: list[Result]) -> Table:
         table.add_column(name)
     for name in ("off ms", "bound ms", "unsafe ms"):
         table.add_column(name, justify="right")
+    table.add_column("log")
     table.add_column("")
     for one in results:
         off = "never" if one.off_ms is None else f"{one.off_ms:.0f}"
         shown = ("", "", "") if one.skipped else (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}")
-        table.add_row(one.family, one.id, one.reaction, one.reason, *shown, _verdict(one))
+        table.add_row(one.family, one.id, one.reaction, one.reason, *shown, _LOG[one.log_intact], _verdict(one))
     return table
 
 

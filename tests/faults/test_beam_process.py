@@ -91,7 +91,8 @@ def test_imports_neither_numba_nor_opencv() -> None:
 def commanding_engine(config: Config, ear: Ear, name: str, heard_ns: int) -> Iterator[subprocess.Popen[str]]:
     """An engine that commands beam on. It succeeds one last heard at `heard_ns`, so it begins a silent second later."""
     with process(ENGINE, msgspec.json.encode(config).decode(), name) as engine:
-        assert engine.stdin is not None and engine.stdout is not None
+        assert engine.stdin is not None
+        assert engine.stdout is not None
         assert engine.stdout.readline() == "subscribed\n"
         time.sleep(max(0.0, (heard_ns + QUIET_NS - time.monotonic_ns()) / 1e9 + 0.02))
         engine.stdin.write("begin\n")

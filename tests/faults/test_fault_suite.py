@@ -52,6 +52,27 @@ def test_the_short_form_touches_every_family():
     assert {fault.family for fault in read_catalogue().fault if fault.quick} == FAMILIES
 
 
+ONE_OF_EVERY_FAMILY = (
+    "silence",
+    "stamp_in_the_future",
+    "pixel_bit_flipped",
+    "engine_killed",
+    "target_jumps",
+    "gate_cut",
+    "log_writer_killed",
+)
+BUSY_MACHINE_MS = 50
+"""What a machine that others keep busy may add to a bound; the whole suite allows 20."""
+
+
+def test_one_fault_of_every_family_is_held_in_time_and_nothing_recorded_is_lost():
+    chosen = [word for fault in ONE_OF_EVERY_FAMILY for word in ("--fault", fault)]
+    code, found = suite("--tolerance-ms", str(BUSY_MACHINE_MS), *chosen)
+    assert {fault["family"] for fault in found["faults"]} == FAMILIES
+    assert [fault for fault in found["faults"] if not (fault["passed"] and fault["log_intact"])] == []
+    assert (code, found["unsafe_on_ms"]) == (0, 0)
+
+
 @pytest.mark.slow
 def test_the_short_form_passes_with_no_unsafe_beam():
     code, found = suite("--quick")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.faults.injections.registry import NotPossible, Unmet, injects
 from bench.faults.scene import Scene
+from gating.chain import check_chain
 from gating.messages import CineFrame
 from gating.session import read_session
 
@@ -127,6 +128,8 @@ def _new_recorder(scene: Scene, log: Path | None) -> None:
         kept = sum(isinstance(record.message, CineFrame) for record in read_session(log))
         if kept == 0:
             raise Unmet(f"nothing of {log.name} can be read")
+        if broken := check_chain(log).broken:
+            raise Unmet(f"{log.name}: {broken}")
     scene.end("recorder")
     scene.start_recorder()
 
