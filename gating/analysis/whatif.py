@@ -74,12 +74,17 @@ def sweep(followed: Followed, config: Config, settings: Sequence[Setting], recor
     """
     decided: dict[Setting, GatedMotion] = {}
     for setting in settings:
-        key = setting if setting.predictor != "off" else replace(setting, latency_ms=0.0)
+        key = decided_setting(setting)
         if key not in decided:
             decided[key] = gated_motion(followed, with_setting(config, key))
         motion, late_s = decided[key], setting.latency_ms / 1e3
         beam_s = beam_intervals(motion.t_s, motion.gate_on, late_s, late_s)
         yield _outcome(recording, setting, figures(_with_beam(motion, beam_s)))
+
+
+def decided_setting(setting: Setting) -> Setting:
+    """Return the setting whose decisions this one shares: without prediction, a latency decides nothing."""
+    return setting if setting.predictor != "off" else replace(setting, latency_ms=0.0)
 
 
 def settings_grid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,9 @@ def whatif(
         str, typer.Option("--predictors", help="off, persistence, ridge, rls, kalman.")
     ] = "off,ridge",
     latencies_ms: Annotated[str, typer.Option("--latencies-ms", help="Acquisition to beam on or off.")] = "250",
+    processes: Annotated[
+        int, typer.Option("--processes", min=0, max=256, help="0: as many as pay off on this host.")
+    ] = 0,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
     config: ConfigOption = None,
@@ -44,7 +48,8 @@ def whatif(
     The targets are followed once; every setting is then decided by the real engine, so its decisions are those of
     `cinegate track` with that setting, frame for frame.
     """
-    from gating.analysis.whatif import pareto, settings_grid, sweep, write_csv, write_plot
+    from gating.analysis.parallel import sweep_sessions, useful_processes
+    from gating.analysis.whatif import pareto, settings_grid, write_csv, write_plot
     from gating.cli.sessions import followed_session
     from gating.prediction import PREDICTORS
 
@@ -61,13 +66,18 @@ def whatif(
     )
     settings = load_config(config, tracker)
     outcomes = []
-    for path in recordings:
-        followed = followed_session(
-            path, settings, target_box=target_box, target_mask=target_mask, pixel_spacing_mm=pixel_spacing_mm
-        )
-        outcomes += list(sweep(followed, settings, grid, path.stem))
+    load = partial(
+        followed_session,
+        config=settings,
+        target_box=target_box,
+        target_mask=target_mask,
+        pixel_spacing_mm=pixel_spacing_mm,
+    )
+    used = processes or useful_processes(len(recordings), grid)
+    for path, frames, found in sweep_sessions(load, recordings, settings, grid, used):
+        outcomes += found
         if not as_json:
-            console.print(f"{path}: {len(followed.frames)} frames decided under {len(grid)} settings")
+            console.print(f"{path}: {frames} frames decided under {len(grid)} settings")
     outcomes = pareto(outcomes)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "whatif.csv", outcomes)

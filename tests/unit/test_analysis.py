@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 
 import jsonschema
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,8 +26,11 @@ from gating.analysis.margins import (
     van_herk_mm,
 )
 from gating.analysis.motion import beam_intervals, inside
+from gating.analysis.parallel import sweep_sessions, useful_processes
 from gating.analysis.uncertainty import Uncertainty, default_table, read_table, table_toml
 from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_setting, write_csv, write_plot
+from gating.cli.app import CommandError
+from gating.cli.sessions import followed_session
 from gating.config import Config, GatingSettings, SafetySettings
 from gating.geometry import box_contour
 from gating.messages import TargetEstimate
@@ -156,6 +161,39 @@ class TestWhatIf:
         rows = list(csv.DictReader((tmp_path / "w.csv").read_text().splitlines()))
         assert len(rows) == len(outcomes)
         assert float(rows[0]["duty_cycle"]) == pytest.approx(outcomes[0].duty_cycle, rel=1e-3)
+
+
+class TestManySessions:
+    GRID = settings_grid([2, 4], [5], [0], ["off", "kalman"], [100, 250])
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        for name, amplitude_mm in (("a", 4.0), ("b", 9.0)):
+            t, p = sine(12, amplitude_mm)
+            np.savetxt(tmp_path / f"{name}.txt", np.column_stack([t, p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
+        return [tmp_path / "a.txt", tmp_path / "b.txt"]
+
+    def test_several_processes_give_what_one_gives(self, files):
+        load = partial(followed_session, config=PLAIN)
+        one, two = (
+            [(path, frames, msgspec.json.encode(outcomes)) for path, frames, outcomes in
+             sweep_sessions(load, files, PLAIN, self.GRID, processes)]
+            for processes in (1, 2)
+        )  # fmt: skip
+        assert [path for path, *_ in one] == files
+        assert one == two
+
+    def test_an_error_in_a_process_is_the_same_sentence(self, files):
+        load = partial(followed_session, config=PLAIN, begin_s=1000.0)
+        with pytest.raises(CommandError, match="0 samples from 1000 s on; at least 2 are needed"):
+            list(sweep_sessions(load, files, PLAIN, self.GRID, 2))
+
+    def test_little_work_starts_no_process(self):
+        assert useful_processes(1, self.GRID) == 1
+
+    def test_no_process_does_no_work(self, files):
+        with pytest.raises(ValueError, match="processes is 0; 1 or more are needed"):
+            list(sweep_sessions(partial(followed_session, config=PLAIN), files, PLAIN, self.GRID, 0))
 
 
 class TestMargins:
