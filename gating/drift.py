@@ -48,6 +48,7 @@ class CouchShift:
     iec_mm : IEC 61217 fixed X, Y, Z (for a head-first supine patient: left, towards the gantry, up).
     baseline : what it takes away.
     duty_before, duty_after : share of the latest time with the centre inside the window.
+    worthwhile : it is above twice its uncertainty on some axis, and the centre would be in the window more often.
     text : the proposal as one sentence.
     """
 
@@ -55,6 +56,7 @@ class CouchShift:
     baseline: BaselineShift
     duty_before: float
     duty_after: float
+    worthwhile: bool
     text: str
 
 
@@ -143,6 +145,15 @@ def baseline_over_time(
     return np.array([at for at, _ in kept]), np.array([p for _, p in kept]).reshape(-1, 3) - reference
 
 
+def session_exhale(t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return where the exhale was when the session began, (3,) LPS mm; None where fewer than three were found."""
+    when, exhales = exhale_positions(t_s, displacement_mm)
+    if len(when) < 3:
+        return None
+    began: NDArray[np.float64] = np.median(exhales[when <= when[0] + WINDOW_S], axis=0)
+    return began
+
+
 def propose_shift(
     t_s: NDArray[np.float64],
     displacement_mm: NDArray[np.float64],
@@ -180,13 +191,15 @@ def propose_shift(
         float((np.abs(p - belongs) <= np.array(window_mm)).all(axis=1).mean())
         for p in (recent, recent - baseline.shift_mm)
     )
-    x, y, z = iec
+    worthwhile = bool((np.abs(baseline.shift_mm) > 2 * baseline.uncertainty_mm).any()) and after > before
+    x, y, z = (round(mm, 1) + 0.0 for mm in iec)
+    kind = "proposed couch shift" if worthwhile else "no couch shift is worthwhile:"
     text = (
-        f"proposed couch shift X {x:+.1f} Y {y:+.1f} Z {z:+.1f} mm (IEC 61217, {patient_position}), uncertainty "
+        f"{kind} X {x:+.1f} Y {y:+.1f} Z {z:+.1f} mm (IEC 61217, {patient_position}), uncertainty "
         f"{float(np.max(baseline.uncertainty_mm)):.1f} mm: "
         f"centre in window {100 * before:.0f} % of the time now, {100 * after:.0f} % then"
     )
-    return CouchShift(iec, baseline, before, after, text)
+    return CouchShift(iec, baseline, before, after, worthwhile, text)
 
 
 def _by_time(

@@ -10,7 +10,7 @@ import numpy as np
 
 from gating.analysis.figures import SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
-from gating.drift import WINDOW_S, exhale_positions, propose_shift
+from gating.drift import propose_shift, session_exhale
 from gating.messages import Event
 
 if TYPE_CHECKING:
@@ -105,10 +105,9 @@ def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
 
 def proposal(motion: GatedMotion) -> str:
     """Return the couch shift that the end of the session proposes against its beginning; empty where none is known."""
-    when, exhales = exhale_positions(motion.t_s, motion.displacement_mm)
-    if len(when) < 3:
+    began = session_exhale(motion.t_s, motion.displacement_mm)
+    if began is None:
         return ""
-    began = np.median(exhales[when <= when[0] + WINDOW_S], axis=0)
     shift = propose_shift(motion.t_s, motion.displacement_mm, _WINDOW_MM, exhale_mm=began)
     return "" if shift is None else shift.text
 

@@ -53,10 +53,33 @@ def test_a_preset_is_a_configuration_by_name(trace, tmp_path):
     assert parse_config((tmp_path / "p.toml").read_text()).gating.on_delay_ms == 200
 
 
-def test_drift_proposes_and_tells_how_to_accept(trace):
+def test_drift_of_a_steady_session_proposes_nothing(trace):
     found = json.loads(run("drift", trace, "--json").stdout)
     np.testing.assert_allclose(found["iec_mm"], 0, atol=0.5)
-    assert "accept_shift --operator NAME" in run("drift", trace).output
+    assert "-0.0" not in found["text"]
+
+
+@pytest.fixture
+def drifted(tmp_path):
+    t, p = breathing(120)
+    p[t > 60] += (0.0, 0.0, -6.0)
+    path = tmp_path / "drifted.txt"
+    np.savetxt(path, np.column_stack([t - t[0], p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
+    return path
+
+
+def test_drift_proposes_and_tells_how_to_accept(drifted):
+    found = json.loads(run("drift", drifted, "--json").stdout)
+    np.testing.assert_allclose(found["iec_mm"], (0, 6, 0), atol=0.5)
+    assert found["worthwhile"]
+    assert found["accepted"] == ""
+    assert "--accept --operator NAME --why REASON" in run("drift", drifted).output
+
+
+@pytest.mark.parametrize("missing", [("--operator", "dr_who"), ("--why", "the liver sank")])
+def test_nobody_accepts_a_shift_without_a_name_and_a_reason(drifted, missing):
+    result = CliRunner().invoke(app, ["drift", str(drifted), "--accept", *missing])
+    assert "--accept needs --operator and --why" in str(result.exception)
 
 
 def documented(verb):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gating.cli.sessions import read_motion
-from gating.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift
+from gating.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
 
 WINDOW = (3.0, 3.0, 3.0)
 
@@ -81,8 +81,16 @@ def test_a_proposal_says_what_it_would_change():
     t = np.arange(0, 60, 0.2)
     proposal = propose_shift(t, np.tile([0.0, 0.0, 4.0], (len(t), 1)), WINDOW)
     assert (proposal.duty_before, proposal.duty_after) == (0.0, 1.0)
+    assert proposal.worthwhile
     assert "Y -4.0" in proposal.text
     assert "0 % of the time now, 100 % then" in proposal.text
+
+
+def test_a_shift_within_its_uncertainty_is_not_worthwhile():
+    t, p = breathing(120)
+    proposal = propose_shift(t, p, WINDOW, exhale_mm=session_exhale(t, p))
+    assert not proposal.worthwhile
+    assert proposal.text.startswith("no couch shift is worthwhile")
 
 
 def test_an_unknown_patient_position_is_refused():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gating.analysis import figures, session_figures
+from gating.analysis import figures, motion_from_session, session_figures
 from gating.analysis.again import follow, gated_motion
 from gating.cli import _register
 from gating.cli.app import app
@@ -107,3 +107,11 @@ def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
     (one,) = found["clinical"]["targets"]
     assert one["beam_known_by"] == "confirmed"
     assert one["beam_off"]["travel_p50_mm"] > 0
+
+
+def test_a_log_that_is_still_being_written_already_tells_the_motion(log, tmp_path):
+    whole = log.read_bytes()
+    (tmp_path / "growing.mcap").write_bytes(whole[: len(whole) // 2])
+    (half,), (all_of_it,) = (motion_from_session(path) for path in (tmp_path / "growing.mcap", log))
+    assert 10 < len(half.t_s) < len(all_of_it.t_s)
+    np.testing.assert_array_equal(half.displacement_mm, all_of_it.displacement_mm[: len(half.t_s)])

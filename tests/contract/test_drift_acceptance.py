@@ -1,0 +1,77 @@
+"""A proposed couch shift, accepted over the control socket of a running engine: logged with name and reason."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gating.cli import _register
+from gating.cli.app import CommandError, app
+from gating.cli.supervise import Session, ask_engine
+from gating.config import Config
+from gating.messages import ControlRequest
+from gating.report.reading import read_data
+from tests.unit.test_drift import breathing
+
+_register()
+
+
+@pytest.fixture
+def drifted(tmp_path):
+    t, p = breathing(120)
+    p[t > 60] += (0.0, 0.0, -6.0)
+    path = tmp_path / "drifted.txt"
+    np.savetxt(path, np.column_stack([t - t[0], p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
+    return path
+
+
+@pytest.fixture
+def session(tmp_path_factory):
+    running = Session(Config(), "s1", tmp_path_factory.mktemp("d"))
+    running.start("record", str(running.folder / "s1.mcap"))
+    running.start("engine", "--target-box", "30,30,20,20")
+    try:
+        wait_for_engine(running)
+        yield running
+    finally:
+        running.stop()
+
+
+def wait_for_engine(running):
+    asked = ControlRequest(session_id="s1", action="status", operator="test")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if "ready" in ask_engine(running.config.endpoints.control, asked).text:
+                return
+        except CommandError:
+            running.check()
+        assert time.monotonic() < deadline, running.output("engine")
+
+
+def test_the_log_names_who_accepted_which_shift_and_why(drifted, session):
+    arguments = ["--accept", "--operator", "dr_who", "--why", "the liver sank", "--session", "s1"]
+    config = ["--config", str(session.folder / "config.toml")]
+    said = CliRunner().invoke(app, ["drift", str(drifted), *arguments, *config, "--json"])
+    assert said.exit_code == 0, said.output or said.exception
+    proposal = json.loads(said.stdout)
+    assert proposal["accepted"].startswith("accept_shift by dr_who")
+    ask_engine(session.config.endpoints.control, ControlRequest(session_id="s1", action="stop", operator="test"))
+    session.processes["engine"].wait(20)
+    session.stop()
+    (event,) = [e for e in read_data(session.folder / "s1.mcap").events if e.code == "accept_shift"]
+    assert "dr_who" in event.text
+    assert proposal["text"] in event.text
+    assert "because the liver sank" in event.text
+
+
+def test_without_an_engine_nothing_is_accepted(drifted, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text(f'[endpoints]\ncontrol = "ipc://{tmp_path}/nobody"\n')
+    arguments = ["--accept", "--operator", "dr_who", "--why", "x", "--config", str(config)]
+    result = CliRunner().invoke(app, ["drift", str(drifted), *arguments])
+    assert "no engine answered" in str(result.exception)
