@@ -6,13 +6,10 @@ from dataclasses import dataclass, replace
 
 from gating.config import HealthSettings, SafetySettings
 from gating.decision import Fault, GateReason
-from gating.messages import BeamStatus, FrameHeader, Heartbeat, Pacing, StreamInfo
+from gating.messages import FrameHeader, Pacing, StreamInfo
 
 FUTURE_TOLERANCE_NS = 2_000_000
 """Two processes of one host read the same clock; this covers the order of their readings."""
-
-BEAM_SILENCE_NS = 100_000_000
-"""The beam interface reports every 20 ms; five in a row missing is silence."""
 
 REMEMBERED_IMAGES = 16
 """A buffer that is no longer filled repeats a few images in turn; tissue under noise never repeats one."""
@@ -72,6 +69,7 @@ def check_frame(
     fault = None
     if memory is not None and before is not None:
         fault = _check_identity(header, before, received_ns - memory.newest_received_ns)
+        fault = fault or _check_source_clock(header, before)
     fault = fault or _check_stamps(header, received_ns, settings)
     if fault is None and stream is not None:
         fault = _check_declared(header, stream)
@@ -101,46 +99,6 @@ def stale_limit_ns(nominal_interval_ns: int, planes: int, speed: float, settings
     return round(min(limit_ms, settings.stale_max_ms) * 1e6)
 
 
-def check_recorder(
-    heartbeat: Heartbeat | None, received_ns: int, now_ns: int, max_silence_ns: int, *, missing_frames: int = 0
-) -> Fault | None:
-    """Return a fault unless the recorder says that it keeps up.
-
-    A log that lost frames which the engine did see is an audit loss; `missing_frames` never reached the engine either.
-    """
-    if heartbeat is None or now_ns - received_ns > max_silence_ns:
-        return Fault(GateReason.RECORDER_BEHIND, f"recorder silent for more than {max_silence_ns / 1e6:g} ms")
-    if heartbeat.state == "failed":
-        return Fault(GateReason.AUDIT_LOSS, f"recorder failed: {heartbeat.detail}")
-    if heartbeat.state != "recording":
-        return Fault(GateReason.RECORDER_BEHIND, f"recorder is {heartbeat.state}: {heartbeat.detail}")
-    lost = heartbeat.counters.get("frames_lost", 0) - missing_frames
-    if lost > 0:
-        return Fault(GateReason.AUDIT_LOSS, f"session log lost {lost} frames that the engine has seen")
-    return None
-
-
-def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_id: str = "") -> Fault | None:
-    """Return a fault unless the beam interface is heard, hears this engine, and its line does what it was told.
-
-    The interface repeats when the newest command that it took was sent, on this engine's clock: the time for the whole
-    way there and back, without comparing clocks.
-    """
-    if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
-        return Fault(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
-    if status.reason == "stopping":
-        return Fault(GateReason.BEAM_SILENT, f"beam interface stops: {status.detail}")
-    if status.latched:
-        return Fault(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")
-    if status.engine_id and status.engine_id != engine_id:
-        return Fault(GateReason.BEAM_SILENT, f"beam interface still follows engine {status.engine_id}")
-    late_ns = now_ns - status.command_sent_ns
-    if status.command_sent_ns > 0 and late_ns > BEAM_SILENCE_NS:
-        text = f"beam interface acknowledges a command of {late_ns / 1e6:.0f} ms ago, the limit is"
-        return Fault(GateReason.BEAM_SILENT, f"{text} {BEAM_SILENCE_NS / 1e6:g} ms")
-    return None
-
-
 def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> Fault | None:
     acquired_ns, published_ns = header.acquired_on_publish_clock_ns, header.published_ns
     if acquired_ns == 0 or published_ns == 0:
@@ -158,6 +116,15 @@ def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSetting
         return Fault(
             GateReason.CLOCK_FAULT, f"frame {header.sequence} is stamped {ahead_ns / 1e6:.1f} ms in the future"
         )
+    return None
+
+
+def _check_source_clock(header: FrameHeader, before: FrameHeader) -> Fault | None:
+    """A clock that was set back latches, before anything is said of stamps that are uncertain because of it."""
+    back_ns = before.acquired_ns - header.acquired_ns
+    if header.sequence > before.sequence and back_ns > 0:
+        text = f"acquired_ns ran backward by {back_ns / 1e6:.1f} ms at frame {header.sequence}"
+        return Fault(GateReason.CLOCK_FAULT, f"{text}: the source's clock was set back")
     return None
 
 

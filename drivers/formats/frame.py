@@ -21,6 +21,7 @@ WIRE_DTYPES: Final = ("uint8", "uint16", "float32")
 POSITION_TOLERANCE_MM: Final = 0.01
 """Vendors round positions per file; a hundredth of a millimetre is none of the patient's."""
 DIRECTION_TOLERANCE: Final = 1e-4
+SPACING_TOLERANCE_MM: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,15 +54,21 @@ class PlaneGeometry:
 
     def difference(self, other: PlaneGeometry) -> str:
         """Return which field differs and how, as words; empty where both are the same plane."""
-        for field, tolerance in (
-            ("pixel_spacing_mm", 1e-4),
-            ("image_orientation", DIRECTION_TOLERANCE),
-            ("image_position_mm", POSITION_TOLERANCE_MM),
-        ):
-            own, others = getattr(self, field), getattr(other, field)
-            if not np.allclose(own, others, rtol=0, atol=tolerance):
-                return f"{field} is {_rounded(own)}, the stream began with {_rounded(others)}"
-        return ""
+        return (
+            self.difference_of_spacing(other)
+            or self._difference("image_orientation", other, DIRECTION_TOLERANCE)
+            or self._difference("image_position_mm", other, POSITION_TOLERANCE_MM)
+        )
+
+    def difference_of_spacing(self, other: PlaneGeometry) -> str:
+        """Return how the pixels' size differs, as words; empty where it does not."""
+        return self._difference("pixel_spacing_mm", other, SPACING_TOLERANCE_MM)
+
+    def _difference(self, field: str, other: PlaneGeometry, tolerance: float) -> str:
+        own, others = getattr(self, field), getattr(other, field)
+        if np.allclose(own, others, rtol=0, atol=tolerance):
+            return ""
+        return f"{field} is {_rounded(own)}, the stream began with {_rounded(others)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +95,11 @@ class VendorFrame:
         return self.geometry.plane
 
     def difference(self, first: VendorFrame) -> str:
-        """Return what sets it apart from a stream's first frame, as words; empty where nothing does."""
+        """Return what sets it apart from its plane's first frame, as words; empty where nothing does."""
+        return self.difference_in_kind(first) or self.geometry.difference(first.geometry)
+
+    def difference_in_kind(self, first: VendorFrame) -> str:
+        """Return what keeps it from being a frame of the same stream, in whatever plane; empty where nothing does."""
         for field, own, others in (
             ("shape", self.pixels.shape, first.pixels.shape),
             ("pixel type", self.pixels.dtype, first.pixels.dtype),
@@ -97,7 +108,7 @@ class VendorFrame:
         ):
             if own != others:
                 return f"its {field} is {own}, the stream began with {others}"
-        return self.geometry.difference(first.geometry)
+        return self.geometry.difference_of_spacing(first.geometry)
 
 
 def checked_frame(

@@ -1,6 +1,6 @@
 """What every live source of vendor frames has in common: which frames make up the stream, and in which order.
 
-The stream is what its first frames are: plane, shape, pixels, geometry, clock, series. A later frame that differs is
+The stream is what its first frames are: planes, shape, pixels, geometry, clock, series. A later frame that differs is
 refused, counted and named in a sentence, and the stream goes on without it: the engine sees a gap and holds the beam.
 """
 
@@ -23,6 +23,8 @@ from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 FRAMES_FOR_INTERVAL: Final = 4
 """So many frames tell the nominal interval, where the settings do not."""
+FRAMES_FOR_PLANES: Final = 8
+"""So many frames of an interleaved scan tell which planes it takes in turn."""
 MAX_WAITING: Final = 64
 LATE_LIMIT_NS: Final = 10 * 10**9
 """A frame older than this is not late: the clock that stamped it was set back."""
@@ -32,15 +34,18 @@ NOTICE_EVERY_NS: Final = 10**9
 MAX_NOTICES: Final = 32
 WAIT_MS: Final = 50
 
-Plane = Literal["", "sagittal", "coronal", "transversal"]
+ALL_PLANES: Final = "all"
+Plane = Literal["", "sagittal", "coronal", "transversal", "all"]
 
 
 class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings that all of these sources share."""
 
-    plane: Annotated[Plane, Meta(description="The plane to take from an interleaved stream; empty: the first's.")] = ""
+    plane: Annotated[
+        Plane, Meta(description="The plane to take from an interleaved scan; empty: the first's; all: every plane.")
+    ] = ""
     frames_per_s: Annotated[
-        float, Meta(ge=0, le=1000, description="Nominal frame rate of that plane; 0: measured on its first frames.")
+        float, Meta(ge=0, le=1000, description="Nominal rate of the frames taken; 0: measured on the first of them.")
     ] = 0.0
     arrival_time: Annotated[
         bool, Meta(description="Take the arrival for the stamp: how old the images are is then not known.")
@@ -94,11 +99,13 @@ class LiveSource:
         self._forget()
 
     def _forget(self) -> None:
-        self._first: VendorFrame | None = None
+        self._firsts: dict[str, VendorFrame] = {}
+        """The first frame of each plane of the stream."""
         self._waiting: deque[tuple[VendorFrame, int]] = deque()
         self._stamps_ns: list[int] = []
         self._newest_ns = -1
-        self._series, self._series_heard_ns = "", 0
+        self._heard: dict[str, tuple[str, int]] = {}
+        """The series of each plane, and when it was last heard."""
         self._counts: Counter[str] = Counter()
         self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self._noticed_ns: dict[str, int] = {}
@@ -141,8 +148,16 @@ class LiveSource:
         frame, arrived_ns = self._waiting.popleft()
         pixels[...] = frame.pixels
         on_host_ns = arrived_ns if frame.meaning is StampMeaning.ARRIVAL else None
+        geometry = self._firsts[frame.plane].geometry
         return FrameStamp(
-            frame.acquired_ns, arrived_ns, frame.plane, frame.meaning, on_host_ns, resolution_ns=frame.resolution_ns
+            frame.acquired_ns,
+            arrived_ns,
+            frame.plane,
+            frame.meaning,
+            on_host_ns,
+            resolution_ns=frame.resolution_ns,
+            image_orientation=geometry.image_orientation,
+            image_position_mm=geometry.image_position_mm,
         )
 
     def close(self) -> None:
@@ -153,6 +168,8 @@ class LiveSource:
     def _await_stream(self) -> StreamInfo:
         until_ns = time.monotonic_ns() + round(self._settings.first_frame_timeout_s * 1e9)
         needed = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
+        if self._settings.plane == ALL_PLANES:
+            needed = FRAMES_FOR_PLANES
         while len(self._stamps_ns) < needed:
             if time.monotonic_ns() > until_ns:
                 last = f"; last: {self._notices[-1]}" if self._notices else ""
@@ -161,10 +178,9 @@ class LiveSource:
                     f"{self._settings.first_frame_timeout_s:g} s; {needed} are needed{last}"[:400]
                 )
             self._take_next(WAIT_MS)
-        assert self._first is not None
         rate = self._settings.frames_per_s
         interval_ns = round(1e9 / rate) if rate else int(np.median(np.diff(self._stamps_ns)))
-        return self._describe(self._first, interval_ns)
+        return self._describe(next(iter(self._firsts.values())), interval_ns)
 
     def _describe(self, first: VendorFrame, interval_ns: int) -> StreamInfo:
         return StreamInfo(
@@ -172,7 +188,7 @@ class LiveSource:
             source=self._arrivals.name[:64],
             source_kind=SourceKind.LIVE,
             pacing=Pacing.REAL_TIME,
-            planes=(first.plane,),
+            planes=tuple(self._firsts),
             dtype=first.pixels.dtype.name,  # type: ignore[arg-type]
             shape=(first.pixels.shape[0], first.pixels.shape[1]),
             pixel_spacing_mm=first.geometry.pixel_spacing_mm,
@@ -200,7 +216,7 @@ class LiveSource:
 
     def _admit(self, frame: VendorFrame, arrived_ns: int) -> None:
         self._newest_ns = frame.acquired_ns
-        if len(self._stamps_ns) < FRAMES_FOR_INTERVAL:
+        if self._info is None:
             self._stamps_ns.append(frame.acquired_ns)
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
@@ -208,24 +224,27 @@ class LiveSource:
         self._waiting.append((frame, arrived_ns))
 
     def _belongs(self, frame: VendorFrame, now_ns: int) -> bool:
-        """Whether a frame is one of this stream; the first frame of the plane asked for decides what that is."""
-        if frame.plane != (self._settings.plane or (self._first or frame).plane):
+        """Whether a frame is one of this stream; the first frames of the planes asked for decide what that is."""
+        first = next(iter(self._firsts.values()), frame)
+        if self._settings.plane != ALL_PLANES and frame.plane != (self._settings.plane or first.plane):
             self._counts["other_plane"] += 1
             return False
-        first = self._first
-        if first is None:
-            self._first, self._series, self._series_heard_ns = frame, frame.series, now_ns
-            return True
-        differs = frame.difference(first)
+        if frame.plane not in self._firsts and self._info is not None:
+            known = ", ".join(self._firsts)
+            return self._refuse("differing", f"frame {frame.name} was refused: it is {frame.plane}, the stream {known}")
+        same_plane = self._firsts.get(frame.plane)
+        differs = frame.difference(same_plane) if same_plane else frame.difference_in_kind(first)
         if differs:
             return self._refuse("differing", f"frame {frame.name} was refused: {differs}")
-        if frame.series != self._series and now_ns - self._series_heard_ns < SERIES_SILENCE_NS:
+        series, heard_ns = self._heard.get(frame.plane, (frame.series, now_ns))
+        if frame.series != series and now_ns - heard_ns < SERIES_SILENCE_NS:
             return self._refuse(
                 "second_series",
                 f"frame {frame.name} was refused: it belongs to a second series, and the first one was heard "
-                f"{(now_ns - self._series_heard_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
+                f"{(now_ns - heard_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
             )
-        self._series, self._series_heard_ns = frame.series, now_ns
+        self._heard[frame.plane] = frame.series, now_ns
+        self._firsts.setdefault(frame.plane, frame)
         return True
 
     def _is_newer(self, frame: VendorFrame) -> bool:

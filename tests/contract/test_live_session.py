@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 import zmq
 
+from gating.clock import ManualClock
 from gating.clock_offset import MIN_SAMPLES, UNKNOWN_NS
 from gating.config import Config, HealthSettings
 from gating.decision import GateReason
+from gating.engine import Engine
 from gating.health import StreamMemory, check_frame, remember
-from gating.messages import CineFrame, Event, GateState, StampMeaning, StreamInfo
+from gating.messages import CineFrame, EngineState, Event, GateState, StampMeaning, StreamInfo
 from gating.service import EngineService
 from gating.sockets import receive, subscribe
 from gating.targets import TargetSpec
+from gating.tracking.registry import make_tracker
 from gating.wire import decode, encode
 
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
@@ -55,16 +58,16 @@ class Live:
         self.details: list[str] = []
         self.client = self._undo.enter_context(connect(port, 60))
         self.client.sendall(preamble())
-        self._began_ns, self._sent = time.monotonic_ns(), 0
+        self._began_ns, self._published = time.monotonic_ns(), 0
         self.send(0)
         self.hear(lambda: self.of(StreamInfo))
 
-    def send(self, index: int, *, ahead_s: float = 0.0, **overrides: Any) -> None:
+    def send(self, index: int, *, ahead_s: float = 0.0, published: bool = True, **overrides: Any) -> None:
         """Send a frame that is stamped with the time since the session began, or with one that lies ahead of it."""
         elapsed_ns = time.monotonic_ns() - self._began_ns + round(ahead_s * 1e9)
         fields = {"acquisition_time_stamp": TICKS + round(elapsed_ns / TICK_NS)} | overrides
         self.client.sendall(packed(image(self.cine, index % 64, **fields)))
-        self._sent += 1
+        self._published += published
 
     def sent_ns(self, frame: CineFrame) -> int:
         """When a frame was really stamped, on this host's clock."""
@@ -76,7 +79,7 @@ class Live:
             time.sleep(INTERVAL_S)
             self.send(index, ahead_s=ahead_s, **overrides)
             self.hear(lambda: True)
-        self.hear(lambda: self.of(CineFrame) and self.of(CineFrame)[-1].header.sequence == self._sent - 1)
+        self.hear(lambda: self.of(CineFrame) and self.of(CineFrame)[-1].header.sequence == self._published - 1)
 
     def hear(self, wanted: Callable[[], object]) -> None:
         """Take in what is published until what is wanted is among it."""
@@ -176,6 +179,29 @@ def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callab
     assert session.reasons()[-1] is not None
 
 
+def test_a_clock_set_back_is_told_and_latches_the_engine(live: Callable[..., Live]) -> None:
+    """One frame is dropped with a fault; the next goes out, and its stamp tells the engine what happened."""
+    session = live(MEASURED)
+    session.run(range(1, 40))
+    session.send(40, ahead_s=-60, published=False)
+    (refused,) = session.events("refused")
+    assert "s before the newest; 10 s is the limit, so its clock was set back" in refused.text
+    session.run(range(41, 75), ahead_s=-60)
+    assert session.reasons()[-34] is GateReason.CLOCK_FAULT
+
+    clock = ManualClock(0, session.of(CineFrame)[0].header.publish_clock)
+    square = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
+    engine = Engine(Config(), [TargetSpec("GTV", square)], lambda: make_tracker(Config().tracker, Config().tracking),
+                    clock, session.of(StreamInfo)[0].session_id, "e1", peers_required=False)  # fmt: skip
+    engine.warm_up()
+    engine.open_stream(session.of(StreamInfo)[0])
+    for message, received_ns in session.heard:
+        if isinstance(message, CineFrame):
+            clock.advance_to(received_ns)
+            command = engine.step(message, received_ns).command
+    assert (command.state, command.reason, engine.state) == (GateState.HOLD, "clock_fault", EngineState.LATCHED)
+
+
 def test_a_repeated_image_with_a_new_stamp_is_a_frozen_image(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.cine["frames"][40] = session.cine["frames"][39]
@@ -186,7 +212,7 @@ def test_a_repeated_image_with_a_new_stamp_is_a_frozen_image(live: Callable[...,
 def test_a_refused_frame_is_told_as_a_fault_that_holds_the_engine_at_once(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.run(range(1, 20))
-    session.send(20, position=(0.0, 0.0, 300.0))
+    session.send(20, position=(0.0, 0.0, 300.0), published=False)
     (refused,) = session.events("refused")
     assert "image_position_mm" in refused.text
     assert refused.severity == "fault"
