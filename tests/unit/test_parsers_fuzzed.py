@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.fuzz import TARGETS, Target, fuzz
 from drivers.errors import DriverError
 from gating.chain import check_chain
 from gating.config import ConfigError, parse_config
@@ -100,3 +101,20 @@ def test_a_session_log_with_anything_done_to_it(log, tmp_path_factory, data):
         check_chain(path)
     with contextlib.suppress(SessionError, DriverError):
         recover(path)
+
+
+@pytest.mark.parametrize("parser", TARGETS)
+def test_nothing_but_its_documented_errors_escapes_a_parser(parser):
+    found = fuzz(parser, seconds=1.5)
+    assert found.failure == ""
+    assert found.inputs > 0
+    assert found.grown_mb < 500
+
+
+def test_what_escapes_a_parser_is_found(monkeypatch):
+    def careless(parts):
+        if len(parts[0]) % 2:
+            raise KeyError("odd")
+
+    monkeypatch.setitem(TARGETS, "careless", Target(lambda: [[b"even"]], careless, (ValueError,)))
+    assert fuzz("careless", seconds=5).failure.startswith("KeyError")

@@ -1,0 +1,252 @@
+"""Damaged and made-up input for every parser, for a short time each; `bench.fuzz_guided` is the long form.
+
+Each parser is called with random bytes and with valid input in which bits, bytes, lengths and whole stretches were
+changed. Its own documented errors are the only ones allowed.
+"""
+
+from __future__ import annotations
+
+import resource
+import struct
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+
+from bench import fuzz_seeds as seeds
+from drivers.errors import DriverError
+from drivers.formats import mrd, openigtlink
+from drivers.formats.crc64 import crc64
+from drivers.formats.stream import Format
+from drivers.formats.unity import parse_unity
+from drivers.recordings import open_recording
+from drivers.recordings.masks import read_mask
+from gating.chain import check_chain
+from gating.config import ConfigError, parse_config
+from gating.messages import StampMeaning
+from gating.session import SessionError, read_session, recover
+from gating.wire import WireError, decode
+
+LIMIT_BYTES: Final = 2 * 2**30
+BATCH: Final = 200
+MOST_CHANGES: Final = 8
+EXTREMES: Final = tuple(
+    struct.pack(order + code, value)
+    for order in "<>"
+    for code, values in (
+        ("H", (0, 1, 2**15, 2**16 - 1)),
+        ("I", (0, 1, 2**31 - 1, 2**31, 2**32 - 1)),
+        ("Q", (0, 1, 2**63 - 1, 2**63, 2**64 - 1)),
+        ("f", (float("nan"), float("inf"), -0.0, 3e38)),
+        ("d", (float("nan"), float("inf"), -1.0, 1e308)),
+    )
+    for value in values
+)
+
+Parts = list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parser: valid input, the call, and the errors that it documents."""
+
+    seeds: Callable[[], list[Parts]]
+    call: Callable[[Parts], None]
+    documented: tuple[type[Exception], ...]
+
+
+class Fuzzed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one parser."""
+
+    parser: str
+    inputs: int
+    accepted: int
+    """Of the inputs; the others were refused with a documented error."""
+    seconds: float
+    grown_mb: float
+    """Resident memory at its highest, beyond what the process had before the first input."""
+    failure: str = ""
+    """What escaped, and the smallest input found that brings it about."""
+
+
+def _decode(parts: Parts) -> None:
+    decode(parts)
+
+
+def _unity(parts: Parts) -> None:
+    parse_unity(parts[0], "fuzzed").target_contour_px()
+
+
+def _mrd(parts: Parts) -> None:
+    maker = mrd.FrameMaker(StampMeaning.START, "centre")
+    for message in _streamed(mrd.messages(), parts[0]):
+        if isinstance(message, mrd.MrdImage):
+            maker.frame(message, 0)
+
+
+def _openigtlink(parts: Parts) -> None:
+    """Once as it is, and once with the first message's checksum made right, so that what lies behind it is reached."""
+    data = parts[0]
+    (body_bytes,) = struct.unpack(">Q", data[42:50].rjust(8, b"\0"))
+    checked = data[:50] + struct.pack(">Q", crc64(data[58 : 58 + min(body_bytes, len(data))])) + data[58:]
+    for stream in (data, checked):
+        with suppress(DriverError):
+            for message in _streamed(openigtlink.messages(), stream):
+                if isinstance(message, openigtlink.Image):
+                    openigtlink.geometry(message)
+    for _ in _streamed(openigtlink.messages(), data):
+        pass
+
+
+def _streamed(format_: Format, data: bytes) -> list[Any]:
+    """Hand a stream's bytes to a format as it asks for them; it must not ask for more than a socket would buffer."""
+    messages: list[Any] = []
+    at, wanted = 0, next(format_)
+    while at < len(data):
+        if isinstance(wanted, int) and not isinstance(wanted, bool):
+            assert 0 <= wanted <= LIMIT_BYTES
+            if at + wanted > len(data):
+                break
+            at, given_bytes = at + wanted, data[at : at + wanted]
+            try:
+                wanted = format_.send(given_bytes)
+            except StopIteration:
+                break
+        else:
+            messages.append(wanted)
+            wanted = next(format_)
+    return messages
+
+
+def _recording(suffix: str) -> Callable[[Parts], None]:
+    def call(parts: Parts) -> None:
+        with tempfile.TemporaryDirectory(prefix="cgf-") as name:
+            case = Path(name) / "images" if suffix == ".mha" else Path(name)
+            case.mkdir(exist_ok=True)
+            (case.parent / "frame-rate.json").write_text("8")
+            path = case / f"a_frames{suffix}"
+            path.write_bytes(parts[0])
+            if suffix == ".mha":
+                with suppress(DriverError):
+                    read_mask(path)
+            recording = open_recording(path)
+            if len(recording):
+                _ = recording.frames[0], recording.frames[len(recording) - 1]
+            _ = recording.target_mask
+
+    return call
+
+
+def _session_log(parts: Parts) -> None:
+    with tempfile.TemporaryDirectory(prefix="cgf-") as name:
+        path = Path(name) / "log.mcap"
+        path.write_bytes(parts[0])
+        for read in (lambda: list(read_session(path)), lambda: check_chain(path), lambda: recover(path)):
+            with suppress(SessionError):
+                read()
+        open_recording(path)
+
+
+def _configuration(parts: Parts) -> None:
+    parse_config(parts[0].decode("utf-8", "replace"))
+
+
+def _one(make: Callable[[], bytes]) -> Callable[[], list[Parts]]:
+    return lambda: [[make()]]
+
+
+TARGETS: Final = {
+    "wire": Target(seeds.wire_messages, _decode, (WireError,)),
+    "session log": Target(_one(seeds.session_log), _session_log, (SessionError, DriverError)),
+    "MS-NRBF": Target(_one(seeds.unity_frame), _unity, (DriverError,)),
+    "MRD": Target(_one(seeds.mrd_stream), _mrd, (DriverError,)),
+    "OpenIGTLink": Target(_one(seeds.openigtlink_stream), _openigtlink, (DriverError,)),
+    "npz": Target(_one(seeds.npz_recording), _recording(".npz"), (DriverError,)),
+    "mha": Target(_one(seeds.mha_image), _recording(".mha"), (DriverError,)),
+    "configuration": Target(_one(seeds.configuration), _configuration, (ConfigError,)),
+}
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, valid: Sequence[Parts]) -> Parts:
+    """Draw valid input with up to eight changes."""
+    parts = [bytearray(part) for part in draw(st.sampled_from(valid))]
+    for _ in range(draw(st.integers(1, MOST_CHANGES))):
+        part = parts[draw(st.integers(0, len(parts) - 1))]
+        at = draw(st.integers(0, len(part)))
+        match draw(st.sampled_from(("flip", "byte", "extreme", "insert", "cut", "delete", "repeat"))):
+            case "flip" if at < len(part):
+                part[at] ^= 1 << draw(st.integers(0, 7))
+            case "byte" if at < len(part):
+                part[at] = draw(st.integers(0, 255))
+            case "extreme":
+                value = draw(st.sampled_from(EXTREMES))
+                part[at : at + len(value)] = value
+            case "insert":
+                part[at:at] = draw(st.binary(max_size=16))
+            case "cut":
+                del part[at:]
+            case "delete":
+                del part[at : at + draw(st.integers(1, 16))]
+            case "repeat":
+                part[at:at] = part[at : at + draw(st.integers(1, 64))] * draw(st.integers(1, 4))
+            case _:
+                pass
+    return [bytes(part) for part in parts]
+
+
+@cache
+def _inputs(name: str) -> st.SearchStrategy[Parts]:
+    valid = TARGETS[name].seeds()
+    made_up = st.lists(st.binary(max_size=400), min_size=len(valid[0]), max_size=len(valid[0]))
+    return spoilt(valid) | made_up
+
+
+def fuzz(name: str, seconds: float, seed: int = 0) -> Fuzzed:
+    """Call one parser for a time; what escapes it is shrunk, which may take longer."""
+    target, counts = TARGETS[name], [0, 0]
+
+    def call(parts: Parts) -> None:
+        counts[0] += 1
+        with suppress(*target.documented), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            target.call(parts)
+            counts[1] += 1
+
+    for parts in target.seeds():
+        target.call(parts)
+    before_mb, began, failure = _resident_mb(), time.monotonic(), ""
+    test = settings(
+        max_examples=BATCH,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )(given(_inputs(name))(call))
+    while time.monotonic() - began < seconds and not failure:
+        try:
+            seeded(seed)(test)()
+        except Exception as error:  # noqa: BLE001 - whatever escapes a parser is what is looked for
+            notes = " ".join(getattr(error, "__notes__", []))
+            failure = f"{type(error).__name__}: {error} {notes}"[:2000]
+        seed += 1
+    took_s = time.monotonic() - began
+    grown_mb = round(_resident_mb() - before_mb, 1)
+    return Fuzzed(
+        parser=name, inputs=counts[0], accepted=counts[1], seconds=round(took_s, 1), grown_mb=grown_mb, failure=failure
+    )
+
+
+def _resident_mb() -> float:
+    """Return the largest resident memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

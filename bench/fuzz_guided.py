@@ -1,0 +1,152 @@
+"""Every parser under a coverage-guided fuzzer: `python -m bench.fuzz_guided --minutes 5 [--json FILE]`.
+
+Needs atheris (libFuzzer for Python): `pip install cinegate[fuzz]`. Each parser runs for its share of the time in a
+process of its own, which is ended if it takes more than `LIMIT_MB` of memory or ten seconds for one input. Its own
+documented errors are the only ones allowed; the parsers, and what a failure means, are those of `bench.fuzz`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+LIMIT_MB: Final = 2048
+LONGEST_S: Final = 10
+IN_MEMORY: Final = Path("/dev", "shm")
+"""For the files of parsers that read files; a disk would be what is tested."""
+INSTRUMENTED: Final = [
+    "gating.wire",
+    "gating.session",
+    "gating.chain",
+    "gating.config",
+    "drivers",
+    "mcap",
+    "bench.fuzz",
+]
+_EXECUTED: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+_PEAK: Final = re.compile(r"stat::peak_rss_mb:\s*(\d+)")
+_COVERED: Final = re.compile(r"cov: (\d+)")
+
+
+def packed(parts: list[bytes]) -> bytes:
+    """Return parts as one text of bytes, each with its length before it."""
+    return b"".join(struct.pack("<I", len(part)) + part for part in parts)
+
+
+def unpacked(data: bytes, count: int) -> list[bytes]:
+    """Return parts again; a length that reaches beyond the end means all that is left."""
+    parts: list[bytes] = []
+    while len(data) >= 4 and len(parts) < count:
+        (length,) = struct.unpack("<I", data[:4])
+        parts.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    return parts or [data]
+
+
+def run_one(name: str, seconds: int, seed: int) -> None:
+    """Fuzz one parser in this process; does not return."""
+    import atheris
+
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        from bench.fuzz import TARGETS
+
+    target = TARGETS[name]
+    valid = target.seeds()
+    most = max(map(len, valid)) + 1
+    warnings.simplefilter("ignore")
+
+    def call(data: bytes) -> None:
+        parts = [data] if most == 2 else unpacked(data, most)
+        with suppress(*target.documented):
+            target.call(parts)
+
+    with tempfile.TemporaryDirectory(prefix="cgf-") as folder:
+        for number, parts in enumerate(valid):
+            (Path(folder) / str(number)).write_bytes(parts[0] if most == 2 else packed(parts))
+        limits = [
+            f"-rss_limit_mb={LIMIT_MB}",
+            f"-timeout={LONGEST_S}",
+            f"-max_total_time={seconds}",
+            f"-seed={seed + 1}",
+        ]
+        longest = f"-max_len={4 * max(len(packed(parts)) for parts in valid)}"
+        atheris.Setup(
+            [
+                sys.argv[0],
+                *limits,
+                longest,
+                f"-seed={seed + 1}",
+                "-print_final_stats=1",
+                f"-artifact_prefix={folder}/",
+                folder,
+            ],
+            call,
+        )
+        atheris.Fuzz()
+
+
+def run_all(minutes: float, seed: int) -> list[dict[str, Any]]:
+    """Fuzz every parser, one after another; return what became of each."""
+    from bench.fuzz import TARGETS
+
+    seconds = max(1, round(60 * minutes / len(TARGETS)))
+    environment = {**os.environ, "TMPDIR": str(IN_MEMORY)} if os.access(IN_MEMORY, os.W_OK) else None
+    found = []
+    for name in TARGETS:
+        command = [sys.executable, "-m", "bench.fuzz_guided", "--parser", name, "--seconds", str(seconds)]
+        done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, check=False, env=environment)
+        said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+        one = {
+            "parser": name,
+            "inputs": _number(_EXECUTED, said),
+            "edges": _number(_COVERED, said),
+            "peak_mb": _number(_PEAK, said),
+            "seconds": seconds,
+            "failure": "" if done.returncode == 0 else said[-4000:],
+        }
+        found.append(one)
+        verdict = f"FAILED\n{one['failure']}" if one["failure"] else "held"
+        print(
+            f"{name:14} {one['inputs']:8} inputs, {one['edges']:5} edges, {one['peak_mb']:4} MB  {verdict}", flush=True
+        )
+    return found
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int:
+    """Return the last number that a pattern finds, 0 if none."""
+    numbers = pattern.findall(text)
+    return int(numbers[-1]) if numbers else 0
+
+
+def main() -> None:
+    """Fuzz every parser; exit code 1 if anything escaped one."""
+    arguments = argparse.ArgumentParser(prog="python -m bench.fuzz_guided", description=main.__doc__)
+    arguments.add_argument("--minutes", type=float, default=5.0, help="for all parsers together")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--json", type=Path, help="also write the result here")
+    arguments.add_argument("--parser", help="only this one, in this process")
+    arguments.add_argument("--seconds", type=int, default=30, help="for --parser")
+    asked = arguments.parse_args()
+    if asked.parser:
+        run_one(asked.parser, asked.seconds, asked.seed)
+        return
+    found = run_all(asked.minutes, asked.seed)
+    if asked.json:
+        asked.json.write_text(json.dumps(found), encoding="utf-8")
+    failed = [one["parser"] for one in found if one["failure"]]
+    print(f"{sum(one['inputs'] for one in found)} inputs, {len(failed)} parsers failed")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
