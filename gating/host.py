@@ -76,6 +76,7 @@ def examine() -> list[Finding]:
     """Look at everything that `doctor` reports, the gravest kinds first."""
     checks: list[Callable[[], Finding]] = [
         _python,
+        _privileges,
         _system_libraries,
         _kernel_cache,
         _cores,
@@ -97,6 +98,13 @@ def _python() -> Finding:
     if sys.version_info >= (3, 11) and platform.system() == "Linux":
         return Finding("Python", "good", found)
     return Finding("Python", "bad", found, "use Python 3.11 or newer on Linux")
+
+
+def _privileges() -> Finding:
+    if os.geteuid() != 0:
+        return Finding("privileges", "good", "not root")
+    advice = 'let every process become an ordinary user once its sockets are bound: [host] run_as = "NAME"'
+    return Finding("privileges", "could be better", "this is root", advice)
 
 
 def _system_libraries() -> Finding:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import pwd
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,6 +14,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 _MCL_CURRENT_AND_FUTURE: Final = 3
+_PR_SET_NO_NEW_PRIVS: Final = 38
 
 
 class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,14 +23,26 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fifo_priority: Annotated[
         int, Meta(ge=0, le=80, description="SCHED_FIFO priority of every thread; 0 leaves the ordinary scheduler")
     ] = 10
+    rehearse_before_ms: Annotated[
+        float,
+        Meta(ge=0, le=50, description="how long before a frame is due the engine goes through its step once; 0: never"),
+    ] = 4.0
     lock_memory: Annotated[bool, Meta(description="keep every page in memory")] = False
+    run_as: Annotated[
+        str, Meta(max_length=32, description="user that a process started as root becomes once its sockets are bound")
+    ] = ""
 
 
 def prepare_process(settings: HostSettings) -> list[str]:
     """Apply the settings to every thread that there is; return a sentence for each that was not permitted.
 
     Call it after warm-up and after the sockets are made: libzmq's own threads have to be included. Real-time priority
-    for the main thread alone is worse than none.
+    for the main thread alone is worse than none. The last step gives up root where `run_as` names a user.
+
+    Raises
+    ------
+    PermissionError
+        If `run_as` names a user that this process cannot become: then it must not go on.
     """
     steps: list[tuple[str, Callable[[], None]]] = []
     if settings.lock_memory:
@@ -42,7 +58,30 @@ def prepare_process(settings: HostSettings) -> list[str]:
             refused.append(
                 f"not permitted to {wish} ({error.strerror or error}); `cinegate doctor` says how to permit it"
             )
+    if settings.run_as:
+        become(settings.run_as)
     return refused
+
+
+def become(user: str) -> None:
+    """Give up root for good: the user's groups and ids, and no way back, also not through a set-user-id program.
+
+    Raises
+    ------
+    PermissionError
+        If there is no such user, or this process is neither root nor that user.
+    """
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise PermissionError(f"host.run_as is {user!r}; there is no such user") from None
+    if os.geteuid() == 0 and entry.pw_uid != 0:
+        os.initgroups(user, entry.pw_gid)
+        os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getresuid() != (entry.pw_uid,) * 3 or entry.pw_uid == 0:
+        raise PermissionError(f"host.run_as is {user!r}; only root becomes another user, and only one that is not root")
 
 
 def _every_thread(change: Callable[[int], None]) -> None:
@@ -55,6 +94,8 @@ def _fifo(priority: int) -> Callable[[int], None]:
 
 
 def _lock_memory() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     _call("mlockall", _MCL_CURRENT_AND_FUTURE)
 
 

@@ -17,6 +17,7 @@ import zmq
 from gating.clock import MonotonicClock
 from gating.config import Config
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
+from gating.real_time import become
 from gating.session import SessionWriter, session_log_name
 from gating.sockets import Ear, bind, receive, stop_on_signals
 from gating.wire import WireError, decode, encode
@@ -83,10 +84,14 @@ class Recorder:
         ------
         zmq.ZMQError
             If an endpoint cannot be used. A disk that refuses raises nothing: the heartbeat says so.
+        PermissionError
+            If `host.run_as` names a user that this process cannot become.
         """
         context: zmq.Context[Any] = zmq.Context()
         try:
             self._publisher = bind(context, zmq.PUB, self._config.endpoints.recorder)
+            if self._config.host.run_as:
+                become(self._config.host.run_as)
             self._guard(self._writer.open)
             endpoints = self._config.endpoints
             heard = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)

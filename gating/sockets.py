@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import shutil
 import signal
 import threading
 import weakref
@@ -34,15 +36,19 @@ class _Security:
 
     keyring: Keyring | None = None
     open_network_allowed: bool = False
+    owner: str = ""
     guards: weakref.WeakKeyDictionary[zmq.Context[Any], Guard] = field(default_factory=weakref.WeakKeyDictionary)
 
 
 _security: Final = _Security()
 
 
-def secure(keyring: Keyring | None, *, open_network_allowed: bool = False) -> None:
-    """Open every later socket with these keys; None: without, and then only on this host unless explicitly allowed."""
-    _security.keyring, _security.open_network_allowed = keyring, open_network_allowed
+def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner: str = "") -> None:
+    """Open every later socket with these keys; None: without, and then only on this host unless explicitly allowed.
+
+    Where root binds them, `ipc://` sockets, and folders made for them, are given to the user `owner`.
+    """
+    _security.keyring, _security.open_network_allowed, _security.owner = keyring, open_network_allowed, owner
 
 
 def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BURST_MESSAGES) -> Socket:
@@ -53,17 +59,21 @@ def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BU
     zmq.ZMQError
         If the endpoint is malformed or taken.
     OSError
-        If the folder cannot be made, or the endpoint lies beyond this host without keys or leave.
+        If the folder cannot be made or given away, or the endpoint lies beyond this host without keys or leave.
     KeyProblem
         If keys are in use and none belongs to the endpoint.
     """
     _check_reach(endpoint)
     socket = _open(context, kind, queue)
     _guard(context, socket, endpoint)
-    if endpoint.startswith("ipc://"):
-        Path(endpoint.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
     try:
+        if path is not None and not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _give_away(path.parent)
         socket.bind(endpoint)
+        if path is not None:
+            _give_away(path)
     except BaseException:
         socket.close()
         raise
@@ -148,6 +158,14 @@ def receive(socket: Socket) -> list[bytes] | None:
         if len(parts) <= MAX_PARTS:
             parts.append(part)
     return parts
+
+
+def _give_away(path: Path) -> None:
+    if _security.owner and os.geteuid() == 0:
+        try:
+            shutil.chown(path, _security.owner)
+        except LookupError:
+            raise PermissionError(f"host.run_as is {_security.owner!r}; there is no such user") from None
 
 
 def _check_reach(endpoint: str) -> None:

@@ -73,4 +73,4 @@ def secure_process(config: Config, role: str) -> None:
 
     security = config.security
     keyring = load_keyring(Path(security.keys).expanduser(), role, config.endpoints) if security.keys else None
-    secure(keyring, open_network_allowed=security.allow_open_network)
+    secure(keyring, open_network_allowed=security.allow_open_network, owner=config.host.run_as)
