@@ -10,6 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
 from gating.drift import baseline_over_time, baseline_shift
 
@@ -76,7 +77,7 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     residual_p95_mm: float
     """95th percentile of the distance from the middle of the window while the beam was on (AAPM TG-76 section VI)."""
     free_p95_mm: float
-    """95th percentile of the distance from the reference position over the whole session, as without gating."""
+    """The same over the whole session, as without gating."""
     coverage: float
     """Mean share of the target inside the gating boundary while the beam was on."""
     beam_off: Transitions
@@ -85,6 +86,10 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """Undershoot: the target is already in, the beam not yet on."""
     baseline: tuple[BaselinePoint, ...]
     """Over the session, every 10 s."""
+    holds: tuple[Hold, ...]
+    """Breath-holds, where the session has a rule for them."""
+    hold_to_hold_mm: float
+    """How well they repeat: SD of their positions."""
     low_confidence_s: float
     low_quality_s: float
     """The tracker refused the image: not finite, without contrast, or of another shape than the reference."""
@@ -109,11 +114,11 @@ def figures(motion: GatedMotion) -> SessionFigures:
     """Return the figures of one target. Times count on a grid of 10 ms, positions interpolate between frames."""
     _, away_mm, on = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
-    beam, free = away_mm[on & known] - motion.window_mm, away_mm[known]
+    beam, free = away_mm[on & known] - motion.window_mm, away_mm[known] - motion.window_mm
     lengths_s = motion.beam_s[:, 1] - motion.beam_s[:, 0]
     duty = float(on.mean()) if len(on) else 0.0
     frame_s = _frame_seconds(motion)
-    words = np.array(motion.status)
+    words, holds = np.array(motion.status), find_holds(motion)
     return SessionFigures(
         target=motion.target,
         frames=len(motion.t_s),
@@ -133,6 +138,8 @@ def figures(motion: GatedMotion) -> SessionFigures:
         beam_off=_transitions(motion, turning_on=False),
         beam_on=_transitions(motion, turning_on=True),
         baseline=_baseline(motion),
+        holds=holds,
+        hold_to_hold_mm=hold_to_hold_mm(holds),
         low_confidence_s=float(frame_s[words == "low_confidence"].sum()),
         low_quality_s=float(frame_s[words == "refused"].sum()),
         lost_s=float(frame_s[words == "lost"].sum()),

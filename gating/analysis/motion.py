@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import GateState, TargetEstimate
-from gating.rule_settings import BoundaryRule, CentreRule
+from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule
 
 if TYPE_CHECKING:
     from gating.config import GatingSettings
@@ -39,6 +39,7 @@ class GatedMotion:
     window_mm : (3,) LPS, where the middle of the gating window stands relative to the reference: where dose is meant.
     beam_s : when the beam was on.
     beam_known_by : "confirmed" by the beam interface, "commanded", or "simulated".
+    hold_rule : breath-hold rule of the target, if it has one.
     """
 
     target: str
@@ -54,6 +55,7 @@ class GatedMotion:
     window_mm: NDArray[np.float64]
     beam_s: Intervals
     beam_known_by: str
+    hold_rule: BreathHoldRule | None = None
 
     @property
     def duration_s(self) -> float:
@@ -129,6 +131,7 @@ def motion_from_estimates(
         window_mm=np.zeros(3) if window is None else np.array(window.shift_lps_mm),
         beam_s=beam_s,
         beam_known_by=beam_known_by,
+        hold_rule=next((r for r in gating.rules if isinstance(r, BreathHoldRule) and r.structure in ("", name)), None),
     )
 
 

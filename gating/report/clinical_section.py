@@ -38,6 +38,7 @@ def rows(one: SessionFigures) -> list[tuple[str, str]]:
         ("beam-off latency and overshoot", _transitions(one.beam_off)),
         ("beam-on latency and undershoot", _transitions(one.beam_on)),
         ("target inside the boundary while on", _percent(one.coverage)),
+        *((("breath-holds", _holds(one)),) if one.holds else ()),
         ("low confidence", f"{one.low_confidence_s:.1f} s"),
         ("low image quality", f"{one.low_quality_s:.1f} s"),
         ("target lost", f"{one.lost_s:.1f} s"),
@@ -116,6 +117,14 @@ def _axis(axis: Any) -> str:
     return (
         f"mean {_number(axis.mean_mm, 1, sign=True)}, SD {_number(axis.sd_mm)}, 95 % within {_number(axis.p95_mm)}, "
         f"range {_number(axis.range_mm)} mm"
+    )
+
+
+def _holds(one: SessionFigures) -> str:
+    lengths_s = [hold.end_s - hold.begin_s for hold in one.holds]
+    return (
+        f"{len(one.holds)} of {min(lengths_s):.1f} to {max(lengths_s):.1f} s, repeating within "
+        f"{_number(one.hold_to_hold_mm)} mm (SD); beam on {sum(hold.beam_on_s for hold in one.holds):.1f} s of them"
     )
 
 

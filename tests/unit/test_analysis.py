@@ -36,7 +36,7 @@ from gating.geometry import box_contour
 from gating.messages import TargetEstimate
 from gating.offline import decide_offline, offline_frames
 from gating.plane import ImagePlane
-from gating.rule_settings import CentreRule, ExcursionRule, PredictionSettings
+from gating.rule_settings import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
 from gating.targets import TargetSpec
 from tests.factories import INTERVAL_NS, anatomy, stream
 
@@ -111,6 +111,26 @@ class TestFigures:
         dose = [relative_d98(np.outer(a * np.sin(np.arange(500)), [0, 0, 1])) for a in (1, 4, 10)]
         assert dose == sorted(dose, reverse=True)
         assert dose[-1] < 0.8
+
+
+class TestHolds:
+    CONFIG = Config(gating=GatingSettings(rules=(BreathHoldRule(),)), safety=SafetySettings(arm_good_frames=1))
+
+    def test_every_plateau_is_found_with_its_place_and_its_beam(self):
+        t = np.arange(0, 80, 0.2)
+        held, breathing = (t % 20) >= 8, 12 * np.sin(np.pi * t / 2)
+        si = np.where(held, np.where(t < 40, 0.0, 1.0), breathing)
+        found = figures(gated_motion(follow_motion(t, np.outer(si, [0, 0, 1])), self.CONFIG))
+        assert [round(hold.begin_s) for hold in found.holds] == [8, 28, 48, 68]
+        assert [round(hold.end_s) for hold in found.holds] == [20, 40, 60, 80]
+        np.testing.assert_allclose([hold.si_mm for hold in found.holds], [0, 0, 1, 1], atol=0.8)
+        assert all(hold.beam_on_s == pytest.approx(10, abs=1) for hold in found.holds)
+        assert 0.2 < found.hold_to_hold_mm < 1.0
+
+    def test_without_a_rule_for_them_there_are_none(self):
+        found = figures(gated_motion(follow_motion(*sine(20)), WIDE))
+        assert found.holds == ()
+        assert np.isnan(found.hold_to_hold_mm)
 
 
 class TestWhatIf:

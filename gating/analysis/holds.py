@@ -1,0 +1,59 @@
+"""The breath-holds of a session: when they were, how well they repeat, and how much of them was used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from gating.analysis.motion import GatedMotion, inside
+from gating.rules import BreathHold, Sighting
+
+_NO_CONTOUR = np.empty((0, 2), np.float32)
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """One plateau, as the breath-hold rule of the session finds it; mm towards left, posterior, superior."""
+
+    begin_s: float
+    end_s: float
+    lr_mm: float
+    ap_mm: float
+    si_mm: float
+    beam_on_s: float
+
+
+def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
+    """Return the plateaus of a session that has a breath-hold rule; none where it has not."""
+    if motion.hold_rule is None:
+        return ()
+    rule = BreathHold(motion.hold_rule)
+    plateaus: dict[float, tuple[float, list[float]]] = {}
+    for when_s, away_mm in zip(motion.t_s.tolist(), motion.displacement_mm, strict=True):
+        now_ns = round(1e9 * when_s)
+        rule.follow(Sighting(now_ns, _NO_CONTOUR, away_mm))
+        state = rule.state(now_ns)
+        if state.held_s > 0:
+            plateaus[round(when_s - state.held_s, 6)] = when_s, state.shift_mm.tolist()
+    when_s, _, on = motion.grid()
+    step_s = float(when_s[1] - when_s[0]) if len(when_s) > 1 else 0.0
+    return tuple(
+        Hold(
+            begin_s=begin_s,
+            end_s=end_s,
+            lr_mm=lr,
+            ap_mm=ap,
+            si_mm=si,
+            beam_on_s=step_s * float(on[inside(when_s, np.array([[begin_s, end_s]]))].sum()),
+        )
+        for begin_s, (end_s, (lr, ap, si)) in plateaus.items()
+    )
+
+
+def hold_to_hold_mm(holds: Sequence[Hold]) -> float:
+    """Return how well holds repeat: root of the summed variances of their positions; NaN for fewer than two."""
+    if len(holds) < 2:
+        return float("nan")
+    places = np.array([(hold.lr_mm, hold.ap_mm, hold.si_mm) for hold in holds])
+    return float(np.sqrt(places.var(axis=0, ddof=1).sum()))
