@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from msgspec.structs import replace
 from rich.live import Live
@@ -31,7 +32,9 @@ from gating.cli.options import (
 from gating.cli.processes import SpeedOption, parse_speed
 from gating.cli.supervise import Session
 from gating.config import Config
-from gating.messages import BeamStatus, Event, GateCommand, GateState, Message, TargetEstimate
+from gating.messages import BeamStatus, Event, GateCommand, GateState, Message, TargetEstimate, TargetReference
+from gating.rule_settings import BreathHoldRule
+from gating.rules import BreathHold, Sighting
 
 LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
 
@@ -90,7 +93,7 @@ def run_session(
     log.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = log.resolve() / f"{session_id}.mcap"
     config = replace(config, recording=replace(config.recording, required=True))
-    screen = _Screen(opened.name, len(opened))
+    screen = _Screen(opened.name, len(opened), guide=_guide(config))
     with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
         session = Session(config, session_id, Path(folder))
         write_targets(session.folder / "targets.json", targets)
@@ -127,6 +130,11 @@ def print_summary(path: Path, as_json: bool) -> None:
     console.print(f"session log: {path}")
 
 
+def _guide(config: Config) -> BreathHold | None:
+    rule = next((rule for rule in config.gating.rules if isinstance(rule, BreathHoldRule)), None)
+    return None if rule is None else BreathHold(rule)
+
+
 @dataclass
 class _Screen:
     """The live table: what the engine and the beam interface said last."""
@@ -140,6 +148,9 @@ class _Screen:
     decided: int = 0
     beam_on: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    guide: BreathHold | None = None
+    """Follows the breath-hold beside the engine, for the patient's guidance."""
+    reference: TargetReference | None = None
 
     def hear(self, message: Message) -> None:
         match message:
@@ -148,6 +159,9 @@ class _Screen:
                 self.decided += 1
                 self.beam_on += message.gate is GateState.ON
                 self.reasons[message.reason] += 1
+                self._follow_hold(message)
+            case TargetReference():
+                self.reference = self.reference or message
             case GateCommand():
                 self.command = message
             case BeamStatus():
@@ -156,6 +170,13 @@ class _Screen:
                 self.event = message.text
             case _:
                 pass
+
+    def _follow_hold(self, seen: TargetEstimate) -> None:
+        if self.guide is None or self.reference is None or seen.target != self.reference.target:
+            return
+        away_mm = np.array(seen.position_mm) - np.array(self.reference.centre_mm)
+        found = away_mm if seen.status == "tracked" else np.full(3, np.nan)
+        self.guide.follow(Sighting(seen.acquired_ns, np.empty((0, 2), np.float32), found))
 
     def table(self) -> Table:
         table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
@@ -178,6 +199,10 @@ class _Screen:
             lr, ap, si = estimate.position_mm
             rows.append(("target", f"SI {si:7.1f}  AP {ap:7.1f}  LR {lr:7.1f} mm · {estimate.status}"))
             rows.append(("confidence", f"{estimate.confidence:.2f} · {100 * estimate.target_out_fraction:.1f} % out"))
+        if self.guide is not None and estimate is not None:
+            hold = self.guide.state(estimate.acquired_ns)
+            said = f"held for {hold.held_s:.0f} s, {hold.left_s:.0f} s left" if hold.held_s > 0 else "breathing"
+            rows.append(("breath-hold", said))
         if self.decided:
             rows.append(("beam on", f"{100 * self.beam_on / self.decided:.0f} % of frames"))
         if self.event:
