@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from bench.rotating_source import Plan
 from gating.cli.app import EXIT_UNSAFE, CommandError
+from gating.cli.keys import secure_process
 from gating.cli.options import write_targets
 from gating.cli.supervise import Session
 from gating.config import Config
 from gating.latency import beam_ms, stage_ms
 from gating.messages import BeamStatus, GateCommand
-from gating.sockets import receive, subscribe
+from gating.sockets import receive, secure, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.settings import TrackerSettings
 from gating.wire import decode
@@ -178,6 +179,7 @@ def _measure(case: Case, pipelines: dict[str, Session], folder: Path) -> dict[st
         lead_in=case.lead_in,
         frames=case.frames,
         out=str(folder / "published.npz"),
+        keys={name: session.config.security.keys for name, session in pipelines.items()},
     )
     (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
     with _ears(pipelines) as heard:
@@ -272,10 +274,13 @@ def _ears(sessions: dict[str, Session]) -> Iterator[_Heard]:
     """Subscribe to gates and beams; what they say is kept undecoded, a few times a second, until the run is over."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        sockets = {
-            name: subscribe(context, session.config.endpoints.gate, session.config.endpoints.beam, queue=QUEUE)
-            for name, session in sessions.items()
-        }
+        sockets = {}
+        for name, session in sessions.items():
+            secure_process(session.config, "operator")
+            sockets[name] = subscribe(
+                context, session.config.endpoints.gate, session.config.endpoints.beam, queue=QUEUE
+            )
         yield _Heard(sockets, {name: [] for name in sessions})
     finally:
+        secure(None)
         context.destroy(linger=0)

@@ -22,8 +22,10 @@ from drivers.publisher import Pump
 from drivers.sources.pacing import Pacer
 from gating.clock import MonotonicClock
 from gating.config import ClockSettings, EndpointSettings
+from gating.keys import load_keyring
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.real_time import HostSettings
+from gating.sockets import secure
 
 CREDIT: Final = 8
 """Frames of a back-to-back stream that may wait for an answer."""
@@ -45,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Frames before those that count: reference, arming, caches."""
     frames: int
     out: str
+    keys: dict[str, str] = {}
+    """Folder of each pipeline's keys; empty: none."""
 
 
 class Pictures:
@@ -89,7 +93,9 @@ def run(plan: Plan) -> None:
     pictures = Pictures(np.ascontiguousarray(loaded["frames"]), spacing, plan.rate_hz)
     clock = MonotonicClock()
     pumps = []
-    for endpoints in plan.endpoints.values():
+    for name, endpoints in plan.endpoints.items():
+        folder = plan.keys.get(name, "")
+        secure(load_keyring(Path(folder), "source", endpoints) if folder else None)
         pump = Pump(pictures, plan.session_id, "", clock, ClockSettings().of_source())
         pump.open(endpoints.frames, endpoints.gate)
         pumps.append(pump)

@@ -24,6 +24,7 @@ BACK_TO_BACK_FRAMES: Final = 3000
 def bench(
     loop: Annotated[bool, typer.Option("--loop", help="Only the whole loop, in real processes.")] = False,
     kernels: Annotated[bool, typer.Option("--kernels", help="Only the matching kernels and their peers.")] = False,
+    curve: Annotated[bool, typer.Option("--curve", help="Only what CURVE keys add to the loop.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and frames: under 45 s.")] = False,
     rate_hz: Annotated[float | None, typer.Option("--rate", help="One row of this rate; 0 is back to back.")] = None,
     transport: Annotated[str, typer.Option("--transport", help="With --rate: ipc or tcp.")] = "ipc",
@@ -39,6 +40,9 @@ def bench(
     """Measure software latency on this computer, each row beside its floor in the same run."""
     if compare is not None:
         _compare(compare, out, as_json)
+        return
+    if curve:
+        _curve(quick, as_json)
         return
     from bench.results import collect, detail_row, engine_rows, loop_row
     from gating.budgets import load_budgets
@@ -71,6 +75,22 @@ def bench(
         return
     _show(result)
     console.print(f"results: {written.with_suffix('.json')} and {written.with_suffix('.html')}")
+
+
+def _curve(quick: bool, as_json: bool) -> None:
+    from bench.curve import SECONDS, curve_rows
+
+    rows = curve_rows(SECONDS / 4 if quick else SECONDS)
+    if as_json:
+        print_json({"curve": rows})
+        return
+    table = Table("row", "", "p50", "p99", "p99.9", "max", "n", title="Loop with CURVE keys and without, ms")
+    for row in rows:
+        for kind in ("plain", "curve", "added"):
+            where = f"{row['transport']} {row['rate_hz']:g}/s {row['size_px']} px {row['dtype']}"
+            numbers = [_ms(row[f"{kind}_ms"][key]) for key in ("p50", "p99", "p999", "max")]
+            table.add_row(where if kind == "plain" else "", kind, *numbers, str(row["n"]) if kind == "plain" else "")
+    console.print(table)
 
 
 def _cases(quick: bool) -> list[Any]:
