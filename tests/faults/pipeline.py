@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import zmq
 
 from drivers.recordings import open_recording
@@ -24,13 +25,28 @@ from gating.health import stale_limit_ns
 from gating.messages import BeamStatus, GateState
 from gating.sockets import receive, subscribe
 from gating.wire import decode
+from tests.factories import anatomy
 
 LEASE_MS = 100.0
+STILL_BOX = "36,36,24,24"
 TOLERANCE_MS = 20.0
 
 
 class AlreadyOffError(Exception):
     """The target left its window just before the signal: the try says nothing."""
+
+
+def write_still_recording(path: Path, frames: int = 400) -> Path:
+    """Write a recording at 8 frames/s in which nothing moves: the beam stays on until something goes wrong."""
+    np.savez(
+        path,
+        frames=np.stack([anatomy(seed=i) for i in range(frames)]),
+        t_s=np.arange(frames) / 8,
+        pixel_spacing_mm=np.array([2.0, 2.0]),
+        image_position_patient=np.array([0.0, -96.0, 96.0]),
+        image_orientation_patient=np.array([0.0, 1.0, 0.0, 0.0, 0.0, -1.0]),
+    )
+    return path
 
 
 class LivePipeline:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from gating.messages import GateState
-from tests.factories import anatomy
-from tests.faults.pipeline import LEASE_MS, TOLERANCE_MS, live_pipeline, off_after_ms
-
-BOX = "36,36,24,24"
+from tests.faults.pipeline import LEASE_MS, TOLERANCE_MS, live_pipeline, off_after_ms, write_still_recording
+from tests.faults.pipeline import STILL_BOX as BOX
 
 
 @pytest.fixture(scope="module")
 def still_recording(tmp_path_factory) -> Path:
-    """Fifty seconds at 8 frames/s in which nothing moves: the beam stays on until something goes wrong."""
-    path = tmp_path_factory.mktemp("still") / "still.npz"
-    np.savez(
-        path,
-        frames=np.stack([anatomy(seed=i) for i in range(400)]),
-        t_s=np.arange(400) / 8,
-        pixel_spacing_mm=np.array([2.0, 2.0]),
-        image_position_patient=np.array([0.0, -96.0, 96.0]),
-        image_orientation_patient=np.array([0.0, 1.0, 0.0, 0.0, 0.0, -1.0]),
-    )
-    return path
+    return write_still_recording(tmp_path_factory.mktemp("still") / "still.npz")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
