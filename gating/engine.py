@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from gating.arming import ArmingEvent, transition
 from gating.budgets import DecisionBudget, DecisionWatch
 from gating.clock import Clock
 from gating.config import Config
-from gating.decision import HARD_FAULTS, DecisionLimits, Fault, GateReason, decide, first_decision
+from gating.decision import HARD_FAULTS, DecisionLimits, Fault, GateDecision, GateReason, decide, first_decision
 from gating.health import (
     StreamMemory,
-    check_beam,
     check_frame,
-    check_recorder,
     forget_stream,
     remember,
     stale_limit_ns,
@@ -37,19 +34,13 @@ from gating.messages import (
     StreamInfo,
     TargetReference,
 )
+from gating.outcome import StepOutcome
+from gating.peers import Peers
 from gating.targets import TargetSet, TargetSpec
 from gating.tracking.tracker import Tracker
 
 UNTRACKED = HARD_FAULTS | {GateReason.FRAME_REPEATED, GateReason.FRAME_OUT_OF_ORDER}
 """A frame with one of these faults is not shown to the trackers: it would corrupt what they remember."""
-
-
-@dataclass(slots=True)
-class StepOutcome:
-    """What one input led to: the command first, then what the log and the screen get."""
-
-    command: GateCommand
-    messages: list[Message] = field(default_factory=list)
 
 
 class Engine:
@@ -85,7 +76,7 @@ class Engine:
         self._clock = clock
         self._session_id = session_id
         self._engine_id = engine_id
-        self._peers_required = peers_required
+        self._peers = Peers(engine_id, config.recording, required=peers_required)
         self._arm_by_itself = arm_by_itself
         self.state = EngineState.STARTING
         self._decision = first_decision(clock.now_ns())
@@ -93,12 +84,12 @@ class Engine:
         self._stream: StreamInfo | None = None
         self._memory: StreamMemory | None = None
         self._frame_fault: Fault | None = None
-        self._beam: tuple[BeamStatus | None, int] = (None, 0)
-        self._recorder: tuple[Heartbeat | None, int] = (None, 0)
+        self._unlearned: Fault | None = None
+        self._owed: StepOutcome | None = None
+        self._limits = self._make_limits()
         self._healthy_in_a_row = 0
         self._command_sequence = -1
         self._frame_sequence = -1
-        self._gap_frames = self._passed_over = 0
         self._stamps = StageStamps()
         self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0, "over_budget": 0}
 
@@ -112,7 +103,13 @@ class Engine:
         """When the beam that is on now ends for want of a newer frame; None while held."""
         if self._decision.state is not GateState.ON:
             return None
-        return min(self._targets.acquired_ns, default=0) + self._limits().stale_ns
+        return min(self._targets.acquired_ns, default=0) + self._limits.stale_ns
+
+    @property
+    def frame_interval_ns(self) -> int:
+        """How often frames come, as declared; 0 if that is not known."""
+        stream = self._stream
+        return 0 if stream is None or stream.speed <= 0 else round(stream.nominal_interval_ns / stream.speed)
 
     def warm_up(self) -> None:
         """Compile and touch everything that `step` needs; then the engine is READY."""
@@ -125,6 +122,7 @@ class Engine:
         """Take a source's declaration; the first one binds, a contradicting later one latches."""
         if self._stream is None:
             self._stream = stream
+            self._limits = self._make_limits()
             return [
                 self._event("info", "stream_opened", f"{stream.source} ({stream.source_kind}): {stream.description}")
             ]
@@ -134,6 +132,7 @@ class Engine:
 
     def close_stream(self, end: StreamEnd) -> StepOutcome:
         """Hold because the source is done."""
+        self.settle()
         self._frame_fault = Fault(GateReason.STREAM_ENDED, end.why)
         self._arming(ArmingEvent.STREAM_ENDED)
         return self._decide(new_frame=False, renewal=False)
@@ -147,17 +146,18 @@ class Engine:
         received_ns : when its bytes were received, engine clock.
         """
         decoded_ns = self._clock.now_ns()
+        self.settle()
         header = frame.header
-        known = len(self._targets.references)
         self._frame_fault = check_frame(header, received_ns, self._memory, self._stream, self._config.health)
         tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
         if tracked:
-            if self._memory is not None and self._memory.newest is not None:
-                gap = header.sequence - self._memory.newest.sequence - 1
-                self._gap_frames += max(0, gap - self._passed_over)
-            self._passed_over = 0
+            before = None if self._memory is None else self._memory.newest
+            self._peers.count_gap(0 if before is None else header.sequence - before.sequence - 1)
             self._follow(frame)
             self._memory = remember(self._memory, header, received_ns)
+        if tracked and not self._targets.knows(header.plane):
+            text = f"the targets are being learned from frame {header.sequence}"
+            self._unlearned = Fault(GateReason.NOT_READY, text)
         self._frame_sequence = header.sequence
         self._healthy_in_a_row = self._healthy_in_a_row + 1 if self._frame_fault is None else 0
         self._stamps = StageStamps(
@@ -168,49 +168,92 @@ class Engine:
             tracked_ns=self._clock.now_ns(),
         )
         self.counters["decided"] += 1
-        learned = len(self._targets.references) > known
-        messages = [] if learned else self._check_budget()
+        messages = self._check_budget()
         if self._arm_by_itself:
             messages += self._arm_if_possible()
         outcome = self._decide(new_frame=True, renewal=False)
+        decision = self._decision
+        self._owed = StepOutcome(
+            outcome.command,
+            [*messages, *outcome.messages],
+            lambda: self._after(frame, decision) if tracked else [],
+        )
+        return self._owed
+
+    def _after(self, frame: CineFrame, decision: GateDecision) -> list[Message]:
+        """What a frame leads to once its command is out: learned references, grown templates, estimates."""
+        known = len(self._targets.references)
+        if not self._targets.knows(frame.header.plane):
+            first_plane = frame.header.plane if self._stream is None else self._stream.planes[0]
+            try:
+                self._targets.learn(frame, first_plane)
+                self._unlearned = None
+            except ValueError as error:
+                self._unlearned = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
+                self._healthy_in_a_row = 0
+        self._targets.settle(frame.header.plane)
         references = self._targets.references[known:]
-        estimates = self._targets.estimates(header, self._session_id, self._decision) if tracked else []
-        outcome.messages = [*references, *estimates, *messages, *outcome.messages]
-        return outcome
+        return [*references, *self._targets.estimates(frame.header, self._session_id, decision)]
+
+    def settle(self) -> None:
+        """Do what the last step has left to do, unless its messages have been asked for."""
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            owed.messages  # noqa: B018 - asking for them is what does the work
+
+    def rehearse(self) -> None:
+        """Go through a step on the last frame without consequences, so that the next one finds warm caches."""
+        self.settle()
+        memory = self._memory
+        if memory is None or memory.newest is None:
+            return
+        now_ns = self._clock.now_ns()
+        check_frame(memory.newest, now_ns, memory, self._stream, self._config.health)
+        self._targets.rehearse(memory.newest.plane)
+        decide(
+            self.state,
+            self._fault(now_ns),
+            self._targets.views(now_ns),
+            self._limits,
+            self._decision,
+            now_ns,
+            new_frame=True,
+        )
 
     def tick(self) -> StepOutcome:
         """Re-examine the decision between frames: renew the lease, or hold because something has gone stale."""
+        self.settle()
         return self._decide(new_frame=False, renewal=True)
 
     def refuse(self, sentence: str) -> StepOutcome:
         """Hold because a message could not be trusted; the next good frame clears it."""
+        self.settle()
         self.counters["refused"] += 1
-        self._passed_over += 1
+        self._peers.pass_over(1)
         self._frame_fault = Fault(GateReason.MESSAGE_REFUSED, sentence[:300])
         self._healthy_in_a_row = 0
         outcome = self._decide(new_frame=False, renewal=False)
-        outcome.messages.append(self._event("warning", GateReason.MESSAGE_REFUSED, sentence))
-        return outcome
+        said = self._event("warning", GateReason.MESSAGE_REFUSED, sentence)
+        return StepOutcome(outcome.command, [*outcome.messages, said])
 
     def skip(self, frames: int) -> None:
         """Count frames that were passed over for a newer one."""
         self.counters["skipped"] += frames
-        self._passed_over += frames
+        self._peers.pass_over(frames)
 
     def observe_beam(self, status: BeamStatus) -> None:
         """Take the beam interface's confirmation."""
-        self._beam = (status, self._clock.now_ns())
+        self._peers.hear_beam(status, self._clock.now_ns())
 
     def observe_recorder(self, heartbeat: Heartbeat) -> None:
         """Take the recorder's sign of life."""
-        self._recorder = (heartbeat, self._clock.now_ns())
+        self._peers.hear_recorder(heartbeat, self._clock.now_ns())
 
     def fail(self, sentence: str) -> StepOutcome:
         """Latch because something inside went wrong."""
         messages = self._latch(Fault(GateReason.INTERNAL_ERROR, sentence[:300]))
         outcome = self._decide(new_frame=False, renewal=False)
-        outcome.messages += messages
-        return outcome
+        return StepOutcome(outcome.command, [*outcome.messages, *messages])
 
     def stop(self) -> GateCommand:
         """Return the last command: hold."""
@@ -220,6 +263,7 @@ class Engine:
 
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
         """Answer an operator."""
+        self.settle()
         objection: str | None = None
         if request.action == "arm":
             objection = self._arming_objection() or self._refused_by(ArmingEvent.ARM)
@@ -235,7 +279,7 @@ class Engine:
         if request.action == "acknowledge":
             self._latched, self._frame_fault, self._healthy_in_a_row = None, None, 0
             self._memory = forget_stream(self._memory)
-            self._excuse_losses()
+            self._peers.excuse_losses()
             if self._watch is not None:
                 self._watch.forget()
         text = f"{request.action} by {request.operator}: {self.state}" + (f" ({request.why})" if request.why else "")
@@ -249,18 +293,7 @@ class Engine:
         header, elapsed_s = frame.header, 0.0
         if self._memory is not None and header.plane in self._memory.by_plane:
             elapsed_s = (header.acquired_ns - self._memory.by_plane[header.plane].acquired_ns) / 1e9
-        first_plane = header.plane if self._stream is None else self._stream.planes[0]
-        try:
-            self._targets.follow(frame, elapsed_s, first_plane)
-        except ValueError as error:
-            self._frame_fault = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
-
-    def _excuse_losses(self) -> None:
-        """What the log has lost so far is acknowledged; only what it loses from now on latches again."""
-        heartbeat, _ = self._recorder
-        if heartbeat is not None:
-            lost = heartbeat.counters.get("frames_lost", 0)
-            self._gap_frames = max(self._gap_frames, lost)
+        self._targets.follow(frame, elapsed_s)
 
     def _check_budget(self) -> list[Message]:
         """Count a decision that took too long; it holds where frames come at a pace of their own."""
@@ -290,7 +323,8 @@ class Engine:
         self._arming(ArmingEvent.ARM)
         return [self._event("info", "armed", "armed by itself: the source is a recording or a phantom")]
 
-    def _limits(self) -> DecisionLimits:
+    def _make_limits(self) -> DecisionLimits:
+        """Limits of every decision; they depend on nothing but the configuration and the declared stream."""
         gating, safety = self._config.gating, self._config.safety
         stream = self._stream
         stale_ns = round(safety.stale_max_ms * 1e6)
@@ -308,14 +342,7 @@ class Engine:
         )
 
     def _fault(self, now_ns: int) -> Fault | None:
-        fault = self._latched or self._frame_fault
-        if fault is not None or not self._peers_required:
-            return fault
-        fault = check_beam(*self._beam, now_ns, self._engine_id)
-        if fault is None and self._config.recording.required:
-            silence_ns = round(self._config.recording.max_silence_ms * 1e6)
-            fault = check_recorder(*self._recorder, now_ns, silence_ns, missing_frames=self._gap_frames)
-        return fault
+        return self._latched or self._frame_fault or self._unlearned or self._peers.fault(now_ns)
 
     def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:
         now_ns = self._clock.now_ns()
@@ -325,7 +352,7 @@ class Engine:
             messages = self._latch(fault)
         before = self._decision
         self._decision = decide(
-            self.state, fault, self._targets.views(now_ns), self._limits(), before, now_ns, new_frame=new_frame
+            self.state, fault, self._targets.views(now_ns), self._limits, before, now_ns, new_frame=new_frame
         )
         after = self._decision
         if after.reason in HARD_FAULTS and self._latched is None:

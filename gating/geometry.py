@@ -131,14 +131,13 @@ def contour_centroid(contour_px: ArrayLike) -> tuple[float, float]:
     vertices = np.asarray(contour_px, np.float64).reshape(-1, 2)
     if len(vertices) < 3:
         return float("nan"), float("nan")
-    origin = vertices[0]
-    x0, y0 = (vertices - origin).T
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    cross = x0 * y1 - x1 * y0
+    origin_x, origin_y = vertices[0].tolist()
+    x, y = (np.concatenate([vertices, vertices[:1]]) - vertices[0]).T
+    cross = x[:-1] * y[1:] - x[1:] * y[:-1]
     area = float(cross.sum()) / 2.0
     if not abs(area) > 1e-9:
         return float("nan"), float("nan")
     return (
-        float(((x0 + x1) * cross).sum() / (6.0 * area) + origin[0]),
-        float(((y0 + y1) * cross).sum() / (6.0 * area) + origin[1]),
+        float((x[:-1] + x[1:]) @ cross) / (6.0 * area) + origin_x,
+        float((y[:-1] + y[1:]) @ cross) / (6.0 * area) + origin_y,
     )

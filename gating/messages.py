@@ -175,6 +175,9 @@ class TargetEstimate(Message, frozen=True, kw_only=True):
     x_px: float
     y_px: float
     position_mm: tuple[float, float, float]
+    """LPS. Along the plane's normal it is the plane's own, unless another plane shows the same structure."""
+    ages_ms: tuple[float, float, float] | None = None
+    """How old each coordinate of a position from two planes is; None where one plane is all there is."""
     confidence: float
     score: float
     status: Name
@@ -271,6 +274,8 @@ class TargetReference(Message, frozen=True, kw_only=True):
 
     target: Name
     plane: Name
+    structure: Annotated[str, Meta(max_length=64)] = ""
+    """What targets in several planes are views of."""
     frame_sequence: Sequence
     contour_px: list[tuple[float, float]]
     boundary_px: list[tuple[float, float]]

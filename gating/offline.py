@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from gating.clock import ManualClock
 from gating.config import Config
-from gating.engine import Engine, StepOutcome
+from gating.engine import Engine
 from gating.messages import CineFrame, FrameHeader, Pacing, Pixels, StreamInfo
+from gating.outcome import StepOutcome
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import Tracker
@@ -79,4 +80,6 @@ def decide_offline(
     engine.open_stream(replace(stream, session_id=SESSION, pacing=Pacing.UNPACED, speed=0.0))
     for frame in frames:
         clock.advance_to(frame.header.published_ns)
-        yield frame, engine.step(frame, clock.now_ns())
+        outcome = engine.step(frame, clock.now_ns())
+        engine.settle()
+        yield frame, outcome

@@ -18,13 +18,14 @@ from gating.budgets import load_budgets
 from gating.clock import MonotonicClock
 from gating.clock_map import ClockMap
 from gating.config import Config, config_hash, to_toml
-from gating.engine import Engine, StepOutcome
+from gating.engine import Engine
 from gating.messages import (
     BeamStatus,
     CineFrame,
     ControlRequest,
     EngineState,
     Event,
+    FrameHeader,
     Heartbeat,
     Message,
     Pacing,
@@ -32,6 +33,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
+from gating.outcome import StepOutcome
 from gating.real_time import prepare_process
 from gating.sockets import Ear, Socket, bind, receive, subscribe
 from gating.targets import TargetSpec
@@ -39,9 +41,12 @@ from gating.tracking.registry import make_tracker
 from gating.wire import WireError, decode, encode
 
 HEARTBEAT_NS: Final = 100_000_000
+MAX_LEAD_SHARE: Final = 0.25
+"""A rehearsal starts no earlier than this share of the frame interval before the next frame is due."""
 MAX_DRAIN: Final = 256
 """Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
 _FRAME_TOPIC: Final = b"frame"
+_NEVER: Final = 2**63
 
 
 class EngineService:
@@ -83,6 +88,7 @@ class EngineService:
         self._every_frame = False
         self._ended = False
         self._sent_ns = 0
+        self._rehearse_at_ns: int | None = None
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
@@ -122,7 +128,7 @@ class EngineService:
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
         while not (stop() or (self._ended and self._end_with_stream)):
-            wait_ns = self._due_ns(renew_ns) - self._clock.now_ns()
+            wait_ns = min(self._due_ns(renew_ns), self._rehearse_at_ns or _NEVER) - self._clock.now_ns()
             ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
             self._guarded(ready)
             now_ns = self._clock.now_ns()
@@ -132,9 +138,23 @@ class EngineService:
                 poller.register(self._frames.socket, zmq.POLLIN)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
+            elif self._rehearse_at_ns is not None and now_ns >= self._rehearse_at_ns and not ready:
+                self._rehearse()
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
                 self._send_telemetry([self._heartbeat()])
+
+    def _expect_frame(self, header: FrameHeader, received_ns: int) -> None:
+        """Plan the rehearsal for the next frame: where frames come at a pace of their own, shortly before it is due."""
+        self._rehearse_at_ns = None
+        interval_ns, lead_ms = self._engine.frame_interval_ns, self._config.host.rehearse_before_ms
+        if lead_ms > 0 and interval_ns > 0 and header.pacing in (Pacing.REAL_TIME, Pacing.SCALED):
+            lead_ns = min(lead_ms * 1e6, MAX_LEAD_SHARE * interval_ns)
+            self._rehearse_at_ns = round(received_ns + interval_ns - lead_ns)
+
+    def _rehearse(self) -> None:
+        self._rehearse_at_ns = None
+        self._engine.rehearse()
 
     def _due_ns(self, renew_ns: int) -> int:
         """Return when the next command is due: to renew the last one, or because its frame goes stale."""
@@ -193,6 +213,7 @@ class EngineService:
             return
         if isinstance(message, CineFrame):
             self._publish(self._engine.step(self._clock_map.frame(message, received_ns), received_ns))
+            self._expect_frame(message.header, received_ns)
         elif isinstance(message, StreamInfo):
             self._every_frame = message.pacing in (Pacing.STEPPED, Pacing.UNPACED)
             self._send_telemetry(self._engine.open_stream(message))

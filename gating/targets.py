@@ -13,21 +13,27 @@ from gating.config import GatingSettings
 from gating.decision import GateDecision, TargetView
 from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
 from gating.plane import ImagePlane
+from gating.position import PositionMm, Sighting, position_in_3d
 from gating.prediction import make_predictor
 from gating.rule_settings import PredictionSettings
 from gating.structure import StructureGate, check_rules, structure_boundary
-from gating.tracking.tracker import Tracker, TrackResult
+from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
+_PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """A target as it was drawn: (n, 2) contour of (x, y) px. `plane` "" means the stream's first plane."""
+    """A target as it was drawn: (n, 2) contour of (x, y) px. `plane` "" means the stream's first plane.
+
+    Targets of different planes with one `structure` are views of it, which together tell its position in 3D.
+    """
 
     name: str
     contour_px: NDArray[np.float32]
     plane: str = ""
+    structure: str = ""
 
 
 @dataclass(slots=True)
@@ -39,10 +45,11 @@ class _TrackedTarget:
     result: TrackResult
     out_fraction: float
     acquired_ns: int
+    raw_ns: int = 0
 
     def follow(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
-        self.result, self.acquired_ns = result, acquired_ns
+        self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
         self.out_fraction = self.boundary.out_fraction(result.contour_px)
         self.gate.follow(result, acquired_ns, raw_ns)
 
@@ -74,6 +81,9 @@ class TargetSet:
             raise ValueError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
         if len({spec.name for spec in specs}) != len(specs):
             raise ValueError("targets: two have the same name; names must differ")
+        views = [(spec.structure, spec.plane) for spec in specs if spec.structure]
+        if len(set(views)) != len(views):
+            raise ValueError("targets: two of one plane name the same structure; each plane shows it once")
         self._specs = tuple(specs)
         self._make_tracker = make_tracker
         self._gating, self._prediction = gating, prediction
@@ -93,20 +103,28 @@ class TargetSet:
                 predictor.observe(0.2 * step, np.array([np.sin(step), np.cos(step)]))
                 predictor.predict(0.1)
 
-    def follow(self, frame: CineFrame, elapsed_s: float, first_plane: str) -> None:
-        """Find the targets of the frame's plane; its first frame becomes their reference.
+    def knows(self, plane: str) -> bool:
+        """Whether the targets of a plane have been learned."""
+        return plane in self._tracked
 
-        Raises
-        ------
-        ValueError
-            If a target cannot be learned from this frame; one sentence.
-        """
+    def follow(self, frame: CineFrame, elapsed_s: float) -> None:
+        """Find the targets of the frame's plane, if they have been learned."""
         header = frame.header
-        if header.plane not in self._tracked:
-            self._learn(frame, first_plane)
-            return
-        for target in self._tracked[header.plane]:
+        for target in self._tracked.get(header.plane, ()):
             target.follow(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
+
+    def settle(self, plane: str) -> None:
+        """Let the trackers of a plane do what may wait until the command is out."""
+        for target in self._tracked.get(plane, ()):
+            if isinstance(target.tracker, IdleTracker):
+                target.tracker.settle()
+
+    def rehearse(self, plane: str) -> None:
+        """Go through `follow` for a plane without consequences."""
+        for target in self._tracked.get(plane, ()):
+            if isinstance(target.tracker, IdleTracker):
+                target.tracker.rehearse()
+            target.boundary.out_fraction(target.result.contour_px)
 
     @property
     def acquired_ns(self) -> list[int]:
@@ -141,7 +159,8 @@ class TargetSet:
                 target=target.spec.name,
                 x_px=target.result.x_px,
                 y_px=target.result.y_px,
-                position_mm=self._planes[header.plane].to_lps_mm(target.result.x_px, target.result.y_px),
+                position_mm=position_mm,
+                ages_ms=ages_ms,
                 confidence=target.result.confidence,
                 score=target.result.score,
                 status=target.result.status,
@@ -154,9 +173,39 @@ class TargetSet:
                 reason=decision.reason,
             )
             for target in self._tracked.get(header.plane, ())
+            for position_mm, ages_ms in (self._position(target, header.plane),)
         ]
 
-    def _learn(self, frame: CineFrame, first_plane: str) -> None:
+    def _position(self, target: _TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
+        """Return where a target of the newest frame is, in 3D where another plane shows its structure."""
+        here = self._sighting(target, plane)
+        if not target.spec.structure:
+            return here.position_mm, None
+        others = [
+            self._sighting(other, name)
+            for name, targets in self._tracked.items()
+            for other in targets
+            if name != plane and other.spec.structure == target.spec.structure and other.result.status in _PLACED
+        ]
+        newest = max(others, key=lambda sighting: sighting.acquired_ns, default=None)
+        return (newest and position_in_3d(here, newest)) or (here.position_mm, None)
+
+    def _sighting(self, target: _TrackedTarget, name: str) -> Sighting:
+        plane = self._planes[name]
+        return Sighting(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
+
+    def learn(self, frame: CineFrame, first_plane: str) -> None:
+        """Make a frame the reference of the targets of its plane.
+
+        Parameters
+        ----------
+        first_plane : plane of the targets that name none.
+
+        Raises
+        ------
+        ValueError
+            If a target cannot be learned from this frame; one sentence.
+        """
         header = frame.header
         plane = ImagePlane.of(header)
         learned = []
@@ -188,6 +237,7 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         session_id=header.session_id,
         target=target.spec.name,
         plane=header.plane,
+        structure=target.spec.structure,
         frame_sequence=header.sequence,
         contour_px=np.asarray(target.spec.contour_px).tolist(),
         boundary_px=target.boundary.outline_px.tolist(),

@@ -20,7 +20,7 @@ from gating.budgets import load_budgets
 from gating.clock_map import ClockMap
 from gating.config import Config, config_hash, parse_config
 from gating.decision import Fault, GateReason
-from gating.engine import Engine, StepOutcome
+from gating.engine import Engine
 from gating.messages import (
     CineFrame,
     ControlRequest,
@@ -36,6 +36,7 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
+from gating.outcome import StepOutcome
 from gating.session import SessionError, read_session
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
@@ -284,7 +285,8 @@ def _same(ours: float, logged: float) -> bool:
 
 
 def _target(reference: TargetReference) -> TargetSpec:
-    return TargetSpec(reference.target, np.array(reference.contour_px, np.float32).reshape(-1, 2), reference.plane)
+    contour_px = np.array(reference.contour_px, np.float32).reshape(-1, 2)
+    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure)
 
 
 def _request(event: Event) -> ControlRequest:

@@ -1,7 +1,12 @@
-"""A robust affine motion in a flow field: iteratively reweighted least squares, compiled because it runs every frame.
+"""From a flow field to a motion: a robust affine part, a smooth rest, and how well the motion explains the frame.
 
-Source: P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares", Commun. Stat.
-Theory Methods 6(9), 1977, with Cauchy weights.
+Compiled, because it runs every frame.
+
+Source of the fit: P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares", Commun.
+Stat. Theory Methods 6(9), 1977, with Cauchy weights.
+
+Places are given in px of the region (x, y). Flow is used at every second pixel; what is smoothed from it lives on that
+half grid, whose place (row, column) is pixel (2 row, 2 column) of the region.
 """
 
 from __future__ import annotations
@@ -12,13 +17,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-_SIGNATURE = (
-    "float64(float32[:, :, ::1], int64[::1], int64[::1], float64[:, ::1], float64[::1], float64, float64, int64,"
-    " float64[:, ::1], float32[:, :, ::1], float32[:, ::1])"
+
+@njit(
+    "UniTuple(float64, 2)(float32[:, :, ::1], int64[::1], int64[::1], float64[:, ::1], float64[::1], float64, float64,"
+    " int64, float64[:, ::1], float32[:, :, ::1])",
+    cache=True,
+    nogil=True,
 )
-
-
-@njit(_SIGNATURE, cache=True, nogil=True)
 def fit_affine(
     flow: NDArray[np.float32],
     rows: NDArray[np.int64],
@@ -30,19 +35,17 @@ def fit_affine(
     rounds: int,
     affine: NDArray[np.float64],
     rest: NDArray[np.float32],
-    density: NDArray[np.float32],
-) -> float:
-    """Fit `affine` to the flow at every second pixel; return the mean weight.
+) -> tuple[float, float]:
+    """Fit `affine` to the flow; return the mean weight and the deviation of the flow from it, px.
 
     flow : (H, W, 2) float32, px. rows, columns : (n,) places on the half grid that count.
     basis : (n, 3), 1 and two coordinates of each place. texture : (n,) weights, 0 or more, not all 0.
     outlier_px : deviation at which a place counts half. strain_ridge : pull of the linear part to 0.
-    affine : (3, 2), overwritten. rest, density : (h, w, 2) and (h, w) on the half grid, zero elsewhere, overwritten at
-    the places with weighted deviation and weight.
+    affine : (3, 2), overwritten. rest : (h, w, 3) on the half grid, zero elsewhere, overwritten at the places with
+    weighted deviation in x and y, and weight. The deviation returned is the texture-weighted root mean square.
     """
     n = rows.size
     normal = np.empty((3, 5), np.float64)
-    total = 0.0
     for turn in range(rounds + 1):
         normal[:] = 0.0
         total = 0.0
@@ -75,6 +78,8 @@ def fit_affine(
                     value -= normal[j, k] * affine[k, side]
                 affine[j, side] = value / normal[j, j]
     total = 0.0
+    squares = 0.0
+    textures = 0.0
     for i in range(n):
         r = rows[i]
         c = columns[i]
@@ -84,36 +89,78 @@ def fit_affine(
         dv = (
             flow[2 * r, 2 * c, 1] - basis[i, 0] * affine[0, 1] - basis[i, 1] * affine[1, 1] - basis[i, 2] * affine[2, 1]
         )
-        weight = texture[i] / (1.0 + (du * du + dv * dv) / (outlier_px * outlier_px))
+        deviation = du * du + dv * dv
+        weight = texture[i] / (1.0 + deviation / (outlier_px * outlier_px))
         rest[r, c, 0] = du * weight
         rest[r, c, 1] = dv * weight
-        density[r, c] = weight
+        rest[r, c, 2] = weight
         total += weight
-    return total / n
+        squares += texture[i] * deviation
+        textures += texture[i]
+    return total / n, math.sqrt(squares / textures)
 
 
-_SCATTER_SIGNATURE = (
-    "float64(float32[:, :, ::1], int64[::1], int64[::1], float64[:, ::1], float64[::1], float64[:, ::1])"
+@njit(
+    "void(float64[:, ::1], float64[:, ::1], float32[:, :, ::1], float64, float64[:, ::1], float64[:, ::1])",
+    cache=True,
+    nogil=True,
 )
-
-
-@njit(_SCATTER_SIGNATURE, cache=True, nogil=True)
-def scatter_px(
-    flow: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
+def motion_at(
+    places: NDArray[np.float64],
     basis: NDArray[np.float64],
-    texture: NDArray[np.float64],
+    rest: NDArray[np.float32],
+    shrinkage: float,
     affine: NDArray[np.float64],
-) -> float:
-    """Return the texture-weighted root mean square deviation of the flow from `affine`, px; arguments as above."""
-    squares = 0.0
-    total = 0.0
-    for i in range(rows.size):
+    motion: NDArray[np.float64],
+) -> None:
+    """Affine motion plus smooth rest at (n, 2) places (x, y), px, into `motion` (n, 2); no rest beyond the half grid.
+
+    basis : (n, 3) of the places. rest : (h, w, 3), smoothed weighted deviations and weight; their quotient is the rest.
+    shrinkage : added to the weight, so that the rest fades where nothing was seen.
+    """
+    height, width, _ = rest.shape
+    for i in range(places.shape[0]):
         for side in range(2):
-            deviation = np.float64(flow[2 * rows[i], 2 * columns[i], side])
-            for j in range(3):
-                deviation -= basis[i, j] * affine[j, side]
-            squares += texture[i] * deviation * deviation
-        total += texture[i]
-    return math.sqrt(squares / total)
+            motion[i, side] = (
+                basis[i, 0] * affine[0, side] + basis[i, 1] * affine[1, side] + basis[i, 2] * affine[2, side]
+            )
+        x = 0.5 * places[i, 0]
+        y = 0.5 * places[i, 1]
+        left = math.floor(x)
+        top = math.floor(y)
+        for row in range(top, top + 2):
+            for column in range(left, left + 2):
+                if 0 <= row < height and 0 <= column < width:
+                    share = (1.0 - abs(x - column)) * (1.0 - abs(y - row))
+                    share /= rest[row, column, 2] + shrinkage
+                    motion[i, 0] += share * rest[row, column, 0]
+                    motion[i, 1] += share * rest[row, column, 1]
+
+
+@njit("float64(uint8[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1])", cache=True, nogil=True)
+def score_at(
+    region: NDArray[np.uint8], places: NDArray[np.float64], motion: NDArray[np.float64], values: NDArray[np.float64]
+) -> float:
+    """ZNCC between `values` and the region at places + motion, bilinear, 0 beyond the region; 0 if that is flat.
+
+    values : (n,) float64 of mean 0 and norm 1.
+    """
+    height, width = region.shape
+    total = 0.0
+    squares = 0.0
+    product = 0.0
+    for i in range(places.shape[0]):
+        x = places[i, 0] + motion[i, 0]
+        y = places[i, 1] + motion[i, 1]
+        left = math.floor(x)
+        top = math.floor(y)
+        value = 0.0
+        for row in range(top, top + 2):
+            for column in range(left, left + 2):
+                if 0 <= row < height and 0 <= column < width:
+                    value += (1.0 - abs(x - column)) * (1.0 - abs(y - row)) * region[row, column]
+        total += value
+        squares += value * value
+        product += values[i] * value
+    spread = squares - total * total / places.shape[0]
+    return product / math.sqrt(spread) if spread > 1e-9 * squares else 0.0

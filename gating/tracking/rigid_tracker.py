@@ -41,6 +41,7 @@ class RigidTracker:
             self._matcher = TemplateMatcher(template, max_radius_px=self._radius)
         except ValueError as error:
             raise TrackingError(str(error)) from None
+        self._pixels = pixels
         self._origin = self._at = (int(top), int(left))
         self._centre = contour_centroid(self._contour)
 
@@ -50,6 +51,7 @@ class RigidTracker:
             return refused("no reference has been set", 0)
         if pixels.shape != self._shape or pixels.dtype != self._dtype:
             return refused(f"frame is {pixels.dtype} {pixels.shape}, the reference was {self._dtype} {self._shape}", 1)
+        self._pixels = pixels
         try:
             match = self._matcher.match(pixels, *self._at, self._radius)
         except ValueError as error:
@@ -68,3 +70,11 @@ class RigidTracker:
             "" if sure else f"the score {match.score:.2f} is below {self._settings.min_confidence:g}",
             1,
         )
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    def rehearse(self) -> None:
+        """Match the last frame again."""
+        if self._matcher is not None and np.shape(self._pixels) == self._shape:
+            self._matcher.match(self._pixels, *self._at, self._radius)

@@ -57,12 +57,26 @@ class Growth:
     last_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What `track` found in a frame; `settle` may learn from it."""
+
+    frame: Image
+    reduced: Image
+    moved: Propagation
+    winner: Placement
+    evidence: Evidence
+    confidence: float
+
+
 class TemplateTracker:
     """See `gating.tracking.tracker.Tracker` for the contract and `docs/tracking.md` for the rules."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
         self._templates: list[Template] = []
+        self._seen: _Seen | None = None
+        self._last: _Seen | None = None
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them from their cache, and go through a made-up scene: first calls are slow.
@@ -82,7 +96,7 @@ class TemplateTracker:
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
         """Cut the reference template; see the contract for the errors raised."""
-        self._templates = []
+        self._templates, self._seen, self._last = [], None, None
         frame = checked_frame(pixels)
         contour = checked_target(contour_px, frame.shape)
         if not (min(pixel_spacing_mm) > 0 and np.isfinite(pixel_spacing_mm).all()):
@@ -113,6 +127,7 @@ class TemplateTracker:
         """Find the target in the next frame; see the contract."""
         if not self._templates:
             return refused("no reference has been set", 0)
+        self.settle()
         elapsed_s = elapsed_s if np.isfinite(elapsed_s) and elapsed_s > 0 else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         self._unseen_s += elapsed_s
@@ -141,7 +156,7 @@ class TemplateTracker:
         confidence = self._believed(probability(evidence), centre, elapsed_s)
         status = self._status(confidence)
         self.evidence = evidence
-        self._grow(frame, reduced, moved, winner, evidence, confidence)
+        self._seen = _Seen(frame, reduced, moved, winner, evidence, confidence)
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
             template.used_s = self._now_s
@@ -229,14 +244,16 @@ class TemplateTracker:
             return TrackStatus.LOW_CONFIDENCE
         return TrackStatus.TRACKED
 
-    def _grow(
-        self, frame: Image, reduced: Image, moved: Propagation, winner: Placement, evidence: Evidence, confidence: float
-    ) -> None:
-        """Accept the frame as a new template only if it is new, sure, and agrees with those before it."""
-        parent = self._templates[winner.template]
-        self._typical = max(winner.score, self._typical - 0.01 * (self._now_s - self._graded_s))
+    def settle(self) -> None:
+        """Accept the last frame as a new template only if it is new, sure, and agrees with those before it."""
+        seen, self._seen = self._seen, None
+        if seen is None:
+            return
+        self._last = seen
+        evidence, parent = seen.evidence, self._templates[seen.winner.template]
+        self._typical = max(seen.winner.score, self._typical - 0.01 * (self._now_s - self._graded_s))
         self._graded_s = self._now_s
-        if self._settings.max_templates < 2 or not confidence >= GROW_CONFIDENCE:
+        if self._settings.max_templates < 2 or not seen.confidence >= GROW_CONFIDENCE:
             return
         if self._confirmed < CONFIRMING_FRAMES or parent.generation >= MAX_GENERATION:
             return
@@ -245,7 +262,7 @@ class TemplateTracker:
         if not (evidence.disagreement_mm < AGREEMENT_MM and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM):
             return
         try:
-            grown = self._cut(frame, reduced, moved.contour_px)
+            grown = self._cut(seen.frame, seen.reduced, seen.moved.contour_px)
         except TrackingError:
             return
         grown.generation, grown.born_s, grown.used_s = parent.generation + 1, self._now_s, self._now_s
@@ -256,3 +273,14 @@ class TemplateTracker:
         self._templates.append(grown)
         self.growth.accepted += 1
         self.growth.last_s = self._now_s
+
+    def rehearse(self) -> None:
+        """Search the last frame again and carry the contour to it once more."""
+        self.settle()
+        last = self._last
+        if last is not None:
+            reduce(last.frame, self._reduction)
+            winner = place(self._templates, last.frame, last.reduced, self._reach(), self._apart_px)[0]
+            moved = self._propagate(self._templates[winner.template], last.frame, winner)
+            contour_centroid(moved.contour_px)
+            probability(last.evidence)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gating.tracking.settings import TrackerSettings
 
-__all__ = ["TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError"]
+__all__ = ["IdleTracker", "TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError"]
 
 
 class TrackStatus(enum.StrEnum):
@@ -97,4 +97,18 @@ class Tracker(Protocol):
         Returns
         -------
         TrackResult; never raises, whatever the pixels hold.
+        """
+
+
+@runtime_checkable
+class IdleTracker(Tracker, Protocol):
+    """A tracker that uses the time between frames. Not required: one without these methods works as well."""
+
+    def settle(self) -> None:
+        """Do what may wait until the answer is out, such as learning from the frame; called after a `track`."""
+
+    def rehearse(self) -> None:
+        """Go through `track` on the last frame without consequences; called shortly before a frame is due.
+
+        Between two frames a processor's caches fill with other things: this brings code and templates back.
         """

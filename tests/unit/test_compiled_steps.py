@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 
-from gating.tracking.motion_fit import fit_affine, scatter_px
+from gating.tracking.motion_fit import fit_affine, motion_at, score_at
 from gating.tracking.rivals import best_two
 
 
@@ -41,9 +42,9 @@ def flow_problem(seed):
 
 
 def fitted(flow, rows, columns, basis, texture, rounds=2):
-    affine, rest, density = np.empty((3, 2)), np.zeros((12, 14, 2), np.float32), np.zeros((12, 14), np.float32)
-    mean = fit_affine(flow, rows, columns, basis, texture, 2.0, 0.0, rounds, affine, rest, density)
-    return affine, rest, density, mean
+    affine, rest = np.empty((3, 2)), np.zeros((12, 14, 3), np.float32)
+    mean, scatter = fit_affine(flow, rows, columns, basis, texture, 2.0, 0.0, rounds, affine, rest)
+    return affine, rest, mean, scatter
 
 
 def test_without_reweighting_the_fit_is_weighted_least_squares():
@@ -73,9 +74,49 @@ def test_many_rounds_reach_the_cauchy_estimate_and_ignore_an_outlier():
 def test_the_rest_is_the_weighted_deviation_and_the_scatter_its_root_mean_square():
     rng, rows, columns, basis, _, flow = flow_problem(3)
     texture = rng.uniform(0.1, 1, rows.size)
-    affine, rest, density, mean = fitted(flow, rows, columns, basis, texture)
+    affine, rest, mean, scatter = fitted(flow, rows, columns, basis, texture)
     deviation = flow[2 * rows, 2 * columns] - basis @ affine
-    np.testing.assert_allclose(rest[rows, columns], deviation * density[rows, columns][:, None], atol=1e-5)
-    np.testing.assert_allclose(mean, density.mean(), rtol=1e-6)
+    np.testing.assert_allclose(rest[rows, columns, :2], deviation * rest[rows, columns, 2:], atol=1e-5)
+    np.testing.assert_allclose(mean, rest[rows, columns, 2].mean(), rtol=1e-6)
     expected = np.sqrt((texture * (deviation**2).sum(axis=1)).sum() / texture.sum())
-    np.testing.assert_allclose(scatter_px(flow, rows, columns, basis, texture, affine), expected, rtol=1e-6)
+    np.testing.assert_allclose(scatter, expected, rtol=1e-6)
+
+
+def places_and_basis(rng, count=50):
+    places = rng.uniform(-4.0, 32.0, (count, 2))
+    return places, np.column_stack([np.ones(count), places / 10.0])
+
+
+def test_the_motion_at_a_place_is_the_affine_one_plus_the_rest_between_its_neighbours():
+    rng = np.random.default_rng(4)
+    places, basis = places_and_basis(rng)
+    rest = rng.uniform(0.1, 1.0, (12, 14, 3)).astype(np.float32)
+    affine, motion = rng.normal(0, 1, (3, 2)), np.empty((len(places), 2))
+    motion_at(places, basis, rest, 0.2, affine, motion)
+    smooth = rest[..., :2] / (rest[..., 2:] + 0.2)
+    half = (places[:, ::-1] / 2.0).T
+    expected = basis @ affine
+    expected += np.column_stack(
+        [map_coordinates(smooth[..., k], half, order=1, mode="grid-constant", output=float) for k in (0, 1)]
+    )
+    np.testing.assert_allclose(motion, expected, atol=1e-5)
+
+
+def test_the_score_is_the_correlation_with_the_region_at_the_moved_places():
+    rng = np.random.default_rng(5)
+    places, _ = places_and_basis(rng, 200)
+    motion = rng.normal(0, 2, places.shape)
+    region = rng.integers(0, 256, (24, 28)).astype(np.uint8)
+    at = (places + motion)[:, ::-1].T
+    seen = map_coordinates(region.astype(float), at, order=1, mode="grid-constant")
+    values = seen + rng.normal(0, 40, len(seen))
+    values -= values.mean()
+    values /= np.linalg.norm(values)
+    expected = np.corrcoef(values, seen)[0, 1]
+    np.testing.assert_allclose(score_at(region, places, motion, values), expected, rtol=1e-6)
+
+
+def test_a_flat_region_scores_0():
+    places = np.array([[3.0, 3.0], [5.0, 6.0], [7.0, 4.0]])
+    values = np.array([1.0, 0.0, -1.0]) / np.sqrt(2.0)
+    assert score_at(np.full((12, 12), 90, np.uint8), places, np.zeros((3, 2)), values) == 0.0

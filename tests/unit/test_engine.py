@@ -75,7 +75,31 @@ def test_a_still_target_brings_beam_on_after_arming_and_settling(bench):
     outcomes = bench.steps(6)
     assert states(outcomes)[-1] is GateState.ON
     assert outcomes[-1].command.lease_ms == 100
-    assert [o.command.reason for o in outcomes[:2]] == [GateReason.NOT_ARMED] * 2
+    assert [o.command.reason for o in outcomes[:2]] == [GateReason.NOT_READY, GateReason.NOT_ARMED]
+
+
+def test_the_frame_that_targets_are_learned_from_is_answered_before_they_are(bench):
+    outcome = bench.step(0)
+    assert (outcome.command.reason, bench.engine.references) == (GateReason.NOT_READY, ())
+    assert any(isinstance(m, TargetReference) for m in outcome.messages)
+    assert len(bench.engine.references) == 1
+
+
+def test_what_waits_for_the_command_to_be_out_is_done_before_anything_else_is_decided(bench):
+    outcome = bench.step(0)
+    bench.engine.tick()
+    assert len(bench.engine.references) == 1
+    assert sum(isinstance(m, TargetReference) for m in outcome.messages) == 1
+
+
+def test_a_rehearsal_leaves_no_trace():
+    plain, rehearsed = Bench(), Bench()
+    for sequence in range(8):
+        pixels = anatomy(seed=sequence, shift=0.4 * sequence)
+        rehearsed.engine.rehearse()
+        one, other = plain.step(sequence, pixels), rehearsed.step(sequence, pixels)
+        assert one.command == other.command
+        assert one.messages == other.messages
 
 
 def test_a_hold_carries_no_lease(bench):
@@ -186,7 +210,7 @@ def test_a_silent_beam_interface_holds(bench):
 def test_a_required_recorder_that_never_spoke_holds():
     config = Config(safety=SafetySettings(arm_good_frames=3), recording=RecordingSettings(required=True))
     bench = Bench(config)
-    assert {o.command.reason for o in bench.steps(6)} == {GateReason.RECORDER_BEHIND}
+    assert {o.command.reason for o in bench.steps(6)[1:]} == {GateReason.RECORDER_BEHIND}
     heartbeat = Heartbeat(session_id="s1", role="recorder", process_id=1, state="recording", sent_ns=0)
     bench.engine.observe_recorder(heartbeat)
     assert GateState.ON in states(bench.steps(6, start=6))
@@ -221,7 +245,8 @@ def test_something_going_wrong_inside_latches(bench):
 
 def test_a_target_that_cannot_be_tracked_latches_with_one_sentence():
     bench = Bench(targets=[TargetSpec("target", box_contour(200, 200, 20, 20))])
-    held = bench.step(0).command
+    bench.step(0)
+    held = bench.engine.tick().command
     assert held.reason is GateReason.TARGET_UNUSABLE
     assert held.detail
 
@@ -250,7 +275,8 @@ def test_the_same_frames_give_the_same_commands():
 def test_pixels_that_came_by_wire_are_read_only_and_accepted(bench):
     pixels = np.frombuffer(anatomy().tobytes(), np.uint16).reshape(96, 96)
     assert not pixels.flags.writeable
-    assert bench.step(0, pixels).command.reason is GateReason.NOT_ARMED
+    bench.step(0, pixels)
+    assert bench.step(1, pixels.copy() + 1).command.reason is GateReason.NOT_ARMED
 
 
 def test_an_accepted_couch_shift_is_logged_with_its_operator_and_changes_nothing(bench):

@@ -112,7 +112,7 @@ class AnySequence(RuleBasedStateMachine):
         self.engine.open_stream(stream(pixel_spacing_mm=(1.0, 1.0)))
         if not first or already:
             self.latched_by = self.latched_by or "geometry"
-        else:
+        if first:
             self.engine._stream = None
         self.took(self.engine.tick())
 
