@@ -111,18 +111,29 @@ def _mask(path: Path, recording: Recording | None) -> NDArray[np.bool_]:
 
 def write_targets(path: Path, targets: list[TargetSpec]) -> None:
     """Write targets for the engine process."""
-    plain = [{"name": t.name, "plane": t.plane, "contour_px": t.contour_px.tolist()} for t in targets]
+    plain = [
+        {"name": t.name, "plane": t.plane, "structure": t.structure, "contour_px": t.contour_px.tolist()}
+        for t in targets
+    ]
     path.write_text(json.dumps({"targets": plain}))
 
 
 def read_targets(path: Path) -> list[TargetSpec]:
-    """Read targets from JSON: {"targets": [{"name", "plane", "contour_px": [[x, y], ...]}]}. Raises `CommandError`."""
+    """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...]}]}.
+
+    Only name and contour are needed. Raises `CommandError`.
+    """
     from gating.targets import TargetSpec
 
     try:
         plain: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["targets"]
         targets = [
-            TargetSpec(str(t["name"]), np.array(t["contour_px"], np.float32).reshape(-1, 2), str(t.get("plane", "")))
+            TargetSpec(
+                str(t["name"]),
+                np.array(t["contour_px"], np.float32).reshape(-1, 2),
+                str(t.get("plane", "")),
+                str(t.get("structure", "")),
+            )
             for t in plain
         ]
     except (ValueError, KeyError, TypeError) as error:
