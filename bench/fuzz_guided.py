@@ -100,26 +100,32 @@ def run_all(minutes: float, seed: int) -> list[dict[str, Any]]:
     from bench.fuzz import TARGETS
 
     seconds = max(1, round(60 * minutes / len(TARGETS)))
-    environment = {**os.environ, "TMPDIR": str(IN_MEMORY)} if os.access(IN_MEMORY, os.W_OK) else None
     found = []
     for name in TARGETS:
-        command = [sys.executable, "-m", "bench.fuzz_guided", "--parser", name, "--seconds", str(seconds)]
-        done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, check=False, env=environment)
-        said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
-        one = {
-            "parser": name,
-            "inputs": _number(_EXECUTED, said),
-            "edges": _number(_COVERED, said),
-            "peak_mb": _number(_PEAK, said),
-            "seconds": seconds,
-            "failure": "" if done.returncode == 0 else said[-4000:],
-        }
+        one = _in_own_process(name, seconds, seed)
         found.append(one)
         verdict = f"FAILED\n{one['failure']}" if one["failure"] else "held"
-        print(
-            f"{name:14} {one['inputs']:8} inputs, {one['edges']:5} edges, {one['peak_mb']:4} MB  {verdict}", flush=True
-        )
+        figures = f"{one['inputs']:8} inputs, {one['edges']:5} edges, {one['peak_mb']:4} MB"
+        print(f"{name:14} {figures}  {verdict}", flush=True)
     return found
+
+
+def _in_own_process(name: str, seconds: int, seed: int) -> dict[str, Any]:
+    """Fuzz one parser; its files are removed afterwards, for libFuzzer ends the process without a farewell."""
+    command = [sys.executable, "-m", "bench.fuzz_guided", "--parser", name, "--seconds", str(seconds)]
+    where = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="cinegate-fuzz-", dir=where) as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, check=False, env=environment)
+    said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+    return {
+        "parser": name,
+        "inputs": _number(_EXECUTED, said),
+        "edges": _number(_COVERED, said),
+        "peak_mb": _number(_PEAK, said),
+        "seconds": seconds,
+        "failure": "" if done.returncode == 0 else said[-4000:],
+    }
 
 
 def _number(pattern: re.Pattern[str], text: str) -> int:
