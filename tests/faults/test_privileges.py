@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from gating.cli.options import load_targets, write_targets
 from gating.cli.supervise import Session
 from gating.config import Config
+from gating.host import examine
 from gating.messages import GateState, Heartbeat
 from gating.real_time import HostSettings
 from replay_data import demo_recording
@@ -107,3 +108,12 @@ def test_a_process_that_cannot_become_the_user_does_not_serve(folder: Path) -> N
         assert "host.run_as is 'no-such-user'; there is no such user" in session.output("beam")
     finally:
         session.stop()
+
+
+def test_doctor_says_whether_this_is_root() -> None:
+    (finding,) = [one for one in examine() if one.subject == "privileges"]
+    if os.geteuid() == 0:
+        assert (finding.verdict, finding.found) == ("could be better", "this is root")
+        assert "run_as" in finding.advice
+    else:
+        assert finding.verdict == "good"
