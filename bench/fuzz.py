@@ -27,10 +27,12 @@ from bench import fuzz_seeds as seeds
 from drivers.errors import DriverError
 from drivers.formats import mrd, openigtlink
 from drivers.formats.crc64 import crc64
+from drivers.formats.dicom import read_dicom_file
 from drivers.formats.stream import Format
 from drivers.formats.unity import parse_unity
 from drivers.recordings import open_recording
 from drivers.recordings.masks import read_mask
+from drivers.recordings.traces import read_trace
 from gating.chain import check_chain
 from gating.config import ConfigError, parse_config
 from gating.messages import StampMeaning
@@ -157,6 +159,22 @@ def _session_log(parts: Parts) -> None:
         open_recording(path)
 
 
+def _dicom(parts: Parts) -> None:
+    with tempfile.TemporaryDirectory(prefix="cgf-") as name:
+        path = Path(name) / "image.dcm"
+        path.write_bytes(parts[0])
+        read_dicom_file(path)
+
+
+def _traces(parts: Parts) -> None:
+    """The first part chooses the format."""
+    suffix = parts[0].decode("ascii", "replace").replace("/", "").replace("\0", "")[-8:]
+    with tempfile.TemporaryDirectory(prefix="cgf-") as name:
+        path = Path(name) / f"trace{suffix}"
+        path.write_bytes(parts[-1])
+        read_trace(path).for_phantom()
+
+
 def _configuration(parts: Parts) -> None:
     parse_config(parts[0].decode("utf-8", "replace"))
 
@@ -173,6 +191,8 @@ TARGETS: Final = {
     "OpenIGTLink": Target(_one(seeds.openigtlink_stream), _openigtlink, (DriverError,)),
     "npz": Target(_one(seeds.npz_recording), _recording(".npz"), (DriverError,)),
     "mha": Target(_one(seeds.mha_image), _recording(".mha"), (DriverError,)),
+    "DICOM": Target(_one(seeds.dicom_image), _dicom, (DriverError,)),
+    "motion traces": Target(seeds.motion_traces, _traces, (DriverError,)),
     "configuration": Target(_one(seeds.configuration), _configuration, (ConfigError,)),
 }
 

@@ -242,6 +242,36 @@ def mha_image() -> bytes:
     return text.encode() + np.repeat(PIXELS[:, :, None], 3, axis=2).tobytes()
 
 
+def dicom_image() -> bytes:
+    """Return an MR image of 8 x 8 in explicit little endian."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, "1.2.3"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    image.SOPClassUID, image.SOPInstanceUID, image.SeriesInstanceUID = MRImageStorage, "1.2.3", "1.2"
+    image.AcquisitionTime, image.PixelSpacing = "100000.000000", [1.0, 1.0]
+    image.ImageOrientationPatient, image.ImagePositionPatient = list(SAGITTAL), list(ORIGIN)
+    image.Rows = image.Columns = SIDE
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
+    image.PixelData = PIXELS.tobytes()
+    file = io.BytesIO()
+    image.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def motion_traces() -> list[list[bytes]]:
+    """Return a trace in each of the three formats."""
+    layout = "Scale_factor=10\nData_layout=amplitude,phase,timestamp,validflag,ttlin,mark,ttlout\n"
+    vxp = layout + "[Data]\n0.1,1.0,0,0,0,,0\n0.2,1.5,33,0,0,,0\n"
+    csv = "Frame;Timestamp;x;y;z\n1;0;0,1;0,2;0,3\n2;50;0,1;0,2;0,4\n0;0;0;0;0\n"
+    robot = "0.0 0 0 0 0 0 0\n0.1 0 1.5 -0.5 0 0 0\n"
+    return [[suffix, text.encode()] for suffix, text in ((b".vxp", vxp), (b".csv", csv), (b".txt", robot))]
+
+
 def configuration() -> bytes:
     """Return every setting, as TOML."""
     return to_toml(Config()).encode()

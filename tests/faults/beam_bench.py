@@ -27,6 +27,7 @@ from gating.messages import (
 )
 from gating.sockets import bind, receive, subscribe
 from gating.wire import decode, encode
+from tests.patience import PATIENCE_S
 
 SESSION = "s1"
 ROOT = Path(__file__).parents[2]
@@ -116,7 +117,7 @@ class Ear:
         while receive(self._socket) is not None:
             pass
 
-    def wait_for(self, kind: type[M], good: Callable[[M], bool], seconds: float = 5.0) -> M:
+    def wait_for(self, kind: type[M], good: Callable[[M], bool], seconds: float = PATIENCE_S) -> M:
         """Return the next message of this kind that is good; fail loudly after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -132,7 +133,7 @@ class Ear:
         last = [message for message in self.heard if isinstance(message, BeamStatus | Event)][-3:]
         raise AssertionError(f"no such {kind.__name__} within {seconds} s; last heard: {last}")
 
-    def wait_for_status(self, state: GateState, seconds: float = 5.0, reason: str = "") -> BeamStatus:
+    def wait_for_status(self, state: GateState, seconds: float = PATIENCE_S, reason: str = "") -> BeamStatus:
         return self.wait_for(
             BeamStatus,
             lambda status: status.commanded is state and status.confirmed is state and status.reason.startswith(reason),
