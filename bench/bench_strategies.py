@@ -3,7 +3,8 @@
 Run: python -m bench.bench_strategies FOLDER_OF_DEVELOPMENT_RECORDINGS [--latency-ms 250]
 
 The targets are followed once per recording; every strategy is then decided by the engine. The exhale window stands
-where `cinegate prepare` puts it after the first 45 s; the session that is scored contains them. The beam follows every
+where `cinegate prepare` puts it after the first 45 s, and "as prepared" is all that it proposes then; the session that
+is scored contains them. The beam follows every
 decision `latency-ms` after the acquisition of its frame.
 """
 
@@ -18,15 +19,15 @@ from msgspec.structs import replace
 
 from gating.analysis.again import Followed, follow_motion, gated_motion
 from gating.analysis.figures import figures
-from gating.analysis.margins import gated_versus_itv
+from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv
 from gating.analysis.uncertainty import default_table
 from gating.cli.sessions import followed_session, read_motion
 from gating.config import Config, parse_config
-from gating.preparation import learn_motion
+from gating.preparation import accepted_config, learn_motion, propose
 from gating.presets import NAMES, read_preset
 from gating.rule_settings import BoundaryRule
 
-BOXES = {"KS81_1": "60,64,40,34", "QN76_1": "56,74,36,34", "II29_1": "78,70,34,34", "ON65_2": "62,100,34,34"}
+BOXES = {"KS81_1": "60,64,40,34", "QN76_1": "56,74,36,34", "II29_1": "78,70,34,34", "ON65_2": "60,70,36,34"}
 TRACES = (
     "LiverTraj_RegularBreathing70s_robot.txt",
     "LiverTraj_LargeSI70s_robot.txt",
@@ -35,28 +36,38 @@ TRACES = (
 )
 PHANTOM = "breath_hold.npz"
 LEARN_S = 45.0
+PREPARED = "as prepared"
 
 
-def sessions(data: Path) -> Iterator[tuple[str, Followed, float]]:
-    """Yield name, followed target and its radius, mm."""
+def sessions(data: Path) -> Iterator[tuple[str, Followed]]:
+    """Yield name and followed target."""
     for name, box in BOXES.items():
-        followed = followed_session(data / "liver_cine" / f"{name}.npz", Config(), target_box=box)
-        row_mm, column_mm = followed.stream.pixel_spacing_mm
-        width, height = (float(part) for part in box.split(",")[2:])
-        yield name, followed, float(np.sqrt(width * column_mm * height * row_mm / np.pi))
-    yield "phantom breath-holds", followed_session(Path("replay_data") / PHANTOM, Config()), 15.0
+        yield name, followed_session(data / "liver_cine" / f"{name}.npz", Config(), target_box=box)
+    yield "phantom breath-holds", followed_session(Path("replay_data") / PHANTOM, Config())
     for file in TRACES:
-        t_s, away_mm = read_motion(data / "traces" / file)
-        yield Path(file).stem.removesuffix("_robot"), follow_motion(t_s, away_mm), 15.0
+        yield trace_session(data / "traces" / file)
 
 
-def strategy_config(name: str, followed: Followed) -> Config:
-    """Return a preset; the exhale window stands where the first 45 s say."""
+def trace_session(path: Path) -> tuple[str, Followed]:
+    """Return the name of a trace and its motion as that of a followed target."""
+    return path.stem.removesuffix("_robot"), follow_motion(*read_motion(path))
+
+
+def strategy_config(name: str, followed: Followed, latency_ms: float) -> Config:
+    """Return a preset, its exhale window where the first 45 s say, or what `cinegate prepare` makes of those 45 s.
+
+    Raises
+    ------
+    ValueError
+        If they show too little of the target to propose anything.
+    """
+    first_ns = followed.frames[0].header.acquired_ns
+    head = tuple(f for f in followed.frames if f.header.acquired_ns - first_ns <= LEARN_S * 1e9)
+    dry = Followed(followed.stream, followed.specs, head, followed.results)
+    if name == PREPARED:
+        return accepted_config(propose(dry, Config(), latency_ms=latency_ms), Config())
     config = parse_config(read_preset(name), name)
     if name == "exhale":
-        first_ns = followed.frames[0].header.acquired_ns
-        head = tuple(f for f in followed.frames if f.header.acquired_ns - first_ns <= LEARN_S * 1e9)
-        dry = Followed(followed.stream, followed.specs, head, followed.results)
         try:
             shift = learn_motion(gated_motion(dry, config)).exhale_mm
         except ValueError:
@@ -65,6 +76,36 @@ def strategy_config(name: str, followed: Followed) -> Config:
         rule = BoundaryRule(margins=gating.margins, max_out_fraction=gating.max_out_fraction, shift_lps_mm=shift)
         config = replace(config, gating=replace(gating, rules=(rule,)))
     return config
+
+
+def strategy_row(session: str, followed: Followed, name: str, latency_ms: float = 250.0) -> str:
+    """Return one row of the table."""
+    try:
+        config = strategy_config(name, followed, latency_ms)
+    except ValueError:
+        return f"| {session} | {name} | no proposal{' | -' * 7} |"
+    motion = gated_motion(followed, config, latency_ms=latency_ms)
+    found, spacing_mm = figures(motion), followed.stream.pixel_spacing_mm
+    radius_mm = equivalent_radius_mm(followed.specs[0].contour_px, spacing_mm)
+    itv = gated_versus_itv(motion, radius_mm, default_table(max(spacing_mm))).gated_over_itv
+    sd_mm = float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual)))
+    cells = (
+        session,
+        name,
+        _number(100 * found.duty_cycle, 0),
+        f"{found.beam_on_periods}, {_number(found.beam_on_median_s)}",
+        _number(sd_mm),
+        f"{_number(found.residual_p95_mm)} ({_number(found.free_p95_mm)})",
+        _number(found.beam_off.travel_p95_mm),
+        _number(100 * found.coverage, 0),
+        _number(100 * found.relative_d98, 0),
+        _number(itv, 2),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float, digits: int = 1) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
 
 
 def main() -> None:
@@ -78,21 +119,9 @@ def main() -> None:
     )
     print(head + "overshoot p95 mm | coverage % | D98 % | PTV gated / ITV |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for session, followed, radius_mm in sessions(arguments.data):
-        for name in NAMES:
-            config = strategy_config(name, followed)
-            motion = gated_motion(followed, config, latency_ms=arguments.latency_ms)
-            found = figures(motion)
-            pixel_mm = max(followed.stream.pixel_spacing_mm)
-            itv = gated_versus_itv(motion, radius_mm, default_table(pixel_mm)).gated_over_itv
-            sd_mm = float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual)))
-            print(
-                f"| {session} | {name} | {100 * found.duty_cycle:.0f} | {found.beam_on_periods}, "
-                f"{found.beam_on_median_s:.1f} | {sd_mm:.1f} | {found.residual_p95_mm:.1f} ({found.free_p95_mm:.1f}) | "
-                f"{found.beam_off.travel_p95_mm:.1f} | {100 * found.coverage:.0f} | {100 * found.relative_d98:.0f} | "
-                f"{itv:.2f} |",
-                flush=True,
-            )
+    for session, followed in sessions(arguments.data):
+        for name in (*NAMES, PREPARED):
+            print(strategy_row(session, followed, name, arguments.latency_ms), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 
 from gating.analysis.again import Followed, gated_motion
 from gating.analysis.figures import figures
+from gating.analysis.margins import equivalent_radius_mm
 from gating.analysis.motion import GatedMotion
 from gating.analysis.whatif import Method
 from gating.config import Config, to_toml
 from gating.drift import exhale_positions
-from gating.rule_settings import BoundaryRule, BreathHoldRule, ExcursionRule, Margins, PredictionSettings
+from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
 
 Strategy = Literal["respiratory", "exhale", "breath_hold", "exception"]
 LEAST_S: Final = 30.0
-
-
+SLACK_MM: Final = 3.0
+"""Percent out lets a target move beyond the margin by its length times the limit; above this, its centre is held."""
 LEAST_DUTY_CYCLE: Final[dict[Strategy, float]] = {
     "respiratory": 0.4,
     "exhale": 0.4,
@@ -79,6 +80,8 @@ class Proposal(Struct, frozen=True, kw_only=True):
     grid: tuple[GridPoint, ...]
     latency_ms: float
     predictor: Method
+    centred: bool
+    """The centre is held within the margin too: the target is so large that percent out alone would let it move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,13 @@ def propose(
     """
     profile = learn_motion(gated_motion(followed, config))
     window = _choose(profile)
+    diameter_mm = 2 * equivalent_radius_mm(followed.specs[0].contour_px, followed.stream.pixel_spacing_mm)
+    centred = config.gating.max_out_fraction * diameter_mm > SLACK_MM
     points = []
     for margin_mm in margins_mm:
-        trial = proposed_config(config, window.strategy, margin_mm, window.shift_lps_mm, predictor, latency_ms)
+        trial = proposed_config(
+            config, window.strategy, margin_mm, window.shift_lps_mm, predictor, latency_ms, centred=centred
+        )
         motion = gated_motion(followed, trial, latency_ms=latency_ms)
         found = figures(motion)
         points.append(
@@ -172,6 +179,7 @@ def propose(
         grid=tuple(points),
         latency_ms=latency_ms,
         predictor=predictor,
+        centred=centred,
     )
 
 
@@ -182,25 +190,41 @@ def proposed_config(
     shift_lps_mm: tuple[float, float, float],
     predictor: Method = "off",
     latency_ms: float = 250.0,
+    *,
+    centred: bool = False,
 ) -> Config:
     """Return the configuration with a strategy's rules in force."""
     margins = Margins(**dict.fromkeys(Margins.__struct_fields__, margin_mm))
     window = BoundaryRule(margins=margins, max_out_fraction=config.gating.max_out_fraction, shift_lps_mm=shift_lps_mm)
+    centre = CentreRule(lr_mm=margin_mm, ap_mm=margin_mm, si_mm=margin_mm, shift_lps_mm=shift_lps_mm)
     extra: dict[Strategy, tuple[BreathHoldRule | ExcursionRule, ...]] = {
         "breath_hold": (BreathHoldRule(reproducibility_mm=max(margin_mm, 2.5)),),
         "exception": (ExcursionRule(distance_mm=min(margin_mm, 3.0)),),
     }
-    gating = replace(config.gating, margins=margins, rules=(window, *extra.get(strategy, ())))
+    gating = replace(
+        config.gating, margins=margins, rules=(window, *([centre] if centred else []), *extra.get(strategy, ()))
+    )
     prediction = PredictionSettings(method=predictor, horizon_ms=min(latency_ms, 500.0))
     return replace(config, gating=gating, prediction=prediction)
+
+
+def accepted_config(proposal: Proposal, config: Config) -> Config:
+    """Return the configuration that is in force once a proposal has been accepted."""
+    return proposed_config(
+        config,
+        proposal.strategy,
+        proposal.margin_mm,
+        proposal.shift_lps_mm,
+        proposal.predictor,
+        proposal.latency_ms,
+        centred=proposal.centred,
+    )
 
 
 def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
     """Return the proposal as a configuration file; its head says what was learned and what it rests on."""
     p = proposal.profile
-    chosen = proposed_config(
-        config, proposal.strategy, proposal.margin_mm, proposal.shift_lps_mm, proposal.predictor, proposal.latency_ms
-    )
+    chosen = accepted_config(proposal, config)
     lines = [
         "PROPOSAL, not in force: it takes effect only in a session that is started with this file.",
         f"Learned from {source}: {p.frames} frames in {p.duration_s:.0f} s, "
@@ -212,6 +236,11 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
         f"{100 * p.exhale_dwell:.0f} % of the time is spent within 3 mm of it.",
         f"Frames for templates: exhale {p.exhale_frame}, inhale {p.inhale_frame}.",
         f"Strategy: {proposal.strategy}: {proposal.why}.",
+        *(
+            ["The target is large: percent out alone would let it move, so its centre is held within the margin too."]
+            if proposal.centred
+            else []
+        ),
         f"Predicted with a latency of {proposal.latency_ms:g} ms, prediction {proposal.predictor}:",
         *(
             f"  margin {g.margin_mm:4g} mm: duty cycle {100 * g.duty_cycle:5.1f} %, residual motion (95 %) "

@@ -9,7 +9,7 @@ from gating.analysis.again import follow_motion, gated_motion
 from gating.config import Config, SafetySettings, parse_config
 from gating.preparation import learn_motion, proposal_toml, propose
 from gating.presets import NAMES, read_preset
-from gating.rule_settings import BoundaryRule, BreathHoldRule, ExcursionRule
+from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
 from tests.unit.test_drift import breathing
 
 CONFIG = Config(safety=SafetySettings(arm_good_frames=1))
@@ -49,6 +49,17 @@ def test_the_predicted_duty_cycle_is_what_the_session_then_gives():
     whole = gated_motion(follow_motion(t, p), config, latency_ms=250)
     chosen = next(point for point in proposal.grid if point.margin_mm == proposal.margin_mm)
     assert whole.gate_on.mean() == pytest.approx(chosen.duty_cycle, abs=0.1)
+
+
+def test_the_centre_of_a_large_target_is_held_too():
+    t, p = breathing(45)
+    proposal = propose(follow_motion(t, p, radius_mm=35.0), CONFIG, latency_ms=0.0)
+    rules = parse_config(proposal_toml(proposal, CONFIG, "x")).gating.rules
+    assert [type(rule) for rule in rules] == [BoundaryRule, CentreRule]
+    assert rules[1].si_mm == proposal.margin_mm
+    assert rules[1].shift_lps_mm == rules[0].shift_lps_mm
+    chosen = next(point for point in proposal.grid if point.margin_mm == proposal.margin_mm)
+    assert chosen.residual_p95_mm < proposal.margin_mm + 1.0
 
 
 def test_a_still_target_is_watched_for_excursions():
