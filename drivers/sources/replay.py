@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from drivers.errors import BadRecording, SourceFault
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.recordings import Recording, open_recording
+from drivers.recordings.stream import declared_stream
 from drivers.sources.pacing import Pacer
 from gating.clock import Clock, MonotonicClock
-from gating.messages import Pacing, Pixels, SourceKind, StreamInfo
-
-RECORDING_CLOCK: Final = "recording"
+from gating.messages import Pacing, Pixels, StreamInfo
 
 
 class ReplaySource:
@@ -29,6 +27,7 @@ class ReplaySource:
     speed : 2 plays twice as fast. Only with `SCALED`.
     loop : start again after the last frame, one median interval later, with stamps that go on increasing.
     pixel_spacing_mm : (row, column) spacing or one number, for a recording that does not hold its own.
+    plane : sagittal, coronal or transversal, for a folder that holds several; only with a path.
     clock : the host's monotonic clock.
     """
 
@@ -40,9 +39,10 @@ class ReplaySource:
         loop: bool = False,
         *,
         pixel_spacing_mm: float | tuple[float, float] | None = None,
+        plane: str = "",
         clock: Clock | None = None,
     ) -> None:
-        self._given, self._pixel_spacing_mm = recording, pixel_spacing_mm
+        self._given, self._pixel_spacing_mm, self._plane = recording, pixel_spacing_mm, plane
         self._pacing, self._speed, self._loop = pacing, speed, loop
         self._clock = clock or MonotonicClock()
         self._recording: Recording | None = None
@@ -63,7 +63,10 @@ class ReplaySource:
         if self._recording is None:
             pacer = Pacer(self._pacing, self._speed, self._clock)
             given = self._given
-            recording = given if isinstance(given, Recording) else open_recording(given, self._pixel_spacing_mm)
+            if isinstance(given, Recording):
+                recording = given
+            else:
+                recording = open_recording(given, self._pixel_spacing_mm, plane=self._plane)
             self._next = recording.frames[0]
             self._recording, self._pacer, self._index = recording, pacer, 0
         return self._info(self._recording)
@@ -102,21 +105,8 @@ class ReplaySource:
         self._recording = self._pacer = self._next = None
 
     def _info(self, recording: Recording) -> StreamInfo:
-        return StreamInfo(
-            session_id="unassigned",
-            source=f"replay {recording.name}"[:64],
-            source_kind=SourceKind.REPLAY,
-            pacing=self._pacing,
-            speed=self._speed if self._pacing is Pacing.SCALED else float(self._pacing is Pacing.REAL_TIME),
-            planes=(recording.plane,),
-            dtype=recording.dtype,
-            shape=recording.shape,
-            pixel_spacing_mm=recording.pixel_spacing_mm,
-            image_orientation=recording.image_orientation,
-            image_position_mm=recording.image_position_mm,
-            nominal_interval_ns=recording.nominal_interval_ns,
-            frame_count=None if self._loop else len(recording),
-            acquired_clock=RECORDING_CLOCK,
-            acquired_meaning=recording.stamp_meaning,
-            description=recording.description,
+        assert self._pacer is not None
+        source = f"replay {recording.name}"
+        return declared_stream(
+            recording, source=source, pacing=self._pacing, speed=self._pacer.speed, endless=self._loop
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gating.cli.app import CommandError
 from gating.config import Config, parse_config
-from gating.messages import Pacing, Pixels, SourceKind, StreamInfo
+from gating.messages import Pixels, StreamInfo
 from gating.presets import read_preset
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ MaskOption = Annotated[
 ]
 SpacingOption = Annotated[
     float | None, typer.Option("--pixel-spacing-mm", help="For a recording that does not hold its own.")
+]
+PlaneOption = Annotated[
+    str,
+    typer.Option("--plane", help="For a folder or scan of several: sagittal, coronal or transversal.", metavar="PLANE"),
 ]
 ConfigOption = Annotated[
     Path | None,
@@ -145,24 +149,9 @@ def read_targets(path: Path) -> list[TargetSpec]:
 
 def recording_stream(recording: Recording) -> StreamInfo:
     """Declare a recording as a stream that is read as fast as possible."""
-    return StreamInfo(
-        session_id="offline",
-        source=recording.name,
-        source_kind=SourceKind.REPLAY,
-        pacing=Pacing.UNPACED,
-        speed=0.0,
-        planes=(recording.plane,),
-        dtype=recording.dtype,
-        shape=recording.shape,
-        pixel_spacing_mm=recording.pixel_spacing_mm,
-        image_orientation=recording.image_orientation,
-        image_position_mm=recording.image_position_mm,
-        nominal_interval_ns=recording.nominal_interval_ns,
-        frame_count=len(recording),
-        acquired_clock="recording",
-        acquired_meaning=recording.stamp_meaning,
-        description=recording.description,
-    )
+    from drivers.recordings.stream import declared_stream
+
+    return declared_stream(recording, source=recording.name, session_id="offline")
 
 
 def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:

@@ -14,6 +14,7 @@ from gating.cli.options import (
     BoxOption,
     ConfigOption,
     MaskOption,
+    PlaneOption,
     SpacingOption,
     TrackerOption,
     load_config,
@@ -56,6 +57,7 @@ def source(
     loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, for ever.")] = False,
     subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Wait for so many before frame 0.")] = 1,
     pixel_spacing_mm: SpacingOption = None,
+    plane: PlaneOption = "",
     arrival_time: Annotated[
         bool,
         typer.Option("--arrival-time", help="Live: take the arrival for the stamp. The images' age is then unknown."),
@@ -69,9 +71,10 @@ def source(
     settings = load_config(config)
     secure_process(settings, "source")
     if name in source_names() and name != "replay":
-        cine = _driver_source(name, [*(option or []), *(["arrival_time=true"] if arrival_time else [])])
+        asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
+        cine = _driver_source(name, [*(option or []), *asked])
     else:
-        cine = _replay(Path(name), speed, loop, pixel_spacing_mm)
+        cine = _replay(Path(name), speed, loop, pixel_spacing_mm, plane)
     published = run_source(
         cine,
         endpoint=settings.endpoints.frames,
@@ -84,12 +87,12 @@ def source(
     console.print(f"source: {published.frames} frames published; {published.why}")
 
 
-def _replay(path: Path, speed: str, loop: bool, pixel_spacing_mm: float | None) -> CineSource:
+def _replay(path: Path, speed: str, loop: bool, pixel_spacing_mm: float | None, plane: str) -> CineSource:
     from drivers.recordings import open_recording
     from drivers.sources.replay import ReplaySource
 
     pacing, factor = parse_speed(speed)
-    return ReplaySource(open_recording(path, pixel_spacing_mm), pacing, factor or 1.0, loop)
+    return ReplaySource(open_recording(path, pixel_spacing_mm, plane=plane), pacing, factor or 1.0, loop)
 
 
 def _driver_source(name: str, options: list[str] | None) -> CineSource:

@@ -22,6 +22,7 @@ from gating.cli.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    PlaneOption,
     RecordingArgument,
     SpacingOption,
     TrackerOption,
@@ -49,6 +50,7 @@ def run(
     speed: SpeedOption = "1",
     log: LogOption = Path("sessions"),
     pixel_spacing_mm: SpacingOption = None,
+    plane: PlaneOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through source, engine, beam interface and recorder, each its own process."""
@@ -60,6 +62,7 @@ def run(
         speed=speed,
         log=log,
         pixel_spacing_mm=pixel_spacing_mm,
+        plane=plane,
         show=not as_json,
     )
     print_summary(path, as_json)
@@ -74,6 +77,7 @@ def run_session(
     speed: str = "1",
     log: Path,
     pixel_spacing_mm: float | None = None,
+    plane: str = "",
     show: bool = True,
 ) -> Path:
     """Run one session to the end of its recording and return its log.
@@ -85,7 +89,7 @@ def run_session(
     """
     from drivers.recordings import open_recording
 
-    opened = open_recording(recording, pixel_spacing_mm)
+    opened = open_recording(recording, pixel_spacing_mm, plane=plane)
     targets = load_targets(opened, box, mask)
     parse_speed(speed)
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -97,14 +101,15 @@ def run_session(
     with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
         session = Session(config, session_id, Path(folder))
         write_targets(session.folder / "targets.json", targets)
-        spacing = [] if pixel_spacing_mm is None else ["--pixel-spacing-mm", str(pixel_spacing_mm)]
+        asked = [] if pixel_spacing_mm is None else ["--pixel-spacing-mm", str(pixel_spacing_mm)]
+        asked += ["--plane", plane] if plane else []
         try:
             session.start("beam", "--delivery-record", str(path.with_suffix(".delivery.csv")))
             session.start("record", str(path))
             session.start(
                 "engine", "--target", str(session.folder / "targets.json"), "--arm-by-itself", "--end-with-stream"
             )
-            session.start("source", str(recording.resolve()), "--speed", speed, "--subscribers", "2", *spacing)
+            session.start("source", str(recording.resolve()), "--speed", speed, "--subscribers", "2", *asked)
             with Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False) as live:
                 live.console.quiet = not show
                 for message in session.messages(until="engine"):

@@ -16,6 +16,7 @@ from gating.cli.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    PlaneOption,
     RecordingArgument,
     SpacingOption,
     TrackerOption,
@@ -44,6 +45,7 @@ def track(
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     pixel_spacing_mm: SpacingOption = None,
+    plane: PlaneOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Track a recording offline: the same engine without sockets, deterministic, one row a frame.
@@ -54,7 +56,7 @@ def track(
     from drivers.recordings import open_recording
     from gating.offline import decide_offline, offline_frames
 
-    opened = open_recording(recording, pixel_spacing_mm)
+    opened = open_recording(recording, pixel_spacing_mm, plane=plane)
     settings = load_config(config, tracker)
     targets = load_targets(opened, target_box, target_mask)
     stream = recording_stream(opened)

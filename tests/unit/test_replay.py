@@ -14,6 +14,7 @@ from drivers.sources.pacing import MISSED_NS
 from drivers.sources.replay import ReplaySource
 from gating.clock import MonotonicClock
 from gating.messages import Pacing, SourceKind
+from tests.unity_files import session
 
 STAMPS_S = np.array([0.5, 0.52, 0.53, 0.56, 0.57])
 
@@ -113,6 +114,16 @@ def test_construction_touches_nothing(tmp_path) -> None:
     source = ReplaySource(tmp_path / "absent.npz")
     with pytest.raises(BadRecording, match="no such file"):
         source.open()
+
+
+def test_one_plane_of_a_mixed_folder_is_played(shared_data, tmp_path) -> None:
+    for plane, count in (("sagittal", 3), ("coronal", 4)):
+        session(shared_data, tmp_path, count, plane)
+    with pytest.raises(BadRecording, match="name the plane to take"):
+        ReplaySource(tmp_path, Pacing.UNPACED).open()
+    source = ReplaySource(tmp_path, Pacing.UNPACED, plane="coronal")
+    assert (source.open().planes, source.open().frame_count) == (("coronal",), 4)
+    assert {stamp.plane for stamp, _, _ in play(source, 4)} == {"coronal"}
 
 
 @pytest.mark.slow

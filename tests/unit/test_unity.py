@@ -293,6 +293,29 @@ def test_only_the_plane_asked_for_is_taken(shared_data: Path, tmp_path: Path) ->
     assert source.counters == {"other_plane": 3}
 
 
+def test_every_plane_of_an_interleaved_scan_is_one_stream_and_another_geometry_of_one_is_refused(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    frames = {path.parent.name: path.read_bytes() for path in real_files(shared_data)}
+    first_ns = {plane: parse_unity(data, plane).frame.acquired_ns for plane, data in frames.items()}
+    planes = ("sagittal", "coronal")
+
+    def write(index: int, data: bytes, plane: str) -> None:
+        put(tmp_path / f"{index}.bin", later(data, index * 100_000_000 - first_ns[plane] + first_ns["sagittal"], index))
+
+    for index in range(10):
+        write(index, frames[planes[index % 2]], planes[index % 2])
+    source = live(tmp_path, plane="all")
+    info = source.open()
+    assert set(info.planes) == set(planes)
+    pixels = np.zeros(info.shape, info.dtype)
+    stamps = [source.read_into(pixels, round(PATIENCE_S * 1e3)) for _ in range(10)]
+    assert [stamp.plane for stamp in stamps if stamp] == list(planes) * 5
+    assert len({stamp.image_orientation for stamp in stamps if stamp}) == 2
+    write(10, with_double(frames["coronal"], 1.2979999780654907, 1.5), "coronal")
+    assert "pixel_spacing_mm is 1.5" in notice(source)
+
+
 def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"0 frames came within 0.2 s; 1 are needed"):
         live(tmp_path, first_frame_timeout_s=0.2).open()
