@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bench.bench_strategies import strategy_row, trace_session
 from drivers.phantom import Phantom, PhantomSettings, Trace
 from gating.analysis.again import follow, follow_motion, gated_motion
 from gating.cli.sessions import read_motion
@@ -12,7 +15,7 @@ from gating.config import parse_config
 from gating.drift import propose_shift
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.offline import offline_frames
-from gating.presets import read_preset
+from gating.presets import NAMES, read_preset
 from gating.targets import TargetSpec
 
 BREATH_HOLD = parse_config(read_preset("breath_hold"))
@@ -156,3 +159,9 @@ def test_an_excursion_drawn_by_the_phantom_holds_in_time_and_its_shift_is_right(
     proposal = propose_shift(motion.t_s, motion.displacement_mm, (3.0, 3.0, 3.0))
     assert proposal.worthwhile
     np.testing.assert_allclose(proposal.iec_mm, (-left, -superior, posterior), atol=0.5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_document_holds_what_the_bench_prints(shared_data, name):
+    document = (Path(__file__).parents[2] / "docs" / "gating.md").read_text()
+    assert strategy_row(*trace_session(shared_data / "traces" / "LiverTraj_BreathHold1_robot.txt"), name) in document
