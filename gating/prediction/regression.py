@@ -99,7 +99,8 @@ class Ridge:
     penalty : relative to the mean square of the regressors.
 
     Source: Hoerl and Kennard 1970, doi:10.1080/00401706.1970.10488634; linear regression did best at short horizons on
-    cine MRI in Pohl et al. 2024, arXiv:2410.05882. Leverage: Hoaglin and Welsch 1978, doi:10.1080/00031305.1978.10479237.
+    cine MRI in Pohl et al. 2024, arXiv:2410.05882. Leverage: Hoaglin and Welsch 1978,
+    doi:10.1080/00031305.1978.10479237.
     """
 
     def __init__(self, window_s: float = 40.0, span_s: float = 1.0, penalty: float = 0.01) -> None:
