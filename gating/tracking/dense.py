@@ -10,7 +10,8 @@ import llvmlite.binding as llvm
 from numba import cfunc, types
 from numba.extending import register_jitable
 
-from gating.tracking.intrinsics import DOT_ROWS, LANES, address_of, float_dot, float_tile, pair_dot, pair_tile
+from gating.tracking.dots import DOT_ROWS, WINDOW_PX, float_dot, pair_dot, pair_window
+from gating.tracking.intrinsics import LANES, address_of, float_tile, pair_tile
 from gating.tracking.memory import helper
 
 TALL = 4
@@ -123,8 +124,23 @@ def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols,
     )  # fmt: skip
 
 
+@register_jitable
+def padded_lines(rows: int) -> int:
+    """Lines of the int16 taps of single placements: `padded_rows`, between lines of zeros."""
+    return padded_rows(rows) + 2 * (WINDOW_PX - 1)
+
+
 @helper
 def dot_pairs(source, at, pitch, row_taps, tap_rows):
-    """Correlation of one placement: flat int16 pixels with flat int16 taps, lines and columns padded with zeros."""
-    dot_rows = padded_rows(tap_rows)
-    return pair_dot(address_of(source), at, pitch, address_of(row_taps), dot_rows, row_taps.size // dot_rows)
+    """Correlation of one placement: flat int16 pixels with flat int16 taps, then a mask, each of `padded_lines`."""
+    tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
+    taps = address_of(row_taps) + 2 * (WINDOW_PX - 1) * tap_pitch
+    return pair_dot(address_of(source), at, pitch, taps, padded_rows(tap_rows), tap_pitch)
+
+
+@helper
+def correlate_window(source, pitch, row_taps, tap_rows, out, out_pitch):
+    """out[r, c] as `dot_pairs`, of a window of WINDOW_PX a side."""
+    tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
+    taps = address_of(row_taps) + 2 * (WINDOW_PX - 1) * tap_pitch
+    pair_window(address_of(source), pitch, taps, tap_rows, tap_pitch, address_of(out), out_pitch)

@@ -20,14 +20,11 @@ _FEATURES = llvm.get_host_cpu_features()
 LANES: int = 16 if _FEATURES.get("avx512bw") else 8 if _FEATURES.get("avx2") else 4
 """32-bit lanes of the host's widest vector."""
 
-DOT_ROWS = 4
-"""Lines of a template that a dot product takes at once; templates are padded with zero lines."""
-
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 
 
-class _FloatLane:
+class FloatLane:
     """float32 pixels and weights, fused multiply-add."""
 
     vector = ir.VectorType(ir.FloatType(), LANES)
@@ -35,11 +32,12 @@ class _FloatLane:
 
     @staticmethod
     def multiply_add(builder: Any, total: Any, pixels: Any, weight: Any) -> Any:
+        """Total plus pixels times weight."""
         contract = ("contract",)
         return builder.fadd(total, builder.fmul(pixels, weight, flags=contract), flags=contract)
 
 
-class _PairLane:
+class PairLane:
     """Two int16 pixels in each 32-bit lane times two int16 weights, summed into int32 (pmaddwd, vpdpwssd, smlal)."""
 
     vector = ir.VectorType(_I32, LANES)
@@ -47,6 +45,7 @@ class _PairLane:
 
     @staticmethod
     def multiply_add(builder: Any, total: Any, pixels: Any, weight: Any) -> Any:
+        """Total plus pixels times weight."""
         return builder.add(total, multiply_pairs(builder, pixels, weight, pixels.type.count))
 
 
@@ -71,7 +70,8 @@ def splat(builder: Any, scalar: Any, vector: Any) -> Any:
     return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count))
 
 
-def _data(builder: Any, address: Any, pointee: Any) -> Any:
+def data_at(builder: Any, address: Any, pointee: Any) -> Any:
+    """Pointer to the first element at an address."""
     return builder.inttoptr(address, pointee.as_pointer())
 
 
@@ -108,9 +108,9 @@ def correlation_tile(lane: Any, rows: int, vectors: int) -> Callable[..., None]:
 
         def generate(context, builder, signature, arguments):
             source, start, pitch, col_step, taps, tap_rows, tap_cols, out, out_start, out_pitch = arguments
-            pixels = _data(builder, source, lane.scalar)
-            weights = _data(builder, taps, lane.scalar)
-            result = _data(builder, out, lane.scalar)
+            pixels = data_at(builder, source, lane.scalar)
+            weights = data_at(builder, taps, lane.scalar)
+            result = data_at(builder, out, lane.scalar)
             zero = ir.Constant(lane.vector, None)
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(rows)]
             for line in sums:
@@ -157,74 +157,12 @@ def correlation_tile(lane: Any, rows: int, vectors: int) -> Callable[..., None]:
 
 def float_tile(rows: int, vectors: int) -> Callable[..., None]:
     """Tile of float32 sums over float32 pixels."""
-    return correlation_tile(_FloatLane, rows, vectors)
+    return correlation_tile(FloatLane, rows, vectors)
 
 
 def pair_tile(rows: int, vectors: int) -> Callable[..., None]:
     """Tile of int32 sums over pairs of int16 pixels."""
-    return correlation_tile(_PairLane, rows, vectors)
-
-
-def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., Any]:
-    """Make a kernel (source, start, pitch, taps, tap_rows, tap_pitch) -> sum of products over lines of tap_pitch.
-
-    source and taps are addresses; start and pitch count elements; tap_pitch is a multiple of lanes * per_lane, tap_rows
-    of DOT_ROWS, so that as many sums run side by side.
-    """
-
-    @intrinsic
-    def dot(typing_context, source, start, pitch, taps, tap_rows, tap_pitch):
-        signature = (types.float32 if lane is _FloatLane else types.int32)(*[types.intp] * 6)
-
-        def generate(context, builder, signature, arguments):
-            source, start, pitch, taps, tap_rows, tap_pitch = arguments
-            chunk = ir.VectorType(lane.scalar, lanes)
-            pixels, weights = _data(builder, source, element), _data(builder, taps, element)
-            zero = ir.Constant(chunk, None)
-            totals = [cgutils.alloca_once_value(builder, zero) for _ in range(DOT_ROWS)]
-            for total in totals:
-                builder.store(zero, total)
-            groups = builder.udiv(tap_rows, ir.Constant(_I64, DOT_ROWS))
-            step = ir.Constant(_I64, lanes * per_lane)
-            with cgutils.for_range(builder, groups, intp=_I64) as group:
-                first = builder.mul(group.index, ir.Constant(_I64, DOT_ROWS))
-                lines = [builder.add(first, ir.Constant(_I64, k)) for k in range(DOT_ROWS)]
-                pixel_rows = [builder.add(start, builder.mul(line, pitch)) for line in lines]
-                tap_lines = [builder.mul(line, tap_pitch) for line in lines]
-                with cgutils.for_range_slice(builder, ir.Constant(_I64, 0), tap_pitch, step, intp=_I64) as (at, _):
-                    for total, pixel_row, tap_line in zip(totals, pixel_rows, tap_lines, strict=True):
-                        left, right = (
-                            builder.load(
-                                builder.bitcast(builder.gep(base, [builder.add(row, at)]), chunk.as_pointer()), align=2
-                            )
-                            for base, row in ((pixels, pixel_row), (weights, tap_line))
-                        )
-                        builder.store(lane.multiply_add(builder, builder.load(total), left, right), total)
-            total = totals[0]
-            for other in totals[1:]:
-                add = builder.fadd if lane is _FloatLane else builder.add
-                builder.store(add(builder.load(total), builder.load(other)), total)
-            return _sum_lanes(builder, builder.load(total), lane)
-
-        return signature, generate
-
-    return dot
-
-
-def _sum_lanes(builder: Any, vector: Any, lane: Any) -> Any:
-    lanes = vector.type.count
-    while lanes > 1:
-        lanes //= 2
-        pick = ir.VectorType(_I32, lanes)
-        undefined = ir.Constant(vector.type, ir.Undefined)
-        low = builder.shuffle_vector(vector, undefined, ir.Constant(pick, list(range(lanes))))
-        high = builder.shuffle_vector(vector, undefined, ir.Constant(pick, list(range(lanes, 2 * lanes))))
-        vector = builder.fadd(low, high) if lane is _FloatLane else builder.add(low, high)
-    return builder.extract_element(vector, ir.Constant(_I32, 0))
-
-
-float_dot = _dot(_FloatLane, LANES, 1, ir.FloatType())
-pair_dot = _dot(_PairLane, LANES // 2, 2, ir.IntType(16))
+    return correlation_tile(PairLane, rows, vectors)
 
 
 @intrinsic
@@ -237,8 +175,8 @@ def blurred_maximum(typing_context, scores, inverses, start, count, blur):
 
     def generate(context, builder, signature, arguments):
         scores, inverses, start, count, blur = arguments
-        lane = _FloatLane
-        left, right = _data(builder, scores, lane.scalar), _data(builder, inverses, lane.scalar)
+        lane = FloatLane
+        left, right = data_at(builder, scores, lane.scalar), data_at(builder, inverses, lane.scalar)
         factor = splat(builder, blur, lane.vector)
         best = cgutils.alloca_once_value(builder, ir.Constant(lane.vector, [-8.0] * LANES))
         builder.store(ir.Constant(lane.vector, [-8.0] * LANES), best)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.tracking import kernels
@@ -14,12 +14,15 @@ from gating.tracking.prepared import Prepared
 
 Method = Literal["exact", "coarse_to_fine", "dense"]
 MIN_TEMPLATE_PX = 4
-MIN_HALVED_PX = 8
-"""Side and square root of the area of a template at half resolution below which it is not used."""
+MIN_HALVED_PX, MIN_QUARTERED_PX = 16, 12
+"""Side, and square root of the area, of a template at half and quarter resolution below which it is not used.
+
+A template of less than 32 px is searched exactly: it costs little more, and what is left of it at half resolution can
+have its peak beside the true one.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """Best placement of a template.
 
     Attributes
@@ -63,10 +66,10 @@ class TemplateMatcher:
         self.shape: tuple[int, int] = (template.shape[0], template.shape[1])
         self.max_radius_px = int(max_radius_px)
         values = template.astype(np.float64)
-        self._full = Prepared(values, inside, 2 * self.max_radius_px + 1)
-        self._half = _halved(values, inside, self.max_radius_px + 1)
-        self._half_block = (self._half or self._full).block
-        if self._half is None:
+        quarter = _reduced(values, inside, 4, MIN_QUARTERED_PX, self.max_radius_px // 2 + 1)
+        half = _reduced(values, inside, 2, MIN_HALVED_PX, self.max_radius_px + 1, quarter)
+        self._full = Prepared(values, inside, 2 * self.max_radius_px + 1, half)
+        if half is None:
             self._methods = {**self._methods, "coarse_to_fine": kernels.EXACT}
 
     _methods: Mapping[str, int] = {
@@ -99,9 +102,9 @@ class TemplateMatcher:
         ----------
         pixels : (H, W) uint8, uint16 or float32, C-contiguous; may be read-only
         method : "exact", "coarse_to_fine" or "dense"
-            `exact` finds the peak of the full float64 surface, provably; `coarse_to_fine` looks for it at half
-            resolution, then climbs at full resolution from there; `dense` computes the float32 surface and takes its
-            peak.
+            `exact` finds the peak of the full float64 surface, provably; `coarse_to_fine` looks for it at a quarter or
+            half of the resolution, then about that place at every higher one; `dense` computes the float32 surface and
+            takes its peak.
 
         Raises
         ------
@@ -120,7 +123,7 @@ class TemplateMatcher:
             )
         if not 0 <= radius_px <= self.max_radius_px:
             raise ValueError(f"radius_px is {radius_px}; it must lie in 0..{self.max_radius_px} (max_radius_px)")
-        status = kernels.find(pixels, row, col, radius_px, method, self._full.block, self._half_block)
+        status = kernels.find(pixels, row, col, radius_px, method, self._full.block)
         if status == kernels.NO_ROOM:
             raise ValueError(
                 f"placement row {row}, col {col} with radius_px {radius_px} leaves no room for a template of "
@@ -138,17 +141,24 @@ class TemplateMatcher:
         return top, left, rows, cols
 
 
-def _halved(values: NDArray[np.float64], inside: NDArray[np.bool_], side: int) -> Prepared | None:
-    """The template at half resolution; None where too little of it is left to be found."""
-    rows, cols = values.shape[0] // 2, values.shape[1] // 2
-    blocks = (slice(2 * rows), slice(2 * cols))
-    halved = values[blocks].reshape(rows, 2, cols, 2).mean((1, 3))
-    kept: NDArray[np.bool_] = np.asarray(inside[blocks].reshape(rows, 2, cols, 2).all(axis=(1, 3)), bool)
-    if min(rows, cols) < MIN_HALVED_PX or kept.sum() < MIN_HALVED_PX**2:
+def _reduced(
+    values: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    reduction: int,
+    min_px: int,
+    side: int,
+    coarser: Prepared | None = None,
+) -> Prepared | None:
+    """The template at a lower resolution; None where too little of it is left to be found."""
+    rows, cols = values.shape[0] // reduction, values.shape[1] // reduction
+    blocks, cells = (slice(reduction * rows), slice(reduction * cols)), (rows, reduction, cols, reduction)
+    reduced = values[blocks].reshape(cells).mean((1, 3))
+    kept: NDArray[np.bool_] = np.asarray(inside[blocks].reshape(cells).all(axis=(1, 3)), bool)
+    if min(rows, cols) < min_px or kept.sum() < min_px**2:
         return None
-    if not np.ptp(halved[kept]) > 1e-3 * np.ptp(values[inside]):
+    if not np.ptp(reduced[kept]) > 1e-3 * np.ptp(values[inside]):
         return None
-    return Prepared(halved, kept, side)
+    return Prepared(reduced, kept, side, coarser)
 
 
 def _check_template(template: NDArray[np.float32], mask: NDArray[np.bool_] | None, max_radius_px: int) -> None:

@@ -106,14 +106,14 @@ def fill(array, start, size, value):
 
 
 def _line_loader(element: Any, side: int) -> Callable[..., Any]:
-    """Make a kernel (line, below, width, out): `width` float32 pixels of a line, or sums of 2x2 (side 2) of two lines.
+    """Make a kernel (line, below, width, pitch, out): `width` float32 pixels of a line, or sums of 2x2 (side 2) of two.
 
-    All are addresses. From LANES pixels on, the last vector overlaps the one before, so that nothing past the line is
-    read.
+    All but the counts are addresses. From LANES pixels on, the last vector overlaps the one before, so that nothing
+    past the line is read. Up to `pitch`, whole vectors, the line is padded with pixels of its own.
     """
 
-    def load(builder: Any, lines: list[Any], result: Any, at: Any, lanes: int) -> None:
-        """Store the sums of `lanes` times side x side pixels from place `at` of the result on."""
+    def load(builder: Any, lines: list[Any], at: Any, result: Any, to: Any, lanes: int) -> None:
+        """Store the sums of `lanes` times side x side pixels from place `at` on in the result, from place `to` on."""
         many, wide = ir.VectorType(element, side * lanes), ir.VectorType(ir.FloatType(), side * lanes)
         values = []
         for line in lines:
@@ -129,29 +129,28 @@ def _line_loader(element: Any, side: int) -> Callable[..., Any]:
                 for first in (0, 1)
             )
             total = builder.fadd(even, odd)
-        place = builder.bitcast(builder.gep(result, [at]), ir.VectorType(ir.FloatType(), lanes).as_pointer())
+        place = builder.bitcast(builder.gep(result, [to]), ir.VectorType(ir.FloatType(), lanes).as_pointer())
         builder.store(total, place, align=4)
 
     @intrinsic
-    def load_line(typing_context, line, below, width, out):
+    def load_line(typing_context, line, below, width, pitch, out):
         def generate(context, builder, signature, arguments):
-            line, below, width, out = arguments
+            line, below, width, pitch, out = arguments
             result = builder.inttoptr(out, ir.FloatType().as_pointer())
             lines = [builder.inttoptr(each, element.as_pointer()) for each in (line, below)[:side]]
             lanes, zero, one = (ir.Constant(_I64, n) for n in (LANES, 0, 1))
             with builder.if_else(builder.icmp_signed("<", width, lanes)) as (narrow, whole):
-                with narrow, cgutils.for_range_slice(builder, zero, width, one, intp=_I64) as (at, _):
-                    load(builder, lines, result, at, 1)
+                with narrow, cgutils.for_range_slice(builder, zero, pitch, one, intp=_I64) as (at, _):
+                    load(builder, lines, builder.select(builder.icmp_signed("<", at, width), at, zero), result, at, 1)
                 with whole:
                     last = builder.sub(width, lanes)
+                    load(builder, lines, last, result, builder.sub(pitch, lanes), LANES)
                     with cgutils.for_range_slice(builder, zero, width, lanes, intp=_I64) as (first, _):
-                        load(
-                            builder, lines, result,
-                            builder.select(builder.icmp_signed("<", first, last), first, last), LANES,
-                        )  # fmt: skip
+                        place = builder.select(builder.icmp_signed("<", first, last), first, last)
+                        load(builder, lines, place, result, place, LANES)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 4), generate
+        return types.void(*[types.intp] * 5), generate
 
     return load_line
 

@@ -26,9 +26,12 @@ class Prepared:
     values : (h, w) float64
     inside : (h, w) bool, the mask
     side : largest number of placements in a row or column
+    coarser : the same template at half the resolution
     """
 
-    def __init__(self, values: NDArray[np.float64], inside: NDArray[np.bool_], side: int) -> None:
+    def __init__(
+        self, values: NDArray[np.float64], inside: NDArray[np.bool_], side: int, coarser: Prepared | None = None
+    ) -> None:
         height, width = values.shape
         weights = np.where(inside, values - values[inside].mean(), 0.0)
         norm = float(np.linalg.norm(weights))
@@ -39,17 +42,22 @@ class Prepared:
         error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
         plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error, folded.size // 3)
         padded = kernels.padded_rows(height), kernels.padded(width)
-        row_taps, row_weights = np.zeros(padded, np.int16), np.zeros(padded, np.float32)
-        row_taps[:height, :width], row_weights[:height, :width] = taps, weights
+        row_weights, row_taps = (
+            np.zeros(padded, np.float32),
+            np.zeros((2, kernels.padded_lines(height), padded[1]), np.int16),
+        )
+        row_weights[:height, :width] = weights
+        lead = kernels.LOCAL_PX - 1
+        row_taps[:, lead : lead + height, :width] = taps, inside
         runs = np.zeros((0, 3), np.int64) if inside.all() else _runs(inside)
         pitch, map_pitch = kernels.padded(width + side - 1), kernels.padded(side)
         spare = 8 * kernels.LANES
         area, size = (height + side + 8) * pitch + spare, side * map_pitch
         self.floats = np.zeros(5 * size + spare, np.float32)
         self.answer = np.zeros(4)
+        self._coarser = coarser
         self._arrays = {
             "facts": np.array([*plain, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
-            "exact_taps": np.stack([weights, inside.astype(np.float64)]),
             "weights": weights.astype(np.float32),
             "row_weights": row_weights,
             "runs": runs,
@@ -60,11 +68,12 @@ class Prepared:
             "floats": self.floats,
             "levels": np.zeros(2 * area + pitch, np.int16),
             "words": np.zeros(size + spare + 3 * ((side + 1) // 2) * map_pitch + area, np.int32),
-            "lines": np.zeros(2 * (pitch + 1) + 2 * size),
+            "lines": np.zeros(2 * (pitch + 1) + 2 * size + pitch),
             "peak": np.zeros(kernels.PEAK),
             "answer": self.answer,
+            "coarser": np.zeros(0, np.int64) if coarser is None else coarser.block,
         }
-        self.block = kernels.block_of(self._arrays)
+        self.block: NDArray[np.int64] = kernels.block_of(self._arrays)
 
     def __reduce__(self) -> Never:
         raise TypeError("a prepared template holds the addresses of its buffers: build another one instead of a copy")

@@ -8,7 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from gating.tracking.bounded import bound_scores, correlate_cells
-from gating.tracking.dense import correlate_floats, correlate_pairs, dot_pairs, spare_columns
+from gating.tracking.dense import (
+    correlate_floats,
+    correlate_pairs,
+    correlate_window,
+    dot_pairs,
+    padded_rows,
+    spare_columns,
+)
+from gating.tracking.dots import WINDOW_PX, patch_sums
 from gating.tracking.folded import folded_products
 from gating.tracking.intrinsics import LANES, address_of, blurred_maximum
 from gating.tracking.memory import fast_helper, fill, finite_helper, helper, part
@@ -86,6 +94,16 @@ def float_scores(raw, scaling, pitch, map_pitch, rows, cols, weights, facts, mea
 
 
 @helper
+def window_scores(levels, products, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, scores):
+    """Score every placement of a window of WINDOW_PX a side at most from int16 products."""
+    correlate_window(levels, pitch, row_taps, int(facts[HEIGHT]), products, map_pitch)
+    fill(scores, 0, scores.size, UNSCORED)
+    for r in range(rows):
+        for at in range(r * map_pitch, r * map_pitch + cols):
+            scores[at] = (products[at] - means[at] * facts[TAP_SUM]) * facts[UNIT] * inverses[at]
+
+
+@helper
 def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, row_taps, facts, means, inverses, scores):
     """Score every placement from int16 products."""
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
@@ -104,33 +122,19 @@ def level_scores(levels, pairs, products, pitch, map_pitch, rows, cols, taps, ro
     scale_map(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
 
 
-@fast_helper
-def _patch_score(raw, middle, start, pitch, exact_taps, height, width, count, norm):
+@helper
+def _patch_score(raw, middle, start, pitch, row_weights, row_taps, facts):
     """Score of one placement in float64, on pixels minus the middle of the window's range."""
-    total = 0.0
-    product = 0.0
-    squares = 0.0
-    whole = count == height * width  # the mask then costs a third of the time for nothing
-    for i in range(height):
-        line = part(raw, start + i * pitch, width)
-        weight, keep = part(exact_taps, i * width, width), part(exact_taps, (height + i) * width, width)
-        if whole:
-            for j in range(width):
-                value = np.float64(line[j]) - middle
-                product += weight[j] * value
-                total += value
-                squares += value * value
-        else:
-            for j in range(width):
-                value = np.float64(line[j]) - middle
-                kept = keep[j] * value
-                product += weight[j] * value
-                total += kept
-                squares += kept * value
-    energy = squares - total * total / count
+    rows = padded_rows(int(facts[HEIGHT]))
+    tap_pitch = row_weights.size // rows
+    keep = address_of(row_taps) + row_taps.size + 2 * (WINDOW_PX - 1) * tap_pitch
+    product, total, squares = patch_sums(
+        address_of(raw), start, pitch, middle, address_of(row_weights), keep, rows, tap_pitch
+    )
+    energy = squares - total * total / facts[COUNT]
     if not energy > FLAT_ENERGY * 1e-9 + 1e-13 * squares:
         return 0.0
-    return min(1.0, max(-1.0, product / (norm * np.sqrt(energy))))
+    return min(1.0, max(-1.0, product / (facts[NORM] * np.sqrt(energy))))
 
 
 @helper
@@ -138,8 +142,7 @@ def level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, 
     """Score of one placement from int16 products; computed once."""
     if scores[at] == UNSCORED:
         source = at // map_pitch * pitch + at % map_pitch
-        height = int(facts[HEIGHT])
-        product = dot_pairs(levels, source, pitch, row_taps, height)
+        product = dot_pairs(levels, source, pitch, row_taps, int(facts[HEIGHT]))
         scores[at] = (product - means[at] * facts[TAP_SUM]) * facts[UNIT] * inverses[at]
     return scores[at]
 
@@ -215,7 +218,9 @@ def bounded_scores(
 
 
 @helper
-def decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverses, blur, error, scores, peak):
+def decide(
+    raw, middle, pitch, map_pitch, rows, cols, row_weights, row_taps, facts, inverses, blur, error, scores, peak
+):
     """Score in float64 every placement that the error bound leaves in the race; the first best one into `peak`.
 
     Returns False, having decided nothing, when more than TIES are left and the scores carry more than float32's error.
@@ -231,10 +236,7 @@ def decide(raw, middle, pitch, map_pitch, rows, cols, exact_taps, facts, inverse
             for c in range(cols):
                 at = r * map_pitch + c
                 if scores[at] + blur * inverses[at] >= floor:
-                    score = _patch_score(
-                        raw, middle, r * pitch + c, pitch, exact_taps, int(facts[HEIGHT]), int(facts[WIDTH]),
-                        facts[COUNT], facts[NORM],
-                    )  # fmt: skip
+                    score = _patch_score(raw, middle, r * pitch + c, pitch, row_weights, row_taps, facts)
                     if score > peak[SCORE]:
                         peak[ROW], peak[COL], peak[SCORE] = r, c, score
     return True
@@ -248,6 +250,14 @@ def first_peak(scores, inverses):
     while scores[at] != peak:
         at += 1
     return at
+
+
+@helper
+def rough_offsets(scores, pitch, rows, cols, at):
+    """Sub-pixel offsets of a peak in a map, to know where to look at a higher resolution."""
+    down = line_peak(scores[at - pitch], scores[at], scores[at + pitch]) if 0 < at // pitch < rows - 1 else 0.0
+    right = line_peak(scores[at - 1], scores[at], scores[at + 1]) if 0 < at % pitch < cols - 1 else 0.0
+    return down, right
 
 
 @helper

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
+from gating.tracking.dots import column_sums
 from gating.tracking.intrinsics import LANES, address_of
 from gating.tracking.memory import (
     bits_of,
@@ -26,33 +27,45 @@ HALF_RANGE = 2047
 FLAT_ENERGY = 1e-3
 """Squared levels. A patch with less energy is flat: its contrast is below float32's resolution of the window."""
 
+MAX_SUMMED_LINES = 512
+"""So many squared levels fit int32."""
 INFINITE_BITS = 0x7F800000
 
 
 @helper
-def _load_lines(pixels, item_bytes, frame_cols, height, width, halved, raw, pitch):
-    """float32 pixels, or sums of 2x2, of `height` lines; the padding of a line repeats its first pixel."""
-    line_bytes = item_bytes * frame_cols
-    for y in range(height):
-        line = pixels + (y + halved * y) * line_bytes
-        below, out = line + line_bytes, address_of(raw) + 4 * pitch * y
-        if item_bytes == 1:
-            if halved:
-                halve_uint8(line, below, width, out)
-            else:
-                copy_uint8(line, below, width, out)
-        elif item_bytes == 2:
-            if halved:
-                halve_uint16(line, below, width, out)
-            else:
-                copy_uint16(line, below, width, out)
-        elif halved:
-            halve_float32(line, below, width, out)
+def _load_line(line, item_bytes, line_bytes, width, pitch, halved, out):
+    """`width` float32 pixels of a line, or sums of 2x2 of it and the next."""
+    below = line + line_bytes
+    if item_bytes == 1:
+        if halved:
+            halve_uint8(line, below, width, pitch, out)
         else:
-            copy_float32(line, below, width, out)
-        first = raw[y * pitch]
-        for k in range(y * pitch + width, (y + 1) * pitch):
-            raw[k] = first
+            copy_uint8(line, below, width, pitch, out)
+    elif item_bytes == 2:
+        if halved:
+            halve_uint16(line, below, width, pitch, out)
+        else:
+            copy_uint16(line, below, width, pitch, out)
+    elif halved:
+        halve_float32(line, below, width, pitch, out)
+    else:
+        copy_float32(line, below, width, pitch, out)
+
+
+@helper
+def _load_lines(pixels, item_bytes, frame_cols, height, width, reduction, raw, pitch, lines):
+    """float32 pixels, or sums of 2x2 or 4x4, of `height` lines; the padding of a line repeats pixels of it."""
+    line_bytes = item_bytes * frame_cols
+    upper = address_of(lines)
+    lower = upper + 8 * pitch
+    for y in range(height):
+        line, out = pixels + reduction * y * line_bytes, address_of(raw) + 4 * pitch * y
+        if reduction < 4:
+            _load_line(line, item_bytes, line_bytes, width, pitch, reduction == 2, out)
+        else:
+            _load_line(line, item_bytes, line_bytes, 2 * width, padded(2 * width), True, upper)
+            _load_line(line + 2 * line_bytes, item_bytes, line_bytes, 2 * width, padded(2 * width), True, lower)
+            halve_float32(upper, lower, width, pitch, out)
 
 
 @helper
@@ -92,26 +105,27 @@ def _quantise(raw, size, middle, scale, levels):
 
 
 @helper
-def load_window(pixels, item_bytes, frame_cols, top, left, height, width, halved, raw, levels, scaling):
+def load_window(pixels, item_bytes, frame_cols, top, left, height, width, reduction, raw, levels, scaling, lines):
     """Copy the height x width pixels from (top, left) as float32 and as levels of -HALF_RANGE..HALF_RANGE.
 
-    pixels  : address of a frame of uint8, uint16 or float32, told apart by `item_bytes`
-    halved  : 1 for height x width sums of 2x2 pixels, whose rounding is not told, 0 for the pixels as they are
-    raw     : flat float32, `padded(width)` a line
-    levels  : flat int16, the pixels minus the middle of their range, scaled where that does not fit or is not whole
-    scaling : (3,) float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
+    pixels    : address of a frame of uint8, uint16 or float32, told apart by `item_bytes`
+    reduction : 1 for the pixels as they are, 2 or 4 for sums of 2x2 or 4x4, whose rounding is not told
+    raw       : flat float32, `padded(width)` a line
+    levels    : flat int16, the pixels minus the middle of their range, scaled where that does not fit or is not whole
+    scaling   : (3,) float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
+    lines     : scratch of 16 bytes times `padded(width)` or more
 
     Returns False when a pixel is not finite.
     """
     pitch = padded(width)
     first = pixels + item_bytes * (top * frame_cols + left)
-    _load_lines(first, item_bytes, frame_cols, height, width, halved, raw, pitch)
+    _load_lines(first, item_bytes, frame_cols, height, width, reduction, raw, pitch, lines)
     low, high = _range(raw, height * pitch, scaling)
     if np.isnan(low):
         return False
     integral = item_bytes < 4
     full = (2.0 * HALF_RANGE - 1.0) / (high - low) if high > low else 1.0
-    if halved:
+    if reduction > 1:
         scaling[0] = np.float64(np.float32(0.5 * (low + high)))
         scaling[1] = full if full < 1.0 or not integral else 1.0
         scaling[2] = 0.0
@@ -157,28 +171,44 @@ def _first_sums(columns, column_squares, width):
 @helper
 def _slide_across(columns, column_squares, cols, width, sums, squares):
     total, square = _first_sums(columns, column_squares, width)
+    more, more_squares = part(columns, width, cols), part(column_squares, width, cols)
+    next_sums, next_squares = part(sums, 1, cols), part(squares, 1, cols)
     sums[0] = total
     squares[0] = square
-    for c in range(1, cols):
-        total += columns[c + width - 1] - columns[c - 1]
-        square += column_squares[c + width - 1] - column_squares[c - 1]
-        sums[c] = total
-        squares[c] = square
+    for c in range(cols - 1):
+        total += more[c] - columns[c]
+        square += more_squares[c] - column_squares[c]
+        next_sums[c] = total
+        next_squares[c] = square
     for c in range(cols, sums.size):
         sums[c] = 0.0
         squares[c] = 0.0
 
 
 @helper
-def _box_sums(raw, middle, pitch, rows, cols, height, width, columns, column_squares, sums, squares, map_pitch):
-    region = cols + width - 1
+def _first_columns(raw, middle, pitch, height, region, columns, column_squares):
     fill(columns, 0, region, 0.0)
     fill(column_squares, 0, region, 0.0)
     for y in range(height):
         _add_line(part(raw, y * pitch, region), middle, region, columns, column_squares)
+
+
+@helper
+def _first_level_columns(levels, pitch, height, region, scratch, columns, column_squares):
+    sums, squares = part(scratch, 0, pitch), part(scratch, pitch, pitch)
+    column_sums(address_of(levels), 0, pitch, height, region, address_of(sums), address_of(squares))
+    for x in range(region):
+        columns[x] = sums[x]
+        column_squares[x] = squares[x]
+
+
+@helper
+def _box_sums(pixels, middle, pitch, rows, cols, height, width, columns, column_squares, sums, squares, map_pitch):
+    """From the sums of the first lines down the columns."""
+    region = cols + width - 1
     _slide_across(columns, column_squares, cols, width, part(sums, 0, map_pitch), part(squares, 0, map_pitch))
     for r in range(1, rows):
-        come, gone = part(raw, (r + height - 1) * pitch, region), part(raw, (r - 1) * pitch, region)
+        come, gone = part(pixels, (r + height - 1) * pitch, region), part(pixels, (r - 1) * pitch, region)
         _slide_line(come, gone, middle, region, columns, column_squares)
         line, line_squares = part(sums, r * map_pitch, map_pitch), part(squares, r * map_pitch, map_pitch)
         _slide_across(columns, column_squares, cols, width, line, line_squares)
@@ -224,12 +254,15 @@ def _finish(share, scale, size, sums, squares, means, inverses):
 
 
 @helper
-def patch_statistics(raw, scaling, pitch, rows, cols, height, width, runs, count, lines, means, inverses, map_pitch):
+def patch_statistics(
+    raw, levels, scaling, rounded, pitch, rows, cols, height, width, runs, count, lines, means, inverses, map_pitch
+):
     """Mean level and 1 / Euclidean norm about it (0 for a flat patch) of the patch at every placement.
 
-    runs  : flat int64, runs of the mask as row, first column, one past the last column; none: the whole box
-    count : pixels inside the mask
-    lines : flat float64 scratch, 2 * (pitch + 1) + 2 * rows * map_pitch
+    rounded : 1 where statistics of the rounded levels will do
+    runs    : flat int64, runs of the mask as row, first column, one past the last column; none: the whole box
+    count   : pixels inside the mask
+    lines   : flat float64 scratch, 2 * (pitch + 1) + 2 * rows * map_pitch + pitch
     """
     edge = pitch + 1
     map_size = rows * map_pitch
@@ -237,10 +270,15 @@ def patch_statistics(raw, scaling, pitch, rows, cols, height, width, runs, count
     sums = part(lines, 2 * edge, map_size)
     squares = part(lines, 2 * edge + map_size, map_size)
     middle, scale = scaling[0], scaling[1]
-    if runs.size == 0:
-        _box_sums(raw, middle, pitch, rows, cols, height, width, first, second, sums, squares, map_pitch)
-    else:
+    if runs.size > 0:
         _run_sums(raw, middle, pitch, rows, cols, height, width, runs, first, second, sums, squares, map_pitch)
+    elif (rounded or scaling[2] == 0.0) and height <= MAX_SUMMED_LINES:
+        scale = 1.0
+        _first_level_columns(levels, pitch, height, pitch, bits_of(part(lines, 2 * edge, pitch)), first, second)
+        _box_sums(levels, 0.0, pitch, rows, cols, height, width, first, second, sums, squares, map_pitch)
+    else:
+        _first_columns(raw, middle, pitch, height, cols + width - 1, first, second)
+        _box_sums(raw, middle, pitch, rows, cols, height, width, first, second, sums, squares, map_pitch)
     _finish(1.0 / count, scale, map_size, sums, squares, means, inverses)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import astuple
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 from scipy.ndimage import fourier_shift
 
 from gating.tracking.matcher import TemplateMatcher
