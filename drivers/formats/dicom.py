@@ -1,7 +1,6 @@
 """Frames of DICOM MR images: single, multi-frame and enhanced. Identifiers go no further than this file.
 
-Pixels are the stored values, without rescaling: one scale factor for all frames changes nothing for tracking. Only
-uncompressed images are read, so the size of everything is known before it is looked at.
+Pixels are the stored values, without rescaling: one scale factor for all frames changes nothing for tracking.
 """
 
 from __future__ import annotations
@@ -12,25 +11,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from drivers.errors import BadFrame
 from drivers.formats.bounded import read_bounded
+from drivers.formats.dicom_pixels import MAX_BYTES, stored_values
 from drivers.formats.dicom_time import ARRIVAL, Stamp, frame_stamp
-from drivers.formats.frame import MAX_SIDE_PX, MIN_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
+from drivers.formats.frame import PlaneGeometry, VendorFrame, checked_frame
 from gating.messages import StampMeaning
-
-MAX_BYTES: Final = 256 * 2**20
-MAX_FRAMES: Final = 4096
-TRANSFER_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 
 _UNSTAMPED: Final = Stamp(0, ARRIVAL, StampMeaning.ARRIVAL)
 
@@ -41,7 +30,7 @@ def read_dicom_file(path: Path, stamped: bool = True) -> list[VendorFrame]:
     """Return the frames of one file; see `frames_of`. Raises `BadFrame`, whatever the file holds."""
     data = read_bounded(path, MAX_BYTES)
     if DeflatedExplicitVRLittleEndian.encode() in data:
-        raise BadFrame("TransferSyntaxUID is deflated, which could unpack to any size; uncompressed images are read")
+        raise BadFrame("TransferSyntaxUID is deflated, which could unpack to any size; other images are read")
 
     def read() -> Any:
         return pydicom.dcmread(BytesIO(data))
@@ -74,7 +63,7 @@ def frames_of(read: Callable[[], Any], name: str, stamped: bool = True) -> list[
 
 
 def _frames(dataset: Any, name: str, stamped: bool) -> list[VendorFrame]:
-    pixels = _pixels(dataset)
+    pixels = stored_values(dataset)
     series = str(dataset.get("SeriesInstanceUID", ""))[:64]
     frames = []
     for index, image in enumerate(pixels):
@@ -92,33 +81,6 @@ def _frames(dataset: Any, name: str, stamped: bool) -> list[VendorFrame]:
             )
         )
     return frames
-
-
-def _pixels(dataset: Any) -> NDArray[Any]:
-    """Return the stored values, (frames, rows, columns)."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax not in TRANSFER_SYNTAXES:
-        raise BadFrame(f"TransferSyntaxUID is {syntax.name[:60]}; uncompressed images are read")
-    count = _integer(dataset, "NumberOfFrames", 1, MAX_FRAMES, default=1)
-    rows = _integer(dataset, "Rows", MIN_SIDE_PX, MAX_SIDE_PX)
-    columns = _integer(dataset, "Columns", MIN_SIDE_PX, MAX_SIDE_PX)
-    _integer(dataset, "SamplesPerPixel", 1, 1, default=1)
-    dtype = _dtype(dataset, "<" if syntax.is_little_endian else ">")
-    needed, data = count * rows * columns * dtype.itemsize, dataset.get("PixelData", b"")
-    if len(data) not in (needed, needed + needed % 2):
-        raise BadFrame(f"PixelData has {len(data)} bytes; {needed} are needed for {count} frames of {rows} x {columns}")
-    stored = np.frombuffer(data, dtype, count * rows * columns).reshape(count, rows, columns)
-    wire = {"u": f"uint{8 * dtype.itemsize}", "i": "float32", "f": "float32"}[dtype.kind]
-    return stored.astype(wire, copy=False)
-
-
-def _dtype(dataset: Any, order: str) -> np.dtype[Any]:
-    if "FloatPixelData" in dataset:
-        raise BadFrame("FloatPixelData is there; integer PixelData is read")
-    bits, signed = _integer(dataset, "BitsAllocated", 8, 16), _integer(dataset, "PixelRepresentation", 0, 1)
-    if bits not in (8, 16):
-        raise BadFrame(f"BitsAllocated is {bits}; 8 and 16 are read")
-    return np.dtype(f"{order}{'i' if signed else 'u'}{bits // 8}")
 
 
 def _geometry(dataset: Any, index: int) -> PlaneGeometry:
@@ -141,14 +103,3 @@ def _placed(dataset: Any, index: int, group: str, attribute: str) -> Any:
     if value is None:
         raise BadFrame(f"{attribute} is missing; a frame needs its place in the patient")
     return value
-
-
-def _integer(dataset: Any, attribute: str, least: int, most: int, default: int | None = None) -> int:
-    value = dataset.get(attribute)
-    if value is None and default is not None:
-        return default
-    if value is None or not least <= int(value) <= most:
-        raise BadFrame(
-            f"{attribute} is {str(value)[:40] if value is not None else 'missing'}; {least} to {most} is needed"
-        )
-    return int(value)

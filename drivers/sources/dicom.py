@@ -1,8 +1,8 @@
 """DICOM MR images, live: sent to a storage receiver (C-STORE), or written into a folder.
 
-The receiver takes MR, enhanced MR and multi-frame images, uncompressed. It listens on this host alone unless told
-otherwise. Patient, study and all other identifying attributes are dropped on entry: pixels, geometry, stamp, and the
-series' identifier (to tell two series apart, never published) are all that is kept.
+The receiver takes MR, enhanced MR and multi-frame images, uncompressed or compressed without loss. It listens on this
+host alone unless told otherwise. Patient, study and all other identifying attributes are dropped on entry: pixels,
+geometry, stamp, and the series' identifier (to tell two series apart, never published) are all that is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 
 from drivers.errors import BadFrame, Unavailable
-from drivers.formats.dicom import MAX_BYTES, TRANSFER_SYNTAXES, frames_of, read_dicom_file
+from drivers.formats.dicom import frames_of, read_dicom_file
+from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES
 from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
 from drivers.sources.folder import FolderSettings, WatchedFolder

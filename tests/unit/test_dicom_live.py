@@ -125,6 +125,19 @@ def test_dcmtk_sends_a_real_cine_and_every_frame_arrives(
     assert receiver.counters == {}
 
 
+def test_dcmtk_sends_compressed_images_and_they_arrive_bit_for_bit(
+    storescu: str, receiver: DicomSource, tmp_path: Path
+) -> None:
+    for index in range(3):
+        plain = put(tmp_path / f"{index}.dcm", image(index))
+        subprocess.run(["dcmcrle", plain, tmp_path / f"{index}.rle"], check=True)
+    files = sorted(map(str, tmp_path.glob("*.rle")))
+    send = lambda port: subprocess.run([storescu, "-xr", "127.0.0.1", str(port), *files], check=True)  # noqa: E731
+    info = opened_by(receiver, send)
+    _, images = read(receiver, info, 3)
+    np.testing.assert_array_equal(images, [picture(index) for index in range(3)])
+
+
 def test_a_multi_frame_and_an_enhanced_image_arrive_frame_by_frame(receiver: DicomSource) -> None:
     pixels = np.stack([picture(index) for index in range(3)])
     dataset = enhanced([f"19700102100000.{index}" for index in range(3)], pixels)
