@@ -191,9 +191,9 @@ class Engine:
             except ValueError as error:
                 self._unlearned = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
                 self._healthy_in_a_row = 0
-        self._targets.settle(frame.header.plane)
-        references = self._targets.references[known:]
-        return [*references, *self._targets.estimates(frame.header, self._session_id, decision)]
+        learned = [self._event("info", "template_accepted", text) for text in self._targets.settle(frame.header.plane)]
+        estimates = self._targets.estimates(frame.header, self._session_id, decision)
+        return [*self._targets.references[known:], *estimates, *learned]
 
     def settle(self) -> None:
         """Do what the last step has left to do, unless its messages have been asked for."""

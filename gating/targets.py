@@ -113,11 +113,14 @@ class TargetSet:
         for target in self._tracked.get(header.plane, ()):
             target.follow(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
 
-    def settle(self, plane: str) -> None:
-        """Let the trackers of a plane do what may wait until the command is out."""
-        for target in self._tracked.get(plane, ()):
-            if isinstance(target.tracker, IdleTracker):
-                target.tracker.settle()
+    def settle(self, plane: str) -> list[str]:
+        """Let the trackers of a plane do what may wait until the command is out; return what they learned."""
+        learned = [
+            (target.spec.name, target.tracker.settle())
+            for target in self._tracked.get(plane, ())
+            if isinstance(target.tracker, IdleTracker)
+        ]
+        return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
     def rehearse(self, plane: str) -> None:
         """Go through `follow` for a plane without consequences."""

@@ -71,8 +71,9 @@ class RigidTracker:
             1,
         )
 
-    def settle(self) -> None:
+    def settle(self) -> str:
         """Nothing waits."""
+        return ""
 
     def rehearse(self) -> None:
         """Match the last frame again."""

@@ -244,35 +244,48 @@ class TemplateTracker:
             return TrackStatus.LOW_CONFIDENCE
         return TrackStatus.TRACKED
 
-    def settle(self) -> None:
+    def settle(self) -> str:
         """Accept the last frame as a new template only if it is new, sure, and agrees with those before it."""
         seen, self._seen = self._seen, None
         if seen is None:
-            return
+            return ""
         self._last = seen
-        evidence, parent = seen.evidence, self._templates[seen.winner.template]
         self._typical = max(seen.winner.score, self._typical - 0.01 * (self._now_s - self._graded_s))
         self._graded_s = self._now_s
-        if self._settings.max_templates < 2 or not seen.confidence >= GROW_CONFIDENCE:
-            return
-        if self._confirmed < CONFIRMING_FRAMES or parent.generation >= MAX_GENERATION:
-            return
-        if evidence.drop < NOVELTY * len(self._templates):
-            return
-        if not (evidence.disagreement_mm < AGREEMENT_MM and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM):
-            return
+        parent = self._templates[seen.winner.template]
+        if not self._is_new_and_sure(seen, parent):
+            return ""
         try:
             grown = self._cut(seen.frame, seen.reduced, seen.moved.contour_px)
         except TrackingError:
-            return
+            return ""
         grown.generation, grown.born_s, grown.used_s = parent.generation + 1, self._now_s, self._now_s
-        if len(self._templates) >= self._settings.max_templates:
-            oldest = min(self._templates[1:], key=lambda template: template.used_s)
-            self._templates.remove(oldest)
-            self.growth.retired += 1
+        self._make_room()
         self._templates.append(grown)
         self.growth.accepted += 1
         self.growth.last_s = self._now_s
+        ages = ", ".join(f"{self._now_s - template.born_s:.0f}" for template in self._templates)
+        return (
+            f"template accepted {self._now_s:.1f} s after the reference, of generation {grown.generation}; "
+            f"{len(self._templates)} in use, {ages} s old, {self.growth.retired} given up so far"
+        )
+
+    def _is_new_and_sure(self, seen: _Seen, parent: Template) -> bool:
+        evidence = seen.evidence
+        return (
+            self._settings.max_templates > 1
+            and seen.confidence >= GROW_CONFIDENCE
+            and self._confirmed >= CONFIRMING_FRAMES
+            and parent.generation < MAX_GENERATION
+            and evidence.drop >= NOVELTY * len(self._templates)
+            and evidence.disagreement_mm < AGREEMENT_MM
+            and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM
+        )
+
+    def _make_room(self) -> None:
+        if len(self._templates) >= self._settings.max_templates:
+            self._templates.remove(min(self._templates[1:], key=lambda template: template.used_s))
+            self.growth.retired += 1
 
     def rehearse(self) -> None:
         """Search the last frame again and carry the contour to it once more."""

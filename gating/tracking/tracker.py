@@ -104,8 +104,13 @@ class Tracker(Protocol):
 class IdleTracker(Tracker, Protocol):
     """A tracker that uses the time between frames. Not required: one without these methods works as well."""
 
-    def settle(self) -> None:
-        """Do what may wait until the answer is out, such as learning from the frame; called after a `track`."""
+    def settle(self) -> str:
+        """Do what may wait until the answer is out; called after a `track`.
+
+        Returns
+        -------
+        One sentence for the log where something was learned from the frame, else "".
+        """
 
     def rehearse(self) -> None:
         """Go through `track` on the last frame without consequences; called shortly before a frame is due.

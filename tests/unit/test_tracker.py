@@ -1,5 +1,7 @@
 """What the tracker promises: position, shape, honest doubt, one sentence for everything it cannot do."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -111,13 +113,37 @@ def test_a_look_alike_lowers_the_confidence():
 
 def test_a_new_template_is_accepted_only_when_appearance_changes_and_is_counted():
     made = tracker()
-    for _ in range(5):
-        assert made.track(frame(1, 1), 0.25).templates == 1
-    faded = 400 + 80 * texture(55)
-    counts = [made.track(frame(scene=SCENE * (1 - a) + faded * a), 0.25).templates for a in np.linspace(0, 0.6, 12)]
+    counts = [made.track(seen, 0.25).templates for seen in fading_scene()]
+    assert counts[:5] == [1] * 5
     assert counts[-1] > 1
     assert made.growth.accepted == counts[-1] - 1
     assert all(template.generation <= 3 for template in made._templates)
+
+
+def fading_scene():
+    faded = 400 + 80 * texture(55)
+    return [frame(1, 1)] * 5 + [frame(scene=SCENE * (1 - a) + faded * a) for a in np.linspace(0, 0.6, 12)]
+
+
+def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
+    made, told = tracker(), []
+    for seen in fading_scene():
+        made.track(seen, 0.25)
+        told.append(made.settle())
+    first = next(sentence for sentence in told if sentence)
+    assert re.match(r"template accepted \d+\.\d s after the reference, of generation 1; 2 in use, \d, 0 s old", first)
+    assert sum(map(bool, told)) == made.growth.accepted
+
+
+def test_answers_do_not_depend_on_who_calls_settle():
+    left, settled = tracker(), tracker()
+    for seen in fading_scene():
+        one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
+        settled.settle()
+        settled.rehearse()
+        assert (one.x_px, one.y_px, one.confidence, one.templates) == (
+            other.x_px, other.y_px, other.confidence, other.templates,
+        )  # fmt: skip
 
 
 def test_one_template_is_kept_alone_when_the_settings_say_so():
