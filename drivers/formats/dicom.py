@@ -78,6 +78,7 @@ def _frames(dataset: Any, name: str, stamped: bool) -> list[VendorFrame]:
                 name=f"{name} ({index + 1} of {len(pixels)})" if len(pixels) > 1 else name,
                 series=series,
                 resolution_ns=stamp.resolution_ns,
+                frame_of_reference=str(dataset.get("FrameOfReferenceUID", ""))[:64],
             )
         )
     return frames

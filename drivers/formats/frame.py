@@ -88,6 +88,8 @@ class VendorFrame:
     """Frames of one scan share it."""
     resolution_ns: int = 0
     """The smallest step of `clock`."""
+    frame_of_reference: str = ""
+    """What its positions are positions in (DICOM FrameOfReferenceUID); empty where that is not said."""
 
     @property
     def plane(self) -> str:
@@ -108,6 +110,8 @@ class VendorFrame:
         ):
             if own != others:
                 return f"its {field} is {own}, the stream began with {others}"
+        if self.frame_of_reference != first.frame_of_reference:
+            return "its frame of reference is another than the stream began with"
         return self.geometry.difference_of_spacing(first.geometry)
 
 
@@ -121,6 +125,7 @@ def checked_frame(
     name: str,
     series: str = "",
     resolution_ns: int = 0,
+    frame_of_reference: str = "",
 ) -> VendorFrame:
     """Return a frame that the wire can carry. Raises `BadFrame`, naming field, value and limit."""
     if pixels.ndim != 2 or not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in pixels.shape):
@@ -131,7 +136,10 @@ def checked_frame(
         raise BadFrame("the image holds NaN or infinite pixels; finite numbers are needed")
     if not 0 <= acquired_ns <= MAX_STAMP_NS:
         raise BadFrame(f"the acquisition stamp is {acquired_ns} ns; 0 to {MAX_STAMP_NS} is allowed")
-    return VendorFrame(np.ascontiguousarray(pixels), geometry, acquired_ns, clock, meaning, name, series, resolution_ns)
+    contiguous = np.ascontiguousarray(pixels)
+    return VendorFrame(
+        contiguous, geometry, acquired_ns, clock, meaning, name, series, resolution_ns, frame_of_reference
+    )
 
 
 def _numbers(field: str, values: Sequence[Any], count: int, allowed: Callable[[float], bool]) -> list[float]:

@@ -107,6 +107,7 @@ def read_folder(
         plane=first.plane,
         target_contour_px=target_contour_px(places[0][1].path) if target_contour_px else None,
         description=description,
+        frame_of_reference=first.frame_of_reference,
     )
 
 

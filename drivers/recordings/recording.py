@@ -63,6 +63,8 @@ class Recording:
     target_track_px: NDArray[np.float64] | None
     """Target centre (x, y) per frame, (frames, 2), where the recording holds the truth."""
     description: str
+    frame_of_reference: str = ""
+    """What its positions are positions in (DICOM FrameOfReferenceUID); empty where that is not said."""
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -105,6 +107,7 @@ def checked_recording(
     target_track_px: NDArray[Any] | None = None,
     name: str = "",
     description: str = "",
+    frame_of_reference: str = "",
 ) -> Recording:
     """Return a `Recording` whose every field is within the limits of the wire.
 
@@ -137,6 +140,7 @@ def checked_recording(
         target_contour_px=_target_contour(path, target_contour_px),
         target_track_px=_target_track(path, target_track_px, len(frames)),
         description=description[:400],
+        frame_of_reference=frame_of_reference,
     )
 
 

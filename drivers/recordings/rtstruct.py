@@ -34,7 +34,7 @@ Points = NDArray[np.float64]
 
 
 class CinePlane(Protocol):
-    """The image grid to cut with: a `Recording`, or a stream's description."""
+    """The image grid to cut with: a `Recording`."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,6 +56,11 @@ class CinePlane(Protocol):
         """LPS position of pixel (0, 0)."""
         ...
 
+    @property
+    def frame_of_reference(self) -> str:
+        """FrameOfReferenceUID; empty where it is not known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Structure:
@@ -64,13 +69,22 @@ class Structure:
     name: str
     contours_mm: tuple[Points, ...]
     """Each (points, 3), LPS."""
+    frame_of_reference: str = ""
+    """What they are positions in (DICOM FrameOfReferenceUID)."""
 
     def contour_in(self, plane: CinePlane) -> NDArray[np.float32]:
         """Return where a cine plane cuts the structure, as a contour (n, 2) of (x, y) px; (0, 2) where it misses it."""
         return contour_from_mask(self.mask_in(plane))
 
     def mask_in(self, plane: CinePlane) -> NDArray[np.bool_]:
-        """Return the pixels whose centres lie in the structure, (rows, columns)."""
+        """Return the pixels whose centres lie in the structure, (rows, columns).
+
+        Raises
+        ------
+        BadRecording
+            If the structure was drawn in another frame of reference than the cine's.
+        """
+        self._check_frame_of_reference(plane)
         normal, across, up = self._axes()
         points = _pixel_centres(plane)
         heights, flat = points @ normal, np.stack([points @ across, points @ up], axis=-1)
@@ -89,6 +103,14 @@ class Structure:
             here, there = _signed_distances(outlines, flat[above]), _signed_distances(levels[index + 1][1], flat[above])
             inside[above] = (1 - share) * here + share * there > 0
         return inside
+
+    def _check_frame_of_reference(self, plane: CinePlane) -> None:
+        own, cine = self.frame_of_reference, plane.frame_of_reference
+        if own and cine and own != cine:
+            raise BadRecording(
+                f"structure {self.name!r}: its FrameOfReferenceUID ends in {own[-8:]}, that of the cine in {cine[-8:]};"
+                " it was drawn in another frame of reference, and has to be registered to the cine's first"
+            )
 
     def _axes(self) -> tuple[Points, Points, Points]:
         """Return the contours' normal and two directions within them, from the largest contour."""
@@ -132,7 +154,8 @@ def read_structure(path: Path, name: str) -> Structure:
     """
     dataset = _read_dataset(path)
     try:
-        names = {int(item.ROINumber): str(item.ROIName).strip()[:64] for item in dataset.StructureSetROISequence}
+        structures = {int(item.ROINumber): item for item in dataset.StructureSetROISequence}
+        names = {number: str(item.ROIName).strip()[:64] for number, item in structures.items()}
         number = _chosen(path, names, name)
         contours = [
             contour
@@ -140,7 +163,8 @@ def read_structure(path: Path, name: str) -> Structure:
             if int(item.ReferencedROINumber) == number
             for contour in item.get("ContourSequence") or ()
         ]
-        return Structure(names[number], _checked_contours(path, names[number], contours))
+        drawn_in = str(structures[number].get("ReferencedFrameOfReferenceUID", ""))[:64]
+        return Structure(names[number], _checked_contours(path, names[number], contours), drawn_in)
     except BadRecording:
         raise
     except Exception as error:  # noqa: BLE001 (attributes of hostile input, read by a library that is not ours)

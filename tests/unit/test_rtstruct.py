@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ from pydicom.sequence import Sequence
 from pydicom.uid import RTStructureSetStorage
 
 from drivers.errors import BadRecording
+from drivers.recordings import open_recording
 from drivers.recordings.masks import read_target_mask
 from drivers.recordings.rtstruct import read_structure, read_volume_mask
 from gating.geometry import contour_centroid
-from tests.dicom_files import empty, put
+from tests.dicom_files import empty, image, put
 
 CENTRE_MM = np.array([12.0, -20.0, 35.0])
 RADII_MM = np.array([14.0, 18.0, 22.0])
+FRAME = "1.2.3.40000001"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Plane:
     image_position_mm: tuple[float, ...]
     shape: tuple[int, int] = (80, 72)
     pixel_spacing_mm: tuple[float, float] = (1.5, 1.25)
+    frame_of_reference: str = FRAME
 
     def centres(self):
         columns, rows = np.reshape(self.image_orientation, (2, 3))
@@ -61,13 +64,19 @@ def body(gap_mm: float) -> list[list[float]]:
     return [ellipse(float(CENTRE_MM[2] + height)) for height in heights]
 
 
-def structure_set(path: Path, structures: dict[str, list[list[float]]], kind: str = "CLOSED_PLANAR") -> Path:
+def structure_set(
+    path: Path,
+    structures: dict[str, list[list[float]]],
+    kind: str = "CLOSED_PLANAR",
+    frame_of_reference: str = "1.2.3.40000001",
+) -> Path:
     dataset = empty(RTStructureSetStorage)
     dataset.Modality = "RTSTRUCT"
     names, contours = [], []
     for number, (name, outlines) in enumerate(structures.items(), start=1):
         entry, drawn = Dataset(), Dataset()
         entry.ROINumber, entry.ROIName = number, name
+        entry.ReferencedFrameOfReferenceUID = frame_of_reference
         drawn.ReferencedROINumber = number
         items = []
         for outline in outlines:
@@ -182,6 +191,34 @@ def test_a_target_is_named_by_its_file_and_structure(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_target_mask(named, SAGITTAL), read_structure(file, "GTVp").mask_in(SAGITTAL))
     with pytest.raises(BadRecording, match="the cine plane, which is not known without a recording"):
         read_target_mask(named, None)
+
+
+def test_a_structure_of_another_frame_of_reference_than_the_cines_is_refused(tmp_path: Path) -> None:
+    """The cine is a folder of DICOM images here: what they say of their frame of reference comes along."""
+    for index in range(3):
+        put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=FRAME))
+    cine = open_recording(tmp_path)
+    same = structure_set(tmp_path / "same.rt", {"GTVp": body(3.0)})
+    assert read_structure(same, "GTVp").mask_in(cine).shape == cine.shape
+    other = structure_set(tmp_path / "other.rt", {"GTVp": body(3.0)}, frame_of_reference="1.2.3.40000002")
+    sentence = "'GTVp': its FrameOfReferenceUID ends in 40000002, that of the cine in 40000001; .* registered"
+    with pytest.raises(BadRecording, match=sentence):
+        read_structure(other, "GTVp").mask_in(cine)
+
+
+def test_a_cine_of_two_frames_of_reference_is_refused(tmp_path: Path) -> None:
+    for index in range(3):
+        put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=f"1.2.3.{index // 2}"))
+    with pytest.raises(BadRecording, match="frame of reference is another than the stream began with"):
+        open_recording(tmp_path)
+
+
+def test_a_cine_that_does_not_say_its_frame_of_reference_takes_any_structure(tmp_path: Path) -> None:
+    file = structure_set(tmp_path / "plan.dcm", {"GTVp": body(3.0)})
+    unsaid = replace(SAGITTAL, frame_of_reference="")
+    np.testing.assert_array_equal(
+        read_structure(file, "GTVp").mask_in(unsaid), read_structure(file, "GTVp").mask_in(SAGITTAL)
+    )
 
 
 def test_a_mask_drawn_in_the_image_is_taken_as_it_is(tmp_path: Path) -> None:
