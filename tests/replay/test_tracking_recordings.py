@@ -1,5 +1,6 @@
 """The tracker on real recordings: within 1 px of the reference, confident where right, doubtful where it must be."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import TrackerSettings
 
 CONFIDENT = 0.8
+ANGLES = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,37 @@ def test_a_deforming_deep_breath_hold_meets_the_goal_on_semi_synthetic_truth(sha
     assert row["hausdorff_distance_95"] < 5.0
     assert row["relative_d98_dose"] > 0.95
     assert row["confident_and_wrong"] == 0
+
+
+def turned(frame, contour, degrees, middle):
+    """A frame and a contour, rotated about a place and shifted by (4, -6) px."""
+    move = cv2.getRotationMatrix2D(middle, degrees, 1.0)
+    move[:, 2] += (4.0, -6.0)
+    seen = cv2.warpAffine(frame.astype(np.float32), move, frame.shape[::-1], flags=cv2.INTER_CUBIC)
+    return seen, contour @ move[:, :2].T + move[:, 2]
+
+
+@pytest.mark.parametrize("name", ["KS81_1", "QN76_1", "II29_1"])
+@pytest.mark.parametrize(("degrees", "within_px"), [(3, 0.3), (6, 0.5), (9, 0.7), (-9, 0.7)])
+def test_the_flow_follows_a_rotation_of_the_target(recordings, name, degrees, within_px):
+    case = recordings[name]
+    tracker = make_tracker("template", TrackerSettings())
+    low, high = case.contour_px.min(axis=0), case.contour_px.max(axis=0)
+    outline = (low + high) / 2 + (high - low) / 2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+    tracker.set_reference(case.frames[0], outline, case.pixel_spacing_mm)
+    middle = tuple(float(value) for value in outline.mean(axis=0) + 3.0)
+    seen, truth = turned(case.frames[0], outline, degrees, middle)
+    found = tracker.track(seen, 0.25)
+    assert np.hypot(*(found.contour_px - truth).T).mean() < within_px
+    assert found.confidence >= CONFIDENT
+
+
+@pytest.mark.parametrize("name", ["KS81_1", "QN76_1", "II29_1"])
+@pytest.mark.parametrize("degrees", [20, -20, 40])
+def test_a_rotation_beyond_what_the_flow_follows_is_doubted(recordings, name, degrees):
+    case = recordings[name]
+    tracker = make_tracker("template", TrackerSettings())
+    tracker.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)
+    middle = tuple(float(value) for value in case.contour_px.mean(axis=0) + 3.0)
+    seen, _ = turned(case.frames[0], case.contour_px, degrees, middle)
+    assert not tracker.track(seen, 0.25).confidence >= CONFIDENT
