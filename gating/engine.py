@@ -17,6 +17,8 @@ from gating.health import (
     stale_limit_ns,
 )
 from gating.messages import (
+    ARRIVAL_TIME,
+    ARRIVAL_TIME_MEANS,
     BeamStatus,
     CineFrame,
     ControlReply,
@@ -30,6 +32,7 @@ from gating.messages import (
     Pacing,
     SourceKind,
     StageStamps,
+    StampMeaning,
     StreamEnd,
     StreamInfo,
     TargetReference,
@@ -123,9 +126,11 @@ class Engine:
         if self._stream is None:
             self._stream = stream
             self._limits = self._make_limits()
-            return [
-                self._event("info", "stream_opened", f"{stream.source} ({stream.source_kind}): {stream.description}")
-            ]
+            opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
+            messages: list[Message] = [self._event("info", "stream_opened", opened)]
+            if stream.acquired_meaning is StampMeaning.ARRIVAL:
+                messages.append(self._event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
+            return messages
         if stream != self._stream:
             return self._latch(Fault(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
         return []

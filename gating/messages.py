@@ -61,6 +61,11 @@ class StampMeaning(enum.StrEnum):
     ARRIVAL = "arrival"
 
 
+ARRIVAL_TIME: Final = "arrival_time"
+ARRIVAL_TIME_MEANS: Final = "stamps are ARRIVAL TIMES; how old the images are is not known"
+"""Said wherever a stream of `StampMeaning.ARRIVAL` is shown."""
+
+
 class GateState(enum.StrEnum):
     """The beam permission. `HOLD` is the default everywhere."""
 

@@ -33,7 +33,17 @@ from gating.cli.options import (
 from gating.cli.processes import SpeedOption, parse_speed
 from gating.cli.supervise import Session
 from gating.config import Config
-from gating.messages import BeamStatus, Event, GateCommand, GateState, Message, TargetEstimate, TargetReference
+from gating.messages import (
+    ARRIVAL_TIME,
+    ARRIVAL_TIME_MEANS,
+    BeamStatus,
+    Event,
+    GateCommand,
+    GateState,
+    Message,
+    TargetEstimate,
+    TargetReference,
+)
 from gating.rule_settings import BreathHoldRule
 from gating.rules import BreathHold, Sighting
 
@@ -150,6 +160,7 @@ class _Screen:
     command: GateCommand | None = None
     beam: BeamStatus | None = None
     event: str = ""
+    arrival_time: bool = False
     decided: int = 0
     beam_on: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -173,6 +184,7 @@ class _Screen:
                 self.beam = message
             case Event():
                 self.event = message.text
+                self.arrival_time = self.arrival_time or message.code == ARRIVAL_TIME
             case _:
                 pass
 
@@ -195,6 +207,8 @@ class _Screen:
         command, beam, estimate = self.command, self.beam, self.estimate
         state = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
         rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]
+        if self.arrival_time:
+            rows.append(("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]"))
         if command is not None:
             colour = "green" if command.state is GateState.ON else "yellow"
             rows.append(("gate", f"[{colour}]{command.state.upper():5}[/] {command.reason} {command.detail}"))

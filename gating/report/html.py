@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session
+from gating.messages import ARRIVAL_TIME_MEANS
 from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
@@ -91,7 +92,7 @@ def _head(summary: SessionSummary) -> str:
     which = (
         f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
     )
-    beam = f"{pace}, beam: {escape(summary.beam_kind or 'none')}"
+    beam = f"{pace}, beam: {escape(summary.beam_kind or 'none')}" + (", ARRIVAL TIMES" if summary.arrival_time else "")
     return f"""<header><div><h1>Gating session</h1><p class="muted">{which}</p></div>
 <div class="kind {kind}">{kind.upper()}<small>{beam}</small></div></header>
 <p class="notice">{NOTICE}</p>"""
@@ -99,6 +100,8 @@ def _head(summary: SessionSummary) -> str:
 
 def _warnings(summary: SessionSummary) -> str:
     sentences = []
+    if summary.arrival_time:
+        sentences.append(f"The frames' {ARRIVAL_TIME_MEANS}: the latencies below begin when they arrived.")
     if not summary.real_time:
         sentences.append(
             "The frames did not come at the recording's own rate: the latencies below are not real-time ones."

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.latency import STAGES, LatencySummary, summarise
-from gating.messages import GateState, Pacing, TargetEstimate, TargetReference
+from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
 from gating.report.reading import Interval, SessionData, read_data
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     beam_kind: str
     real_time: bool
     """False where the recording was not replayed at its own rate: latencies are then no real-time ones."""
+    arrival_time: bool
+    """True where stamps are arrival times: how old the images were is not known."""
     duration_s: float
     frames_published: int
     frames_recorded: int
@@ -101,6 +103,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
     header, stream = data.header, data.stream
     first = next(iter(data.frames.values()), None)
     declared = stream or first
+    meanings = {each.acquired_meaning for each in (stream, *data.frames.values()) if each is not None}
     published = data.end.frames_published if data.end else max(data.frames, default=-1) + 1
     decided = len(data.outcomes)
     span_ns = max(0, data.last_ns - data.first_ns)
@@ -115,6 +118,9 @@ def summarise_data(data: SessionData) -> SessionSummary:
         speed=declared.speed if declared else 0.0,
         beam_kind=data.beam_kind,
         real_time=all(frame.pacing is Pacing.REAL_TIME for frame in data.frames.values()) and bool(data.frames),
+        arrival_time=any(
+            each.acquired_meaning is StampMeaning.ARRIVAL for each in (stream, *data.frames.values()) if each
+        ),
         duration_s=span_ns / 1e9,
         frames_published=published,
         frames_recorded=len(data.frames),
@@ -155,6 +161,8 @@ def summary_table(summary: SessionSummary) -> Table:
     table.add_column()
     kind = f"{summary.source_kind} of {summary.source}"
     table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
+    if summary.arrival_time:
+        table.add_row("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]")
     table.add_row("frames", f"{summary.frames_published} published, {summary.frames_decided} decided")
     table.add_row("skipped", str(summary.frames_skipped))
     table.add_row(

@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gating.cli.run import _Screen
 from gating.clock import ManualClock
 from gating.config import Config, GatingSettings, RecordingSettings, SafetySettings
 from gating.decision import GateReason
 from gating.engine import Engine
 from gating.geometry import box_contour
 from gating.messages import (
+    ARRIVAL_TIME_MEANS,
     ControlRequest,
     EngineState,
     Event,
     GateState,
     Heartbeat,
+    StampMeaning,
     StreamEnd,
     TargetEstimate,
     TargetReference,
@@ -249,6 +252,18 @@ def test_a_target_that_cannot_be_tracked_latches_with_one_sentence():
     held = bench.engine.tick().command
     assert held.reason is GateReason.TARGET_UNUSABLE
     assert held.detail
+
+
+def test_a_stream_of_arrival_times_is_flagged_when_it_opens():
+    arriving = stream(acquired_meaning=StampMeaning.ARRIVAL)
+    engine = Engine(CONFIG, [TargetSpec("target", BOX)], lambda: None, ManualClock(), "s1", "e1")
+    (_, event) = engine.open_stream(arriving)
+    assert (event.severity, event.code) == ("warning", "arrival_time")
+    assert ARRIVAL_TIME_MEANS in event.text
+
+    screen = _Screen("cine", 10)
+    screen.hear(event)
+    assert ("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]") in screen._rows()
 
 
 def test_stopping_holds(bench):

@@ -15,7 +15,7 @@ import pytest
 
 from gating.geometry import mask_from_contour
 from gating.latency import NOT_MEASURED, STAGES
-from gating.messages import Event, Pacing, TargetReference
+from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning, TargetReference
 from gating.plane import ImagePlane
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
@@ -128,6 +128,19 @@ def test_latencies_of_a_fast_replay_are_never_real_time_ones(data: SessionData) 
     assert "not real-time" in render(fast, summary)
 
 
+def test_arrival_times_are_flagged_on_the_page_and_in_the_table(data: SessionData) -> None:
+    frames = {k: msgspec.structs.replace(h, acquired_meaning=StampMeaning.ARRIVAL) for k, h in data.frames.items()}
+    arrived = replace(data, frames=frames)
+    summary = summarise_data(arrived)
+    assert summary.arrival_time
+    assert not summarise_data(data).arrival_time
+    page = render(arrived, summary)
+    assert ", ARRIVAL TIMES</small>" in page
+    assert ARRIVAL_TIME_MEANS in page
+    assert ARRIVAL_TIME_MEANS not in render(data, summarise_data(data))
+    assert ARRIVAL_TIME_MEANS in shown(summary)
+
+
 def test_a_torn_log_is_summarised_and_says_so(tmp_path: Path) -> None:
     torn = write_session(tmp_path / "torn.mcap", close=False)
     torn.write_bytes(torn.read_bytes()[:-400])
@@ -160,12 +173,16 @@ def test_the_summary_is_one_json_object_with_documented_keys(summary: SessionSum
     assert set(plain["latency_ms"]["loop"]) == {"p50", "p99", "p999", "max", "n"}
 
 
-def test_the_table_names_duty_cycle_and_skipped_frames(summary: SessionSummary) -> None:
+def shown(summary: SessionSummary) -> str:
     from rich.console import Console
 
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(summary_table(summary))
-    text = console.export_text()
+    return console.export_text()
+
+
+def test_the_table_names_duty_cycle_and_skipped_frames(summary: SessionSummary) -> None:
+    text = shown(summary)
     assert f"{FRAMES} published, {FRAMES} decided" in text
     assert "% confirmed" in text
 
