@@ -118,9 +118,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         speed=declared.speed if declared else 0.0,
         beam_kind=data.beam_kind,
         real_time=all(frame.pacing is Pacing.REAL_TIME for frame in data.frames.values()) and bool(data.frames),
-        arrival_time=any(
-            each.acquired_meaning is StampMeaning.ARRIVAL for each in (stream, *data.frames.values()) if each
-        ),
+        arrival_time=StampMeaning.ARRIVAL in meanings,
         duration_s=span_ns / 1e9,
         frames_published=published,
         frames_recorded=len(data.frames),
