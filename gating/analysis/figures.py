@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.signal import fftconvolve
 
+from gating.analysis.dose import static_dose, target_d98
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
 from gating.drift import baseline_over_time, baseline_shift
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 AXES: Final = ("LR", "AP", "SI")
 _OF_WINDOW: Final = frozenset({"out_of_window", "off_centre", "low_overlap", "predicted_out"})
-_PENUMBRA_MM: Final = 3.2
+_DOSE_CELL_MM: Final = 0.5
 
 
 class AxisMotion(Struct, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     lost_s: float
     """The target was not found."""
     relative_d98: float
-    """Dose proxy: D98 of a static target of 30 mm under the residual motion over D98 without motion."""
+    """Dose proxy: D98 of a round target of 30 mm under the residual motion over D98 without motion."""
 
 
 def session_figures(log: Path | SessionData) -> list[SessionFigures]:
@@ -147,32 +148,27 @@ def figures(motion: GatedMotion) -> SessionFigures:
     )
 
 
-def relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float = 15.0, margin_mm: float = 3.0) -> float:
-    """Return D98 of a sphere's profile along its worst axis under motion, over that without motion.
+def relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float = 15.0) -> float:
+    """Return D98 of a round target under the residual motion over D98 without: the TrackRAD2025 dose metric.
 
-    The dose is flat to `margin_mm` beyond the target and falls off as an error function (standard deviation 3.2 mm, a
-    penumbra in lung and liver); motion blurs it by the distribution of displacements, which is the idea of the
-    TrackRAD2025 dose metric (doi:10.1002/mp.17964) with a smooth dose in one dimension.
+    As in the organisers' program (`gating.evaluation.metrics.relative_d98`, doi:10.1002/mp.17964), the target grown by
+    3 mm, smoothed with 4 mm and cut at 0.25 stands for the dose. Here the displacements from the window's middle blur
+    it, in the plane of the two axes that move most, on a grid of 0.5 mm, and D98 is not read from bins of 0.1.
+    NaN without a displacement.
     """
     if len(displacement_mm) == 0:
         return float("nan")
-    depth_mm = np.linspace(-radius_mm, radius_mm, 201)
-    edge_mm = radius_mm + margin_mm
-    share = np.sqrt(np.clip(1 - (depth_mm / radius_mm) ** 2, 0, 1)) + 1e-9
-
-    def d98(where_mm: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-        at = depth_mm[:, None] + where_mm[None]
-        dose = (norm.cdf((edge_mm - at) / _PENUMBRA_MM) - norm.cdf((-edge_mm - at) / _PENUMBRA_MM)) @ weight
-        order = np.argsort(dose)
-        volume = np.cumsum(share[order] ** 2)
-        return float(np.interp(0.02 * volume[-1], volume, dose[order]))
-
-    still = d98(np.zeros(1), np.ones(1))
-    worst = 1.0
-    for axis in displacement_mm.T:
-        counts, edges = np.histogram(axis, bins=np.arange(axis.min() - 0.25, axis.max() + 0.75, 0.5))
-        worst = min(worst, d98((edges[:-1] + edges[1:]) / 2, counts / counts.sum()) / still)
-    return worst
+    moving = np.sort(np.argsort(np.ptp(displacement_mm, axis=0))[1:])
+    cells = np.rint(displacement_mm[:, moving] / _DOSE_CELL_MM).astype(int)
+    reach = int(np.abs(cells).max())
+    half = round((radius_mm + 25.0) / _DOSE_CELL_MM) + reach
+    across = _DOSE_CELL_MM * np.arange(-half, half + 1)
+    target = np.hypot(across[:, None], across[None]) <= radius_mm
+    dose = static_dose(target, _DOSE_CELL_MM)
+    share = np.zeros((2 * reach + 1, 2 * reach + 1))
+    np.add.at(share, tuple((reach - cells).T), 1.0 / len(cells))
+    blurred: NDArray[np.float64] = np.clip(np.asarray(fftconvolve(dose, share, mode="same"), np.float64), 0.0, 1.0)
+    return target_d98(blurred, target) / target_d98(dose, target)
 
 
 def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, ...]:

@@ -32,6 +32,7 @@ from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_s
 from gating.cli.app import CommandError
 from gating.cli.sessions import followed_session
 from gating.config import Config, GatingSettings, SafetySettings
+from gating.evaluation.metrics import relative_d98 as mask_d98
 from gating.geometry import box_contour
 from gating.messages import TargetEstimate
 from gating.offline import decide_offline, offline_frames
@@ -111,6 +112,16 @@ class TestFigures:
         dose = [relative_d98(np.outer(a * np.sin(np.arange(500)), [0, 0, 1])) for a in (1, 4, 10)]
         assert dose == sorted(dose, reverse=True)
         assert dose[-1] < 0.8
+
+    @pytest.mark.parametrize("amplitude_mm", [2, 5, 8, 12])
+    def test_the_dose_proxy_is_that_of_the_organisers_metric(self, amplitude_mm):
+        shift = np.rint(amplitude_mm * np.sin(np.linspace(0, 2 * np.pi, 40))).astype(int)
+        rows, columns = np.mgrid[:120, :120]
+        still = np.hypot(rows - 60, columns - 60) <= 15
+        moved = np.array([np.roll(still, one, axis=0) for one in shift])
+        theirs = mask_d98(moved, np.repeat(still[None], len(shift), axis=0))
+        ours = relative_d98(np.stack([0 * shift, 0 * shift, shift], axis=1).astype(float))
+        assert ours == pytest.approx(theirs, abs=0.08)
 
 
 class TestHolds:
