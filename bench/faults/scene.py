@@ -48,6 +48,8 @@ SETTLE_S: Final = 20.0
 WARM_UP_S: Final = 240.0
 """A new installation compiles its kernels once."""
 RECENT_NS: Final = 150_000_000
+AFTER_DRAWING_MS: Final = 200.0
+"""Nothing passes the links while a film is drawn, so the beam goes off; it must be on again when the film begins."""
 RATES_PER_S: Final = (8.0, 16.0, 25.0, 12.0)
 """Frames per second, one after another from seed to seed."""
 
@@ -97,6 +99,8 @@ class Scene:
         self.events: list[Event] = []
         self.recorder_beats: list[tuple[int, Heartbeat]] = []
         self.seen_ns = 0
+        self.played_ns = 0
+        """When the newest film began."""
         self.logs = Logs(self.log_folder)
         self._log_number = 0
         self._warm = False
@@ -319,6 +323,7 @@ class Scene:
 
     def play(self, shots: list[Shot]) -> None:
         """Show these from the next slot on, then the last one's place with changing noise; `calm` ends it."""
+        self.played_ns = time.monotonic_ns()
         first = self.source.slot + 1
         self.source.show = lambda slot: self._played(shots, slot - first)
 

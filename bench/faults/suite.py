@@ -26,6 +26,8 @@ STEADY_MS: Final = 350.0
 RESUME_S: Final = 10.0
 ON_THEIR_WAY_NS: Final = 50_000_000
 """What left so shortly before a fault may not have reached the recorder; a killed one loses what it had not flushed."""
+PREPARED_NS: Final = 1_000_000_000
+"""A fault that needs longer than this to come is one whose preparation itself holds the beam."""
 TRIES: Final = 3
 """A busy machine may hold the beam just before an injection; then the fault is tried again."""
 
@@ -170,9 +172,10 @@ def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance
         scene.pump(max(time.monotonic_ns(), bound_ns) + round(chance.uniform(100, 300) * 1e6))
         cleared_ns = time.monotonic_ns()
         next(injection, None)
-    came_ns = max(began_ns, min(scene.seen_ns, cleared_ns))
+    played = scene.played_ns >= began_ns
+    came_ns = scene.played_ns if played else max(began_ns, min(scene.seen_ns, cleared_ns))
     was_on = any(on_ns < came_ns < off_ns for on_ns, off_ns in scene.on_intervals())
-    if not was_on and fault.family != "anatomy" and scene.seen_ns <= began_ns + 1_000_000_000:
+    if not was_on and (played or scene.seen_ns <= began_ns + PREPARED_NS):
         return False
     held_until_ns, objections = _afterwards(fault, scene, cleared_ns)
     _measure(fault, scene, result, bound_ns, held_until_ns)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.faults.injections.registry import INJECTIONS, Unmet
 from bench.faults.pictures import Picture, Shot
-from bench.faults.scene import Scene
+from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from drivers.phantom import TargetLoss
 
 OUTSIDE = 0.25
@@ -28,8 +28,7 @@ def _shows(fault_id: str, film: Film) -> None:
         if not (any(outside) and outside[-1]):
             raise Unmet("the film does not end with the target outside")
         last_inside = max((index for index, is_out in enumerate(outside) if not is_out), default=-1)
-        if scene.source.paused or not scene.is_on():
-            scene.settle(200)
+        scene.settle(AFTER_DRAWING_MS)
         scene.play(shots)
         scene.next_frame(last_inside + 2)
         scene.seen(scene.source.left_ns)

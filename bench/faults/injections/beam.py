@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bench.faults.injections.registry import injects
 from bench.faults.link import Weather
-from bench.faults.scene import Scene
+from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from gating.messages import GateState
 from gating.wire import encode
 
@@ -27,6 +27,7 @@ def _(scene: Scene) -> Iterator[None]:
 def _(scene: Scene) -> Iterator[None]:
     """The hold that would follow never arrives."""
     film = scene.book.motion(lambda t: -16.0 if t > 0.01 else 0.0, 1.0)
+    scene.settle(AFTER_DRAWING_MS)
     scene.play(film[1:])
     scene.gate.weather = Weather(loss=1.0)
     scene.seen()
