@@ -6,12 +6,10 @@ that does not keep up misses messages, never delays them.
 
 from __future__ import annotations
 
-import argparse
 import select
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import zmq
@@ -24,9 +22,9 @@ from drivers.formats.openigtlink import (
     string_message,
     transform_message,
 )
-from gating.config import Config, EndpointSettings, parse_config
+from gating.config import EndpointSettings
 from gating.messages import CineFrame, GateCommand, GateState, TargetEstimate
-from gating.sockets import receive, stop_on_signals, subscribe
+from gating.sockets import receive, subscribe
 from gating.wire import WireError, decode
 
 PORT: Final = 18944
@@ -174,18 +172,3 @@ class Outlet:
             taken = client.put(message)
             self.sent += taken
             self.missed += not taken
-
-
-def main() -> None:
-    """Run the outlet: `python -m drivers.openigtlink_outlet --config FILE --host ADDRESS --port N`."""
-    parser = argparse.ArgumentParser(prog="cinegate-openigtlink", description=__doc__)
-    parser.add_argument("--config", type=Path, help="Configuration (TOML), for its endpoints.")
-    parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
-    parser.add_argument("--port", type=int, default=PORT, help="TCP port; 0 takes a free one.")
-    chosen = parser.parse_args()
-    config = parse_config(chosen.config.read_text(encoding="utf-8"), str(chosen.config)) if chosen.config else Config()
-    Outlet(config.endpoints, chosen.host, chosen.port).run(stop_on_signals())
-
-
-if __name__ == "__main__":
-    main()

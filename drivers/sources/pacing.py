@@ -38,6 +38,11 @@ class Pacer:
         self._clock = clock
         self._origin_ns: int | None = None
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """Deadlines missed, and the longest delay so far, us."""
+        return {"deadlines_missed": self.missed, "latest_us": self.latest_ns // 1000}
+
     def wait(self, since_first_ns: int, timeout_ms: int) -> int | None:
         """Return the host time at which a frame is due, no sooner than that; None if the time-out comes first.
 

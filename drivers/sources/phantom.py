@@ -50,9 +50,7 @@ class PhantomSource:
     @property
     def counters(self) -> dict[str, int]:
         """Deadlines missed, and the longest delay so far, us."""
-        if self._pacer is None:
-            return {}
-        return {"deadlines_missed": self._pacer.missed, "latest_us": self._pacer.latest_ns // 1000}
+        return {} if self._pacer is None else self._pacer.counters
 
     def open(self) -> StreamInfo:
         """Draw the anatomy. Raises `Unavailable` for settings out of bounds."""
@@ -98,13 +96,14 @@ class PhantomSource:
         self._phantom = self._pacer = self._next = None
 
     def _info(self, phantom: Phantom) -> StreamInfo:
+        assert self._pacer is not None
         settings = self._settings
         return StreamInfo(
             session_id="unassigned",
             source=f"phantom seed {settings.seed}",
             source_kind=SourceKind.PHANTOM,
             pacing=self._pacing,
-            speed=self._speed if self._pacing is Pacing.SCALED else float(self._pacing is Pacing.REAL_TIME),
+            speed=self._pacer.speed,
             planes=(settings.plane,),
             dtype=settings.dtype,
             shape=phantom.shape,

@@ -54,9 +54,7 @@ class ReplaySource:
     @property
     def counters(self) -> dict[str, int]:
         """Deadlines missed, and the longest delay so far, us."""
-        if self._pacer is None:
-            return {}
-        return {"deadlines_missed": self._pacer.missed, "latest_us": self._pacer.latest_ns // 1000}
+        return {} if self._pacer is None else self._pacer.counters
 
     def open(self) -> StreamInfo:
         """Open the recording and unpack its first frame. Raises `Unavailable`, `BadRecording`."""
