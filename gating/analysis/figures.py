@@ -30,6 +30,8 @@ class AxisMotion(Struct, frozen=True, kw_only=True):
     """
 
     axis: str
+    shown: bool
+    """False where the plane does not show this axis: nothing was measured along it, and the figures are 0."""
     mean_mm: float
     sd_mm: float
     p95_mm: float
@@ -173,9 +175,11 @@ def relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float = 15.0) 
 
 def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, ...]:
     shift = baseline_shift(motion.t_s, motion.displacement_mm)
+    shown = np.nan_to_num(np.abs(motion.displacement_mm)).max(axis=0, initial=0.0) > 1e-9
     return tuple(
         AxisMotion(
             axis=name,
+            shown=bool(shown[index]),
             mean_mm=_of(np.mean, axis),
             sd_mm=_of(np.std, axis),
             p95_mm=float(np.percentile(np.abs(axis), 95)) if len(axis) else float("nan"),

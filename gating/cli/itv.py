@@ -130,6 +130,8 @@ def _print(one: GatedVersusItv, areas: PlaneAreas, known_by: str) -> None:
     ):
         rows.add_row(label, *(f"{getattr(axis, field):.1f}" for axis in one.axes))
     console.print(rows)
+    if still := [axis.axis for axis in one.axes if axis.motion_mm == 0]:
+        console.print(f"no motion is known along {', '.join(still)}: a plane shows two axes")
     console.print(
         f"in the plane: target {areas.target_mm2 / 100:.1f} cm2, ITV (union over the motion) {areas.itv_mm2 / 100:.1f} "
         f"cm2, union while the beam was on {areas.gated_mm2 / 100:.1f} cm2",

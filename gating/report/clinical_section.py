@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from gating.analysis.figures import SessionFigures, Transitions
+from gating.analysis.figures import AxisMotion, SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
 from gating.drift import propose_shift, session_exhale
 from gating.messages import Event
@@ -44,7 +44,8 @@ def rows(one: SessionFigures) -> list[tuple[str, str]]:
         ("target lost", f"{one.lost_s:.1f} s"),
         (
             "baseline shift, end against beginning",
-            ", ".join(f"{axis.axis} {_number(axis.baseline_shift_mm, 1, sign=True)}" for axis in one.residual) + " mm",
+            ", ".join(f"{a.axis} {_number(a.baseline_shift_mm, 1, sign=True)}" for a in one.residual if a.shown)
+            + " mm",
         ),
         ("dose proxy: D98 over D98 without motion", _percent(one.relative_d98)),
     ]
@@ -92,8 +93,8 @@ def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
             "line": {"color": colour},
         }
         for one in found
-        for axis, colour in _COLOURS.items()
-        if one.baseline
+        for (axis, colour), motion in zip(_COLOURS.items(), one.residual, strict=True)
+        if one.baseline and motion.shown
     ]
     layout = {
         "height": 260,
@@ -113,11 +114,18 @@ def proposal(motion: GatedMotion) -> str:
     return "" if shift is None else shift.text
 
 
-def _axis(axis: Any) -> str:
+def _axis(axis: AxisMotion) -> str:
+    if not axis.shown:
+        return "not shown by the plane"
     return (
         f"mean {_number(axis.mean_mm, 1, sign=True)}, SD {_number(axis.sd_mm)}, 95 % within {_number(axis.p95_mm)}, "
         f"range {_number(axis.range_mm)} mm"
     )
+
+
+def _shift(one: SessionFigures) -> str:
+    axes = [f"{a.axis} {_number(a.baseline_shift_mm, 1, sign=True)} mm" for a in one.residual if a.shown]
+    return ", ".join(axes) or "-"
 
 
 def _holds(one: SessionFigures) -> str:
