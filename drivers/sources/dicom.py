@@ -87,15 +87,7 @@ class DicomSource(LiveSource):
             def read(path: Path) -> list[VendorFrame]:
                 return day.unwrap(read_dicom_file(path, stamped=not settings.arrival_time))
 
-            folder = WatchedFolder(
-                "dicom folder",
-                settings.folder,
-                SUFFIXES,
-                read,
-                incomplete_ms=settings.incomplete_ms,
-                existing=settings.existing,
-                clock=clock,
-            )
+            folder = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
             super().__init__(folder, settings, clock)
         else:
             self._receiver = StoreReceiver(settings, day, clock)

@@ -53,8 +53,7 @@ class WatchedFolder:
     folder : where to look; folders within it are not.
     suffixes : of the files to read, in lower case; an empty one stands for a name without a dot.
     read : turns a file into its frames; raises `BadFrame`.
-    incomplete_ms : see above.
-    existing : also read what is there at the start, by name. By default that is old, and left alone.
+    settings : `incomplete_ms`, and whether what exists at the start is read too; by default it is old, and left alone.
     clock : the host's monotonic clock.
     """
 
@@ -64,14 +63,13 @@ class WatchedFolder:
         folder: str,
         suffixes: Sequence[str],
         read: Callable[[Path], Sequence[VendorFrame]],
-        *,
-        incomplete_ms: float,
-        existing: bool,
+        settings: FolderSettings,
         clock: Clock,
     ) -> None:
         self.name = name
         self._folder, self._suffixes, self._read = Path(folder), tuple(suffixes), read
-        self._incomplete_ns, self._existing, self._clock = round(incomplete_ms * 1e6), existing, clock
+        self._incomplete_ns, self._existing = round(settings.incomplete_ms * 1e6), settings.existing
+        self._clock = clock
         self._seen: set[str] = set()
         self._pending: dict[str, _Pending] = {}
         self._ready: deque[Arrival] = deque()

@@ -7,7 +7,7 @@ refused, counted and named in a sentence, and the stream goes on without it: the
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, Protocol
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from drivers.errors import SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
 from drivers.ports import FrameStamp
+from drivers.sources.refusals import Refusals
 from gating.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
@@ -30,8 +31,6 @@ LATE_LIMIT_NS: Final = 10 * 10**9
 """A frame older than this is not late: the clock that stamped it was set back."""
 SERIES_SILENCE_NS: Final = 2 * 10**9
 """Another series may follow once the first has been silent for so long; before, two peers send at once."""
-NOTICE_EVERY_NS: Final = 10**9
-MAX_NOTICES: Final = 32
 WAIT_MS: Final = 50
 
 ALL_PLANES: Final = "all"
@@ -106,20 +105,17 @@ class LiveSource:
         self._newest_ns = -1
         self._heard: dict[str, tuple[str, int]] = {}
         """The series of each plane, and when it was last heard."""
-        self._counts: Counter[str] = Counter()
-        self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
-        self._noticed_ns: dict[str, int] = {}
+        self._refusals = Refusals(self._arrivals.name, self._clock)
+        self._refuse = self._refusals.refuse
 
     @property
     def counters(self) -> dict[str, int]:
         """Frames and files refused, by why."""
-        return dict(self._counts)
+        return dict(self._refusals.counts)
 
     def take_notices(self) -> list[str]:
         """Return the sentences for the operator since the last call, at most one a second of each kind."""
-        taken = list(self._notices)
-        self._notices.clear()
-        return taken
+        return self._refusals.take()
 
     def open(self) -> StreamInfo:
         """Start and wait for the first frames. Raises `Unavailable`, also if none come in time."""
@@ -172,10 +168,9 @@ class LiveSource:
             needed = FRAMES_FOR_PLANES
         while len(self._stamps_ns) < needed:
             if time.monotonic_ns() > until_ns:
-                last = f"; last: {self._notices[-1]}" if self._notices else ""
                 raise Unavailable(
                     f"{self._arrivals.name}: {len(self._stamps_ns)} frames came within "
-                    f"{self._settings.first_frame_timeout_s:g} s; {needed} are needed{last}"[:400]
+                    f"{self._settings.first_frame_timeout_s:g} s; {needed} are needed{self._refusals.last}"[:400]
                 )
             self._take_next(WAIT_MS)
         rate = self._settings.frames_per_s
@@ -227,7 +222,7 @@ class LiveSource:
         """Whether a frame is one of this stream; the first frames of the planes asked for decide what that is."""
         first = next(iter(self._firsts.values()), frame)
         if self._settings.plane != ALL_PLANES and frame.plane != (self._settings.plane or first.plane):
-            self._counts["other_plane"] += 1
+            self._refusals.counts["other_plane"] += 1
             return False
         if frame.plane not in self._firsts and self._info is not None:
             known = ", ".join(self._firsts)
@@ -264,11 +259,3 @@ class LiveSource:
         return self._refuse(
             "late", f"frame {frame.name} was dropped: it comes late, {behind_ns / 1e6:.1f} ms older than the newest"
         )
-
-    def _refuse(self, kind: str, sentence: str) -> bool:
-        self._counts[kind] += 1
-        now_ns = self._clock.now_ns()
-        if now_ns - self._noticed_ns.get(kind, -NOTICE_EVERY_NS) >= NOTICE_EVERY_NS:
-            self._noticed_ns[kind] = now_ns
-            self._notices.append(f"{self._arrivals.name}: {sentence}"[:400])
-        return False

@@ -43,13 +43,5 @@ class UnitySource(LiveSource):
         def read(path: Path) -> tuple[VendorFrame]:
             return (read_unity(path, settings.stamp_meaning).frame,)
 
-        folder = WatchedFolder(
-            "unity",
-            settings.folder,
-            SUFFIXES,
-            read,
-            incomplete_ms=settings.incomplete_ms,
-            existing=settings.existing,
-            clock=clock,
-        )
+        folder = WatchedFolder("unity", settings.folder, SUFFIXES, read, settings, clock)
         super().__init__(folder, settings, clock)

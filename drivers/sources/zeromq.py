@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import FrameStamp
+from drivers.sources.refusals import Refusals
 from gating.clock import Clock, MonotonicClock
 from gating.messages import CineFrame, FrameHeader, Pacing, StampMeaning, StreamEnd, StreamInfo
 from gating.sockets import Socket, receive, subscribe
@@ -21,7 +21,6 @@ from gating.wire import WireError, decode
 
 OTHER_BRIDGE_NS: Final = 10**9
 """A bridge may be restarted; before it has been silent for so long, another one is a second peer."""
-MAX_NOTICES: Final = 32
 MAX_FRAME_BYTES: Final = 64 * 2**20
 DECLARED: Final = ("session_id", "source", "source_kind", "pacing", "dtype", "shape", "pixel_spacing_mm")
 
@@ -56,19 +55,17 @@ class ZeromqSource:
         self._info: StreamInfo | None = None
         self._last: FrameHeader | None = None
         self._last_ns = 0
-        self._counts: Counter[str] = Counter()
-        self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
+        self._refusals = Refusals("zeromq")
+        self._refuse = self._refusals.refuse
 
     @property
     def counters(self) -> dict[str, int]:
         """Messages refused and frames missed."""
-        return dict(self._counts)
+        return dict(self._refusals.counts)
 
     def take_notices(self) -> list[str]:
         """Return the sentences for the operator since the last call."""
-        taken = list(self._notices)
-        self._notices.clear()
-        return taken
+        return self._refusals.take()
 
     def open(self) -> StreamInfo:
         """Connect and wait for the bridge to declare its stream. Raises `Unavailable`."""
@@ -126,10 +123,9 @@ class ZeromqSource:
         while self._info is None:
             if time.monotonic() > until_s:
                 self.close()
-                last = f"; last: {self._notices[-1]}" if self._notices else ""
                 raise Unavailable(
                     f"no stream message came from {self._settings.endpoint} within "
-                    f"{self._settings.first_frame_timeout_s:g} s, the limit{last}"[:400]
+                    f"{self._settings.first_frame_timeout_s:g} s, the limit{self._refusals.last}"[:400]
                 )
             self._next_frame(50)
         return self._info
@@ -202,11 +198,6 @@ class ZeromqSource:
             )
         missing = header.sequence - last.sequence - 1
         if missing:
-            self._counts["missed"] += missing - 1
+            self._refusals.counts["missed"] += missing - 1
             self._refuse("missed", f"{missing} frames of the bridge are missing before frame {header.sequence}")
         return True
-
-    def _refuse(self, kind: str, sentence: str) -> bool:
-        self._counts[kind] += 1
-        self._notices.append(f"zeromq: {sentence}"[:400])
-        return False

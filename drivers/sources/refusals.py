@@ -1,0 +1,47 @@
+"""What a source refused: counted by kind, and said in sentences for the operator."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Final
+
+from gating.clock import Clock
+
+MAX_NOTICES: Final = 32
+NOTICE_EVERY_NS: Final = 10**9
+
+
+class Refusals:
+    """Counters and sentences of one stream.
+
+    Parameters
+    ----------
+    name : of the source, before each sentence.
+    clock : where given, at most one sentence a second of each kind.
+    """
+
+    def __init__(self, name: str, clock: Clock | None = None) -> None:
+        self._name, self._clock = name, clock
+        self.counts: Counter[str] = Counter()
+        self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
+        self._noticed_ns: dict[str, int] = {}
+
+    @property
+    def last(self) -> str:
+        """The newest sentence, as the end of another; empty without one."""
+        return f"; last: {self._notices[-1]}" if self._notices else ""
+
+    def take(self) -> list[str]:
+        """Return the sentences since the last call."""
+        taken = list(self._notices)
+        self._notices.clear()
+        return taken
+
+    def refuse(self, kind: str, sentence: str) -> bool:
+        """Count it and say it; return False, so that a check can end with it."""
+        self.counts[kind] += 1
+        now_ns = 0 if self._clock is None else self._clock.now_ns()
+        if self._clock is None or now_ns - self._noticed_ns.get(kind, -NOTICE_EVERY_NS) >= NOTICE_EVERY_NS:
+            self._noticed_ns[kind] = now_ns
+            self._notices.append(f"{self._name}: {sentence}"[:400])
+        return False
