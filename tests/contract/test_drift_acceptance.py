@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -15,6 +14,8 @@ from gating.cli.supervise import Session, ask_engine
 from gating.config import Config
 from gating.messages import ControlRequest
 from gating.report.reading import read_data
+from gating.session import read_raw
+from tests.patience import wait_until
 from tests.unit.test_drift import breathing
 
 _register()
@@ -42,15 +43,18 @@ def session(tmp_path_factory):
 
 
 def wait_for_engine(running):
+    """Until it is ready, which takes minutes where its kernels have to be compiled, and the recorder hears it."""
     asked = ControlRequest(session_id="s1", action="status", operator="test")
-    deadline = time.monotonic() + 60
-    while True:
+
+    def ready():
         try:
-            if "ready" in ask_engine(running.config.endpoints.control, asked).text:
-                return
+            return "ready" in ask_engine(running.config.endpoints.control, asked).text
         except CommandError:
-            running.check()
-        assert time.monotonic() < deadline, running.output("engine")
+            return running.check()
+
+    assert wait_until(ready, 600), running.output("engine")
+    log = running.folder / "s1.mcap"
+    assert wait_until(lambda: any(record.topic == "heartbeat" for record in read_raw(log)))
 
 
 def test_the_log_names_who_accepted_which_shift_and_why(drifted, session):
