@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
-from gating.analysis.dose import static_dose, target_d98
+from gating.analysis.dose import relative_d98
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
 from gating.drift import baseline_over_time, baseline_shift
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 AXES: Final = ("LR", "AP", "SI")
 _OF_WINDOW: Final = frozenset({"out_of_window", "off_centre", "low_overlap", "predicted_out"})
-_DOSE_CELL_MM: Final = 0.5
 
 
 class AxisMotion(Struct, frozen=True, kw_only=True):
@@ -148,29 +146,6 @@ def figures(motion: GatedMotion) -> SessionFigures:
         lost_s=float(frame_s[words == "lost"].sum()),
         relative_d98=relative_d98(beam),
     )
-
-
-def relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float = 15.0) -> float:
-    """Return D98 of a round target under the residual motion over D98 without: the TrackRAD2025 dose metric.
-
-    As in the organisers' program (`gating.evaluation.metrics.relative_d98`, doi:10.1002/mp.17964), the target grown by
-    3 mm, smoothed with 4 mm and cut at 0.25 stands for the dose. Here the displacements from the window's middle blur
-    it, in the plane of the two axes that move most, on a grid of 0.5 mm, and D98 is not read from bins of 0.1.
-    NaN without a displacement.
-    """
-    if len(displacement_mm) == 0:
-        return float("nan")
-    moving = np.sort(np.argsort(np.ptp(displacement_mm, axis=0))[1:])
-    cells = np.rint(displacement_mm[:, moving] / _DOSE_CELL_MM).astype(int)
-    reach = int(np.abs(cells).max())
-    half = round((radius_mm + 25.0) / _DOSE_CELL_MM) + reach
-    across = _DOSE_CELL_MM * np.arange(-half, half + 1)
-    target = np.hypot(across[:, None], across[None]) <= radius_mm
-    dose = static_dose(target, _DOSE_CELL_MM)
-    share = np.zeros((2 * reach + 1, 2 * reach + 1))
-    np.add.at(share, tuple((reach - cells).T), 1.0 / len(cells))
-    blurred: NDArray[np.float64] = np.clip(np.asarray(fftconvolve(dose, share, mode="same"), np.float64), 0.0, 1.0)
-    return target_d98(blurred, target) / target_d98(dose, target)
 
 
 def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, ...]:

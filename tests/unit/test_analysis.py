@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from gating.analysis.again import decide_again, follow, follow_motion, gated_motion
 from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
+from gating.analysis.dose import relative_d98
 from gating.analysis.export import SCHEMA, figures_schema, write_figures_json, write_motion_csv
-from gating.analysis.figures import figures, relative_d98
+from gating.analysis.figures import figures
 from gating.analysis.margins import (
     equivalent_radius_mm,
     gated_versus_itv,
@@ -113,6 +114,7 @@ class TestFigures:
         dose = [relative_d98(np.outer(a * np.sin(np.arange(500)), [0, 0, 1])) for a in (1, 4, 10)]
         assert dose == sorted(dose, reverse=True)
         assert dose[-1] < 0.8
+        assert relative_d98(np.full((5, 3), 80.0) * (0, 1, 0)) == 0
 
     @pytest.mark.parametrize("amplitude_mm", [2, 5, 8, 12])
     def test_the_dose_proxy_is_that_of_the_organisers_metric(self, amplitude_mm):
