@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from bench.fma_peak import measure_fma_peak, median_s, run_map
 from gating.tracking.dense import padded_rows
-from gating.tracking.intrinsics import LANES
+from gating.tracking.intrinsics import LANES, padded
 from gating.tracking.kernels import warm_up
 from gating.tracking.matcher import TemplateMatcher
-from gating.tracking.window import padded
 
 WINDOWS_PX: Final = (8, 16, 24)
 TEMPLATES_PX: Final = (32, 48, 64)

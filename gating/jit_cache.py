@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-_COMPILED: Final = b"from numba", b"from gating.tracking.memory"
-"""Files that say either hold kernels, or code that is compiled into them."""
+_COMPILED: Final = b"from numba", b"from gating.tracking.memory", b"compiled code"
+"""Files that say any of these hold kernels, or code or constants that are compiled into them."""
 
 
 def choose_cache_folder(version: str) -> None:

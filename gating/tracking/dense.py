@@ -7,12 +7,13 @@ tiles again inside every kernel that calls them, for a minute.
 from __future__ import annotations
 
 import llvmlite.binding as llvm
+import numpy as np
 from numba import cfunc, types
 from numba.extending import register_jitable
 
 from gating.tracking.dots import DOT_ROWS, WINDOW_PX, float_dot, pair_dot, pair_window
 from gating.tracking.intrinsics import LANES, address_of, float_tile, pair_tile
-from gating.tracking.memory import helper
+from gating.tracking.memory import helper, part
 
 TALL = 4
 """Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core."""
@@ -144,3 +145,14 @@ def correlate_window(source, pitch, row_taps, tap_rows, out, out_pitch):
     tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
     taps = address_of(row_taps) + 2 * (WINDOW_PX - 1) * tap_pitch
     pair_window(address_of(source), pitch, taps, tap_rows, tap_pitch, address_of(out), out_pitch)
+
+
+@helper
+def pair_lines(levels, lines, pitch, distance, pairs):
+    """pairs[y, x] = levels[y, x] and levels[y + distance, x] in one int32, for `lines` lines; all flat."""
+    for y in range(lines):
+        upper = part(levels, y * pitch, pitch)
+        lower = part(levels, (y + distance) * pitch, pitch)
+        pair = part(pairs, y * pitch, pitch)
+        for x in range(pitch):
+            pair[x] = (np.int32(upper[x]) & np.int32(0xFFFF)) | (np.int32(lower[x]) << np.int32(16))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gating.tracking.dense import correlate_pairs
+from gating.tracking.dense import correlate_pairs, pair_lines
 from gating.tracking.intrinsics import LANES
 from gating.tracking.memory import helper, part
-from gating.tracking.window import pair_lines
 
 
 @helper

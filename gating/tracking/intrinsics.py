@@ -14,7 +14,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 _FEATURES = llvm.get_host_cpu_features()
 LANES: int = 16 if _FEATURES.get("avx512bw") else 8 if _FEATURES.get("avx2") else 4
@@ -194,3 +194,9 @@ def blurred_maximum(typing_context, scores, inverses, start, count, blur):
         return result
 
     return signature, generate
+
+
+@register_jitable
+def padded(columns: int) -> int:
+    """Columns rounded up to whole vectors; tiles read a vector past the end of a line, into the next or spare space."""
+    return (columns + LANES - 1) // LANES * LANES

@@ -9,7 +9,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.tracking import kernels
+from gating.tracking import block, kernels
+from gating.tracking.intrinsics import padded
 from gating.tracking.prepared import Prepared
 
 Method = Literal["exact", "coarse_to_fine", "dense"]
@@ -70,10 +71,10 @@ class TemplateMatcher:
         half = _reduced(values, inside, 2, MIN_HALVED_PX, self.max_radius_px + 1, quarter)
         self._full = Prepared(values, inside, 2 * self.max_radius_px + 1, half)
         if half is None:
-            self._methods = {**self._methods, "coarse_to_fine": kernels.EXACT}
+            self._methods = {**self._methods, "coarse_to_fine": block.EXACT}
 
     _methods: Mapping[str, int] = {
-        "exact": kernels.EXACT, "coarse_to_fine": kernels.COARSE_TO_FINE, "dense": kernels.DENSE,
+        "exact": block.EXACT, "coarse_to_fine": block.COARSE_TO_FINE, "dense": block.DENSE,
     }  # fmt: skip
 
     def surface(self, pixels: NDArray[Any], row: int, col: int, radius_px: int) -> tuple[NDArray[np.float32], int, int]:
@@ -90,9 +91,9 @@ class TemplateMatcher:
         ValueError
             If the radius is out of range, the window leaves no placement, or a pixel is not finite.
         """
-        self._find(pixels, row, col, radius_px, kernels.SURFACE)
+        self._find(pixels, row, col, radius_px, block.SURFACE)
         top, left, rows, cols = self._window(pixels, row, col, radius_px)
-        pitch = kernels.padded(cols)
+        pitch = padded(cols)
         return self._full.floats[: rows * pitch].reshape(rows, pitch)[:, :cols], top, left
 
     def match(self, pixels: NDArray[Any], row: int, col: int, radius_px: int, method: Method = "exact") -> Match:
@@ -124,12 +125,12 @@ class TemplateMatcher:
         if not 0 <= radius_px <= self.max_radius_px:
             raise ValueError(f"radius_px is {radius_px}; it must lie in 0..{self.max_radius_px} (max_radius_px)")
         status = kernels.find(pixels, row, col, radius_px, method, self._full.block)
-        if status == kernels.NO_ROOM:
+        if status == block.NO_ROOM:
             raise ValueError(
                 f"placement row {row}, col {col} with radius_px {radius_px} leaves no room for a template of "
                 f"{self.shape[0]}x{self.shape[1]} in a frame of {pixels.shape[0]}x{pixels.shape[1]}"
             )
-        if status == kernels.NOT_FINITE:
+        if status == block.NOT_FINITE:
             raise ValueError("frame holds NaN or infinite pixels in the search window; every pixel must be finite")
 
     def _window(self, pixels: NDArray[Any], row: int, col: int, radius_px: int) -> tuple[int, int, int, int]:

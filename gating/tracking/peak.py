@@ -53,3 +53,11 @@ def quadratic_peak(s):
 def line_peak(before, middle, after):
     """Vertex, in -0.5..0.5, of a parabola through three scores: for a peak on the border of the window."""
     return min(0.5, max(-0.5, _vertex(before, middle, after)))
+
+
+@helper
+def rough_offsets(scores, pitch, rows, cols, at):
+    """Sub-pixel offsets of a peak in a map, to know where to look at a higher resolution."""
+    down = line_peak(scores[at - pitch], scores[at], scores[at + pitch]) if 0 < at // pitch < rows - 1 else 0.0
+    right = line_peak(scores[at - 1], scores[at], scores[at + 1]) if 0 < at % pitch < cols - 1 else 0.0
+    return down, right

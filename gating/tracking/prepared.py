@@ -7,8 +7,12 @@ from typing import Never
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.tracking import kernels
+from gating.tracking.block import CELL_ROWS, FACTS, PEAK, block_of
 from gating.tracking.bounded import CELL_PX
+from gating.tracking.dense import padded_lines, padded_rows
+from gating.tracking.dots import WINDOW_PX
+from gating.tracking.intrinsics import LANES, padded
+from gating.tracking.loading import HALF_RANGE
 
 MIN_CELLS = 4
 """Cells a side below which bounds are not worth their set-up."""
@@ -36,22 +40,20 @@ class Prepared:
         weights = np.where(inside, values - values[inside].mean(), 0.0)
         norm = float(np.linalg.norm(weights))
         unit_weights = weights / norm
-        taps, tap_scale = _quantised(unit_weights, kernels.HALF_RANGE)
+        taps, tap_scale = _quantised(unit_weights, HALF_RANGE)
         cells, cell_taps, cell_scale = _cells(unit_weights, inside)
         folded = _folded(taps)
         error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
         plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error, folded.size // 3)
-        padded = kernels.padded_rows(height), kernels.padded(width)
-        row_weights, row_taps = (
-            np.zeros(padded, np.float32),
-            np.zeros((2, kernels.padded_lines(height), padded[1]), np.int16),
-        )
+        line = padded(width)
+        row_weights = np.zeros((padded_rows(height), line), np.float32)
+        row_taps = np.zeros((2, padded_lines(height), line), np.int16)
         row_weights[:height, :width] = weights
-        lead = kernels.LOCAL_PX - 1
+        lead = WINDOW_PX - 1
         row_taps[:, lead : lead + height, :width] = taps, inside
         runs = np.zeros((0, 3), np.int64) if inside.all() else _runs(inside)
-        pitch, map_pitch = kernels.padded(width + side - 1), kernels.padded(side)
-        spare = 8 * kernels.LANES
+        pitch, map_pitch = padded(width + side - 1), padded(side)
+        spare = 8 * LANES
         area, size = (height + side + 8) * pitch + spare, side * map_pitch
         self.floats = np.zeros(5 * size + spare, np.float32)
         self.answer = np.zeros(4)
@@ -69,11 +71,11 @@ class Prepared:
             "levels": np.zeros(2 * area + pitch, np.int16),
             "words": np.zeros(size + spare + 3 * ((side + 1) // 2) * map_pitch + area, np.int32),
             "lines": np.zeros(2 * (pitch + 1) + 2 * size + pitch),
-            "peak": np.zeros(kernels.PEAK),
+            "peak": np.zeros(PEAK),
             "answer": self.answer,
             "coarser": np.zeros(0, np.int64) if coarser is None else coarser.block,
         }
-        self.block: NDArray[np.int64] = kernels.block_of(self._arrays)
+        self.block: NDArray[np.int64] = block_of(self._arrays)
 
     def __reduce__(self) -> Never:
         raise TypeError("a prepared template holds the addresses of its buffers: build another one instead of a copy")
@@ -96,7 +98,7 @@ def _cells(
     energy = side**2 * float((cells**2).sum())
     if not inside.all() or min(rows, cols) < MIN_CELLS or not energy > MIN_CELL_ENERGY:
         return np.zeros((0, 0)), np.zeros((0, 0), np.int16), 1.0
-    return cells, *_quantised(cells, side * side * kernels.HALF_RANGE)
+    return cells, *_quantised(cells, side * side * HALF_RANGE)
 
 
 def _cell_facts(
@@ -104,7 +106,7 @@ def _cell_facts(
 ) -> tuple[float, ...]:
     """The CELL_ facts of kernels: how well whole cells stand in for the unit template."""
     if not cells.size:
-        return (0.0,) * (kernels.FACTS - kernels.CELL_ROWS)
+        return (0.0,) * (FACTS - CELL_ROWS)
     side = CELL_PX
     smooth, quantised = np.zeros_like(weights), np.zeros_like(weights)
     block = np.ones((side, side))
