@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from drivers.errors import BadRecording
 from drivers.recordings.recording import FrameSequence, Recording
@@ -11,6 +12,7 @@ from drivers.recordings.recording import FrameSequence, Recording
 __all__ = ["FrameSequence", "Recording", "open_recording"]
 
 SpacingMm = float | tuple[float, float]
+PLANES: Final = ("sagittal", "coronal", "transversal")
 
 
 def open_recording(
@@ -23,7 +25,7 @@ def open_recording(
     path : an `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
         DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
     pixel_spacing_mm : (row, column) spacing, or one number for both, for a recording that does not hold its own.
-    plane : sagittal, coronal or transversal, for a folder of DICOM or `.bin` files that holds several.
+    plane : sagittal, coronal or transversal, for a folder or scan that holds several; another recording must be of it.
 
     Raises
     ------
@@ -31,6 +33,15 @@ def open_recording(
         One sentence that names the file, the field, the value and the limit.
     """
     file = Path(path)
+    if plane not in ("", *PLANES):
+        raise BadRecording(f"{file}: plane {plane[:20]!r} was asked for; a recording is {', '.join(PLANES)}")
+    recording = _opened(file, pixel_spacing_mm, plane)
+    if plane not in ("", recording.plane):
+        raise BadRecording(f"{file}: it is {recording.plane}; {plane} was asked for")
+    return recording
+
+
+def _opened(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recording:
     spacing = (
         None
         if pixel_spacing_mm is None

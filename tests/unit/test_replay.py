@@ -126,6 +126,14 @@ def test_one_plane_of_a_mixed_folder_is_played(shared_data, tmp_path) -> None:
     assert {stamp.plane for stamp, _, _ in play(source, 4)} == {"coronal"}
 
 
+@pytest.mark.parametrize(
+    ("plane", "said"), [("coronal", "it is sagittal; coronal was asked for"), ("all", "plane 'all' was asked for")]
+)
+def test_a_plane_that_a_recording_does_not_show_is_refused(recording, plane, said) -> None:
+    with pytest.raises(BadRecording, match=said):
+        ReplaySource(recording.path, plane=plane).open()
+
+
 @pytest.mark.slow
 def test_a_real_recording_keeps_its_pace(shared_data) -> None:
     recording = open_recording(shared_data / "liver_cine" / "KS81_1.npz")
