@@ -68,7 +68,7 @@ def _opened(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recor
     if file.suffix == ".mcap":
         from drivers.recordings.session_log import read_session_log
 
-        return read_session_log(file, spacing)
+        return read_session_log(file, spacing, plane)
     if file.suffix == ".h5":
         from drivers.recordings.mrd import read_mrd
 

@@ -15,8 +15,8 @@ from gating.messages import CineFrame, FrameHeader, Pixels, StreamInfo, TargetRe
 class _LoggedFrames:
     """Frames read forward through the log; going back starts it again, so memory holds one frame."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        self._path, self._count = path, count
+    def __init__(self, path: Path, plane: str, count: int) -> None:
+        self._path, self._plane, self._count = path, plane, count
         self._stream: Iterator[CineFrame] = iter(())
         self._next = count
         self._latest: CineFrame | None = None
@@ -28,7 +28,7 @@ class _LoggedFrames:
         if not 0 <= index < self._count:
             raise IndexError(index)
         if index < self._next - 1 or self._latest is None:
-            self._stream, self._next = _frames(self._path), 0
+            self._stream, self._next = _frames(self._path, self._plane), 0
         while self._next <= index and (frame := next(self._stream, None)) is not None:
             self._latest, self._next = frame, self._next + 1
         if self._latest is not None and self._next == index + 1:
@@ -36,8 +36,8 @@ class _LoggedFrames:
         raise BadRecording(f"{self._path}: frame {index} is gone; the log held {self._count} frames when it was opened")
 
 
-def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
-    """Open a session log. Raises `BadRecording`, also for a log whose frames change plane, size or geometry."""
+def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None, plane: str = "") -> Recording:
+    """Open a session log, or one plane of it. Raises `BadRecording`, also where size or geometry of a plane change."""
     from gating.session import read_session
 
     headers: list[FrameHeader] = []
@@ -45,9 +45,9 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     description = ""
     try:
         for _, _, message in read_session(path):
-            if isinstance(message, CineFrame):
+            if isinstance(message, CineFrame) and plane in ("", message.header.plane):
                 headers.append(message.header)
-            elif isinstance(message, TargetReference) and reference is None:
+            elif isinstance(message, TargetReference) and plane in ("", message.plane) and reference is None:
                 reference = message
             elif isinstance(message, StreamInfo):
                 description = message.description
@@ -56,7 +56,10 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     if not headers:
         raise BadRecording(f"{path}: the number of frames is 0; at least 2 are needed")
     first = headers[0]
-    for field in ("plane", "dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
+    planes = sorted({header.plane for header in headers})
+    if len(planes) > 1:
+        raise BadRecording(f"{path}: it holds {', '.join(planes)} frames; name the plane to take")
+    for field in ("dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
         for header in headers:
             if getattr(header, field) != getattr(first, field):
                 raise BadRecording(
@@ -66,7 +69,7 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     drawn_first = reference is not None and reference.frame_sequence == first.sequence
     return checked_recording(
         path=path,
-        frames=_LoggedFrames(path, len(headers)),
+        frames=_LoggedFrames(path, first.plane, len(headers)),
         shape=first.shape,
         dtype=first.dtype,
         stamps_ns=np.array([header.acquired_ns for header in headers], np.int64),
@@ -81,7 +84,8 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     )
 
 
-def _frames(path: Path) -> Iterator[CineFrame]:
+def _frames(path: Path, plane: str) -> Iterator[CineFrame]:
     from gating.session import read_session
 
-    return (message for _, _, message in read_session(path) if isinstance(message, CineFrame))
+    messages = (message for _, _, message in read_session(path))
+    return (message for message in messages if isinstance(message, CineFrame) and message.header.plane == plane)

@@ -308,6 +308,16 @@ class TestSessionLog:
         with pytest.raises(BadRecording, match="pixel_spacing_mm changes"):
             open_recording(path)
 
+    def test_one_plane_of_an_interleaved_session_is_a_recording(self, log) -> None:
+        path, messages, _ = log
+        messages[1:] = [frame(sequence, plane=("sagittal", "coronal")[sequence % 2]) for sequence in range(6)]
+        with pytest.raises(BadRecording, match="it holds coronal, sagittal frames; name the plane to take"):
+            open_recording(path)
+        recording = open_recording(path, plane="coronal")
+        assert (len(recording), recording.plane, recording.target_contour_px) == (3, "coronal", None)
+        for index in (2, 0):
+            np.testing.assert_array_equal(recording.frames[index], messages[2 + 2 * index].pixels)
+
     def test_a_log_without_frames_is_refused(self, log) -> None:
         path, messages, _ = log
         del messages[1:]
