@@ -49,7 +49,9 @@ class Link:
         self._random = random.Random(seed)
         self._overheard = overheard
         self._waiting: list[tuple[int, int, list[bytes]]] = []
-        self._count = 0
+        self._count = self._newest = 0
+        self.overtaken_ns = 0
+        """When a message last came after a later one; 0: never."""
 
     def pump(self) -> None:
         """Take what came and pass on what is due."""
@@ -58,7 +60,11 @@ class Link:
             self._overheard(parts, now_ns)
             self._delay(parts, now_ns)
         while self._waiting and self._waiting[0][0] <= time.monotonic_ns():
-            self.send(heapq.heappop(self._waiting)[2])
+            _, number, parts = heapq.heappop(self._waiting)
+            self.send(parts)
+            if number < self._newest:
+                self.overtaken_ns = time.monotonic_ns()
+            self._newest = max(self._newest, number)
 
     def send(self, parts: list[bytes]) -> None:
         """Put a message of our own on the link."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from bench.faults.injections.registry import injects
+from bench.faults.injections.registry import Unmet, injects
 from bench.faults.link import Weather
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from gating.messages import GateState
@@ -38,7 +38,14 @@ def _(scene: Scene) -> Iterator[None]:
 
 @injects("gate_reordered")
 def _(scene: Scene) -> Iterator[None]:
-    yield from _weather(scene, Weather(jitter_ms=60.0))
+    """Seen from the first command that comes after a later one; until then they are only late."""
+    before_ns = scene.gate.overtaken_ns
+    scene.gate.weather = Weather(jitter_ms=60.0)
+    if not scene.wait(lambda: scene.gate.overtaken_ns > before_ns, 5.0):
+        raise Unmet("no command overtook another within 5 s")
+    scene.seen(scene.gate.overtaken_ns)
+    yield
+    scene.gate.weather = Weather()
 
 
 @injects("gate_doubled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import msgpack
@@ -97,11 +98,16 @@ def _(scene: Scene) -> Iterator[None]:
 def _(scene: Scene) -> Iterator[None]:
     """Two thousand messages of a kilobyte with every frame."""
     before = scene.processes.memory_mb("engine")
+    began_ns: list[int] = []
 
     def flood(frame: CineFrame) -> Iterable[Parts]:
-        return [encode_frame(frame), *([b"frame", bytes(1000), b"x"] for _ in range(2000))]
+        yield encode_frame(frame)
+        began_ns.append(time.monotonic_ns())
+        for _ in range(2000):
+            yield [b"frame", bytes(1000), b"x"]
 
     faulty_frames(scene, flood)
+    scene.seen(began_ns[0])
     yield
     scene.calm()
     grown = scene.processes.memory_mb("engine") - before
