@@ -14,6 +14,10 @@ QUIET_NS: Final = 1_000_000_000
 CLOCK_DRIFT: Final = 0.001
 """How fast two clocks may part, at most: ten times what a quartz is off."""
 
+COMMANDS_PER_S: Final = 10_000
+COMMANDS_AT_ONCE: Final = 64
+"""More than any engine sends: a number further ahead is damaged, and would make all real commands after it look old."""
+
 
 class BeamReason(enum.StrEnum):
     """Why the beam interface holds or permits."""
@@ -46,9 +50,9 @@ class LeaseWatchdog:
 
     The beam comes on only with a command that announces a newly decided frame; renewals prolong a running lease and
     never start one. So a lease that ran out, for whatever cause, stays out until frames are being decided again.
-    Whatever cannot be trusted (another session, an old sequence, a command that was under way for a lease longer than
-    others, a second engine, garbage) ends the lease at once and
-    keeps the line held until a second has passed without another such message, so that the line never chatters.
+    Whatever cannot be trusted (another session, an old or impossible sequence, a command that was under way for a lease
+    longer than others, a second engine, garbage) ends the lease at once and keeps the line held until a second has
+    passed without another such message, so that the line never chatters.
     No method raises.
 
     Parameters
@@ -158,6 +162,10 @@ class LeaseWatchdog:
             return None
         if not command.command_sequence > self._sequence:
             return BeamReason.OLD_COMMAND, f"command {command.command_sequence} came after {self._sequence}"
+        possible = self._sequence + COMMANDS_AT_ONCE + (now_ns - self._heard_ns) * COMMANDS_PER_S // 1_000_000_000
+        if not command.command_sequence <= possible:
+            sentence = f"command {command.command_sequence} came after {self._sequence}; it cannot be above {possible}"
+            return BeamReason.MESSAGE_REFUSED, sentence
         return None
 
     def _slower_than_fastest_ns(self, command: GateCommand, now_ns: int) -> int:

@@ -303,3 +303,17 @@ def test_a_way_that_became_faster_is_what_later_commands_are_measured_by(watchdo
         watchdog.receive(sent_at(sequence, 500 + sequence), (502 + sequence) * MS)
     assert not watchdog.receive(sent_at(4, 510), 650 * MS)
     assert state_at(watchdog, 650) == (GateState.HOLD, BeamReason.OLD_COMMAND)
+
+
+def test_one_damaged_number_does_not_make_later_commands_old(watchdog: LeaseWatchdog) -> None:
+    watchdog.receive(command(1), 0)
+    assert not watchdog.receive(command(2**40), 15 * MS)
+    assert state_at(watchdog, 15) == (GateState.HOLD, BeamReason.MESSAGE_REFUSED)
+    assert watchdog.receive(command(3), 1100 * MS)
+    assert state_at(watchdog, 1100)[0] is GateState.ON
+
+
+def test_after_an_outage_as_many_commands_may_be_missing_as_an_engine_can_send(watchdog: LeaseWatchdog) -> None:
+    watchdog.receive(command(1), 0)
+    assert watchdog.receive(command(60_000), 60_000 * MS)
+    assert state_at(watchdog, 60_000)[0] is GateState.ON
