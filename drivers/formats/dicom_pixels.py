@@ -63,6 +63,13 @@ def stored_values(dataset: Any) -> NDArray[Any]:
     return stored.astype(wire, copy=False)
 
 
+def what_is_missing(syntax: UID) -> str:
+    """Return the end of a sentence that says how to read a compressed syntax; empty where it can be read."""
+    if syntax not in COMPRESSED or get_decoder(syntax).is_available:
+        return ""
+    return f"{syntax.name[:60]}; to read it, install GDCM with: {INSTALL}"
+
+
 def integer(dataset: Any, attribute: str, least: int, most: int, default: int | None = None) -> int:
     """Return an attribute within its limits. Raises `BadFrame`."""
     value = dataset.get(attribute)
@@ -84,9 +91,8 @@ def _plain(dataset: Any, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> N
 
 
 def _unpacked(dataset: Any, syntax: UID, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    decoder = get_decoder(syntax)
-    if not decoder.is_available:
-        raise BadFrame(f"TransferSyntaxUID is {syntax.name[:60]}; to read it, install GDCM with: {INSTALL}")
+    if sentence := what_is_missing(syntax):
+        raise BadFrame(f"TransferSyntaxUID is {sentence}")
     count, rows, columns = shape
     limit = 2 * rows * columns * dtype.itemsize + 65_536
     frames = 0
@@ -101,7 +107,7 @@ def _unpacked(dataset: Any, syntax: UID, shape: tuple[int, int, int], dtype: np.
     if frames != count:
         raise BadFrame(f"PixelData has {frames} compressed frames; {count} are needed")
     stored = np.empty(shape, dtype)
-    for index, (image, _) in enumerate(decoder.iter_array(dataset, raw=True)):
+    for index, (image, _) in enumerate(get_decoder(syntax).iter_array(dataset, raw=True)):
         if image.shape != (rows, columns) or image.dtype.newbyteorder("=") != dtype.newbyteorder("="):
             raise BadFrame(f"compressed frame {index + 1} unpacks to {image.dtype} {image.shape}; {dtype} is needed")
         stored[index] = image

@@ -27,7 +27,7 @@ from pynetdicom import AE, evt
 
 from drivers.errors import BadFrame, Unavailable
 from drivers.formats.dicom import frames_of, read_dicom_file
-from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES
+from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES, what_is_missing
 from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
 from drivers.sources.folder import FolderSettings, WatchedFolder
@@ -120,8 +120,9 @@ class StoreReceiver:
         """Listen. Raises `Unavailable` where the address cannot be had."""
         settings = self._settings
         entity = AE(ae_title=settings.ae_title)
+        readable = [syntax for syntax in TRANSFER_SYNTAXES if not what_is_missing(syntax)]
         for image in IMAGES:
-            entity.add_supported_context(image, list(TRANSFER_SYNTAXES))
+            entity.add_supported_context(image, readable)
         entity.add_supported_context(VERIFICATION)
         entity.maximum_associations = MAX_ASSOCIATIONS
         entity.require_calling_aet = list(settings.calling_ae_titles)
@@ -130,6 +131,7 @@ class StoreReceiver:
         self._received_bytes.clear()
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._on_open),
+            (evt.EVT_ACCEPTED, self._on_accepted),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
@@ -169,6 +171,13 @@ class StoreReceiver:
             return data
 
         transport.recv = read_bounded
+
+    def _on_accepted(self, event: Any) -> None:
+        """Say what a peer offers that could be read, if only its decoder were installed."""
+        for context in event.assoc.rejected_contexts:
+            for sentence in filter(None, map(what_is_missing, context.transfer_syntax)):
+                self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} offers images as {sentence}"))
+                return
 
     def _on_store(self, event: Any) -> int:
         arrived_ns = self._clock.now_ns()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 pytest.importorskip("pydicom", reason="install cinegate[dicom]")
 pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
 
-from pydicom.uid import MRImageStorage
+from pydicom.uid import JPEGLSLossless, MRImageStorage
 from pynetdicom import AE
 
 from drivers.errors import Unavailable
@@ -136,6 +137,21 @@ def test_dcmtk_sends_compressed_images_and_they_arrive_bit_for_bit(
     info = opened_by(receiver, send)
     _, images = read(receiver, info, 3)
     np.testing.assert_array_equal(images, [picture(index) for index in range(3)])
+
+
+def test_a_peer_that_offers_only_what_no_decoder_reads_is_named_with_the_command_that_installs_one(
+    receiver: DicomSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.formats.dicom_pixels.get_decoder", lambda _: SimpleNamespace(is_available=False))
+    info = opened_by(receiver, lambda port: store(port, image(0)))
+    read(receiver, info, 1)
+    entity = AE(ae_title="PEER")
+    entity.add_requested_context(MRImageStorage, [JPEGLSLossless])
+    association = entity.associate("127.0.0.1", receiver.port)
+    said = notice(receiver, info)
+    assert "offers images as JPEG-LS Lossless" in said
+    assert "pip install 'cinegate[dicom-compressed]'" in said
+    assert not association.is_established
 
 
 def test_a_multi_frame_and_an_enhanced_image_arrive_frame_by_frame(receiver: DicomSource) -> None:
