@@ -97,10 +97,11 @@ def probability(evidence: Evidence) -> float:
     if not math.isfinite(logit):
         return 0.0
     confidence = 1.0 / (1.0 + math.exp(-_clip(logit, -30.0, 30.0)))
-    return confidence if _veto(evidence) is None else min(confidence, VETO_LIMIT)
+    return confidence if veto(evidence) is None else min(confidence, VETO_LIMIT)
 
 
-def _veto(evidence: Evidence) -> str | None:
+def veto(evidence: Evidence) -> str | None:
+    """Return why no score may make this frame confident, or None."""
     if evidence.at_edge:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:
@@ -112,9 +113,9 @@ def _veto(evidence: Evidence) -> str | None:
 
 def reason_for_doubt(evidence: Evidence) -> str:
     """One sentence naming what lowers the confidence most."""
-    veto = _veto(evidence)
-    if veto is not None:
-        return veto.format(e=evidence)
+    vetoed = veto(evidence)
+    if vetoed is not None:
+        return vetoed.format(e=evidence)
     lacking = [w * (usual - v) for w, usual, v in zip(WEIGHTS, USUAL, features(evidence), strict=True)]
     return REASONS[FEATURES[lacking.index(max(lacking))]].format(e=evidence)
 

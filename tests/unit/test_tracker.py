@@ -121,8 +121,13 @@ def test_a_new_template_is_accepted_only_when_appearance_changes_and_is_counted(
 
 
 def fading_scene():
+    """Breathing, in which the appearance changes after five frames."""
     faded = 400 + 80 * texture(55)
-    return [frame(1, 1)] * 5 + [frame(scene=SCENE * (1 - a) + faded * a) for a in np.linspace(0, 0.6, 12)]
+    shares = [0.0] * 5 + list(np.linspace(0, 0.6, 12))
+    return [
+        frame(0, round(6 * np.sin(index)), scene=SCENE * (1 - share) + faded * share)
+        for index, share in enumerate(shares)
+    ]
 
 
 def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
@@ -251,3 +256,22 @@ def test_a_still_scene_is_no_fixed_pattern() -> None:
     tracker.set_reference(anatomy(), box_contour(36, 36, 24, 24), (2.0, 2.0))
     results = [tracker.track(anatomy(seed=seed), 0.125) for seed in range(1, 60)]
     assert {result.status for result in results} == {TrackStatus.TRACKED}
+
+
+@pytest.mark.parametrize("path", [np.linspace(0, 3, 24), 2 * np.sin(np.linspace(0, 12, 48)), [0.0] * 8 + [2.5] * 16])
+def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
+    made, rng = tracker(), np.random.default_rng(2)
+    seen = [np.clip(frame(0, dy) + rng.normal(0, 6, SHAPE), 0, 65535) for dy in path]
+    assert {made.track(pixels.astype(np.uint16), 0.25).status for pixels in seen} == {TrackStatus.TRACKED}
+
+
+def test_a_pattern_fixed_in_the_image_that_holds_the_match_is_noticed() -> None:
+    """The pattern is stronger than the anatomy that moves behind it: from the second second on, the match is doubted."""
+    pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
+    path = 8 * np.sin(np.arange(40) / 3.0)
+    seen = [np.clip(frame(0, dy) + pattern + rng.normal(0, 6, SHAPE), 0, 65535).astype(np.uint16) for dy in path]
+    made = tracker(pixels=seen[0])
+    results = [made.track(pixels, 0.25) for pixels in seen[1:]][3:]
+    held = [abs(result.y_px - 61.5 - dy) > 3.0 for result, dy in zip(results, path[4:], strict=True)]
+    assert sum(held) > 10
+    assert not any(wrong and r.status is TrackStatus.TRACKED for wrong, r in zip(held, results, strict=True))
