@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from gating.arming import ArmingEvent, transition
 from gating.budgets import DecisionBudget, DecisionWatch
 from gating.clock import Clock
 from gating.config import Config
-from gating.decision import HARD_FAULTS, DecisionLimits, Fault, GateDecision, GateReason, decide, first_decision
+from gating.decision import HARD_FAULTS, Fault, GateDecision, GateReason, decide, first_decision
 from gating.health import (
     StreamMemory,
     check_frame,
     forget_stream,
     remember,
-    stale_limit_ns,
 )
+from gating.limits import decision_limits
 from gating.messages import (
     ARRIVAL_TIME,
     ARRIVAL_TIME_MEANS,
@@ -89,7 +91,7 @@ class Engine:
         self._frame_fault: Fault | None = None
         self._unlearned: Fault | None = None
         self._owed: StepOutcome | None = None
-        self._limits = self._make_limits()
+        self._limits = decision_limits(self._config, self._stream)
         self._healthy_in_a_row = 0
         self._command_sequence = -1
         self._frame_sequence = -1
@@ -125,7 +127,7 @@ class Engine:
         """Take a source's declaration; the first one binds, a contradicting later one latches."""
         if self._stream is None:
             self._stream = stream
-            self._limits = self._make_limits()
+            self._limits = decision_limits(self._config, self._stream)
             opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
             messages: list[Message] = [self._event("info", "stream_opened", opened)]
             if stream.acquired_meaning is StampMeaning.ARRIVAL:
@@ -328,24 +330,6 @@ class Engine:
         self._arming(ArmingEvent.ARM)
         return [self._event("info", "armed", "armed by itself: the source is a recording or a phantom")]
 
-    def _make_limits(self) -> DecisionLimits:
-        """Limits of every decision; they depend on nothing but the configuration and the declared stream."""
-        gating, safety = self._config.gating, self._config.safety
-        stream = self._stream
-        stale_ns = round(safety.stale_max_ms * 1e6)
-        if stream is not None and stream.nominal_interval_ns > 0:
-            stale_ns = stale_limit_ns(stream.nominal_interval_ns, len(stream.planes), stream.speed, safety)
-        return DecisionLimits(
-            max_out_fraction=gating.max_out_fraction,
-            min_confidence=self._config.tracking.min_confidence,
-            stale_ns=stale_ns,
-            resume_good_frames=gating.resume_good_frames,
-            max_beam_on_ns=round(safety.max_beam_on_s * 1e9),
-            min_dwell_ns=round(safety.min_dwell_ms * 1e6),
-            on_delay_ns=round(gating.on_delay_ms * 1e6),
-            off_delay_ns=round(gating.off_delay_ms * 1e6),
-        )
-
     def _fault(self, now_ns: int) -> Fault | None:
         return self._latched or self._frame_fault or self._unlearned or self._peers.fault(now_ns)
 
@@ -368,7 +352,7 @@ class Engine:
 
     def _command(self, renewal: bool, decided_ns: int) -> GateCommand:
         self._command_sequence += 1
-        decision, stream, stamps = self._decision, self._stream, self._stamps
+        decision, stream = self._decision, self._stream
         return GateCommand(
             session_id=self._session_id,
             engine_id=self._engine_id,
@@ -382,15 +366,7 @@ class Engine:
             lease_ms=self._config.safety.lease_ms if decision.state is GateState.ON else 0.0,
             source_kind=SourceKind.LIVE if stream is None else stream.source_kind,
             pacing=Pacing.REAL_TIME if stream is None else stream.pacing,
-            stamps=StageStamps(
-                acquired_ns=stamps.acquired_ns,
-                published_ns=stamps.published_ns,
-                received_ns=stamps.received_ns,
-                decoded_ns=stamps.decoded_ns,
-                tracked_ns=stamps.tracked_ns,
-                decided_ns=decided_ns,
-                sent_ns=self._clock.now_ns(),
-            ),
+            stamps=replace(self._stamps, decided_ns=decided_ns, sent_ns=self._clock.now_ns()),
         )
 
     def _latch(self, fault: Fault) -> list[Message]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gating.config import HealthSettings, SafetySettings
+from gating.config import HealthSettings
 from gating.decision import Fault, GateReason
 from gating.messages import FrameHeader, Pacing, StreamInfo
 
@@ -86,17 +86,6 @@ def check_frame(
     if fault is None and memory is not None:
         fault = _check_content(header, memory)
     return fault
-
-
-def stale_limit_ns(nominal_interval_ns: int, planes: int, speed: float, settings: SafetySettings) -> int:
-    """Return the age at which a frame no longer permits beam, ns.
-
-    1.5 intervals plus a margin, so that one late frame does not hold the beam and one lost frame does; at most
-    `stale_max_ms`. With interleaved planes an interval is that of one plane.
-    """
-    interval_ms = nominal_interval_ns * planes / 1e6 / (speed if speed > 0 else 1.0)
-    limit_ms = settings.stale_intervals * interval_ms + settings.stale_margin_ms + settings.source_latency_ms
-    return round(min(limit_ms, settings.stale_max_ms) * 1e6)
 
 
 def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> Fault | None:

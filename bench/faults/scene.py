@@ -22,7 +22,7 @@ from bench.faults.scripted_source import ScriptedSource, as_it_is
 from drivers.beam.simulated import line_level, read_delivery_record
 from gating.boundary import GatingBoundary
 from gating.clock import MonotonicClock
-from gating.health import stale_limit_ns
+from gating.limits import stale_limit_ns
 from gating.messages import (
     BeamStatus,
     ControlReply,

@@ -21,7 +21,7 @@ from drivers.recordings import open_recording
 from gating.cli.options import load_targets, write_targets
 from gating.cli.supervise import Session
 from gating.config import Config
-from gating.health import stale_limit_ns
+from gating.limits import stale_limit_ns
 from gating.messages import BeamStatus, GateState
 from gating.sockets import receive, subscribe
 from gating.wire import decode

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from gating.config import HealthSettings, SafetySettings
 from gating.decision import GateReason
-from gating.health import check_frame, forget_stream, remember, stale_limit_ns
+from gating.health import check_frame, forget_stream, remember
+from gating.limits import stale_limit_ns
 from gating.messages import Heartbeat
 from gating.peers import check_beam, check_recorder
 from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream

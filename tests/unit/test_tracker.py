@@ -266,7 +266,7 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
 
 
 def test_a_pattern_fixed_in_the_image_that_holds_the_match_is_noticed() -> None:
-    """The pattern is stronger than the anatomy that moves behind it: from the second second on, the match is doubted."""
+    """The pattern is stronger than the anatomy behind it: once a second was seen, the match is doubted."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
     seen = [np.clip(frame(0, dy) + pattern + rng.normal(0, 6, SHAPE), 0, 65535).astype(np.uint16) for dy in path]
