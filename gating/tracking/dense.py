@@ -11,30 +11,53 @@ import numpy as np
 from numba import cfunc, types
 from numba.extending import register_jitable
 
-from gating.tracking.dots import DOT_ROWS, WINDOW_PX, float_dot, pair_dot, pair_window
+from gating.tracking.dots import (
+    COLUMN_PX,
+    DOT_ROWS,
+    LEAD,
+    float_dot,
+    pair_column,
+    pair_dot,
+    pair_window,
+)  # fmt: skip
 from gating.tracking.intrinsics import LANES, address_of, float_tile, pair_tile
 from gating.tracking.memory import helper, part
 
 TALL = 4
-"""Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core."""
+"""Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core.
+
+One row alone waits for its own sums: a map of 4 n + 1 rows, as windows of radius 8, 16 and 24 px have, ends with five.
+"""
 
 _float_4x3, _float_4x2, _float_4x1, _float_1x1 = float_tile(4, 3), float_tile(4, 2), float_tile(4, 1), float_tile(1, 1)
-_pair_4x3, _pair_4x2, _pair_4x1 = pair_tile(4, 3), pair_tile(4, 2), pair_tile(4, 1)
-_pair_1x3, _pair_1x1 = pair_tile(1, 3), pair_tile(1, 1)
+_pair_4x3, _pair_4x2, _pair_4x1, _pair_1x1 = pair_tile(4, 3), pair_tile(4, 2), pair_tile(4, 1), pair_tile(1, 1)
+_float_5x2, _float_5x1, _pair_5x2, _pair_5x1 = float_tile(5, 2), float_tile(5, 1), pair_tile(5, 2), pair_tile(5, 1)
 
 _MAP_SIGNATURE = types.void(*[types.intp] * 10)
+
+
+@helper
+def _tile_rows(left, tap_rows):
+    if left < TALL or tap_rows < TALL:
+        return 1
+    return left if left == TALL + 1 else TALL
 
 
 @cfunc(_MAP_SIGNATURE, cache=True)
 def _float_map(source, pitch, taps, tap_rows, tap_cols, rows, vectors, out, out_pitch, unused):
     r = 0
     while r < rows:
-        tall = r + TALL <= rows and tap_rows >= TALL
+        tall = _tile_rows(rows - r, tap_rows)
         at, out_at, left = r * pitch, r * out_pitch, vectors
         while left > 0:
             width = 1
-            if not tall:
+            if tall == 1:
                 _float_1x1(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
+            elif tall == 5 and left >= 2:
+                width = 2
+                _float_5x2(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
+            elif tall == 5:
+                _float_5x1(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
             elif left >= 3:
                 width = 3
                 _float_4x3(source, at, pitch, 1, taps, tap_rows, tap_cols, out, out_at, out_pitch)
@@ -46,7 +69,7 @@ def _float_map(source, pitch, taps, tap_rows, tap_cols, rows, vectors, out, out_
             at += width * LANES
             out_at += width * LANES
             left -= width
-        r += TALL if tall else 1
+        r += tall
 
 
 @cfunc(types.void(*[types.intp] * 11), cache=True)
@@ -55,24 +78,29 @@ def _pair_map(source, pitch, row_step, col_step, taps, tap_rows, tap_cols, rows,
     for first in range(min(row_step, rows)):
         r = first
         while r < rows:
-            tall = r + (TALL - 1) * row_step < rows and tap_rows >= TALL
+            tall = _tile_rows((rows - r + row_step - 1) // row_step, tap_rows)
             at, out_at, left = r * pitch, r * out_pitch, vectors
             while left > 0:
-                width = 3 if left >= 3 else 2 if left == 2 and tall else 1
-                if tall and width == 3:
-                    _pair_4x3(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
-                elif tall and width == 2:
-                    _pair_4x2(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
-                elif tall:
-                    _pair_4x1(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
-                elif width == 3:
-                    _pair_1x3(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
-                else:
+                width = 1
+                if tall == 1:
                     _pair_1x1(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif tall == 5 and left >= 2:
+                    width = 2
+                    _pair_5x2(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif tall == 5:
+                    _pair_5x1(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif left >= 3:
+                    width = 3
+                    _pair_4x3(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                elif left == 2:
+                    width = 2
+                    _pair_4x2(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
+                else:
+                    _pair_4x1(source, at, line, col_step, taps, tap_rows, tap_cols, out, out_at, out_line)
                 at += width * LANES
                 out_at += width * LANES
                 left -= width
-            r += TALL * row_step if tall else row_step
+            r += tall * row_step
 
 
 llvm.add_symbol("cinegate_float_map", _float_map.address)
@@ -128,14 +156,14 @@ def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols,
 @register_jitable
 def padded_lines(rows: int) -> int:
     """Lines of the int16 taps of single placements: `padded_rows`, between lines of zeros."""
-    return padded_rows(rows) + 2 * (WINDOW_PX - 1)
+    return padded_rows(rows) + 2 * LEAD
 
 
 @helper
 def dot_pairs(source, at, pitch, row_taps, tap_rows):
     """Correlation of one placement: flat int16 pixels with flat int16 taps, then a mask, each of `padded_lines`."""
     tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
-    taps = address_of(row_taps) + 2 * (WINDOW_PX - 1) * tap_pitch
+    taps = address_of(row_taps) + 2 * LEAD * tap_pitch
     return pair_dot(address_of(source), at, pitch, taps, padded_rows(tap_rows), tap_pitch)
 
 
@@ -143,8 +171,18 @@ def dot_pairs(source, at, pitch, row_taps, tap_rows):
 def correlate_window(source, pitch, row_taps, tap_rows, out, out_pitch):
     """out[r, c] as `dot_pairs`, of a window of WINDOW_PX a side."""
     tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
-    taps = address_of(row_taps) + 2 * (WINDOW_PX - 1) * tap_pitch
+    taps = address_of(row_taps) + 2 * LEAD * tap_pitch
     pair_window(address_of(source), pitch, taps, tap_rows, tap_pitch, address_of(out), out_pitch)
+
+
+@helper
+def correlate_column(source, pitch, row_taps, tap_rows, rows, out, out_pitch):
+    """out[r, 0] as `dot_pairs`, for a column of placements, and of COLUMN_PX - 1 rows more at most."""
+    tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
+    taps = address_of(row_taps) + 2 * LEAD * tap_pitch
+    for r in range(0, rows, COLUMN_PX):
+        pixels, sums = address_of(source) + 2 * r * pitch, address_of(out) + 4 * r * out_pitch
+        pair_column(pixels, pitch, taps, tap_rows, tap_pitch, sums, out_pitch)
 
 
 @helper

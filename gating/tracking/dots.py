@@ -15,9 +15,10 @@ from gating.tracking.intrinsics import LANES, FloatLane, PairLane, data_at, spla
 
 DOT_ROWS = 4
 """Lines of a template that a dot product takes at once; templates are padded with zero lines."""
-WINDOW_PX = 5
-"""Side of the small windows that `pair_window` serves."""
-
+WINDOW_PX, COLUMN_PX = 5, 8
+"""Side of the small windows that `pair_window` serves, and placements one below the other that `pair_column` does."""
+LEAD = COLUMN_PX - 1
+"""Lines of zeros before and after the taps of these two."""
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 
@@ -87,43 +88,47 @@ def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., An
     return dot
 
 
-@intrinsic
-def pair_window(typing_context, source, pitch, taps, tap_rows, tap_pitch, out, out_pitch):
-    """out[r, c] = sum of products of int16 source[r + y, c + x] and taps[y, x], for r and c < WINDOW_PX, as int32.
+def _pair_dots(rows: int, columns: int) -> Callable[..., None]:
+    """Make a kernel (source, pitch, taps, tap_rows, tap_pitch, out, out_pitch) for rows x columns placements.
 
-    All are addresses and counts of elements. The taps stand between WINDOW_PX - 1 lines of zeros; tap_pitch is a
-    multiple of LANES. Each line of pixels is loaded once for all rows of the window.
+    out[r, c] = sum of products of int16 source[r + y, c + x] and taps[y, x], as int32. All are addresses and counts of
+    elements. The taps stand between LEAD lines of zeros; tap_pitch is a multiple of LANES. Each line of pixels is
+    loaded once for all rows.
     """
 
-    def generate(context, builder, signature, arguments):
-        source, pitch, taps, tap_rows, tap_pitch, out, out_pitch = arguments
-        lane, lanes, side = PairLane, LANES // 2, range(WINDOW_PX)
-        chunk, element = ir.VectorType(_I32, lanes), ir.IntType(16)
-        pixels, weights = data_at(builder, source, element), data_at(builder, taps, element)
-        totals = [_zeros(builder, chunk, WINDOW_PX) for _ in side]
-        zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, 2 * lanes)
-        lines = builder.add(tap_rows, ir.Constant(_I64, WINDOW_PX - 1))
-        with (
-            cgutils.for_range_slice(builder, zero, tap_pitch, step, intp=_I64) as (at, _),
-            cgutils.for_range(builder, lines, intp=_I64) as line,
-        ):
-            place = builder.add(builder.mul(line.index, pitch), at)
-            seen = [_load_vector(builder, pixels, builder.add(place, ir.Constant(_I64, c)), chunk) for c in side]
-            for r in side:
-                tap_line = builder.sub(line.index, ir.Constant(_I64, r))
-                weight = _load_vector(builder, weights, builder.add(builder.mul(tap_line, tap_pitch), at), chunk)
-                for c in side:
-                    total = builder.load(totals[r][c])
-                    builder.store(lane.multiply_add(builder, total, seen[c], weight), totals[r][c])
-        result = data_at(builder, out, _I32)
-        for r in side:
-            for c in side:
-                at = builder.add(builder.mul(out_pitch, ir.Constant(_I64, r)), ir.Constant(_I64, c))
-                total = _sum_lanes(builder, builder.load(totals[r][c]), builder.add)
-                builder.store(total, builder.gep(result, [at]))
-        return context.get_dummy_value()
+    @intrinsic
+    def pair_dots(typing_context, source, pitch, taps, tap_rows, tap_pitch, out, out_pitch):
+        def generate(context, builder, signature, arguments):
+            source, pitch, taps, tap_rows, tap_pitch, out, out_pitch = arguments
+            lane, lanes = PairLane, LANES // 2
+            chunk, element = ir.VectorType(_I32, lanes), ir.IntType(16)
+            pixels, weights = data_at(builder, source, element), data_at(builder, taps, element)
+            totals = [_zeros(builder, chunk, columns) for _ in range(rows)]
+            zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, 2 * lanes)
+            lines = builder.add(tap_rows, ir.Constant(_I64, rows - 1))
+            with (
+                cgutils.for_range_slice(builder, zero, tap_pitch, step, intp=_I64) as (at, _),
+                cgutils.for_range(builder, lines, intp=_I64) as line,
+            ):
+                place = builder.add(builder.mul(line.index, pitch), at)
+                places = [builder.add(place, ir.Constant(_I64, c)) for c in range(columns)]
+                seen = [_load_vector(builder, pixels, place, chunk) for place in places]
+                for r in range(rows):
+                    tap_line = builder.sub(line.index, ir.Constant(_I64, r))
+                    weight = _load_vector(builder, weights, builder.add(builder.mul(tap_line, tap_pitch), at), chunk)
+                    for total, pixel in zip(totals[r], seen, strict=True):
+                        builder.store(lane.multiply_add(builder, builder.load(total), pixel, weight), total)
+            result = data_at(builder, out, _I32)
+            for r in range(rows):
+                for c in range(columns):
+                    at = builder.add(builder.mul(out_pitch, ir.Constant(_I64, r)), ir.Constant(_I64, c))
+                    total = _sum_lanes(builder, builder.load(totals[r][c]), builder.add)
+                    builder.store(total, builder.gep(result, [at]))
+            return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 7), generate
+        return types.void(*[types.intp] * 7), generate
+
+    return pair_dots
 
 
 @intrinsic
@@ -211,4 +216,5 @@ def _sum_lanes(builder: Any, vector: Any, add: Callable[[Any, Any], Any]) -> Any
 
 
 float_dot = _dot(FloatLane, LANES, 1, ir.FloatType())
+pair_window, pair_column = _pair_dots(WINDOW_PX, WINDOW_PX), _pair_dots(COLUMN_PX, 1)
 pair_dot = _dot(PairLane, LANES // 2, 2, ir.IntType(16))

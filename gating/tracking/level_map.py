@@ -18,7 +18,7 @@ from gating.tracking.block import (
     WIDTH,
     WORDS_AT,
 )  # fmt: skip
-from gating.tracking.dense import correlate_pairs, dot_pairs, pair_lines, spare_columns
+from gating.tracking.dense import correlate_column, correlate_pairs, pair_lines, spare_columns
 from gating.tracking.folded import folded_products
 from gating.tracking.intrinsics import LANES, padded
 from gating.tracking.memory import floats_of, part, reals_of, shorts_of, words_of
@@ -49,9 +49,9 @@ def _level_map(rows, cols, block_at):
         pair_lines(levels, rows + 2 * tap_rows - 2, pitch, 1, pairs)
         vectors = (cols - spare + LANES - 1) // LANES
         correlate_pairs(pairs, pitch, 2, 1, taps, tap_rows, width, rows, vectors, products, map_pitch)
-    for r in range(rows):
-        for c in range(cols - spare, cols):
-            products[r * map_pitch + c] = dot_pairs(levels, r * pitch + c, pitch, row_taps, height)
+    for c in range(cols - spare, cols):
+        column, sums = part(levels, c, levels.size - c), part(products, c, products.size - c)
+        correlate_column(column, pitch, row_taps, height, rows, sums, map_pitch)
     scale_map(products, means, inverses, rows, cols, map_pitch, facts[UNIT], facts[TAP_SUM], scores)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gating.tracking.block import CELL_ROWS, FACTS, PEAK, block_of
 from gating.tracking.bounded import CELL_PX
 from gating.tracking.dense import padded_lines, padded_rows
-from gating.tracking.dots import WINDOW_PX
+from gating.tracking.dots import LEAD
 from gating.tracking.intrinsics import LANES, padded
 from gating.tracking.loading import HALF_RANGE
 
@@ -49,8 +49,7 @@ class Prepared:
         row_weights = np.zeros((padded_rows(height), line), np.float32)
         row_taps = np.zeros((2, padded_lines(height), line), np.int16)
         row_weights[:height, :width] = weights
-        lead = WINDOW_PX - 1
-        row_taps[:, lead : lead + height, :width] = taps, inside
+        row_taps[:, LEAD : LEAD + height, :width] = taps, inside
         runs = np.zeros((0, 3), np.int64) if inside.all() else _runs(inside)
         pitch, map_pitch = padded(width + side - 1), padded(side)
         spare = 8 * LANES

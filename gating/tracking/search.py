@@ -29,7 +29,7 @@ from gating.tracking.dense import (
     dot_pairs,
     padded_rows,
 )
-from gating.tracking.dots import WINDOW_PX, patch_sums
+from gating.tracking.dots import LEAD, patch_sums
 from gating.tracking.intrinsics import address_of, blurred_maximum
 from gating.tracking.memory import fast_helper, fill, finite_helper, helper, part
 from gating.tracking.peak import line_peak, quadratic_peak
@@ -102,7 +102,7 @@ def _patch_score(raw, middle, start, pitch, row_weights, row_taps, facts):
     """Score of one placement in float64, on pixels minus the middle of the window's range."""
     rows = padded_rows(int(facts[HEIGHT]))
     tap_pitch = row_weights.size // rows
-    keep = address_of(row_taps) + row_taps.size + 2 * (WINDOW_PX - 1) * tap_pitch
+    keep = address_of(row_taps) + row_taps.size + 2 * LEAD * tap_pitch
     product, total, squares = patch_sums(
         address_of(raw), start, pitch, middle, address_of(row_weights), keep, rows, tap_pitch
     )
