@@ -19,13 +19,15 @@ Image = NDArray[np.float32]
 MEMORY_S = 8.0
 MIN_FRAMES = 4
 MIN_SEEN_S = 0.9
+NOISE_KNOWN_S = 2.0
+"""Before, the least change between neighbouring frames may still be motion."""
 REACH_MM = 20.0
 APART_MM = 4.0
 """A fixed pattern can hold a match only where it was cut: a target that has moved farther is not held by one."""
 ELSEWHERE_MM = 2.5
 MIN_SCORE = 0.15
-MIN_EXPLAINED, MAX_SLOPE = 0.7, 1.4
-"""Correlation of what moves with what the claims predict, and how much larger it may be than predicted."""
+MIN_EXPLAINED, SLOPES = 0.5, (0.6, 1.4)
+"""Share of the energy of what moves that the claims explain, and how large it is in terms of what they predict."""
 HELD_MM = 1.0
 """A target claimed to be this near to where it was cut cannot look like its opposite."""
 MIN_CONTRADICTION = 0.2
@@ -91,7 +93,8 @@ class FixedPattern:
         if not float(np.square(window).mean()) > MOVING_OVER_NOISE * self._noise or not float(np.ptp(template)) > 0:
             return 0.0
         at = np.s_[round(claimed_row) :, round(claimed_column) :]
-        if _explained((reduced - self._mean)[at][:height, :width], predicted[at][:height, :width]):
+        known_noise = self._noise if self._seen_s >= NOISE_KNOWN_S else 0.0
+        if _explained((reduced - self._mean)[at][:height, :width], predicted[at][:height, :width], known_noise):
             return 0.0
         scores: Image = np.nan_to_num(np.asarray(cv2.matchTemplate(window, template, cv2.TM_CCOEFF_NORMED), np.float32))
         in_map = claimed_row - top, claimed_column - left
@@ -116,11 +119,11 @@ class FixedPattern:
         return moved - self._claimed_mean
 
 
-def _explained(seen: Image, predicted: Image) -> bool:
-    """Whether the claims explain what moves: in direction, and in size."""
+def _explained(seen: Image, predicted: Image, noise: float) -> bool:
+    """Whether the claims explain what moves, beyond the noise (a variance): its size, and most of its energy."""
     product, size = float((seen * predicted).sum()), float(np.square(predicted).sum())
-    norm = float(np.sqrt(np.square(seen).sum() * size))
-    return product > MIN_EXPLAINED * norm > 0.0 and product < MAX_SLOPE * size
+    moving = float(np.square(seen).sum()) - noise * seen.size
+    return SLOPES[0] * size < product < SLOPES[1] * size and product**2 > MIN_EXPLAINED * size * moving
 
 
 def _between(scores: NDArray[np.float32], row: float, column: float) -> float:
