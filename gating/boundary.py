@@ -12,7 +12,9 @@ CELLS_PER_PX = 4
 MAX_VERTICES = 4096
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "UniTuple(int64, 2)(float32[:, ::1], float64, float64, int64, int32[:, ::1], float64[::1])", cache=True, nogil=True
+)
 def _covered_cells(
     contour: NDArray[np.float32],
     left_px: float,
@@ -98,8 +100,9 @@ class GatingBoundary:
         """
         if not (3 <= len(contour_px) <= MAX_VERTICES) or not np.isfinite(contour_px).all():
             return 1.0
+        contour = np.require(contour_px, np.float32, ["C", "W"])
         total, inside = _covered_cells(
-            contour_px, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._crossings
+            contour, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._crossings
         )
         return 1.0 - inside / total if total > 0 else 1.0
 

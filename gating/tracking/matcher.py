@@ -124,7 +124,7 @@ class TemplateMatcher:
             )
         if not 0 <= radius_px <= self.max_radius_px:
             raise ValueError(f"radius_px is {radius_px}; it must lie in 0..{self.max_radius_px} (max_radius_px)")
-        status = kernels.find(pixels, row, col, radius_px, method, self._full.block)
+        status = kernels.find(pixels, row, col, radius_px, method, self._full.block_at)
         if status == block.NO_ROOM:
             raise ValueError(
                 f"placement row {row}, col {col} with radius_px {radius_px} leaves no room for a template of "

@@ -75,6 +75,7 @@ class Prepared:
             "coarser": np.zeros(0, np.int64) if coarser is None else coarser.block,
         }
         self.block: NDArray[np.int64] = block_of(self._arrays)
+        self.block_at = int(self.block.ctypes.data)
 
     def __reduce__(self) -> Never:
         raise TypeError("a prepared template holds the addresses of its buffers: build another one instead of a copy")

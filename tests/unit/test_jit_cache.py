@@ -36,3 +36,58 @@ def test_a_cache_folder_of_another_user_is_not_trusted(tmp_path):
     for folder in foreign.iterdir():
         os.chown(folder, 12345, 12345)
     assert folder_chosen(XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path)) != chosen
+
+
+ONE_SIGNATURE = """
+import pkgutil, importlib, gating, gating.boundary
+from numba.core.caching import NullCache
+from numba.core.registry import CPUDispatcher
+import gating.tracking
+for found in pkgutil.iter_modules(gating.tracking.__path__, "gating.tracking."):
+    importlib.import_module(found.name)
+import gc
+for function in gc.get_objects():
+    if isinstance(function, CPUDispatcher) and function.__module__.startswith("gating"):
+        if not isinstance(function._cache, NullCache):
+            print(function.__name__, len(function.signatures), function._can_compile)
+"""
+
+
+def test_every_function_in_the_cache_has_one_signature_that_is_declared():
+    """Two processes that compile two signatures of a function at once may store one's code under the other's name."""
+    done = subprocess.run([sys.executable, "-c", ONE_SIGNATURE], capture_output=True, text=True, check=True)
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert len(found) >= 5
+    assert [(name, count, compiles) for name, count, compiles in found if (count, compiles) != ("1", "False")] == []
+
+
+SCORES = """
+import sys, numpy as np
+from gating.tracking.matcher import TemplateMatcher
+rng = np.random.default_rng(3)
+frame = rng.integers(0, 250, (128, 128))
+answers = {}
+for name in sys.argv[1:]:
+    pixels = frame.astype(name)
+    pixels.flags.writeable = name != "float32"
+    matcher = TemplateMatcher(frame[40:80, 40:80], max_radius_px=16)
+    answers[name] = [matcher.match(pixels, 44, 38, 16, method).score for method in ("exact", "coarse_to_fine", "dense")]
+print(sorted(answers.items()))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_compile_into_one_empty_cache_at_once_find_the_same(tmp_path):
+    orders = ("uint8 uint16 float32", "float32 uint8 uint16", "uint16 float32 uint8")
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def answers() -> set[str]:
+        running = [
+            subprocess.Popen([sys.executable, "-c", SCORES, *order.split()], env=env, stdout=subprocess.PIPE, text=True)
+            for order in orders
+        ]
+        return {process.communicate(timeout=600)[0] for process in running}
+
+    compiled, loaded = answers(), answers()
+    assert len(compiled) == 1
+    assert compiled == loaded
