@@ -1,14 +1,16 @@
 """A beam line on another host: the switch here renews a lease, and a small process there drives the line under it.
 
-Messages are 16 bytes, little-endian: `cgl1`, the order (u32: 0 hold, 1 renew, 2 begin), a sequence number (u64). The
-answer has the confirmed state in the order's place and the order's own number: it is as old as the order that it
-answers, however late it is read. Only `begin` starts a lease, `renew` prolongs one that runs, and a process that stood
-still discards what queued up meanwhile. So nothing old ever brings the beam on, or confirms that it is.
+Messages are 24 bytes, little-endian: `cgl2`, the order (u32: 0 hold, 1 renew, 2 begin), a token (u64), a sequence
+number (u64). The answer has the confirmed state in the order's place, the token that the line takes now, and the order's
+own number: it is as old as the order that it answers, however late it is read. Only `begin` starts a lease, `renew`
+prolongs one that runs. The line draws a new token when it starts and whenever it stood still, and obeys no order with
+another one: what was sent before cannot know it. So nothing old ever brings the beam on, or confirms that it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 import struct
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
@@ -27,8 +29,9 @@ LEASE_NS: Final = 100_000_000
 QUIET_NS: Final = 1_000_000_000
 STOOD_STILL_NS: Final = 50_000_000
 MAX_UNANSWERED: Final = 256
-_MESSAGE: Final = struct.Struct("<4sIQ")
-_MAGIC: Final = b"cgl1"
+FIRST_ANSWER_MS: Final = 1000
+_MESSAGE: Final = struct.Struct("<4sIQQ")
+_MAGIC: Final = b"cgl2"
 
 
 class ZeromqSwitchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +59,7 @@ class ZeromqSwitch:
         self._context: zmq.Context[Any] | None = None
         self._socket: Socket | None = None
         self._state = GateState.HOLD
-        self._sequence = self._answered_sequence = 0
+        self._sequence = self._answered_sequence = self._token = 0
         self._sent_ns: dict[int, int] = {}
         """When each order left that has no answer yet."""
         self._answer, self._answered_ns = GateState.HOLD, 0
@@ -67,7 +70,7 @@ class ZeromqSwitch:
         return self._settings.settle_ms
 
     def open(self) -> None:
-        """Connect; the remote line is held. Raises `Unavailable`."""
+        """Connect, and wait a second at most for the line's first answer; the line is held. Raises `Unavailable`."""
         if self._socket is not None:
             return
         self._context = zmq.Context()
@@ -82,6 +85,8 @@ class ZeromqSwitch:
         self._socket, self._state, self._answered_ns = socket, GateState.HOLD, self._clock.now_ns()
         self._answer, self._sent_ns = GateState.HOLD, {}
         self._tell(HOLD)
+        socket.poll(FIRST_ANSWER_MS)
+        self._take_answers()
 
     def set_beam(self, state: GateState) -> None:
         """Tell the remote line. Raises `BeamFault`."""
@@ -121,7 +126,7 @@ class ZeromqSwitch:
                 return
             if len(answer) != _MESSAGE.size or answer[:4] != _MAGIC:
                 continue
-            _, confirmed, sequence = _MESSAGE.unpack(answer)
+            _, confirmed, self._token, sequence = _MESSAGE.unpack(answer)
             sent_ns = self._sent_ns.get(sequence)
             if sent_ns is not None:
                 self._answer = GateState.ON if confirmed else GateState.HOLD
@@ -134,7 +139,7 @@ class ZeromqSwitch:
         self._sent_ns[self._sequence] = self._clock.now_ns()
         self._sent_ns.pop(self._sequence - MAX_UNANSWERED, None)
         try:
-            socket.send(_MESSAGE.pack(_MAGIC, order, self._sequence), zmq.NOBLOCK)
+            socket.send(_MESSAGE.pack(_MAGIC, order, self._token, self._sequence), zmq.NOBLOCK)
         except zmq.ZMQError as error:
             raise BeamFault(f"remote line {self._settings.endpoint} takes no order: {error}") from None
 
@@ -159,6 +164,7 @@ class RemoteLine:
         self._lease_ends_ns: int | None = None
         self._master: tuple[bytes, int, int] | None = None
         self._driven = GateState.HOLD
+        self._token = secrets.randbits(63)
         self.refused = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -190,12 +196,12 @@ class RemoteLine:
             stood_still = now_ns - awake_ns > STOOD_STILL_NS
             awake_ns = now_ns
             if stood_still:
-                self._lease_ends_ns = None
+                self._lease_ends_ns, self._token = None, secrets.randbits(63)
+                self._apply()
             while (parts := receive(socket)) is not None:
-                if not stood_still:
-                    self._obey(parts)
-                    self._apply()
-                    self._answer(socket, parts)
+                self._obey(parts)
+                self._apply()
+                self._answer(socket, parts)
             self._apply()
 
     def _obey(self, parts: list[bytes]) -> None:
@@ -205,7 +211,7 @@ class RemoteLine:
             self._lease_ends_ns = None
             return
         peer = parts[0]
-        _, order, sequence = _MESSAGE.unpack(parts[1])
+        _, order, token, sequence = _MESSAGE.unpack(parts[1])
         if self._master is not None and self._master[0] != peer and now_ns - self._master[2] < QUIET_NS:
             self.refused += 1
             self._lease_ends_ns = None
@@ -216,7 +222,7 @@ class RemoteLine:
             return
         self._master = (peer, sequence, now_ns)
         running = self._lease_ends_ns is not None and now_ns < self._lease_ends_ns
-        on = order == BEGIN or (order == RENEW and running)
+        on = token == self._token and (order == BEGIN or (order == RENEW and running))
         self._lease_ends_ns = now_ns + LEASE_NS if on else None
 
     def _apply(self) -> None:
@@ -231,8 +237,8 @@ class RemoteLine:
     def _answer(self, socket: Socket, parts: list[bytes]) -> None:
         confirmed = self._switch.read_back() is GateState.ON
         asked = parts[1] if len(parts) == 2 and len(parts[1]) == _MESSAGE.size else bytes(_MESSAGE.size)
-        _, _, sequence = _MESSAGE.unpack(asked)
+        *_, sequence = _MESSAGE.unpack(asked)
         try:
-            socket.send_multipart([parts[0], _MESSAGE.pack(_MAGIC, int(confirmed), sequence)], zmq.NOBLOCK)
+            socket.send_multipart([parts[0], _MESSAGE.pack(_MAGIC, int(confirmed), self._token, sequence)], zmq.NOBLOCK)
         except zmq.ZMQError:
             self.refused += 1

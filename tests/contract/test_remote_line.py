@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 from drivers.beam.simulated import line_level
-from drivers.beam.zeromq_switch import ZeromqSwitch, ZeromqSwitchSettings
+from drivers.beam.zeromq_switch import _MAGIC, _MESSAGE, BEGIN, ZeromqSwitch, ZeromqSwitchSettings
 from drivers.errors import BeamFault
 from gating.messages import GateState
 from tests.contract.test_beam_switches import BeamSwitchContract, Bench
@@ -205,6 +206,19 @@ class TestTheWayThere:
         remote.send_signal(signal.SIGCONT)
         assert wait_until(lambda: confirmed(switch) is not None)
         assert (switch._answer, line_level(record)) == (HOLD, HOLD)
+
+    def test_an_order_that_does_not_know_the_newest_token_is_not_obeyed(
+        self, endpoint: str, remote: subprocess.Popen[bytes], record: Path
+    ) -> None:
+        with zmq.Context() as context, context.socket(zmq.DEALER) as master:
+            master.connect(endpoint)
+            token = 0
+            for number, expected in ((1, HOLD), (2, ON)):
+                master.send(_MESSAGE.pack(_MAGIC, BEGIN, token, number))
+                assert master.poll(60_000)
+                _, confirmed_on, token, answered = _MESSAGE.unpack(master.recv())
+                assert (answered, bool(confirmed_on)) == (number, expected is ON)
+        assert wait_until(lambda: line_level(record) is HOLD)
 
     def test_a_second_master_is_refused_and_the_line_held(
         self, switch: ZeromqSwitch, endpoint: str, record: Path
