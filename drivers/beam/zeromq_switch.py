@@ -1,10 +1,11 @@
 """A beam line on another host: the switch here renews a lease, and a small process there drives the line under it.
 
 Messages are 24 bytes, little-endian: `cgl2`, the order (u32: 0 hold, 1 renew, 2 begin), a token (u64), a sequence
-number (u64). The answer has the confirmed state in the order's place, the token that the line takes now, and the order's
-own number: it is as old as the order that it answers, however late it is read. Only `begin` starts a lease, `renew`
-prolongs one that runs. The line draws a new token when it starts and whenever it stood still, and obeys no order with
-another one: what was sent before cannot know it. So nothing old ever brings the beam on, or confirms that it is.
+number (u64). The answer has the confirmed state in the order's place, the token that the line takes now, and the
+order's own number: it is as old as the order that it answers, however late it is read. Only `begin` starts a lease,
+`renew` prolongs one that runs. The line draws a new token when it starts and whenever it stood still, and obeys no
+order with another one: what was sent before cannot know it. So nothing old ever brings the beam on, or confirms that it
+is.
 """
 
 from __future__ import annotations
