@@ -41,8 +41,8 @@ from gating.tracking.registry import make_tracker
 from gating.wire import WireError, decode, encode
 
 HEARTBEAT_NS: Final = 100_000_000
-MAX_LEAD_SHARE: Final = 0.25
-"""A rehearsal starts no earlier than this share of the frame interval before the next frame is due."""
+MAX_REHEARSAL_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
+"""Of a frame interval: a longer rehearsal is left out; between its end and the next frame stays no more than this."""
 MAX_DRAIN: Final = 256
 """Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
 _FRAME_TOPIC: Final = b"frame"
@@ -89,6 +89,7 @@ class EngineService:
         self._ended = False
         self._sent_ns = 0
         self._rehearse_at_ns: int | None = None
+        self._rehearsal_ns = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
@@ -147,14 +148,17 @@ class EngineService:
     def _expect_frame(self, header: FrameHeader, received_ns: int) -> None:
         """Plan the rehearsal for the next frame: where frames come at a pace of their own, shortly before it is due."""
         self._rehearse_at_ns = None
-        interval_ns, lead_ms = self._engine.frame_interval_ns, self._config.host.rehearse_before_ms
-        if lead_ms > 0 and interval_ns > 0 and header.pacing in (Pacing.REAL_TIME, Pacing.SCALED):
-            lead_ns = min(lead_ms * 1e6, MAX_LEAD_SHARE * interval_ns)
-            self._rehearse_at_ns = round(received_ns + interval_ns - lead_ns)
+        interval_ns, margin_ms = self._engine.frame_interval_ns, self._config.host.rehearse_before_ms
+        paced = header.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
+        if paced and margin_ms > 0 and self._rehearsal_ns < MAX_REHEARSAL_SHARE * interval_ns:
+            margin_ns = round(min(margin_ms * 1e6, MAX_MARGIN_SHARE * interval_ns))
+            self._rehearse_at_ns = received_ns + interval_ns - margin_ns - self._rehearsal_ns
 
     def _rehearse(self) -> None:
         self._rehearse_at_ns = None
+        begin_ns = self._clock.now_ns()
         self._engine.rehearse()
+        self._rehearsal_ns = self._clock.now_ns() - begin_ns
 
     def _due_ns(self, renew_ns: int) -> int:
         """Return when the next command is due: to renew the last one, or because its frame goes stale."""

@@ -33,6 +33,8 @@ from gating.tracking.search import UNSCORED, first_peak
 
 LOCAL_PX = WINDOW_PX
 """Side of the window about the coarse peak; it moves on when the fine peak lies on its border."""
+MAX_MOVES = 64
+"""Windows in a row: scores of two windows differ by their rounding, so equal peaks could pass it to and fro."""
 RIVALS, RIVAL_SCORE = 3, 0.05
 """How many coarse peaks are looked at, and how far below the highest."""
 
@@ -65,7 +67,7 @@ def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, y, x, reduct
     height, width = local_rows + int(facts[HEIGHT]) - 1, local_cols + int(facts[WIDTH]) - 1
     method = EXACT if reduction == 1 else COARSE_TO_FINE
     r, c = _nearest(y, y0, reduction, rows), _nearest(x, x0, reduction, cols)
-    while True:
+    for _ in range(MAX_MOVES):
         up = min(max(r - LOCAL_PX // 2, 0), rows - local_rows)
         back = min(max(c - LOCAL_PX // 2, 0), cols - local_cols)
         first_row, first_col = top + y0 + reduction * up, left + x0 + reduction * back
@@ -76,9 +78,10 @@ def _descend(pixels, item_bytes, frame_cols, top, left, rows, cols, y, x, reduct
         cut_row = (peak[ROW] == 0 and here[0] > 0) or (peak[ROW] == local_rows - 1 and here[0] < rows - 1)
         cut_col = (peak[COL] == 0 and here[1] > 0) or (peak[COL] == local_cols - 1 and here[1] < cols - 1)
         if not (cut_row or cut_col) or (here[0] == r and here[1] == c):
-            peak[ROW], peak[COL] = y0 + reduction * here[0], x0 + reduction * here[1]
-            return True
+            break
         r, c = here
+    peak[ROW], peak[COL] = y0 + reduction * here[0], x0 + reduction * here[1]
+    return True
 
 
 @helper
