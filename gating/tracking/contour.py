@@ -124,9 +124,14 @@ class ContourFlow:
         offset = (points - self._middle) / self._length
         return np.column_stack([np.ones(len(points)), offset])
 
-    def _region(self, frame: Image, shift_x: float, shift_y: float) -> Image:
-        centre = (float(self._centre[0] + shift_x), float(self._centre[1] + shift_y))
-        region = cv2.getRectSubPix(frame, self._size, centre)
+    def _region(self, pixels: NDArray[Any], shift_x: float, shift_y: float) -> Image:
+        x, y = float(self._centre[0] + shift_x), float(self._centre[1] + shift_y)
+        width, height = self._size
+        left, top = (max(math.floor(at - side / 2) - 1, 0) for at, side in ((x, width), (y, height)))
+        around = pixels[top : top + height + 4, left : left + width + 4].astype(np.float32)
+        if not around.size:
+            around, left, top = pixels.astype(np.float32), 0, 0
+        region = cv2.getRectSubPix(around, self._size, (x - left, y - top))
         if self._scale < 1.0:
             region = cv2.resize(region, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_AREA)
         return np.asarray(region, np.float32)
@@ -136,7 +141,7 @@ class ContourFlow:
         local: NDArray[np.float64] = (points - corner + 0.5) * self._scale - 0.5
         return local
 
-    def propagate(self, frame: Image, shift_x: float, shift_y: float) -> Propagation:
+    def propagate(self, frame: NDArray[Any], shift_x: float, shift_y: float) -> Propagation:
         """Carry the contour to a frame in which the template was found shifted by (shift_x, shift_y) px."""
         region = self._region(frame, shift_x, shift_y)
         region8 = _to_grey(region, self._mask8)

@@ -15,8 +15,8 @@ MIN_TARGET_PX = 12
 MIN_TARGET_SIDE_PX = 3
 
 
-def checked_frame(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-    """Frame as float32.
+def checked_pixels(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """Frame as uint8, uint16 or float32, C-contiguous; other types become float32.
 
     Raises
     ------
@@ -30,13 +30,18 @@ def checked_frame(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) ->
         raise TrackingError(f"the frame is {frame.shape}, the reference frame was {shape} (rows, columns)")
     if min(frame.shape) < MIN_FRAME_PX:
         raise TrackingError(f"the frame is {frame.shape} px, each side must be {MIN_FRAME_PX} px or more")
-    frame = np.ascontiguousarray(frame, np.float32)
+    frame = np.ascontiguousarray(frame, None if frame.dtype.char in "BHf" else np.float32)
     low, high = float(frame.min()), float(frame.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise TrackingError("the frame holds NaN or infinite pixels")
     if not high > low:
         raise TrackingError(f"the frame is flat: every pixel is {low:g}")
     return frame
+
+
+def checked_frame(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+    """Frame as float32; see `checked_pixels`."""
+    return np.ascontiguousarray(checked_pixels(pixels, shape), np.float32)
 
 
 def checked_target(contour_px: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ class TrackerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 120.0
     max_templates: Annotated[
         int, Meta(ge=1, le=16, description="Largest number of templates; 1 keeps the reference alone.")
-    ] = 6
+    ] = 4
     min_confidence: Annotated[
         float, Meta(ge=0, le=1, description="Below this P(error <= 2 mm) a result is low_confidence.")
     ] = 0.8

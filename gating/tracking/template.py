@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,17 +89,24 @@ def margin_for(contour_px: NDArray[np.float32], margin_mm: float, spacing_mm: fl
     return max(margin_mm, (MIN_TEMPLATE_MM - smaller_mm) / 2.0) / spacing_mm
 
 
-def reduce(frame: Image, reduction: int) -> Image:
+def reduce(pixels: NDArray[Any], reduction: int) -> Image:
     """Block means of a frame; the last rows and columns that fill no block are left out."""
     if reduction == 1:
-        return frame
-    rows, columns = (side // reduction for side in frame.shape)
-    whole = frame[: rows * reduction, : columns * reduction]
+        return np.asarray(pixels, np.float32)
+    rows, columns = (side // reduction for side in pixels.shape)
+    whole = pixels[: rows * reduction, : columns * reduction]
+    if whole.dtype == np.uint8:  # a mean rounded to 8 bits would be coarser than the noise
+        whole = whole.astype(np.float32)
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def cut_template(
-    frame: Image, reduced: Image, contour_px: NDArray[np.float32], margin_px: float, spacing_mm: float, reach_px: int
+    pixels: NDArray[Any],
+    reduced: Image,
+    contour_px: NDArray[np.float32],
+    margin_px: float,
+    spacing_mm: float,
+    reach_px: int,
 ) -> Template:
     """Cut a template with its mask out of a frame.
 
@@ -107,6 +115,7 @@ def cut_template(
     TrackingError
         If the target has no contrast there, or the template leaves no room in the frame.
     """
+    frame = np.asarray(pixels, np.float32)
     reduction = frame.shape[0] // reduced.shape[0]
     inside = mask_from_contour(contour_px, (frame.shape[0], frame.shape[1])).astype(np.uint8)
     width = 2 * round(margin_px) + 1
@@ -162,12 +171,14 @@ class Reach:
         return self.cost_per_px * max(distance_px - self.free_px, 0.0)
 
 
-def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach, apart_px: float) -> list[Placement]:
+def place(
+    templates: list[Template], pixels: NDArray[Any], reduced: Image, reach: Reach, apart_px: float
+) -> list[Placement]:
     """The best placements of all templates, at most two separate ones of each, best first.
 
     Parameters
     ----------
-    frame, reduced : the frame and its block means.
+    pixels, reduced : the frame and its block means.
     reach : where to look. A second placement at the border of its window is a slope of something else: left out.
     apart_px : placements farther apart than this are different places.
     """
@@ -178,7 +189,7 @@ def place(templates: list[Template], frame: Image, reduced: Image, reach: Reach,
     peaks.sort(key=lambda entry: -entry[1].preference)
     found = []
     for index, peak, foremost in peaks[:MAX_REFINED]:
-        placement = _refine(index, templates[index], frame, peak, reach)
+        placement = _refine(index, templates[index], pixels, peak, reach)
         if foremost or not placement.at_edge:
             found.append(placement)
     return sorted(found, key=lambda placement: -placement.preference)
@@ -216,7 +227,7 @@ def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: fl
     ]
 
 
-def _refine(index: int, template: Template, frame: Image, peak: _Peak, reach: Reach) -> Placement:
+def _refine(index: int, template: Template, frame: NDArray[Any], peak: _Peak, reach: Reach) -> Placement:
     height, width = template.fine.shape
     row = min(max(peak.row, 0), frame.shape[0] - height)
     column = min(max(peak.column, 0), frame.shape[1] - width)

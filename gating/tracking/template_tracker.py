@@ -15,7 +15,7 @@ from gating.tracking.confidence import Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
 from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.opencv_tracker import refused
-from gating.tracking.reference import checked_frame, checked_target
+from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.template import (
     Placement,
     Reach,
@@ -61,7 +61,7 @@ class Growth:
 class _Seen:
     """What `track` found in a frame; `settle` may learn from it."""
 
-    frame: Image
+    frame: NDArray[Any]
     reduced: Image
     moved: Propagation
     winner: Placement
@@ -97,7 +97,7 @@ class TemplateTracker:
     ) -> None:
         """Cut the reference template; see the contract for the errors raised."""
         self._templates, self._seen, self._last = [], None, None
-        frame = checked_frame(pixels)
+        frame = checked_pixels(pixels)
         contour = checked_target(contour_px, frame.shape)
         if not (min(pixel_spacing_mm) > 0 and np.isfinite(pixel_spacing_mm).all()):
             raise TrackingError(f"the pixel spacing must be above 0 mm, got {pixel_spacing_mm}")
@@ -120,7 +120,7 @@ class TemplateTracker:
         self._trusted, self._doubted, self._confirmed = self._centre, False, CONFIRMING_FRAMES
         self.growth = Growth()
 
-    def _cut(self, frame: Image, reduced: Image, contour: NDArray[np.float32]) -> Template:
+    def _cut(self, frame: NDArray[Any], reduced: Image, contour: NDArray[np.float32]) -> Template:
         return cut_template(frame, reduced, contour, self._margin_px, self._spacing_mm, self._reach_px)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
@@ -132,12 +132,12 @@ class TemplateTracker:
         self._now_s += elapsed_s
         self._unseen_s += elapsed_s
         try:
-            frame = checked_frame(pixels, self._shape)
+            frame = checked_pixels(pixels, self._shape)
         except TrackingError as error:
             return refused(str(error), len(self._templates))
         return self._track(frame, elapsed_s)
 
-    def _track(self, frame: Image, elapsed_s: float) -> TrackResult:
+    def _track(self, frame: NDArray[Any], elapsed_s: float) -> TrackResult:
         reduced = reduce(frame, self._reduction)
         reach = self._reach()
         placements = place(self._templates, frame, reduced, reach, self._apart_px)
@@ -203,7 +203,7 @@ class TemplateTracker:
         generation = self._templates[placement.template].generation
         return placement.preference + (REFERENCE_BONUS if generation == 0 else -GENERATION_COST * generation)
 
-    def _propagate(self, template: Template, frame: Image, placement: Placement) -> Propagation:
+    def _propagate(self, template: Template, frame: NDArray[Any], placement: Placement) -> Propagation:
         x, y = template.centre_px
         return template.flow.propagate(frame, placement.x_px - x, placement.y_px - y)
 
