@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gating.messages import EngineState, GateState
 
@@ -78,16 +80,14 @@ TOLERABLE: Final = frozenset(
 """Reasons that a beam-off delay may bridge: the target is known, and out of its window."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Something that forbids beam, whatever the target does."""
 
     reason: GateReason
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class TargetView:
+class TargetView(Struct, frozen=True):
     """What the decision knows of one target in one plane: its newest result and how old that is."""
 
     name: str
@@ -102,8 +102,7 @@ class TargetView:
     """Of its rules (`gating.rules`), or of what is predicted for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionLimits:
+class DecisionLimits(Struct, frozen=True):
     """The numbers of the decision; see `gating.config` for defaults and sources."""
 
     max_out_fraction: float
@@ -116,8 +115,7 @@ class DecisionLimits:
     off_delay_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GateDecision:
+class GateDecision(Struct, frozen=True):
     """A beam state with its reason, and the memory that hysteresis needs."""
 
     state: GateState

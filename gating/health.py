@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gating.config import HealthSettings
 from gating.decision import Fault, GateReason
@@ -20,8 +21,7 @@ CLOCK_DRIFT = 0.001
 """Ten times what a quartz is off; over this time and beyond the slack, two clocks that differ by more are not one."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamMemory:
+class StreamMemory(Struct, frozen=True):
     """What a check needs of the past: the newest frame of the stream and of each plane, one from some seconds ago."""
 
     newest: FrameHeader | None

@@ -26,7 +26,7 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rehearse_before_ms: Annotated[
         float,
         Meta(ge=0, le=50, description="how long before a frame is due the engine has rehearsed its step; 0: never"),
-    ] = 3.0
+    ] = 1.5
     lock_memory: Annotated[bool, Meta(description="keep every page in memory")] = False
     run_as: Annotated[
         str, Meta(max_length=32, description="user that a process started as root becomes once its sockets are bound")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.decision import TOLERABLE, Fault, GateReason
@@ -20,8 +21,7 @@ from gating.rule_settings import AvoidanceRule, BoundaryRule, BreathHoldRule, Ce
 _AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """What one frame shows of one structure, or what is predicted for it.
 
     Attributes

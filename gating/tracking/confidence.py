@@ -9,11 +9,11 @@ calibration holds, where it does not, and why the fit is not the newest: `docs/t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """Everything the confidence is made of, and what the log may keep.
 
     Attributes

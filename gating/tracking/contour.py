@@ -12,11 +12,11 @@ normalised convolution: H. Knutsson, C.-F. Westin, CVPR 1993, doi 10.1109/CVPR.1
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry import mask_from_contour
@@ -38,8 +38,7 @@ NOISE_AREA_PX = 4.0
 MAX_PRECISION_MM = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Propagation:
+class Propagation(Struct, frozen=True):
     """A contour carried to a frame, and how well the frame fits once moved back.
 
     Attributes

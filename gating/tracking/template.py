@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry import contour_centroid, mask_from_contour
@@ -28,8 +29,7 @@ MIN_TEMPLATE_MM = 24.0
 MAX_REFINED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """One template at one place.
 
     Attributes
@@ -148,8 +148,7 @@ def cut_template(
         raise TrackingError(f"the target cannot be used as a template: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """Where to look: around an expected centre, the farther the dearer.
 
     Attributes
@@ -195,8 +194,7 @@ def place(
     return sorted(found, key=lambda placement: -placement.preference)
 
 
-@dataclass(frozen=True, slots=True)
-class _Peak:
+class _Peak(Struct, frozen=True):
     """Placement on the reduced grid: top-left row and column on the full grid, lead over the template's other peak."""
 
     row: int

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry import box_contour, contour_centroid
@@ -57,8 +58,7 @@ class Growth:
     last_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """What `track` found in a frame; `settle` may learn from it."""
 
     frame: NDArray[Any]

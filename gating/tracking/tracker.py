@@ -7,10 +7,10 @@ knows nothing else about it.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.tracking.settings import TrackerSettings
@@ -27,8 +27,7 @@ class TrackStatus(enum.StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class TrackResult:
+class TrackResult(Struct, frozen=True):
     """Where the target is in one cine frame.
 
     Attributes

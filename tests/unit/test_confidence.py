@@ -1,10 +1,9 @@
 """The confidence is a probability, falls with every sign of doubt, and says why."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gating.tracking.confidence import FEATURES, REASONS, WEIGHTS, Evidence, probability, reason_for_doubt
 
@@ -43,27 +42,27 @@ def test_good_evidence_gives_high_confidence():
 
 @given(st.fixed_dictionaries(WORSE))
 def test_no_sign_of_doubt_can_raise_the_confidence(worse):
-    assert probability(dataclasses.replace(GOOD, **worse)) <= probability(GOOD)
+    assert probability(replace(GOOD, **worse)) <= probability(GOOD)
 
 
 @pytest.mark.parametrize("name", [name for name in WORSE if name != "moving_elsewhere"])
 def test_evidence_that_is_not_a_number_gives_no_confidence(name):
-    assert probability(dataclasses.replace(GOOD, **{name: float("nan")})) == 0.0
+    assert probability(replace(GOOD, **{name: float("nan")})) == 0.0
 
 
 def test_a_match_at_the_border_of_its_window_is_never_confident():
-    assert probability(dataclasses.replace(GOOD, at_edge=True)) <= 0.5
-    assert "border" in reason_for_doubt(dataclasses.replace(GOOD, at_edge=True))
+    assert probability(replace(GOOD, at_edge=True)) <= 0.5
+    assert "border" in reason_for_doubt(replace(GOOD, at_edge=True))
 
 
 @pytest.mark.parametrize("veto", [{"rival_gap": 0.0}, {"moving_elsewhere": 0.2}, {"moving_elsewhere": float("nan")}])
 def test_a_rival_or_a_fixed_pattern_vetoes_confidence(veto):
-    assert probability(dataclasses.replace(GOOD, **veto)) <= 0.5
+    assert probability(replace(GOOD, **veto)) <= 0.5
 
 
 def test_the_reason_names_what_is_worst():
-    assert "another place" in reason_for_doubt(dataclasses.replace(GOOD, rival_gap=-0.1))
-    assert "2.50 mm" in reason_for_doubt(dataclasses.replace(GOOD, precision_mm=2.5))
+    assert "another place" in reason_for_doubt(replace(GOOD, rival_gap=-0.1))
+    assert "2.50 mm" in reason_for_doubt(replace(GOOD, precision_mm=2.5))
 
 
 def test_every_feature_has_a_weight_that_is_not_negative_and_a_reason():
