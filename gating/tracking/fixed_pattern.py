@@ -89,7 +89,8 @@ class FixedPattern:
         here = np.s_[top:bottom, left:right]
         window = reduced[here] - self._mean[here]
         noise = float(np.square(reduced[here] - before[here]).mean()) / 2.0
-        self._noise = min(noise, self._noise * (1.0 + elapsed_s / MEMORY_S))
+        if noise > 0.0:  # a picture that came twice tells nothing of the noise
+            self._noise = min(noise, self._noise * (1.0 + elapsed_s / MEMORY_S))
         if not float(np.square(window).mean()) > MOVING_OVER_NOISE * self._noise or not float(np.ptp(template)) > 0:
             return 0.0
         at = np.s_[round(claimed_row) :, round(claimed_column) :]

@@ -258,6 +258,15 @@ def test_a_still_scene_is_no_fixed_pattern() -> None:
     assert {result.status for result in results} == {TrackStatus.TRACKED}
 
 
+def test_a_picture_that_came_twice_does_not_make_later_noise_look_like_motion() -> None:
+    from tests.factories import anatomy
+
+    tracker = make_tracker("template", TrackerSettings())
+    tracker.set_reference(anatomy(), box_contour(36, 36, 24, 24), (2.0, 2.0))
+    results = [tracker.track(anatomy(seed=seed), 0.125) for seed in (*range(1, 20), 19, *range(20, 90))]
+    assert {result.status for result in results} == {TrackStatus.TRACKED}
+
+
 @pytest.mark.parametrize("path", [np.linspace(0, 3, 24), 2 * np.sin(np.linspace(0, 12, 48)), [0.0] * 8 + [2.5] * 16])
 def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
     made, rng = tracker(), np.random.default_rng(2)
