@@ -284,7 +284,7 @@ class Engine:
             text = f"{request.action} by {request.operator} refused: {objection}"
             return self._reply(False, text), [self._event("warning", "request_refused", text)]
         if request.action == "acknowledge":
-            self._latched, self._frame_fault, self._healthy_in_a_row = None, None, 0
+            self._latched, self._frame_fault, self._unlearned, self._healthy_in_a_row = None, None, None, 0
             self._memory = forget_stream(self._memory)
             self._peers.excuse_losses()
             if self._watch is not None:

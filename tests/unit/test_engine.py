@@ -254,6 +254,14 @@ def test_a_target_that_cannot_be_tracked_latches_with_one_sentence():
     assert held.detail
 
 
+def test_an_acknowledged_target_is_learned_from_the_next_frame_that_shows_it(bench):
+    bench.step(0, np.full((96, 96), 200, np.uint16))
+    assert bench.engine.tick().command.reason is GateReason.TARGET_UNUSABLE
+    assert bench.request("acknowledge", why="the contrast agent has arrived").accepted
+    assert bench.engine.tick().command.engine_state is EngineState.READY
+    assert GateState.ON in states(bench.steps(8, start=1))
+
+
 def test_a_stream_of_arrival_times_is_flagged_when_it_opens():
     arriving = stream(acquired_meaning=StampMeaning.ARRIVAL)
     engine = Engine(CONFIG, [TargetSpec("target", BOX)], lambda: None, ManualClock(), "s1", "e1")
