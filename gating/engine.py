@@ -206,7 +206,7 @@ class Engine:
         """Do what the last step has left to do, unless its messages have been asked for."""
         owed, self._owed = self._owed, None
         if owed is not None:
-            owed.messages  # noqa: B018 - asking for them is what does the work
+            owed.settle()
 
     def rehearse(self) -> None:
         """Go through a step on the last frame without consequences, so that the next one finds warm caches."""

@@ -26,10 +26,14 @@ class StepOutcome:
         self._messages = list(messages)
         self._later = later
 
+    def settle(self) -> None:
+        """Do what has waited, unless it is done."""
+        later, self._later = self._later, None
+        if later is not None:
+            self._messages = [*later(), *self._messages]
+
     @property
     def messages(self) -> list[Message]:
         """Do what has waited; return what the log and the screen get."""
-        if self._later is not None:
-            later, self._later = self._later, None
-            self._messages = [*later(), *self._messages]
+        self.settle()
         return self._messages

@@ -70,7 +70,7 @@ class Bench:
         self.clock.advance_to(START_NS + self.sequence * INTERVAL_NS + 1_000_000)
         outcome = self.engine.step(frame(self.sequence, pacing=self.pacing), self.clock.now_ns())
         self.sequence += 1
-        assert outcome.messages is not None  # what waits until the command is out is done here
+        outcome.settle()
         return outcome
 
     def armed(self) -> Bench:
