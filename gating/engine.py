@@ -11,12 +11,6 @@ from gating.budgets import DecisionBudget, DecisionWatch
 from gating.clock import Clock
 from gating.config import Config
 from gating.decision import HARD_FAULTS, Fault, GateDecision, GateReason, decide, first_decision
-from gating.health import (
-    StreamMemory,
-    check_frame,
-    forget_stream,
-    remember,
-)
 from gating.limits import decision_limits
 from gating.messages import (
     ARRIVAL_TIME,
@@ -31,8 +25,6 @@ from gating.messages import (
     GateState,
     Heartbeat,
     Message,
-    Pacing,
-    SourceKind,
     StageStamps,
     StampMeaning,
     StreamEnd,
@@ -41,6 +33,7 @@ from gating.messages import (
 )
 from gating.outcome import StepOutcome
 from gating.peers import Peers
+from gating.stream import Stream
 from gating.targets import TargetSet, TargetSpec
 from gating.tracking.tracker import Tracker
 
@@ -86,12 +79,11 @@ class Engine:
         self.state = EngineState.STARTING
         self._decision = first_decision(clock.now_ns())
         self._latched: Fault | None = None
-        self._stream: StreamInfo | None = None
-        self._memory: StreamMemory | None = None
+        self._stream = Stream(config.health)
         self._frame_fault: Fault | None = None
         self._unlearned: Fault | None = None
         self._owed: StepOutcome | None = None
-        self._limits = decision_limits(self._config, self._stream)
+        self._limits = decision_limits(config, None)
         self._healthy_in_a_row = 0
         self._command_sequence = -1
         self._frame_sequence = -1
@@ -113,8 +105,7 @@ class Engine:
     @property
     def frame_interval_ns(self) -> int:
         """How often frames come, as declared; 0 if that is not known."""
-        stream = self._stream
-        return 0 if stream is None or stream.speed <= 0 else round(stream.nominal_interval_ns / stream.speed)
+        return self._stream.frame_interval_ns
 
     def warm_up(self) -> None:
         """Compile and touch everything that `step` needs; then the engine is READY."""
@@ -125,15 +116,15 @@ class Engine:
 
     def open_stream(self, stream: StreamInfo) -> list[Message]:
         """Take a source's declaration; the first one binds, a contradicting later one latches."""
-        if self._stream is None:
-            self._stream = stream
-            self._limits = decision_limits(self._config, self._stream)
+        if self._stream.declared is None:
+            self._stream.declared = stream
+            self._limits = decision_limits(self._config, stream)
             opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
             messages: list[Message] = [self._event("info", "stream_opened", opened)]
             if stream.acquired_meaning is StampMeaning.ARRIVAL:
                 messages.append(self._event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
             return messages
-        if stream != self._stream:
+        if stream != self._stream.declared:
             return self._latch(Fault(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
         return []
 
@@ -155,13 +146,12 @@ class Engine:
         decoded_ns = self._clock.now_ns()
         self.settle()
         header = frame.header
-        self._frame_fault = check_frame(header, received_ns, self._memory, self._stream, self._config.health)
+        self._frame_fault = self._stream.check(header, received_ns)
         tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
         if tracked:
-            before = None if self._memory is None else self._memory.newest
-            self._peers.count_gap(0 if before is None else header.sequence - before.sequence - 1)
-            self._follow(frame)
-            self._memory = remember(self._memory, header, received_ns)
+            self._peers.count_gap(self._stream.missing_before(header))
+            self._targets.follow(frame, self._stream.elapsed_s(header))
+            self._stream.remember(header, received_ns)
         if tracked and not self._targets.knows(header.plane):
             text = f"the targets are being learned from frame {header.sequence}"
             self._unlearned = Fault(GateReason.NOT_READY, text)
@@ -191,9 +181,8 @@ class Engine:
         """What a frame leads to once its command is out: learned references, grown templates, estimates."""
         known = len(self._targets.references)
         if not self._targets.knows(frame.header.plane):
-            first_plane = frame.header.plane if self._stream is None else self._stream.planes[0]
             try:
-                self._targets.learn(frame, first_plane)
+                self._targets.learn(frame, self._stream.first_plane(frame.header))
                 self._unlearned = None
             except ValueError as error:
                 self._unlearned = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
@@ -211,21 +200,13 @@ class Engine:
     def rehearse(self) -> None:
         """Go through a step on the last frame without consequences, so that the next one finds warm caches."""
         self.settle()
-        memory = self._memory
-        if memory is None or memory.newest is None:
+        newest = self._stream.newest
+        if newest is None:
             return
         now_ns = self._clock.now_ns()
-        check_frame(memory.newest, now_ns, memory, self._stream, self._config.health)
-        self._targets.rehearse(memory.newest.plane)
-        decide(
-            self.state,
-            self._fault(now_ns),
-            self._targets.views(now_ns),
-            self._limits,
-            self._decision,
-            now_ns,
-            new_frame=True,
-        )
+        self._stream.check(newest, now_ns)
+        self._targets.rehearse(newest.plane)
+        self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
 
     def tick(self) -> StepOutcome:
         """Re-examine the decision between frames: renew the lease, or hold because something has gone stale."""
@@ -285,7 +266,7 @@ class Engine:
             return self._reply(False, text), [self._event("warning", "request_refused", text)]
         if request.action == "acknowledge":
             self._latched, self._frame_fault, self._unlearned, self._healthy_in_a_row = None, None, None, 0
-            self._memory = forget_stream(self._memory)
+            self._stream.forget()
             self._peers.excuse_losses()
             if self._watch is not None:
                 self._watch.forget()
@@ -295,12 +276,6 @@ class Engine:
         ]
 
     # ---- inside ---------------------------------------------------------------------------------------------------
-
-    def _follow(self, frame: CineFrame) -> None:
-        header, elapsed_s = frame.header, 0.0
-        if self._memory is not None and header.plane in self._memory.by_plane:
-            elapsed_s = (header.acquired_ns - self._memory.by_plane[header.plane].acquired_ns) / 1e9
-        self._targets.follow(frame, elapsed_s)
 
     def _check_budget(self) -> list[Message]:
         """Count a decision that took too long; it holds where frames come at a pace of their own."""
@@ -315,8 +290,7 @@ class Engine:
         if fault is None:
             return []
         self.counters["over_budget"] += 1
-        paced = self._stream is None or self._stream.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
-        if self._config.safety.hold_over_budget and paced:
+        if self._config.safety.hold_over_budget and self._stream.has_own_pace:
             self._frame_fault = self._frame_fault or fault
         return [self._event("warning", fault.reason, fault.detail)]
 
@@ -324,8 +298,7 @@ class Engine:
         """Arm without an operator, on a frame that is as fresh as the stream allows: not while catching up."""
         if self.state is not EngineState.READY or self._arming_objection() is not None:
             return []
-        age_ns = self._clock.now_ns() - self._stamps.acquired_ns
-        if self._stream is not None and age_ns * self._stream.speed > self._stream.nominal_interval_ns:
+        if self._stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
             return []
         self._arming(ArmingEvent.ARM)
         return [self._event("info", "armed", "armed by itself: the source is a recording or a phantom")]
@@ -340,19 +313,21 @@ class Engine:
         if fault is not None and fault.reason in HARD_FAULTS and self._latched is None:
             messages = self._latch(fault)
         before = self._decision
-        self._decision = decide(
-            self.state, fault, self._targets.views(now_ns), self._limits, before, now_ns, new_frame=new_frame
-        )
-        after = self._decision
+        after = self._decision = self._next_decision(fault, now_ns, new_frame=new_frame)
         if after.reason in HARD_FAULTS and self._latched is None:
             messages += self._latch(Fault(after.reason, after.detail))
         if (after.state, after.reason) != (before.state, before.reason):
             renewal = False
         return StepOutcome(self._command(renewal, now_ns), messages)
 
+    def _next_decision(self, fault: Fault | None, now_ns: int, *, new_frame: bool) -> GateDecision:
+        """Return what follows from all that is known now; nothing is changed."""
+        views = self._targets.views(now_ns)
+        return decide(self.state, fault, views, self._limits, self._decision, now_ns, new_frame=new_frame)
+
     def _command(self, renewal: bool, decided_ns: int) -> GateCommand:
         self._command_sequence += 1
-        decision, stream = self._decision, self._stream
+        decision = self._decision
         return GateCommand(
             session_id=self._session_id,
             engine_id=self._engine_id,
@@ -364,8 +339,8 @@ class Engine:
             frame_sequence=self._frame_sequence,
             renewal=renewal,
             lease_ms=self._config.safety.lease_ms if decision.state is GateState.ON else 0.0,
-            source_kind=SourceKind.LIVE if stream is None else stream.source_kind,
-            pacing=Pacing.REAL_TIME if stream is None else stream.pacing,
+            source_kind=self._stream.source_kind,
+            pacing=self._stream.pacing,
             stamps=replace(self._stamps, decided_ns=decided_ns, sent_ns=self._clock.now_ns()),
         )
 

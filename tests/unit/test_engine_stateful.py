@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gating.clock import ManualClock
 from gating.config import Config, GatingSettings, RecordingSettings, SafetySettings
@@ -79,7 +79,7 @@ class AnySequence(RuleBasedStateMachine):
         )
         self.by_itself = by_itself
         self.sequence = 0
-        self.warm = self.armed_once = self.fault_stands = False
+        self.warm = self.declared = self.armed_once = self.fault_stands = False
         self.latched_by: str | None = None
         self.good_frame_ns: int | None = None
         self.beam_heard_ns = self.recorder_heard_ns = -(10**12)
@@ -104,16 +104,13 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def declare(self) -> None:
         self.engine.open_stream(stream())
+        self.declared = True
 
+    @precondition(lambda self: self.declared)
     @rule()
     def declare_differently(self) -> None:
-        already = self.engine.state is EngineState.LATCHED
-        first = self.engine._stream is None
         self.engine.open_stream(stream(pixel_spacing_mm=(1.0, 1.0)))
-        if not first or already:
-            self.latched_by = self.latched_by or "geometry"
-        if first:
-            self.engine._stream = None
+        self.latched_by = self.latched_by or "geometry"
         self.took(self.engine.tick())
 
     @rule(milliseconds=st.sampled_from([1, 15, 60, 125, 240, 1100]))
