@@ -123,11 +123,6 @@ def _axis(axis: AxisMotion) -> str:
     )
 
 
-def _shift(one: SessionFigures) -> str:
-    axes = [f"{a.axis} {_number(a.baseline_shift_mm, 1, sign=True)} mm" for a in one.residual if a.shown]
-    return ", ".join(axes) or "-"
-
-
 def _holds(one: SessionFigures) -> str:
     lengths_s = [hold.end_s - hold.begin_s for hold in one.holds]
     return (

@@ -56,7 +56,7 @@ class Prepared:
         area, size = (height + side + 8) * pitch + spare, side * map_pitch
         self.floats = np.zeros(5 * size + spare, np.float32)
         self.answer = np.zeros(4)
-        self._coarser = coarser
+        self._coarser = coarser  # never read, but its buffers must live: our block holds their addresses
         self._arrays = {
             "facts": np.array([*plain, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
             "weights": weights.astype(np.float32),

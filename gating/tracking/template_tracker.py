@@ -55,7 +55,6 @@ class Growth:
 
     accepted: int = 0
     retired: int = 0
-    last_s: float = 0.0
 
 
 class _Seen(Struct, frozen=True):
@@ -263,7 +262,6 @@ class TemplateTracker:
         self._make_room()
         self._templates.append(grown)
         self.growth.accepted += 1
-        self.growth.last_s = self._now_s
         ages = ", ".join(f"{self._now_s - template.born_s:.0f}" for template in self._templates)
         return (
             f"template accepted {self._now_s:.1f} s after the reference, of generation {grown.generation}; "
