@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -15,19 +14,15 @@ from gating.config import Config
 from gating.messages import ControlRequest
 from gating.report.reading import read_data
 from gating.session import read_raw
+from tests.motion import sunken, write_trace
 from tests.patience import wait_until
-from tests.unit.test_drift import breathing
 
 _register()
 
 
 @pytest.fixture
 def drifted(tmp_path):
-    t, p = breathing(120)
-    p[t > 60] += (0.0, 0.0, -6.0)
-    path = tmp_path / "drifted.txt"
-    np.savetxt(path, np.column_stack([t - t[0], p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
-    return path
+    return write_trace(tmp_path / "drifted.txt", *sunken())
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ from gating.plane import ImagePlane
 from gating.rule_settings import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
 from gating.targets import TargetSpec
 from tests.factories import INTERVAL_NS, anatomy, stream
+from tests.motion import write_trace
 
 PLAIN = Config(gating=GatingSettings(resume_good_frames=1), safety=SafetySettings(arm_good_frames=1))
 WIDE = Config(
@@ -203,8 +204,7 @@ class TestManySessions:
     @pytest.fixture
     def files(self, tmp_path):
         for name, amplitude_mm in (("a", 4.0), ("b", 9.0)):
-            t, p = sine(12, amplitude_mm)
-            np.savetxt(tmp_path / f"{name}.txt", np.column_stack([t, p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
+            write_trace(tmp_path / f"{name}.txt", *sine(12, amplitude_mm))
         return [tmp_path / "a.txt", tmp_path / "b.txt"]
 
     def test_several_processes_give_what_one_gives(self, files):

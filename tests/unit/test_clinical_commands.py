@@ -17,7 +17,7 @@ from gating.cli.options import load_config
 from gating.cli.run import _guide, _Screen
 from gating.config import parse_config
 from gating.offline import decide_offline
-from tests.unit.test_drift import breathing
+from tests.motion import breathing, sunken, write_trace
 
 _register()
 
@@ -26,10 +26,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "gating.md"
 
 @pytest.fixture
 def trace(tmp_path):
-    t, p = breathing(60)
-    path = tmp_path / "motion.txt"
-    np.savetxt(path, np.column_stack([t - t[0], p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
-    return path
+    return write_trace(tmp_path / "motion.txt", *breathing(60))
 
 
 def run(*arguments):
@@ -65,11 +62,7 @@ def test_drift_of_a_steady_session_proposes_nothing(trace):
 
 @pytest.fixture
 def drifted(tmp_path):
-    t, p = breathing(120)
-    p[t > 60] += (0.0, 0.0, -6.0)
-    path = tmp_path / "drifted.txt"
-    np.savetxt(path, np.column_stack([t - t[0], p[:, 0], p[:, 2], -p[:, 1], 0 * t, 0 * t, 0 * t]))
-    return path
+    return write_trace(tmp_path / "drifted.txt", *sunken())
 
 
 def test_drift_proposes_and_tells_how_to_accept(drifted):

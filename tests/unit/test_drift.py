@@ -9,18 +9,9 @@ from hypothesis import strategies as st
 
 from gating.cli.sessions import read_motion
 from gating.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
+from tests.motion import breathing
 
 WINDOW = (3.0, 3.0, 3.0)
-
-
-def breathing(seconds: float, drift_mm=(0.0, 0.0, 0.0), *, seed: int = 0, irregular: float = 0.0):
-    """Liver-like: most of the time near exhale, inhale goes inferior and anterior; drift grows evenly."""
-    rng = np.random.default_rng(seed)
-    t = np.cumsum(rng.uniform(0.15, 0.19, round(seconds / 0.17)))
-    phase = 2 * np.pi * t / 4 + irregular * np.cumsum(rng.normal(0, 0.02, len(t)))
-    inhale = np.sin(phase / 2) ** 4
-    motion = np.outer(inhale, [0.0, -4.0, -12.0]) + rng.normal(0, 0.2, (len(t), 3))
-    return t, motion + np.outer(t / t[-1], drift_mm)
 
 
 def test_exhale_positions_are_found_breath_by_breath():

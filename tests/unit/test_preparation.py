@@ -10,7 +10,7 @@ from gating.config import Config, SafetySettings, parse_config
 from gating.preparation import learn_motion, proposal_toml, propose
 from gating.presets import NAMES, read_preset
 from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
-from tests.unit.test_drift import breathing
+from tests.motion import breathing
 
 CONFIG = Config(safety=SafetySettings(arm_good_frames=1))
 
