@@ -20,6 +20,7 @@ import argparse
 import csv
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,72 +35,83 @@ Trace = tuple[NDArray[np.float64], NDArray[np.float64]]
 COLUMNS = ("trace", "horizon_ms", "predictor", "rmse_mm", "p95_mm", "vs_persistence", "accuracy", "gate_error_ms")
 
 
-class SklearnRidge:
-    """The peer: scikit-learn's `Ridge` on lagged absolute positions, refitted every second to the last 40 s."""
+class Peer(ABC):
+    """A library's model, refitted every second to the last 40 s; the newest position until 5 s are known."""
 
-    def __init__(self, lag_s: float = 0.2, lags: int = 6) -> None:
-        self._lags_s = lag_s * np.arange(lags)
+    def __init__(self) -> None:
         self._t: list[float] = []
         self._p: list[Any] = []
         self._fitted_s = -np.inf
-        self._model: Any = None
 
     def observe(self, t_s: float, position_mm: Any) -> None:
         self._t.append(t_s)
         self._p.append(np.asarray(position_mm, float))
 
     def predict(self, horizon_s: float) -> NDArray[np.float64]:
-        from sklearn.linear_model import Ridge
-
         t, p = np.array(self._t[-2048:]), np.array(self._p[-2048:])
         if t[-1] - t[0] < 5.0:
             return p[-1]  # type: ignore[no-any-return]
         if t[-1] - self._fitted_s >= 1.0:
-            rows = t[(t >= max(t[0] + self._lags_s[-1], t[-1] - 40.0)) & (t + horizon_s <= t[-1])]
-            self._model = Ridge(alpha=1.0).fit(self._lagged(rows, t, p), _at(rows + horizon_s, t, p))
+            self._fit(t, p, horizon_s)
             self._fitted_s = t[-1]
+        return self._forecast(t, p, horizon_s)
+
+    @abstractmethod
+    def _fit(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> None:
+        """Fit the model to the samples of the last 40 s."""
+
+    @abstractmethod
+    def _forecast(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> NDArray[np.float64]:
+        """Return the position `horizon_s` after the newest sample."""
+
+
+class SklearnRidge(Peer):
+    """scikit-learn's `Ridge` on lagged absolute positions."""
+
+    def __init__(self, lag_s: float = 0.2, lags: int = 6) -> None:
+        super().__init__()
+        self._lags_s = lag_s * np.arange(lags)
+        self._model: Any = None
+
+    def _fit(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> None:
+        from sklearn.linear_model import Ridge
+
+        rows = t[(t >= max(t[0] + self._lags_s[-1], t[-1] - 40.0)) & (t + horizon_s <= t[-1])]
+        self._model = Ridge(alpha=1.0).fit(self._lagged(rows, t, p), _at(rows + horizon_s, t, p))
+
+    def _forecast(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> NDArray[np.float64]:
+        del horizon_s  # the model was fitted for it
         return self._model.predict(self._lagged(t[-1:], t, p)).reshape(-1)  # type: ignore[no-any-return]
 
     def _lagged(self, rows: NDArray[np.float64], t: NDArray[np.float64], p: NDArray[np.float64]) -> Any:
         return np.concatenate([_at(rows - lag_s, t, p) for lag_s in self._lags_s], axis=1)
 
 
-class StatsmodelsAutoReg:
-    """The other peer: statsmodels' `AutoReg` per axis on even samples of the last 40 s, refitted every second.
+class StatsmodelsAutoReg(Peer):
+    """statsmodels' `AutoReg` per axis, on even samples.
 
     What it forecasts are its own coefficients applied to the newest positions, one even sample after the other.
     """
 
     def __init__(self, span_s: float = 1.0) -> None:
+        super().__init__()
         self._span_s = span_s
-        self._t: list[float] = []
-        self._p: list[Any] = []
-        self._fitted_s = -np.inf
         self._models: list[NDArray[np.float64]] = []
         self._step_s = 0.0
 
-    def observe(self, t_s: float, position_mm: Any) -> None:
-        self._t.append(t_s)
-        self._p.append(np.asarray(position_mm, float))
-
-    def predict(self, horizon_s: float) -> NDArray[np.float64]:
-        t, p = np.array(self._t[-2048:]), np.array(self._p[-2048:])
-        if t[-1] - t[0] < 5.0:
-            return p[-1]  # type: ignore[no-any-return]
-        if t[-1] - self._fitted_s >= 1.0:
-            self._fit(t, p)
-            self._fitted_s = t[-1]
-        lags = len(self._models[0]) - 1
-        even = _at(t[-1] - self._step_s * np.arange(lags)[::-1], t, p)
-        return np.array([self._ahead(axis, model, horizon_s) for axis, model in zip(even.T, self._models, strict=True)])
-
-    def _fit(self, t: NDArray[np.float64], p: NDArray[np.float64]) -> None:
+    def _fit(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> None:
+        del horizon_s  # one model serves them all
         from statsmodels.tsa.ar_model import AutoReg
 
         self._step_s = max(0.1, float(np.median(np.diff(t))))
         even = _at(np.arange(t[-1], max(t[0], t[-1] - 40.0), -self._step_s)[::-1], t, p)
         lags = min(round(self._span_s / self._step_s) + 1, len(even) // 4)
         self._models = [AutoReg(axis, lags, trend="c").fit().params for axis in even.T]
+
+    def _forecast(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> NDArray[np.float64]:
+        lags = len(self._models[0]) - 1
+        even = _at(t[-1] - self._step_s * np.arange(lags)[::-1], t, p)
+        return np.array([self._ahead(axis, model, horizon_s) for axis, model in zip(even.T, self._models, strict=True)])
 
     def _ahead(self, axis: NDArray[np.float64], model: NDArray[np.float64], horizon_s: float) -> float:
         known = axis.tolist()
