@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bench.semi_synthetic import SCENARIOS, recorded_cases, synthetic_cases
-from gating.evaluation.dataset import Case
+from gating.evaluation.case import Case
 from gating.tracking import confidence
 from gating.tracking.template_tracker import TemplateTracker
 from gating.tracking.tracker import TrackerSettings

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.evaluation.dataset import Case, read_cases
+from gating.cli.cases import read_cases
+from gating.evaluation.case import Case
 from gating.geometry import contour_from_mask
 
 Image = NDArray[np.float32]

@@ -1,4 +1,13 @@
-"""TrackRAD2025 case folders: `images/*_frames.mha`, `targets/*_first_label.mha`, `frame-rate.json`.
+"""TrackRAD2025: a case of the data set, and the input of a submitted algorithm.
+
+A case is `<case>/images/<case>_frames.mha` with `targets/<case>_first_label.mha`, `<case>_labels.mha` and, where
+several observers drew, `<case>_staple_labels.mha`, which the organisers score against; further sequences of a patient
+carry a number at the end (`<case>_frames2.mha`, `frame-rate2.json`). Source: trackrad2025.grand-challenge.org/data, and
+the organisers' evaluation program in github.com/LMUK-RADONC-PHYS-RES/trackrad2025.
+
+An algorithm finds `images/mri-linacs/*.mha` (the interface is called mri-linac-series, which is read too),
+`images/mri-linac-target/*.mha`, `frame-rate.json`, `b-field-strength.json` and `scanned-region.json`. Source:
+inference.py of github.com/LMUK-RADONC-PHYS-RES/trackrad-baseline-algorithm.
 
 The organisers call the array that SimpleITK returns "W, H, T". Its first axis runs in the patient's superior direction
 and the second in the posterior one, as the file's own direction matrix says (and as in the organisers' evaluation code,
@@ -10,7 +19,8 @@ the same grid need no more than the time axis moved.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +33,73 @@ from gating.geometry import contour_from_mask
 from gating.messages import Pixels
 
 MAX_FRAMES_PER_S: Final = 1000.0
+MAX_EXACT_FLOAT32: Final = 2**24
+FIELD_STRENGTH_NAMES: Final = ("b-field-strength", "field-strength", "magnetic-field-strength")
+SERIES_FOLDERS: Final = ("mri-linacs", "mri-linac-series")
+TARGET_FOLDER: Final = "mri-linac-target"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceFiles:
+    """Where one sequence and what is known about it are; None where there is no such file."""
+
+    name: str
+    frames: Path
+    first_label: Path | None
+    labels: Path | None
+    frame_rate: Path
+    scanned_region: Path | None
+    field_strength: Path | None
+
+    @property
+    def region(self) -> str:
+        """The scanned region as the challenge names it, or "". Raises `BadRecording`."""
+        if self.scanned_region is None:
+            return ""
+        region = _json(self.scanned_region)
+        if not isinstance(region, str):
+            raise BadRecording(f"{self.scanned_region}: the scanned region is {str(region)[:40]}; a name is needed")
+        return region
+
+
+def case_files(path: Path) -> SequenceFiles:
+    """Find the files of a case folder, or of one sequence of it by its `*_frames*.mha`. Raises `BadRecording`."""
+    frames = path if path.suffix == ".mha" else _only(path / "images", "*_frames*.mha")
+    case = frames.parent.parent
+    stem, _, scan = frames.stem.rpartition("_frames")
+
+    def target(kind: str) -> Path | None:
+        return _existing([case / "targets" / f"{stem}_{kind}{scan}.mha"])
+
+    def described(*names: str) -> Path | None:
+        return _existing(case / f"{name}{number}.json" for name in names for number in dict.fromkeys((scan, "")))
+
+    labels = target("staple_labels") or target("labels")
+    return SequenceFiles(
+        name=f"{stem}{scan}" or case.name,
+        frames=frames,
+        first_label=target("first_label") or labels,
+        labels=labels,
+        frame_rate=described("frame-rate") or case / f"frame-rate{scan}.json",
+        scanned_region=described("scanned-region"),
+        field_strength=described(*FIELD_STRENGTH_NAMES),
+    )
+
+
+def submission_files(folder: Path) -> SequenceFiles:
+    """Find the files of the input of a submitted algorithm. Raises `BadRecording` where an image is missing."""
+    images = folder / "images"
+    series = _existing(images / name for name in SERIES_FOLDERS) or images / SERIES_FOLDERS[0]
+    frames = _only(series, "*.mha")
+    return SequenceFiles(
+        name=frames.stem.replace("_frames", ""),
+        frames=frames,
+        first_label=_only(images / TARGET_FOLDER, "*.mha"),
+        labels=None,
+        frame_rate=folder / "frame-rate.json",
+        scanned_region=_existing([folder / "scanned-region.json"]),
+        field_strength=_existing(folder / f"{name}.json" for name in FIELD_STRENGTH_NAMES),
+    )
 
 
 class _ArrayFrames:
@@ -38,17 +115,38 @@ class _ArrayFrames:
 
 def read_trackrad(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
     """Open a case folder, or one sequence of it by its `*_frames*.mha`. Raises `BadRecording`, `Unavailable`."""
-    frames_file = path if path.suffix == ".mha" else _only(path / "images", "*_frames*.mha")
-    case = frames_file.parent.parent
-    image = _read_image(frames_file)
-    frames = _time_first(frames_file, image)
-    dtype = wire_dtype(frames_file, frames.dtype, float(frames.min(initial=0)) if frames.dtype.kind == "i" else None)
+    return read_sequence(case_files(path), given_spacing_mm)
+
+
+def read_sequence(
+    files: SequenceFiles,
+    given_spacing_mm: Sequence[float] | None = None,
+    *,
+    default_frames_per_s: float | None = None,
+) -> Recording:
+    """Open one sequence; its path is the file of its frames, on whose grid masks belong.
+
+    Parameters
+    ----------
+    files : from `case_files` or `submission_files`.
+    given_spacing_mm : (row, column), to agree with what the file says.
+    default_frames_per_s : where there is no `frame-rate.json`; without it that file must exist, since a replay must not
+        guess its pace.
+
+    Raises
+    ------
+    BadRecording, Unavailable
+        One sentence that names the file, the field, the value and the limit.
+    """
+    image = _read_image(files.frames)
+    frames = _narrowed(_time_first(files.frames, image))
+    dtype = wire_dtype(files.frames, frames.dtype, float(frames.min(initial=0)) if frames.dtype.kind == "i" else None)
     spacing, direction, origin = image.GetSpacing(), np.reshape(image.GetDirection(), (3, 3)), image.GetOrigin()
-    rate = _frame_rate(case, frames_file)
+    rate = _frame_rate(files.frame_rate, default_frames_per_s)
     return checked_recording(
-        path=path,
-        name=case.name,
-        frames=_ArrayFrames(frames_file, frames, dtype),
+        path=files.frames,
+        name=files.name,
+        frames=_ArrayFrames(files.frames, frames, dtype),
         shape=(frames.shape[1], frames.shape[2]),
         dtype=dtype,
         stamps_ns=np.rint(np.arange(len(frames)) * (1e9 / rate)).astype(np.int64),
@@ -56,14 +154,13 @@ def read_trackrad(path: Path, given_spacing_mm: Sequence[float] | None = None) -
         given_spacing_mm=given_spacing_mm,
         image_orientation=(*direction[:, 1], *direction[:, 2]),
         image_position_mm=origin,
-        target_contour_px=_first_label(case, frames.shape[1:]),
-        description=_description(case),
+        target_contour_px=_first_contour(files.first_label, frames.shape[1:]),
+        description=_description(files),
     )
 
 
-def read_labels(case: Path) -> NDArray[np.bool_]:
-    """Return the target's masks of every frame of a labelled case, (frames, rows, columns). Raises `BadRecording`."""
-    file = _only(case / "targets", "*_labels.mha")
+def read_labels(file: Path) -> NDArray[np.bool_]:
+    """Return masks, (frames, rows, columns), of an image whose axes are (rows, columns, frames). Raises as above."""
     masks: NDArray[np.bool_] = _time_first(file, _read_image(file)) != 0
     return masks
 
@@ -77,6 +174,17 @@ def _time_first(path: Path, image: Any) -> NDArray[Any]:
     return np.ascontiguousarray(np.moveaxis(array, 2, 0))
 
 
+def _narrowed(frames: NDArray[Any]) -> NDArray[Any]:
+    """Return integers that are wider than the wire's in a type of the wire, where it holds each of them exactly."""
+    if frames.dtype.kind not in "iu" or frames.dtype.itemsize <= 2 or not frames.size:
+        return frames
+    smallest, largest = int(frames.min()), int(frames.max())
+    if smallest >= 0 and largest <= np.iinfo(np.uint16).max:
+        return frames.astype(np.uint16)
+    exact = smallest >= -MAX_EXACT_FLOAT32 and largest <= MAX_EXACT_FLOAT32
+    return frames.astype(np.float32) if exact else frames
+
+
 def _read_image(path: Path) -> Any:
     try:
         import SimpleITK
@@ -84,9 +192,8 @@ def _read_image(path: Path) -> Any:
         raise Unavailable(f"{path}: reading .mha needs SimpleITK; install it with: pip install SimpleITK") from None
     try:
         return SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise BadRecording(f"{path}: is not a readable .mha image: {reason}") from None
+    except RuntimeError:
+        raise BadRecording(f"{path}: is not a readable .mha image, or only a part of one") from None
 
 
 def _only(folder: Path, pattern: str) -> Path:
@@ -97,34 +204,40 @@ def _only(folder: Path, pattern: str) -> Path:
     return files[0]
 
 
-def _frame_rate(case: Path, frames_file: Path) -> float:
-    """Return frames/s: `frame-rate.json`, or `frame-rate<n>.json` of the further sequence `*_frames<n>.mha`."""
-    number = frames_file.stem.rpartition("_frames")[2]
-    own = case / f"frame-rate{number}.json"
-    file = own if own.exists() else case / "frame-rate.json"
+def _existing(paths: Iterable[Path]) -> Path | None:
+    return next((path for path in paths if path.exists()), None)
+
+
+def _json(file: Path) -> Any:
     try:
-        rate = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadRecording(f"{file}: cannot be read: {error}") from None
-    if not isinstance(rate, int | float) or not 0 < rate <= MAX_FRAMES_PER_S:
+
+
+def _frame_rate(file: Path, default: float | None) -> float:
+    """Return frames/s."""
+    if default is not None and not file.exists():
+        return default
+    rate = _json(file)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MAX_FRAMES_PER_S:
         raise BadRecording(f"{file}: the frame rate is {rate}; above 0 up to {MAX_FRAMES_PER_S:g} frames/s is allowed")
     return float(rate)
 
 
-def _first_label(case: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    files = sorted((case / "targets").glob("*_first_label.mha"))
-    if not files:
+def _first_contour(file: Path | None, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    if file is None:
         return None
-    masks = _time_first(files[0], _read_image(files[0]))
+    masks = read_labels(file)
     if masks.shape[1:] != shape:
-        raise BadRecording(f"{files[0]}: the label is {masks.shape[1:]}; {shape} is needed, as the frames")
+        raise BadRecording(f"{file}: the label is {masks.shape[1:]}; {shape} is needed, as the frames")
     return contour_from_mask(masks[0])
 
 
-def _description(case: Path) -> str:
-    known = []
-    for name, unit in (("scanned-region", ""), ("b-field-strength", " T"), ("field-strength", " T")):
-        file = case / f"{name}.json"
-        if file.exists():
-            known.append(file.read_text(encoding="utf-8").strip().strip('"')[:40] + unit)
+def _description(files: SequenceFiles) -> str:
+    known = [
+        file.read_text(encoding="utf-8").strip().strip('"')[:40] + unit
+        for file, unit in ((files.scanned_region, ""), (files.field_strength, " T"))
+        if file is not None
+    ]
     return ", ".join(known)

@@ -23,6 +23,7 @@ def _register() -> None:
         run,
         settings,
         soak,
+        submission,
         track,
         verify,
         whatif,

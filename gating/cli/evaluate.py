@@ -20,11 +20,12 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score a tracker: DSC, centre distance, HD95, MASD, relative D98 and seconds per frame."""
-    from gating.evaluation.run import evaluate as evaluate_dataset
+    from gating.cli.cases import read_cases
+    from gating.evaluation.run import evaluate as evaluate_cases
 
     settings = load_config(config, tracker)
     progress = (lambda _: None) if as_json else console.print
-    summary = evaluate_dataset(dataset, out, settings.tracker, settings.tracking, progress=progress)
+    summary = evaluate_cases(read_cases(dataset), out, settings.tracker, settings.tracking, progress=progress)
     if as_json:
         print_json({**summary, "out": str(out)})
     else:

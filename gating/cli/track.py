@@ -110,12 +110,13 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _write_masks(path: Path, opened: Recording, contours: list[Any]) -> None:
-    from gating.evaluation.dataset import write_masks
+    from gating.cli.cases import mask_grid
+    from gating.evaluation.masks import write_masks
     from gating.geometry import mask_from_contour
 
     empty = np.zeros(opened.shape, bool)
     masks = np.stack([mask_from_contour(c, opened.shape) if len(c) >= 3 else empty for c in contours])
-    write_masks(path, masks, opened.pixel_spacing_mm)
+    write_masks(path, masks, opened.pixel_spacing_mm, mask_grid(opened))
 
 
 def _summary(rows: list[dict[str, Any]], out: Path) -> dict[str, Any]:

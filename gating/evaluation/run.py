@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.evaluation.dataset import Case, read_cases, write_masks
+from gating.evaluation.case import Case
+from gating.evaluation.masks import MASKS_FOLDER, write_masks
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
 from gating.evaluation.report import case_section, write_report
 from gating.geometry import mask_from_contour
@@ -109,7 +110,7 @@ def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], 
 
 
 def evaluate(
-    dataset: Path,
+    cases: Iterable[Case],
     out: Path,
     tracker: str = "template",
     settings: TrackerSettings | None = None,
@@ -117,11 +118,11 @@ def evaluate(
     worst_frames: int = 3,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Track every case of a data set and write metrics, masks and a report.
+    """Track every case and write metrics, masks and a report.
 
     Parameters
     ----------
-    dataset : folder in one of the layouts of `gating.evaluation.dataset.read_cases`.
+    cases : with their truth, as far as it is known; held in memory one at a time.
     out : folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last is laid
         out as the input of the organisers' own evaluation program.
     tracker : name in the registry.
@@ -135,14 +136,12 @@ def evaluate(
 
     Raises
     ------
-    DatasetError
-        If the folder cannot be evaluated.
     TrackingError
         If the tracker is unknown or a target cannot be tracked.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows, frame_rows, jobs, sections = [], [], [], []
-    for case in read_cases(dataset):
+    for case in cases:
         run = run_case(case, tracker, settings or TrackerSettings())
         masks = predicted_masks(run)
         row, metrics = score_case(run, masks)
@@ -192,16 +191,17 @@ def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics
 
 def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[str, Any]:
     """Write a case's masks; return its entry in `predictions.json` as the organisers' program reads it."""
-    name, relative = run.case.name, "images/mri-linac-series-targets"
-    write_masks(folder / name / "output" / relative / f"{name}_labels.mha", masks, run.case.pixel_spacing_mm)
+    case, name = run.case, run.case.name
+    path = folder / name / "output" / MASKS_FOLDER / f"{name}_labels.mha"
+    write_masks(path, masks, case.pixel_spacing_mm, case.grid)
     return {
         "pk": name,
         "inputs": [
             {"interface": {"slug": "mri-linac-series"}, "image": {"name": f"{name}_frames.mha"}},
             {"interface": {"slug": "mri-linac-target"}, "image": {"name": f"{name}_first_label.mha"}},
-            {"interface": {"slug": "scanned-region"}, "value": run.case.region},
+            {"interface": {"slug": "scanned-region"}, "value": case.region},
         ],
-        "outputs": [{"interface": {"slug": "mri-linac-series-targets", "relative_path": relative}}],
+        "outputs": [{"interface": {"slug": "mri-linac-series-targets", "relative_path": MASKS_FOLDER}}],
         "started_at": run.started.isoformat(),
         "completed_at": run.completed.isoformat(),
     }

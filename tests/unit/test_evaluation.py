@@ -8,8 +8,11 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
-from gating.evaluation import DatasetError, evaluate
-from gating.evaluation.dataset import read_cases, read_mha, write_masks
+from drivers.errors import BadRecording
+from drivers.recordings.trackrad import read_labels
+from gating.cli.cases import read_cases
+from gating.evaluation import evaluate
+from gating.evaluation.masks import write_masks
 from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
 
 
@@ -73,10 +76,9 @@ def test_relative_d98_is_one_for_perfect_tracking_and_small_when_the_target_is_m
 def test_masks_come_back_from_a_file_with_the_axes_of_the_challenge(tmp_path):
     masks = np.stack([disc(20 + 3 * frame, 30, 5, (48, 64)) for frame in range(4)])
     write_masks(tmp_path / "m.mha", masks, (1.5, 2.0))
-    back, spacing = read_mha(tmp_path / "m.mha")
-    assert np.array_equal(back != 0, masks)
-    assert spacing == (1.5, 2.0)
-    assert SimpleITK.ReadImage(str(tmp_path / "m.mha")).GetSize() == (4, 64, 48)
+    assert np.array_equal(read_labels(tmp_path / "m.mha"), masks)
+    image = SimpleITK.ReadImage(str(tmp_path / "m.mha"))
+    assert (image.GetSize(), image.GetSpacing()) == ((4, 64, 48), (1.0, 2.0, 1.5))
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def dataset(tmp_path):
 
 @pytest.mark.parametrize("tracker", ["template", "opencv"])
 def test_evaluation_follows_a_moving_target_and_writes_what_it_found(dataset, tmp_path, tracker):
-    summary = evaluate(dataset, tmp_path / "out", tracker)
+    summary = evaluate(read_cases(dataset), tmp_path / "out", tracker)
     row = summary["results"][0]
     assert row["dice_similarity_coefficient"] > 0.95
     assert row["center_distance"] < 0.5
@@ -114,9 +116,9 @@ def test_evaluation_follows_a_moving_target_and_writes_what_it_found(dataset, tm
     assert 'src="http' not in page
     [job] = json.loads((tmp_path / "out" / "predictions" / "predictions.json").read_text())
     folder = tmp_path / "out" / "predictions" / job["pk"] / "output" / job["outputs"][0]["interface"]["relative_path"]
-    masks, _ = read_mha(next(folder.glob("*.mha")))
+    masks = read_labels(next(folder.glob("*.mha")))
     assert masks.shape == (6, 96, 80)
-    assert np.array_equal(masks[0] != 0, next(read_cases(dataset)).labels[0])
+    assert np.array_equal(masks[0], next(read_cases(dataset)).labels[0])
 
 
 def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
@@ -131,7 +133,7 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
 
 
 def test_a_folder_without_cases_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(DatasetError, match="holds no case with a target"):
-        evaluate(tmp_path, tmp_path / "out")
-    with pytest.raises(DatasetError, match="is not a folder"):
-        evaluate(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(BadRecording, match="holds no case with a target"):
+        list(read_cases(tmp_path))
+    with pytest.raises(BadRecording, match="is not a folder"):
+        list(read_cases(tmp_path / "nowhere"))

@@ -11,7 +11,8 @@ import pytest
 
 from drivers.errors import BadRecording
 from drivers.recordings import open_recording
-from drivers.recordings.trackrad import read_labels
+from drivers.recordings.labelled import read_labelled
+from drivers.recordings.trackrad import case_files, read_labels
 from gating.geometry import mask_from_contour
 from gating.messages import TargetReference
 from tests.factories import frame
@@ -218,8 +219,9 @@ class TestTrackRad:
     def test_the_target_is_the_first_label(self, case) -> None:
         recording = open_recording(case)
         assert recording.target_box == (2, 4, 4, 5)
-        np.testing.assert_array_equal(recording.target_mask, read_labels(case)[0])
-        assert read_labels(case).shape == (5, 14, 9)
+        labels = read_labels(case / "targets" / "A_001_labels.mha")
+        np.testing.assert_array_equal(recording.target_mask, labels[0])
+        assert labels.shape == (5, 14, 9)
 
     def test_a_further_sequence_is_opened_by_its_file_and_frame_rate(self, case) -> None:
         (case / "images" / "A_001_frames2.mha").write_bytes((case / "images" / "A_001_frames.mha").read_bytes())
@@ -227,6 +229,56 @@ class TestTrackRad:
         with pytest.raises(BadRecording, match="2 files match"):
             open_recording(case)
         assert open_recording(case / "images" / "A_001_frames2.mha").nominal_interval_ns == 125_000_000
+
+    def test_the_target_of_a_further_sequence_is_its_own(self, case) -> None:
+        (case / "images" / "A_001_frames2.mha").write_bytes((case / "images" / "A_001_frames.mha").read_bytes())
+        assert open_recording(case / "images" / "A_001_frames2.mha").target_contour_px is None
+        label = case / "targets" / "A_001_first_label.mha"
+        label.rename(label.with_name("A_001_first_label2.mha"))
+        assert open_recording(case / "images" / "A_001_frames2.mha").target_box == (2, 4, 4, 5)
+
+    def test_without_a_first_label_the_labels_show_the_target(self, case) -> None:
+        (case / "targets" / "A_001_first_label.mha").unlink()
+        assert open_recording(case).target_box == (2, 4, 4, 5)
+
+    def test_the_labels_that_all_observers_agree_on_are_scored(self, case) -> None:
+        targets = case / "targets"
+        (targets / "A_001_labels2.mha").write_bytes((targets / "A_001_labels.mha").read_bytes())
+        assert case_files(case).labels == targets / "A_001_labels.mha"
+        (targets / "A_001_staple_labels.mha").write_bytes((targets / "A_001_labels.mha").read_bytes())
+        assert case_files(case).labels == targets / "A_001_staple_labels.mha"
+
+    @pytest.mark.parametrize(
+        ("stored", "values", "read"),
+        [("int32", (0, 65535), "uint16"), ("int64", (-3, 2**24), "float32"), ("uint32", (0, 7), "uint16")],
+    )
+    def test_wide_integers_are_read_where_no_value_is_lost(self, case, stored, values, read) -> None:
+        sitk = pytest.importorskip("SimpleITK")
+        pixels = np.full((14, 9, 5), values[0], stored)
+        pixels[3, 2, 1] = values[1]
+        sitk.WriteImage(sitk.GetImageFromArray(pixels), str(case / "images" / "A_001_frames.mha"))
+        recording = open_recording(case)
+        assert (recording.dtype, recording.frames[1][3, 2], recording.frames[0][0, 0]) == (read, values[1], values[0])
+
+    def test_integers_that_no_pixel_type_holds_are_refused(self, case) -> None:
+        sitk = pytest.importorskip("SimpleITK")
+        pixels = np.full((14, 9, 5), 2**24 + 1, np.int32)
+        sitk.WriteImage(sitk.GetImageFromArray(pixels), str(case / "images" / "A_001_frames.mha"))
+        with pytest.raises(BadRecording, match="frames are int32"):
+            open_recording(case)
+
+    def test_a_replay_does_not_guess_its_pace_but_a_scored_case_may(self, case) -> None:
+        (case / "frame-rate.json").unlink()
+        with pytest.raises(BadRecording, match=r"frame-rate\.json: cannot be read"):
+            open_recording(case)
+        [labelled] = read_labelled(case)
+        assert labelled.recording.nominal_interval_ns == 250_000_000
+
+    def test_labels_of_another_length_are_refused(self, case) -> None:
+        label = case / "targets" / "A_001_first_label.mha"
+        (case / "targets" / "A_001_labels.mha").write_bytes(label.read_bytes())
+        with pytest.raises(BadRecording, match=r"labels are \(1, 14, 9\); \(5, 14, 9\) is needed"):
+            list(read_labelled(case))
 
     @pytest.mark.parametrize("rate", ["0", "-4", '"4"', "null", "1e9", "{", "NaN"])
     def test_a_senseless_frame_rate_is_refused(self, case, rate) -> None:
@@ -249,7 +301,8 @@ class TestTrackRad:
         recording = open_recording(case)
         assert (recording.shape, len(recording), recording.nominal_interval_ns) == ((125, 125), 10, 125_000_000)
         assert recording.target_box == (32, 32, 61, 61)
-        inside = [frame_[mask] for frame_, mask in zip(recording.frames, read_labels(case), strict=True)]
+        labels = read_labels(case / "targets" / "Z_001_labels.mha")
+        inside = [frame_[mask] for frame_, mask in zip(recording.frames, labels, strict=True)]
         assert min(float(values.mean()) for values in inside) > 0.9
 
 

@@ -1,0 +1,102 @@
+"""Recordings with labels or a reference track: what a tracker can be scored on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadRecording
+from drivers.recordings.npz import read_npz
+from drivers.recordings.recording import Recording
+from drivers.recordings.trackrad import SequenceFiles, case_files, read_labels, read_sequence, submission_files
+from gating.geometry import box_contour
+
+DEFAULT_FRAMES_PER_S: Final = 4.0
+"""Of a sequence without `frame-rate.json`: the rate of most of the challenge's 0.35 T recordings."""
+_TRACK_SUFFIX: Final = "_reference_track.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledRecording:
+    """A recording whose target is known in its first frame at least.
+
+    Attributes
+    ----------
+    recording : with a target.
+    labels : (frames, rows, columns), or None.
+    track_px : (frames, 2) reference (x, y) of the target's centre, or None.
+    region : scanned region as the TrackRAD2025 challenge names it, or "".
+    """
+
+    recording: Recording
+    labels: NDArray[np.bool_] | None = None
+    track_px: NDArray[np.float64] | None = None
+    region: str = ""
+
+
+def read_labelled(dataset: Path) -> Iterator[LabelledRecording]:
+    """Every labelled recording of a folder, one at a time.
+
+    Two layouts: that of the TrackRAD2025 data set (`<case>/images/<case>_frames.mha`, `<case>/targets/...`; `dataset`
+    may also be one case), and `<name>.npz` (`frames`, `t_s`, `pixel_spacing_mm`) with `<name>_reference_track.csv`.
+
+    Raises
+    ------
+    BadRecording
+        If there is none with a target, or labels do not fit the frames.
+    """
+    if not dataset.is_dir():
+        raise BadRecording(f"dataset: {dataset} is not a folder")
+    found = False
+    for images in sorted([*dataset.glob("images"), *dataset.glob("*/images")]):
+        for frames in sorted(images.glob("*_frames*.mha")):
+            files = case_files(frames)
+            if files.first_label is not None:
+                found = True
+                yield _labelled(files)
+    for track in sorted(dataset.glob(f"*{_TRACK_SUFFIX}")):
+        recording = track.with_name(track.name.replace(_TRACK_SUFFIX, ".npz"))
+        if recording.exists():
+            found = True
+            yield _tracked(recording, track)
+    if not found:
+        raise BadRecording(
+            f"dataset: {dataset} holds no case with a target; expected <case>/images/<case>_frames.mha with "
+            f"<case>/targets/<case>_first_label.mha or _labels.mha, or <name>.npz with <name>{_TRACK_SUFFIX}"
+        )
+
+
+def read_submission(folder: Path) -> LabelledRecording:
+    """Open the input of a submitted algorithm; only its first frame is labelled. Raises `BadRecording`."""
+    if not folder.is_dir():
+        raise BadRecording(f"input: {folder} is not a folder")
+    return _labelled(submission_files(folder))
+
+
+def _labelled(files: SequenceFiles) -> LabelledRecording:
+    recording = read_sequence(files, default_frames_per_s=DEFAULT_FRAMES_PER_S)
+    if recording.target_contour_px is None:
+        raise BadRecording(f"{files.first_label}: the first label is empty; a target is needed")
+    labels = None if files.labels is None else read_labels(files.labels)
+    needed = (len(recording), *recording.shape)
+    if labels is not None and labels.shape != needed:
+        raise BadRecording(f"{files.labels}: the labels are {labels.shape}; {needed} is needed, as the frames")
+    return LabelledRecording(recording=recording, labels=labels, region=files.region)
+
+
+def _tracked(file: Path, track: Path) -> LabelledRecording:
+    box = re.search(r"x,y,w,h=\(([^)]*)\)", track.read_text().partition("\n")[0])
+    if box is None:
+        raise BadRecording(f"{track}: the first line must name the target box as x,y,w,h=(...)")
+    recording = read_npz(file)
+    reference = np.loadtxt(track, delimiter=",", comments="#", ndmin=2)
+    if len(reference) != len(recording):
+        raise BadRecording(f"{track}: {len(reference)} rows for {len(recording)} frames; one each is needed")
+    contour_px = box_contour(*(float(value) for value in box.group(1).split(",")))
+    return LabelledRecording(recording=replace(recording, target_contour_px=contour_px), track_px=reference[:, 2:4])

@@ -1,0 +1,38 @@
+"""What is scored: one recording and what is known about its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One recording and what is known about its target.
+
+    Attributes
+    ----------
+    name : str
+    frames : (frames, rows, columns), arbitrary intensity units
+    elapsed_s : (frames,) time since the frame before; 0 for the first
+    pixel_spacing_mm : (row, column)
+    contour_px : (n, 2) of (x, y), the target in the first frame
+    labels : (frames, rows, columns) bool, or None
+    track_px : (frames, 2) reference (x, y) of the centre, or None
+    region : scanned region as the challenge names it, or ""
+    grid : image of the frames, with whose geometry masks are written, or None
+    """
+
+    name: str
+    frames: NDArray[Any]
+    elapsed_s: NDArray[np.float64]
+    pixel_spacing_mm: tuple[float, float]
+    contour_px: NDArray[np.float32]
+    labels: NDArray[np.bool_] | None = None
+    track_px: NDArray[np.float64] | None = None
+    region: str = ""
+    grid: Path | None = None

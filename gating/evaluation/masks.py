@@ -1,0 +1,35 @@
+"""Masks written as the TrackRAD2025 challenge lays them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MASKS_FOLDER: Final = "images/mri-linac-series-targets"
+"""Where the challenge looks for an algorithm's masks, below its output folder."""
+
+
+def write_masks(
+    path: Path, masks: NDArray[np.bool_], pixel_spacing_mm: tuple[float, float], grid: Path | None = None
+) -> None:
+    """Write masks with the axes of the challenge's files: (rows, columns, frames), uint8, 1 inside.
+
+    Parameters
+    ----------
+    path : `.mha` file; its folder is made.
+    masks : (frames, rows, columns).
+    pixel_spacing_mm : (row, column); what there is of geometry where `grid` is None.
+    grid : image whose spacing, origin and direction the masks get, all three axes.
+    """
+    import SimpleITK
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image: Any = SimpleITK.GetImageFromArray(np.ascontiguousarray(masks.transpose(1, 2, 0)).astype(np.uint8))
+    if grid is None:
+        image.SetSpacing((1.0, pixel_spacing_mm[1], pixel_spacing_mm[0]))
+    else:
+        image.CopyInformation(SimpleITK.ReadImage(str(grid)))
+    SimpleITK.WriteImage(image, str(path), useCompression=True)
