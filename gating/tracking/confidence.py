@@ -31,6 +31,7 @@ class Evidence(Struct, frozen=True):
     drop : best score of this target lately minus this one
     unseen_s : time since the target was last seen, 0 if it was seen in the frame before
     moving_elsewhere : how much better what moves in the image fits at another place, see `fixed_pattern.py`
+    beyond_image_px : how far the target reaches out of the image
     """
 
     score: float
@@ -46,6 +47,7 @@ class Evidence(Struct, frozen=True):
     drop: float
     unseen_s: float
     moving_elsewhere: float
+    beyond_image_px: float = 0.0
 
 
 FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
@@ -55,6 +57,8 @@ MISFIT_BELOW = 0.85
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
 FIXED_PATTERN_VETO = 0.01
+BEYOND_IMAGE_VETO_PX = 1.0
+"""Where more of a target than this cannot be seen, its centre is a guess."""
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
@@ -90,8 +94,8 @@ def features(evidence: Evidence) -> tuple[float, ...]:
 def probability(evidence: Evidence) -> float:
     """P(centre error <= 2 mm), 0 to 1, never NaN.
 
-    A match at the border of its window, with a rival about as good, or held by a pattern that is fixed in the image
-    is never confident, however well it fits.
+    A match at the border of its window, with a rival about as good, held by a pattern that is fixed in the image, or
+    of a target that leaves the image is never confident, however well it fits.
     """
     logit = INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
     if not math.isfinite(logit):
@@ -108,6 +112,8 @@ def veto(evidence: Evidence) -> str | None:
         return REASONS["rival"]
     if not evidence.moving_elsewhere <= FIXED_PATTERN_VETO:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
+    if not evidence.beyond_image_px <= BEYOND_IMAGE_VETO_PX:
+        return "the target reaches {e.beyond_image_px:.0f} px beyond the image"
     return None
 
 

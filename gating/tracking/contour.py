@@ -36,6 +36,8 @@ ROBUST_ROUNDS = 2
 VARIATIONAL_ROUNDS = 2
 NOISE_AREA_PX = 4.0
 MAX_PRECISION_MM = 20.0
+MIN_SEEN = 0.2
+"""Share of the template that must lie in the image for a motion to be fitted to that part alone."""
 
 
 class Propagation(Struct, frozen=True):
@@ -49,6 +51,7 @@ class Propagation(Struct, frozen=True):
     strain : largest gradient of the fitted affine motion, dimensionless
     scatter_mm : weighted deviation of the flow from the fitted affine motion
     precision_mm : standard deviation that noise and misfit leave in the position, in its worst direction
+    beyond_image_px : how far the contour reaches out of the image
     """
 
     contour_px: NDArray[np.float32]
@@ -57,6 +60,27 @@ class Propagation(Struct, frozen=True):
     strain: float
     scatter_mm: float
     precision_mm: float
+    beyond_image_px: float
+
+
+class _Part(Struct, frozen=True):
+    """What of a template's surroundings takes part in a fit.
+
+    Attributes
+    ----------
+    mask8 : (rows, columns) of the region, above 0 where it counts
+    rows, columns, basis, weights : places on the half grid, see `gating.tracking.motion_fit.fit_affine`
+    places, place_basis, values : every pixel of the mask, and what is normalised there
+    """
+
+    mask8: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    basis: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    places: NDArray[np.float64]
+    place_basis: NDArray[np.float64]
+    values: NDArray[np.float64]
 
 
 def make_flow() -> Any:
@@ -97,27 +121,60 @@ class ContourFlow:
         reach = 2 * round(margin_px * self._scale) + 1
         inside = mask_from_contour(self._points, (rows, columns)).astype(np.uint8)
         around = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-        self._mask8 = np.asarray(around, np.uint8)
-        self._mask = self._mask8.astype(bool)
-        self._region8 = _to_grey(region, self._mask8)
-        self._prepare_fit(inside.astype(bool))
+        mask8 = self._in_image(np.asarray(around, np.uint8), frame.shape, 0.0, 0.0)
+        self._region8 = _to_grey(region, mask8)
+        self._prepare_fit(inside.astype(bool), mask8)
 
-    def _prepare_fit(self, inside: NDArray[np.bool_]) -> None:
+    def _prepare_fit(self, inside: NDArray[np.bool_], mask8: NDArray[np.uint8]) -> None:
         """Texture weights and the affine basis, on every second pixel: the flow is no finer."""
-        texture, self._information = _texture(self._region8, self._mask)
-        weights = np.where(self._mask, texture / (texture + TEXTURE_NOISE), 0.0) + 1e-4 * self._mask
-        kept = self._mask[::2, ::2]
-        self._rows, self._columns = (np.ascontiguousarray(axis, np.int64) for axis in np.nonzero(kept))
-        self._weights = weights[::2, ::2][kept].astype(np.float64)
-        self._half_shape = kept.shape
+        mask = mask8.astype(bool)
+        texture, self._information = _texture(self._region8, mask)
+        self._texture_weights = np.where(mask, texture / (texture + TEXTURE_NOISE), 0.0) + 1e-4 * mask
+        self._half_shape = mask[::2, ::2].shape
         self._length = max(float(np.sqrt(inside.sum() / np.pi)), 2.0)
         self._middle = self._points.mean(axis=0)
-        self._basis = self._affine_basis(np.stack([2.0 * self._columns, 2.0 * self._rows], axis=1))
         self._point_basis = self._affine_basis(self._points)
-        self._places = np.ascontiguousarray(np.argwhere(self._mask)[:, ::-1], np.float64)
-        self._place_basis = self._affine_basis(self._places)
-        self._values = _normalised(self._region8[self._mask])
         self._blur_px = max(SMOOTHING * self._length, 2.0) / 2.0 + 1.0
+        self._whole = self._part(mask8)
+        corners = np.array([self._whole.places.min(axis=0), self._whole.places.max(axis=0)])
+        self._ends = np.reshape((corners + 0.5) / self._scale - 0.5 + self._corner(), -1).tolist()
+
+    def _part(self, mask8: NDArray[np.uint8]) -> _Part:
+        mask = mask8.astype(bool)
+        kept = mask[::2, ::2]
+        rows, columns = (np.ascontiguousarray(axis, np.int64) for axis in np.nonzero(kept))
+        places = np.ascontiguousarray(np.argwhere(mask)[:, ::-1], np.float64)
+        return _Part(
+            mask8,
+            rows,
+            columns,
+            self._affine_basis(np.stack([2.0 * columns, 2.0 * rows], axis=1)),
+            self._texture_weights[::2, ::2][kept].astype(np.float64),
+            places,
+            self._affine_basis(places),
+            _normalised(self._region8[mask]),
+        )
+
+    def _in_image(
+        self, mask8: NDArray[np.uint8], shape: tuple[int, ...], shift_x: float, shift_y: float
+    ) -> NDArray[np.uint8]:
+        """Return the part of a mask of the region that lies in an image of (rows, columns)."""
+        ends = np.array([[0.0, 0.0], [shape[1] - 1.0, shape[0] - 1.0]])
+        (left, top), (right, bottom) = self._to_region(ends - (shift_x, shift_y)).tolist()
+        rows, columns = np.arange(mask8.shape[0])[:, None], np.arange(mask8.shape[1])
+        within = (rows >= top) & (rows <= bottom) & (columns >= left) & (columns <= right)
+        return np.asarray(mask8 * within, np.uint8)
+
+    def _seen(self, shape: tuple[int, ...], shift_x: float, shift_y: float) -> tuple[_Part, bool]:
+        """Return what lies in the image at that shift, everything where that is too little, and whether any is cut."""
+        whole = self._whole
+        left, top, right, bottom = self._ends
+        if left + shift_x >= 0 and top + shift_y >= 0 and right + shift_x < shape[1] and bottom + shift_y < shape[0]:
+            return whole, False
+        mask8 = self._in_image(whole.mask8, shape, shift_x, shift_y)
+        pixels = int(np.count_nonzero(mask8))
+        cut = pixels < len(whole.places)
+        return self._part(mask8) if cut and pixels >= MIN_SEEN * len(whole.places) else whole, cut
 
     def _affine_basis(self, points: NDArray[Any]) -> NDArray[np.float64]:
         offset = (points - self._middle) / self._length
@@ -136,23 +193,28 @@ class ContourFlow:
         return np.asarray(region, np.float32)
 
     def _to_region(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        corner = self._centre - (np.array(self._size) - 1) / 2.0
-        local: NDArray[np.float64] = (points - corner + 0.5) * self._scale - 0.5
+        local: NDArray[np.float64] = (points - self._corner() + 0.5) * self._scale - 0.5
         return local
+
+    def _corner(self) -> NDArray[np.float64]:
+        """Return x and y of the region's first pixel in the template's frame."""
+        corner: NDArray[np.float64] = self._centre - (np.array(self._size) - 1) / 2.0
+        return corner
 
     def propagate(self, frame: NDArray[Any], shift_x: float, shift_y: float) -> Propagation:
         """Carry the contour to a frame in which the template was found shifted by (shift_x, shift_y) px."""
+        seen, cut = self._seen(frame.shape, shift_x, shift_y)
         region = self._region(frame, shift_x, shift_y)
-        region8 = _to_grey(region, self._mask8)
+        region8 = _to_grey(region, seen.mask8)
         flow = self._flow.calc(self._region8, region8, None)
-        affine, rest, shrinkage, scatter = self._fit(flow)
+        affine, rest, shrinkage, scatter = self._fit(flow, seen)
         moved = np.empty_like(self._points)
         motion_at(self._points, self._point_basis, rest, shrinkage, affine, moved)
         moved /= self._scale
         contour = self._contour + moved + (shift_x, shift_y)
-        back = np.empty_like(self._places)
-        motion_at(self._places, self._place_basis, rest, shrinkage, affine, back)
-        score = score_at(region8, self._places, back, self._values)
+        back = np.empty_like(seen.places)
+        motion_at(seen.places, seen.place_basis, rest, shrinkage, affine, back)
+        score = score_at(region8, seen.places, back, seen.values)
         misfit = GREY_STD**2 * max(1.0 - score * abs(score), 1e-4)
         mean_x, mean_y = (moved.sum(axis=0) / len(moved)).tolist()
         scale_mm = self._spacing_mm / self._scale
@@ -163,17 +225,26 @@ class ContourFlow:
             float(np.abs(affine[1:]).max()) / self._length,
             scatter * scale_mm,
             min(math.sqrt(misfit * NOISE_AREA_PX / self._information) * scale_mm, MAX_PRECISION_MM),
+            _beyond(contour, frame.shape) if cut else 0.0,
         )
 
-    def _fit(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32], float, float]:
+    def _fit(
+        self, flow: NDArray[np.float32], seen: _Part
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], float, float]:
         """Affine coefficients, smoothed weighted rest with its weight, shrinkage, deviation of the flow in px."""
         outlier = OUTLIER_MM * self._scale / self._spacing_mm
         affine = np.empty((3, 2))
         rest = np.zeros((*self._half_shape, 3), np.float32)
-        places = (self._rows, self._columns, self._basis, self._weights)
+        places = (seen.rows, seen.columns, seen.basis, seen.weights)
         mean_weight, scatter = fit_affine(flow, *places, outlier, STRAIN_RIDGE, ROBUST_ROUNDS, affine, rest)
         rest = np.asarray(cv2.GaussianBlur(rest, (0, 0), self._blur_px), np.float32)
         return affine, rest, SHRINKAGE * mean_weight + 1e-6, scatter
+
+
+def _beyond(contour: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """Farthest that a contour reaches over the outer edges of an image's pixels, px."""
+    edge = np.array([shape[1], shape[0]]) - 0.5
+    return max(float(np.max(-0.5 - contour)), float(np.max(contour - edge)), 0.0)
 
 
 def _to_grey(region: Image, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,9 @@
 
 A search runs on a reduced grid over the whole reach, then on the full grid around the best placements. It reports the
 winner, the best rival at another place, and where each template saw the target, for the confidence to judge.
+
+A target near the image's edge may move half out of it: there the image is continued by its last line, so that a
+template fits where only a part of it can be seen. What lies beyond lowers the score and never raises it.
 """
 
 from __future__ import annotations
@@ -181,21 +184,44 @@ def place(
     reach : where to look. A second placement at the border of its window is a slope of something else: left out.
     apart_px : placements farther apart than this are different places.
     """
+    border = _border(templates, pixels.shape, reach)
+    if border:
+        pixels, reduced = _continued(pixels, border * templates[0].reduction), _continued(reduced, border)
     peaks = []
     for index, template in enumerate(templates):
-        best, *second = _coarse_peaks(template, reduced, reach, apart_px)
+        best, *second = _coarse_peaks(template, reduced, border, reach, apart_px)
         peaks += [(index, best, True), *((index, peak, False) for peak in second)]
     peaks.sort(key=lambda entry: -entry[1].preference)
     found = []
     for index, peak, foremost in peaks[:MAX_REFINED]:
-        placement = _refine(index, templates[index], pixels, peak, reach)
+        placement = _refine(index, templates[index], pixels, border, peak, reach)
         if foremost or not placement.at_edge:
             found.append(placement)
     return sorted(found, key=lambda placement: -placement.preference)
 
 
+def _border(templates: list[Template], shape: tuple[int, ...], reach: Reach) -> int:
+    """How far the image must be continued, px of the reduced grid, for the reach to leave it by half a template."""
+    needed = 0.0
+    for template in templates:
+        x, y = template.centre_px
+        for side, first, length, at, expected in (
+            (shape[0], template.top, template.fine.shape[0], y, reach.y_px),
+            (shape[1], template.left, template.fine.shape[1], x, reach.x_px),
+        ):
+            start = first + expected - at
+            out = max(reach.radius_px - start, start + length + reach.radius_px - side)
+            needed = max(needed, min(out, length / 2.0))
+    return math.ceil(needed / templates[0].reduction)
+
+
+def _continued(pixels: NDArray[Any], border_px: int) -> NDArray[Any]:
+    sides = (border_px,) * 4
+    return np.asarray(cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE))
+
+
 class _Peak(Struct, frozen=True):
-    """Placement on the reduced grid: top-left row and column on the full grid, lead over the template's other peak."""
+    """Top-left row and column on the continued full grid, lead over the template's other peak."""
 
     row: int
     column: int
@@ -203,11 +229,11 @@ class _Peak(Struct, frozen=True):
     preference: float
 
 
-def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: float) -> list[_Peak]:
+def _coarse_peaks(template: Template, reduced: Image, border: int, reach: Reach, apart_px: float) -> list[_Peak]:
     """Best peak on the reduced grid, and the best one apart from it where the window leaves room for one."""
     step = template.reduction
-    row = (template.top + reach.y_px - template.centre_px[1]) / step
-    column = (template.left + reach.x_px - template.centre_px[0]) / step
+    row = (template.top + reach.y_px - template.centre_px[1]) / step + border
+    column = (template.left + reach.x_px - template.centre_px[0]) / step + border
     height, width = template.coarse.shape
     within_row = min(max(round(row), 0), reduced.shape[0] - height)
     within_column = min(max(round(column), 0), reduced.shape[1] - width)
@@ -225,12 +251,13 @@ def _coarse_peaks(template: Template, reduced: Image, reach: Reach, apart_px: fl
     ]
 
 
-def _refine(index: int, template: Template, frame: NDArray[Any], peak: _Peak, reach: Reach) -> Placement:
+def _refine(index: int, template: Template, frame: NDArray[Any], border: int, peak: _Peak, reach: Reach) -> Placement:
     height, width = template.fine.shape
     row = min(max(peak.row, 0), frame.shape[0] - height)
     column = min(max(peak.column, 0), frame.shape[1] - width)
     match = template.fine.match(frame, row, column, template.fine.max_radius_px)
-    x = template.centre_px[0] + match.col - template.left
-    y = template.centre_px[1] + match.row - template.top
+    border_px = border * template.reduction
+    x = template.centre_px[0] + match.col - border_px - template.left
+    y = template.centre_px[1] + match.row - border_px - template.top
     cost = reach.cost(math.hypot(x - reach.x_px, y - reach.y_px))
     return Placement(index, x, y, match.score, match.score - cost, peak.lead, match.at_edge)

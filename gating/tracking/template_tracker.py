@@ -234,6 +234,7 @@ class TemplateTracker:
             drop=max(0.0, self._typical - winner.score),
             unseen_s=self._unseen_s - elapsed_s,
             moving_elsewhere=elsewhere,
+            beyond_image_px=moved.beyond_image_px,
         )
 
     def _status(self, confidence: float) -> TrackStatus:

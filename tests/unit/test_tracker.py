@@ -103,6 +103,25 @@ def test_a_target_found_again_far_away_is_trusted_only_after_several_frames():
     assert "not yet trusted" in answers[0].detail
 
 
+@pytest.mark.parametrize(("dx", "dy"), [(0, -54), (0, 78), (-64, 0), (67, 0), (-60, -52)])
+def test_a_target_that_moves_half_out_of_the_image_is_followed_but_not_trusted(dx, dy):
+    made = tracker(max_speed_mm_s=1000.0)
+    for share in (0.4, 0.6, 0.8, 0.9, 1.0):
+        result = made.track(frame(share * dx, share * dy), 0.25)
+    assert (result.x_px, result.y_px) == pytest.approx((69.5 + dx, 61.5 + dy), abs=0.6)
+    assert not result.confidence >= 0.8
+    assert result.detail.endswith("px beyond the image")
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, -47), (0, 72), (-58, 0), (56, 0)])
+def test_a_target_of_which_only_the_margin_leaves_the_image_is_trusted(dx, dy):
+    made = tracker(max_speed_mm_s=1000.0)
+    for share in (0.4, 0.6, 0.8, 0.9, 1.0):
+        result = made.track(frame(share * dx, share * dy), 0.25)
+    assert (result.x_px, result.y_px) == pytest.approx((69.5 + dx, 61.5 + dy), abs=0.3)
+    assert result.status is TrackStatus.TRACKED
+
+
 def test_a_look_alike_lowers_the_confidence():
     scene = SCENE.copy()
     patch = scene[80:124, 92:130].copy()
