@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 import numpy as np
@@ -86,7 +87,31 @@ class _Past:
         return np.stack([np.interp(t_s, known_s, axis) for axis in known.T], axis=1)
 
 
-class Ridge:
+class _Regression(ABC):
+    """Adds a displacement, regressed on the past, to the newest position."""
+
+    def __init__(self, past: _Past) -> None:
+        self._past = past
+
+    def observe(self, t_s: float, position_mm: ArrayLike) -> None:
+        """Take one position."""
+        self._past.append(t_s, position_mm)
+
+    def predict(self, horizon_s: float) -> Position:
+        """Return the newest position plus the regressed displacement; the newest position while too little is known."""
+        past = self._past
+        if past.end == 0:
+            return np.full(1, np.nan)
+        here: Position = past.position[past.end - 1]
+        displacement = None if past.rows.shape[1] == 0 else self._displacement(horizon_s)
+        return here if displacement is None else here + displacement
+
+    @abstractmethod
+    def _displacement(self, horizon_s: float) -> Position | None:
+        """Return how far the target will have moved, (axes,) mm; None while too little is known."""
+
+
+class Ridge(_Regression):
     """Linear regression on the last second of motion, fitted anew to a sliding window at every prediction.
 
     What is fitted is the displacement over the horizon, so that the penalty pulls towards persistence. The result is
@@ -104,38 +129,27 @@ class Ridge:
     """
 
     def __init__(self, window_s: float = 40.0, span_s: float = 1.0, penalty: float = 0.01) -> None:
-        self._past = _Past(window_s, span_s)
+        super().__init__(_Past(window_s, span_s))
         self._penalty = penalty
         self._moments = _Moments(self._past)
 
-    def observe(self, t_s: float, position_mm: ArrayLike) -> None:
-        """Take one position."""
-        self._past.append(t_s, position_mm)
-
-    def predict(self, horizon_s: float) -> Position:
-        """Return the newest position plus the regressed displacement; the newest position while too little is known."""
-        past = self._past
-        if past.end == 0:
-            return np.full(1, np.nan)
-        here: Position = past.position[past.end - 1]
-        if past.rows.shape[1] == 0:
-            return here
+    def _displacement(self, horizon_s: float) -> Position | None:
+        past, axes = self._past, self._past.position.shape[1]
         moments = self._moments.centred(horizon_s)
         regressors = past.rows.shape[1] + 1
         count = moments[0][regressors - 1, regressors - 1]
         if count < 12:
-            return here
+            return None
         gram = moments[0][:regressors, :regressors]
         mean_square = (gram.trace() - count) / (regressors - 1)
         gram[np.diag_indices_from(gram)] += (
             self._penalty * np.append(np.full(regressors - 1, mean_square), count) + 1e-9
         )
         now = np.append(past.rows[past.end - 1], 1.0)
-        now[: here.size] -= moments[1]
+        now[:axes] -= moments[1]
         solved = np.linalg.solve(gram, now)
-        displacement = solved @ moments[0][:regressors, regressors:]
-        ahead: Position = here + displacement / (1.0 + float(solved @ now))
-        return ahead
+        displacement: Position = solved @ moments[0][:regressors, regressors:]
+        return displacement / (1.0 + float(solved @ now))
 
 
 class _Moments:
@@ -172,7 +186,7 @@ class _Moments:
         return sums, mean[:axes]
 
 
-class RecursiveLeastSquares:
+class RecursiveLeastSquares(_Regression):
     """The same regression, carried on sample by sample with exponential forgetting.
 
     Parameters
@@ -183,29 +197,19 @@ class RecursiveLeastSquares:
     """
 
     def __init__(self, memory_s: float = 25.0, span_s: float = 1.0) -> None:
-        self._past = _Past(2 * MAX_GAP_S + MAX_HORIZON_S, span_s)
+        super().__init__(_Past(2 * MAX_GAP_S + MAX_HORIZON_S, span_s))
         self._memory_s = memory_s
         self._forget()
 
-    def observe(self, t_s: float, position_mm: ArrayLike) -> None:
-        """Take one position."""
-        self._past.append(t_s, position_mm)
-
-    def predict(self, horizon_s: float) -> Position:
-        """Return the newest position plus the regressed displacement; the newest position while too little is known."""
+    def _displacement(self, horizon_s: float) -> Position:
         past = self._past
-        if past.end == 0:
-            return np.full(1, np.nan)
-        here: Position = past.position[past.end - 1]
-        if past.rows.shape[1] == 0:
-            return here
         if horizon_s != self._horizon_s or self._inverse.shape[0] != past.rows.shape[1]:
-            self._forget(horizon_s, past.rows.shape[1], here.size)
+            self._forget(horizon_s, past.rows.shape[1], past.position.shape[1])
         self._learn()
         now = past.rows[past.end - 1]
         leverage = float(now @ self._inverse @ now)
-        ahead: Position = here + (now @ self._weights) / (1.0 + leverage)
-        return ahead
+        displacement: Position = now @ self._weights
+        return displacement / (1.0 + leverage)
 
     def _forget(self, horizon_s: float = np.nan, regressors: int = 0, axes: int = 0) -> None:
         self._horizon_s = horizon_s
