@@ -25,7 +25,6 @@ from gating.drift import exhale_positions
 from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
 
 Strategy = Literal["respiratory", "exhale", "breath_hold", "exception"]
-LEAST_S: Final = 30.0
 SLACK_MM: Final = 3.0
 """Percent out lets a target move beyond the margin by its length times the limit; above this, its centre is held."""
 LEAST_DUTY_CYCLE: Final[dict[Strategy, float]] = {

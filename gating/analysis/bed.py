@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
-
-ABLATIVE_BED_GY: Final = 100.0
-"""BED (alpha/beta 10 Gy) that MAESTRO asks for: Hoegen et al. 2022, doi:10.1186/s13014-022-02033-2."""
 
 
 def bed_gy(fractions: int, dose_gy: float, alpha_beta_gy: float = 10.0) -> float:

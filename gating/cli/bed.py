@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from gating.cli.app import CommandError, app, print_json
 from gating.cli.options import JsonOption
+
+ABLATIVE_BED_GY: Final = 100.0
+"""BED (alpha/beta 10 Gy) that MAESTRO asks for: Hoegen et al. 2022, doi:10.1186/s13014-022-02033-2."""
 
 
 @app.command()
@@ -16,7 +19,7 @@ def bed(
     dose_gy: Annotated[float, typer.Option("--dose-gy", min=0, max=100, help="Per fraction.")],
     alpha_beta_gy: Annotated[float, typer.Option("--alpha-beta-gy", help="Of the tumour.")] = 10.0,
     late_alpha_beta_gy: Annotated[float, typer.Option("--late-alpha-beta-gy", help="Of late-responding tissue.")] = 3.0,
-    goal_gy: Annotated[float, typer.Option("--goal-gy", min=0.1, help="BED that is asked for.")] = 100.0,
+    goal_gy: Annotated[float, typer.Option("--goal-gy", min=0.1, help="BED that is asked for.")] = ABLATIVE_BED_GY,
     organ_dose_gy: Annotated[
         float | None, typer.Option("--organ-dose-gy", help="To an organ at risk, per fraction, as planned.")
     ] = None,
