@@ -6,10 +6,22 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from gating.messages import StreamInfo
 
 PATIENCE_S: Final = 20.0
 """How long to wait for what has to come. Never waited out by a test that passes."""
+
+
+class Teller(Protocol):
+    """A source that has sentences for the operator."""
+
+    def read_into(self, pixels: Any, timeout_ms: int) -> object: ...
+
+    def take_notices(self) -> list[str]: ...
 
 
 def wait_until(good: Callable[[], object], seconds: float = PATIENCE_S) -> bool:
@@ -20,6 +32,19 @@ def wait_until(good: Callable[[], object], seconds: float = PATIENCE_S) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def next_notices(source: Teller, info: StreamInfo) -> str:
+    """What a source tells the operator next, before any frame; empty if nothing comes in time."""
+    notices: list[str] = []
+
+    def came() -> bool:
+        assert source.read_into(np.zeros(info.shape, info.dtype), 20) is None
+        notices.extend(source.take_notices())
+        return bool(notices)
+
+    wait_until(came)
+    return " ".join(notices)
 
 
 def shortest_s(attempt: Callable[[], object], limit_s: float, tries: int = 6) -> float:

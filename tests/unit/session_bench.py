@@ -76,6 +76,19 @@ def ring(x: float, y: float, radius: float) -> list[tuple[float, float]]:
     return [(x + radius * math.cos(k / 10), y + radius * math.sin(k / 10)) for k in range(63)]
 
 
+def reference() -> TargetReference:
+    return TargetReference(
+        session_id="s1",
+        target="GTV",
+        plane="sagittal",
+        frame_sequence=0,
+        contour_px=ring(30, 32, 6),
+        boundary_px=ring(30, 32, 7.5),
+        centre_px=(30, 32),
+        centre_mm=(0, 60, -64),
+    )
+
+
 def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Iterator[tuple[list[Part], int]]:
     """Yield (wire parts, receive stamp) of a session in which decided frames take 1.0 ms to the command's receipt."""
     command_sequence = status_sequence = 0
@@ -114,19 +127,7 @@ def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Itera
         ),
         START_NS,
     )
-    yield pack(
-        TargetReference(
-            session_id="s1",
-            target="GTV",
-            plane="sagittal",
-            frame_sequence=0,
-            contour_px=ring(30, 32, 6),
-            boundary_px=ring(30, 32, 7.5),
-            centre_px=(30, 32),
-            centre_mm=(0, 60, -64),
-        ),
-        START_NS,
-    )
+    yield pack(reference(), START_NS)
     beam = GateState.HOLD
     for sequence in range(frames):
         at_ns = START_NS + (sequence + 1) * INTERVAL_MS * MS

@@ -28,7 +28,7 @@ from drivers.sources.dicom import DicomSettings, DicomSource
 from gating.clock import MonotonicClock
 from gating.messages import StampMeaning
 from tests.dicom_files import INTERVAL_S, START_S, encoded, enhanced, image, picture, put, time_of_day
-from tests.patience import PATIENCE_S, wait_until
+from tests.patience import PATIENCE_S, next_notices, wait_until
 
 INTERVAL_NS = round(INTERVAL_S * 1e9)
 
@@ -71,19 +71,6 @@ def read(source: DicomSource, info: Any, count: int):
         stamps.append(stamp)
         images.append(pixels.copy())
     return stamps, images
-
-
-def notice(source: DicomSource, info: Any) -> str:
-    """The next sentences for the operator, before any frame."""
-    notices: list[str] = []
-
-    def came() -> bool:
-        assert source.read_into(np.zeros(info.shape, info.dtype), 20) is None
-        notices.extend(source.take_notices())
-        return bool(notices)
-
-    wait_until(came)
-    return " ".join(notices)
 
 
 def store(port: int, *datasets: Any) -> list[int]:
@@ -148,7 +135,7 @@ def test_a_peer_that_offers_only_what_no_decoder_reads_is_named_with_the_command
     entity = AE(ae_title="PEER")
     entity.add_requested_context(MRImageStorage, [JPEGLSLossless])
     association = entity.associate("127.0.0.1", receiver.port)
-    said = notice(receiver, info)
+    said = next_notices(receiver, info)
     assert "offers images as JPEG-LS Lossless" in said
     assert "pip install 'cinegate[dicom-compressed]'" in said
     assert not association.is_established
@@ -191,7 +178,7 @@ def test_a_peer_that_vanishes_in_mid_message_leaves_the_receiver_ready(receiver:
     association = entity.associate("127.0.0.1", receiver.port)
     association.dul.socket.send(b"\x04\x00\x00\x00\x10\x00\x00\x00\x0f\xf0\x01\x03" + b"\x00" * 100)
     association.dul.socket.close()
-    assert "went without releasing its association" in notice(receiver, info)
+    assert "went without releasing its association" in next_notices(receiver, info)
     assert store(receiver.port, image(1)) == [0]
     assert len(read(receiver, info, 1)[0]) == 1
 
@@ -202,7 +189,7 @@ def test_a_length_beyond_the_limit_is_not_believed(receiver: DicomSource) -> Non
     with socket.create_connection(("127.0.0.1", receiver.port)) as connection:
         connection.sendall(b"\x01\x00\x7f\xff\xff\xff" + bytes(1000))
         assert connection.recv(100) == b""
-    assert "2147483647 bytes in a unit" in notice(receiver, info)
+    assert "2147483647 bytes in a unit" in next_notices(receiver, info)
     assert store(receiver.port, image(1)) == [0]
     assert len(read(receiver, info, 1)[0]) == 1
 
@@ -213,7 +200,7 @@ def test_a_message_without_end_is_cut_off(receiver: DicomSource, monkeypatch: py
     monkeypatch.setattr("drivers.sources.dicom.MAX_BYTES", 50_000)
     with pytest.raises((RuntimeError, AttributeError)):
         store(receiver.port, image(1, picture(1, (512, 512))))
-    assert "50000 are the limits" in notice(receiver, info)
+    assert "50000 are the limits" in next_notices(receiver, info)
     assert store(receiver.port, image(1)) == [0]
     assert len(read(receiver, info, 1)[0]) == 1
 
@@ -341,5 +328,5 @@ def test_a_half_written_image_waits_until_it_is_whole(tmp_path: Path) -> None:
 def test_an_image_that_stays_half_written_is_refused(tmp_path: Path) -> None:
     source, info = watched(tmp_path, 100.0)
     (tmp_path / "1.dcm").write_bytes(encoded(image(1))[:-500])
-    assert "1.dcm was refused, unchanged for 100 ms" in notice(source, info)
+    assert "1.dcm was refused, unchanged for 100 ms" in next_notices(source, info)
     source.close()

@@ -15,14 +15,14 @@ import pytest
 
 from gating.geometry import mask_from_contour
 from gating.latency import NOT_MEASURED, STAGES
-from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning, TargetReference
+from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
 from gating.plane import ImagePlane
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
 from gating.report.reading import SessionData, read_data
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
 from gating.session import SessionError, SessionWriter
-from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, ring, target_centre
+from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, reference, target_centre
 
 FRAMES = 40
 ON = [sequence for sequence in range(FRAMES) if sequence >= 4 and out_fraction(sequence) <= 0.1]
@@ -236,24 +236,15 @@ def test_text_from_the_wire_is_never_markup(data: SessionData) -> None:
 def test_the_gate_band_is_where_the_moved_target_reaches_the_limit(axis: str) -> None:
     """Brute force: move the target in 0.05 mm steps over masks of an eighth of a pixel."""
     plane = ImagePlane((2.0, 2.0), np.array([0, 1.0, 0]), np.array([0, 0, -1.0]), np.zeros(3))
-    reference = TargetReference(
-        session_id="s1",
-        target="GTV",
-        plane="sagittal",
-        frame_sequence=0,
-        contour_px=ring(30, 32, 6),
-        boundary_px=ring(30, 32, 7.5),
-        centre_px=(30, 32),
-        centre_mm=(0, 60, -64),
-    )
-    low, high = gate_band_mm(reference, plane, axis, 0.10)
+    learned = reference()
+    low, high = gate_band_mm(learned, plane, axis, 0.10)
     fine = 8
-    allowed = mask_from_contour(np.array(reference.boundary_px) * fine, (64 * fine, 64 * fine))
+    allowed = mask_from_contour(np.array(learned.boundary_px) * fine, (64 * fine, 64 * fine))
     direction = np.array([0.0, -1.0]) if axis == "si" else np.array([-1.0, 0.0])
     steps = np.arange(0, 12, 0.05)
     for sign, found in ((1, high), (-1, -low)):
         for step in steps:
-            moved = (np.array(reference.contour_px) + sign * step / 2.0 * direction) * fine
+            moved = (np.array(learned.contour_px) + sign * step / 2.0 * direction) * fine
             target = mask_from_contour(moved, allowed.shape)
             if 1 - (target & allowed).sum() / target.sum() > 0.10:
                 break

@@ -18,7 +18,7 @@ from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_
 from drivers.recordings import open_recording
 from drivers.sources.unity import UnitySettings, UnitySource
 from gating.geometry import contour_centroid, mask_from_contour
-from tests.patience import PATIENCE_S, wait_until
+from tests.patience import PATIENCE_S, next_notices
 from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
 
 pydicom = pytest.importorskip("pydicom", reason="the vendor's conversions are DICOM; install cinegate[dicom]")
@@ -190,19 +190,6 @@ def read(source: UnitySource, count: int) -> list[int]:
     return stamps
 
 
-def notice(source: UnitySource) -> str:
-    """The next sentences for the operator, before any frame."""
-    info, notices = source.open(), []
-
-    def came() -> bool:
-        assert source.read_into(np.zeros(info.shape, info.dtype), 20) is None
-        notices.extend(source.take_notices())
-        return bool(notices)
-
-    wait_until(came)
-    return " ".join(notices)
-
-
 def test_frames_are_taken_as_they_are_written(one: bytes, tmp_path: Path) -> None:
     """Whatever is written before the watch begins is old, so a file is written again and again."""
     put(tmp_path / "old.bin", one)
@@ -241,7 +228,7 @@ def test_a_file_that_stays_half_written_is_refused_and_the_next_one_read(one: by
     source = live(tmp_path)
     read(source, 1)
     (tmp_path / "b.bin").write_bytes(later(one, INTERVAL_NS)[:100_000])
-    assert "b.bin was refused, unchanged for 100 ms" in notice(source)
+    assert "b.bin was refused, unchanged for 100 ms" in next_notices(source, source.open())
     put(tmp_path / "c.bin", later(one, 2 * INTERVAL_NS))
     assert len(read(source, 1)) == 1
     assert source.counters == {"refused": 1}
@@ -268,7 +255,7 @@ def test_a_frame_that_does_not_belong_is_refused_and_the_next_one_read(
     source = live(tmp_path)
     read(source, 1)
     put(tmp_path / "b.bin", change(one))
-    assert sentence.replace("\\", "") in notice(source)
+    assert sentence.replace("\\", "") in next_notices(source, source.open())
     assert source.counters == {kind: 1}
     put(tmp_path / "c.bin", later(one, 2 * INTERVAL_NS))
     assert len(read(source, 1)) == 1
@@ -279,7 +266,7 @@ def test_a_clock_set_back_is_named_and_the_stream_goes_on_from_there(one: bytes,
     source = live(tmp_path)
     read(source, 1)
     put(tmp_path / "b.bin", one)
-    assert "lies 3600.000 s before the newest; 10 s is the limit" in notice(source)
+    assert "lies 3600.000 s before the newest; 10 s is the limit" in next_notices(source, source.open())
     put(tmp_path / "c.bin", later(one, INTERVAL_NS))
     assert len(read(source, 1)) == 1
 
@@ -313,7 +300,7 @@ def test_every_plane_of_an_interleaved_scan_is_one_stream_and_another_geometry_o
     assert [stamp.plane for stamp in stamps if stamp] == list(planes) * 5
     assert len({stamp.image_orientation for stamp in stamps if stamp}) == 2
     write(10, with_double(frames["coronal"], 1.2979999780654907, 1.5), "coronal")
-    assert "pixel_spacing_mm is 1.5" in notice(source)
+    assert "pixel_spacing_mm is 1.5" in next_notices(source, source.open())
 
 
 def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
