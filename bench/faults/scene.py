@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import zmq
-from msgspec.structs import replace
 
+from bench.faults.ear import Ear
 from bench.faults.link import Link
 from bench.faults.logs import Kept, Logs
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
-from bench.faults.scene_files import scene_config, write_files
+from bench.faults.scene_files import scene_config, scene_stream, write_files
 from bench.faults.scripted_source import ScriptedSource, as_it_is
 from drivers.beam.simulated import line_level, read_delivery_record
-from gating.boundary import GatingBoundary
 from gating.clock import MonotonicClock
 from gating.limits import stale_limit_ns
-from gating.messages import (
-    BeamStatus,
-    ControlReply,
-    ControlRequest,
-    EngineState,
-    Event,
-    FrameHeader,
-    GateCommand,
-    GateState,
-    Heartbeat,
-    Message,
-    Pacing,
-    SourceKind,
-    StampMeaning,
-    StreamInfo,
-)
+from gating.messages import ControlReply, ControlRequest, EngineState, FrameHeader, GateCommand, GateState
 from gating.plane import ImagePlane
 from gating.sockets import receive, subscribe
-from gating.wire import WireError, decode, encode
+from gating.structure import structure_boundary
+from gating.wire import encode
 
 OPERATOR: Final = "fault_suite"
 SETTLE_S: Final = 20.0
 WARM_UP_S: Final = 240.0
 """A new installation compiles its kernels once."""
-RECENT_NS: Final = 150_000_000
 AFTER_DRAWING_MS: Final = 200.0
 """Nothing passes the links while a film is drawn, so the beam goes off; it must be on again when the film begins."""
 RATES_PER_S: Final = (8.0, 16.0, 25.0, 12.0)
@@ -68,7 +50,6 @@ class Scene:
     dtype : of the pixels.
     engine_command : of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
     faulty : start our engine and beam interface with a tracker and a switch that can be made to fail.
-    log_folder : for session logs; inside `folder` by default.
     """
 
     def __init__(
@@ -79,32 +60,21 @@ class Scene:
         dtype: str = "uint16",
         engine_command: str = "",
         faulty: bool = False,
-        log_folder: Path | None = None,
     ) -> None:
         self.folder = folder
         self.seed = seed
-        self.faulty = faulty
-        self.engine_command = engine_command
-        self.log_folder = log_folder or folder / "logs"
-        self.log_folder.mkdir(mode=0o700, exist_ok=True)
         self.session = f"faults-{seed}"
         self.config = scene_config(folder)
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
-        self.boundary = self._boundary()
-        self.processes = Processes(folder)
-        self.delivery = folder / "delivery.csv"
+        self.processes = Processes(folder, self.session, engine_command, faulty=faulty)
+        self.processes.log_folder.mkdir(mode=0o700, exist_ok=True)
+        self.heard = Ear()
         self.line_falls_ns: list[int] = []
-        self.commands: list[tuple[int, GateCommand]] = []
-        self.statuses: list[tuple[int, BeamStatus]] = []
-        self.events: list[Event] = []
-        self.recorder_beats: list[tuple[int, Heartbeat]] = []
         self.seen_ns = 0
         self.played_ns = 0
         """When the newest film began."""
-        self.logs = Logs(self.log_folder)
-        self._log_number = 0
+        self.logs = Logs(self.processes.log_folder)
         self._warm = False
-        self._replies: list[ControlReply] = []
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -113,13 +83,15 @@ class Scene:
         self.context: zmq.Context[Any] = zmq.Context()
         ends = self.config.endpoints
         write_files(folder=self.folder, config=self.config, contour_px=self.book.contour_px.tolist())
-        stream = self.stream()
+        stream = scene_stream(self.session, self.book)
+        plane = ImagePlane.of(stream)
+        self.boundary = structure_boundary("target", self.book.contour_px, plane, self.config.gating)
         self.source = ScriptedSource(stream, self._calm, MonotonicClock().name)
         self.source.open(self.context, ends.frames)
-        self.gate = Link(self.context, ends.gate, f"ipc://{self.folder}/gate.b", self.seed, self._hear)
-        self.beam = Link(self.context, f"ipc://{self.folder}/beam.b", ends.beam, self.seed + 1, self._hear)
+        self.gate = Link(self.context, ends.gate, f"ipc://{self.folder}/gate.b", self.seed, self.heard.hear)
+        self.beam = Link(self.context, f"ipc://{self.folder}/beam.b", ends.beam, self.seed + 1, self.heard.hear)
         recorder = f"ipc://{self.folder}/recorder.r"
-        self.recorder = Link(self.context, recorder, ends.recorder, self.seed + 2, self._hear)
+        self.recorder = Link(self.context, recorder, ends.recorder, self.seed + 2, self.heard.hear)
         self._telemetry = subscribe(self.context, ends.telemetry)
         self._control = self.context.socket(zmq.DEALER)
         self._control.setsockopt(zmq.LINGER, 0)
@@ -129,9 +101,9 @@ class Scene:
             self._poller.register(link.socket, zmq.POLLIN)
         self._poller.register(self._telemetry, zmq.POLLIN)
         self._poller.register(self._control, zmq.POLLIN)
-        self.start_beam()
-        self.start_recorder()
-        self.start_engine()
+        self.processes.start_beam()
+        self.processes.start_recorder()
+        self.processes.start_engine()
 
     def close(self) -> None:
         """End everything."""
@@ -139,32 +111,6 @@ class Scene:
             self.processes.stop()
         finally:
             self.context.destroy(linger=0)
-
-    def start_engine(self) -> None:
-        """Start the engine under test."""
-        targets, config = str(self.folder / "targets.json"), str(self.folder / "engine.toml")
-        if self.engine_command:
-            words = shlex.split(self.engine_command)
-            command = [word.format(config=config, session=self.session, targets=targets) for word in words]
-        else:
-            module = ["bench.faults.faulty_engine", str(self.fault_file)] if self.faulty else ["gating.cli", "engine"]
-            command = [sys.executable, "-m", *module, "--target", targets, "--config", config]
-            command += ["--session", self.session]
-        self.processes.start("engine", command)
-
-    def start_beam(self) -> None:
-        """Start the beam interface with a simulated linac that records what it delivers, without delay."""
-        module = ["bench.faults.faulty_beam", str(self.switch_file)] if self.faulty else ["gating.cli", "beam"]
-        command = [sys.executable, "-m", *module, "--config", str(self.folder / "beam.toml")]
-        self.processes.start("beam", [*command, "--session", self.session, "--delivery-record", str(self.delivery)])
-
-    def start_recorder(self, folder: Path | None = None) -> Path:
-        """Start a recorder on a new log and return its path."""
-        self._log_number += 1
-        log = (folder or self.log_folder) / f"{self._log_number}.mcap"
-        command = [sys.executable, "-m", "gating.cli", "record", str(log), "--session", self.session]
-        self.processes.start("recorder", [*command, "--config", str(self.folder / "recorder.toml")])
-        return log
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
         """End a process while everything else goes on; return its exit code."""
@@ -181,20 +127,10 @@ class Scene:
         """SIGKILL the beam interface and note when its line fell, which is when the kernel dropped its hold on it."""
         self.end("beam", signal.SIGKILL)
         deadline = time.monotonic() + 5
-        while line_level(self.delivery) is GateState.ON and time.monotonic() < deadline:
+        while line_level(self.processes.delivery) is GateState.ON and time.monotonic() < deadline:
             time.sleep(0.001)
-        if line_level(self.delivery) is GateState.HOLD:
+        if line_level(self.processes.delivery) is GateState.HOLD:
             self.line_falls_ns.append(time.monotonic_ns())
-
-    @property
-    def fault_file(self) -> Path:
-        """What is written here happens in our engine's tracker."""
-        return self.folder / "tracker.fault"
-
-    @property
-    def switch_file(self) -> Path:
-        """What is written here happens in our beam interface's switch."""
-        return self.folder / "switch.fault"
 
     # ---- time ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +187,7 @@ class Scene:
 
     def on_intervals(self) -> list[tuple[int, int]]:
         """Return when the beam was on, from the linac's own record; an interval that lasts ends now."""
-        changes = [(change.t_ns, change.beam_on) for change in read_delivery_record(self.delivery)]
+        changes = [(change.t_ns, change.beam_on) for change in read_delivery_record(self.processes.delivery)]
         changes = sorted([*changes, *((fall_ns, False) for fall_ns in self.line_falls_ns)])
         intervals: list[tuple[int, int]] = []
         since_ns: int | None = None
@@ -262,13 +198,6 @@ class Scene:
                 intervals.append((since_ns, at_ns))
                 since_ns = None
         return intervals if since_ns is None else [*intervals, (since_ns, time.monotonic_ns())]
-
-    def is_on(self) -> bool:
-        """Whether the beam is on now, as its interface has just confirmed."""
-        if not self.statuses:
-            return False
-        heard_ns, status = self.statuses[-1]
-        return status.confirmed is GateState.ON and time.monotonic_ns() - heard_ns < RECENT_NS
 
     def settle(self, steady_ms: float, *, by_operator: bool = True) -> None:
         """Come to a steady beam: acknowledge and arm as an operator would.
@@ -285,28 +214,28 @@ class Scene:
             self.pass_ms(5)
             if self.processes.died():
                 break
-            on_since = (on_since or time.monotonic()) if self.is_on() else None
+            on_since = (on_since or time.monotonic()) if self.heard.beam_is_on() else None
             if on_since is not None and time.monotonic() - on_since >= steady_ms / 1e3:
                 self._warm = True
                 return
-            if by_operator and self.commands and time.monotonic() - asked > 0.15:
+            if by_operator and self.heard.newest and time.monotonic() - asked > 0.15:
                 asked = time.monotonic()
-                self._operate(self.commands[-1][1].engine_state)
-        last = self.commands[-1][1] if self.commands else None
+                self._operate(self.heard.newest.engine_state)
+        last = self.heard.newest
         why = "no gate command was heard" if last is None else f"{last.engine_state}, {last.reason}: {last.detail}"
         raise NotSettled(f"no steady beam within {limit_s:g} s; {why}; {' '.join(self.processes.died())}")
 
     def ask(self, action: str, why: str = "") -> ControlReply | None:
         """Ask the engine as the operator; None if it does not answer within a second."""
-        self._replies.clear()
+        self.heard.replies.clear()
         request = ControlRequest(session_id=self.session, action=action, operator=OPERATOR, why=why)  # type: ignore[arg-type]
         self._control.send_multipart(encode(request), zmq.NOBLOCK)
-        self.wait(lambda: bool(self._replies), 1.0)
-        return self._replies[-1] if self._replies else None
+        self.wait(lambda: bool(self.heard.replies), 1.0)
+        return self.heard.replies[-1] if self.heard.replies else None
 
     def sent(self, since_ns: int) -> dict[Kept, int]:
         """Return the gate commands and unharmed frames that left since a moment, and when each did."""
-        every: list[tuple[int, GateCommand | FrameHeader]] = [*self.commands, *self.source.published]
+        every: list[tuple[int, GateCommand | FrameHeader]] = [*self.heard.commands, *self.source.published]
         return {Kept.of(message): at_ns for at_ns, message in every if at_ns >= since_ns}
 
     def send_control(self, parts: list[bytes]) -> None:
@@ -344,66 +273,9 @@ class Scene:
             return shots[index].pixels
         return shots[-1 - (index - len(shots)) % min(4, len(shots))].pixels
 
-    def stream(self, **changes: Any) -> StreamInfo:
-        """Return what the source declares."""
-        shot = self.book.calm[0].pixels
-        declared = StreamInfo(
-            session_id=self.session,
-            source="fault suite phantom",
-            source_kind=SourceKind.PHANTOM,
-            pacing=Pacing.REAL_TIME,
-            planes=("sagittal",),
-            dtype=str(shot.dtype),  # type: ignore[arg-type]
-            shape=shot.shape,
-            pixel_spacing_mm=self.book.settings.pixel_spacing_mm,
-            image_orientation=self.book.orientation,
-            image_position_mm=self.book.position_mm,
-            nominal_interval_ns=round(1e9 / self.book.rate_per_s),
-            acquired_clock="fault suite",
-            acquired_meaning=StampMeaning.START,
-            description=f"phantom, seed {100 + self.seed}, {self.book.rate_per_s:g} frames/s",
-        )
-        return replace(declared, **changes)
-
     # ---- inside ---------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        while (parts := receive(self._telemetry)) is not None:
-            self._hear(parts, time.monotonic_ns())
-        while (parts := receive(self._control)) is not None:
-            message = _readable(parts)
-            if isinstance(message, ControlReply):
-                self._replies.append(message)
-
-    def _hear(self, parts: list[bytes], at_ns: int) -> None:
-        match _readable(parts):
-            case GateCommand() as command:
-                self.commands.append((at_ns, command))
-            case BeamStatus() as status:
-                self.statuses.append((at_ns, status))
-            case Event() as event:
-                self.events.append(event)
-            case Heartbeat(role="recorder") as beat:
-                self.recorder_beats.append((at_ns, beat))
-            case _:
-                pass
-
-    def _boundary(self) -> GatingBoundary:
-        margins = self.config.gating.margins
-        margins_px = ImagePlane.of(self.stream()).margins_px(
-            left=margins.left_mm,
-            right=margins.right_mm,
-            posterior=margins.posterior_mm,
-            anterior=margins.anterior_mm,
-            superior=margins.superior_mm,
-            inferior=margins.inferior_mm,
-        )
-        return GatingBoundary(self.book.contour_px, margins_px)
-
-
-def _readable(parts: list[bytes]) -> Message | None:
-    try:
-        message = decode(parts)
-    except WireError:
-        return None
-    return message if isinstance(message, Message) else None
+        for socket in (self._telemetry, self._control):
+            while (parts := receive(socket)) is not None:
+                self.heard.hear(parts, time.monotonic_ns())

@@ -1,4 +1,4 @@
-"""The settings of a scene, and the files that its processes read."""
+"""The settings of a scene: its configuration, its stream, and the files that its processes read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from bench.faults.pictures import PictureBook
 from gating.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
+from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 
 def scene_config(folder: Path) -> Config:
@@ -17,6 +19,27 @@ def scene_config(folder: Path) -> Config:
         endpoints=EndpointSettings(**{name: f"ipc://{folder}/{name}" for name in names}),
         recording=RecordingSettings(required=True),
         linac=LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0),
+    )
+
+
+def scene_stream(session: str, book: PictureBook) -> StreamInfo:
+    """Return what the source declares."""
+    pixels = book.calm[0].pixels
+    return StreamInfo(
+        session_id=session,
+        source="fault suite phantom",
+        source_kind=SourceKind.PHANTOM,
+        pacing=Pacing.REAL_TIME,
+        planes=("sagittal",),
+        dtype=str(pixels.dtype),  # type: ignore[arg-type]
+        shape=pixels.shape,
+        pixel_spacing_mm=book.settings.pixel_spacing_mm,
+        image_orientation=book.orientation,
+        image_position_mm=book.position_mm,
+        nominal_interval_ns=round(1e9 / book.rate_per_s),
+        acquired_clock="fault suite",
+        acquired_meaning=StampMeaning.START,
+        description=f"phantom, seed {book.settings.seed}, {book.rate_per_s:g} frames/s",
     )
 
 

@@ -164,7 +164,7 @@ def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance
     scene.pass_ms(chance.uniform(0, 2 * scene.interval_ms))
     began_ns = time.monotonic_ns()
     recorder, sent = scene.processes.running["recorder"], scene.sent(began_ns - round(STEADY_MS * 1e6))
-    scene.commands, scene.statuses, scene.events = scene.commands[-1:], scene.statuses[-1:], scene.events[-1:]
+    scene.heard.forget()
     result.bound_ms = round(_bound_ms(fault, scene, tolerance_ms), 1)
     with closing(INJECTIONS[fault.id](scene)) as injection:  # type: ignore[type-var]
         next(injection)
@@ -209,19 +209,19 @@ def _afterwards(fault: Fault, scene: Scene, cleared_ns: int) -> tuple[int, list[
     if fault.reaction == "hold":
         try:
             deadline_s = time.monotonic() + RESUME_S
-            while not scene.is_on() and time.monotonic() < deadline_s:
+            while not scene.heard.beam_is_on() and time.monotonic() < deadline_s:
                 scene.pass_ms(5)
         except OSError as error:
             return cleared_ns, [str(error)]
-        back = scene.is_on()
+        back = scene.heard.beam_is_on()
         return cleared_ns, [] if back else [f"the beam did not come back by itself within {RESUME_S:g} s"]
-    scene.wait(lambda: scene.commands[-1][0] > cleared_ns and _waits_for_operator(scene), RESUME_S)
+    scene.wait(lambda: scene.heard.commands[-1][0] > cleared_ns and _waits_for_operator(scene), RESUME_S)
     scene.pass_ms(max(400.0, 4 * scene.interval_ms))
     held_until_ns = time.monotonic_ns()
     objections: list[str] = []
     if fault.reaction == "latch":
-        if scene.commands[-1][1].engine_state is not EngineState.LATCHED:
-            objections.append(f"the engine is {scene.commands[-1][1].engine_state}, not latched")
+        if scene.heard.commands[-1][1].engine_state is not EngineState.LATCHED:
+            objections.append(f"the engine is {scene.heard.commands[-1][1].engine_state}, not latched")
         for action, why in (("arm", ""), ("acknowledge", "")):
             reply = scene.ask(action, why)
             if reply is None or reply.accepted:
@@ -231,7 +231,7 @@ def _afterwards(fault: Fault, scene: Scene, cleared_ns: int) -> tuple[int, list[
 
 
 def _waits_for_operator(scene: Scene) -> bool:
-    return scene.commands[-1][1].engine_state in (EngineState.READY, EngineState.LATCHED)
+    return scene.heard.commands[-1][1].engine_state in (EngineState.READY, EngineState.LATCHED)
 
 
 def _measure(fault: Fault, scene: Scene, result: Result, bound_ns: int, held_until_ns: int) -> None:
@@ -265,12 +265,12 @@ def _judge(fault: Fault, scene: Scene, result: Result) -> list[str]:
 def _reasons(scene: Scene) -> dict[str, str]:
     """Return each reason for a hold that was given since the fault could be seen, with its first sentence."""
     given: dict[str, str] = {}
-    told: list[tuple[int, GateCommand | BeamStatus]] = [*scene.commands, *scene.statuses]
+    told: list[tuple[int, GateCommand | BeamStatus]] = [*scene.heard.commands, *scene.heard.statuses]
     for at_ns, message in sorted(told, key=lambda one: one[0]):
         state = message.state if isinstance(message, GateCommand) else message.commanded
         if at_ns >= scene.seen_ns and state is GateState.HOLD and not given.get(message.reason):
             given[message.reason] = message.detail
-    for event in scene.events:
+    for event in scene.heard.events:
         given[event.code] = given.get(event.code) or event.text
     return given
 

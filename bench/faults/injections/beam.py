@@ -83,7 +83,7 @@ def _(scene: Scene) -> Iterator[None]:
 
 @injects("gate_of_another_session")
 def _(scene: Scene) -> Iterator[None]:
-    other = replace(scene.commands[-1][1], session_id="another-session", command_sequence=10**6)
+    other = replace(scene.heard.commands[-1][1], session_id="another-session", command_sequence=10**6)
     scene.gate.send(encode(other))
     scene.seen()
     yield
@@ -92,7 +92,7 @@ def _(scene: Scene) -> Iterator[None]:
 @injects("old_command_replayed")
 def _(scene: Scene) -> Iterator[None]:
     """A recorded beam-on command is sent again while the engine holds."""
-    recorded = next(command for _, command in reversed(scene.commands) if command.state is GateState.ON)
+    recorded = next(command for _, command in reversed(scene.heard.commands) if command.state is GateState.ON)
     scene.source.paused = True
     scene.next_frame()
     scene.seen(scene.source.slot_ns - scene.source.interval_ns)
@@ -117,7 +117,7 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 def _lease_of(scene: Scene, lease_ms: float) -> Iterator[None]:
-    last = scene.commands[-1][1]
+    last = scene.heard.commands[-1][1]
     scene.gate.weather = Weather(loss=1.0)
     endless = replace(
         last, command_sequence=last.command_sequence + 1, state=GateState.ON, lease_ms=lease_ms, renewal=False
@@ -129,17 +129,17 @@ def _lease_of(scene: Scene, lease_ms: float) -> Iterator[None]:
 
 
 def _switch(scene: Scene, order: str) -> Iterator[None]:
-    scene.switch_file.write_text(order, encoding="ascii")
+    scene.processes.switch_file.write_text(order, encoding="ascii")
     scene.seen()
     yield
-    scene.switch_file.unlink()
+    scene.processes.switch_file.unlink()
     _new_beam(scene)
 
 
 def _new_beam(scene: Scene) -> None:
     """A beam interface that has latched permits beam again only after a restart."""
     scene.end("beam")
-    scene.start_beam()
+    scene.processes.start_beam()
 
 
 @injects("line_unreadable")
@@ -150,13 +150,13 @@ def _(scene: Scene) -> Iterator[None]:
 @injects("line_reads_on_while_held")
 def _(scene: Scene) -> Iterator[None]:
     """The engine holds, and the line goes on reading back as on."""
-    scene.switch_file.write_text("reads_on", encoding="ascii")
+    scene.processes.switch_file.write_text("reads_on", encoding="ascii")
     scene.source.paused = True
     scene.next_frame()
     scene.seen(scene.source.slot_ns - scene.source.interval_ns)
     scene.pass_ms(scene.stale_ms + 200)
     yield
-    scene.switch_file.unlink()
+    scene.processes.switch_file.unlink()
     scene.source.paused = False
     _new_beam(scene)
 
@@ -177,22 +177,22 @@ def _after_a_hold(scene: Scene, order: str) -> Iterator[None]:
     scene.next_frame()
     scene.seen(scene.source.slot_ns - scene.source.interval_ns)
     scene.pass_ms(scene.stale_ms)
-    scene.switch_file.write_text(order, encoding="ascii")
+    scene.processes.switch_file.write_text(order, encoding="ascii")
     scene.source.paused = False
     scene.pass_ms(10 * scene.interval_ms)
     yield
-    scene.switch_file.unlink()
+    scene.processes.switch_file.unlink()
     _new_beam(scene)
 
 
 @injects("line_refuses_to_hold_twice")
 def _(scene: Scene) -> Iterator[None]:
     """The line raises at the first two attempts to hold it, and obeys the third."""
-    scene.switch_file.write_text("raises 2", encoding="ascii")
+    scene.processes.switch_file.write_text("raises 2", encoding="ascii")
     scene.source.paused = True
     scene.next_frame()
     scene.seen(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.source.paused = False
-    scene.switch_file.unlink()
+    scene.processes.switch_file.unlink()
     _new_beam(scene)

@@ -33,9 +33,9 @@ def _(scene: Scene) -> Iterator[None]:
     folder = _own_disk(scene, "16m")
     try:
         scene.end("recorder")
-        beats = len(scene.recorder_beats)
-        log = scene.start_recorder(folder)
-        scene.wait(lambda: len(scene.recorder_beats) > beats + 3, 20)
+        beats = len(scene.heard.recorder_beats)
+        log = scene.processes.start_recorder(folder)
+        scene.wait(lambda: len(scene.heard.recorder_beats) > beats + 3, 20)
         scene.settle(600)
         with (folder / "filler").open("wb") as filler:
             try:
@@ -57,10 +57,10 @@ def _(scene: Scene) -> Iterator[None]:
     try:
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         scene.end("recorder")
-        beats = len(scene.recorder_beats)
-        scene.start_recorder(folder)
-        scene.wait(lambda: len(scene.recorder_beats) > beats, 20)
-        scene.seen(scene.recorder_beats[beats][0])
+        beats = len(scene.heard.recorder_beats)
+        scene.processes.start_recorder(folder)
+        scene.wait(lambda: len(scene.heard.recorder_beats) > beats, 20)
+        scene.seen(scene.heard.recorder_beats[beats][0])
         yield
         _new_recorder(scene, None)
     finally:
@@ -75,10 +75,10 @@ def _(scene: Scene) -> Iterator[None]:
     for number in range(1, 200):
         (taken / f"{number}.mcap").write_text("precious")
     scene.end("recorder")
-    beats = len(scene.recorder_beats)
-    log = scene.start_recorder(taken)
-    scene.wait(lambda: len(scene.recorder_beats) > beats, 20)
-    scene.seen(scene.recorder_beats[beats][0])
+    beats = len(scene.heard.recorder_beats)
+    log = scene.processes.start_recorder(taken)
+    scene.wait(lambda: len(scene.heard.recorder_beats) > beats, 20)
+    scene.seen(scene.heard.recorder_beats[beats][0])
     yield
     if log.read_text() != "precious":
         raise Unmet(f"{log.name} was overwritten")
@@ -101,7 +101,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.end("recorder", signal.SIGKILL)
     yield
-    scene.start_recorder()
+    scene.processes.start_recorder()
     _check_readable_at_any_byte(scene, log)
 
 
@@ -120,7 +120,7 @@ def _check_readable_at_any_byte(scene: Scene, log: Path) -> None:
 
 def newest_log(scene: Scene) -> Path:
     """Return the log that is being written."""
-    return max(scene.log_folder.glob("*.mcap"), key=lambda path: path.stat().st_mtime_ns)
+    return max(scene.processes.log_folder.glob("*.mcap"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def _new_recorder(scene: Scene, log: Path | None) -> None:
@@ -131,7 +131,7 @@ def _new_recorder(scene: Scene, log: Path | None) -> None:
         if broken := check_chain(log).broken:
             raise Unmet(f"{log.name}: {broken}")
     scene.end("recorder")
-    scene.start_recorder()
+    scene.processes.start_recorder()
 
 
 def _own_disk(scene: Scene, size: str) -> Path:

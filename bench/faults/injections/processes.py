@@ -21,7 +21,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.end("engine", signal.SIGKILL)
     yield
-    scene.start_engine()
+    scene.processes.start_engine()
 
 
 @injects("engine_stopped")
@@ -38,7 +38,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.processes.send("engine", signal.SIGTERM)
     yield
     code = scene.ended("engine")
-    scene.start_engine()
+    scene.processes.start_engine()
     if code != 0:
         raise Unmet(f"the engine was asked to end and ended with code {code}")
 
@@ -47,7 +47,7 @@ def _(scene: Scene) -> Iterator[None]:
 def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.end("engine", signal.SIGKILL)
-    scene.start_engine()
+    scene.processes.start_engine()
     yield
 
 
@@ -56,7 +56,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.kill_beam()
     yield
-    scene.start_beam()
+    scene.processes.start_beam()
 
 
 @injects("beam_interface_terminated")
@@ -64,7 +64,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     code = scene.end("beam")
     yield
-    scene.start_beam()
+    scene.processes.start_beam()
     if code != 0:
         raise Unmet(f"the beam interface was asked to end and ended with code {code}")
 
@@ -74,7 +74,7 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.end("recorder", signal.SIGKILL)
     yield
-    scene.start_recorder()
+    scene.processes.start_recorder()
 
 
 @injects("recorder_terminated")
@@ -82,11 +82,11 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.end("recorder")
     yield
-    scene.start_recorder()
+    scene.processes.start_recorder()
 
 
 def _order(scene: Scene, order: str) -> None:
-    scene.fault_file.write_text(order, encoding="ascii")
+    scene.processes.fault_file.write_text(order, encoding="ascii")
     scene.next_frame()
     scene.seen(scene.source.left_ns)
 
@@ -102,7 +102,7 @@ def _(scene: Scene) -> Iterator[None]:
     _order(scene, "hang")
     yield
     scene.end("engine", signal.SIGKILL)
-    scene.start_engine()
+    scene.processes.start_engine()
 
 
 @injects("tracker_pauses")
@@ -132,13 +132,13 @@ def _(scene: Scene) -> Iterator[None]:
     scene.seen()
     scene.end("engine", signal.SIGKILL)
     yield
-    scene.start_engine()
+    scene.processes.start_engine()
 
 
 @injects("two_engines")
 def _(scene: Scene) -> Iterator[None]:
     """A second engine commands the same beam interface, with beam on."""
-    last = scene.commands[-1][1]
+    last = scene.heard.commands[-1][1]
     scene.seen()
     for number in range(10**6, 10**6 + 4):
         second = replace(last, engine_id="impostor", command_sequence=number, state=GateState.ON, lease_ms=100.0)
@@ -150,7 +150,7 @@ def _(scene: Scene) -> Iterator[None]:
 @injects("second_engine_on_the_same_endpoint")
 def _(scene: Scene) -> Iterator[None]:
     """Someone else binds the gate endpoint and commands beam on; the engine's own commands must not go astray."""
-    last = scene.commands[-1][1]
+    last = scene.heard.commands[-1][1]
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         thief = bind(context, zmq.PUB, scene.config.endpoints.gate)
@@ -165,7 +165,7 @@ def _(scene: Scene) -> Iterator[None]:
         scene.pass_ms(20)
     yield
     context.destroy(linger=0)
-    scene.start_engine()
+    scene.processes.start_engine()
 
 
 @injects("source_process_killed")
@@ -191,7 +191,7 @@ def _end_source(scene: Scene, number: int) -> Iterator[None]:
     scene.end("source", number)
     scene.pass_ms(1200)
     start_source(scene)
-    scene.wait(lambda: scene.commands[-1][1].engine_state is EngineState.LATCHED, 30)
+    scene.wait(lambda: scene.heard.commands[-1][1].engine_state is EngineState.LATCHED, 30)
     yield
 
 
