@@ -84,33 +84,17 @@ def gated_versus_itv(
         raise ValueError(f"{motion.target} was never found; there is no motion to compare plans for")
     free, gated = away_mm[known], away_mm[known & on] - motion.window_mm
     speed_mm_s = _speed_mm_s(motion) if latency_ms > 0 else np.zeros(3)
-    axes = []
-    for index, name in enumerate(AXES):
-        whole, beam = free[:, index], gated[:, index]
-        late = Uncertainty(
-            name=f"latency {latency_ms:g} ms x speed {name}",
-            sd_mm=latency_ms / 1e3 * float(speed_mm_s[index]),
+    late = [
+        Uncertainty(
+            name=f"latency {latency_ms:g} ms x speed {axis}",
+            sd_mm=latency_ms / 1e3 * float(speed),
             kind="random",
             source="this session",
             gated_only=True,
         )
-        systematic, random_itv = _root_sum(table, gated=False)
-        gated_systematic, gated_random = _root_sum([*table, late], gated=True)
-        offset = float(beam.mean()) if len(beam) else float("nan")
-        gated_sd = float(beam.std()) if len(beam) else float("nan")
-        axes.append(
-            AxisMargins(
-                axis=name,
-                motion_mm=float(np.ptp(whole)),
-                free_sd_mm=float(whole.std()),
-                gated_sd_mm=gated_sd,
-                gated_offset_mm=offset,
-                latency_sd_mm=late.sd_mm,
-                itv_margin_mm=float(np.ptp(whole)) / 2 + van_herk_mm(systematic, random_itv),
-                mid_position_margin_mm=van_herk_mm(systematic, float(np.hypot(random_itv, whole.std()))),
-                gated_margin_mm=abs(offset) + van_herk_mm(gated_systematic, float(np.hypot(gated_random, gated_sd))),
-            )
-        )
+        for axis, speed in zip(AXES, speed_mm_s, strict=True)
+    ]
+    axes = [_axis_margins(*one, table) for one in zip(AXES, free.T, gated.T, late, strict=True)]
     volumes = [
         _ellipsoid_cm3(radius_mm, [getattr(axis, field) for axis in axes])
         for field in ("itv_margin_mm", "mid_position_margin_mm", "gated_margin_mm")
@@ -125,6 +109,27 @@ def gated_versus_itv(
         gated_ptv_cm3=volumes[2],
         gated_over_itv=volumes[2] / volumes[0],
         table=tuple(table),
+    )
+
+
+def _axis_margins(
+    axis: str, free: NDArray[np.float64], gated: NDArray[np.float64], late: Uncertainty, table: Sequence[Uncertainty]
+) -> AxisMargins:
+    """Return the margins of one axis: from all positions, from those while the beam was on, and what latency adds."""
+    systematic, random = _root_sum(table, gated=False)
+    gated_systematic, gated_random = _root_sum([*table, late], gated=True)
+    offset = float(gated.mean()) if len(gated) else float("nan")
+    gated_sd = float(gated.std()) if len(gated) else float("nan")
+    return AxisMargins(
+        axis=axis,
+        motion_mm=float(np.ptp(free)),
+        free_sd_mm=float(free.std()),
+        gated_sd_mm=gated_sd,
+        gated_offset_mm=offset,
+        latency_sd_mm=late.sd_mm,
+        itv_margin_mm=float(np.ptp(free)) / 2 + van_herk_mm(systematic, random),
+        mid_position_margin_mm=van_herk_mm(systematic, float(np.hypot(random, free.std()))),
+        gated_margin_mm=abs(offset) + van_herk_mm(gated_systematic, float(np.hypot(gated_random, gated_sd))),
     )
 
 

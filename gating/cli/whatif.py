@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from gating.cli.options import (
     TrackerOption,
     load_config,
 )
+
+if TYPE_CHECKING:
+    from gating.analysis.whatif import Outcome
 
 
 @app.command()
@@ -88,6 +91,11 @@ def whatif(
 
         print_json({"settings": len(grid), "front": [msgspec.to_builtins(o) for o in front], "out": str(out)})
         return
+    _print_front(front)
+    console.print(f"every setting: {out / 'whatif.csv'}, plot: {out / 'whatif.html'}")
+
+
+def _print_front(front: list[Outcome]) -> None:
     for o in sorted(front, key=lambda o: (o.recording, o.setting.latency_ms, -o.duty_cycle)):
         s = o.setting
         console.print(
@@ -95,7 +103,6 @@ def whatif(
             f"delay {s.delay_ms:g} ms -> duty cycle {100 * o.duty_cycle:.1f} %, "
             f"residual motion {o.residual_p95_mm:.1f} mm"
         )
-    console.print(f"every setting: {out / 'whatif.csv'}, plot: {out / 'whatif.html'}")
 
 
 def _numbers(option: str, text: str, most: float) -> list[float]:
