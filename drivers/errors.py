@@ -21,5 +21,9 @@ class BadRecording(Unavailable):
     """A recording that is damaged, incomplete or inconsistent."""
 
 
+class PlaneMissing(BadRecording):
+    """A recording that does not show the plane that was asked for."""
+
+
 class BadFrame(DriverError):
     """One frame, file or message that cannot be used; the stream may go on without it."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from drivers.errors import BadRecording
+from drivers.errors import BadRecording, PlaneMissing
 from drivers.recordings.recording import FrameSequence, Recording
 
 __all__ = ["FrameSequence", "Recording", "open_recording"]
@@ -30,14 +30,14 @@ def open_recording(
     Raises
     ------
     BadRecording
-        One sentence that names the file, the field, the value and the limit.
+        One sentence that names the file, the field, the value and the limit; `PlaneMissing` where it lacks the plane.
     """
     file = Path(path)
     if plane not in ("", *PLANES):
         raise BadRecording(f"{file}: plane {plane[:20]!r} was asked for; a recording is {', '.join(PLANES)}")
     recording = _opened(file, pixel_spacing_mm, plane)
     if plane not in ("", recording.plane):
-        raise BadRecording(f"{file}: it is {recording.plane}; {plane} was asked for")
+        raise PlaneMissing(f"{file}: it is {recording.plane}; {plane} was asked for")
     return recording
 
 

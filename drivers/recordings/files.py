@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadFrame, BadRecording
+from drivers.errors import BadFrame, BadRecording, PlaneMissing
 from drivers.formats.frame import VendorFrame
 from drivers.recordings.recording import DtypeName, Recording, checked_recording, finite_frame
 from gating.messages import Pixels
@@ -85,9 +85,9 @@ def read_folder(
                 _check_alike(path, frame, first)
                 places.append((frame.acquired_ns, _Place(path, index)))
     if first is None:
-        raise BadRecording(f"{folder}: it holds {_listed(seen) or 'no frames'}; {plane or 'any'} frames are needed")
+        raise PlaneMissing(f"{folder}: it holds {_listed(seen) or 'no frames'}; {plane or 'any'} frames are needed")
     if len(seen) > 1 and not plane:
-        raise BadRecording(f"{folder}: it holds {_listed(seen)} frames; name the plane to take")
+        raise BadRecording(f"{folder}: it holds {_listed(seen)} frames; name the plane to take, or all of them")
     places.sort(key=lambda item: item[0])
     stamps_ns = np.array([stamp for stamp, _ in places], np.int64)
     if unwrap_day:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from drivers.errors import BadFrame, BadRecording, Unavailable
+from drivers.errors import BadFrame, BadRecording, PlaneMissing, Unavailable
 from drivers.formats.frame import PlaneGeometry
 from drivers.formats.mrd import FrameMaker, MrdImage, Position, image_header
 from drivers.formats.pixels import wire_pixels
@@ -79,7 +79,7 @@ def read_mrd(
             raise BadRecording(f"{path}: image {index}: {error}") from None
         chosen.append(index)
     if first is None:
-        raise BadRecording(f"{path}: none of {len(headers)} images is {plane or 'there'}")
+        raise PlaneMissing(f"{path}: none of {len(headers)} images is {plane or 'there'}")
     frames = _MrdFrames(path, data, chosen)
     pixels = frames[0]
     return checked_recording(

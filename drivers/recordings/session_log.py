@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drivers.errors import BadRecording
+from drivers.errors import BadRecording, PlaneMissing
 from drivers.recordings.recording import Recording, checked_recording, finite_frame
 from gating.messages import CineFrame, FrameHeader, Pixels, StreamInfo, TargetReference
 
@@ -54,11 +54,11 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     except (ValueError, OSError) as error:
         raise BadRecording(f"{path}: is not a readable session log: {error}") from None
     if not headers:
-        raise BadRecording(f"{path}: the number of frames is 0; at least 2 are needed")
+        raise PlaneMissing(f"{path}: the number of {f'{plane} ' if plane else ''}frames is 0; at least 2 are needed")
     first = headers[0]
     planes = sorted({header.plane for header in headers})
     if len(planes) > 1:
-        raise BadRecording(f"{path}: it holds {', '.join(planes)} frames; name the plane to take")
+        raise BadRecording(f"{path}: it holds {', '.join(planes)} frames; name the plane to take, or all of them")
     for field in ("dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
         for header in headers:
             if getattr(header, field) != getattr(first, field):

@@ -1,17 +1,17 @@
-"""A recording, declared as a stream."""
+"""A recorded scan, declared as a stream."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from drivers.recordings.recording import Recording
+from drivers.recordings.scan import Scan
 from gating.messages import Pacing, SourceKind, StreamInfo
 
 RECORDING_CLOCK: Final = "recording"
 
 
 def declared_stream(
-    recording: Recording,
+    scan: Scan,
     *,
     source: str,
     session_id: str = "unassigned",
@@ -19,22 +19,26 @@ def declared_stream(
     speed: float = 0.0,
     endless: bool = False,
 ) -> StreamInfo:
-    """Return what a source says that plays `recording`; as fast as possible where no pace is given."""
+    """Return what a source says that plays `scan`; as fast as possible where no pace is given.
+
+    The geometry is that of the plane that begins; frames of the others carry their own.
+    """
+    first = scan.first
     return StreamInfo(
         session_id=session_id,
         source=source[:64],
         source_kind=SourceKind.REPLAY,
         pacing=pacing,
         speed=speed,
-        planes=(recording.plane,),
-        dtype=recording.dtype,
-        shape=recording.shape,
-        pixel_spacing_mm=recording.pixel_spacing_mm,
-        image_orientation=recording.image_orientation,
-        image_position_mm=recording.image_position_mm,
-        nominal_interval_ns=recording.nominal_interval_ns,
-        frame_count=None if endless else len(recording),
+        planes=scan.planes,
+        dtype=first.dtype,
+        shape=first.shape,
+        pixel_spacing_mm=first.pixel_spacing_mm,
+        image_orientation=first.image_orientation,
+        image_position_mm=first.image_position_mm,
+        nominal_interval_ns=scan.nominal_interval_ns,
+        frame_count=None if endless else len(scan),
         acquired_clock=RECORDING_CLOCK,
-        acquired_meaning=recording.stamp_meaning,
-        description=recording.description,
+        acquired_meaning=first.stamp_meaning,
+        description=first.description,
     )

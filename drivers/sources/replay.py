@@ -1,4 +1,4 @@
-"""A recording played back as if it came from the scanner."""
+"""A recording, or the planes of one in turn, played back as if it came from the scanner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadRecording, SourceFault
 from drivers.ports import EndOfStream, FrameStamp
-from drivers.recordings import Recording, open_recording
+from drivers.recordings import Recording
+from drivers.recordings.scan import Scan, interleave, open_scan
 from drivers.recordings.stream import declared_stream
 from drivers.sources.pacing import Pacer
 from gating.clock import Clock, MonotonicClock
@@ -21,19 +22,20 @@ class ReplaySource:
 
     Parameters
     ----------
-    recording : an open recording, or the path of one.
+    recording : an open recording or scan, or the path of one.
     pacing : `REAL_TIME`; `SCALED` by `speed`; `STEPPED` (one frame for each answer of the engine) or `UNPACED` (as fast
         as the engine answers).
     speed : 2 plays twice as fast. Only with `SCALED`.
     loop : start again after the last frame, one median interval later, with stamps that go on increasing.
     pixel_spacing_mm : (row, column) spacing or one number, for a recording that does not hold its own.
-    plane : sagittal, coronal or transversal, for a folder that holds several; only with a path.
+    plane : sagittal, coronal or transversal, for a folder that holds several; "all" plays them in turn, as they were
+        taken. Only with a path.
     clock : the host's monotonic clock.
     """
 
     def __init__(
         self,
-        recording: Recording | str | os.PathLike[str],
+        recording: Recording | Scan | str | os.PathLike[str],
         pacing: Pacing = Pacing.REAL_TIME,
         speed: float = 1.0,
         loop: bool = False,
@@ -45,7 +47,7 @@ class ReplaySource:
         self._given, self._pixel_spacing_mm, self._plane = recording, pixel_spacing_mm, plane
         self._pacing, self._speed, self._loop = pacing, speed, loop
         self._clock = clock or MonotonicClock()
-        self._recording: Recording | None = None
+        self._scan: Scan | None = None
         self._pacer: Pacer | None = None
         self._next: Pixels | None = None
         """Read ahead of its deadline."""
@@ -58,30 +60,35 @@ class ReplaySource:
 
     def open(self) -> StreamInfo:
         """Open the recording and unpack its first frame. Raises `Unavailable`, `BadRecording`."""
-        if self._recording is None:
+        if self._scan is None:
             pacer = Pacer(self._pacing, self._speed, self._clock)
-            given = self._given
-            if isinstance(given, Recording):
-                recording = given
-            else:
-                recording = open_recording(given, self._pixel_spacing_mm, plane=self._plane)
-            self._next = recording.frames[0]
-            self._recording, self._pacer, self._index = recording, pacer, 0
-        return self._info(self._recording)
+            scan = self._opened()
+            self._next = scan.first.frames[0]
+            self._scan, self._pacer, self._index = scan, pacer, 0
+        return self._info(self._scan)
+
+    def _opened(self) -> Scan:
+        given = self._given
+        if isinstance(given, Scan):
+            return given
+        if isinstance(given, Recording):
+            return interleave([given])
+        return open_scan(given, self._pixel_spacing_mm, plane=self._plane)
 
     def read_into(self, pixels: NDArray[np.generic], timeout_ms: int) -> FrameStamp | None:
         """Write the next frame into `pixels` when it is due. Raises `EndOfStream`, `SourceFault`."""
-        if self._recording is None or self._pacer is None:
+        if self._scan is None or self._pacer is None:
             raise SourceFault("the replay is not open")
-        lap, index = divmod(self._index, len(self._recording))
+        lap, index = divmod(self._index, len(self._scan))
         if lap and not self._loop:
             raise EndOfStream
-        stamps_ns = self._recording.stamps_ns
-        period_ns = int(stamps_ns[-1] - stamps_ns[0]) + self._recording.nominal_interval_ns
+        stamps_ns = self._scan.stamps_ns
+        period_ns = int(stamps_ns[-1] - stamps_ns[0]) + self._scan.nominal_interval_ns
         acquired_ns = int(stamps_ns[index]) + lap * period_ns
+        recording, own_index = self._scan.place(index)
         if self._next is None:
             try:
-                self._next = self._recording.frames[index]
+                self._next = recording.frames[own_index]
             except BadRecording as error:
                 raise SourceFault(str(error)) from None
         due_ns = self._pacer.wait(acquired_ns - int(stamps_ns[0]), timeout_ms)
@@ -93,18 +100,18 @@ class ReplaySource:
         return FrameStamp(
             acquired_ns=acquired_ns,
             arrived_ns=due_ns,
-            plane=self._recording.plane,
-            meaning=self._recording.stamp_meaning,
+            plane=recording.plane,
+            meaning=recording.stamp_meaning,
             acquired_on_host_ns=due_ns,
+            image_orientation=recording.image_orientation,
+            image_position_mm=recording.image_position_mm,
         )
 
     def close(self) -> None:
         """Let the recording go."""
-        self._recording = self._pacer = self._next = None
+        self._scan = self._pacer = self._next = None
 
-    def _info(self, recording: Recording) -> StreamInfo:
+    def _info(self, scan: Scan) -> StreamInfo:
         assert self._pacer is not None
-        source = f"replay {recording.name}"
-        return declared_stream(
-            recording, source=source, pacing=self._pacing, speed=self._pacer.speed, endless=self._loop
-        )
+        source = f"replay {scan.name}"
+        return declared_stream(scan, source=source, pacing=self._pacing, speed=self._pacer.speed, endless=self._loop)

@@ -18,6 +18,7 @@ from gating.presets import read_preset
 
 if TYPE_CHECKING:
     from drivers.recordings import Recording
+    from drivers.recordings.scan import Scan
     from gating.targets import TargetSpec
 
 RecordingArgument = Annotated[
@@ -36,6 +37,18 @@ SpacingOption = Annotated[
 PlaneOption = Annotated[
     str,
     typer.Option("--plane", help="For a folder or scan of several: sagittal, coronal or transversal.", metavar="PLANE"),
+]
+PlanesOption = Annotated[
+    str,
+    typer.Option(
+        "--plane",
+        help="For a folder or scan of several: sagittal, coronal, transversal, or all of them in turn.",
+        metavar="PLANE",
+    ),
+]
+OthersOption = Annotated[
+    list[Path] | None,
+    typer.Option("--with", help="Another plane of the same scan, merged by its stamps; may be repeated."),
 ]
 ConfigOption = Annotated[
     Path | None,
@@ -85,6 +98,49 @@ def load_targets(recording: Recording | None, box: str | None, mask: Path | None
         where = "" if recording is None else f"{recording.path} holds no target: "
         raise CommandError(f"{where}give --target-box X,Y,W,H or --target-mask FILE")
     return [TargetSpec("target", np.ascontiguousarray(contour, np.float32))]
+
+
+def load_scan_targets(scan: Scan, box: str | None, mask: Path | None, file: Path | None) -> list[TargetSpec]:
+    """Return the targets of a scan: those of a file, or one for each plane whose recording holds one.
+
+    Without a file, the targets of several planes are views of one structure, so that its position is known in 3D.
+
+    Raises
+    ------
+    CommandError
+        If there is none, one does not fit, or a box or mask would not say which plane it was drawn in.
+    """
+    from gating.targets import TargetSpec
+
+    if file is not None:
+        if box is not None or mask is not None:
+            raise CommandError("--target excludes --target-box and --target-mask")
+        return _fitting(read_targets(file), scan, file)
+    if len(scan.recordings) == 1:
+        return load_targets(scan.first, box, mask)
+    if box is not None or mask is not None:
+        raise CommandError(f"{scan.name} shows {', '.join(scan.planes)}: give --target FILE, whose targets name theirs")
+    targets = [
+        TargetSpec(f"target {one.plane}", np.ascontiguousarray(one.target_contour_px, np.float32), one.plane, "target")
+        for one in scan.recordings
+        if one.target_contour_px is not None
+    ]
+    if not targets:
+        raise CommandError(f"{scan.name} holds no target: give --target FILE, with a target for each plane")
+    return targets
+
+
+def _fitting(targets: list[TargetSpec], scan: Scan, file: Path) -> list[TargetSpec]:
+    rows, columns = scan.first.shape
+    for target in targets:
+        if target.plane not in ("", *scan.planes):
+            raise CommandError(
+                f"{file}: plane of {target.name} is {target.plane}; the scan is {', '.join(scan.planes)}"
+            )
+        inside = (target.contour_px >= -0.5) & (target.contour_px <= (columns - 0.5, rows - 0.5))
+        if not inside.all():
+            raise CommandError(f"{file}: {target.name} leaves the image of {columns} columns and {rows} rows")
+    return targets
 
 
 def _box(text: str, shape: tuple[int, int] | None) -> NDArray[np.float32]:
@@ -149,9 +205,10 @@ def read_targets(path: Path) -> list[TargetSpec]:
 
 def recording_stream(recording: Recording) -> StreamInfo:
     """Declare a recording as a stream that is read as fast as possible."""
+    from drivers.recordings.scan import interleave
     from drivers.recordings.stream import declared_stream
 
-    return declared_stream(recording, source=recording.name, session_id="offline")
+    return declared_stream(interleave([recording]), source=recording.name, session_id="offline")
 
 
 def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:

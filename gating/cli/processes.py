@@ -14,7 +14,8 @@ from gating.cli.options import (
     BoxOption,
     ConfigOption,
     MaskOption,
-    PlaneOption,
+    OthersOption,
+    PlanesOption,
     SpacingOption,
     TrackerOption,
     load_config,
@@ -25,6 +26,7 @@ from gating.messages import Pacing
 
 if TYPE_CHECKING:
     from drivers.ports import BeamSwitch, CineSource
+    from drivers.recordings.scan import Scan
 
 SessionOption = Annotated[str, typer.Option("--session", help="Session id; the same for every process of a session.")]
 OptionsOption = Annotated[
@@ -57,7 +59,8 @@ def source(
     loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, for ever.")] = False,
     subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Wait for so many before frame 0.")] = 1,
     pixel_spacing_mm: SpacingOption = None,
-    plane: PlaneOption = "",
+    plane: PlanesOption = "",
+    others: OthersOption = None,
     arrival_time: Annotated[
         bool,
         typer.Option("--arrival-time", help="Live: take the arrival for the stamp. The images' age is then unknown."),
@@ -72,9 +75,15 @@ def source(
     secure_process(settings, "source")
     if name in source_names() and name != "replay":
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
+        if others:
+            raise CommandError(
+                f"--with is for recordings; {name} is a live source, of which --plane all takes every plane"
+            )
         cine = _driver_source(name, [*(option or []), *asked])
     else:
-        cine = _replay(Path(name), speed, loop, pixel_spacing_mm, plane)
+        from drivers.recordings.scan import open_scan
+
+        cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
     published = run_source(
         cine,
         endpoint=settings.endpoints.frames,
@@ -87,12 +96,11 @@ def source(
     console.print(f"source: {published.frames} frames published; {published.why}")
 
 
-def _replay(path: Path, speed: str, loop: bool, pixel_spacing_mm: float | None, plane: str) -> CineSource:
-    from drivers.recordings import open_recording
+def _replay(scan: Scan, speed: str, loop: bool) -> CineSource:
     from drivers.sources.replay import ReplaySource
 
     pacing, factor = parse_speed(speed)
-    return ReplaySource(open_recording(path, pixel_spacing_mm, plane=plane), pacing, factor or 1.0, loop)
+    return ReplaySource(scan, pacing, factor or 1.0, loop)
 
 
 def _driver_source(name: str, options: list[str] | None) -> CineSource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +23,13 @@ from gating.cli.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
-    PlaneOption,
+    OthersOption,
+    PlanesOption,
     RecordingArgument,
     SpacingOption,
     TrackerOption,
     load_config,
-    load_targets,
+    load_scan_targets,
     write_targets,
 )
 from gating.cli.processes import SpeedOption, parse_speed
@@ -55,12 +57,16 @@ def run(
     recording: RecordingArgument,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
+    target: Annotated[
+        Path | None, typer.Option("--target", help="Targets (JSON), each with its plane: name, plane, contour_px.")
+    ] = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     speed: SpeedOption = "1",
     log: LogOption = Path("sessions"),
     pixel_spacing_mm: SpacingOption = None,
-    plane: PlaneOption = "",
+    plane: PlanesOption = "",
+    others: OthersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through source, engine, beam interface and recorder, each its own process."""
@@ -69,10 +75,12 @@ def run(
         config=load_config(config, tracker),
         box=target_box,
         mask=target_mask,
+        target=target,
         speed=speed,
         log=log,
         pixel_spacing_mm=pixel_spacing_mm,
         plane=plane,
+        others=others or (),
         show=not as_json,
     )
     print_summary(path, as_json)
@@ -84,10 +92,12 @@ def run_session(
     config: Config,
     box: str | None = None,
     mask: Path | None = None,
+    target: Path | None = None,
     speed: str = "1",
     log: Path,
     pixel_spacing_mm: float | None = None,
     plane: str = "",
+    others: Sequence[Path] = (),
     show: bool = True,
 ) -> Path:
     """Run one session to the end of its recording and return its log.
@@ -97,22 +107,23 @@ def run_session(
     CommandError
         If a process ends before its time.
     """
-    from drivers.recordings import open_recording
+    from drivers.recordings.scan import open_scan
 
-    opened = open_recording(recording, pixel_spacing_mm, plane=plane)
-    targets = load_targets(opened, box, mask)
+    scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
+    targets = load_scan_targets(scan, box, mask, target)
     parse_speed(speed)
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     session_id = f"{started}-{secrets.token_hex(3)}"
     log.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = log.resolve() / f"{session_id}.mcap"
     config = replace(config, recording=replace(config.recording, required=True))
-    screen = _Screen(opened.name, len(opened), guide=_guide(config))
+    screen = _Screen(scan.name, len(scan), guide=_guide(config))
     with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
         session = Session(config, session_id, Path(folder))
         write_targets(session.folder / "targets.json", targets)
         asked = [] if pixel_spacing_mm is None else ["--pixel-spacing-mm", str(pixel_spacing_mm)]
         asked += ["--plane", plane] if plane else []
+        asked += [word for other in others for word in ("--with", str(other.resolve()))]
         try:
             session.start("beam", "--delivery-record", str(path.with_suffix(".delivery.csv")))
             session.start("record", str(path))

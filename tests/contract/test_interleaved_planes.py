@@ -18,67 +18,35 @@ pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
 
 from pynetdicom import AE
 
-from drivers.formats.frame import PlaneGeometry
-from drivers.phantom import Phantom, PhantomSettings
 from gating.clock import ManualClock
 from gating.config import Config
 from gating.engine import Engine
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate
-from gating.plane import ImagePlane
 from gating.sockets import receive, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire import decode
 from tests.dicom_files import image, time_of_day
+from tests.interleaved import INTERVAL_S, PLANES, Patient
 from tests.patience import reserved_ports, wait_until
 
 ROOT = Path(__file__).parents[2]
-PLANES = ("sagittal", "coronal")
-INTERVAL_S = 0.05
 FRAMES = 140
 
 
-class Patient:
-    """A phantom that is imaged in two planes through its target, frame by frame in turn."""
-
-    def __init__(self) -> None:
-        settings = {"rows": 96, "columns": 96, "pixel_spacing_mm": (2.4, 2.4), "frames_per_s": 1 / INTERVAL_S}
-        self.phantoms = {
-            plane: Phantom(PhantomSettings(plane=plane, interval_jitter=0.0, noise_sigma=0.02, **settings))  # type: ignore[arg-type]
-            for plane in PLANES
-        }
-        sagittal, coronal = (self.seen_mm(plane, 0) for plane in PLANES)
-        self.shift_mm = {"sagittal": np.array([coronal[0], 0, 0]), "coronal": np.array([0, sagittal[1], 0])}
-
-    def seen_mm(self, plane: str, index: int) -> np.ndarray:
-        """The target's centre in its plane, of a phantom whose planes meet in the origin."""
-        phantom = self.phantoms[plane]
-        geometry = PlaneGeometry(phantom.spacing_mm, phantom.orientation, phantom.position_mm)
-        return np.array(ImagePlane.of(geometry).to_lps_mm(*phantom.truth(index).centre_px))
-
-    def plane(self, index: int) -> str:
-        return PLANES[index % 2]
-
-    def dicom(self, index: int) -> Any:
-        """The frame as the scanner sends it, each plane a series of its own."""
-        phantom = self.phantoms[self.plane(index)]
-        pixels = np.empty(phantom.shape, np.uint16)
-        phantom.render_into(index, pixels)
-        position = np.add(phantom.position_mm, self.shift_mm[self.plane(index)])
-        return image(
-            index,
-            pixels,
-            AcquisitionTime=time_of_day(36_000 + index * INTERVAL_S),
-            PixelSpacing=list(phantom.spacing_mm),
-            ImageOrientationPatient=list(phantom.orientation),
-            ImagePositionPatient=[round(float(value), 4) for value in position],
-            SeriesInstanceUID=f"1.2.3.{PLANES.index(self.plane(index))}",
-        )
-
-    def target_mm(self, index: int) -> np.ndarray:
-        """Where the target really is, in the patient."""
-        sagittal, coronal = (self.seen_mm(plane, index) for plane in PLANES)
-        return np.array([coronal[0], sagittal[1], sagittal[2]])
+def dicom(patient: Patient, index: int) -> Any:
+    """The frame as the scanner sends it, each plane a series of its own."""
+    plane = patient.plane(index)
+    phantom = patient.phantoms[plane]
+    return image(
+        index,
+        patient.pixels(index),
+        AcquisitionTime=time_of_day(36_000 + index * INTERVAL_S),
+        PixelSpacing=list(phantom.spacing_mm),
+        ImageOrientationPatient=list(phantom.orientation),
+        ImagePositionPatient=[round(float(value), 4) for value in patient.position_mm(plane)],
+        SeriesInstanceUID=f"1.2.3.{PLANES.index(plane)}",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +73,7 @@ def heard(patient: Patient, tmp_path_factory: pytest.TempPathFactory) -> list[An
         try:
             listening = psutil.Process(process.pid).net_connections
             assert wait_until(lambda: any(link.status == psutil.CONN_LISTEN for link in listening()), 60)
-            store(port, [patient.dicom(index) for index in range(FRAMES)])
+            store(port, [dicom(patient, index) for index in range(FRAMES)])
 
             def all_came() -> bool:
                 while (parts := receive(feed)) is not None:
@@ -144,8 +112,7 @@ def test_one_stream_declares_both_planes_and_every_frame_says_its_own(patient: P
         phantom = patient.phantoms[plane]
         assert frame.header.plane == plane
         assert frame.header.image_orientation == phantom.orientation
-        expected = np.add(phantom.position_mm, patient.shift_mm[plane])
-        np.testing.assert_allclose(frame.header.image_position_mm, expected, atol=1e-3)
+        np.testing.assert_allclose(frame.header.image_position_mm, patient.position_mm(plane), atol=1e-3)
 
 
 def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(

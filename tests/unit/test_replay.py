@@ -127,7 +127,8 @@ def test_one_plane_of_a_mixed_folder_is_played(shared_data, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plane", "said"), [("coronal", "it is sagittal; coronal was asked for"), ("all", "plane 'all' was asked for")]
+    ("plane", "said"),
+    [("coronal", "it is sagittal; coronal was asked for"), ("oblique", "plane 'oblique' was asked for")],
 )
 def test_a_plane_that_a_recording_does_not_show_is_refused(recording, plane, said) -> None:
     with pytest.raises(BadRecording, match=said):

@@ -1,0 +1,152 @@
+"""Recordings of one scan: a plane alone, or several that were taken in turn, merged by their stamps into one stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BadRecording, PlaneMissing
+from drivers.recordings import PLANES, SpacingMm, open_recording
+from drivers.recordings.recording import Recording
+
+ALL_PLANES: Final = "all"
+_SHARED: Final = ("shape", "dtype", "pixel_spacing_mm", "stamp_meaning")
+"""What the frames of one stream have in common on the wire, whatever their plane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scan:
+    """One recording, or one for each plane of an interleaved scan. Made by `interleave`."""
+
+    recordings: tuple[Recording, ...]
+    """In the order of their first frames."""
+    stamps_ns: NDArray[np.int64]
+    """Of all frames, strictly increasing."""
+    places: NDArray[np.int64]
+    """(frames, 2): which recording a frame belongs to, and which of its frames it is."""
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+    @property
+    def first(self) -> Recording:
+        """The recording that begins."""
+        return self.recordings[0]
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """In the order of their first frames."""
+        return tuple(recording.plane for recording in self.recordings)
+
+    @property
+    def name(self) -> str:
+        """What the scan is called."""
+        return " + ".join(dict.fromkeys(recording.name for recording in self.recordings))
+
+    @property
+    def nominal_interval_ns(self) -> int:
+        """Median time of one turn through the planes, divided by their number."""
+        turn = len(self.recordings)
+        return int(np.median(self.stamps_ns[turn:] - self.stamps_ns[:-turn])) // turn
+
+    def place(self, index: int) -> tuple[Recording, int]:
+        """Return the recording that a frame belongs to, and its index there."""
+        which, own = self.places[index]
+        return self.recordings[which], int(own)
+
+
+def open_scan(
+    path: str | os.PathLike[str],
+    pixel_spacing_mm: SpacingMm | None = None,
+    *,
+    plane: str = "",
+    others: Sequence[str | os.PathLike[str]] = (),
+) -> Scan:
+    """Open a recording, all planes of it, or several recordings of one scan.
+
+    Parameters
+    ----------
+    path, pixel_spacing_mm : as `open_recording` takes them.
+    plane : one to take; empty where there is only one; "all" takes every plane in turn, as it was recorded.
+    others : further recordings, whose planes were taken in turn with the first one's.
+
+    Raises
+    ------
+    BadRecording
+        One sentence, also where recordings cannot be one stream.
+    """
+    paths = [Path(path), *map(Path, others)]
+    if plane == ALL_PLANES:
+        return interleave([one for file in paths for one in _every_plane(file, pixel_spacing_mm)])
+    return interleave([open_recording(file, pixel_spacing_mm, plane=plane) for file in paths])
+
+
+def interleave(recordings: Sequence[Recording]) -> Scan:
+    """Merge recordings of different planes by their stamps.
+
+    Raises
+    ------
+    BadRecording
+        If two show one plane, differ in what a stream has in common, do not overlap in time, or hold frames of the same
+        moment; one sentence.
+    """
+    ordered = sorted(recordings, key=lambda recording: int(recording.stamps_ns[0]))
+    for index, recording in enumerate(ordered):
+        for earlier in ordered[:index]:
+            _check_one_scan(earlier, recording)
+    stamps_ns = np.concatenate([recording.stamps_ns for recording in ordered])
+    places = np.concatenate(
+        [
+            np.stack([np.full(len(recording), index), np.arange(len(recording))], axis=1)
+            for index, recording in enumerate(ordered)
+        ]
+    )
+    order = np.argsort(stamps_ns, kind="stable")
+    scan = Scan(recordings=tuple(ordered), stamps_ns=stamps_ns[order], places=places[order])
+    _check_one_at_a_time(scan)
+    return scan
+
+
+def _every_plane(path: Path, pixel_spacing_mm: SpacingMm | None) -> list[Recording]:
+    found = []
+    for plane in PLANES:
+        try:
+            found.append(open_recording(path, pixel_spacing_mm, plane=plane))
+        except PlaneMissing:
+            continue
+    if not found:
+        raise BadRecording(f"{path}: it holds no frames that are {', '.join(PLANES)}")
+    return found
+
+
+def _check_one_scan(one: Recording, other: Recording) -> None:
+    both = f"{one.path} and {other.path}"
+    if one.plane == other.plane:
+        raise BadRecording(f"{both}: both are {one.plane}; recordings taken in turn show different planes")
+    for field in _SHARED:
+        if getattr(one, field) != getattr(other, field):
+            raise BadRecording(
+                f"{both}: {field} is {getattr(one, field)} in {one.plane} frames, {getattr(other, field)} in "
+                f"{other.plane} ones; one stream has one"
+            )
+    if one.frame_of_reference and other.frame_of_reference and one.frame_of_reference != other.frame_of_reference:
+        raise BadRecording(f"{both}: their frames of reference differ, so their positions cannot be compared")
+    if not (other.stamps_ns[0] < one.stamps_ns[-1] and one.stamps_ns[0] < other.stamps_ns[-1]):
+        apart_s = (other.stamps_ns[0] - one.stamps_ns[-1]) / 1e9
+        raise BadRecording(f"{both}: {other.plane} begins {apart_s:.3f} s after {one.plane} ended; stamps must overlap")
+
+
+def _check_one_at_a_time(scan: Scan) -> None:
+    same = np.flatnonzero(np.diff(scan.stamps_ns) == 0)
+    if len(same):
+        (one, first), (other, second) = scan.place(int(same[0])), scan.place(int(same[0]) + 1)
+        raise BadRecording(
+            f"{one.path}: {one.plane} frame {first} and {other.plane} frame {second} of {other.path} have the same "
+            f"stamp, {scan.stamps_ns[same[0]] / 1e9:g} s; planes taken in turn have different ones"
+        )
