@@ -51,7 +51,14 @@ def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner
     _security.keyring, _security.open_network_allowed, _security.owner = keyring, open_network_allowed, owner
 
 
-def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BURST_MESSAGES) -> Socket:
+def bind(
+    context: zmq.Context[Any],
+    kind: int,
+    endpoint: str,
+    *,
+    queue: int = BURST_MESSAGES,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+) -> Socket:
     """Open a bounded socket and bind it; the folder of an `ipc://` endpoint is made, for its owner alone.
 
     Raises
@@ -65,6 +72,7 @@ def bind(context: zmq.Context[Any], kind: int, endpoint: str, *, queue: int = BU
     """
     _check_reach(endpoint)
     socket = _open(context, kind, queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     _guard(context, socket, endpoint)
     path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
     try:

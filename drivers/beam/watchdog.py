@@ -19,6 +19,11 @@ COMMANDS_AT_ONCE: Final = 64
 """More than any engine sends: a number further ahead is damaged, and would make all real commands after it look old."""
 
 
+def highest_possible(sequence: int, silent_ns: int) -> int:
+    """Return the highest number that can follow `sequence` after `silent_ns` without any."""
+    return sequence + COMMANDS_AT_ONCE + silent_ns * COMMANDS_PER_S // 1_000_000_000
+
+
 class BeamReason(enum.StrEnum):
     """Why the beam interface holds or permits."""
 
@@ -162,7 +167,7 @@ class LeaseWatchdog:
             return None
         if not command.command_sequence > self._sequence:
             return BeamReason.OLD_COMMAND, f"command {command.command_sequence} came after {self._sequence}"
-        possible = self._sequence + COMMANDS_AT_ONCE + (now_ns - self._heard_ns) * COMMANDS_PER_S // 1_000_000_000
+        possible = highest_possible(self._sequence, now_ns - self._heard_ns)
         if not command.command_sequence <= possible:
             sentence = f"command {command.command_sequence} came after {self._sequence}; it cannot be above {possible}"
             return BeamReason.MESSAGE_REFUSED, sentence

@@ -1,4 +1,4 @@
-"""`cinegate source|engine|beam|record`: each process alone, on configured endpoints."""
+"""`cinegate source|engine|beam|line|record`: each process alone, on configured endpoints."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gating.cli.options import (
     load_targets,
     read_targets,
 )
+from gating.config import Config
 from gating.messages import Pacing
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 SessionOption = Annotated[str, typer.Option("--session", help="Session id; the same for every process of a session.")]
 OptionsOption = Annotated[
     list[str] | None, typer.Option("--option", "-o", help="Setting of the driver, key=value; may be repeated.")
+]
+SwitchOption = Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")]
+DeliveryOption = Annotated[
+    Path | None, typer.Option("--delivery-record", help="The simulated linac writes here what it delivered when.")
 ]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
@@ -160,29 +165,51 @@ def engine(
 @app.command()
 def beam(
     session: SessionOption = "session",
-    switch: Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")] = "simulated",
+    switch: SwitchOption = "simulated",
     option: OptionsOption = None,
     allow_simulated_source: Annotated[
         bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
     ] = False,
-    delivery_record: Annotated[
-        Path | None, typer.Option("--delivery-record", help="The simulated linac writes here what it delivered when.")
-    ] = None,
+    delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Drive the beam line under leases: the beam interface process."""
     from drivers.beam.interface import run_beam
-    from drivers.registry import load_beam
 
     settings = load_config(config)
     secure_process(settings, "beam")
-    driver = load_beam(switch)
-    line: BeamSwitch
-    if switch == "simulated":
-        line = driver(settings.linac, record_path=delivery_record)
-    else:
-        line = driver(_driver_settings(driver, switch, option))
-    run_beam(settings, session, line, allow_simulated_source=allow_simulated_source)
+    driven = _beam_switch(switch, option, settings, delivery_record)
+    run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
+
+
+@app.command()
+def line(
+    listen: Annotated[str, typer.Option("--listen", help="Endpoint to bind, for the beam interface's zeromq switch.")],
+    switch: SwitchOption = "simulated",
+    option: OptionsOption = None,
+    delivery_record: DeliveryOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Drive a beam line of this host for a beam interface on another, which uses the switch zeromq."""
+    from drivers.beam.remote_line import RemoteLine
+    from gating.sockets import secure, stop_on_signals
+
+    settings = load_config(config)
+    secure(None, open_network_allowed=settings.security.allow_open_network)
+    driven = _beam_switch(switch, option, settings, delivery_record)
+    RemoteLine(driven, listen, say=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
+
+
+def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery_record: Path | None) -> BeamSwitch:
+    from drivers.registry import load_beam
+
+    driver = load_beam(name)
+    made: BeamSwitch = (
+        driver(settings.linac, record_path=delivery_record)
+        if name == "simulated"
+        else driver(_driver_settings(driver, name, option))
+    )
+    return made
 
 
 @app.command()

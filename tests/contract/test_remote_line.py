@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import zmq
 
-from drivers.beam.simulated import line_level
-from drivers.beam.zeromq_switch import _MAGIC, _MESSAGE, BEGIN, ZeromqSwitch, ZeromqSwitchSettings
-from drivers.errors import BeamFault
+from drivers.beam.remote_line import RemoteLine
+from drivers.beam.simulated import SimulatedLinac, line_level
+from drivers.beam.zeromq_switch import BEGIN, MAGIC, MESSAGE, ZeromqSwitch, ZeromqSwitchSettings
+from drivers.errors import BeamFault, Unavailable
+from gating.config import LinacSettings
 from gating.messages import GateState
 from tests.contract.test_beam_switches import BeamSwitchContract, Bench
 from tests.patience import shortest_s, wait_until
@@ -26,7 +28,7 @@ REMOTE = """
 import sys
 from pathlib import Path
 from drivers.beam.simulated import SimulatedLinac
-from drivers.beam.zeromq_switch import RemoteLine
+from drivers.beam.remote_line import RemoteLine
 from gating.config import LinacSettings
 from gating.sockets import stop_on_signals
 from tests.patience import SlowClock
@@ -214,11 +216,44 @@ class TestTheWayThere:
             master.connect(endpoint)
             token = 0
             for number, expected in ((1, HOLD), (2, ON)):
-                master.send(_MESSAGE.pack(_MAGIC, BEGIN, token, number))
+                master.send(MESSAGE.pack(MAGIC, BEGIN, token, number))
                 assert master.poll(60_000)
-                _, confirmed_on, token, answered = _MESSAGE.unpack(master.recv())
+                _, confirmed_on, token, answered = MESSAGE.unpack(master.recv())
                 assert (answered, bool(confirmed_on)) == (number, expected is ON)
         assert wait_until(lambda: line_level(record) is HOLD)
+
+    def test_a_damaged_number_holds_and_the_next_orders_are_taken_as_before(
+        self, switch: ZeromqSwitch, record: Path
+    ) -> None:
+        turn_on(switch)
+        sequence = switch._sequence
+        switch._sequence = sequence | 1 << 50
+        switch.read_back()
+        switch._sequence = sequence
+        assert wait_until(lambda: line_level(record) is HOLD)
+        turn_on(switch)
+
+    def test_beyond_this_host_the_line_listens_only_where_that_is_allowed(self) -> None:
+        line = RemoteLine(SimulatedLinac(LinacSettings()), "tcp://0.0.0.0:0")
+        with pytest.raises(Unavailable, match="listens beyond this host"):
+            line.run(lambda: True)
+
+    def test_the_command_drives_a_line_for_the_beam_interface(self, endpoint: str, record: Path) -> None:
+        command = [sys.executable, "-m", "gating.cli", "line", "--listen", endpoint, "--delivery-record", str(record)]
+        process = subprocess.Popen(command)
+        switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
+        try:
+            switch.open()
+            assert wait_until(lambda: confirmed(switch) is HOLD, 60)
+            switch.set_beam(ON)
+            assert wait_until(lambda: line_level(record) is ON)
+            process.terminate()
+            assert process.wait(10) == 0
+            assert line_level(record) is HOLD
+        finally:
+            switch.close()
+            process.kill()
+            process.wait()
 
     def test_a_second_master_is_refused_and_the_line_held(
         self, switch: ZeromqSwitch, endpoint: str, record: Path
