@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gating.geometry import contour_centroid, mask_from_contour
 from gating.tracking.contour import ContourFlow
 from gating.tracking.matcher import TemplateMatcher
-from gating.tracking.rivals import best_two
+from gating.tracking.rivals import best_two, doubt
 from gating.tracking.tracker import TrackingError
 
 Image = NDArray[np.float32]
@@ -168,9 +168,10 @@ class Reach(Struct, frozen=True):
     free_px: float
     cost_per_px: float
 
-    def cost(self, distance_px: float) -> float:
-        """Cost of a distance from the expected centre, px."""
-        return self.cost_per_px * max(distance_px - self.free_px, 0.0)
+    def cost(self, x_px: float, y_px: float, score: float) -> float:
+        """Cost of finding the target's centre at a place, with that score."""
+        excess = math.hypot(x_px - self.x_px, y_px - self.y_px) - self.free_px
+        return self.cost_per_px * excess * doubt(score) if excess > 0.0 else 0.0
 
 
 def place(
@@ -259,5 +260,5 @@ def _refine(index: int, template: Template, frame: NDArray[Any], border: int, pe
     border_px = border * template.reduction
     x = template.centre_px[0] + match.col - border_px - template.left
     y = template.centre_px[1] + match.row - border_px - template.top
-    cost = reach.cost(math.hypot(x - reach.x_px, y - reach.y_px))
+    cost = reach.cost(x, y, match.score)
     return Placement(index, x, y, match.score, match.score - cost, peak.lead, match.at_edge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from gating.geometry import box_contour, contour_centroid
 from gating.tracking import kernels
-from gating.tracking.confidence import Evidence, probability, reason_for_doubt
+from gating.tracking.confidence import RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
 from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.opencv_tracker import refused
@@ -33,6 +34,8 @@ Image = NDArray[np.float32]
 
 QUIET_SPEED_MM_S = 40.0
 FREE_MM = 4.0
+QUIET_RANGE_MM = 12.0
+"""A target out of sight may be this much farther away at no cost, however long ago it was seen."""
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
@@ -140,9 +143,8 @@ class TemplateTracker:
         reduced = reduce(frame, self._reduction)
         reach = self._reach()
         placements = place(self._templates, frame, reduced, reach, self._apart_px)
-        winner = max(placements, key=self._worth)
+        winner, moved = self._best_moved(frame, placements, reach)
         template = self._templates[winner.template]
-        moved = self._propagate(template, frame, winner)
         centre = contour_centroid(moved.contour_px)
         if not np.isfinite(centre).all():
             centre = (winner.x_px, winner.y_px)
@@ -163,6 +165,32 @@ class TemplateTracker:
         return TrackResult(
             centre[0], centre[1], confidence, winner.score, status, moved.contour_px, detail, len(self._templates)
         )
+
+    def _best_moved(
+        self, frame: NDArray[Any], placements: list[Placement], reach: Reach
+    ) -> tuple[Placement, Propagation]:
+        """Carry the contour to the best placement; where another is about as good, to both: the better fit wins.
+
+        A deformed target often scores no more than something else until the flow has taken its motion back. Such a
+        frame is vetoed either way.
+        """
+        winner = max(placements, key=self._worth)
+        moved = self._propagate(self._templates[winner.template], frame, winner)
+        rival = self._equal(winner, placements)
+        if rival is None:
+            return winner, moved
+        other = self._propagate(self._templates[rival.template], frame, rival)
+        worth, others = (
+            fit.score - reach.cost(at.x_px, at.y_px, fit.score) for at, fit in ((winner, moved), (rival, other))
+        )
+        return (rival, other) if others > worth else (winner, moved)
+
+    def _equal(self, winner: Placement, placements: list[Placement]) -> Placement | None:
+        for one in placements:
+            apart = math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) > self._apart_px
+            if apart and one.score > winner.score - RIVAL_VETO:
+                return one
+        return None
 
     def _believed(self, confidence: float, centre: tuple[float, float], elapsed_s: float) -> float:
         """Confidence after the rule for re-acquisition.
@@ -193,7 +221,7 @@ class TemplateTracker:
         """Where the target can be: as far as it can have moved since it was last seen."""
         settings = self._settings
         radius_mm = min(settings.search_radius_mm, 2 * FREE_MM + settings.max_speed_mm_s * self._unseen_s)
-        free_mm = FREE_MM + QUIET_SPEED_MM_S * self._unseen_s
+        free_mm = FREE_MM + min(QUIET_SPEED_MM_S * self._unseen_s, QUIET_RANGE_MM)
         to_px = 1.0 / self._spacing_mm
         return Reach(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 

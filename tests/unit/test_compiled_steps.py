@@ -20,7 +20,8 @@ def test_the_best_and_the_best_apart_are_those_of_a_full_map(seed, apart, cost):
     row, column, step = 4.3, 7.9, 2.0
     rows, columns = np.indices(scores.shape)
     distance = step * np.hypot(rows - row, columns - column)
-    preference = scores - cost * np.maximum(distance - 3.0, 0.0)
+    doubt = [doubted(score) for score in scores.ravel().tolist()]
+    preference = scores - cost * np.maximum(distance - 3.0, 0.0) * np.reshape(doubt, scores.shape)
     best = np.unravel_index(np.argmax(preference), scores.shape)
     far = np.hypot(rows - best[0], columns - best[1]) * step > apart
     r, c, value, r2, _, rival = best_two(scores, row, column, step, 3.0, cost, apart)
@@ -29,6 +30,12 @@ def test_the_best_and_the_best_apart_are_those_of_a_full_map(seed, apart, cost):
     assert (r2 >= 0) == far.any()
     if far.any():
         assert np.isclose(rival, preference[far].max())
+
+
+def doubted(score):
+    """Slope of log(1 - r^2) at 0.9 over that at the score, at least 1; as at 0.2 below that."""
+    slope = [2 * r / (1 - r * r) for r in (0.9, max(score, 0.2))]
+    return max(slope[0] / slope[1], 1.0)
 
 
 def flow_problem(seed):

@@ -1,0 +1,32 @@
+"""What the tracker answers while it doubts: the best guess there is, on real frames moved by known amounts."""
+
+import numpy as np
+import pytest
+
+from bench.semi_synthetic import make_case
+from gating.evaluation.run import centre_errors_mm, predicted_masks, run_case, score_case
+from gating.tracking.tracker import TrackerSettings
+
+SEED = 31
+
+
+def outcome(target, scenario):
+    run = run_case(make_case(*target.split("/"), scenario, seed=SEED, seconds=15.0), "template", TrackerSettings())
+    row, _ = score_case(run, predicted_masks(run))
+    return row, centre_errors_mm(run)
+
+
+@pytest.mark.parametrize("target", ["QN76_1/liver", "KS81_1/kidney"])
+def test_a_deformed_target_wins_over_a_look_alike_once_its_motion_is_taken_back(shared_data, target):
+    row, _ = outcome(target, "deforming")
+    assert row["dice_similarity_coefficient"] > 0.95
+    assert row["center_distance"] < 1.5
+    assert row["confident_and_wrong"] == 0
+
+
+@pytest.mark.parametrize("target", ["II29_1/small", "QN76_1/parenchyma", "QN76_1/small"])
+def test_a_target_in_heavy_noise_is_looked_for_where_it_was_rather_than_far_away(shared_data, target):
+    row, errors_mm = outcome(target, "noisy")
+    assert row["dice_similarity_coefficient"] > 0.9
+    assert np.quantile(errors_mm, 0.95) < 5.0
+    assert row["confident_and_wrong"] == 0
