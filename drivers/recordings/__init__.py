@@ -11,6 +11,8 @@ from drivers.recordings.recording import FrameSequence, Recording
 
 __all__ = ["FrameSequence", "Recording", "open_recording"]
 
+FORMATS: Final = ("npz", "trackrad", "session log", "dicom", "mrd", "unity")
+"""What `open_recording` reads."""
 SpacingMm = float | tuple[float, float]
 PLANES: Final = ("sagittal", "coronal", "transversal")
 

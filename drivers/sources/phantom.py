@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from drivers.errors import SourceFault
 from drivers.phantom import Phantom, PhantomSettings, Trace, Truth
 from drivers.ports import EndOfStream, FrameStamp
+from drivers.recordings.traces import read_trace
 from drivers.sources.pacing import Pacer
 from gating.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
@@ -17,18 +20,40 @@ from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 PHANTOM_CLOCK: Final = "phantom"
 
 
+class PhantomSourceSettings(PhantomSettings, frozen=True, kw_only=True):
+    """What to draw, and a recorded motion to move it by."""
+
+    trace: Annotated[
+        str, Meta(max_length=4096, description="Recorded motion (.vxp, .csv, .txt) in place of the breathing model.")
+    ] = ""
+    trace_scale: Annotated[float, Meta(ge=-20, le=20, description="Multiplies what the trace says.")] = 1.0
+    trace_axes: Annotated[
+        tuple[str, str, str], Meta(description='Patient axes of a .csv trace\'s x, y, z: ["+lr", "-ap", "+si"].')
+    ] = ("+lr", "+si", "+ap")
+
+    def drawn(self) -> PhantomSettings:
+        """Return what there is to draw."""
+        return PhantomSettings(**{name: getattr(self, name) for name in PhantomSettings.__struct_fields__})
+
+    def motion(self) -> Trace | None:
+        """Read the trace, if there is one. Raises `BadRecording`."""
+        if not self.trace:
+            return None
+        return read_trace(Path(self.trace), self.trace_axes).for_phantom(self.trace_scale)
+
+
 class PhantomSource:
     """A live-like stream of the phantom; drawn frame by frame, ahead of each deadline.
 
     Parameters
     ----------
-    settings : what to draw, see `drivers.phantom`.
+    settings : what to draw, see `drivers.phantom`, and perhaps a trace to read.
     pacing, speed : as for a replay.
     trace : recorded target motion in place of the breathing model.
     clock : the host's monotonic clock.
     """
 
-    Settings: ClassVar = PhantomSettings
+    Settings: ClassVar = PhantomSourceSettings
 
     def __init__(
         self,
@@ -39,7 +64,8 @@ class PhantomSource:
         trace: Trace | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._settings = settings or PhantomSettings()
+        self._given = settings or PhantomSettings()
+        self._settings = self._given.drawn() if isinstance(self._given, PhantomSourceSettings) else self._given
         self._pacing, self._speed, self._trace = pacing, speed, trace
         self._clock = clock or MonotonicClock()
         self._phantom: Phantom | None = None
@@ -53,10 +79,11 @@ class PhantomSource:
         return {} if self._pacer is None else self._pacer.counters
 
     def open(self) -> StreamInfo:
-        """Draw the anatomy. Raises `Unavailable` for settings out of bounds."""
+        """Draw the anatomy. Raises `Unavailable` for settings out of bounds, or a trace that cannot be used."""
         if self._phantom is None:
             pacer = Pacer(self._pacing, self._speed, self._clock)
-            self._phantom, self._pacer, self._index = Phantom(self._settings, self._trace), pacer, 0
+            read = self._given.motion() if isinstance(self._given, PhantomSourceSettings) else None
+            self._phantom, self._pacer, self._index = Phantom(self._settings, read or self._trace), pacer, 0
             self._next = None
         return self._info(self._phantom)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gating.cli.app import CommandError, app, console
+from gating.cli.driver_options import driver_settings
 from gating.cli.keys import secure_process
 from gating.cli.options import (
     BoxOption,
@@ -85,6 +86,10 @@ def source(
                 f"--with is for recordings; {name} is a live source, of which --plane all takes every plane"
             )
         cine = _driver_source(name, [*(option or []), *asked])
+        console.print(f"source: {name}; frames go to {settings.endpoints.frames} once the first have come")
+    elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
+        known = ", ".join(other for other in source_names() if other != "replay")
+        raise CommandError(f"{name} is neither a recording nor a source; sources are {known}")
     else:
         from drivers.recordings.scan import open_scan
 
@@ -112,21 +117,7 @@ def _driver_source(name: str, options: list[str] | None) -> CineSource:
     from drivers.registry import load_source
 
     driver = load_source(name)
-    return driver(_driver_settings(driver, name, options))
-
-
-def _driver_settings(driver: Any, name: str, options: list[str] | None) -> Any:
-    """Turn `key=value` texts into the driver's own validated settings. Raises `CommandError`."""
-    import msgspec
-
-    pairs = dict(text.partition("=")[::2] for text in options or [])
-    if any("=" not in text for text in options or []):
-        raise CommandError(f"--option of {name}: key=value is needed, got {', '.join(options or [])}")
-    try:
-        return msgspec.convert(pairs, driver.Settings, strict=False)
-    except msgspec.ValidationError as error:
-        known = ", ".join(driver.Settings.__struct_fields__)
-        raise CommandError(f"--option of {name}: {error}; it knows {known}") from None
+    return driver(driver_settings(driver, name, options))
 
 
 @app.command()
@@ -207,7 +198,7 @@ def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery
     made: BeamSwitch = (
         driver(settings.linac, record_path=delivery_record)
         if name == "simulated"
-        else driver(_driver_settings(driver, name, option))
+        else driver(driver_settings(driver, name, option))
     )
     return made
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gating.cli.app import CommandError, app, print_json
+from gating.cli.driver_options import bounds, setting_rows
 from gating.cli.options import JsonOption, load_config
 from gating.config import Config, to_toml
 
@@ -46,19 +47,47 @@ def config(
 
 
 @app.command()
-def drivers(as_json: JsonOption = False) -> None:
-    """List every source, beam switch and tracker that can be chosen by name."""
-    from drivers.registry import beam_names, source_names
+def drivers(
+    name: Annotated[str, typer.Argument(help="A source or beam switch: list its settings.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List what can be connected: sources, recordings, beam switches, trackers; or the settings of one driver."""
+    from drivers.recordings import FORMATS
+    from drivers.registry import beam_names, load_beam, load_source, source_names
     from gating.tracking.registry import tracker_names
 
-    found = {"sources": source_names(), "beams": beam_names(), "trackers": tracker_names()}
+    found: dict[str, Any] = {
+        "sources": source_names(),
+        "recordings": list(FORMATS),
+        "beams": beam_names(),
+        "trackers": tracker_names(),
+    }
+    if name:
+        offers = {"source": (found["sources"], load_source), "beam": (found["beams"], load_beam)}
+        found = {kind: setting_rows(load(name)) for kind, (names, load) in offers.items() if name in names}
+        if not found:
+            raise CommandError(f"{name} is neither a source nor a beam switch; see `cinegate drivers`")
     if as_json:
         print_json(found)
-        return
-    table = Table("kind", "names")
-    for kind, names in found.items():
-        table.add_row(kind, ", ".join(names))
-    Console().print(table)
+    elif name:
+        _print_driver(name, found)
+    else:
+        table = Table("kind", "names")
+        for kind, names in found.items():
+            table.add_row(kind, ", ".join(names))
+        Console().print(table)
+
+
+def _print_driver(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
+    for kind, rows in found.items():
+        table = Table(title=f"{kind} {name}", title_justify="left")
+        table.add_column("-o", no_wrap=True)
+        for column in ("default", "allowed", "meaning"):
+            table.add_column(column)
+        for row in rows:
+            default = "[yellow]needed[/]" if row["needed"] else msgspec.json.encode(row["default"]).decode()
+            table.add_row(row["setting"], default, row["allowed"], row["meaning"])
+        Console().print(table if rows else f"{kind} {name}: nothing to set with -o")
 
 
 def _print_check(path: Path, as_json: bool) -> None:
@@ -86,21 +115,9 @@ def _rows(kind: type[msgspec.Struct], values: Any, path: tuple[str, ...]) -> lis
                 "value": msgspec.to_builtins(value),
                 "default": msgspec.to_builtins(default),
                 "unit": extra.get("unit", ""),
-                "range": _range(meta),
+                "range": bounds(meta),
                 "meaning": (meta.description or "") if meta is not None else "",
                 "source": extra.get("source", ""),
             }
         )
     return rows
-
-
-def _range(meta: msgspec.Meta | None) -> str:
-    if meta is None:
-        return ""
-    low = meta.ge if meta.ge is not None else meta.gt
-    high = meta.le if meta.le is not None else meta.lt
-    return (
-        ""
-        if low is None and high is None
-        else f"{low if low is not None else '-'} to {high if high is not None else '-'}"
-    )

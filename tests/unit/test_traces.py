@@ -10,6 +10,7 @@ import pytest
 from drivers.errors import BadRecording
 from drivers.phantom import Phantom, PhantomSettings
 from drivers.recordings.traces import read_trace
+from drivers.sources.phantom import PhantomSource, PhantomSourceSettings
 
 
 @pytest.fixture
@@ -71,6 +72,22 @@ def test_every_trace_moves_the_phantom(traces: Path) -> None:
         at_s = phantom.stamp_ns(9) / 1e9 + valid_t_s[0]
         expected = np.interp(at_s, valid_t_s, trace.si_mm[trace.valid]) - trace.si_mm[trace.valid][0]
         assert moved.si_mm == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_phantom_source_reads_its_trace_when_it_is_opened(traces: Path) -> None:
+    file, shape = traces / "PT01_13112021_25hz.vxp", {"rows": 64, "columns": 64, "pixel_spacing_mm": (4.0, 4.0)}
+    source = PhantomSource(PhantomSourceSettings(trace=str(file), trace_scale=3.0, duration_s=2.0, **shape))
+    source.open()
+    expected = Phantom(PhantomSettings(duration_s=2.0, **shape), read_trace(file).for_phantom(3.0))
+    for index in (0, 7, 15):
+        np.testing.assert_array_equal(source.truth(index).contour_px, expected.truth(index).contour_px)
+    source.close()
+
+
+def test_a_trace_that_is_not_there_is_said_when_the_source_is_opened(tmp_path: Path) -> None:
+    source = PhantomSource(PhantomSourceSettings(trace=str(tmp_path / "none.vxp")))
+    with pytest.raises(BadRecording, match=r"none\.vxp: it cannot be read"):
+        source.open()
 
 
 def test_scaling_makes_a_surrogate_move_as_far_as_the_target(traces: Path) -> None:
