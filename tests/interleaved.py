@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from drivers.formats.frame import PlaneGeometry
@@ -46,3 +48,19 @@ class Patient:
         """Where the target really is, in the patient."""
         sagittal, coronal = (self.seen_mm(plane, index) for plane in PLANES)
         return np.array([coronal[0], sagittal[1], sagittal[2]])
+
+
+def write_recordings(patient: Patient, folder: Path, count: int) -> list[Path]:
+    """One recording a plane, stamped by one clock, each with its target in its first frame."""
+    for plane in PLANES:
+        phantom, taken = patient.phantoms[plane], [index for index in range(count) if patient.plane(index) == plane]
+        np.savez(
+            folder / f"{plane}.npz",
+            frames=np.stack([patient.pixels(index) for index in taken]),
+            t_s=np.array(taken) * INTERVAL_S,
+            pixel_spacing_mm=phantom.spacing_mm,
+            image_position_patient=patient.position_mm(plane),
+            image_orientation_patient=phantom.orientation,
+            target_contour_px=phantom.truth(taken[0]).contour_px,
+        )
+    return [folder / f"{plane}.npz" for plane in PLANES]

@@ -20,6 +20,7 @@ from gating.cli.options import (
     SpacingOption,
     TrackerOption,
     load_config,
+    load_scan_targets,
     load_targets,
     read_targets,
 )
@@ -29,6 +30,7 @@ from gating.messages import Pacing
 if TYPE_CHECKING:
     from drivers.ports import BeamSwitch, CineSource
     from drivers.recordings.scan import Scan
+    from gating.targets import TargetSpec
 
 SessionOption = Annotated[str, typer.Option("--session", help="Session id; the same for every process of a session.")]
 OptionsOption = Annotated[
@@ -130,6 +132,8 @@ def engine(
         Path | None,
         typer.Option("--reference", help="Recording whose own target is meant, or that the box or mask must fit."),
     ] = None,
+    plane: PlanesOption = "",
+    others: OthersOption = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     arm_by_itself: Annotated[
@@ -146,11 +150,19 @@ def engine(
     if target is not None:
         targets = read_targets(target)
     else:
-        from drivers.recordings import open_recording
-
-        targets = load_targets(open_recording(reference) if reference else None, target_box, target_mask)
+        targets = _targets_in(reference, plane, others or [], target_box, target_mask)
     stop = stop_on_signals()
     EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
+
+
+def _targets_in(
+    reference: Path | None, plane: str, others: list[Path], box: str | None, mask: Path | None
+) -> list[TargetSpec]:
+    if reference is None:
+        return load_targets(None, box, mask)
+    from drivers.recordings.scan import open_scan
+
+    return load_scan_targets(open_scan(reference, plane=plane, others=others), box, mask, None)
 
 
 @app.command()

@@ -13,7 +13,7 @@ import pytest
 
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, TargetReference
 from gating.session import read_session
-from tests.interleaved import INTERVAL_S, PLANES, Patient
+from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
 FRAMES = 80
 
@@ -33,20 +33,7 @@ def patient() -> Patient:
 
 @pytest.fixture(scope="module")
 def recordings(patient, tmp_path_factory) -> list[Path]:
-    """One recording a plane, stamped by one clock, each with its target in its first frame."""
-    folder = tmp_path_factory.mktemp("planes")
-    for plane in PLANES:
-        phantom, taken = patient.phantoms[plane], [index for index in range(FRAMES) if patient.plane(index) == plane]
-        np.savez(
-            folder / f"{plane}.npz",
-            frames=np.stack([patient.pixels(index) for index in taken]),
-            t_s=np.array(taken) * INTERVAL_S,
-            pixel_spacing_mm=phantom.spacing_mm,
-            image_position_patient=patient.position_mm(plane),
-            image_orientation_patient=phantom.orientation,
-            target_contour_px=phantom.truth(taken[0]).contour_px,
-        )
-    return [folder / f"{plane}.npz" for plane in PLANES]
+    return write_recordings(patient, tmp_path_factory.mktemp("planes"), FRAMES)
 
 
 @pytest.fixture(scope="module")

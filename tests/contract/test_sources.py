@@ -14,11 +14,14 @@ import pytest
 from drivers.errors import SourceFault
 from drivers.phantom import PhantomSettings
 from drivers.ports import CineSource, EndOfStream, FrameStamp
+from drivers.recordings import open_recording
+from drivers.recordings.scan import interleave
 from drivers.sources.phantom import PhantomSource
 from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, SourceKind, StreamInfo, as_dict
 from replay_data import session_path
 from tests.contract import feeds, network_feeds
+from tests.interleaved import Patient, write_recordings
 from tests.patience import PATIENCE_S, wait_until
 
 Make = Callable[[Path], CineSource]
@@ -34,6 +37,9 @@ SOURCES: dict[str, Make] = {
     "endless phantom": lambda _: PhantomSource(
         PhantomSettings(rows=64, columns=56, pixel_spacing_mm=(3.6, 3.6), dtype="float32", plane="coronal"),
         Pacing.UNPACED,
+    ),
+    "interleaved replay": lambda folder: ReplaySource(
+        interleave([open_recording(path) for path in write_recordings(Patient(), folder, 24)]), Pacing.UNPACED
     ),
     "unity": feeds.unity,
     "dicom": feeds.dicom,
