@@ -127,10 +127,10 @@ class ZeromqSwitch:
                 return
             if len(answer) != MESSAGE.size or answer[:4] != MAGIC:
                 continue
-            _, confirmed, self._token, sequence = MESSAGE.unpack(answer)
+            _, confirmed, token, sequence = MESSAGE.unpack(answer)
             sent_ns = self._sent_ns.get(sequence)
             if sent_ns is not None:
-                self._answer = GateState.ON if confirmed else GateState.HOLD
+                self._answer, self._token = GateState.ON if confirmed else GateState.HOLD, token
                 self._answered_sequence, self._answered_ns = sequence, sent_ns
                 self._sent_ns = {later: at_ns for later, at_ns in self._sent_ns.items() if later > sequence}
 

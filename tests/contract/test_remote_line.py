@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,6 +233,23 @@ class TestTheWayThere:
         switch._sequence = sequence
         assert wait_until(lambda: line_level(record) is HOLD)
         turn_on(switch)
+
+    def test_an_answer_to_an_order_that_was_never_given_says_nothing(self, endpoint: str) -> None:
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(endpoint)
+            switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint, silence_ms=1000))
+            opening = threading.Thread(target=switch.open)
+            opening.start()
+            peer, _ = line.recv_multipart()
+            for number, token, on in ((1, 77, 0), (1 << 50, 78, 1)):
+                line.send_multipart([peer, MESSAGE.pack(MAGIC, on, token, number)])
+            opening.join()
+            assert wait_until(lambda: switch.read_back() is HOLD and switch._answered_sequence == 1)
+            switch.set_beam(ON)
+            orders = [MESSAGE.unpack(line.recv_multipart()[1]) for _ in range(switch._sequence - 1)]
+            assert {token for _, _, token, _ in orders[1:]} == {77}
+            assert switch._answer is HOLD
+            switch.close()
 
     def test_beyond_this_host_the_line_listens_only_where_that_is_allowed(self) -> None:
         line = RemoteLine(SimulatedLinac(LinacSettings()), "tcp://0.0.0.0:0")

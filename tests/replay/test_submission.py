@@ -85,6 +85,15 @@ def test_the_masks_are_those_of_evaluate(case, answer, tmp_path):
     np.testing.assert_array_equal(read_labels(answer[1]), read_labels(evaluated))
 
 
+def test_the_masks_of_track_lie_on_the_same_grid(case, answer, tmp_path):
+    assert cinegate("track", case, "--out", tmp_path / "t.csv", "--masks", tmp_path / "t.mha").returncode == 0
+    track, submission = (SimpleITK.ReadImage(str(path)) for path in (tmp_path / "t.mha", answer[1]))
+    for image in (track, submission):
+        assert (image.GetSpacing(), image.GetOrigin(), image.GetDirection()) == (SPACING_MM, ORIGIN_MM, DIRECTION)
+    one, other = (read_labels(path)[1:] for path in (tmp_path / "t.mha", answer[1]))
+    assert 2 * (one & other).sum() / (one.sum() + other.sum()) > 0.99
+
+
 def test_masks_of_early_frames_do_not_depend_on_later_ones(case, answer, folder, tmp_path):
     [path] = (folder / "images" / "mri-linacs").glob("*.mha")
     frames = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))).transpose(2, 0, 1)

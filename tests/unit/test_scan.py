@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from drivers.errors import BadRecording
 from drivers.ports import EndOfStream
 from drivers.recordings.recording import SAGITTAL, Recording, checked_recording
-from drivers.recordings.scan import interleave
+from drivers.recordings.scan import interleave, open_scan
 from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, StampMeaning
 
@@ -78,6 +78,33 @@ def test_a_looped_scan_goes_on_with_increasing_stamps_in_both_planes():
     played = [source.read_into(pixels, 0) for _ in range(8)]
     assert [stamp.acquired_ns for stamp in played if stamp] == [0, 10, 20, 30, 40, 50, 60, 70]
     assert [stamp.plane for stamp in played if stamp] == ["sagittal", "coronal"] * 4
+
+
+def test_every_plane_of_a_dicom_folder_is_played_in_turn(tmp_path):
+    pytest.importorskip("pydicom", reason="install cinegate[dicom]")
+    from tests.dicom_files import image, put
+
+    planes = ["sagittal", "coronal"] * 4
+    for index, plane in enumerate(planes):
+        put(tmp_path / f"{index}.dcm", image(index, ImageOrientationPatient=list(ORIENTATIONS[plane])))
+    source = ReplaySource(tmp_path, Pacing.UNPACED, plane="all")
+    info = source.open()
+    assert (info.planes, info.frame_count) == (("sagittal", "coronal"), 8)
+    pixels = np.zeros(info.shape, info.dtype)
+    stamps = [source.read_into(pixels, 0) for _ in planes]
+    assert [stamp.plane for stamp in stamps if stamp] == planes
+
+
+def test_all_planes_of_a_recording_of_one_are_that_one(tmp_path):
+    frames = np.arange(3 * 64, dtype=np.uint16).reshape(3, 8, 8)
+    np.savez(tmp_path / "one.npz", frames=frames, t_s=[0.0, 0.1, 0.2], pixel_spacing_mm=[2.0, 2.0])
+    assert open_scan(tmp_path / "one.npz", plane="all").planes == ("sagittal",)
+
+
+def test_a_damaged_recording_is_not_taken_for_one_without_planes(tmp_path):
+    (tmp_path / "torn.npz").write_bytes(b"PK")
+    with pytest.raises(BadRecording, match="is not a readable"):
+        open_scan(tmp_path / "torn.npz", plane="all")
 
 
 SAG = [0, 20, 40]
