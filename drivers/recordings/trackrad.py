@@ -57,9 +57,9 @@ class SequenceFiles:
         if self.scanned_region is None:
             return ""
         region = _json(self.scanned_region)
-        if not isinstance(region, str):
+        if not isinstance(region, str | None):
             raise BadRecording(f"{self.scanned_region}: the scanned region is {str(region)[:40]}; a name is needed")
-        return region
+        return region or ""
 
 
 def case_files(path: Path) -> SequenceFiles:

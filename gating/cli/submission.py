@@ -44,6 +44,7 @@ def submission(
     figures, _ = score_case(run, masks)
     if as_json:
         shown = {name: figures[name] for name in FIGURES}
-        print_json({"case_id": case.name, "frames_per_s": 1 / float(case.elapsed_s[1]), **shown, "out": str(path)})
+        rate = round(1 / float(case.elapsed_s[1]), 6)
+        print_json({"case_id": case.name, "frames_per_s": rate, **shown, "out": str(path)})
     else:
         console.print(f"{case.name}: {len(masks)} masks in {path}, {1e3 * figures['seconds_per_frame']:.2f} ms a frame")

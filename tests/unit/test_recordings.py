@@ -274,6 +274,12 @@ class TestTrackRad:
         [labelled] = read_labelled(case)
         assert labelled.recording.nominal_interval_ns == 250_000_000
 
+    @pytest.mark.parametrize(("text", "region"), [('"lung"', "lung"), ("null", ""), (None, "")])
+    def test_the_scanned_region_may_be_unknown(self, case, text, region) -> None:
+        (case / "scanned-region.json").unlink() if text is None else (case / "scanned-region.json").write_text(text)
+        [labelled] = read_labelled(case)
+        assert labelled.region == region
+
     def test_labels_of_another_length_are_refused(self, case) -> None:
         label = case / "targets" / "A_001_first_label.mha"
         (case / "targets" / "A_001_labels.mha").write_bytes(label.read_bytes())
