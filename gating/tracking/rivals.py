@@ -20,7 +20,7 @@ def doubt(score: float) -> float:
     known of the distance keeps its weight against that.
     """
     r = max(score, LEAST_SCORE)
-    return max((1.0 - r * r) / r * (SURE_SCORE / (1.0 - SURE_SCORE * SURE_SCORE)), 1.0)
+    return max((1.0 / r - r) / (1.0 / SURE_SCORE - SURE_SCORE), 1.0)
 
 
 _SIGNATURE = (

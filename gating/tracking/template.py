@@ -103,6 +103,13 @@ def reduce(pixels: NDArray[Any], reduction: int) -> Image:
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
 
 
+def masked_around(contour_px: NDArray[np.float32], margin_px: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Mask, 0 or 1, of a target and the tissue around it in a frame of (rows, columns)."""
+    inside = mask_from_contour(contour_px, (shape[0], shape[1])).astype(np.uint8)
+    width = 2 * round(margin_px) + 1
+    return np.asarray(cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))), np.uint8)
+
+
 def cut_template(
     pixels: NDArray[Any],
     reduced: Image,
@@ -120,9 +127,7 @@ def cut_template(
     """
     frame = np.asarray(pixels, np.float32)
     reduction = frame.shape[0] // reduced.shape[0]
-    inside = mask_from_contour(contour_px, (frame.shape[0], frame.shape[1])).astype(np.uint8)
-    width = 2 * round(margin_px) + 1
-    mask = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+    mask = masked_around(contour_px, margin_px, frame.shape)
     coarse_mask = reduce(mask.astype(np.float32), reduction) >= 0.5
     rows, columns = np.flatnonzero(coarse_mask.any(axis=1)), np.flatnonzero(coarse_mask.any(axis=0))
     if not len(rows) or not len(columns):
@@ -187,7 +192,7 @@ def place(
     """
     border = _border(templates, pixels.shape, reach)
     if border:
-        pixels, reduced = _continued(pixels, border * templates[0].reduction), _continued(reduced, border)
+        pixels, reduced = continued(pixels, border * templates[0].reduction), continued(reduced, border)
     peaks = []
     for index, template in enumerate(templates):
         best, *second = _coarse_peaks(template, reduced, border, reach, apart_px)
@@ -216,9 +221,19 @@ def _border(templates: list[Template], shape: tuple[int, ...], reach: Reach) -> 
     return math.ceil(needed / templates[0].reduction)
 
 
-def _continued(pixels: NDArray[Any], border_px: int) -> NDArray[Any]:
+def continued(pixels: NDArray[Any], border_px: int) -> NDArray[Any]:
+    """Image with its outermost lines repeated `border_px` times on every side."""
     sides = (border_px,) * 4
     return np.asarray(cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE))
+
+
+def place_at(index: int, template: Template, pixels: NDArray[Any], x_px: float, y_px: float, reach: Reach) -> Placement:
+    """Placement of a template near a target centre that something else has proposed; it leads over nothing."""
+    step = template.reduction
+    border = max(template.fine.shape) // (2 * step) + 1
+    row = round(template.top + y_px - template.centre_px[1]) + border * step
+    column = round(template.left + x_px - template.centre_px[0]) + border * step
+    return _refine(index, template, continued(pixels, border * step), border, _Peak(row, column, 0.0, 0.0), reach)
 
 
 class _Peak(Struct, frozen=True):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from gating.geometry import box_contour, contour_centroid
 from gating.tracking import kernels
-from gating.tracking.confidence import RIVAL_VETO, Evidence, probability, reason_for_doubt
+from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
 from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_pixels, checked_target
+from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import (
     Placement,
     Reach,
@@ -25,6 +26,7 @@ from gating.tracking.template import (
     cut_template,
     margin_for,
     place,
+    place_at,
     reduce,
     reduction_for,
 )
@@ -113,6 +115,7 @@ class TemplateTracker:
         reduced = reduce(frame, self._reduction)
         reference = self._cut(frame, reduced, contour)
         self._templates = [reference]
+        self._surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
         row, column = reference.top // self._reduction, reference.left // self._reduction
         pixel_mm = self._reduction * self._spacing_mm
         self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
@@ -169,28 +172,35 @@ class TemplateTracker:
     def _best_moved(
         self, frame: NDArray[Any], placements: list[Placement], reach: Reach
     ) -> tuple[Placement, Propagation]:
-        """Carry the contour to the best placement; where another is about as good, to both: the better fit wins.
+        """Carry the contour to the best placement, and in doubt to others too: what fits best then wins.
 
-        A deformed target often scores no more than something else until the flow has taken its motion back. Such a
-        frame is vetoed either way.
+        A deformed target often scores no more than something else until the flow has taken its motion back, and one
+        without texture of its own is known by its surroundings. What wins that way leads over nothing: it is vetoed.
         """
         winner = max(placements, key=self._worth)
         moved = self._propagate(self._templates[winner.template], frame, winner)
-        rival = self._equal(winner, placements)
-        if rival is None:
+        rival = next((one for one in placements if self._is_equal(one, winner)), None)
+        if rival is None and moved.score >= MISFIT_BELOW:
             return winner, moved
-        other = self._propagate(self._templates[rival.template], frame, rival)
-        worth, others = (
-            fit.score - reach.cost(at.x_px, at.y_px, fit.score) for at, fit in ((winner, moved), (rival, other))
-        )
-        return (rival, other) if others > worth else (winner, moved)
+        candidates = [(winner, moved)]
+        if rival is not None:
+            candidates.append((rival, self._propagate(self._templates[rival.template], frame, rival)))
+        around = self._surroundings.find(frame, reach)
+        if self._apart(winner, around.x_px, around.y_px):
+            proposed = place_at(0, self._templates[0], frame, around.x_px, around.y_px, reach)
+            candidates.append((proposed, self._propagate(self._templates[0], frame, proposed)))
 
-    def _equal(self, winner: Placement, placements: list[Placement]) -> Placement | None:
-        for one in placements:
-            apart = math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) > self._apart_px
-            if apart and one.score > winner.score - RIVAL_VETO:
-                return one
-        return None
+        def worth(candidate: tuple[Placement, Propagation]) -> float:
+            at, fit = candidate
+            return fit.score - reach.cost(at.x_px, at.y_px, fit.score) + around.worth_at(at.x_px, at.y_px)
+
+        return max(candidates, key=worth)
+
+    def _is_equal(self, one: Placement, winner: Placement) -> bool:
+        return one.score > winner.score - RIVAL_VETO and self._apart(winner, one.x_px, one.y_px)
+
+    def _apart(self, placement: Placement, x_px: float, y_px: float) -> bool:
+        return math.hypot(placement.x_px - x_px, placement.y_px - y_px) > self._apart_px
 
     def _believed(self, confidence: float, centre: tuple[float, float], elapsed_s: float) -> float:
         """Confidence after the rule for re-acquisition.

@@ -30,3 +30,11 @@ def test_a_target_in_heavy_noise_is_looked_for_where_it_was_rather_than_far_away
     assert row["dice_similarity_coefficient"] > 0.9
     assert np.quantile(errors_mm, 0.95) < 5.0
     assert row["confident_and_wrong"] == 0
+
+
+@pytest.mark.parametrize("scenario", ["low_field", "noisy", "breath_hold"])
+def test_a_target_without_texture_of_its_own_is_found_by_its_surroundings(shared_data, scenario):
+    row, _ = outcome("KS81_1/parenchyma", scenario)
+    assert row["dice_similarity_coefficient"] > 0.85
+    assert row["center_distance"] < 4.0
+    assert row["confident_and_wrong"] == 0

@@ -1,0 +1,104 @@
+"""Where the anatomy around the target has gone, for frames in which the target alone cannot be told from other places.
+
+A target without texture of its own, in noise, or changed by what moves through the slice, looks like many places. What
+lies around it moves nearly as it does and is unmistakable. It decides between places, and makes no frame confident.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gating.geometry import contour_centroid
+from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.rivals import LEAST_SCORE, SURE_SCORE
+from gating.tracking.template import Reach, continued, masked_around, reduce, reduction_for
+
+Image = NDArray[np.float32]
+
+CONTEXT_MM = 30.0
+
+
+class Sighting(Struct, frozen=True):
+    """What the surroundings say about one frame.
+
+    Attributes
+    ----------
+    x_px, y_px : target centre where they fit best
+    worth : (rows, columns) ZNCC less the cost of the distance, on the grid of block means
+    top, left : target centre that worth[0, 0] belongs to, px of the full grid
+    step_px : size of a step of that grid
+    """
+
+    x_px: float
+    y_px: float
+    worth: Image
+    top: float
+    left: float
+    step_px: int
+
+    def worth_at(self, x_px: float, y_px: float) -> float:
+        """Return the best worth within a step of a target centre; -1 outside the window."""
+        row, column = round((y_px - self.top) / self.step_px), round((x_px - self.left) / self.step_px)
+        near = self.worth[max(row - 1, 0) : max(row + 2, 0), max(column - 1, 0) : max(column + 2, 0)]
+        return float(near.max()) if near.size else -1.0
+
+
+class Surroundings:
+    """The reference frame around the target, as block means.
+
+    Parameters
+    ----------
+    pixels : (rows, columns), the reference frame.
+    contour_px : (n, 2) of (x, y), the target in it.
+    margin_px, spacing_mm, reach_px : as for the template of the target.
+
+    Raises
+    ------
+    ValueError
+        If there is no contrast.
+    """
+
+    def __init__(
+        self, pixels: NDArray[Any], contour_px: NDArray[np.float32], margin_px: float, spacing_mm: float, reach_px: int
+    ) -> None:
+        margin_px += CONTEXT_MM / spacing_mm
+        self._step = reduction_for(contour_px, margin_px)
+        reduced = reduce(pixels, self._step)
+        mask = masked_around(contour_px, margin_px, pixels.shape)
+        inside = reduce(mask.astype(np.float32), self._step) >= 0.5
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        here = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        self._top, self._left = int(rows[0]), int(columns[0])
+        self._centre = contour_centroid(contour_px)
+        self._matcher = TemplateMatcher(reduced[here], mask=inside[here], max_radius_px=reach_px // self._step + 2)
+
+    def find(self, pixels: NDArray[Any], reach: Reach) -> Sighting:
+        """Search a frame; see `Sighting`."""
+        step, matcher = self._step, self._matcher
+        border = max(matcher.shape) // 2 + 1
+        image = continued(reduce(pixels, step), border)
+        row = self._top + border + (reach.y_px - self._centre[1]) / step
+        column = self._left + border + (reach.x_px - self._centre[0]) / step
+        radius = min(math.ceil(reach.radius_px / step), matcher.max_radius_px)
+        start_row, start_column = (
+            min(max(round(at), 0), side - own)
+            for at, side, own in zip((row, column), image.shape, matcher.shape, strict=True)
+        )
+        scores, top, left = matcher.surface(image, start_row, start_column, radius)
+        worth = self._worth(scores, row - top, column - left, reach)
+        best_row, best_column = divmod(int(np.argmax(worth)), worth.shape[1])
+        first_y, first_x = reach.y_px - (row - top) * step, reach.x_px - (column - left) * step
+        return Sighting(first_x + best_column * step, first_y + best_row * step, worth, first_y, first_x, step)
+
+    def _worth(self, scores: Image, row: float, column: float, reach: Reach) -> Image:
+        """Return the scores less the cost of the distance from a place of the map; see `rivals.doubt`."""
+        down, right = np.arange(scores.shape[0])[:, None] - row, np.arange(scores.shape[1]) - column
+        likely = np.maximum(scores, LEAST_SCORE)
+        doubt = np.maximum((1.0 / likely - likely) / (1.0 / SURE_SCORE - SURE_SCORE), 1.0)
+        excess = np.maximum(np.hypot(down, right) * self._step - reach.free_px, 0.0)
+        return np.asarray(scores - reach.cost_per_px * excess * doubt, np.float32)
