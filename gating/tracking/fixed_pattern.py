@@ -3,9 +3,9 @@
 Saturation bands, aliasing and parallel-imaging ripples stay where they are while the anatomy moves. A template that
 contains them scores best where it was cut, and nothing in that score tells. So the mean of the frames so far is taken
 away from the frame: what is fixed vanishes, what moves remains. Had the target moved as claimed so far, the reference
-moved by the claims, without its own mean, would look like that: then the claims are explained. Where they are not, what
-moves must not fit clearly better at another place than at the claimed one, nor look like the opposite of the target
-there. While nothing moves, nothing remains, and the opinion is silent.
+moved by the claims, without its own mean, would look like that. What moves must not fit clearly better at another
+place, nor look like the opposite of the target at the claimed one, unless the claims explain it or fit it as well.
+While nothing moves, nothing remains, and the opinion is silent.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ APART_MM = 4.0
 """A fixed pattern can hold a match only where it was cut: a target that has moved farther is not held by one."""
 ELSEWHERE_MM = 2.5
 MIN_SCORE = 0.15
+MIN_LEAD = 5.0
+"""Of one score over another, in terms of what noise alone makes of a score: 1 / sqrt(pixels of the template)."""
 MIN_EXPLAINED, SLOPES = 0.5, (0.6, 1.4)
 """Share of the energy of what moves that the claims explain, and how large it is in terms of what they predict."""
 HELD_MM = 1.0
@@ -47,15 +49,18 @@ class FixedPattern:
     """
 
     def __init__(self, reduced: Image, row: int, column: int, height: int, width: int, pixel_mm: float) -> None:
-        self._reference = reduced.copy()
-        self._mean = reduced.copy()
-        self._place = (row, column, height, width)
         self._pixel_mm = pixel_mm
-        self._previous = reduced.copy()
-        self._frames = 1
-        self._claimed_mean = reduced.copy()
-        self._seen_s = 0.0
-        self._noise = float("inf")
+        self._reach = int(np.ceil(REACH_MM / pixel_mm))
+        around = self._reach + int(np.ceil(APART_MM / pixel_mm)) + 1
+        self._top, self._left = max(row - around, 0), max(column - around, 0)
+        self._region = np.s_[self._top : row + height + around, self._left : column + width + around]
+        self._row, self._column = row - self._top, column - self._left
+        self._height, self._width = height, width
+        self._whole_reference = reduced.copy()
+        self._reference = self._whole_reference[self._region]
+        self._mean, self._claimed_mean, self._previous = (self._reference.copy() for _ in range(3))
+        self._frames, self._seen_s = 1, 0.0
+        self._noise = LeastLately()
 
     def lead_elsewhere(self, reduced: Image, elapsed_s: float, shift_x: float, shift_y: float) -> float:
         """How much better what moves fits at another place than at the claimed one, or how much it contradicts it.
@@ -70,61 +75,87 @@ class FixedPattern:
         -------
         Difference of two ZNCC, or a negative one turned round; 0 when there is nothing to say.
         """
+        frame, before = reduced[self._region], self._previous
         self._frames += 1
-        before, self._previous = self._previous, reduced
-        share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
-        self._mean += share * (reduced - self._mean)
         self._seen_s += elapsed_s
+        self._previous = frame
+        share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
+        self._mean += share * (frame - self._mean)
         predicted = self._predicted(share, shift_x, shift_y)
         distance_mm = float(np.hypot(shift_x, shift_y)) * self._pixel_mm
         if not distance_mm <= APART_MM or self._frames <= MIN_FRAMES or self._seen_s < MIN_SEEN_S:
             return 0.0
-        row, column, height, width = self._place
-        template = (self._reference - self._mean)[row : row + height, column : column + width]
-        claimed_row, claimed_column = row + shift_y, column + shift_x
-        reach = int(np.ceil(REACH_MM / self._pixel_mm))
-        top = int(np.clip(round(claimed_row) - reach, 0, reduced.shape[0] - height))
-        left = int(np.clip(round(claimed_column) - reach, 0, reduced.shape[1] - width))
-        bottom, right = top + 2 * reach + height, left + 2 * reach + width
-        here = np.s_[top:bottom, left:right]
-        window = reduced[here] - self._mean[here]
-        noise = float(np.square(reduced[here] - before[here]).mean()) / 2.0
-        if noise > 0.0:  # a picture that came twice tells nothing of the noise
-            self._noise = min(noise, self._noise * (1.0 + elapsed_s / MEMORY_S))
-        if not float(np.square(window).mean()) > MOVING_OVER_NOISE * self._noise or not float(np.ptp(template)) > 0:
+        row, column = self._row + shift_y, self._column + shift_x
+        top, left = max(round(row) - self._reach, 0), max(round(column) - self._reach, 0)
+        bottom, right = top + 2 * self._reach + self._height, left + 2 * self._reach + self._width
+        window = np.s_[top:bottom, left:right]
+        moving = frame[window] - self._mean[window]
+        noise = self._noise.of(float((frame[window] - before[window]).var()) / 2.0, elapsed_s)
+        if not float(np.square(moving).mean()) > MOVING_OVER_NOISE * noise:
             return 0.0
-        at = np.s_[round(claimed_row) :, round(claimed_column) :]
-        known_noise = self._noise if self._seen_s >= NOISE_KNOWN_S else 0.0
-        if _explained((reduced - self._mean)[at][:height, :width], predicted[at][:height, :width], known_noise):
+        seen = self._patch(moving, row - top, column - left)
+        fit = _fit(seen, self._patch(predicted, row, column))
+        noise_share = noise / float(np.square(seen).mean()) if self._seen_s >= NOISE_KNOWN_S else 0.0
+        if fit**2 > MIN_EXPLAINED * (1.0 - noise_share):
             return 0.0
-        scores: Image = np.nan_to_num(np.asarray(cv2.matchTemplate(window, template, cv2.TM_CCOEFF_NORMED), np.float32))
-        in_map = claimed_row - top, claimed_column - left
-        claimed = _between(scores, *in_map)
-        contradiction = -claimed - float(share / (1.0 - share))
-        if contradiction > MIN_CONTRADICTION and distance_mm <= HELD_MM:
-            return contradiction
-        best_row, best_column = divmod(int(np.argmax(scores)), scores.shape[1])
-        best = float(scores[best_row, best_column])
-        down = best_row + _vertex(scores[:, best_column], best_row) - in_map[0]
-        right = best_column + _vertex(scores[best_row], best_column) - in_map[1]
-        if not (best > MIN_SCORE and float(np.hypot(down, right)) * self._pixel_mm > ELSEWHERE_MM):
+        template = self._patch(self._reference - self._mean, self._row, self._column)
+        if not float(np.ptp(template)) > 0:
             return 0.0
-        return best - claimed
+        scores: Image = np.nan_to_num(np.asarray(cv2.matchTemplate(moving, template, cv2.TM_CCOEFF_NORMED), np.float32))
+        claimed = _between(scores, row - top, column - left)
+        as_good = fit if self._seen_s >= NOISE_KNOWN_S else 0.0
+        if distance_mm <= HELD_MM and -claimed - float(share / (1.0 - share)) > MIN_CONTRADICTION:
+            return -claimed - float(share / (1.0 - share)) if -claimed > as_good else 0.0
+        best, away_px = _best(scores, row - top, column - left)
+        lead = best - claimed
+        better = best > max(MIN_SCORE, as_good) and lead > MIN_LEAD / float(np.sqrt(template.size))
+        return lead if better and away_px * self._pixel_mm > ELSEWHERE_MM else 0.0
 
     def _predicted(self, share: np.float32, shift_x: float, shift_y: float) -> Image:
         """What would be left of this frame without its mean, had all of it moved as claimed."""
-        move = np.array([[1.0, 0.0, shift_x], [0.0, 1.0, shift_y]], np.float32)
-        size = self._reference.shape[::-1]
-        moved = np.asarray(cv2.warpAffine(self._reference, move, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
+        move = np.array([[1.0, 0.0, shift_x - self._left], [0.0, 1.0, shift_y - self._top]], np.float32)
+        size = self._mean.shape[::-1]
+        moved = cv2.warpAffine(self._whole_reference, move, size, borderMode=cv2.BORDER_REPLICATE)
         self._claimed_mean += share * (moved - self._claimed_mean)
-        return moved - self._claimed_mean
+        return np.asarray(moved - self._claimed_mean, np.float32)
+
+    def _patch(self, image: Image, row: float, column: float) -> Image:
+        """As large as the template, its corner at a place, cut at the border of the image."""
+        top, left = round(row), round(column)
+        return image[max(top, 0) : top + self._height, max(left, 0) : left + self._width]
 
 
-def _explained(seen: Image, predicted: Image, noise: float) -> bool:
-    """Whether the claims explain what moves, beyond the noise (a variance): its size, and most of its energy."""
+class LeastLately:
+    """Least value of the last `MEMORY_S`; a value of 0 counts for nothing: the noise of a picture that came twice."""
+
+    def __init__(self) -> None:
+        self._now, self._before = float("inf"), float("inf")
+        self._age_s = 0.0
+
+    def of(self, value: float, elapsed_s: float) -> float:
+        """Take the next value in."""
+        self._age_s += elapsed_s
+        if self._age_s > MEMORY_S / 2.0:
+            self._before, self._now, self._age_s = self._now, float("inf"), 0.0
+        if value > 0.0:
+            self._now = min(self._now, value)
+        return min(self._now, self._before)
+
+
+def _fit(seen: Image, predicted: Image) -> float:
+    """Correlation of what moves with what the claims predict; 0 where they predict another size of it."""
     product, size = float((seen * predicted).sum()), float(np.square(predicted).sum())
-    moving = float(np.square(seen).sum()) - noise * seen.size
-    return SLOPES[0] * size < product < SLOPES[1] * size and product**2 > MIN_EXPLAINED * size * moving
+    if not SLOPES[0] * size < product < SLOPES[1] * size:
+        return 0.0
+    return product / float(np.sqrt(size * np.square(seen).sum()))
+
+
+def _best(scores: Image, row: float, column: float) -> tuple[float, float]:
+    """Highest score of a map and its distance from a place, px."""
+    best_row, best_column = divmod(int(np.argmax(scores)), scores.shape[1])
+    down = best_row + _vertex(scores[:, best_column], best_row) - row
+    right = best_column + _vertex(scores[best_row], best_column) - column
+    return float(scores[best_row, best_column]), float(np.hypot(down, right))
 
 
 def _between(scores: NDArray[np.float32], row: float, column: float) -> float:

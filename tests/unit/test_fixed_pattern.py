@@ -1,0 +1,82 @@
+"""Doubt about fixed patterns, where there is none: a calm patient, little motion, and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from drivers.phantom import Breathing, Phantom, PhantomSettings
+from gating.tracking.fixed_pattern import MEMORY_S, LeastLately
+from gating.tracking.template_tracker import TemplateTracker
+from gating.tracking.tracker import TrackerSettings, TrackStatus
+
+
+def _calm(seed: int, rate_per_s: float, seconds: float) -> Phantom:
+    breathing = Breathing(inhale_si_mm=-1.0, inhale_ap_mm=-0.3, inhale_lr_mm=0.0)
+    return Phantom(
+        PhantomSettings(
+            seed=seed,
+            rows=104,
+            columns=88,
+            pixel_spacing_mm=(2.4, 2.4),
+            duration_s=seconds,
+            frames_per_s=rate_per_s,
+            interval_jitter=0.0,
+            target_radius_mm=14,
+            noise_sigma=0.03,
+            intensity_drift_per_min=0.0,
+            breathing=breathing,
+        )
+    )
+
+
+def _pictures(phantom: Phantom, count: int) -> list[np.ndarray]:
+    pictures = [np.empty(phantom.shape, phantom.settings.dtype) for _ in range(count)]
+    for index, picture in enumerate(pictures):
+        phantom.render_into(index, picture)
+    return pictures
+
+
+@pytest.fixture
+def watched():
+    """A tracker with its reference, and its pictures."""
+
+    def make(seed: int, rate_per_s: float, seconds: float) -> tuple[TemplateTracker, list[np.ndarray]]:
+        phantom = _calm(seed, rate_per_s, seconds)
+        pictures = _pictures(phantom, round(seconds * rate_per_s))
+        tracker = TemplateTracker(TrackerSettings())
+        tracker.set_reference(pictures[0], phantom.truth(0).contour_px, (2.4, 2.4))
+        return tracker, pictures[1:]
+
+    return make
+
+
+@pytest.mark.parametrize(("seed", "rate_per_s"), [(101, 8.0), (102, 16.0), (104, 25.0)])
+def test_a_motion_of_a_millimetre_in_noise_is_trusted_nearly_always(watched, seed, rate_per_s):
+    tracker, pictures = watched(seed, rate_per_s, 20.0)
+    seen = [tracker.track(picture, 1 / rate_per_s).status for picture in pictures]
+    assert np.mean([status is TrackStatus.TRACKED for status in seen]) >= 0.97
+
+
+def test_frames_that_differ_by_a_grey_level_do_not_make_later_noise_look_like_motion(watched):
+    tracker, pictures = watched(101, 8.0, 20.0)
+    for picture in pictures[:80]:
+        tracker.track(picture, 0.125)
+    for number in range(90):
+        tracker.track(pictures[80] + np.uint16(number % 3), 0.0125)
+    seen = [tracker.track(picture, 0.125).status for picture in pictures[80:]]
+    assert np.mean([status is TrackStatus.TRACKED for status in seen]) >= 0.95
+
+
+def test_the_least_value_is_forgotten_after_the_memory():
+    least = LeastLately()
+    assert least.of(3.0, 0.1) == 3.0
+    assert least.of(1.0, 0.1) == 1.0
+    later = [least.of(2.0, 0.1) for _ in range(round(MEMORY_S / 0.1) + 1)]
+    assert (later[0], later[-1]) == (1.0, 2.0)
+
+
+def test_a_value_of_nothing_is_no_least_value():
+    least = LeastLately()
+    least.of(3.0, 0.1)
+    assert least.of(0.0, 0.1) == 3.0
