@@ -19,7 +19,11 @@ def evaluate(
     tracker: TrackerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a tracker: DSC, centre distance, HD95, MASD, relative D98 and seconds per frame."""
+    """Score a tracker: DSC, centre distance, HD95, MASD, relative D98 and seconds per frame.
+
+    A frame that cannot be looked at keeps the mask before. A case whose target cannot be tracked keeps its first mask,
+    is scored like that and named, and the exit code is 3; where that is so for all of them it is 2.
+    """
     from gating.cli.cases import read_cases
     from gating.evaluation.run import evaluate as evaluate_cases
 
@@ -29,4 +33,8 @@ def evaluate(
     if as_json:
         print_json({**summary, "out": str(out)})
     else:
+        for sentence in summary["refused"].values():
+            console.print(f"[red]not tracked:[/red] {sentence}")
         console.print(f"results: {out / 'report.html'}")
+    if summary["refused"]:
+        raise typer.Exit(3)

@@ -114,9 +114,10 @@ def _write_masks(path: Path, opened: Recording, contours: list[Any]) -> None:
     from gating.evaluation.masks import write_masks
     from gating.geometry import mask_from_contour
 
-    empty = np.zeros(opened.shape, bool)
-    masks = np.stack([mask_from_contour(c, opened.shape) if len(c) >= 3 else empty for c in contours])
-    write_masks(path, masks, opened.pixel_spacing_mm, mask_grid(opened))
+    masks = [np.zeros(opened.shape, bool)]
+    for contour in contours:  # a frame that says nothing keeps the mask before
+        masks.append(mask_from_contour(contour, opened.shape) if len(contour) >= 3 else masks[-1])
+    write_masks(path, np.stack(masks[1:]), opened.pixel_spacing_mm, mask_grid(opened))
 
 
 def _summary(rows: list[dict[str, Any]], out: Path) -> dict[str, Any]:

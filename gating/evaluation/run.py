@@ -19,8 +19,9 @@ from gating.evaluation.masks import MASKS_FOLDER, write_masks
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
 from gating.evaluation.report import case_section, write_report
 from gating.geometry import mask_from_contour
+from gating.tracking.opencv_tracker import refused
 from gating.tracking.registry import make_tracker
-from gating.tracking.tracker import TrackerSettings, TrackResult, TrackStatus
+from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
 
 CONFIDENT = 0.8
 WRONG_MM = 3.0
@@ -39,11 +40,20 @@ class CaseRun:
 
 
 def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
-    """Track one case; each frame's answer sees that frame and those before it, nothing later."""
+    """Track one case; each frame's answer sees that frame and those before it, nothing later.
+
+    Raises
+    ------
+    TrackingError
+        If the tracker is unknown or the target cannot be tracked, naming the case.
+    """
     started = datetime.now(UTC)
     follower = make_tracker(tracker, settings)
     follower.warm_up()
-    follower.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)
+    try:
+        follower.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)
+    except TrackingError as error:
+        raise TrackingError(f"{case.name}: {error}") from None
     results: list[TrackResult] = []
     seconds = np.zeros(len(case.frames) - 1)
     for index in range(1, len(case.frames)):
@@ -53,11 +63,24 @@ def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
     return CaseRun(case, results, seconds, started, datetime.now(UTC))
 
 
+def _untracked(case: Case, sentence: str) -> CaseRun:
+    """Return the run of a case that no tracker would take."""
+    now = datetime.now(UTC)
+    return CaseRun(case, [refused(sentence, 0)] * (len(case.frames) - 1), np.zeros(len(case.frames) - 1), now, now)
+
+
 def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
-    """(frames, rows, columns): the given label, then the mask of every propagated contour."""
+    """(frames, rows, columns): the given label, then the mask of every propagated contour.
+
+    A lost target has the mask of the best guess. A frame that is refused says nothing of where the target is, and keeps
+    the mask before.
+    """
     shape = run.case.frames.shape[1:]
-    contours = [run.case.contour_px, *(result.contour_px for result in run.results)]
-    return np.stack([mask_from_contour(contour, (shape[0], shape[1])) for contour in contours])
+    masks = [mask_from_contour(run.case.contour_px, (shape[0], shape[1]))]
+    for result in run.results:
+        unseen = result.status is TrackStatus.REFUSED
+        masks.append(masks[-1] if unseen else mask_from_contour(result.contour_px, (shape[0], shape[1])))
+    return np.stack(masks)
 
 
 def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
@@ -132,17 +155,23 @@ def evaluate(
 
     Returns
     -------
-    The content of `metrics.json`: `results` (one row per case) and `aggregates` (their means).
+    The content of `metrics.json`: `results` (one row per case), `aggregates` (their means) and `refused` (a sentence
+    for every case whose target cannot be tracked; its first mask stays where it is, and is scored).
 
     Raises
     ------
     TrackingError
-        If the tracker is unknown or a target cannot be tracked.
+        If the tracker is unknown, or no target can be tracked.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows, frame_rows, jobs, sections = [], [], [], []
+    unfit: dict[str, str] = {}
     for case in cases:
-        run = run_case(case, tracker, settings or TrackerSettings())
+        try:
+            run = run_case(case, tracker, settings or TrackerSettings())
+        except TrackingError as error:
+            unfit[case.name] = str(error)
+            run = _untracked(case, str(error))
         masks = predicted_masks(run)
         row, metrics = score_case(run, masks)
         errors = centre_errors_mm(run)
@@ -151,7 +180,9 @@ def evaluate(
         jobs.append(_prediction(run, masks, out / "predictions"))
         sections.append(case_section(run, errors, metrics, worst_frames))
         progress(_one_line(row))
-    summary = {"tracker": tracker, "aggregates": _aggregates(rows), "results": rows}
+    if unfit and len(unfit) == len(rows):
+        raise TrackingError("; ".join(unfit.values()))
+    summary = {"tracker": tracker, "aggregates": _aggregates(rows), "results": rows, "refused": unfit}
     (out / "metrics.json").write_text(json.dumps(_without_nan(summary), indent=2))
     (out / "predictions" / "predictions.json").write_text(json.dumps(jobs, indent=2))
     _write_csv(out / "metrics.csv", rows)

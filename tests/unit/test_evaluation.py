@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from gating.cli.cases import read_cases
 from gating.evaluation import evaluate
 from gating.evaluation.masks import write_masks
 from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
+from gating.geometry import contour_from_mask
+from gating.tracking.tracker import TrackingError
 
 
 def disc(x, y, radius, shape=(64, 64)):
@@ -130,6 +133,30 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
     case.frames[4:] = 0.0
     cut = run_case(case, "template", TrackerSettings()).results
     assert [(r.x_px, r.y_px, r.confidence) for r in whole[:3]] == [(r.x_px, r.y_px, r.confidence) for r in cut[:3]]
+
+
+def test_a_frame_that_cannot_be_looked_at_keeps_the_mask_before(dataset):
+    from gating.evaluation.run import predicted_masks, run_case
+    from gating.tracking.tracker import TrackerSettings
+
+    case = next(read_cases(dataset))
+    case.frames[3] = 0.0
+    masks = predicted_masks(run_case(case, "template", TrackerSettings()))
+    assert np.array_equal(masks[3], masks[2])
+    assert not np.array_equal(masks[4], masks[3])
+
+
+def test_a_case_that_cannot_be_tracked_is_named_and_scored_without_tracking(dataset, tmp_path):
+    good = next(read_cases(dataset))
+    dot = np.zeros((96, 80), bool)
+    dot[40:42, 40:42] = True
+    unfit = replace(good, name="dot", contour_px=contour_from_mask(dot))
+    summary = evaluate([unfit, good], tmp_path / "out")
+    assert summary["refused"] == {"dot": summary["refused"]["dot"]}
+    assert summary["refused"]["dot"].startswith("dot: the target covers 4 px")
+    assert [row["not_tracked"] for row in summary["results"]] == [5, 0]
+    with pytest.raises(TrackingError, match="dot: the target covers 4 px"):
+        evaluate([unfit], tmp_path / "none")
 
 
 def test_a_folder_without_cases_is_refused_in_one_sentence(tmp_path):
