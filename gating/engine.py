@@ -37,7 +37,7 @@ from gating.stream import Stream
 from gating.targets import TargetSet, TargetSpec
 from gating.tracking.tracker import Tracker
 
-UNTRACKED = HARD_FAULTS | {GateReason.FRAME_REPEATED, GateReason.FRAME_OUT_OF_ORDER}
+UNTRACKED = HARD_FAULTS | {GateReason.FRAME_REPEATED, GateReason.FRAME_OUT_OF_ORDER, GateReason.FRAME_REFUSED}
 """A frame with one of these faults is not shown to the trackers: it would corrupt what they remember."""
 
 
@@ -146,13 +146,13 @@ class Engine:
         decoded_ns = self._clock.now_ns()
         self.settle()
         header = frame.header
-        self._frame_fault = self._stream.check(header, received_ns)
+        self._frame_fault = self._stream.check(frame, received_ns)
         tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
         if tracked:
             self._peers.count_gap(self._stream.missing_before(header))
             self._targets.follow(frame, self._stream.elapsed_s(header))
             self._stream.remember(header, received_ns)
-        if tracked and not self._targets.knows(header.plane):
+        if tracked and self._unlearned is None and not self._targets.knows(header.plane):
             text = f"the targets are being learned from frame {header.sequence}"
             self._unlearned = Fault(GateReason.NOT_READY, text)
         self._frame_sequence = header.sequence
@@ -204,7 +204,7 @@ class Engine:
         if newest is None:
             return
         now_ns = self._clock.now_ns()
-        self._stream.check(newest, now_ns)
+        self._stream.check_again(now_ns)
         self._targets.rehearse(newest.plane)
         self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
 

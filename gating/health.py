@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from gating.config import HealthSettings
 from gating.decision import Fault, GateReason
@@ -19,6 +23,9 @@ ANCHOR_NS = 10_000_000_000
 CLOCK_SLACK_NS = 5_000_000
 CLOCK_DRIFT = 0.001
 """Ten times what a quartz is off; over this time and beyond the slack, two clocks that differ by more are not one."""
+
+EVERY_ROW = 4
+"""Saturation covers regions: it is counted in every so many rows."""
 
 
 class StreamMemory(Struct, frozen=True):
@@ -86,6 +93,27 @@ def check_frame(
     if fault is None and memory is not None:
         fault = _check_content(header, memory)
     return fault
+
+
+def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) -> Fault | None:
+    """Return that too much of a frame is saturated, or None; floating-point pixels have no largest value.
+
+    Parameters
+    ----------
+    sequence : of the frame.
+    pixels : (rows, columns) integers or reals.
+    """
+    if pixels.dtype.kind == "f":
+        return None
+    largest, rows = np.iinfo(pixels.dtype).max, pixels[::EVERY_ROW]
+    fraction = float(np.count_nonzero(rows == largest)) / rows.size
+    if fraction <= settings.max_saturated_fraction:
+        return None
+    return Fault(
+        GateReason.FRAME_REFUSED,
+        f"frame {sequence}: {fraction:.0%} of the pixels are saturated at {largest}, "
+        f"the limit is {settings.max_saturated_fraction:.0%}",
+    )
 
 
 def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> Fault | None:

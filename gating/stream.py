@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gating.config import HealthSettings
 from gating.decision import Fault
-from gating.health import StreamMemory, check_frame, forget_stream, remember
-from gating.messages import FrameHeader, Pacing, SourceKind, StreamInfo
+from gating.health import StreamMemory, check_frame, check_pixels, forget_stream, remember
+from gating.messages import CineFrame, FrameHeader, Pacing, SourceKind, StreamInfo
 
 
 class Stream:
@@ -51,9 +51,16 @@ class Stream:
         """Return the plane of targets that name none, where a frame of `header` is there."""
         return header.plane if self.declared is None else self.declared.planes[0]
 
-    def check(self, header: FrameHeader, received_ns: int) -> Fault | None:
-        """Return what is wrong with a frame, the gravest first, or None; see `gating.health.check_frame`."""
-        return check_frame(header, received_ns, self._memory, self.declared, self._settings)
+    def check(self, frame: CineFrame, received_ns: int) -> Fault | None:
+        """Return what is wrong with a frame, the gravest first, or None; see `gating.health`."""
+        header = frame.header
+        fault = check_frame(header, received_ns, self._memory, self.declared, self._settings)
+        return fault or check_pixels(header.sequence, frame.pixels, self._settings)
+
+    def check_again(self, received_ns: int) -> None:
+        """Go through the checks of the newest frame without consequences."""
+        if self.newest is not None:
+            check_frame(self.newest, received_ns, self._memory, self.declared, self._settings)
 
     def remember(self, header: FrameHeader, received_ns: int) -> None:
         """Take a frame as the newest one."""

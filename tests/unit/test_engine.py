@@ -254,6 +254,24 @@ def test_a_target_that_cannot_be_tracked_latches_with_one_sentence():
     assert held.detail
 
 
+def test_a_target_that_cannot_be_tracked_latches_although_the_next_frame_shows_it(bench):
+    bench.step(0, np.full((96, 96), 200, np.uint16))
+    held = bench.step(1).command
+    assert (held.reason, held.engine_state) == (GateReason.TARGET_UNUSABLE, EngineState.LATCHED)
+    assert states(bench.steps(8, start=2)) == [GateState.HOLD] * 8
+
+
+def test_a_saturated_frame_holds_with_one_sentence_and_is_not_tracked(bench):
+    bench.steps(6)
+    bright = anatomy(seed=6).copy()
+    bright[:40] = 65535
+    outcome = bench.step(6, bright)
+    assert (outcome.command.state, outcome.command.reason) == (GateState.HOLD, GateReason.FRAME_REFUSED)
+    assert "42% of the pixels are saturated at 65535, the limit is 25%" in outcome.command.detail
+    assert not [message for message in outcome.messages if isinstance(message, TargetEstimate)]
+    assert GateState.ON in states(bench.steps(6, start=7))
+
+
 def test_an_acknowledged_target_is_learned_from_the_next_frame_that_shows_it(bench):
     bench.step(0, np.full((96, 96), 200, np.uint16))
     assert bench.engine.tick().command.reason is GateReason.TARGET_UNUSABLE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from gating.config import HealthSettings, SafetySettings
 from gating.decision import GateReason
-from gating.health import check_frame, forget_stream, remember
+from gating.health import check_frame, check_pixels, forget_stream, remember
 from gating.limits import stale_limit_ns
 from gating.messages import Heartbeat
 from gating.peers import check_beam, check_recorder
@@ -191,3 +192,19 @@ def test_a_beam_interface_that_follows_another_engine_holds():
 def test_a_beam_interface_that_is_asked_to_stop_is_no_broken_line():
     status = beam_status(reason="stopping", latched=True)
     assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_saturation_up_to_the_limit_is_healthy_and_refused_beyond(dtype, largest):
+    pixels = np.zeros((80, 80), dtype)
+    pixels[:, :20] = largest
+    assert check_pixels(3, pixels, HealthSettings()) is None
+    pixels[:, :22] = largest
+    fault = check_pixels(3, pixels, HealthSettings())
+    assert fault is not None
+    assert fault.reason is GateReason.FRAME_REFUSED
+    assert fault.detail == f"frame 3: 28% of the pixels are saturated at {largest}, the limit is 25%"
+
+
+def test_floating_point_pixels_have_no_largest_value():
+    assert check_pixels(0, np.full((80, 80), np.finfo(np.float32).max, np.float32), HealthSettings()) is None
