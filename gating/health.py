@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -23,6 +24,10 @@ ANCHOR_NS = 10_000_000_000
 CLOCK_SLACK_NS = 5_000_000
 CLOCK_DRIFT = 0.001
 """Ten times what a quartz is off; over this time and beyond the slack, two clocks that differ by more are not one."""
+
+DECLARED: Final = ("dtype", "shape", "pixel_spacing_mm")
+GEOMETRY: Final = (*DECLARED, "image_orientation", "image_position_mm")
+_declared, _geometry = attrgetter(*DECLARED), attrgetter(*GEOMETRY)
 
 EVERY_ROW = 4
 """Saturation covers regions: it is counted in every so many rows."""
@@ -158,10 +163,9 @@ def _check_declared(header: FrameHeader, stream: StreamInfo) -> Fault | None:
     if (header.pacing, header.speed) != (stream.pacing, stream.speed):
         text = f"frame {header.sequence} is {header.pacing} at {header.speed:g}; the source declared {stream.pacing}"
         return Fault(GateReason.CLOCK_FAULT, f"{text} at {stream.speed:g}")
-    for field in ("dtype", "shape", "pixel_spacing_mm"):
-        if getattr(header, field) != getattr(stream, field):
-            text = f"{field} is {getattr(header, field)}; the source declared {getattr(stream, field)}"
-            return Fault(GateReason.GEOMETRY_CHANGED, text)
+    if _declared(header) != _declared(stream):
+        field, declared, found = _difference(DECLARED, stream, header)
+        return Fault(GateReason.GEOMETRY_CHANGED, f"{field} is {found}; the source declared {declared}")
     return None
 
 
@@ -181,13 +185,15 @@ def _check_identity(header: FrameHeader, before: FrameHeader, since_ns: int) -> 
 
 def _check_same_plane(header: FrameHeader, memory: StreamMemory) -> Fault | None:
     before = memory.by_plane.get(header.plane)
-    if before is None:
+    if before is None or _geometry(before) == _geometry(header):
         return None
-    for field in ("dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
-        old, new = getattr(before, field), getattr(header, field)
-        if old != new:
-            return Fault(GateReason.GEOMETRY_CHANGED, f"{field} of {header.plane} changed from {old} to {new}")
-    return None
+    field, old, new = _difference(GEOMETRY, before, header)
+    return Fault(GateReason.GEOMETRY_CHANGED, f"{field} of {header.plane} changed from {old} to {new}")
+
+
+def _difference(fields: tuple[str, ...], one: object, other: object) -> tuple[str, Any, Any]:
+    """Return the first field in which two messages differ, and both values; one of `fields` must differ."""
+    return next((f, getattr(one, f), getattr(other, f)) for f in fields if getattr(one, f) != getattr(other, f))
 
 
 def _check_order(header: FrameHeader, before: FrameHeader) -> Fault | None:

@@ -172,18 +172,21 @@ def _baseline(motion: GatedMotion) -> tuple[BaselinePoint, ...]:
 
 
 def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
-    """Pair every change of the beam with the crossing of the window before it.
+    """Pair every change of the beam with the crossing of the window before it, where that went the same way.
 
-    The crossing lies between the last frame on one side and the first on the other, where the out fraction passes its
-    limit on the line between the two; half way where another rule decided.
+    A beam that goes off while the target is inside follows no crossing: the stream ended, say. A crossing lies between
+    the last frame on one side and the first on the other, where the out fraction passes its limit on the line between
+    the two; half way where another rule decided.
     """
     changes_s = motion.beam_s[:, 0 if turning_on else 1]
     inside = np.array([reason in ("in_window", "settling") for reason in motion.reasons])
-    crossed = np.flatnonzero((inside[1:] != inside[:-1]) & (inside[1:] == turning_on)) + 1
+    crossed = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     latency_s, travel_mm = [], []
     for change_s in changes_s:
         before = int(np.searchsorted(motion.t_s[crossed], change_s, side="right")) - 1
-        if before < 0 or (not turning_on and motion.reasons[crossed[before]] not in _OF_WINDOW):
+        if before < 0 or inside[crossed[before]] != turning_on:
+            continue
+        if not turning_on and motion.reasons[crossed[before]] not in _OF_WINDOW:
             continue
         crossing_s = _crossing_s(motion, int(crossed[before]))
         if change_s - crossing_s <= 3.0:

@@ -95,6 +95,14 @@ class TestFigures:
         assert found.free_p95_mm == pytest.approx(8.0, abs=0.2)
         assert found.beam_on_periods == pytest.approx(40, abs=2)
 
+    def test_a_beam_that_ends_while_the_target_is_inside_has_no_latency(self):
+        motion = gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE, latency_ms=100.0)
+        beam_s = motion.beam_s.copy()
+        beam_s[10, 1] = beam_s[10].mean()
+        whole, cut = figures(motion).beam_off, figures(replace(motion, beam_s=beam_s)).beam_off
+        assert cut.count == whole.count - 1
+        assert cut.latency_p95_ms == pytest.approx(whole.latency_p95_ms, abs=5)
+
     def test_latency_is_found_again_in_ms_and_in_mm(self):
         fast, slow = (
             figures(gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE, latency_ms=latency)) for latency in (0.0, 200.0)
