@@ -154,6 +154,7 @@ def wire_dtype(path: Path, dtype: np.dtype[Any], smallest: float | None) -> Dtyp
     BadRecording
         If no dtype of the wire holds them.
     """
+    dtype = dtype.newbyteorder("=")
     if dtype == np.uint8:
         return "uint8"
     if dtype == np.uint16 or (dtype == np.int16 and smallest is not None and smallest >= 0):

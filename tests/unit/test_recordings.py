@@ -64,7 +64,14 @@ class TestNpz:
 
     @pytest.mark.parametrize(
         ("stored", "read"),
-        [("uint8", "uint8"), ("uint16", "uint16"), ("int16", "uint16"), ("float64", "float32"), ("float32", "float32")],
+        [
+            ("uint8", "uint8"),
+            ("uint16", "uint16"),
+            ("int16", "uint16"),
+            ("float64", "float32"),
+            (">u2", "uint16"),
+            (">f4", "float32"),
+        ],
     )
     def test_pixels_become_a_dtype_of_the_wire(self, write, stored, read) -> None:
         recording = open_recording(write(frames=FRAMES.astype(stored) % 200))
