@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from gating.cli.app import app, console, print_json
+from gating.cli.app import CommandError, app, console, print_json
 from gating.cli.options import (
     BoxOption,
     ConfigOption,
@@ -51,7 +51,8 @@ def track(
     """Track a recording offline: the same engine without sockets, deterministic, one row a frame.
 
     Columns: frame, t_s, x_px and y_px (target centre), si_mm and ap_mm (patient position, LPS; empty where the plane
-    does not show the axis), confidence, status, target_out_fraction, gate, reason.
+    does not show the axis), confidence, status, target_out_fraction, gate, reason. A target that cannot be tracked at
+    all leaves a table of holds, one sentence, and the exit code 2.
     """
     from drivers.recordings import open_recording
     from gating.offline import decide_offline, offline_frames
@@ -62,11 +63,13 @@ def track(
     stream = recording_stream(opened)
     rows: list[dict[str, Any]] = []
     contours = []
+    faults = []
     frames = offline_frames(stream, recording_images(opened))
     for frame, outcome in decide_offline(settings, targets, stream, frames):
         estimate = next((m for m in outcome.messages if isinstance(m, TargetEstimate)), None)
         for event in outcome.messages:
             if isinstance(event, Event) and event.severity == "fault":
+                faults.append(event.text)
                 console.print(f"[red]frame {frame.header.sequence}:[/red] {event.text}")
         command = outcome.command
         rows.append(_row(opened, frame.header.sequence, estimate, command.state, command.reason))
@@ -74,6 +77,9 @@ def track(
     _write_csv(out, rows)
     if masks is not None:
         _write_masks(masks, opened, contours)
+    if not any(row["status"] for row in rows):
+        why = faults[0].removeprefix("latched: ") if faults else f"every frame was held for {rows[-1]['reason']}"
+        raise CommandError(f"no frame of {recording} was tracked: {why}")
     summary = _summary(rows, out)
     if as_json:
         print_json(summary)

@@ -48,6 +48,13 @@ def run_at_real_rate(short_session, tmp_path_factory) -> dict[str, object]:
     return cinegate("run", short_session, "--log", tmp_path_factory.mktemp("log"))
 
 
+def test_a_target_that_cannot_be_tracked_is_bad_input_and_every_frame_held(short_session, tmp_path):
+    table = tmp_path / "t.csv"
+    said = cinegate("track", short_session, "--target-box", "5,5,4,2", "--out", table, expect=2)
+    assert "the target covers 8 px" in str(said["error"])
+    assert {row["gate"] for row in rows_of(table)} == {"hold"}
+
+
 def test_a_run_decides_every_frame_once_and_skips_none(run_at_real_rate):
     assert run_at_real_rate["frames_published"] == 40
     assert run_at_real_rate["frames_decided"] == 40
