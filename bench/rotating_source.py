@@ -30,6 +30,7 @@ from gating.sockets import secure
 CREDIT: Final = 8
 """Frames of a back-to-back stream that may wait for an answer."""
 BLOCK: Final = 250
+SAME_ORDER: Final = 50
 SETTLE_S: Final = 0.5
 ANSWER_MS: Final = 10
 START_LIMIT_S: Final = 180.0
@@ -129,12 +130,15 @@ def _wait_for_subscribers(pumps: list[Pump]) -> None:
 
 
 def _in_turns(pumps: list[Pump], frames: NDArray[Any], rate_hz: float, published_ns: NDArray[np.int64]) -> None:
-    """Publish each picture to every pipeline, evenly spread over the frame interval, another one first each time."""
+    """Publish each picture to every pipeline, evenly spread over the frame interval.
+
+    Each pipeline gets its frames as evenly as from a scanner; who comes after whom changes every `SAME_ORDER` frames.
+    """
     pacer = Pacer(Pacing.REAL_TIME, 1.0, MonotonicClock())
     interval_ns = 1e9 / rate_hz
     for index in range(published_ns.shape[1]):
         for turn in range(len(pumps)):
-            which = (index + turn) % len(pumps)
+            which = (index // SAME_ORDER + turn) % len(pumps)
             for pump in pumps:
                 pump.housekeep()
             since_ns = round((index + turn / len(pumps)) * interval_ns)
