@@ -60,7 +60,8 @@ def stored_values(dataset: Any) -> NDArray[Any]:
         raise BadFrame(f"{count} frames of {rows} x {columns} are {needed} bytes; {MAX_BYTES} is the limit")
     stored = _unpacked(dataset, syntax, shape, dtype) if syntax in COMPRESSED else _plain(dataset, shape, dtype)
     wire = {"u": f"uint{8 * dtype.itemsize}", "i": "float32", "f": "float32"}[dtype.kind]
-    return stored.astype(wire, copy=False)
+    with np.errstate(over="ignore"):
+        return stored.astype(wire, copy=False)
 
 
 def what_is_missing(syntax: UID) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadFrame, BadRecording, PlaneMissing
 from drivers.formats.frame import VendorFrame
-from drivers.recordings.recording import DtypeName, Recording, checked_recording, finite_frame
+from drivers.recordings.recording import DtypeName, Recording, checked_recording, wire_frame
 from gating.messages import Pixels
 
 MAX_FILES: Final = 100_000
@@ -30,8 +30,8 @@ class _Place:
 class _FrameFiles:
     """Frames read from their files when asked for; the file read last is kept, for those that hold several."""
 
-    def __init__(self, folder: Path, places: list[_Place], dtype: DtypeName, read: ReadFile) -> None:
-        self._folder, self._places, self._dtype, self._read = folder, places, dtype, read
+    def __init__(self, places: list[_Place], dtype: DtypeName, read: ReadFile) -> None:
+        self._places, self._dtype, self._read = places, dtype, read
         self._held: tuple[Path, Sequence[VendorFrame]] | None = None
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class _FrameFiles:
         place = self._places[index]
         if self._held is None or self._held[0] != place.path:
             self._held = place.path, read_or_name(place.path, self._read)
-        return finite_frame(self._folder, index, self._held[1][place.index].pixels, self._dtype)
+        return wire_frame(self._held[1][place.index].pixels, self._dtype)
 
 
 def read_folder(
@@ -95,7 +95,7 @@ def read_folder(
     dtype: Any = first.pixels.dtype.name
     return checked_recording(
         path=folder,
-        frames=_FrameFiles(folder, [place for _, place in places], dtype, read),
+        frames=_FrameFiles([place for _, place in places], dtype, read),
         shape=(first.pixels.shape[0], first.pixels.shape[1]),
         dtype=dtype,
         stamps_ns=stamps_ns,

@@ -26,9 +26,9 @@ from drivers.recordings.recording import (
     DtypeName,
     Recording,
     checked_recording,
-    finite_frame,
     stamps_from_seconds,
     wire_dtype,
+    wire_frame,
 )
 from gating.geometry import box_contour, contour_from_mask
 from gating.messages import Pixels
@@ -51,7 +51,7 @@ class _NpzFrames:
     def __getitem__(self, index: int) -> Pixels:
         if self._frames is None:
             self._frames = _load(self._path, "frames")
-        return finite_frame(self._path, index, self._frames[index], self._dtype)
+        return wire_frame(self._frames[index], self._dtype)
 
 
 def read_npz(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:

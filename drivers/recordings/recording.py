@@ -164,12 +164,14 @@ def wire_dtype(path: Path, dtype: np.dtype[Any], smallest: float | None) -> Dtyp
     raise BadRecording(f"{path}: frames are {dtype}; uint8, uint16, int16 and float are read")
 
 
-def finite_frame(path: Path, index: int, pixels: NDArray[Any], dtype: DtypeName) -> Pixels:
-    """Return pixels as `dtype`, C-contiguous. Raises `BadRecording` where one of them is no finite number."""
-    frame = np.ascontiguousarray(pixels, np.dtype(dtype))
-    if dtype == "float32" and not np.isfinite(frame).all():
-        raise BadRecording(f"{path}: frames[{index}] holds NaN or infinite pixels; finite numbers are needed")
-    return frame
+def wire_frame(pixels: NDArray[Any], dtype: DtypeName) -> Pixels:
+    """Return pixels as `dtype`, C-contiguous.
+
+    A frame with pixels that are no finite number is passed on, as a scanner would: the engine refuses that one and
+    holds. Values beyond float32 become infinite.
+    """
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(pixels, np.dtype(dtype))
 
 
 def stamps_from_seconds(path: Path, seconds: NDArray[Any]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from drivers.errors import BadRecording, PlaneMissing
-from drivers.recordings.recording import Recording, checked_recording, finite_frame
+from drivers.recordings.recording import Recording, checked_recording, wire_frame
 from gating.messages import CineFrame, FrameHeader, Pixels, StreamInfo, TargetReference
 
 
@@ -32,7 +32,7 @@ class _LoggedFrames:
         while self._next <= index and (frame := next(self._stream, None)) is not None:
             self._latest, self._next = frame, self._next + 1
         if self._latest is not None and self._next == index + 1:
-            return finite_frame(self._path, index, self._latest.pixels, self._latest.header.dtype)
+            return wire_frame(self._latest.pixels, self._latest.header.dtype)
         raise BadRecording(f"{self._path}: frame {index} is gone; the log held {self._count} frames when it was opened")
 
 

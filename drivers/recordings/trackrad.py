@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording, Unavailable
-from drivers.recordings.recording import DtypeName, Recording, checked_recording, finite_frame, wire_dtype
+from drivers.recordings.recording import DtypeName, Recording, checked_recording, wire_dtype, wire_frame
 from gating.geometry import contour_from_mask
 from gating.messages import Pixels
 
@@ -103,14 +103,14 @@ def submission_files(folder: Path) -> SequenceFiles:
 
 
 class _ArrayFrames:
-    def __init__(self, path: Path, frames: NDArray[Any], dtype: DtypeName) -> None:
-        self._path, self._frames, self._dtype = path, frames, dtype
+    def __init__(self, frames: NDArray[Any], dtype: DtypeName) -> None:
+        self._frames, self._dtype = frames, dtype
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> Pixels:
-        return finite_frame(self._path, index, self._frames[index], self._dtype)
+        return wire_frame(self._frames[index], self._dtype)
 
 
 def read_trackrad(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
@@ -146,7 +146,7 @@ def read_sequence(
     return checked_recording(
         path=files.frames,
         name=files.name,
-        frames=_ArrayFrames(files.frames, frames, dtype),
+        frames=_ArrayFrames(frames, dtype),
         shape=(frames.shape[1], frames.shape[2]),
         dtype=dtype,
         stamps_ns=np.rint(np.arange(len(frames)) * (1e9 / rate)).astype(np.int64),

@@ -25,7 +25,9 @@ from gating.cli.options import (
     recording_images,
     recording_stream,
 )
+from gating.decision import GateReason
 from gating.messages import Event, TargetEstimate
+from gating.tracking.tracker import TrackStatus
 
 if TYPE_CHECKING:
     from drivers.recordings import Recording
@@ -51,8 +53,9 @@ def track(
     """Track a recording offline: the same engine without sockets, deterministic, one row a frame.
 
     Columns: frame, t_s, x_px and y_px (target centre), si_mm and ap_mm (patient position, LPS; empty where the plane
-    does not show the axis), confidence, status, target_out_fraction, gate, reason. A target that cannot be tracked at
-    all leaves a table of holds, one sentence, and the exit code 2.
+    does not show the axis), confidence, status, target_out_fraction, gate, reason. A frame that cannot be looked at is
+    refused and held, that one alone. A target that cannot be tracked at all leaves a table of holds, one sentence, and
+    the exit code 2.
     """
     from drivers.recordings import open_recording
     from gating.offline import decide_offline, offline_frames
@@ -63,22 +66,33 @@ def track(
     stream = recording_stream(opened)
     rows: list[dict[str, Any]] = []
     contours = []
-    faults = []
+    faults: list[Event] = []
+    refused: list[TargetEstimate] = []
     frames = offline_frames(stream, recording_images(opened))
     for frame, outcome in decide_offline(settings, targets, stream, frames):
         estimate = next((m for m in outcome.messages if isinstance(m, TargetEstimate)), None)
         for event in outcome.messages:
             if isinstance(event, Event) and event.severity == "fault":
-                faults.append(event.text)
+                faults.append(event)
                 console.print(f"[red]frame {frame.header.sequence}:[/red] {event.text}")
+        if estimate is not None and estimate.status == TrackStatus.REFUSED:
+            refused.append(estimate)
         command = outcome.command
         rows.append(_row(opened, frame.header.sequence, estimate, command.state, command.reason))
         contours.append(np.empty((0, 2)) if estimate is None else np.array(estimate.contour_px).reshape(-1, 2))
     _write_csv(out, rows)
     if masks is not None:
         _write_masks(masks, opened, contours)
+    if refused:
+        first = refused[0]
+        console.print(
+            f"[red]refused:[/red] {len(refused)} of {len(rows)} frames, first {first.frame_sequence}: {first.detail}"
+        )
+    unusable = [fault for fault in faults if fault.code == GateReason.TARGET_UNUSABLE]
+    if unusable:
+        raise CommandError(f"the target of {recording} cannot be learned: {unusable[0].text.removeprefix('latched: ')}")
     if not any(row["status"] for row in rows):
-        why = faults[0].removeprefix("latched: ") if faults else f"every frame was held for {rows[-1]['reason']}"
+        why = faults[0].text.removeprefix("latched: ") if faults else f"every frame was held for {rows[-1]['reason']}"
         raise CommandError(f"no frame of {recording} was tracked: {why}")
     summary = _summary(rows, out)
     if as_json:

@@ -101,6 +101,7 @@ def _frame(run: CaseRun, errors: NDArray[np.float64], index: int) -> go.Figure:
 
     case, result = run.case, run.results[index]
     pixels = np.asarray(case.frames[index + 1], np.float32)
+    pixels = np.where(np.isfinite(pixels), pixels, np.nan)
     outlines = {"tracked": result.contour_px}
     if case.labels is not None:
         outlines["label"] = contour_from_mask(case.labels[index + 1])

@@ -107,11 +107,12 @@ def _points(points: list[tuple[float, float]]) -> str:
 
 
 def _png(pixels: NDArray[np.generic]) -> str:
-    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile."""
+    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile; NaN and infinity are black."""
     import cv2
 
     grey = pixels.astype(np.float32)
-    low, high = np.percentile(grey, [1, 99.5])
-    windowed = np.clip((grey - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    finite = np.isfinite(grey)
+    low, high = np.percentile(grey[finite], [1, 99.5]) if finite.any() else (0.0, 0.0)
+    windowed = np.clip((np.where(finite, grey, low) - low) / max(float(high - low), 1e-6), 0, 1) * 255
     encoded = cv2.imencode(".png", windowed.astype(np.uint8))[1]
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

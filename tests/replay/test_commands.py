@@ -43,6 +43,18 @@ def short_session(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def with_nan(short_session, tmp_path):
+    def with_nan(index: int) -> Path:
+        arrays = dict(np.load(short_session))
+        frames = arrays["frames"].astype(np.float32)
+        frames[index, 10, 10] = np.nan
+        np.savez(tmp_path / "nan.npz", **(arrays | {"frames": frames}))
+        return tmp_path / "nan.npz"
+
+    return with_nan
+
+
 @pytest.fixture(scope="module")
 def run_at_real_rate(short_session, tmp_path_factory) -> dict[str, object]:
     return cinegate("run", short_session, "--log", tmp_path_factory.mktemp("log"))
@@ -53,6 +65,37 @@ def test_a_target_that_cannot_be_tracked_is_bad_input_and_every_frame_held(short
     said = cinegate("track", short_session, "--target-box", "5,5,4,2", "--out", table, expect=2)
     assert "the target covers 8 px" in str(said["error"])
     assert {row["gate"] for row in rows_of(table)} == {"hold"}
+
+
+def test_track_refuses_a_frame_of_nan_and_goes_on(with_nan, tmp_path):
+    summary = cinegate("track", with_nan(20), "--out", tmp_path / "t.csv", "--masks", tmp_path / "m.mha")
+    rows = rows_of(tmp_path / "t.csv")
+    assert summary["frames"] == len(rows) == 40
+    assert [row["frame"] for row in rows if row["status"] == "refused"] == ["20"]
+    assert (rows[20]["gate"], rows[20]["reason"]) == ("hold", "frame_refused")
+    assert rows[21]["status"] == "tracked"
+    masks = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "m.mha")))
+    np.testing.assert_array_equal(masks[:, :, 20], masks[:, :, 19])
+
+
+def test_track_says_that_a_reference_of_nan_cannot_be_learned(with_nan, tmp_path):
+    said = cinegate("track", with_nan(0), "--out", tmp_path / "t.csv", expect=2)
+    assert str(said["error"]).endswith("cannot be learned: the frame holds NaN or infinite pixels")
+    assert {row["gate"] for row in rows_of(tmp_path / "t.csv")} == {"hold"}
+
+
+def test_a_live_run_refuses_a_frame_of_nan_and_goes_on(with_nan, tmp_path):
+    from gating.messages import GateCommand
+    from gating.session import read_session
+
+    run = cinegate("run", with_nan(20), "--speed", "stepped", "--log", tmp_path)
+    assert run["frames_published"] == run["frames_decided"] == 40
+    assert run["reasons"]["frame_refused"] == 1
+    commands = [r.message for r in read_session(Path(run["log"])) if isinstance(r.message, GateCommand)]
+    [refused] = [c for c in commands if c.reason == "frame_refused"]
+    assert (refused.state, refused.frame_sequence) == ("hold", 20)
+    assert refused.detail == "target: the frame holds NaN or infinite pixels"
+    assert Path(cinegate("report", run["log"])["report"]).exists()
 
 
 def test_a_run_decides_every_frame_once_and_skips_none(run_at_real_rate):

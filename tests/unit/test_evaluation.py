@@ -135,15 +135,27 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
     assert [(r.x_px, r.y_px, r.confidence) for r in whole[:3]] == [(r.x_px, r.y_px, r.confidence) for r in cut[:3]]
 
 
-def test_a_frame_that_cannot_be_looked_at_keeps_the_mask_before(dataset):
+@pytest.mark.parametrize("unseen", [0.0, np.nan, np.inf])
+def test_a_frame_that_cannot_be_looked_at_keeps_the_mask_before(dataset, unseen):
     from gating.evaluation.run import predicted_masks, run_case
     from gating.tracking.tracker import TrackerSettings
 
     case = next(read_cases(dataset))
-    case.frames[3] = 0.0
+    case.frames[3] = unseen
     masks = predicted_masks(run_case(case, "template", TrackerSettings()))
     assert np.array_equal(masks[3], masks[2])
     assert not np.array_equal(masks[4], masks[3])
+
+
+def test_a_frame_of_nan_in_a_file_costs_that_frame_alone(dataset, tmp_path):
+    file = dataset / "A_001" / "images" / "A_001_frames.mha"
+    frames = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))
+    frames[7, 7, 3] = np.nan
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(frames), str(file))
+    summary = evaluate(read_cases(dataset), tmp_path / "out")
+    assert summary["refused"] == {}
+    assert summary["results"][0]["not_tracked"] == 1
+    assert summary["results"][0]["dice_similarity_coefficient"] > 0.9
 
 
 def test_a_case_that_cannot_be_tracked_is_named_and_scored_without_tracking(dataset, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -249,3 +251,16 @@ def test_the_gate_band_is_where_the_moved_target_reaches_the_limit(axis: str) ->
             if 1 - (target & allowed).sum() / target.sum() > 0.10:
                 break
         assert found == pytest.approx(step, abs=0.2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_frame_of_nan_or_infinity_is_drawn_with_those_pixels_black(value, everywhere):
+    from gating.report.frames import _png
+
+    pixels = np.full((8, 8), value, np.float32) if everywhere else np.arange(64, dtype=np.float32).reshape(8, 8)
+    pixels[4, 4] = value
+    encoded = np.frombuffer(base64.b64decode(_png(pixels).removeprefix("data:image/png;base64,")), np.uint8)
+    drawn = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+    assert drawn[4, 4] == 0
+    assert everywhere or drawn[7, 7] == 255
