@@ -65,8 +65,7 @@ def read_npz(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Rec
     shape, stored_dtype = headers["frames"]
     if len(shape) != 3:
         raise BadRecording(f"{path}: frames has shape {shape}; (frames, rows, columns) is needed")
-    smallest = float(_load(path, "frames").min(initial=0)) if stored_dtype == np.int16 else None
-    dtype = wire_dtype(path, stored_dtype, smallest)
+    dtype = wire_dtype(path, stored_dtype, lambda: _load(path, "frames"))
     small = {field: _load(path, field) for field in headers if field != "frames"}
     return checked_recording(
         path=path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
@@ -19,6 +19,8 @@ MIN_SIDE_PX: Final = 8
 MAX_SIDE_PX: Final = 4096
 MAX_SPACING_MM: Final = 100.0
 MAX_STAMP_NS: Final = 2**62
+MAX_EXACT_FLOAT32: Final = 2**24
+"""Up to here float32 holds every whole number."""
 SAGITTAL: Final = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 """DICOM orientation of a sagittal image: columns run anterior to posterior, rows superior to inferior."""
 
@@ -144,10 +146,10 @@ def checked_recording(
     )
 
 
-def wire_dtype(path: Path, dtype: np.dtype[Any], smallest: float | None) -> DtypeName:
-    """Return the wire's dtype that holds every value of a stored one.
+def wire_dtype(path: Path, dtype: np.dtype[Any], stored: Callable[[], NDArray[Any]]) -> DtypeName:
+    """Return the wire's dtype that holds every value of a stored one exactly, or as float32 where it is a float.
 
-    `smallest` is the least pixel value, which decides whether signed integers fit uint16; None if it is unknown.
+    `stored` returns the pixels; it is asked only where their values decide, which is for integers the wire has not.
 
     Raises
     ------
@@ -155,13 +157,24 @@ def wire_dtype(path: Path, dtype: np.dtype[Any], smallest: float | None) -> Dtyp
         If no dtype of the wire holds them.
     """
     dtype = dtype.newbyteorder("=")
-    if dtype == np.uint8:
+    if dtype in (np.uint8, np.bool_):
         return "uint8"
-    if dtype == np.uint16 or (dtype == np.int16 and smallest is not None and smallest >= 0):
+    if dtype == np.uint16:
         return "uint16"
-    if dtype.kind == "f" or dtype in (np.int8, np.int16):
+    if dtype.kind == "f":
         return "float32"
-    raise BadRecording(f"{path}: frames are {dtype}; uint8, uint16, int16 and float are read")
+    if dtype.kind not in "iu":
+        raise BadRecording(f"{path}: frames are {dtype}; integers, floats and bool are read")
+    pixels = stored()
+    smallest, largest = (int(pixels.min()), int(pixels.max())) if pixels.size else (0, 0)
+    if smallest >= 0 and largest <= np.iinfo(np.uint16).max:
+        return "uint16"
+    for value in (smallest, largest):
+        if not abs(value) <= MAX_EXACT_FLOAT32:
+            raise BadRecording(
+                f"{path}: frames ({dtype}) hold {value}; {-MAX_EXACT_FLOAT32} to {MAX_EXACT_FLOAT32} is read"
+            )
+    return "float32"
 
 
 def wire_frame(pixels: NDArray[Any], dtype: DtypeName) -> Pixels:

@@ -33,7 +33,6 @@ from gating.geometry import contour_from_mask
 from gating.messages import Pixels
 
 MAX_FRAMES_PER_S: Final = 1000.0
-MAX_EXACT_FLOAT32: Final = 2**24
 FIELD_STRENGTH_NAMES: Final = ("b-field-strength", "field-strength", "magnetic-field-strength")
 SERIES_FOLDERS: Final = ("mri-linacs", "mri-linac-series")
 TARGET_FOLDER: Final = "mri-linac-target"
@@ -139,8 +138,8 @@ def read_sequence(
         One sentence that names the file, the field, the value and the limit.
     """
     image = _read_image(files.frames)
-    frames = _narrowed(_time_first(files.frames, image))
-    dtype = wire_dtype(files.frames, frames.dtype, float(frames.min(initial=0)) if frames.dtype.kind == "i" else None)
+    frames = _time_first(files.frames, image)
+    dtype = wire_dtype(files.frames, frames.dtype, lambda: frames)
     spacing, direction, origin = image.GetSpacing(), np.reshape(image.GetDirection(), (3, 3)), image.GetOrigin()
     rate = _frame_rate(files.frame_rate, default_frames_per_s)
     return checked_recording(
@@ -172,17 +171,6 @@ def _time_first(path: Path, image: Any) -> NDArray[Any]:
     if array.ndim != 3:
         raise BadRecording(f"{path}: the image has {array.ndim} dimensions; 3 (rows, columns, frames) are needed")
     return np.ascontiguousarray(np.moveaxis(array, 2, 0))
-
-
-def _narrowed(frames: NDArray[Any]) -> NDArray[Any]:
-    """Return integers that are wider than the wire's in a type of the wire, where it holds each of them exactly."""
-    if frames.dtype.kind not in "iu" or frames.dtype.itemsize <= 2 or not frames.size:
-        return frames
-    smallest, largest = int(frames.min()), int(frames.max())
-    if smallest >= 0 and largest <= np.iinfo(np.uint16).max:
-        return frames.astype(np.uint16)
-    exact = smallest >= -MAX_EXACT_FLOAT32 and largest <= MAX_EXACT_FLOAT32
-    return frames.astype(np.float32) if exact else frames
 
 
 def _read_image(path: Path) -> Any:

@@ -69,14 +69,33 @@ class TestNpz:
             ("uint16", "uint16"),
             ("int16", "uint16"),
             ("float64", "float32"),
+            ("int8", "uint16"),
+            ("int32", "uint16"),
+            ("uint32", "uint16"),
+            ("int64", "uint16"),
+            ("uint64", "uint16"),
+            (">i4", "uint16"),
             (">u2", "uint16"),
             (">f4", "float32"),
         ],
     )
     def test_pixels_become_a_dtype_of_the_wire(self, write, stored, read) -> None:
-        recording = open_recording(write(frames=FRAMES.astype(stored) % 200))
+        recording = open_recording(write(frames=(FRAMES % 120).astype(stored)))
         assert recording.dtype == str(recording.frames[1].dtype) == read
-        np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 200)
+        np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 120)
+
+    def test_pixels_that_are_true_or_false_become_ones_and_zeros(self, write) -> None:
+        recording = open_recording(write(frames=FRAMES % 2 == 1))
+        assert recording.dtype == "uint8"
+        np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 2)
+
+    @pytest.mark.parametrize("value", [-1, 65536, 2**24, -(2**24)])
+    def test_wide_integers_that_float32_holds_exactly_become_it(self, write, value) -> None:
+        frames = FRAMES.astype(np.int64)
+        frames[1, 2, 3] = value
+        recording = open_recording(write(frames=frames))
+        assert recording.dtype == "float32"
+        np.testing.assert_array_equal(recording.frames[1], frames[1])
 
     def test_negative_integers_become_float32(self, write) -> None:
         recording = open_recording(write(frames=FRAMES.astype(np.int16) - 100))
@@ -114,7 +133,12 @@ class TestNpz:
             ({"frames": None}, "the array frames is missing"),
             ({"t_s": None}, "the array t_s is missing"),
             ({"frames": FRAMES[0]}, r"frames has shape \(12, 10\); \(frames, rows, columns\)"),
-            ({"frames": FRAMES.astype(np.int32)}, "frames are int32"),
+            (
+                {"frames": FRAMES.astype(np.int32) + 2**24},
+                r"frames \(int32\) hold 16777695; -16777216 to 16777216 is read",
+            ),
+            ({"frames": FRAMES - np.int64(2**40)}, r"frames \(int64\) hold -1099511627776; -16777216 to 16777216"),
+            ({"frames": FRAMES.astype(complex)}, "frames are complex128; integers, floats and bool are read"),
             ({"frames": FRAMES.astype(object)}, "frames holds Python objects"),
             ({"frames": np.zeros((4, 4, 10), np.uint8)}, "frames are 4x10; sides of 8 to 4096"),
             ({"t_s": np.array([0, 1, 2])}, "3 time stamps for 4 frames"),
@@ -274,7 +298,7 @@ class TestTrackRad:
         sitk = pytest.importorskip("SimpleITK")
         pixels = np.full((14, 9, 5), 2**24 + 1, np.int32)
         sitk.WriteImage(sitk.GetImageFromArray(pixels), str(case / "images" / "A_001_frames.mha"))
-        with pytest.raises(BadRecording, match="frames are int32"):
+        with pytest.raises(BadRecording, match=r"frames \(int32\) hold 16777217; -16777216 to 16777216 is read"):
             open_recording(case)
 
     def test_a_replay_does_not_guess_its_pace_but_a_scored_case_may(self, case) -> None:
