@@ -209,7 +209,10 @@ def _frame_rate(file: Path, default: float | None) -> float:
         return default
     rate = _json(file)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MAX_FRAMES_PER_S:
-        raise BadRecording(f"{file}: the frame rate is {rate}; above 0 up to {MAX_FRAMES_PER_S:g} frames/s is allowed")
+        said = json.dumps(rate)[:40]
+        raise BadRecording(
+            f"{file}: the frame rate is {said}; a number above 0 up to {MAX_FRAMES_PER_S:g} frames/s is needed"
+        )
     return float(rate)
 
 

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gating.cli.app import app, console, print_json
+from gating.cli.app import CommandError, app, console, print_json
 from gating.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from gating.analysis import GatedMotion, SessionFigures
 
-LogArgument = Annotated[Path, typer.Argument(help="Session log (.mcap).")]
+
+def _existing_log(path: Path) -> Path:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "there is no such file"
+        raise CommandError(f"{path}: {what}; a session log (.mcap) is needed")
+    return path
+
+
+LogArgument = Annotated[Path, typer.Argument(help="Session log (.mcap).", callback=_existing_log)]
 
 
 def write_report(log: Path, out: Path | None) -> Path:

@@ -157,7 +157,8 @@ def summary_table(summary: SessionSummary) -> Table:
     table = Table(title=f"Session {summary.session_id}", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
-    kind = f"{summary.source_kind} of {summary.source}"
+    named = summary.source.startswith(summary.source_kind)
+    kind = summary.source if named else f"{summary.source} ({summary.source_kind})"
     table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
     if summary.arrival_time:
         table.add_row("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]")

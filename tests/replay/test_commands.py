@@ -174,6 +174,9 @@ def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path)
         (["track", session_path("free_breathing"), "--target-box", "80,90,40,40"], "leaves the image"),
         (["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000"),
         (["config", "--check", "nowhere.toml"], "nowhere.toml"),
+        (["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed"),
+        (["report", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
+        (["recover", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
         (["track", session_path("free_breathing"), "--tracker", "magic"], "magic"),
     ],
 )

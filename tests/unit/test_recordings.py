@@ -326,13 +326,21 @@ class TestTrackRad:
         with pytest.raises(BadRecording, match="frame-rate"):
             open_recording(case)
 
+    def test_a_frame_rate_that_is_text_is_shown_as_text(self, case) -> None:
+        (case / "frame-rate.json").write_text('"4.0"')
+        with pytest.raises(
+            BadRecording, match=r'the frame rate is "4\.0"; a number above 0 up to 1000 frames/s is needed'
+        ):
+            open_recording(case)
+
     def test_a_folder_without_frames_is_refused(self, tmp_path) -> None:
         with pytest.raises(BadRecording, match="0 files match"):
             open_recording(tmp_path)
 
-    def test_a_torn_image_is_refused(self, case) -> None:
+    @pytest.mark.parametrize("keep", [200, 500])
+    def test_a_torn_image_is_refused(self, case, keep) -> None:
         path = case / "images" / "A_001_frames.mha"
-        path.write_bytes(path.read_bytes()[:200])
+        path.write_bytes(path.read_bytes()[:keep])
         with pytest.raises(BadRecording, match="not a readable"):
             open_recording(case)
 

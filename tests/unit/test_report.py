@@ -189,6 +189,19 @@ def test_the_table_names_duty_cycle_and_skipped_frames(summary: SessionSummary) 
     assert "% confirmed" in text
 
 
+@pytest.mark.parametrize(
+    ("source", "kind", "said"),
+    [
+        ("replay exhale", "replay", "replay exhale"),
+        ("scanner 2", "live", "scanner 2 (live)"),
+        ("unknown", "", "unknown"),
+    ],
+)
+def test_the_table_names_the_source_and_its_kind_once(summary: SessionSummary, source, kind, said) -> None:
+    text = shown(msgspec.structs.replace(summary, source=source, source_kind=kind, real_time=True))
+    assert re.search(rf"│ source +│ {re.escape(said)} +│", text)
+
+
 def page_plots(page: str) -> Any:
     return json.loads(re.findall(r"^const plots = (.*);$", page, re.M)[-1])
 
