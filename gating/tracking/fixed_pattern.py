@@ -4,8 +4,8 @@ Saturation bands, aliasing and parallel-imaging ripples stay where they are whil
 contains them scores best where it was cut, and nothing in that score tells. So the mean of the frames so far is taken
 away from the frame: what is fixed vanishes, what moves remains. Had the target moved as claimed so far, the reference
 moved by the claims, without its own mean, would look like that. What moves must not fit clearly better at another
-place, nor look like the opposite of the target at the claimed one, unless the claims explain it or fit it as well.
-While nothing moves, nothing remains, and the opinion is silent.
+place, nor look like the opposite of the target at the claimed one, unless the claims explain it. Where little more
+than noise moves, it is enough that the claims fit as well; while nothing moves, the opinion is silent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HELD_MM = 1.0
 """A target claimed to be this near to where it was cut cannot look like its opposite."""
 MIN_CONTRADICTION = 0.2
 """Negative correlation at the claimed place, beyond the one that the frame's own share in the mean makes."""
-MOVING_OVER_NOISE = 1.25
+MOVING_OVER_NOISE, FAINT_OVER_NOISE = 1.25, 2.0
 """Variance about the mean over that between neighbouring frames: 1 where nothing moves and only noise remains."""
 
 
@@ -82,16 +82,30 @@ class FixedPattern:
         share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
         self._mean += share * (frame - self._mean)
         predicted = self._predicted(share, shift_x, shift_y)
-        distance_mm = float(np.hypot(shift_x, shift_y)) * self._pixel_mm
-        if not distance_mm <= APART_MM or self._frames <= MIN_FRAMES or self._seen_s < MIN_SEEN_S:
+        near = float(np.hypot(shift_x, shift_y)) * self._pixel_mm <= APART_MM
+        if not near or self._frames <= MIN_FRAMES or self._seen_s < MIN_SEEN_S:
             return 0.0
         row, column = self._row + shift_y, self._column + shift_x
+        return self._lead(frame, before, predicted, row, column, float(share), elapsed_s)
+
+    def _lead(
+        self,
+        frame: Image,
+        before: Image,
+        predicted: Image,
+        row: float,
+        column: float,
+        share: float,
+        elapsed_s: float,
+    ) -> float:
+        """See `lead_elsewhere`, for a claimed place in the region."""
         top, left = max(round(row) - self._reach, 0), max(round(column) - self._reach, 0)
         bottom, right = top + 2 * self._reach + self._height, left + 2 * self._reach + self._width
         window = np.s_[top:bottom, left:right]
         moving = frame[window] - self._mean[window]
         noise = self._noise.of(float((frame[window] - before[window]).var()) / 2.0, elapsed_s)
-        if not float(np.square(moving).mean()) > MOVING_OVER_NOISE * noise:
+        energy = float(np.square(moving).mean())
+        if not energy > MOVING_OVER_NOISE * noise:
             return 0.0
         seen = self._patch(moving, row - top, column - left)
         fit = _fit(seen, self._patch(predicted, row, column))
@@ -103,12 +117,15 @@ class FixedPattern:
             return 0.0
         scores: Image = np.nan_to_num(np.asarray(cv2.matchTemplate(moving, template, cv2.TM_CCOEFF_NORMED), np.float32))
         claimed = _between(scores, row - top, column - left)
-        as_good = fit if self._seen_s >= NOISE_KNOWN_S else 0.0
-        if distance_mm <= HELD_MM and -claimed - float(share / (1.0 - share)) > MIN_CONTRADICTION:
-            return -claimed - float(share / (1.0 - share)) if -claimed > as_good else 0.0
+        faint = self._seen_s >= NOISE_KNOWN_S and not energy > FAINT_OVER_NOISE * noise
+        as_good, least_lead = (fit, MIN_LEAD / float(np.sqrt(template.size))) if faint else (0.0, 0.0)
+        contradiction = -claimed - share / (1.0 - share)
+        held = float(np.hypot(row - self._row, column - self._column)) * self._pixel_mm <= HELD_MM
+        if held and contradiction > MIN_CONTRADICTION:
+            return contradiction if -claimed > as_good else 0.0
         best, away_px = _best(scores, row - top, column - left)
         lead = best - claimed
-        better = best > max(MIN_SCORE, as_good) and lead > MIN_LEAD / float(np.sqrt(template.size))
+        better = best > max(MIN_SCORE, as_good) and lead > least_lead
         return lead if better and away_px * self._pixel_mm > ELSEWHERE_MM else 0.0
 
     def _predicted(self, share: np.float32, shift_x: float, shift_y: float) -> Image:
