@@ -152,6 +152,8 @@ class Engine:
             self._peers.count_gap(self._stream.missing_before(header))
             self._targets.follow(frame, self._stream.elapsed_s(header))
             self._stream.remember(header, received_ns)
+        elif self._frame_fault is not None and self._frame_fault.reason is GateReason.FRAME_REFUSED:
+            self._stream.pass_over(header, received_ns)
         if tracked and self._unlearned is None and not self._targets.knows(header.plane):
             text = f"the targets are being learned from frame {header.sequence}"
             self._unlearned = Fault(GateReason.NOT_READY, text)

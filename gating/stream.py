@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gating.config import HealthSettings
 from gating.decision import Fault
 from gating.health import StreamMemory, check_frame, check_pixels, forget_stream, remember
@@ -65,6 +67,11 @@ class Stream:
     def remember(self, header: FrameHeader, received_ns: int) -> None:
         """Take a frame as the newest one."""
         self._memory = remember(self._memory, header, received_ns)
+
+    def pass_over(self, header: FrameHeader, received_ns: int) -> None:
+        """Take a frame as the newest one that is not tracked: for the targets of its plane, time runs on."""
+        tracked = {} if self._memory is None else self._memory.by_plane
+        self._memory = replace(remember(self._memory, header, received_ns), by_plane=tracked)
 
     def forget(self) -> None:
         """Let the stream start anew; its geometry stays bound."""

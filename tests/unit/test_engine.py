@@ -269,7 +269,9 @@ def test_a_saturated_frame_holds_with_one_sentence_and_is_not_tracked(bench):
     assert (outcome.command.state, outcome.command.reason) == (GateState.HOLD, GateReason.FRAME_REFUSED)
     assert "42% of the pixels are saturated at 65535, the limit is 25%" in outcome.command.detail
     assert not [message for message in outcome.messages if isinstance(message, TargetEstimate)]
-    assert GateState.ON in states(bench.steps(6, start=7))
+    following = bench.steps(6, start=7)
+    assert GateReason.FRAME_GAP not in [one.command.reason for one in following]
+    assert GateState.ON in states(following)
 
 
 def test_an_acknowledged_target_is_learned_from_the_next_frame_that_shows_it(bench):
