@@ -51,6 +51,8 @@ class RigidTracker:
             return refused("no reference has been set", 0)
         if pixels.shape != self._shape or pixels.dtype != self._dtype:
             return refused(f"frame is {pixels.dtype} {pixels.shape}, the reference was {self._dtype} {self._shape}", 1)
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            return refused("the frame holds NaN or infinite pixels", 1)
         self._pixels = pixels
         try:
             match = self._matcher.match(pixels, *self._at, self._radius)

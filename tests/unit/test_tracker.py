@@ -198,6 +198,14 @@ def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixel
     assert re.search(sentence, result.detail)
 
 
+def test_the_rigid_match_refuses_a_frame_with_one_pixel_that_is_no_number():
+    made = tracker("rigid", pixels=frame().astype(np.float32))
+    torn = frame().astype(np.float32)
+    torn[0, 0] = np.nan
+    result = made.track(torn, 0.25)
+    assert (result.status, result.detail) == (TrackStatus.REFUSED, "the frame holds NaN or infinite pixels")
+
+
 @given(
     hnp.arrays(
         st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]),
