@@ -165,7 +165,7 @@ def _no_region(folder: Path) -> None:
         (_empty_target, "the first label is empty"),
         (_small_target, "the label is (32, 32)"),
         (_torn_image, "is not a readable .mha image"),
-        (_no_number, "the frame rate is fast"),
+        (_no_number, 'the frame rate is "fast"'),
         (_no_region, "the scanned region is [1, 2]"),
     ],
 )
