@@ -31,7 +31,7 @@ def scene_stream(session: str, book: PictureBook) -> StreamInfo:
         source_kind=SourceKind.PHANTOM,
         pacing=Pacing.REAL_TIME,
         planes=("sagittal",),
-        dtype=str(pixels.dtype),  # type: ignore[arg-type]
+        dtype=str(pixels.dtype),  # type: ignore[arg-type]  # the book draws in dtypes of the wire
         shape=pixels.shape,
         pixel_spacing_mm=book.settings.pixel_spacing_mm,
         image_orientation=book.orientation,

@@ -112,7 +112,8 @@ class FixedPattern:
         noise_share = noise / float(np.square(seen).mean()) if self._seen_s >= NOISE_KNOWN_S else 0.0
         if fit**2 > MIN_EXPLAINED * (1.0 - noise_share):
             return 0.0
-        template = self._patch(self._reference - self._mean, self._row, self._column)
+        reference, mean = (self._patch(image, self._row, self._column) for image in (self._reference, self._mean))
+        template = reference - mean
         if not float(np.ptp(template)) > 0:
             return 0.0
         scores: Image = np.nan_to_num(np.asarray(cv2.matchTemplate(moving, template, cv2.TM_CCOEFF_NORMED), np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -12,15 +14,15 @@ LEAST_SCORE = 0.2
 
 
 @njit("float64(float64)", cache=True, nogil=True)
-def doubt(score: float) -> float:
+def doubt(score: Any) -> Any:
     """How many times as much a distance costs at a score as at `SURE_SCORE`, 1 or more.
 
     A difference of two scores says the less the lower they are: the log-likelihood of n pixels that correlate with r
     is -n/2 log(1 - r^2) (Gaussian noise of unknown size), whose slope in r is proportional to r / (1 - r^2). What is
-    known of the distance keeps its weight against that.
+    known of the distance keeps its weight against that. `doubt.py_func` takes a whole map of scores.
     """
-    r = max(score, LEAST_SCORE)
-    return max((1.0 / r - r) / (1.0 / SURE_SCORE - SURE_SCORE), 1.0)
+    r = np.maximum(score, LEAST_SCORE)
+    return np.maximum((1.0 / r - r) / (1.0 / SURE_SCORE - SURE_SCORE), 1.0)
 
 
 _SIGNATURE = (

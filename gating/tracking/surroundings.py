@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gating.geometry import contour_centroid
 from gating.tracking.matcher import TemplateMatcher
-from gating.tracking.rivals import LEAST_SCORE, SURE_SCORE
+from gating.tracking.rivals import doubt
 from gating.tracking.template import Reach, continued, masked_around, reduce, reduction_for
 
 Image = NDArray[np.float32]
@@ -98,7 +98,5 @@ class Surroundings:
     def _worth(self, scores: Image, row: float, column: float, reach: Reach) -> Image:
         """Return the scores less the cost of the distance from a place of the map; see `rivals.doubt`."""
         down, right = np.arange(scores.shape[0])[:, None] - row, np.arange(scores.shape[1]) - column
-        likely = np.maximum(scores, LEAST_SCORE)
-        doubt = np.maximum((1.0 / likely - likely) / (1.0 / SURE_SCORE - SURE_SCORE), 1.0)
         excess = np.maximum(np.hypot(down, right) * self._step - reach.free_px, 0.0)
-        return np.asarray(scores - reach.cost_per_px * excess * doubt, np.float32)
+        return np.asarray(scores - reach.cost_per_px * excess * doubt.py_func(scores), np.float32)

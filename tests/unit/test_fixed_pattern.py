@@ -5,29 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.phantom import Breathing, Phantom, PhantomSettings
+from bench.faults.pictures import PictureBook
+from drivers.phantom import Phantom
 from gating.tracking.fixed_pattern import MEMORY_S, LeastLately
 from gating.tracking.template_tracker import TemplateTracker
 from gating.tracking.tracker import TrackerSettings, TrackStatus
-
-
-def _calm(seed: int, rate_per_s: float, seconds: float) -> Phantom:
-    breathing = Breathing(inhale_si_mm=-1.0, inhale_ap_mm=-0.3, inhale_lr_mm=0.0)
-    return Phantom(
-        PhantomSettings(
-            seed=seed,
-            rows=104,
-            columns=88,
-            pixel_spacing_mm=(2.4, 2.4),
-            duration_s=seconds,
-            frames_per_s=rate_per_s,
-            interval_jitter=0.0,
-            target_radius_mm=14,
-            noise_sigma=0.03,
-            intensity_drift_per_min=0.0,
-            breathing=breathing,
-        )
-    )
 
 
 def _pictures(phantom: Phantom, count: int) -> list[np.ndarray]:
@@ -42,7 +24,7 @@ def watched():
     """A tracker with its reference, and its pictures."""
 
     def make(seed: int, rate_per_s: float, seconds: float) -> tuple[TemplateTracker, list[np.ndarray]]:
-        phantom = _calm(seed, rate_per_s, seconds)
+        phantom = Phantom(PictureBook(seed, rate_per_s, "uint16").settings)
         pictures = _pictures(phantom, round(seconds * rate_per_s))
         tracker = TemplateTracker(TrackerSettings())
         tracker.set_reference(pictures[0], phantom.truth(0).contour_px, (2.4, 2.4))
