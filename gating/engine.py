@@ -199,16 +199,19 @@ class Engine:
         if owed is not None:
             owed.settle()
 
-    def rehearse(self) -> None:
-        """Go through a step on the last frame without consequences, so that the next one finds warm caches."""
+    def rehearse(self, frame: CineFrame) -> GateCommand:
+        """Go through a step on the newest frame without consequences, so that the next one finds warm caches.
+
+        Returns
+        -------
+        The command that it would lead to: not to be sent.
+        """
         self.settle()
-        newest = self._stream.newest
-        if newest is None:
-            return
         now_ns = self._clock.now_ns()
-        self._stream.check_again(now_ns)
-        self._targets.rehearse(newest.plane)
-        self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
+        self._stream.check(frame, now_ns)
+        self._targets.rehearse(frame.header.plane)
+        decision = self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
+        return self._command(decision, self._command_sequence, False, now_ns)
 
     def tick(self) -> StepOutcome:
         """Re-examine the decision between frames: renew the lease, or hold because something has gone stale."""
@@ -320,20 +323,19 @@ class Engine:
             messages += self._latch(Fault(after.reason, after.detail))
         if (after.state, after.reason) != (before.state, before.reason):
             renewal = False
-        return StepOutcome(self._command(renewal, now_ns), messages)
+        self._command_sequence += 1
+        return StepOutcome(self._command(after, self._command_sequence, renewal, now_ns), messages)
 
     def _next_decision(self, fault: Fault | None, now_ns: int, *, new_frame: bool) -> GateDecision:
         """Return what follows from all that is known now; nothing is changed."""
         views = self._targets.views(now_ns)
         return decide(self.state, fault, views, self._limits, self._decision, now_ns, new_frame=new_frame)
 
-    def _command(self, renewal: bool, decided_ns: int) -> GateCommand:
-        self._command_sequence += 1
-        decision = self._decision
+    def _command(self, decision: GateDecision, sequence: int, renewal: bool, decided_ns: int) -> GateCommand:
         return GateCommand(
             session_id=self._session_id,
             engine_id=self._engine_id,
-            command_sequence=self._command_sequence,
+            command_sequence=sequence,
             state=decision.state,
             reason=decision.reason,
             detail=decision.detail[:400],

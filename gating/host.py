@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gating.real_time import CORE_LATENCY
+
 LIBRARIES: Final = ("cinegate", "numpy", "numba", "opencv-python", "pyzmq", "msgpack", "msgspec", "xxhash", "plotly")
 SYSTEM_LIBRARIES: Final = {"GL": "libgl1", "glib-2.0": "libglib2.0-0", "xcb": "libxcb1"}
 """What opencv-python loads, and the Debian packages that hold it."""
@@ -85,6 +87,7 @@ def examine() -> list[Finding]:
         _governor,
         _memory_lock,
         _real_time_priority,
+        _core_sleep,
         _sleep_lateness,
         _sockets_folder,
         _disk,
@@ -191,6 +194,16 @@ def may_schedule_fifo() -> bool:
     program = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     tried = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     return tried.returncode == 0
+
+
+def _core_sleep() -> Finding:
+    if os.access(CORE_LATENCY, os.W_OK):
+        return Finding("core sleep", "good", "idle cores may be kept awake")
+    if not CORE_LATENCY.exists():
+        return Finding("core sleep", "could be better", f"no {CORE_LATENCY}: idle cores fall asleep", "")
+    rule = f'KERNEL=="cpu_dma_latency", OWNER="{_user()}", MODE="0600"'
+    advice = f"echo '{rule}' | sudo tee /etc/udev/rules.d/99-cinegate.rules && sudo udevadm trigger"
+    return Finding("core sleep", "could be better", f"{CORE_LATENCY} cannot be written: idle cores fall asleep", advice)
 
 
 def _sleep_lateness() -> Finding:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import pwd
 import resource
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,6 +16,9 @@ from msgspec import Meta, Struct
 
 _MCL_CURRENT_AND_FUTURE: Final = 3
 _PR_SET_NO_NEW_PRIVS: Final = 38
+CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
+_kept_open: list[int] = []
+"""The kernel keeps the cores awake for as long as this process has the device open."""
 
 
 class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +31,9 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         float,
         Meta(ge=0, le=50, description="how long before a frame is due the engine has rehearsed its step; 0: never"),
     ] = 1.5
+    keep_cores_awake: Annotated[
+        bool, Meta(description="hold /dev/cpu_dma_latency at 0 us, so that idle cores do not sleep; costs power")
+    ] = True
     lock_memory: Annotated[bool, Meta(description="keep every page in memory")] = False
     run_as: Annotated[
         str, Meta(max_length=32, description="user that a process started as root becomes once its sockets are bound")
@@ -45,6 +52,8 @@ def prepare_process(settings: HostSettings) -> list[str]:
         If `run_as` names a user that this process cannot become: then it must not go on.
     """
     steps: list[tuple[str, Callable[[], None]]] = []
+    if settings.keep_cores_awake:
+        steps.append(("keep the cores awake", _keep_cores_awake))
     if settings.lock_memory:
         steps.append(("lock its memory", _lock_memory))
     if settings.fifo_priority:
@@ -91,6 +100,21 @@ def _every_thread(change: Callable[[int], None]) -> None:
 
 def _fifo(priority: int) -> Callable[[int], None]:
     return lambda thread: os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+
+
+def _keep_cores_awake() -> None:
+    """Ask for no wake-up latency at all.
+
+    Source: Linux kernel documentation, power/pm_qos_interface: 32 bits, us, in force until the file is closed.
+    """
+    if not _kept_open:
+        device = os.open(CORE_LATENCY, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(device, struct.pack("=i", 0))
+        except OSError:
+            os.close(device)
+            raise
+        _kept_open.append(device)
 
 
 def _lock_memory() -> None:

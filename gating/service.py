@@ -9,6 +9,7 @@ import platform
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -25,7 +26,6 @@ from gating.messages import (
     ControlRequest,
     EngineState,
     Event,
-    FrameHeader,
     Heartbeat,
     Message,
     Pacing,
@@ -35,14 +35,13 @@ from gating.messages import (
 )
 from gating.outcome import StepOutcome
 from gating.real_time import prepare_process
+from gating.rehearsal import RehearsalPlan
 from gating.sockets import Ear, Socket, bind, receive, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire import WireError, decode, encode
 
 HEARTBEAT_NS: Final = 100_000_000
-MAX_REHEARSAL_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
-"""Of a frame interval: a longer rehearsal is left out; between its end and the next frame stays no more than this."""
 MAX_DRAIN: Final = 256
 """Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
 _FRAME_TOPIC: Final = b"frame"
@@ -88,8 +87,8 @@ class EngineService:
         self._every_frame = False
         self._ended = False
         self._sent_ns = 0
-        self._rehearse_at_ns: int | None = None
-        self._rehearsal_ns = 0
+        self._rehearsal = RehearsalPlan(config.host.rehearse_before_ms)
+        self._newest_frame: list[bytes] = []
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
@@ -129,9 +128,9 @@ class EngineService:
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
         while not (stop() or (self._ended and self._end_with_stream)):
-            wait_ns = min(self._due_ns(renew_ns), self._rehearse_at_ns or _NEVER) - self._clock.now_ns()
+            wait_ns = min(self._due_ns(renew_ns), self._rehearsal.due_ns or _NEVER) - self._clock.now_ns()
             ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
-            self._guarded(ready)
+            self._guarded(partial(self._serve, ready))
             now_ns = self._clock.now_ns()
             before = self._frames.socket
             if self._frames.reopen_if_deaf(now_ns):
@@ -139,43 +138,39 @@ class EngineService:
                 poller.register(self._frames.socket, zmq.POLLIN)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
-            elif self._rehearse_at_ns is not None and now_ns >= self._rehearse_at_ns and not ready:
-                self._rehearse()
+            elif self._rehearsal.due_ns is not None and now_ns >= self._rehearsal.due_ns and not ready:
+                self._guarded(self._rehearse)
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
                 self._send_telemetry([self._heartbeat()])
 
-    def _expect_frame(self, header: FrameHeader, received_ns: int) -> None:
-        """Plan the rehearsal for the next frame: where frames come at a pace of their own, shortly before it is due."""
-        self._rehearse_at_ns = None
-        interval_ns, margin_ms = self._engine.frame_interval_ns, self._config.host.rehearse_before_ms
-        paced = header.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
-        if paced and margin_ms > 0 and self._rehearsal_ns < MAX_REHEARSAL_SHARE * interval_ns:
-            margin_ns = round(min(margin_ms * 1e6, MAX_MARGIN_SHARE * interval_ns))
-            self._rehearse_at_ns = received_ns + interval_ns - margin_ns - self._rehearsal_ns
-
     def _rehearse(self) -> None:
-        self._rehearse_at_ns = None
-        begin_ns = self._clock.now_ns()
-        self._engine.rehearse()
-        self._rehearsal_ns = self._clock.now_ns() - begin_ns
+        """Go through the newest frame once more, from its bytes to packed ones, without consequences."""
+        began_ns = self._clock.now_ns()
+        frame = decode(self._newest_frame)
+        if isinstance(frame, CineFrame):
+            encode(self._engine.rehearse(frame))
+        self._rehearsal.done(began_ns, self._clock.now_ns())
 
     def _due_ns(self, renew_ns: int) -> int:
         """Return when the next command is due: to renew the last one, or because its frame goes stale."""
         renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
         return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
-    def _guarded(self, ready: dict[Socket, int]) -> None:
-        """Handle what is ready; whatever goes wrong inside holds the beam and is said, and the process lives."""
+    def _serve(self, ready: dict[Socket, int]) -> None:
+        if self._frames.socket in ready:
+            self._take_frames()
+        if self._peers in ready:
+            self._hear_peers()
+        if self._control in ready:
+            self._answer()
+        if self._telemetry in ready:
+            self._welcome()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do something; whatever goes wrong inside holds the beam and is said, and the process lives."""
         try:
-            if self._frames.socket in ready:
-                self._take_frames()
-            if self._peers in ready:
-                self._hear_peers()
-            if self._control in ready:
-                self._answer()
-            if self._telemetry in ready:
-                self._welcome()
+            work()
         except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
             self._publish(self._engine.fail(f"{type(error).__name__} inside the engine: {error}"))
 
@@ -217,7 +212,8 @@ class EngineService:
             return
         if isinstance(message, CineFrame):
             self._publish(self._engine.step(self._clock_map.frame(message, received_ns), received_ns))
-            self._expect_frame(message.header, received_ns)
+            self._newest_frame = parts
+            self._rehearsal.expect(message.header, received_ns, self._engine.frame_interval_ns)
         elif isinstance(message, StreamInfo):
             self._every_frame = message.pacing in (Pacing.STEPPED, Pacing.UNPACED)
             self._send_telemetry(self._engine.open_stream(message))

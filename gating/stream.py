@@ -59,11 +59,6 @@ class Stream:
         fault = check_frame(header, received_ns, self._memory, self.declared, self._settings)
         return fault or check_pixels(header.sequence, frame.pixels, self._settings)
 
-    def check_again(self, received_ns: int) -> None:
-        """Go through the checks of the newest frame without consequences."""
-        if self.newest is not None:
-            check_frame(self.newest, received_ns, self._memory, self.declared, self._settings)
-
     def remember(self, header: FrameHeader, received_ns: int) -> None:
         """Take a frame as the newest one."""
         self._memory = remember(self._memory, header, received_ns)

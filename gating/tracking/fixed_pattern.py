@@ -10,6 +10,8 @@ than noise moves, it is enough that the claims fit as well; while nothing moves,
 
 from __future__ import annotations
 
+from copy import copy
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +89,12 @@ class FixedPattern:
             return 0.0
         row, column = self._row + shift_y, self._column + shift_x
         return self._lead(frame, before, predicted, row, column, float(share), elapsed_s)
+
+    def rehearse(self, reduced: Image, elapsed_s: float, shift_x: float, shift_y: float) -> None:
+        """Go through `lead_elsewhere` without consequences."""
+        twin = copy(self)
+        twin._mean, twin._claimed_mean, twin._noise = self._mean.copy(), self._claimed_mean.copy(), copy(self._noise)
+        twin.lead_elsewhere(reduced, elapsed_s, shift_x, shift_y)
 
     def _lead(
         self,

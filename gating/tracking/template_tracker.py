@@ -151,11 +151,7 @@ class TemplateTracker:
         centre = contour_centroid(moved.contour_px)
         if not np.isfinite(centre).all():
             centre = (winner.x_px, winner.y_px)
-        start = self._templates[0].centre_px
-        shift_x, shift_y = (centre[axis] - start[axis] for axis in (0, 1))
-        elsewhere = self._pattern.lead_elsewhere(
-            reduced, elapsed_s, shift_x / self._reduction, shift_y / self._reduction
-        )
+        elsewhere = self._pattern.lead_elsewhere(reduced, elapsed_s, *self._shift(centre))
         evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
         confidence = self._believed(probability(evidence), centre, elapsed_s)
         status = self._status(confidence)
@@ -168,6 +164,11 @@ class TemplateTracker:
         return TrackResult(
             centre[0], centre[1], confidence, winner.score, status, moved.contour_px, detail, len(self._templates)
         )
+
+    def _shift(self, centre: tuple[float, float]) -> tuple[float, float]:
+        """Shift (x, y) of a centre since the reference, px of the reduced grid."""
+        x, y = self._templates[0].centre_px
+        return (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
 
     def _best_moved(
         self, frame: NDArray[Any], placements: list[Placement], reach: Reach
@@ -329,8 +330,10 @@ class TemplateTracker:
         self.settle()
         last = self._last
         if last is not None:
-            reduce(last.frame, self._reduction)
-            winner = place(self._templates, last.frame, last.reduced, self._reach(), self._apart_px)[0]
-            moved = self._propagate(self._templates[winner.template], last.frame, winner)
+            frame = checked_pixels(last.frame, self._shape)
+            reduced = reduce(frame, self._reduction)
+            winner = place(self._templates, frame, reduced, self._reach(), self._apart_px)[0]
+            moved = self._propagate(self._templates[winner.template], frame, winner)
             contour_centroid(moved.contour_px)
+            self._pattern.rehearse(reduced, DEFAULT_ELAPSED_S, *self._shift(self._centre))
             probability(last.evidence)

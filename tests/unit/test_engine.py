@@ -56,7 +56,8 @@ class Bench:
     def step(self, sequence: int, pixels=None, **overrides):
         self.clock.advance_to(START_NS + sequence * INTERVAL_NS + 1_000_000)
         self.engine.observe_beam(beam_status())
-        return self.engine.step(frame(sequence, pixels, **overrides), self.clock.now_ns())
+        self.newest = frame(sequence, pixels, **overrides)
+        return self.engine.step(self.newest, self.clock.now_ns())
 
     def steps(self, count: int, start: int = 0):
         return [self.step(sequence) for sequence in range(start, start + count)]
@@ -99,7 +100,9 @@ def test_a_rehearsal_leaves_no_trace():
     plain, rehearsed = Bench(), Bench()
     for sequence in range(8):
         pixels = anatomy(seed=sequence, shift=0.4 * sequence)
-        rehearsed.engine.rehearse()
+        if sequence:
+            before = rehearsed.engine.rehearse(rehearsed.newest)
+            assert before.frame_sequence == sequence - 1
         one, other = plain.step(sequence, pixels), rehearsed.step(sequence, pixels)
         assert one.command == other.command
         assert one.messages == other.messages

@@ -14,15 +14,15 @@ from pathlib import Path
 from gating.real_time import HostSettings, prepare_process
 {limit}
 threading.Thread(target=time.sleep, args=(2,), daemon=True).start()
-said = prepare_process(HostSettings(fifo_priority={priority}, lock_memory={lock}))
+said = prepare_process(HostSettings(fifo_priority={priority}, lock_memory={lock}, keep_cores_awake={awake}))
 policies = {{os.sched_getscheduler(int(entry.name)) for entry in Path("/proc/self/task").iterdir()}}
 print(len(said), policies, *said)
 """
 
 
-def run(priority: int = 0, lock: bool = False, limit: str = "") -> str:
+def run(priority: int = 0, lock: bool = False, awake: bool = False, limit: str = "", then: str = "") -> str:
     """Ask in a process of its own, so that the tests keep their priority."""
-    program = THREADED.format(priority=priority, lock=lock, limit=limit)
+    program = THREADED.format(priority=priority, lock=lock, awake=awake, limit=limit) + then
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
     ).stdout
@@ -43,3 +43,16 @@ def test_what_is_not_permitted_is_said_and_nothing_else_happens() -> None:
     )
     assert said.startswith("1 {0} not permitted to lock its memory")
     assert "cinegate doctor" in said
+
+
+def test_the_cores_are_kept_awake_for_as_long_as_the_process_lives_or_the_refusal_is_said() -> None:
+    said = run(
+        awake=True, then="print(*(os.readlink(entry) for entry in os.scandir('/proc/self/fd') if entry.is_symlink()))"
+    )
+    assert "/dev/cpu_dma_latency" in said or "not permitted to keep the cores awake" in said
+
+
+def test_asking_twice_keeps_the_cores_awake_once() -> None:
+    again = "print(len(prepare_process(HostSettings(fifo_priority=0))), len(real_time._kept_open))"
+    held = run(awake=True, limit="from gating import real_time", then=again).splitlines()[-1]
+    assert held in ("0 1", "1 0")

@@ -1,0 +1,42 @@
+"""When to go through the step on the last frame: shortly before the next one is due, so that it finds warm caches."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gating.messages import FrameHeader, Pacing
+
+MAX_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
+"""Of a frame interval: a longer rehearsal is left out; between its end and the next frame stays no more than this."""
+FORGET: Final = 0.9
+"""What is left of the length of a rehearsal with every frame: one slow rehearsal does not end them for good."""
+
+
+class RehearsalPlan:
+    """One rehearsal for every frame of a stream that has a pace of its own.
+
+    Parameters
+    ----------
+    margin_ms : how long before the next frame is due it has ended; 0: never.
+    """
+
+    def __init__(self, margin_ms: float) -> None:
+        self._margin_ns = round(margin_ms * 1e6)
+        self._length_ns = 0.0
+        self.due_ns: int | None = None
+
+    def expect(self, header: FrameHeader, received_ns: int, interval_ns: int) -> None:
+        """Plan for the frame after the one of `header`, which came at `received_ns`."""
+        self.due_ns = None
+        paced = header.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
+        if paced and self._margin_ns > 0 and interval_ns > 0:
+            self._length_ns *= FORGET
+            if self._length_ns < MAX_SHARE * interval_ns:
+                margin_ns = min(self._margin_ns, MAX_MARGIN_SHARE * interval_ns)
+                self.due_ns = received_ns + round(interval_ns - margin_ns - self._length_ns)
+
+    def done(self, began_ns: int, ended_ns: int) -> None:
+        """Take how long it took; what is longer than the one before counts for half, for it may be a stall."""
+        took_ns = ended_ns - began_ns
+        self.due_ns = None
+        self._length_ns = min(took_ns, (self._length_ns + took_ns) / 2.0) if self._length_ns else float(took_ns)

@@ -1,0 +1,59 @@
+"""When the step is rehearsed: shortly before the next frame is due, never for long."""
+
+from __future__ import annotations
+
+import pytest
+
+from gating.messages import Pacing
+from gating.rehearsal import MAX_MARGIN_SHARE, MAX_SHARE, RehearsalPlan
+from tests.factories import frame
+
+MS = 1_000_000
+INTERVAL_NS = 160 * MS
+RECEIVED_NS = 7_000 * MS
+
+
+def planned(plan: RehearsalPlan, pacing: Pacing = Pacing.REAL_TIME, interval_ns: int = INTERVAL_NS) -> int | None:
+    plan.expect(frame(1, pacing=pacing).header, RECEIVED_NS, interval_ns)
+    return plan.due_ns
+
+
+def test_it_ends_the_margin_before_the_next_frame_is_due() -> None:
+    plan = RehearsalPlan(1.5)
+    assert planned(plan) == RECEIVED_NS + INTERVAL_NS - 1.5 * MS
+    plan.done(0, 2 * MS)
+    assert plan.due_ns is None
+    assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - 3.3 * MS)
+
+
+def test_at_high_rates_the_margin_is_a_share_of_the_interval() -> None:
+    assert planned(RehearsalPlan(1.5), interval_ns=5 * MS) == RECEIVED_NS + (1 - MAX_MARGIN_SHARE) * 5 * MS
+
+
+@pytest.mark.parametrize("pacing", [Pacing.STEPPED, Pacing.UNPACED])
+def test_a_stream_without_a_pace_of_its_own_is_not_rehearsed(pacing: Pacing) -> None:
+    assert planned(RehearsalPlan(1.5), pacing) is None
+
+
+def test_it_can_be_switched_off() -> None:
+    assert planned(RehearsalPlan(0.0)) is None
+
+
+def test_an_unknown_interval_is_not_rehearsed() -> None:
+    assert planned(RehearsalPlan(1.5), interval_ns=0) is None
+
+
+def test_one_that_takes_too_long_is_left_out_and_tried_again_later() -> None:
+    plan = RehearsalPlan(1.5)
+    plan.done(0, round(1.5 * MAX_SHARE * INTERVAL_NS))
+    tries = [planned(plan) is not None for _ in range(10)]
+    assert not tries[0]
+    assert tries[-1]
+    assert tries == sorted(tries)
+
+
+def test_a_stall_during_one_counts_for_half() -> None:
+    plan = RehearsalPlan(1.5)
+    plan.done(0, 1 * MS)
+    plan.done(0, 11 * MS)
+    assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (1.5 + 0.9 * 6.0) * MS)
