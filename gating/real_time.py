@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 _MCL_CURRENT_AND_FUTURE: Final = 3
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_LAST_CORE, _ANY_CORE = -1, -2
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
 """The kernel keeps the cores awake for as long as this process has the device open."""
@@ -27,10 +28,13 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fifo_priority: Annotated[
         int, Meta(ge=0, le=80, description="SCHED_FIFO priority of every thread; 0 leaves the ordinary scheduler")
     ] = 10
+    engine_core: Annotated[
+        int, Meta(ge=-2, le=1023, description="core that the gating loop keeps to; -1: the last permitted one, -2: any")
+    ] = -1
     rehearse_before_ms: Annotated[
         float,
         Meta(ge=0, le=50, description="how long before a frame is due the engine has rehearsed its step; 0: never"),
-    ] = 1.5
+    ] = 2.5
     keep_cores_awake: Annotated[
         bool, Meta(description="hold /dev/cpu_dma_latency at 0 us, so that idle cores do not sleep; costs power")
     ] = True
@@ -40,11 +44,16 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = ""
 
 
-def prepare_process(settings: HostSettings) -> list[str]:
+def prepare_process(settings: HostSettings, *, gating_loop: bool = False) -> list[str]:
     """Apply the settings to every thread that there is; return a sentence for each that was not permitted.
 
     Call it after warm-up and after the sockets are made: libzmq's own threads have to be included. Real-time priority
     for the main thread alone is worse than none. The last step gives up root where `run_as` names a user.
+
+    Parameters
+    ----------
+    gating_loop : the calling thread is the engine's. It keeps to one core, for on another one nothing of it is in the
+        caches, and comes before every other thread there.
 
     Raises
     ------
@@ -59,6 +68,11 @@ def prepare_process(settings: HostSettings) -> list[str]:
     if settings.fifo_priority:
         wish = f"run with SCHED_FIFO priority {settings.fifo_priority}"
         steps.append((wish, lambda: _every_thread(_fifo(settings.fifo_priority))))
+    if gating_loop:
+        steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
+        if settings.fifo_priority:
+            wish = f"run the gating loop with SCHED_FIFO priority {settings.fifo_priority + 1}"
+            steps.append((wish, lambda: _fifo(settings.fifo_priority + 1)(0)))
     refused = []
     for wish, step in steps:
         try:
@@ -100,6 +114,12 @@ def _every_thread(change: Callable[[int], None]) -> None:
 
 def _fifo(priority: int) -> Callable[[int], None]:
     return lambda thread: os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+
+
+def _keep_to_core(core: int) -> None:
+    permitted = os.sched_getaffinity(0)
+    if core != _ANY_CORE and len(permitted) > 1:
+        os.sched_setaffinity(0, {max(permitted) if core == _LAST_CORE else core})
 
 
 def _keep_cores_awake() -> None:

@@ -10,6 +10,10 @@ MAX_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
 """Of a frame interval: a longer rehearsal is left out; between its end and the next frame stays no more than this."""
 FORGET: Final = 0.9
 """What is left of the length of a rehearsal with every frame: one slow rehearsal does not end them for good."""
+PHASE_GAIN, PACE_GAIN = 0.2, 0.02
+"""How far an arrival moves what is known of the phase and of the interval: single stamps are a ms or two off."""
+LOST_SHARE: Final = 0.25
+"""Of an interval: farther from where it was expected, an arrival starts the estimate anew."""
 
 
 class RehearsalPlan:
@@ -23,17 +27,33 @@ class RehearsalPlan:
     def __init__(self, margin_ms: float) -> None:
         self._margin_ns = round(margin_ms * 1e6)
         self._length_ns = 0.0
+        self._declared_ns, self._interval_ns, self._expected_ns = 0, 0.0, 0.0
         self.due_ns: int | None = None
 
     def expect(self, header: FrameHeader, received_ns: int, interval_ns: int) -> None:
         """Plan for the frame after the one of `header`, which came at `received_ns`."""
         self.due_ns = None
-        paced = header.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
-        if paced and self._margin_ns > 0 and interval_ns > 0:
-            self._length_ns *= FORGET
-            if self._length_ns < MAX_SHARE * interval_ns:
-                margin_ns = min(self._margin_ns, MAX_MARGIN_SHARE * interval_ns)
-                self.due_ns = received_ns + round(interval_ns - margin_ns - self._length_ns)
+        if header.pacing not in (Pacing.REAL_TIME, Pacing.SCALED) or not (self._margin_ns > 0 and interval_ns > 0):
+            return
+        self._follow(received_ns, interval_ns)
+        self._length_ns *= FORGET
+        if self._length_ns < MAX_SHARE * interval_ns:
+            margin_ns = min(self._margin_ns, MAX_MARGIN_SHARE * interval_ns)
+            self.due_ns = round(self._expected_ns - margin_ns - self._length_ns)
+
+    def _follow(self, received_ns: int, declared_ns: int) -> None:
+        """Learn from an arrival when the next one is expected: an alpha-beta filter of phase and interval."""
+        error_ns = received_ns - self._expected_ns
+        if declared_ns != self._declared_ns or abs(error_ns) > LOST_SHARE * declared_ns:
+            self._declared_ns, self._interval_ns, self._expected_ns = (
+                declared_ns,
+                float(declared_ns),
+                float(received_ns),
+            )
+        else:
+            self._expected_ns += PHASE_GAIN * error_ns
+            self._interval_ns += PACE_GAIN * error_ns
+        self._expected_ns += self._interval_ns
 
     def done(self, began_ns: int, ended_ns: int) -> None:
         """Take how long it took; what is longer than the one before counts for half, for it may be a stall."""

@@ -218,3 +218,32 @@ def _sum_lanes(builder: Any, vector: Any, add: Callable[[Any, Any], Any]) -> Any
 float_dot = _dot(FloatLane, LANES, 1, ir.FloatType())
 pair_window, pair_column = _pair_dots(WINDOW_PX, WINDOW_PX), _pair_dots(COLUMN_PX, 1)
 pair_dot = _dot(PairLane, LANES // 2, 2, ir.IntType(16))
+
+
+@intrinsic
+def add_run(typing_context, prefix, prefix_squares, start, stop, count, sums, squares):
+    """sums[c] += prefix[stop + c] - prefix[start + c], and squares from prefix_squares, for c < count.
+
+    All but the counts are addresses of float64. Whole vectors are worked on: up to LANES / 2 - 1 places more are read
+    and overwritten.
+    """
+
+    def generate(context, builder, signature, arguments):
+        prefix, prefix_squares, start, stop, count, sums, squares = arguments
+        element, lanes = ir.DoubleType(), LANES // 2
+        chunk = ir.VectorType(element, lanes)
+        zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, lanes)
+        pairs = [
+            (data_at(builder, source, element), data_at(builder, out, element))
+            for source, out in ((prefix, sums), (prefix_squares, squares))
+        ]
+        with cgutils.for_range_slice(builder, zero, count, step, intp=_I64) as (at, _):
+            for source, out in pairs:
+                after = _load_vector(builder, source, builder.add(stop, at), chunk)
+                before = _load_vector(builder, source, builder.add(start, at), chunk)
+                total = builder.fadd(_load_vector(builder, out, at, chunk), builder.fsub(after, before))
+                place = builder.bitcast(builder.gep(out, [at]), chunk.as_pointer())
+                builder.store(total, place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), generate

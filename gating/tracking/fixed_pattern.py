@@ -90,11 +90,11 @@ class FixedPattern:
         row, column = self._row + shift_y, self._column + shift_x
         return self._lead(frame, before, predicted, row, column, float(share), elapsed_s)
 
-    def rehearse(self, reduced: Image, elapsed_s: float, shift_x: float, shift_y: float) -> None:
-        """Go through `lead_elsewhere` without consequences."""
+    def twin(self) -> FixedPattern:
+        """Return one that remembers the same and learns by itself."""
         twin = copy(self)
         twin._mean, twin._claimed_mean, twin._noise = self._mean.copy(), self._claimed_mean.copy(), copy(self._noise)
-        twin.lead_elsewhere(reduced, elapsed_s, shift_x, shift_y)
+        return twin
 
     def _lead(
         self,

@@ -70,7 +70,6 @@ class _Seen(Struct, frozen=True):
     moved: Propagation
     winner: Placement
     evidence: Evidence
-    confidence: float
 
 
 class TemplateTracker:
@@ -121,7 +120,7 @@ class TemplateTracker:
         self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
         self._centre = self._templates[0].centre_px
         self._now_s, self._unseen_s = 0.0, 0.0
-        self._typical, self._graded_s = 0.0, 0.0
+        self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
         self._trusted, self._doubted, self._confirmed = self._centre, False, CONFIRMING_FRAMES
         self.growth = Growth()
 
@@ -135,40 +134,42 @@ class TemplateTracker:
         self.settle()
         elapsed_s = elapsed_s if np.isfinite(elapsed_s) and elapsed_s > 0 else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
-        self._unseen_s += elapsed_s
+        self._elapsed_s = elapsed_s
         try:
             frame = checked_pixels(pixels, self._shape)
         except TrackingError as error:
+            self._unseen_s += elapsed_s
             return refused(str(error), len(self._templates))
         return self._track(frame, elapsed_s)
 
     def _track(self, frame: NDArray[Any], elapsed_s: float) -> TrackResult:
-        reduced = reduce(frame, self._reduction)
-        reach = self._reach()
-        placements = place(self._templates, frame, reduced, reach, self._apart_px)
-        winner, moved = self._best_moved(frame, placements, reach)
-        template = self._templates[winner.template]
-        centre = contour_centroid(moved.contour_px)
-        if not np.isfinite(centre).all():
-            centre = (winner.x_px, winner.y_px)
-        elsewhere = self._pattern.lead_elsewhere(reduced, elapsed_s, *self._shift(centre))
-        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
-        confidence = self._believed(probability(evidence), centre, elapsed_s)
+        seen, centre = self._see(frame, elapsed_s, self._pattern)
+        confidence = self._believed(probability(seen.evidence), centre, elapsed_s)
         status = self._status(confidence)
-        self.evidence = evidence
-        self._seen = _Seen(frame, reduced, moved, winner, evidence, confidence)
+        self.evidence = seen.evidence
+        self._seen, self._confidence = seen, confidence
+        self._unseen_s += elapsed_s
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
-            template.used_s = self._now_s
-        detail = "" if status is TrackStatus.TRACKED else self._doubt(evidence)
-        return TrackResult(
-            centre[0], centre[1], confidence, winner.score, status, moved.contour_px, detail, len(self._templates)
-        )
+            self._templates[seen.winner.template].used_s = self._now_s
+        detail = "" if status is TrackStatus.TRACKED else self._doubt(seen.evidence)
+        contour, score = seen.moved.contour_px, seen.winner.score
+        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, len(self._templates))
 
-    def _shift(self, centre: tuple[float, float]) -> tuple[float, float]:
-        """Shift (x, y) of a centre since the reference, px of the reduced grid."""
+    def _see(self, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> tuple[_Seen, tuple[float, float]]:
+        """Return what is found in a frame, and the target's centre; only `pattern` remembers it."""
+        reduced = reduce(frame, self._reduction)
+        reach = self._reach(elapsed_s)
+        placements = place(self._templates, frame, reduced, reach, self._apart_px)
+        winner, moved = self._best_moved(frame, placements, reach)
+        centre = contour_centroid(moved.contour_px)
+        if not math.isfinite(centre[0] + centre[1]):
+            centre = (winner.x_px, winner.y_px)
         x, y = self._templates[0].centre_px
-        return (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
+        shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
+        elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
+        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
+        return _Seen(frame, reduced, moved, winner, evidence), centre
 
     def _best_moved(
         self, frame: NDArray[Any], placements: list[Placement], reach: Reach
@@ -228,11 +229,11 @@ class TemplateTracker:
             return f"found again in {self._confirmed} frames after doubt, not yet trusted"
         return reason_for_doubt(evidence)
 
-    def _reach(self) -> Reach:
+    def _reach(self, elapsed_s: float) -> Reach:
         """Where the target can be: as far as it can have moved since it was last seen."""
-        settings = self._settings
-        radius_mm = min(settings.search_radius_mm, 2 * FREE_MM + settings.max_speed_mm_s * self._unseen_s)
-        free_mm = FREE_MM + min(QUIET_SPEED_MM_S * self._unseen_s, QUIET_RANGE_MM)
+        settings, unseen_s = self._settings, self._unseen_s + elapsed_s
+        radius_mm = min(settings.search_radius_mm, 2 * FREE_MM + settings.max_speed_mm_s * unseen_s)
+        free_mm = FREE_MM + min(QUIET_SPEED_MM_S * unseen_s, QUIET_RANGE_MM)
         to_px = 1.0 / self._spacing_mm
         return Reach(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 
@@ -268,10 +269,10 @@ class TemplateTracker:
             flow_scatter_mm=moved.scatter_mm,
             strain=moved.strain,
             disagreement_mm=min(spread, default=0.0) * self._spacing_mm,
-            excess_jump_mm=max(0.0, jump - FREE_MM - QUIET_SPEED_MM_S * self._unseen_s),
+            excess_jump_mm=max(0.0, jump - FREE_MM - QUIET_SPEED_MM_S * (self._unseen_s + elapsed_s)),
             at_edge=winner.at_edge,
             drop=max(0.0, self._typical - winner.score),
-            unseen_s=self._unseen_s - elapsed_s,
+            unseen_s=self._unseen_s,
             moving_elsewhere=elsewhere,
             beyond_image_px=moved.beyond_image_px,
         )
@@ -312,7 +313,7 @@ class TemplateTracker:
         evidence = seen.evidence
         return (
             self._settings.max_templates > 1
-            and seen.confidence >= GROW_CONFIDENCE
+            and self._confidence >= GROW_CONFIDENCE
             and self._confirmed >= CONFIRMING_FRAMES
             and parent.generation < MAX_GENERATION
             and evidence.drop >= NOVELTY * len(self._templates)
@@ -326,14 +327,9 @@ class TemplateTracker:
             self.growth.retired += 1
 
     def rehearse(self) -> None:
-        """Search the last frame again and carry the contour to it once more."""
+        """Find the target in the last frame again."""
         self.settle()
-        last = self._last
-        if last is not None:
-            frame = checked_pixels(last.frame, self._shape)
-            reduced = reduce(frame, self._reduction)
-            winner = place(self._templates, frame, reduced, self._reach(), self._apart_px)[0]
-            moved = self._propagate(self._templates[winner.template], frame, winner)
-            contour_centroid(moved.contour_px)
-            self._pattern.rehearse(reduced, DEFAULT_ELAPSED_S, *self._shift(self._centre))
-            probability(last.evidence)
+        if self._last is not None:
+            frame = checked_pixels(self._last.frame, self._shape)
+            seen, _ = self._see(frame, self._elapsed_s, self._pattern.twin())
+            probability(seen.evidence)

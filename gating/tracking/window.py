@@ -19,7 +19,7 @@ from gating.tracking.block import (
     SCALING_AT,
     WIDTH,
 )  # fmt: skip
-from gating.tracking.dots import column_sums
+from gating.tracking.dots import add_run, column_sums
 from gating.tracking.intrinsics import address_of, padded
 from gating.tracking.memory import (
     bits_of,
@@ -110,32 +110,30 @@ def _box_sums(pixels, middle, pitch, rows, cols, height, width, columns, column_
         _slide_across(columns, column_squares, cols, width, line, line_squares)
 
 
-@fast_helper
-def _add_run(prefix, prefix_squares, start, stop, cols, sums, squares):
-    before, after = part(prefix, start, cols), part(prefix, stop, cols)
-    before_squares, after_squares = part(prefix_squares, start, cols), part(prefix_squares, stop, cols)
-    for c in range(cols):
-        sums[c] += after[c] - before[c]
-        squares[c] += after_squares[c] - before_squares[c]
-
-
 @helper
 def _run_sums(raw, middle, pitch, rows, cols, height, width, runs, prefix, prefix_squares, sums, squares, map_pitch):
-    region = cols + width - 1
     fill(sums, 0, rows * map_pitch, 0.0)
     fill(squares, 0, rows * map_pitch, 0.0)
+    sums_at, squares_at = address_of(sums), address_of(squares)
+    prefix_at, prefix_squares_at = address_of(prefix), address_of(prefix_squares)
     for y in range(rows + height - 1):
-        prefix[0] = 0.0
-        prefix_squares[0] = 0.0
-        for x in range(region):
-            v = np.float64(raw[y * pitch + x]) - middle
-            prefix[x + 1] = prefix[x] + v
-            prefix_squares[x + 1] = prefix_squares[x] + v * v
+        total, square = 0.0, 0.0
+        line = part(raw, y * pitch, pitch)
+        for x in range(cols + width - 1):
+            prefix[x], prefix_squares[x] = total, square
+            v = np.float64(line[x]) - middle
+            total += v
+            square += v * v
+        prefix[cols + width - 1], prefix_squares[cols + width - 1] = total, square
         for k in range(0, runs.size, 3):
             r = y - runs[k]
             if 0 <= r < rows:
-                line, line_squares = part(sums, r * map_pitch, cols), part(squares, r * map_pitch, cols)
-                _add_run(prefix, prefix_squares, runs[k + 1], runs[k + 2], cols, line, line_squares)
+                at = 8 * r * map_pitch
+                start, stop = runs[k + 1], runs[k + 2]
+                add_run(prefix_at, prefix_squares_at, start, stop, cols, sums_at + at, squares_at + at)
+    for r in range(rows):
+        fill(sums, r * map_pitch + cols, map_pitch - cols, 0.0)
+        fill(squares, r * map_pitch + cols, map_pitch - cols, 0.0)
 
 
 @fast_helper

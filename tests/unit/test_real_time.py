@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,29 @@ def test_asking_twice_keeps_the_cores_awake_once() -> None:
     again = "print(len(prepare_process(HostSettings(fifo_priority=0))), len(real_time._kept_open))"
     held = run(awake=True, limit="from gating import real_time", then=again).splitlines()[-1]
     assert held in ("0 1", "1 0")
+
+
+def test_the_gating_loop_keeps_to_one_core_and_comes_before_every_other_thread() -> None:
+    loop = (
+        "said = prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), gating_loop=True)\n"
+        "threads = [int(entry.name) for entry in Path('/proc/self/task').iterdir()]\n"
+        "others = {os.sched_getparam(thread).sched_priority for thread in threads if thread != os.getpid()}\n"
+        "print(len(os.sched_getaffinity(0)), os.sched_getparam(0).sched_priority, *others, len(said))"
+    )
+    cores, *priority, refused = map(int, run(then=loop).splitlines()[-1].split())
+    assert cores == 1
+    assert priority == [11, 10] or refused == 2
+
+
+def test_the_gating_loop_may_be_left_to_any_core() -> None:
+    anywhere = (
+        "prepare_process(HostSettings(fifo_priority=0, engine_core=-2), gating_loop=True)\n"
+        "print(len(os.sched_getaffinity(0)))"
+    )
+    assert int(run(then=anywhere).splitlines()[-1]) == len(os.sched_getaffinity(0))
+
+
+def test_a_core_that_there_is_not_is_said() -> None:
+    nowhere = "print(*prepare_process(HostSettings(fifo_priority=0, engine_core=1023), gating_loop=True))"
+    if len(os.sched_getaffinity(0)) > 1:
+        assert run(then=nowhere).splitlines()[-1].startswith("not permitted to keep to core 1023")
