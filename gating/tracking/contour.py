@@ -33,7 +33,10 @@ SMOOTHING = 0.08
 SHRINKAGE = 0.04
 STRAIN_RIDGE = 0.02
 ROBUST_ROUNDS = 2
-VARIATIONAL_ROUNDS, DESCENT_ROUNDS = 1, 10
+QUICK, THOROUGH = (1, 10), (2, 25)
+"""Variational iterations and those of descent. The quick flow does for what breathing leaves after the match."""
+FAR_PX = 1.5
+"""From here on the thorough flow is asked: it reaches farther."""
 NOISE_AREA_PX = 4.0
 MAX_PRECISION_MM = 20.0
 MIN_SEEN = 0.2
@@ -83,16 +86,16 @@ class _Part(Struct, frozen=True):
     values: NDArray[np.float64]
 
 
-def make_flow() -> Any:
+def make_flow(rounds: tuple[int, int]) -> Any:
     """DIS optical flow; `bench/compare_contours.py` puts others in its place.
 
-    The medium preset with one variational iteration in place of five, and 10 of descent in place of 25: the fit smooths
-    anyway, and half of the time is saved at the same accuracy (`docs/tracking.md`).
+    The medium preset with fewer iterations: the fit smooths anyway, and with five of variation a third of the time is
+    lost for the same accuracy (`docs/tracking.md`).
     """
     opencv: Any = cv2
     flow = opencv.DISOpticalFlow_create(opencv.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow.setVariationalRefinementIterations(VARIATIONAL_ROUNDS)
-    flow.setGradientDescentIterations(DESCENT_ROUNDS)
+    flow.setVariationalRefinementIterations(rounds[0])
+    flow.setGradientDescentIterations(rounds[1])
     return flow
 
 
@@ -114,7 +117,7 @@ class ContourFlow:
         side = np.ceil(high - low + 2.0 * (margin_px + CONTEXT_MM / spacing_mm)).astype(int) + 1
         self._size = (int(side[0]), int(side[1]))
         self._scale = min(1.0, MAX_REGION_PX / float(side.max()))
-        self._flow = make_flow()
+        self._flows = make_flow(QUICK), make_flow(THOROUGH)
         self._contour = contour_px.astype(np.float64)
         region = self._region(frame, 0.0, 0.0)
         rows, columns = region.shape
@@ -125,6 +128,10 @@ class ContourFlow:
         mask8 = self._in_image(np.asarray(around, np.uint8), frame.shape, 0.0, 0.0)
         self._region8 = _to_grey(region, mask8)
         self._prepare_fit(inside.astype(bool), mask8)
+        for flow in self._flows:
+            flow.calc(
+                self._region8, self._region8, None
+            )  # its buffers are made now, not between a frame and its answer
 
     def _prepare_fit(self, inside: NDArray[np.bool_], mask8: NDArray[np.uint8]) -> None:
         """Texture weights and the affine basis, on every second pixel: the flow is no finer."""
@@ -207,10 +214,13 @@ class ContourFlow:
         seen, cut = self._seen(frame.shape, shift_x, shift_y)
         region = self._region(frame, shift_x, shift_y)
         region8 = _to_grey(region, seen.mask8)
-        flow = self._flow.calc(self._region8, region8, None)
-        affine, rest, shrinkage, scatter = self._fit(flow, seen)
         moved = np.empty_like(self._points)
-        motion_at(self._points, self._point_basis, rest, shrinkage, affine, moved)
+        for flow in self._flows:
+            field = flow.calc(self._region8, region8, None)
+            affine, rest, shrinkage, scatter = self._fit(field, seen)
+            motion_at(self._points, self._point_basis, rest, shrinkage, affine, moved)
+            if float(np.abs(moved).max()) <= FAR_PX:
+                break
         moved /= self._scale
         contour = self._contour + moved + (shift_x, shift_y)
         back = np.empty_like(seen.places)
