@@ -43,18 +43,21 @@ def _covered_cells(
     for row in range(first, last + 1):
         y = top_px + (row + 0.5) / cells_per_px
         count = 0
+        j = n - 1
+        above = contour[j, 1] <= y
         for i in range(n):
-            j = i + 1 if i + 1 < n else 0
-            y0 = contour[i, 1]
-            y1 = contour[j, 1]
-            if (y0 <= y) != (y1 <= y):
-                x = contour[i, 0] + (y - y0) * (contour[j, 0] - contour[i, 0]) / (y1 - y0)
+            was_above = above
+            above = contour[i, 1] <= y
+            if above != was_above:
+                y0 = contour[j, 1]
+                x = contour[j, 0] + (y - y0) * (contour[i, 0] - contour[j, 0]) / (contour[i, 1] - y0)
                 at = count
                 while at > 0 and crossings[at - 1] > x:
                     crossings[at] = crossings[at - 1]
                     at -= 1
                 crossings[at] = x
                 count += 1
+            j = i
         for pair in range(0, count - 1, 2):
             start = int(np.ceil((crossings[pair] - left_px) * cells_per_px - 0.5))
             stop = int(np.ceil((crossings[pair + 1] - left_px) * cells_per_px - 0.5))
@@ -100,7 +103,9 @@ class GatingBoundary:
         """
         if not (3 <= len(contour_px) <= MAX_VERTICES) or not np.isfinite(contour_px).all():
             return 1.0
-        contour = np.require(contour_px, np.float32, ["C", "W"])
+        contour = contour_px
+        if contour.dtype != np.float32 or not (contour.flags.c_contiguous and contour.flags.writeable):
+            contour = np.array(contour_px, np.float32, order="C")
         total, inside = _covered_cells(
             contour, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._crossings
         )

@@ -110,7 +110,9 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
     """
     if pixels.dtype.kind == "f":
         return None
-    largest, rows = np.iinfo(pixels.dtype).max, pixels[::EVERY_ROW]
+    rows, largest = pixels[::EVERY_ROW], int(np.iinfo(pixels.dtype).max)
+    if int(rows.max()) < largest:
+        return None
     fraction = float(np.count_nonzero(rows == largest)) / rows.size
     if fraction <= settings.max_saturated_fraction:
         return None

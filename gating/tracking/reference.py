@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +33,8 @@ def checked_pixels(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -
     if min(frame.shape) < MIN_FRAME_PX:
         raise TrackingError(f"the frame is {frame.shape} px, each side must be {MIN_FRAME_PX} px or more")
     frame = np.ascontiguousarray(frame, None if frame.dtype.char in "BHf" else np.float32)
-    low, high = float(frame.min()), float(frame.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
+    low, high = cv2.minMaxLoc(frame)[:2] if frame.dtype.kind == "u" else (float(frame.min()), float(frame.max()))
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise TrackingError("the frame holds NaN or infinite pixels")
     if not high > low:
         raise TrackingError(f"the frame is flat: every pixel is {low:g}")

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import box_contour, contour_centroid
+from gating.geometry import box_contour
 from gating.tracking import kernels
 from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
@@ -162,9 +162,9 @@ class TemplateTracker:
         reach = self._reach(elapsed_s)
         placements = place(self._templates, frame, reduced, reach, self._apart_px)
         winner, moved = self._best_moved(frame, placements, reach)
-        centre = contour_centroid(moved.contour_px)
-        if not math.isfinite(centre[0] + centre[1]):
-            centre = (winner.x_px, winner.y_px)
+        moments = cv2.moments(moved.contour_px)  # as `contour_centroid`, in a third of the time
+        area = moments["m00"]
+        centre = (moments["m10"] / area, moments["m01"] / area) if area > 0.0 else (winner.x_px, winner.y_px)
         x, y = self._templates[0].centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
