@@ -42,14 +42,14 @@ class RehearsalPlan:
             self.due_ns = round(self._expected_ns - margin_ns - self._length_ns)
 
     def _follow(self, received_ns: int, declared_ns: int) -> None:
-        """Learn from an arrival when the next one is expected: an alpha-beta filter of phase and interval."""
+        """Learn from an arrival when the next one is expected: an alpha-beta filter of phase and interval.
+
+        Source: E. Brookner, "Tracking and Kalman Filtering Made Easy", 1998, chapter 1 (there: g-h filter).
+        """
         error_ns = received_ns - self._expected_ns
         if declared_ns != self._declared_ns or abs(error_ns) > LOST_SHARE * declared_ns:
-            self._declared_ns, self._interval_ns, self._expected_ns = (
-                declared_ns,
-                float(declared_ns),
-                float(received_ns),
-            )
+            self._declared_ns = declared_ns
+            self._interval_ns, self._expected_ns = float(declared_ns), float(received_ns)
         else:
             self._expected_ns += PHASE_GAIN * error_ns
             self._interval_ns += PACE_GAIN * error_ns

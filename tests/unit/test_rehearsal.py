@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import pytest
 
 from gating.messages import Pacing
@@ -57,3 +60,37 @@ def test_a_stall_during_one_counts_for_half() -> None:
     plan.done(0, 1 * MS)
     plan.done(0, 11 * MS)
     assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (1.5 + 0.9 * 6.0) * MS)
+
+
+def arrivals(plan: RehearsalPlan, received_ns: Iterable[float], declared_ns: int = INTERVAL_NS) -> list[float]:
+    """How far from each arrival the next one was expected, ms, once the first is known."""
+    errors, expected_ns = [], None
+    for at_ns in received_ns:
+        if expected_ns is not None:
+            errors.append((expected_ns - at_ns) / MS)
+        plan.expect(frame(1, pacing=Pacing.REAL_TIME).header, round(at_ns), declared_ns)
+        assert plan.due_ns is not None
+        expected_ns = plan.due_ns + 1.5 * MS
+    return errors
+
+
+def test_arrivals_that_scatter_about_an_even_pace_are_expected_at_that_pace() -> None:
+    scatter = np.random.default_rng(3).uniform(-2.0, 2.0, 300) * MS
+    scatter -= scatter.mean()
+    even_ns = RECEIVED_NS + np.arange(300) * INTERVAL_NS
+    expected_ns = arrivals(RehearsalPlan(1.5), even_ns + scatter) + (even_ns + scatter)[1:] / MS
+    assert np.abs(expected_ns - even_ns[1:] / MS)[100:].max() < 1.5
+
+
+def test_a_pace_that_differs_from_the_declared_one_is_learned() -> None:
+    errors = arrivals(RehearsalPlan(1.5), RECEIVED_NS + np.arange(200) * 1.01 * INTERVAL_NS)
+    assert abs(errors[0]) == pytest.approx(1.6)
+    assert np.abs(errors[100:]).max() < 0.05
+
+
+def test_after_a_pause_the_pace_starts_anew() -> None:
+    plan = RehearsalPlan(1.5)
+    before = RECEIVED_NS + np.arange(20) * INTERVAL_NS
+    after = before[-1] + 7.4 * INTERVAL_NS + np.arange(20) * INTERVAL_NS
+    errors = arrivals(plan, [*before, *after])
+    assert np.abs(errors[20:]).max() < 0.01
