@@ -54,7 +54,7 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
     header, place = packed_command(session_id)
     gate = bind(context, zmq.PUB, config.endpoints.gate)
     frames = subscribe(context, config.endpoints.frames)
-    prepare_process(config.host)
+    prepare_process(config.host, gating_loop=True)
     sequence = 0
     while not stop():
         if not frames.poll(WAIT_MS):
@@ -72,7 +72,7 @@ def sink(config: Config, stamps_path: Path, stop: Callable[[], bool]) -> None:
     context: zmq.Context[Any] = zmq.Context()
     clock = MonotonicClock()
     gate = subscribe(context, config.endpoints.gate)
-    prepare_process(config.host)
+    prepare_process(config.host, watchdog=True)
     stamps_ns: list[int] = []
     while not stop():
         if not gate.poll(WAIT_MS):

@@ -17,6 +17,8 @@ from msgspec import Meta, Struct
 _MCL_CURRENT_AND_FUTURE: Final = 3
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _LAST_CORE, _ANY_CORE = -1, -2
+_LOOP_ABOVE, _WATCHDOG_ABOVE = 1, 2
+"""Of the priority of all others: what ends the beam comes before what permits it, and that before the rest."""
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
 """The kernel keeps the cores awake for as long as this process has the device open."""
@@ -44,7 +46,7 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = ""
 
 
-def prepare_process(settings: HostSettings, *, gating_loop: bool = False) -> list[str]:
+def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchdog: bool = False) -> list[str]:
     """Apply the settings to every thread that there is; return a sentence for each that was not permitted.
 
     Call it after warm-up and after the sockets are made: libzmq's own threads have to be included. Real-time priority
@@ -53,7 +55,8 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False) -> lis
     Parameters
     ----------
     gating_loop : the calling thread is the engine's. It keeps to one core, for on another one nothing of it is in the
-        caches, and comes before every other thread there.
+        caches, and comes before the threads of other processes.
+    watchdog : this process ends the beam when the engine does not answer: all its threads come before the gating loop.
 
     Raises
     ------
@@ -66,13 +69,13 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False) -> lis
     if settings.lock_memory:
         steps.append(("lock its memory", _lock_memory))
     if settings.fifo_priority:
-        wish = f"run with SCHED_FIFO priority {settings.fifo_priority}"
-        steps.append((wish, lambda: _every_thread(_fifo(settings.fifo_priority))))
+        priority = settings.fifo_priority + _WATCHDOG_ABOVE * watchdog
+        steps.append((f"run with SCHED_FIFO priority {priority}", lambda: _every_thread(_fifo(priority))))
     if gating_loop:
         steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
         if settings.fifo_priority:
-            wish = f"run the gating loop with SCHED_FIFO priority {settings.fifo_priority + 1}"
-            steps.append((wish, lambda: _fifo(settings.fifo_priority + 1)(0)))
+            above = settings.fifo_priority + _LOOP_ABOVE
+            steps.append((f"run the gating loop with SCHED_FIFO priority {above}", lambda: _fifo(above)(0)))
     refused = []
     for wish, step in steps:
         try:

@@ -143,7 +143,7 @@ class BeamInterface:
             context.destroy(linger=STOP_LINGER_MS)
 
     def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
-        for said in prepare_process(self._config.host):
+        for said in prepare_process(self._config.host, watchdog=True):
             self._report("warning", "host", said)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")

@@ -83,3 +83,12 @@ def test_a_core_that_there_is_not_is_said() -> None:
     nowhere = "print(*prepare_process(HostSettings(fifo_priority=0, engine_core=1023), gating_loop=True))"
     if len(os.sched_getaffinity(0)) > 1:
         assert run(then=nowhere).splitlines()[-1].startswith("not permitted to keep to core 1023")
+
+
+def test_what_ends_the_beam_comes_before_the_gating_loop() -> None:
+    watchdog = (
+        "said = prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), watchdog=True)\n"
+        "threads = [int(entry.name) for entry in Path('/proc/self/task').iterdir()]\n"
+        "print(*{os.sched_getparam(thread).sched_priority for thread in threads}, len(said))"
+    )
+    assert run(then=watchdog).splitlines()[-1] in ("12 0", "0 1")
