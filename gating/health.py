@@ -106,11 +106,11 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
     Parameters
     ----------
     sequence : of the frame.
-    pixels : (rows, columns) integers or reals.
+    pixels : (rows, columns) of unsigned integers or reals.
     """
-    if pixels.dtype.kind == "f":
+    if pixels.dtype.kind != "u":
         return None
-    rows, largest = pixels[::EVERY_ROW], int(np.iinfo(pixels.dtype).max)
+    rows, largest = pixels[::EVERY_ROW], 2 ** (8 * pixels.itemsize) - 1
     if int(rows.max()) < largest:
         return None
     fraction = float(np.count_nonzero(rows == largest)) / rows.size
