@@ -35,7 +35,7 @@ STRAIN_RIDGE = 0.02
 ROBUST_ROUNDS = 2
 QUICK, THOROUGH = (1, 10), (2, 25)
 """Variational iterations and those of descent. The quick flow does for what breathing leaves after the match."""
-FAR_PX = 1.5
+FAR_PX = 1.0
 """From here on the thorough flow is asked: it reaches farther."""
 NOISE_AREA_PX = 4.0
 MAX_PRECISION_MM = 20.0
