@@ -33,7 +33,7 @@ from gating.cli.supervise import Session
 from gating.config import Config
 from gating.latency import beam_ms, stage_ms
 from gating.messages import BeamStatus, GateCommand
-from gating.real_time import HostSettings
+from gating.real_time import ANY_CORE, HostSettings
 from gating.sockets import receive, secure, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.settings import TrackerSettings
@@ -165,7 +165,7 @@ def _each_its_core(pipelines: Mapping[str, Config | None]) -> dict[str, Config |
 def _start(name: str, case: Case, config: Config | None, folder: Path, contour: NDArray[np.float32]) -> Session:
     own = folder / name
     own.mkdir()
-    session = Session(config or Config(host=HostSettings(engine_core=-2)), "bench", own, case.transport)
+    session = Session(config or Config(host=HostSettings(engine_core=ANY_CORE)), "bench", own, case.transport)
     if config is None:
         for role, stamps in (("relay", ""), ("sink", str(own / "stamps.npy"))):
             command = [sys.executable, "-m", "bench.relay", role, str(own / "config.toml"), "bench", stamps]

@@ -211,7 +211,7 @@ class Engine:
         self._stream.check(frame, now_ns)
         self._targets.rehearse(frame.header.plane)
         decision = self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
-        return self._command(decision, self._command_sequence, False, now_ns)
+        return self._command(decision, now_ns, renewal=False)
 
     def tick(self) -> StepOutcome:
         """Re-examine the decision between frames: renew the lease, or hold because something has gone stale."""
@@ -324,18 +324,18 @@ class Engine:
         if (after.state, after.reason) != (before.state, before.reason):
             renewal = False
         self._command_sequence += 1
-        return StepOutcome(self._command(after, self._command_sequence, renewal, now_ns), messages)
+        return StepOutcome(self._command(after, now_ns, renewal=renewal), messages)
 
     def _next_decision(self, fault: Fault | None, now_ns: int, *, new_frame: bool) -> GateDecision:
         """Return what follows from all that is known now; nothing is changed."""
         views = self._targets.views(now_ns)
         return decide(self.state, fault, views, self._limits, self._decision, now_ns, new_frame=new_frame)
 
-    def _command(self, decision: GateDecision, sequence: int, renewal: bool, decided_ns: int) -> GateCommand:
+    def _command(self, decision: GateDecision, decided_ns: int, *, renewal: bool) -> GateCommand:
         return GateCommand(
             session_id=self._session_id,
             engine_id=self._engine_id,
-            command_sequence=sequence,
+            command_sequence=self._command_sequence,
             state=decision.state,
             reason=decision.reason,
             detail=decision.detail[:400],

@@ -200,7 +200,7 @@ def _core_sleep() -> Finding:
     if os.access(CORE_LATENCY, os.W_OK):
         return Finding("core sleep", "good", "idle cores may be kept awake")
     if not CORE_LATENCY.exists():
-        return Finding("core sleep", "could be better", f"no {CORE_LATENCY}: idle cores fall asleep", "")
+        return Finding("core sleep", "could be better", f"no {CORE_LATENCY}: idle cores fall asleep")
     rule = f'KERNEL=="cpu_dma_latency", OWNER="{_user()}", MODE="0600"'
     advice = f"echo '{rule}' | sudo tee /etc/udev/rules.d/99-cinegate.rules && sudo udevadm trigger"
     return Finding("core sleep", "could be better", f"{CORE_LATENCY} cannot be written: idle cores fall asleep", advice)

@@ -50,6 +50,11 @@ class Pacing(enum.StrEnum):
     STEPPED = "stepped"
     UNPACED = "unpaced"
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether frames come at their own times, whether or not the last one has been decided."""
+        return self in (Pacing.REAL_TIME, Pacing.SCALED)
+
 
 class StampMeaning(enum.StrEnum):
     """Which moment of the acquisition a source's stamp marks."""

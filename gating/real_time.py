@@ -16,7 +16,8 @@ from msgspec import Meta, Struct
 
 _MCL_CURRENT_AND_FUTURE: Final = 3
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_LAST_CORE, _ANY_CORE = -1, -2
+LAST_CORE, ANY_CORE = -1, -2
+"""In place of a core's number."""
 _LOOP_ABOVE, _WATCHDOG_ABOVE = 1, 2
 """Of the priority of all others: what ends the beam comes before what permits it, and that before the rest."""
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
@@ -32,7 +33,7 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 10
     engine_core: Annotated[
         int, Meta(ge=-2, le=1023, description="core that the gating loop keeps to; -1: the last permitted one, -2: any")
-    ] = -1
+    ] = LAST_CORE
     rehearse_before_ms: Annotated[
         float,
         Meta(ge=0, le=50, description="how long before a frame is due the engine has rehearsed its step; 0: never"),
@@ -121,8 +122,8 @@ def _fifo(priority: int) -> Callable[[int], None]:
 
 def _keep_to_core(core: int) -> None:
     permitted = os.sched_getaffinity(0)
-    if core != _ANY_CORE and len(permitted) > 1:
-        os.sched_setaffinity(0, {max(permitted) if core == _LAST_CORE else core})
+    if core != ANY_CORE and len(permitted) > 1:
+        os.sched_setaffinity(0, {max(permitted) if core == LAST_CORE else core})
 
 
 def _keep_cores_awake() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gating.messages import FrameHeader, Pacing
+from gating.messages import FrameHeader
 
 MAX_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
 """Of a frame interval: a longer rehearsal is left out; between its end and the next frame stays no more than this."""
@@ -30,10 +30,17 @@ class RehearsalPlan:
         self._declared_ns, self._interval_ns, self._expected_ns = 0, 0.0, 0.0
         self.due_ns: int | None = None
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether the time for it has come; said once for each frame."""
+        if self.due_ns is None or now_ns < self.due_ns:
+            return False
+        self.due_ns = None
+        return True
+
     def expect(self, header: FrameHeader, received_ns: int, interval_ns: int) -> None:
         """Plan for the frame after the one of `header`, which came at `received_ns`."""
         self.due_ns = None
-        if header.pacing not in (Pacing.REAL_TIME, Pacing.SCALED) or not (self._margin_ns > 0 and interval_ns > 0):
+        if not (header.pacing.is_timed and self._margin_ns > 0 and interval_ns > 0):
             return
         self._follow(received_ns, interval_ns)
         self._length_ns *= FORGET
@@ -55,8 +62,6 @@ class RehearsalPlan:
             self._interval_ns += PACE_GAIN * error_ns
         self._expected_ns += self._interval_ns
 
-    def done(self, began_ns: int, ended_ns: int) -> None:
-        """Take how long it took; what is longer than the one before counts for half, for it may be a stall."""
-        took_ns = ended_ns - began_ns
-        self.due_ns = None
+    def took(self, took_ns: int) -> None:
+        """Learn how long one took; what is longer than the one before counts for half, for it may be a stall."""
         self._length_ns = min(took_ns, (self._length_ns + took_ns) / 2.0) if self._length_ns else float(took_ns)

@@ -139,7 +139,7 @@ class EngineService:
                 poller.register(self._frames.socket, zmq.POLLIN)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
-            elif self._rehearsal.due_ns is not None and now_ns >= self._rehearsal.due_ns and not ready:
+            elif not ready and self._rehearsal.is_due(now_ns):
                 self._guarded(self._rehearse)
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
@@ -151,7 +151,7 @@ class EngineService:
         frame = decode(self._newest_frame)
         if isinstance(frame, CineFrame):
             encode(self._engine.rehearse(frame))
-        self._rehearsal.done(began_ns, self._clock.now_ns())
+        self._rehearsal.took(self._clock.now_ns() - began_ns)
 
     def _due_ns(self, renew_ns: int) -> int:
         """Return when the next command is due: to renew the last one, or because its frame goes stale."""

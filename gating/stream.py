@@ -36,7 +36,7 @@ class Stream:
     @property
     def has_own_pace(self) -> bool:
         """Whether frames come whether or not the last one has been decided."""
-        return self.pacing in (Pacing.REAL_TIME, Pacing.SCALED)
+        return self.pacing.is_timed
 
     @property
     def frame_interval_ns(self) -> int:

@@ -20,7 +20,7 @@ class Patient:
     def __init__(self) -> None:
         settings = {"rows": 96, "columns": 96, "pixel_spacing_mm": (2.4, 2.4), "frames_per_s": 1 / INTERVAL_S}
         self.phantoms = {
-            plane: Phantom(PhantomSettings(plane=plane, interval_jitter=0.0, noise_sigma=0.02, **settings))  # type: ignore[arg-type]  # any settings
+            plane: Phantom(PhantomSettings(plane=plane, interval_jitter=0.0, noise_sigma=0.02, **settings))  # type: ignore[arg-type]  # settings of several types
             for plane in PLANES
         }
         sagittal, coronal = (self.seen_mm(plane, 0) for plane in PLANES)

@@ -31,7 +31,7 @@ class Pacer:
             raise Unavailable(f"speed is {speed}; above 0 up to 1000000 is needed")
         if pacing is not Pacing.SCALED and speed != 1:
             raise Unavailable(f"speed is {speed} with pacing {pacing}; only scaled pacing takes a speed other than 1")
-        self.paced = pacing in (Pacing.REAL_TIME, Pacing.SCALED)
+        self.paced = pacing.is_timed
         self.speed = speed if self.paced else 0.0
         self.missed = 0
         self.latest_ns = 0

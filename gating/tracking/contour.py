@@ -128,10 +128,9 @@ class ContourFlow:
         mask8 = self._in_image(np.asarray(around, np.uint8), frame.shape, 0.0, 0.0)
         self._region8 = _to_grey(region, mask8)
         self._prepare_fit(inside.astype(bool), mask8)
+        # Their buffers are made now, not between a frame and its answer.
         for flow in self._flows:
-            flow.calc(
-                self._region8, self._region8, None
-            )  # its buffers are made now, not between a frame and its answer
+            flow.calc(self._region8, self._region8, None)
 
     def _prepare_fit(self, inside: NDArray[np.bool_], mask8: NDArray[np.uint8]) -> None:
         """Texture weights and the affine basis, on every second pixel: the flow is no finer."""

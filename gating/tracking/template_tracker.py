@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import box_contour
+from gating.geometry import box_contour, contour_centroid
 from gating.tracking import kernels
 from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
@@ -67,8 +67,10 @@ class _Seen(Struct, frozen=True):
 
     frame: NDArray[Any]
     reduced: Image
+    elapsed_s: float
     moved: Propagation
     winner: Placement
+    centre: tuple[float, float]
     evidence: Evidence
 
 
@@ -134,7 +136,6 @@ class TemplateTracker:
         self.settle()
         elapsed_s = elapsed_s if np.isfinite(elapsed_s) and elapsed_s > 0 else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
-        self._elapsed_s = elapsed_s
         try:
             frame = checked_pixels(pixels, self._shape)
         except TrackingError as error:
@@ -143,7 +144,8 @@ class TemplateTracker:
         return self._track(frame, elapsed_s)
 
     def _track(self, frame: NDArray[Any], elapsed_s: float) -> TrackResult:
-        seen, centre = self._see(frame, elapsed_s, self._pattern)
+        seen = self._see(frame, elapsed_s, self._pattern)
+        centre = seen.centre
         confidence = self._believed(probability(seen.evidence), centre, elapsed_s)
         status = self._status(confidence)
         self.evidence = seen.evidence
@@ -156,20 +158,20 @@ class TemplateTracker:
         contour, score = seen.moved.contour_px, seen.winner.score
         return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, len(self._templates))
 
-    def _see(self, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> tuple[_Seen, tuple[float, float]]:
-        """Return what is found in a frame, and the target's centre; only `pattern` remembers it."""
+    def _see(self, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
+        """Return what is found in a frame; only `pattern` remembers it."""
         reduced = reduce(frame, self._reduction)
         reach = self._reach(elapsed_s)
         placements = place(self._templates, frame, reduced, reach, self._apart_px)
         winner, moved = self._best_moved(frame, placements, reach)
-        moments = cv2.moments(moved.contour_px)  # as `contour_centroid`, in a third of the time
-        area = moments["m00"]
-        centre = (moments["m10"] / area, moments["m01"] / area) if area > 0.0 else (winner.x_px, winner.y_px)
+        centre = contour_centroid(moved.contour_px)
+        if not math.isfinite(centre[0]):
+            centre = winner.x_px, winner.y_px
         x, y = self._templates[0].centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
         evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
-        return _Seen(frame, reduced, moved, winner, evidence), centre
+        return _Seen(frame, reduced, elapsed_s, moved, winner, centre, evidence)
 
     def _best_moved(
         self, frame: NDArray[Any], placements: list[Placement], reach: Reach
@@ -331,5 +333,4 @@ class TemplateTracker:
         self.settle()
         if self._last is not None:
             frame = checked_pixels(self._last.frame, self._shape)
-            seen, _ = self._see(frame, self._elapsed_s, self._pattern.twin())
-            probability(seen.evidence)
+            probability(self._see(frame, self._last.elapsed_s, self._pattern.twin()).evidence)

@@ -24,13 +24,20 @@ def planned(plan: RehearsalPlan, pacing: Pacing = Pacing.REAL_TIME, interval_ns:
 def test_it_ends_the_margin_before_the_next_frame_is_due() -> None:
     plan = RehearsalPlan(1.5)
     assert planned(plan) == RECEIVED_NS + INTERVAL_NS - 1.5 * MS
-    plan.done(0, 2 * MS)
-    assert plan.due_ns is None
+    plan.took(2 * MS)
     assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - 3.3 * MS)
 
 
 def test_at_high_rates_the_margin_is_a_share_of_the_interval() -> None:
     assert planned(RehearsalPlan(1.5), interval_ns=5 * MS) == RECEIVED_NS + (1 - MAX_MARGIN_SHARE) * 5 * MS
+
+
+def test_there_is_one_for_every_frame() -> None:
+    plan = RehearsalPlan(1.5)
+    due_ns = planned(plan)
+    assert due_ns is not None
+    assert [plan.is_due(due_ns - 1), plan.is_due(due_ns), plan.is_due(due_ns + 1)] == [False, True, False]
+    assert plan.due_ns is None
 
 
 @pytest.mark.parametrize("pacing", [Pacing.STEPPED, Pacing.UNPACED])
@@ -48,7 +55,7 @@ def test_an_unknown_interval_is_not_rehearsed() -> None:
 
 def test_one_that_takes_too_long_is_left_out_and_tried_again_later() -> None:
     plan = RehearsalPlan(1.5)
-    plan.done(0, round(1.5 * MAX_SHARE * INTERVAL_NS))
+    plan.took(round(1.5 * MAX_SHARE * INTERVAL_NS))
     tries = [planned(plan) is not None for _ in range(10)]
     assert not tries[0]
     assert tries[-1]
@@ -57,8 +64,8 @@ def test_one_that_takes_too_long_is_left_out_and_tried_again_later() -> None:
 
 def test_a_stall_during_one_counts_for_half() -> None:
     plan = RehearsalPlan(1.5)
-    plan.done(0, 1 * MS)
-    plan.done(0, 11 * MS)
+    plan.took(1 * MS)
+    plan.took(11 * MS)
     assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (1.5 + 0.9 * 6.0) * MS)
 
 
