@@ -208,7 +208,7 @@ class Engine:
         """
         self.settle()
         now_ns = self._clock.now_ns()
-        self._stream.check(frame, now_ns)
+        self._stream.rehearse(frame, now_ns)
         self._targets.rehearse(frame.header.plane)
         decision = self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
         return self._command(decision, now_ns, renewal=False)

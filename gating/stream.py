@@ -21,6 +21,7 @@ class Stream:
     def __init__(self, settings: HealthSettings) -> None:
         self._settings = settings
         self._memory: StreamMemory | None = None
+        self._memory_before: StreamMemory | None = None
         self.declared: StreamInfo | None = None
 
     @property
@@ -55,13 +56,21 @@ class Stream:
 
     def check(self, frame: CineFrame, received_ns: int) -> Fault | None:
         """Return what is wrong with a frame, the gravest first, or None; see `gating.health`."""
+        return self._check(frame, received_ns, self._memory)
+
+    def rehearse(self, frame: CineFrame, received_ns: int) -> None:
+        """Go through `check` and `remember` once more for the newest frame, without consequences."""
+        self._check(frame, received_ns, self._memory_before)
+        remember(self._memory_before, frame.header, received_ns)
+
+    def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> Fault | None:
         header = frame.header
-        fault = check_frame(header, received_ns, self._memory, self.declared, self._settings)
+        fault = check_frame(header, received_ns, memory, self.declared, self._settings)
         return fault or check_pixels(header.sequence, frame.pixels, self._settings)
 
     def remember(self, header: FrameHeader, received_ns: int) -> None:
         """Take a frame as the newest one."""
-        self._memory = remember(self._memory, header, received_ns)
+        self._memory_before, self._memory = self._memory, remember(self._memory, header, received_ns)
 
     def pass_over(self, header: FrameHeader, received_ns: int) -> None:
         """Take a frame as the newest one that is not tracked: for the targets of its plane, time runs on."""

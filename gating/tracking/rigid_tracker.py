@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gating.geometry import contour_centroid
 from gating.tracking import kernels
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.matcher import Match, TemplateMatcher
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_target
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
@@ -59,6 +59,9 @@ class RigidTracker:
         except ValueError as error:
             return refused(str(error), 1)
         self._at = (round(match.row), round(match.col))
+        return self._result(match)
+
+    def _result(self, match: Match) -> TrackResult:
         down, right = match.row - self._origin[0], match.col - self._origin[1]
         confidence = min(1.0, max(0.0, match.score))
         sure = confidence >= self._settings.min_confidence
@@ -80,4 +83,4 @@ class RigidTracker:
     def rehearse(self) -> None:
         """Match the last frame again."""
         if self._matcher is not None and np.shape(self._pixels) == self._shape:
-            self._matcher.match(self._pixels, *self._at, self._radius)
+            self._result(self._matcher.match(self._pixels, *self._at, self._radius))

@@ -108,6 +108,14 @@ def test_a_rehearsal_leaves_no_trace():
         assert one.messages == other.messages
 
 
+def test_a_rehearsal_checks_as_much_of_the_frame_as_the_step_did(bench, monkeypatch):
+    checked = []
+    monkeypatch.setattr("gating.stream.check_pixels", lambda sequence, *_: checked.append(sequence))
+    bench.steps(2)
+    bench.engine.rehearse(bench.newest)
+    assert checked == [0, 1, 1]
+
+
 def test_a_hold_carries_no_lease(bench):
     assert bench.step(0).command.lease_ms == 0
 
