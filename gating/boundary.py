@@ -9,11 +9,55 @@ from numpy.typing import NDArray
 CELLS_PER_PX = 4
 """Sub-pixel resolution of areas: a cell is a sixteenth of a pixel."""
 
-MAX_VERTICES = 4096
+MAX_VERTICES, MAX_ROWS, MAX_CROSSINGS = 4096, 4 * 4096, 2**17
+"""Of a contour: its vertices, the rows of cells it spans, the places where they enter or leave it."""
+FAR_PX = 1e5
+"""No image reaches this far."""
+
+
+@njit("int64(float32[:, ::1], float64, int64, int64, int32[::1], float64[::1])", cache=True, nogil=True)
+def _cross_rows(
+    contour: NDArray[np.float32],
+    top_px: float,
+    cells_per_px: int,
+    first_row: int,
+    ends: NDArray[np.int32],
+    crossings: NDArray[np.float64],
+) -> int:
+    """Write down where a contour crosses the centre lines of rows of cells, row by row, each row in no order.
+
+    Twice along the outline: first how often each row is crossed, which gives every row its place, then where.
+
+    ends : (rows,) int32, on return the index in `crossings` after the last one of each row. Returns that of the last
+    row, or -1 where there is no room.
+    """
+    n, rows = contour.shape[0], ends.shape[0]
+    ends[:] = 0
+    for fill in range(2):
+        j = n - 1
+        for i in range(n):
+            x0, y0, x1, y1 = contour[j, 0], contour[j, 1], contour[i, 0], contour[i, 1]
+            first = int(np.ceil((min(y0, y1) - top_px) * cells_per_px - 0.5)) - first_row
+            last = int(np.ceil((max(y0, y1) - top_px) * cells_per_px - 0.5)) - first_row
+            for row in range(first, last):
+                if fill:
+                    y = top_px + (first_row + row + 0.5) / cells_per_px
+                    crossings[ends[row]] = x0 + (y - y0) * (x1 - x0) / (y1 - y0)
+                ends[row] += 1
+            j = i
+        if not fill:
+            begin = 0
+            for row in range(rows):
+                begin, ends[row] = begin + ends[row], begin
+            if begin > crossings.shape[0]:
+                return -1
+    return int(ends[rows - 1])
 
 
 @njit(
-    "UniTuple(int64, 2)(float32[:, ::1], float64, float64, int64, int32[:, ::1], float64[::1])", cache=True, nogil=True
+    "UniTuple(int64, 2)(float32[:, ::1], float64, float64, int64, int32[:, ::1], int32[::1], float64[::1])",
+    cache=True,
+    nogil=True,
 )
 def _covered_cells(
     contour: NDArray[np.float32],
@@ -21,51 +65,45 @@ def _covered_cells(
     top_px: float,
     cells_per_px: int,
     filled: NDArray[np.int32],
+    ends: NDArray[np.int32],
     crossings: NDArray[np.float64],
 ) -> tuple[int, int]:
     """Count the cells whose centres lie in the contour (even-odd rule): in all, and inside the boundary.
 
     contour : (n, 2) float32 of (x, y), px. left_px, top_px : position of the outer corner of cell [0, 0].
     filled : (rows, columns + 1) int32, running sums of the boundary's cells along each row.
-    crossings : (n,) float64, work space.
+    ends, crossings : work space. None are counted where it is too small, or the contour is far away or not finite.
     """
-    rows, columns = filled.shape[0], filled.shape[1] - 1
-    n = contour.shape[0]
-    low = contour[0, 1]
-    high = low
-    for i in range(1, n):
-        low = min(low, contour[i, 1])
-        high = max(high, contour[i, 1])
+    low, high = np.inf, -np.inf
+    for i in range(contour.shape[0]):
+        x, y = contour[i, 0], contour[i, 1]
+        if not (abs(x) < FAR_PX and abs(y) < FAR_PX):
+            return 0, 0
+        low, high = min(low, y), max(high, y)
+    first_row = int(np.floor((low - top_px) * cells_per_px))
+    rows = int(np.ceil((high - top_px) * cells_per_px)) - first_row + 1
+    if rows > ends.shape[0] or _cross_rows(contour, top_px, cells_per_px, first_row, ends[:rows], crossings) < 0:
+        return 0, 0
     total = 0
     inside = 0
-    first = int(np.floor((low - top_px) * cells_per_px))
-    last = int(np.ceil((high - top_px) * cells_per_px))
-    for row in range(first, last + 1):
-        y = top_px + (row + 0.5) / cells_per_px
-        count = 0
-        j = n - 1
-        above = contour[j, 1] <= y
-        for i in range(n):
-            was_above = above
-            above = contour[i, 1] <= y
-            if above != was_above:
-                y0 = contour[j, 1]
-                x = contour[j, 0] + (y - y0) * (contour[i, 0] - contour[j, 0]) / (contour[i, 1] - y0)
-                at = count
-                while at > 0 and crossings[at - 1] > x:
-                    crossings[at] = crossings[at - 1]
-                    at -= 1
-                crossings[at] = x
-                count += 1
-            j = i
-        for pair in range(0, count - 1, 2):
+    begin = 0
+    for k in range(rows):
+        for place in range(begin + 1, ends[k]):
+            x, at = crossings[place], place
+            while at > begin and crossings[at - 1] > x:
+                crossings[at] = crossings[at - 1]
+                at -= 1
+            crossings[at] = x
+        row = first_row + k
+        for pair in range(begin, ends[k] - 1, 2):
             start = int(np.ceil((crossings[pair] - left_px) * cells_per_px - 0.5))
             stop = int(np.ceil((crossings[pair + 1] - left_px) * cells_per_px - 0.5))
             total += stop - start
-            if 0 <= row < rows:
-                start = min(max(start, 0), columns)
-                stop = min(max(stop, 0), columns)
+            if 0 <= row < filled.shape[0]:
+                start = min(max(start, 0), filled.shape[1] - 1)
+                stop = min(max(stop, 0), filled.shape[1] - 1)
                 inside += filled[row, stop] - filled[row, start]
+        begin = ends[k]
     return total, inside
 
 
@@ -87,7 +125,7 @@ class GatingBoundary:
         self._left_px, self._top_px = (float(np.floor(v)) for v in contour.min(axis=0) - pad)
         width_px, height_px = np.ceil(contour.max(axis=0) + pad) - (self._left_px, self._top_px)
         rows, columns = int(height_px) * CELLS_PER_PX, int(width_px) * CELLS_PER_PX
-        self._crossings = np.empty(MAX_VERTICES, np.float64)
+        self._ends, self._crossings = np.empty(MAX_ROWS, np.int32), np.empty(MAX_CROSSINGS, np.float64)
         mask = self._rasterise(contour, rows, columns)
         mask = binary_dilation(mask, _quarter_ellipses(margins_px))
         self._filled = np.zeros((rows, columns + 1), np.int32)
@@ -99,15 +137,15 @@ class GatingBoundary:
 
         Parameters
         ----------
-        contour_px : (n, 2) float32, C-contiguous, of (x, y); NaN counts as outside.
+        contour_px : (n, 2) float32, C-contiguous, of (x, y); beyond the limits above, or NaN, it counts as outside.
         """
-        if not (3 <= len(contour_px) <= MAX_VERTICES) or not np.isfinite(contour_px).all():
+        if not 3 <= len(contour_px) <= MAX_VERTICES:
             return 1.0
         contour = contour_px
         if contour.dtype != np.float32 or not (contour.flags.c_contiguous and contour.flags.writeable):
             contour = np.array(contour_px, np.float32, order="C")
         total, inside = _covered_cells(
-            contour, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._crossings
+            contour, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._ends, self._crossings
         )
         return 1.0 - inside / total if total > 0 else 1.0
 

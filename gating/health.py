@@ -29,6 +29,7 @@ DECLARED: Final = ("dtype", "shape", "pixel_spacing_mm")
 GEOMETRY: Final = (*DECLARED, "image_orientation", "image_position_mm")
 _declared, _geometry = attrgetter(*DECLARED), attrgetter(*GEOMETRY)
 
+LARGEST: Final = {np.dtype(kind): np.iinfo(kind).max for kind in np.typecodes["AllInteger"]}
 EVERY_ROW = 4
 """Saturation covers regions: it is counted in every so many rows."""
 
@@ -108,9 +109,10 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
     sequence : of the frame.
     pixels : (rows, columns) integers or reals.
     """
-    if pixels.dtype.kind == "f":
+    largest = LARGEST.get(pixels.dtype)
+    rows = pixels[::EVERY_ROW]
+    if largest is None or rows.max() < largest:
         return None
-    rows, largest = pixels[::EVERY_ROW], int(np.iinfo(pixels.dtype).max)
     fraction = float(np.count_nonzero(rows == largest)) / rows.size
     if fraction <= settings.max_saturated_fraction:
         return None

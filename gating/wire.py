@@ -154,6 +154,6 @@ def _frame(header: FrameHeader, raw: Part) -> CineFrame:
         )
     pixels = np.frombuffer(raw, dtype=dtype).reshape(rows, columns)
     pixels.flags.writeable = False
-    if content_hash(pixels) != header.content_hash:
+    if content_hash(raw) != header.content_hash:
         raise WireError(f"content_hash of frame {header.sequence} does not match its pixels: they changed on the way")
     return CineFrame(header, pixels)

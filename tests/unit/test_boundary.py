@@ -45,9 +45,17 @@ def test_out_fraction_agrees_with_an_independent_rasteriser(x, y, a, b):
 
 
 @pytest.mark.parametrize(
-    "contour", [np.empty((0, 2), np.float32), np.full((5, 2), np.nan, np.float32), np.zeros((3, 2), np.float32)]
+    "contour",
+    [
+        np.empty((0, 2), np.float32),
+        np.full((5, 2), np.nan, np.float32),
+        np.zeros((3, 2), np.float32),
+        BOX * np.float32(1e6),
+        np.tile(np.array([[20, 30], [60, 50], [20, 50]], np.float32), (1000, 1)),
+    ],
+    ids=["empty", "not a number", "a point", "far away", "crossed too often"],
 )
-def test_a_contour_without_area_is_wholly_outside(contour):
+def test_a_contour_that_encloses_nothing_sensible_is_wholly_outside(contour):
     assert GatingBoundary(BOX, (3, 3, 3, 3)).out_fraction(contour) == 1.0
 
 
