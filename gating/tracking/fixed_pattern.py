@@ -10,6 +10,7 @@ than noise moves, it is enough that the claims fit as well; while nothing moves,
 
 from __future__ import annotations
 
+import math
 from copy import copy
 
 import cv2
@@ -84,7 +85,7 @@ class FixedPattern:
         share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
         self._mean += share * (frame - self._mean)
         predicted = self._predicted(share, shift_x, shift_y)
-        near = float(np.hypot(shift_x, shift_y)) * self._pixel_mm <= APART_MM
+        near = math.hypot(shift_x, shift_y) * self._pixel_mm <= APART_MM
         if not near or self._frames <= MIN_FRAMES or self._seen_s < MIN_SEEN_S:
             return 0.0
         row, column = self._row + shift_y, self._column + shift_x
@@ -111,25 +112,26 @@ class FixedPattern:
         bottom, right = top + 2 * self._reach + self._height, left + 2 * self._reach + self._width
         window = np.s_[top:bottom, left:right]
         moving = frame[window] - self._mean[window]
-        noise = self._noise.of(float((frame[window] - before[window]).var()) / 2.0, elapsed_s)
-        energy = float(np.square(moving).mean())
+        noise = self._noise.of(_variance(frame[window] - before[window]) / 2.0, elapsed_s)
+        energy = _mean_square(moving)
         if not energy > MOVING_OVER_NOISE * noise:
             return 0.0
         seen = self._patch(moving, row - top, column - left)
         fit = _fit(seen, self._patch(predicted, row, column))
-        noise_share = noise / float(np.square(seen).mean()) if self._seen_s >= NOISE_KNOWN_S else 0.0
+        noise_share = noise / _mean_square(seen) if self._seen_s >= NOISE_KNOWN_S else 0.0
         if fit**2 > MIN_EXPLAINED * (1.0 - noise_share):
             return 0.0
         reference, mean = (self._patch(image, self._row, self._column) for image in (self._reference, self._mean))
         template = reference - mean
         if not float(np.ptp(template)) > 0:
             return 0.0
-        scores: Image = np.nan_to_num(np.asarray(cv2.matchTemplate(moving, template, cv2.TM_CCOEFF_NORMED), np.float32))
+        scores = np.asarray(cv2.matchTemplate(moving, template, cv2.TM_CCOEFF_NORMED), np.float32)
+        cv2.patchNaNs(scores, 0.0)
         claimed = _between(scores, row - top, column - left)
         faint = self._seen_s >= NOISE_KNOWN_S and not energy > FAINT_OVER_NOISE * noise
-        as_good, least_lead = (fit, MIN_LEAD / float(np.sqrt(template.size))) if faint else (0.0, 0.0)
+        as_good, least_lead = (fit, MIN_LEAD / math.sqrt(template.size)) if faint else (0.0, 0.0)
         contradiction = -claimed - share / (1.0 - share)
-        held = float(np.hypot(row - self._row, column - self._column)) * self._pixel_mm <= HELD_MM
+        held = math.hypot(row - self._row, column - self._column) * self._pixel_mm <= HELD_MM
         if held and contradiction > MIN_CONTRADICTION:
             return contradiction if -claimed > as_good else 0.0
         best, away_px = _best(scores, row - top, column - left)
@@ -170,10 +172,18 @@ class LeastLately:
 
 def _fit(seen: Image, predicted: Image) -> float:
     """Correlation of what moves with what the claims predict; 0 where they predict another size of it."""
-    product, size = float((seen * predicted).sum()), float(np.square(predicted).sum())
+    product, size = float(np.vdot(seen, predicted)) / seen.size, _mean_square(predicted)
     if not SLOPES[0] * size < product < SLOPES[1] * size:
         return 0.0
-    return product / float(np.sqrt(size * np.square(seen).sum()))
+    return product / math.sqrt(size * _mean_square(seen))
+
+
+def _mean_square(image: Image) -> float:
+    return float(cv2.norm(image, cv2.NORM_L2SQR)) / image.size
+
+
+def _variance(image: Image) -> float:
+    return _mean_square(image - np.float32(cv2.mean(image)[0]))
 
 
 def _best(scores: Image, row: float, column: float) -> tuple[float, float]:
@@ -181,7 +191,7 @@ def _best(scores: Image, row: float, column: float) -> tuple[float, float]:
     best_row, best_column = divmod(int(np.argmax(scores)), scores.shape[1])
     down = best_row + _vertex(scores[:, best_column], best_row) - row
     right = best_column + _vertex(scores[best_row], best_column) - column
-    return float(scores[best_row, best_column]), float(np.hypot(down, right))
+    return float(scores[best_row, best_column]), math.hypot(down, right)
 
 
 def _between(scores: NDArray[np.float32], row: float, column: float) -> float:

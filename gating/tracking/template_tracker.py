@@ -214,7 +214,7 @@ class TemplateTracker:
         with a confidence that permits beam: a confidence that flickers is not trusted.
         """
         limit = self._settings.min_confidence
-        distance_mm = float(np.hypot(centre[0] - self._trusted[0], centre[1] - self._trusted[1])) * self._spacing_mm
+        distance_mm = math.dist(centre, self._trusted) * self._spacing_mm
         far = distance_mm > REACQUIRE_MM + QUIET_SPEED_MM_S * elapsed_s
         needed = CONFIRMING_FRAMES if far else CONFIRMING_FRAMES_NEAR
         if not confidence >= limit:
@@ -257,11 +257,11 @@ class TemplateTracker:
         elapsed_s: float,
         elsewhere: float,
     ) -> Evidence:
-        away = [(one.score, np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
+        away = [(one.score, math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
         rivals = [score for score, distance in away if distance > self._apart_px]
         others = [one for one in placements if one.template != winner.template and one.score > winner.score - 0.15]
-        spread = [float(np.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in others]
-        jump = float(np.hypot(centre[0] - self._centre[0], centre[1] - self._centre[1])) * self._spacing_mm
+        spread = [math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) for one in others]
+        jump = math.dist(centre, self._centre) * self._spacing_mm
         return Evidence(
             score=winner.score,
             score_moved_back=moved.score,
