@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ from gating.clock import MonotonicClock
 from gating.sockets import stop_on_signals
 
 LOOK_S: Final = 0.0005
-STALL_NS: Final = 2_000_000
+STALL_NS: Final = 1_000_000
+"""A watcher that wakes later than this has seen its core stand still, from when it should have woken."""
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Stalls:
     permitted: bool = True
     """Whether they had real-time priority."""
     intervals_ns: list[tuple[int, int]] = field(default_factory=list)
+    """Of any core, in order, none overlapping another."""
 
     @property
     def longest_ms(self) -> float:
@@ -42,7 +44,7 @@ class Stalls:
         return max(((end - begin) / 1e6 for begin, end in self.intervals_ns), default=0.0)
 
     def within_ms(self, begin_ns: int, end_ns: int) -> float:
-        """Return for how long the worst-hit core stood still in a span, ms; spans of one core are not told apart."""
+        """Return for how long at least one core stood still in a span, ms."""
         return sum(max(0, min(end, end_ns) - max(begin, begin_ns)) for begin, end in self.intervals_ns) / 1e6
 
 
@@ -68,6 +70,18 @@ def watched(folder: Path) -> Iterator[Stalls]:
                 with np.load(file) as seen:
                     found.permitted &= bool(seen["permitted"])
                     found.intervals_ns += [(int(begin), int(end)) for begin, end in seen["intervals_ns"]]
+        found.intervals_ns = joined(found.intervals_ns)
+
+
+def joined(intervals_ns: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the union of intervals, in order."""
+    union: list[tuple[int, int]] = []
+    for begin, end in sorted(intervals_ns):
+        if union and begin <= union[-1][1]:
+            union[-1] = union[-1][0], max(end, union[-1][1])
+        else:
+            union.append((begin, end))
+    return union
 
 
 def main(core: str, out: str) -> None:
@@ -80,15 +94,15 @@ def main(core: str, out: str) -> None:
     except OSError:
         permitted = False
     clock = MonotonicClock()
+    look_s = LOOK_S if permitted else 0.0
     intervals: list[tuple[int, int]] = []
-    before_ns = clock.now_ns()
+    looked_ns = clock.now_ns()
     while not stop():
         if permitted:
-            time.sleep(LOOK_S)
-        now_ns = clock.now_ns()
-        if now_ns - before_ns > STALL_NS:
-            intervals.append((before_ns, now_ns))
-        before_ns = now_ns
+            time.sleep(look_s)
+        due_ns, looked_ns = looked_ns + round(look_s * 1e9), clock.now_ns()
+        if looked_ns - due_ns > STALL_NS:
+            intervals.append((due_ns, looked_ns))
     np.savez(out, intervals_ns=np.array(intervals, np.int64).reshape(-1, 2), permitted=permitted)
 
 
