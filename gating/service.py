@@ -44,6 +44,8 @@ from gating.wire import WireError, decode, encode
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
 """Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
+REHEARSALS: Final = 2
+"""In a row: after the second one a step takes a tenth less than after the first."""
 _FRAME_TOPIC: Final = b"frame"
 _NEVER: Final = 2**63
 
@@ -146,11 +148,14 @@ class EngineService:
                 self._send_telemetry([self._heartbeat()])
 
     def _rehearse(self) -> None:
-        """Go through the newest frame once more, from its bytes to packed ones, without consequences."""
+        """Go through the newest frame again, from its bytes to packed ones, without consequences, unless one waits."""
         began_ns = self._clock.now_ns()
-        frame = decode(self._newest_frame)
-        if isinstance(frame, CineFrame):
-            encode(self._engine.rehearse(frame))
+        for _ in range(REHEARSALS):
+            frame = decode(self._newest_frame)
+            if isinstance(frame, CineFrame):
+                encode(self._engine.rehearse(frame))
+            if self._frames.socket.poll(0):
+                return
         self._rehearsal.took(self._clock.now_ns() - began_ns)
 
     def _due_ns(self, renew_ns: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -49,7 +50,11 @@ def _finite(value: Any) -> Any:
 
 
 def run_app(register: Callable[[], None]) -> None:
-    """Run the command line; known errors become one sentence on standard error and an exit code."""
+    """Run the command line; known errors become one sentence on standard error and an exit code.
+
+    SIGTERM unwinds as Ctrl-C does, so that a verb ends the processes it has started; some verbs catch it themselves.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
     register()
     from drivers.errors import DriverError
     from gating.config import ConfigError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,7 +43,6 @@ def faults(
     from bench.faults.catalogue import read_catalogue
     from bench.faults.suite import run_suite
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
     catalogue = read_catalogue()
     chosen = _choose(list(catalogue.fault), family or [], fault or [], quick)
     if show:

@@ -25,6 +25,7 @@ from gating.wire import WireError, decode, encode
 
 STOP_GRACE_S: Final = 5.0
 ANSWER_MS: Final = 2000
+ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3}
 
 
 def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
@@ -112,9 +113,9 @@ class Session:
 
     def stop(self) -> None:
         """End every process: SIGTERM, then SIGKILL after a grace; the beam interface last but the recorder."""
-        for role in ("source", "engine", "beam", "record"):
-            process = self.processes.get(role)
-            if process is None or process.poll() is not None:
+        for role in sorted(self.processes, key=lambda role: ENDING_TURN.get(role, 0)):
+            process = self.processes[role]
+            if process.poll() is not None:
                 continue
             process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + STOP_GRACE_S

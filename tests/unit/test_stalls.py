@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ intervals = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambd
 def test_joined_intervals_cover_the_same_time_and_never_touch(found: list[tuple[int, int]]) -> None:
     union = joined(found)
     assert {t for begin, end in union for t in range(begin, end)} == {t for b, e in found for t in range(b, e)}
-    assert all(end < begin for (_, end), (begin, _) in zip(union, union[1:], strict=False))
+    assert all(end < begin for (_, end), (begin, _) in pairwise(union))
 
 
 def test_only_what_lies_within_the_span_counts() -> None:

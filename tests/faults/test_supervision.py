@@ -1,0 +1,30 @@
+"""A verb that starts processes ends them, whatever ends it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from replay_data import session_path
+
+
+def children(process_id: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "gating.cli", "run", str(session_path("free_breathing")), "--log", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 60
+        while len(started := children(run.pid)) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        run.send_signal(number)
+        assert run.wait(30) != 0
+    assert len(started) == 4
+    assert not [child for child in started if Path(f"/proc/{child}").exists()]
