@@ -90,7 +90,7 @@ class EngineService:
         self._ended = False
         self._sent_ns = 0
         self._rehearsal = RehearsalPlan(config.host.rehearse_before_ms)
-        self._newest_frame: list[bytes] = []
+        self._newest: tuple[list[bytes], CineFrame]
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
@@ -150,10 +150,10 @@ class EngineService:
     def _rehearse(self) -> None:
         """Go through the newest frame again, from its bytes to packed ones, without consequences, unless one waits."""
         began_ns = self._clock.now_ns()
+        parts, frame = self._newest
         for _ in range(REHEARSALS):
-            frame = decode(self._newest_frame)
-            if isinstance(frame, CineFrame):
-                encode(self._engine.rehearse(frame))
+            decode(parts)
+            encode(self._engine.rehearse(frame))
             if self._frames.socket.poll(0):
                 return
         self._rehearsal.took(self._clock.now_ns() - began_ns)
@@ -217,8 +217,9 @@ class EngineService:
             self._publish(self._engine.refuse(str(error)))
             return
         if isinstance(message, CineFrame):
-            self._publish(self._engine.step(self._clock_map.frame(message, received_ns), received_ns))
-            self._newest_frame = parts
+            frame = self._clock_map.frame(message, received_ns)
+            self._publish(self._engine.step(frame, received_ns))
+            self._newest = parts, frame
             self._rehearsal.expect(message.header, received_ns, self._engine.frame_interval_ns)
         elif isinstance(message, StreamInfo):
             self._every_frame = message.pacing in (Pacing.STEPPED, Pacing.UNPACED)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
+from drivers.formats.image import read_image
 from drivers.recordings.rtstruct import CinePlane, read_structure, read_volume_mask
 
 
@@ -72,8 +73,8 @@ def _read_array(path: Path) -> NDArray[Any]:
             return loaded
         import SimpleITK
 
-        read: NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+        read: NDArray[Any] = SimpleITK.GetArrayFromImage(read_image(path))
         return read
-    except (ValueError, RuntimeError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError) as error:
         first_line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise BadRecording(f"{path}: is not a mask image: {first_line[:200]}") from None

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadFrame, BadRecording, Unavailable
 from drivers.formats.bounded import read_bounded
+from drivers.formats.image import read_image
 from gating.geometry import contour_from_mask
 
 MAX_BYTES: Final = 256 * 2**20
@@ -185,14 +186,10 @@ def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:
     """
     import SimpleITK
 
-    sitk: Any = SimpleITK
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise BadRecording(f"{path}: is not a readable mask: {str(error).strip().splitlines()[-1][:200]}") from None
+    image = read_image(path)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise BadRecording(f"{path}: the mask has {image.GetDimension()} dimensions; one volume of 3 is needed")
-    voxels = sitk.GetArrayFromImage(image) > 0
+    voxels = SimpleITK.GetArrayFromImage(image) > 0
     steps = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
     index = (_pixel_centres(plane) - np.array(image.GetOrigin())) @ np.linalg.inv(steps).T
     nearest = np.floor(index + 0.5).astype(np.int64)[..., ::-1]

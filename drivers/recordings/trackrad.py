@@ -27,7 +27,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadRecording, Unavailable
+from drivers.errors import BadRecording
+from drivers.formats.image import read_image
 from drivers.recordings.recording import DtypeName, Recording, checked_recording, wire_dtype, wire_frame
 from gating.geometry import contour_from_mask
 from gating.messages import Pixels
@@ -113,7 +114,7 @@ class _ArrayFrames:
 
 
 def read_trackrad(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
-    """Open a case folder, or one sequence of it by its `*_frames*.mha`. Raises `BadRecording`, `Unavailable`."""
+    """Open a case folder, or one sequence of it by its `*_frames*.mha`. Raises `BadRecording`."""
     return read_sequence(case_files(path), given_spacing_mm)
 
 
@@ -134,10 +135,10 @@ def read_sequence(
 
     Raises
     ------
-    BadRecording, Unavailable
+    BadRecording
         One sentence that names the file, the field, the value and the limit.
     """
-    image = _read_image(files.frames)
+    image = read_image(files.frames)
     frames = _time_first(files.frames, image)
     dtype = wire_dtype(files.frames, frames.dtype, lambda: frames)
     spacing, direction, origin = image.GetSpacing(), np.reshape(image.GetDirection(), (3, 3)), image.GetOrigin()
@@ -160,7 +161,7 @@ def read_sequence(
 
 def read_labels(file: Path) -> NDArray[np.bool_]:
     """Return masks, (frames, rows, columns), of an image whose axes are (rows, columns, frames). Raises as above."""
-    masks: NDArray[np.bool_] = _time_first(file, _read_image(file)) != 0
+    masks: NDArray[np.bool_] = _time_first(file, read_image(file)) != 0
     return masks
 
 
@@ -171,17 +172,6 @@ def _time_first(path: Path, image: Any) -> NDArray[Any]:
     if array.ndim != 3:
         raise BadRecording(f"{path}: the image has {array.ndim} dimensions; 3 (rows, columns, frames) are needed")
     return np.ascontiguousarray(np.moveaxis(array, 2, 0))
-
-
-def _read_image(path: Path) -> Any:
-    try:
-        import SimpleITK
-    except ImportError:
-        raise Unavailable(f"{path}: reading .mha needs SimpleITK; install it with: pip install SimpleITK") from None
-    try:
-        return SimpleITK.ReadImage(str(path))
-    except RuntimeError:
-        raise BadRecording(f"{path}: is not a readable .mha image, or only a part of one") from None
 
 
 def _only(folder: Path, pattern: str) -> Path:

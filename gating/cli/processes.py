@@ -83,10 +83,10 @@ def source(
     secure_process(settings, "source")
     if name in source_names() and name != "replay":
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
-        if others:
-            raise CommandError(
-                f"--with is for recordings; {name} is a live source, of which --plane all takes every plane"
-            )
+        for_replay = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
+        misplaced = next((given for given, value in for_replay.items() if value), None)
+        if misplaced is not None:
+            raise CommandError(f"{misplaced} is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
         console.print(f"source: {name}; frames go to {settings.endpoints.frames} once the first have come")
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
@@ -95,6 +95,8 @@ def source(
     else:
         from drivers.recordings.scan import open_scan
 
+        if arrival_time or option:
+            raise CommandError(f"{'--arrival-time' if arrival_time else '-o'} is for sources; {name} is a recording")
         cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
     published = run_source(
         cine,

@@ -15,6 +15,7 @@ from drivers.sources.phantom import PhantomSource
 from gating.cli import _register
 from gating.cli.app import CommandError, app
 from gating.cli.driver_options import driver_settings, setting_rows
+from replay_data import session_path
 
 
 def test_texts_become_numbers_and_switches():
@@ -80,3 +81,21 @@ def test_the_command_shows_both_drivers_of_one_name():
     shown = CliRunner().invoke(app, ["drivers", "zeromq", "--json"])
     assert shown.exit_code == 0
     assert msgspec.json.decode(shown.stdout).keys() == {"source", "beam"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["--speed", "2"], ["--loop"], ["--pixel-spacing-mm", "2"], ["--with", "other.npz"]],
+    ids=lambda asked: asked[0],
+)
+def test_an_option_of_recordings_is_refused_for_a_source_by_name(asked):
+    _register()
+    refused = CliRunner().invoke(app, ["source", "phantom", *asked])
+    assert str(refused.exception).startswith(f"{asked[0]} is for recordings; phantom is set by -o")
+
+
+@pytest.mark.parametrize("asked", [["--arrival-time"], ["-o", "seed=3"]], ids=lambda asked: asked[0])
+def test_an_option_of_sources_is_refused_for_a_recording(asked):
+    _register()
+    refused = CliRunner().invoke(app, ["source", str(session_path("high_rate")), *asked])
+    assert str(refused.exception).startswith(f"{asked[0]} is for sources; ")
