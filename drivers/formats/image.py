@@ -22,4 +22,4 @@ def read_image(path: Path) -> Any:
         return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         said = str(error).strip().splitlines()[-1][:200]
-        raise BadRecording(f"{path}: is not a readable image, or only a part of one: {said}") from None
+        raise BadRecording(f"{path}: is not a readable {path.suffix} image, or only a part of one: {said}") from None
