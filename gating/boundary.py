@@ -15,11 +15,10 @@ FAR_PX = 1e5
 """No image reaches this far."""
 
 
-@njit("int64(float32[:, ::1], float64, int64, int64, int32[::1], float64[::1])", cache=True, nogil=True)
+@njit("int64(float32[:, ::1], float64, int64, int32[::1], float64[::1])", cache=True, nogil=True)
 def _cross_rows(
     contour: NDArray[np.float32],
     top_px: float,
-    cells_per_px: int,
     first_row: int,
     ends: NDArray[np.int32],
     crossings: NDArray[np.float64],
@@ -37,11 +36,11 @@ def _cross_rows(
         j = n - 1
         for i in range(n):
             x0, y0, x1, y1 = contour[j, 0], contour[j, 1], contour[i, 0], contour[i, 1]
-            first = int(np.ceil((min(y0, y1) - top_px) * cells_per_px - 0.5)) - first_row
-            last = int(np.ceil((max(y0, y1) - top_px) * cells_per_px - 0.5)) - first_row
+            first = int(np.ceil((min(y0, y1) - top_px) * CELLS_PER_PX - 0.5)) - first_row
+            last = int(np.ceil((max(y0, y1) - top_px) * CELLS_PER_PX - 0.5)) - first_row
             for row in range(first, last):
                 if fill:
-                    y = top_px + (first_row + row + 0.5) / cells_per_px
+                    y = top_px + (first_row + row + 0.5) / CELLS_PER_PX
                     crossings[ends[row]] = x0 + (y - y0) * (x1 - x0) / (y1 - y0)
                 ends[row] += 1
             j = i
@@ -55,7 +54,7 @@ def _cross_rows(
 
 
 @njit(
-    "UniTuple(int64, 2)(float32[:, ::1], float64, float64, int64, int32[:, ::1], int32[::1], float64[::1])",
+    "UniTuple(int64, 2)(float32[:, ::1], float64, float64, int32[:, ::1], int32[::1], float64[::1])",
     cache=True,
     nogil=True,
 )
@@ -63,7 +62,6 @@ def _covered_cells(
     contour: NDArray[np.float32],
     left_px: float,
     top_px: float,
-    cells_per_px: int,
     filled: NDArray[np.int32],
     ends: NDArray[np.int32],
     crossings: NDArray[np.float64],
@@ -80,9 +78,9 @@ def _covered_cells(
         if not (abs(x) < FAR_PX and abs(y) < FAR_PX):
             return 0, 0
         low, high = min(low, y), max(high, y)
-    first_row = int(np.floor((low - top_px) * cells_per_px))
-    rows = int(np.ceil((high - top_px) * cells_per_px)) - first_row + 1
-    if rows > ends.shape[0] or _cross_rows(contour, top_px, cells_per_px, first_row, ends[:rows], crossings) < 0:
+    first_row = int(np.floor((low - top_px) * CELLS_PER_PX))
+    rows = int(np.ceil((high - top_px) * CELLS_PER_PX)) - first_row + 1
+    if rows > ends.shape[0] or _cross_rows(contour, top_px, first_row, ends[:rows], crossings) < 0:
         return 0, 0
     total = 0
     inside = 0
@@ -96,8 +94,8 @@ def _covered_cells(
             crossings[at] = x
         row = first_row + k
         for pair in range(begin, ends[k] - 1, 2):
-            start = int(np.ceil((crossings[pair] - left_px) * cells_per_px - 0.5))
-            stop = int(np.ceil((crossings[pair + 1] - left_px) * cells_per_px - 0.5))
+            start = int(np.ceil((crossings[pair] - left_px) * CELLS_PER_PX - 0.5))
+            stop = int(np.ceil((crossings[pair + 1] - left_px) * CELLS_PER_PX - 0.5))
             total += stop - start
             if 0 <= row < filled.shape[0]:
                 start = min(max(start, 0), filled.shape[1] - 1)
@@ -144,9 +142,7 @@ class GatingBoundary:
         contour = contour_px
         if contour.dtype != np.float32 or not (contour.flags.c_contiguous and contour.flags.writeable):
             contour = np.array(contour_px, np.float32, order="C")
-        total, inside = _covered_cells(
-            contour, self._left_px, self._top_px, CELLS_PER_PX, self._filled, self._ends, self._crossings
-        )
+        total, inside = _covered_cells(contour, self._left_px, self._top_px, self._filled, self._ends, self._crossings)
         return 1.0 - inside / total if total > 0 else 1.0
 
     def _rasterise(self, contour: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.bool_]:

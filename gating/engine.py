@@ -295,7 +295,7 @@ class Engine:
         if fault is None:
             return []
         self.counters["over_budget"] += 1
-        if self._config.safety.hold_over_budget and self._stream.has_own_pace:
+        if self._config.safety.hold_over_budget and self._stream.pacing.is_timed:
             self._frame_fault = self._frame_fault or fault
         return [self._event("warning", fault.reason, fault.detail)]
 

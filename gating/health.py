@@ -29,7 +29,8 @@ DECLARED: Final = ("dtype", "shape", "pixel_spacing_mm")
 GEOMETRY: Final = (*DECLARED, "image_orientation", "image_position_mm")
 _declared, _geometry = attrgetter(*DECLARED), attrgetter(*GEOMETRY)
 
-LARGEST: Final = {np.dtype(kind): np.iinfo(kind).max for kind in np.typecodes["AllInteger"]}
+LARGEST: Final = {kind: np.iinfo(kind).max for kind in np.typecodes["AllInteger"]}
+"""Value of each integer type, by its character: the same in either byte order."""
 EVERY_ROW = 4
 """Saturation covers regions: it is counted in every so many rows."""
 
@@ -109,7 +110,7 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
     sequence : of the frame.
     pixels : (rows, columns) integers or reals.
     """
-    largest = LARGEST.get(pixels.dtype)
+    largest = LARGEST.get(pixels.dtype.char)
     rows = pixels[::EVERY_ROW]
     if largest is None or rows.max() < largest:
         return None

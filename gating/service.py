@@ -28,7 +28,6 @@ from gating.messages import (
     Event,
     Heartbeat,
     Message,
-    Pacing,
     SessionHeader,
     StreamEnd,
     StreamInfo,
@@ -90,7 +89,7 @@ class EngineService:
         self._ended = False
         self._sent_ns = 0
         self._rehearsal = RehearsalPlan(config.host.rehearse_before_ms)
-        self._newest: tuple[list[bytes], CineFrame]
+        self._newest: tuple[list[bytes], CineFrame]  # from the first frame on; nothing is rehearsed before
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
@@ -223,7 +222,7 @@ class EngineService:
             self._newest = parts, frame
             self._rehearsal.expect(message.header, received_ns, self._engine.frame_interval_ns)
         elif isinstance(message, StreamInfo):
-            self._every_frame = message.pacing in (Pacing.STEPPED, Pacing.UNPACED)
+            self._every_frame = not message.pacing.is_timed
             self._send_telemetry(self._engine.open_stream(message))
         elif isinstance(message, StreamEnd):
             self._publish(self._engine.close_stream(message))

@@ -35,11 +35,6 @@ class Stream:
         return Pacing.REAL_TIME if self.declared is None else self.declared.pacing
 
     @property
-    def has_own_pace(self) -> bool:
-        """Whether frames come whether or not the last one has been decided."""
-        return self.pacing.is_timed
-
-    @property
     def frame_interval_ns(self) -> int:
         """How often frames come, as declared; 0 if that is not known."""
         declared = self.declared

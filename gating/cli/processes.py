@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,10 +84,8 @@ def source(
     secure_process(settings, "source")
     if name in source_names() and name != "replay":
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
-        for_replay = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
-        misplaced = next((given for given, value in for_replay.items() if value), None)
-        if misplaced is not None:
-            raise CommandError(f"{misplaced} is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
+        given = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
+        _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
         console.print(f"source: {name}; frames go to {settings.endpoints.frames} once the first have come")
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
@@ -95,8 +94,7 @@ def source(
     else:
         from drivers.recordings.scan import open_scan
 
-        if arrival_time or option:
-            raise CommandError(f"{'--arrival-time' if arrival_time else '-o'} is for sources; {name} is a recording")
+        _refuse({"--arrival-time": arrival_time, "-o": option}, f"is for sources; {name} is a recording")
         cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
     published = run_source(
         cine,
@@ -108,6 +106,13 @@ def source(
         host=settings.host,
     )
     console.print(f"source: {published.frames} frames published; {published.why}")
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Raise `CommandError` for the first of these options that was given."""
+    for option, value in options.items():
+        if value:
+            raise CommandError(f"{option} {why}")
 
 
 def _replay(scan: Scan, speed: str, loop: bool) -> CineSource:

@@ -26,6 +26,7 @@ from gating.wire import WireError, decode, encode
 STOP_GRACE_S: Final = 5.0
 ANSWER_MS: Final = 2000
 ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3}
+"""Who is ended after whom; any other process with the source."""
 
 
 def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:

@@ -55,19 +55,24 @@ class OpenCvTracker:
         self._at = (left + x, top + y)
         shift = np.asarray(self._at, np.float32) - np.asarray(self._origin, np.float32)
         contour = self._contour + shift
-        centre_x, centre_y = contour_centroid(contour)
-        confidence = float(np.clip(score, 0.0, 1.0))
-        sure = confidence >= self._settings.min_confidence
-        return TrackResult(
-            centre_x,
-            centre_y,
-            confidence,
-            float(score),
-            TrackStatus.TRACKED if sure else TrackStatus.LOW_CONFIDENCE,
-            contour,
-            "" if sure else f"the score {score:.2f} is below {self._settings.min_confidence:g}",
-            1,
-        )
+        return matched(contour_centroid(contour), contour, float(score), self._settings.min_confidence)
+
+
+def matched(
+    centre_px: tuple[float, float], contour_px: NDArray[np.float32], score: float, min_confidence: float
+) -> TrackResult:
+    """Answer of a match alone: the confidence is its clipped score, uncalibrated."""
+    confidence = min(1.0, max(0.0, score))
+    sure = confidence >= min_confidence
+    return TrackResult(
+        *centre_px,
+        confidence,
+        score,
+        TrackStatus.TRACKED if sure else TrackStatus.LOW_CONFIDENCE,
+        contour_px,
+        "" if sure else f"the score {score:.2f} is below {min_confidence:g}",
+        1,
+    )
 
 
 def refused(reason: str, templates: int) -> TrackResult:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from gating.geometry import contour_centroid
 from gating.tracking import kernels
 from gating.tracking.matcher import Match, TemplateMatcher
-from gating.tracking.opencv_tracker import refused
+from gating.tracking.opencv_tracker import matched, refused
 from gating.tracking.reference import checked_target
-from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
+from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult
 
 
 class RigidTracker:
@@ -63,18 +63,9 @@ class RigidTracker:
 
     def _result(self, match: Match) -> TrackResult:
         down, right = match.row - self._origin[0], match.col - self._origin[1]
-        confidence = min(1.0, max(0.0, match.score))
-        sure = confidence >= self._settings.min_confidence
-        return TrackResult(
-            self._centre[0] + right,
-            self._centre[1] + down,
-            confidence,
-            match.score,
-            TrackStatus.TRACKED if sure else TrackStatus.LOW_CONFIDENCE,
-            self._contour + np.array((right, down), np.float32),
-            "" if sure else f"the score {match.score:.2f} is below {self._settings.min_confidence:g}",
-            1,
-        )
+        centre_px = self._centre[0] + right, self._centre[1] + down
+        contour = self._contour + np.array((right, down), np.float32)
+        return matched(centre_px, contour, match.score, self._settings.min_confidence)
 
     def settle(self) -> str:
         """Nothing waits."""

@@ -194,7 +194,7 @@ def test_a_beam_interface_that_is_asked_to_stop_is_no_broken_line():
     assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
 
 
-@pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535)])
+@pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535), (">u2", 65535)])
 def test_saturation_up_to_the_limit_is_healthy_and_refused_beyond(dtype, largest):
     pixels = np.zeros((80, 80), dtype)
     pixels[:, :20] = largest
