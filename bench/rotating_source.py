@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ports import FrameStamp
-from drivers.publisher import Pump
+from drivers.pump import Pump
 from drivers.sources.pacing import Pacer
 from gating.clock import MonotonicClock
 from gating.config import ClockSettings, EndpointSettings

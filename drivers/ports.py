@@ -57,6 +57,25 @@ class CineSource(Protocol):
         ...
 
 
+@runtime_checkable
+class CountingSource(Protocol):
+    """A source with counters of its own, which go into its heartbeats."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return name to count."""
+        ...
+
+
+@runtime_checkable
+class ReportingSource(Protocol):
+    """A source with sentences for the operator: what it refused, and why."""
+
+    def take_notices(self) -> list[str]:
+        """Return the sentences since the last call."""
+        ...
+
+
 class EndOfStream(Exception):
     """A recording has no more frames."""
 

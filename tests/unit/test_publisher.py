@@ -16,7 +16,8 @@ import zmq
 from drivers.errors import SourceFault, Unavailable
 from drivers.phantom import PhantomSettings
 from drivers.ports import EndOfStream, FrameStamp
-from drivers.publisher import Published, publish
+from drivers.publisher import publish
+from drivers.pump import Published
 from drivers.sources.phantom import PhantomSource
 from gating.clock_offset import UNKNOWN_NS
 from gating.messages import (

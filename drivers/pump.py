@@ -1,0 +1,295 @@
+"""The pump: one `CineSource` to the wire. It binds the frames endpoint, never blocks and never waits for a slow reader.
+
+Frames leave with `copy=True`: up to 512 KB a copy costs no more than the bookkeeping of a zero-copy send (68 against
+79 us for 128 KB), and one buffer can then be filled again at once.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from drivers.errors import SourceFault, Unavailable
+from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource
+from gating.clock import Clock
+from gating.clock_offset import OffsetEstimator
+from gating.messages import (
+    CineFrame,
+    Event,
+    FrameHeader,
+    GateCommand,
+    Heartbeat,
+    Pacing,
+    StampMeaning,
+    StreamEnd,
+    StreamInfo,
+    as_dict,
+)
+from gating.real_time import HostSettings, prepare_process
+from gating.sockets import Socket, bind, receive, subscribe
+from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
+
+INFO_EVERY_NS: Final = 500_000_000
+HEARTBEAT_EVERY_NS: Final = 200_000_000
+POLL_MS: Final = 10
+UNANSWERED_FRAMES: Final = {Pacing.STEPPED: 1, Pacing.UNPACED: 8}
+"""Frames of a stream without a pace of its own that may wait for the engine's answer."""
+QUEUED_FRAMES: Final = 200
+QUEUED_BYTES: Final = 256 * 2**20
+LINGER_MS: Final = 500
+"""The last frames and the stream's end get this long to leave; never longer, whoever has stopped reading."""
+
+
+@dataclass(slots=True)
+class Published:
+    """What became of a stream."""
+
+    frames: int = 0
+    subscriber_stalls: int = 0
+    """Times that a subscriber's queue was found full; it then misses frames, which show as gaps in their sequence."""
+    messages_refused: int = 0
+    why: str = ""
+    faulty: bool = False
+
+
+@dataclass(slots=True)
+class Pump:
+    """One source, its socket and what it says of itself; `publish` runs it, a benchmark may drive several in turns."""
+
+    source: CineSource
+    session_id: str
+    simulated_by: str
+    clock: Clock
+    offset: OffsetEstimator
+    published: Published = field(default_factory=Published)
+    publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    context: zmq.Context[Any] | None = None
+    frames: Socket = field(init=False)
+    gate: Socket | None = None
+    info: StreamInfo = field(init=False)
+    subscriptions: int = 0
+    answered_sequence: int = -1
+    state: str = "waiting"
+    info_due_ns: int = 0
+    heartbeat_due_ns: int = 0
+
+    def open(self, endpoint: str, gate_endpoint: str | None) -> None:
+        """Open the source and bind its endpoint. Raises `Unavailable`."""
+        self.info = msgspec.structs.replace(self.source.open(), session_id=self.session_id)
+        try:
+            msgspec.convert(as_dict(self.info), StreamInfo)
+        except msgspec.ValidationError as error:
+            raise Unavailable(f"{self.info.source}: what it says of its stream is out of bounds: {error}") from None
+        if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is None:
+            raise Unavailable(
+                f"{self.info.source}: pacing {self.info.pacing} waits for the engine; gate_endpoint is None"
+            )
+        self.context = zmq.Context()
+        frame_bytes = self.info.shape[0] * self.info.shape[1] * np.dtype(self.info.dtype).itemsize
+        queue = max(8, min(QUEUED_FRAMES, QUEUED_BYTES // frame_bytes))
+        try:
+            self.frames = bind(self.context, zmq.XPUB, endpoint, queue=queue)
+            if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is not None:
+                self.gate = subscribe(self.context, gate_endpoint, max_bytes=MAX_HEADER_BYTES)
+        except (zmq.ZMQError, OSError) as error:
+            raise Unavailable(f"frames endpoint {endpoint} or gate endpoint {gate_endpoint}: {error}") from None
+        self.frames.set(zmq.LINGER, LINGER_MS)
+        self.frames.set(zmq.XPUB_VERBOSER, 1)
+        self.frames.set(zmq.XPUB_NODROP, 1)
+
+    def ask_of_host(self, settings: HostSettings) -> None:
+        """Ask for priority and memory; say what was not permitted."""
+        for said in prepare_process(settings):
+            self._report("warning", "host", said)
+
+    def run(self, subscribers: int, stop: Callable[[], bool]) -> None:
+        """Wait for the subscribers, then pump; the stream's end is announced whatever the reason."""
+        try:
+            while self.info.frame_count is not None and self.subscriptions < subscribers:
+                if stop():
+                    self.end("stopped before the first frame")
+                    return
+                self.frames.poll(POLL_MS)
+                self.housekeep()
+            self.state = "streaming"
+            self._pump(stop)
+        except EndOfStream:
+            self.end("the recording ended")
+        except SourceFault as error:
+            self._fault("source_fault", str(error))
+        except Exception as error:
+            self._fault("internal_error", f"{type(error).__name__}: {error}")
+            raise
+
+    def _pump(self, stop: Callable[[], bool]) -> None:
+        pixels = np.zeros(self.info.shape, self.info.dtype)
+        credit = UNANSWERED_FRAMES.get(self.info.pacing)
+        while not stop():
+            self.housekeep()
+            if credit is not None and self.published.frames - 1 - self.answered_sequence >= credit:
+                self.read_answers(POLL_MS)
+                continue
+            stamp = self.source.read_into(pixels, POLL_MS)
+            if stamp is not None:
+                self.send_frame(pixels, stamp)
+            self._pass_on_notices()
+        self.end("stopped")
+
+    def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
+        """Publish one frame now; return its header."""
+        digest = content_hash(pixels)
+        published_ns = self.clock.now_ns()
+        acquired_ns, uncertainty_ns = self._on_host(stamp, published_ns)
+        header = FrameHeader(
+            session_id=self.session_id,
+            source=self.info.source,
+            publisher_id=self.publisher_id,
+            source_kind=self.info.source_kind,
+            pacing=self.info.pacing,
+            speed=self.info.speed,
+            sequence=self.published.frames,
+            plane=stamp.plane,
+            acquired_ns=stamp.acquired_ns,
+            acquired_clock=self.info.acquired_clock,
+            acquired_meaning=stamp.meaning,
+            acquired_on_publish_clock_ns=acquired_ns,
+            acquired_uncertainty_ns=uncertainty_ns,
+            published_ns=published_ns,
+            publish_clock=self.clock.name,
+            dtype=self.info.dtype,
+            shape=self.info.shape,
+            pixel_spacing_mm=self.info.pixel_spacing_mm,
+            image_orientation=stamp.image_orientation or self.info.image_orientation,
+            image_position_mm=stamp.image_position_mm or self.info.image_position_mm,
+            content_hash=digest,
+            simulated_by=self.simulated_by,
+        )
+        self._send(encode_frame(CineFrame(header, pixels)))
+        self.published.frames += 1
+        return header
+
+    def _on_host(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
+        """Return the acquisition on the publish clock and its uncertainty, ns.
+
+        An arrival time is the moment that it names; any other stamp of a foreign clock is mapped, and as uncertain as
+        the measured delays and the spread of the arrivals leave it.
+        """
+        if self.info.pacing in UNANSWERED_FRAMES:
+            return published_ns, 0
+        if stamp.acquired_on_host_ns is not None:
+            return stamp.acquired_on_host_ns, stamp.uncertainty_ns
+        steps = self.offset.steps
+        mapping = self.offset.observe(stamp.acquired_ns, stamp.arrived_ns, stamp.resolution_ns)
+        if self.offset.steps > steps:
+            self._report("fault", "clock_stepped", f"{self.info.source}: the clock {self.info.acquired_clock} stepped")
+        return mapping.host_ns, mapping.uncertainty_ns
+
+    def _pass_on_notices(self) -> None:
+        """A refused frame is told at once, so that the engine holds without waiting for the stream to go stale."""
+        if isinstance(self.source, ReportingSource):
+            for sentence in self.source.take_notices():
+                self._report("fault", "refused", sentence)
+
+    def housekeep(self) -> None:
+        """Greet new subscribers, and repeat what a late one needs to know."""
+        now_ns = self.clock.now_ns()
+        while self.frames.poll(0):
+            request = self.frames.recv()
+            if b"frame".startswith(request[1:]):
+                self.subscriptions += 1 if request[:1] == b"\x01" else -1
+                self.info_due_ns = now_ns
+                self._warn_of_arrival_times()
+        if now_ns >= self.info_due_ns:
+            self._send(encode(self.info))
+            self.info_due_ns = now_ns + INFO_EVERY_NS
+        if now_ns >= self.heartbeat_due_ns:
+            self._send(encode(self._heartbeat(now_ns)))
+            self.heartbeat_due_ns = now_ns + HEARTBEAT_EVERY_NS
+
+    def _warn_of_arrival_times(self) -> None:
+        if self.info.acquired_meaning is StampMeaning.ARRIVAL:
+            text = f"{self.info.source}: stamps are arrival times; how old the images are is not known"
+            self._report("warning", "arrival_time", text)
+
+    def _heartbeat(self, now_ns: int) -> Heartbeat:
+        own = self.source.counters if isinstance(self.source, CountingSource) else {}
+        return Heartbeat(
+            session_id=self.session_id,
+            role="source",
+            process_id=os.getpid(),
+            state=self.state,
+            sent_ns=now_ns,
+            counters={
+                "frames_published": self.published.frames,
+                "subscribers": self.subscriptions,
+                "subscriber_stalls": self.published.subscriber_stalls,
+                "messages_refused": self.published.messages_refused,
+                **own,
+            },
+        )
+
+    def read_answers(self, timeout_ms: int) -> None:
+        """Take in the engine's commands; each names the newest frame that it has decided."""
+        assert self.gate is not None
+        if not self.gate.poll(timeout_ms):
+            return
+        while (parts := receive(self.gate)) is not None:
+            try:
+                command = decode(parts)
+            except WireError:
+                self.published.messages_refused += 1
+                continue
+            if isinstance(command, GateCommand) and command.session_id == self.session_id:
+                self.answered_sequence = max(self.answered_sequence, command.frame_sequence)
+
+    def _send(self, parts: Sequence[Part]) -> None:
+        """Send at once. One full queue must not keep the frame from the other subscribers."""
+        try:
+            self.frames.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            self.published.subscriber_stalls += 1
+            self.frames.set(zmq.XPUB_NODROP, 0)
+            self.frames.send_multipart(parts, zmq.NOBLOCK)
+            self.frames.set(zmq.XPUB_NODROP, 1)
+
+    def _fault(self, code: str, text: str) -> None:
+        self.published.faulty = True
+        self._report("fault", code, text)
+        self.end(text)
+
+    def _report(self, severity: Literal["warning", "fault"], code: str, text: str) -> None:
+        event = Event(
+            session_id=self.session_id,
+            role="source",
+            severity=severity,
+            code=code,
+            text=text[:400],
+            at_ns=self.clock.now_ns(),
+        )
+        self._send(encode(event))
+
+    def end(self, why: str) -> None:
+        """Say that the stream is over, and why."""
+        self.published.why, self.state = why[:400], "ended"
+        end = StreamEnd(
+            session_id=self.session_id,
+            source=self.info.source,
+            frames_published=self.published.frames,
+            why=self.published.why,
+        )
+        self._send(encode(self._heartbeat(self.clock.now_ns())))
+        self._send(encode(end))
+
+    def close(self) -> None:
+        """Close the source, and let what is queued leave."""
+        self.source.close()
+        if self.context is not None:
+            self.context.destroy(linger=None)
