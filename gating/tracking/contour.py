@@ -33,7 +33,7 @@ SMOOTHING = 0.08
 SHRINKAGE = 0.04
 STRAIN_RIDGE = 0.02
 ROBUST_ROUNDS = 2
-QUICK, THOROUGH = (1, 10), (2, 25)
+QUICK, THOROUGH = (0, 10), (2, 25)
 """Variational iterations and those of descent. The quick flow does for what breathing leaves after the match."""
 FAR_PX = 1.0
 """From here on the thorough flow is asked: it reaches farther."""
@@ -86,11 +86,21 @@ class _Part(Struct, frozen=True):
     values: NDArray[np.float64]
 
 
+class _Motion(Struct, frozen=True):
+    """What a flow field says, see `gating.tracking.motion_fit`: px of the region, strain dimensionless."""
+
+    affine: NDArray[np.float64]
+    rest: NDArray[np.float32]
+    shrinkage: float
+    scatter: float
+    strain: float
+
+
 def make_flow(rounds: tuple[int, int]) -> Any:
     """DIS optical flow; `bench/compare_contours.py` puts others in its place.
 
-    The medium preset with fewer iterations: the fit smooths anyway, and with five of variation a third of the time is
-    lost for the same accuracy (`docs/tracking.md`).
+    The medium preset with fewer iterations: the fit smooths anyway, and a third of the time goes into variation for the
+    same accuracy (`docs/tracking.md`).
     """
     opencv: Any = cv2
     flow = opencv.DISOpticalFlow_create(opencv.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -215,43 +225,39 @@ class ContourFlow:
         region8 = _to_grey(region, seen.mask8)
         moved = np.empty_like(self._points)
         for flow in self._flows:
-            field = flow.calc(self._region8, region8, None)
-            affine, rest, shrinkage, scatter = self._fit(field, seen)
-            motion_at(self._points, self._point_basis, rest, shrinkage, affine, moved)
-            if float(np.abs(moved).max()) <= FAR_PX:
+            fit = self._fit(flow.calc(self._region8, region8, None), seen)
+            farthest_px, mean_px = motion_at(
+                self._points, self._point_basis, fit.rest, fit.shrinkage, fit.affine, moved
+            )
+            if farthest_px <= FAR_PX:
                 break
-        moved /= self._scale
-        contour = self._contour + moved + (shift_x, shift_y)
+        contour = (self._contour + moved / self._scale + (shift_x, shift_y)).astype(np.float32)
         back = np.empty_like(seen.places)
-        motion_at(seen.places, seen.place_basis, rest, shrinkage, affine, back)
+        motion_at(seen.places, seen.place_basis, fit.rest, fit.shrinkage, fit.affine, back)
         score = score_at(region8, seen.places, back, seen.values)
         misfit = GREY_STD**2 * max(1.0 - score * abs(score), 1e-4)
-        mean_x, mean_y = (moved.sum(axis=0) / len(moved)).tolist()
         scale_mm = self._spacing_mm / self._scale
         return Propagation(
-            contour.astype(np.float32),
+            contour,
             score,
-            math.hypot(mean_x, mean_y) * self._spacing_mm,
-            float(np.abs(affine[1:]).max()) / self._length,
-            scatter * scale_mm,
+            mean_px * scale_mm,
+            fit.strain,
+            fit.scatter * scale_mm,
             min(math.sqrt(misfit * NOISE_AREA_PX / self._information) * scale_mm, MAX_PRECISION_MM),
             _beyond(contour, frame.shape) if cut else 0.0,
         )
 
-    def _fit(
-        self, flow: NDArray[np.float32], seen: _Part
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], float, float]:
-        """Affine coefficients, smoothed weighted rest with its weight, shrinkage, deviation of the flow in px."""
+    def _fit(self, flow: NDArray[np.float32], seen: _Part) -> _Motion:
         outlier = OUTLIER_MM * self._scale / self._spacing_mm
-        affine = np.empty((3, 2))
-        rest = np.zeros((*self._half_shape, 3), np.float32)
+        affine, rest = np.empty((3, 2)), np.empty((*self._half_shape, 3), np.float32)
         places = (seen.rows, seen.columns, seen.basis, seen.weights)
         mean_weight, scatter = fit_affine(flow, *places, outlier, STRAIN_RIDGE, ROBUST_ROUNDS, affine, rest)
+        strain = max(map(abs, affine[1:].ravel().tolist())) / self._length
         rest = np.asarray(cv2.GaussianBlur(rest, (0, 0), self._blur_px), np.float32)
-        return affine, rest, SHRINKAGE * mean_weight + 1e-6, scatter
+        return _Motion(affine, rest, SHRINKAGE * mean_weight + 1e-6, scatter, strain)
 
 
-def _beyond(contour: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+def _beyond(contour: NDArray[np.float32], shape: tuple[int, ...]) -> float:
     """Farthest that a contour reaches over the outer edges of an image's pixels, px."""
     edge = np.array([shape[1], shape[0]]) - 0.5
     return max(float(np.max(-0.5 - contour)), float(np.max(contour - edge)), 0.0)

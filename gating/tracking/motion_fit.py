@@ -41,8 +41,8 @@ def fit_affine(
     flow : (H, W, 2) float32, px. rows, columns : (n,) places on the half grid that count.
     basis : (n, 3), 1 and two coordinates of each place. texture : (n,) weights, 0 or more, not all 0.
     outlier_px : deviation at which a place counts half. strain_ridge : pull of the linear part to 0.
-    affine : (3, 2), overwritten. rest : (h, w, 3) on the half grid, zero elsewhere, overwritten at the places with
-    weighted deviation in x and y, and weight. The deviation returned is the texture-weighted root mean square.
+    affine : (3, 2), overwritten. rest : (h, w, 3) on the half grid, overwritten: at the places weighted deviation in x
+    and y, and weight, zero elsewhere. The deviation returned is the texture-weighted root mean square.
     """
     n = rows.size
     normal = np.empty((3, 5), np.float64)
@@ -77,6 +77,7 @@ def fit_affine(
                 for k in range(j + 1, 3):
                     value -= normal[j, k] * affine[k, side]
                 affine[j, side] = value / normal[j, j]
+    rest[:] = 0.0
     total = 0.0
     squares = 0.0
     textures = 0.0
@@ -101,7 +102,8 @@ def fit_affine(
 
 
 @njit(
-    "void(float64[:, ::1], float64[:, ::1], float32[:, :, ::1], float64, float64[:, ::1], float64[:, ::1])",
+    "UniTuple(float64, 2)"
+    "(float64[:, ::1], float64[:, ::1], float32[:, :, ::1], float64, float64[:, ::1], float64[:, ::1])",
     cache=True,
     nogil=True,
 )
@@ -112,13 +114,18 @@ def motion_at(
     shrinkage: float,
     affine: NDArray[np.float64],
     motion: NDArray[np.float64],
-) -> None:
-    """Affine motion plus smooth rest at (n, 2) places (x, y), px, into `motion` (n, 2); no rest beyond the half grid.
+) -> tuple[float, float]:
+    """Put affine motion plus smooth rest at (n, 2) places (x, y) into `motion` (n, 2); no rest beyond the half grid.
+
+    Returns its largest component anywhere and the length of its mean, px.
 
     basis : (n, 3) of the places. rest : (h, w, 3), smoothed weighted deviations and weight; their quotient is the rest.
     shrinkage : added to the weight, so that the rest fades where nothing was seen.
     """
     height, width, _ = rest.shape
+    farthest = 0.0
+    mean_x = 0.0
+    mean_y = 0.0
     for i in range(places.shape[0]):
         for side in range(2):
             motion[i, side] = (
@@ -135,6 +142,10 @@ def motion_at(
                     share /= rest[row, column, 2] + shrinkage
                     motion[i, 0] += share * rest[row, column, 0]
                     motion[i, 1] += share * rest[row, column, 1]
+        farthest = max(farthest, abs(motion[i, 0]), abs(motion[i, 1]))
+        mean_x += motion[i, 0] / places.shape[0]
+        mean_y += motion[i, 1] / places.shape[0]
+    return farthest, math.hypot(mean_x, mean_y)
 
 
 @njit("float64(uint8[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1])", cache=True, nogil=True)
