@@ -20,7 +20,7 @@ from gating.clock import MonotonicClock
 from gating.config import Config, parse_config
 from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceKind, StageStamps
 from gating.real_time import prepare_process
-from gating.sockets import bind, receive, stop_on_signals, subscribe
+from gating.sockets import bind, receive, send, stop_on_signals, subscribe
 from gating.wire import encode
 
 WAIT_MS: Final = 50
@@ -62,7 +62,7 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
         while (parts := receive(frames)) is not None:
             if parts[0] == b"frame":
                 struct.pack_into(">I", header, place, sequence)
-                gate.send_multipart([b"gate", bytes(header)], zmq.NOBLOCK)
+                send(gate, [b"gate", bytes(header)])
                 sequence += 1
     context.destroy(linger=0)
 

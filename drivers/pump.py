@@ -34,7 +34,7 @@ from gating.messages import (
     as_dict,
 )
 from gating.real_time import HostSettings, prepare_process
-from gating.sockets import Socket, bind, receive, subscribe
+from gating.sockets import Socket, bind, receive, send, subscribe
 from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
 
 INFO_EVERY_NS: Final = 500_000_000
@@ -253,11 +253,11 @@ class Pump:
     def _send(self, parts: Sequence[Part]) -> None:
         """Send at once. One full queue must not keep the frame from the other subscribers."""
         try:
-            self.frames.send_multipart(parts, zmq.NOBLOCK)
+            send(self.frames, parts)
         except zmq.Again:
             self.published.subscriber_stalls += 1
             self.frames.set(zmq.XPUB_NODROP, 0)
-            self.frames.send_multipart(parts, zmq.NOBLOCK)
+            send(self.frames, parts)
             self.frames.set(zmq.XPUB_NODROP, 1)
 
     def _fault(self, code: str, text: str) -> None:

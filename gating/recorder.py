@@ -19,7 +19,7 @@ from gating.config import Config
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.real_time import become
 from gating.session import SessionWriter, session_log_name
-from gating.sockets import Ear, bind, receive, stop_on_signals
+from gating.sockets import Ear, bind, receive, send, stop_on_signals
 from gating.wire import WireError, decode, encode
 
 HEARTBEAT_NS: Final = 100_000_000
@@ -224,7 +224,7 @@ class Recorder:
         self._guard(self._writer.write, encode(event), at_ns)
 
     def _send(self, message: Message) -> None:
-        self._publisher.send_multipart(encode(message), zmq.NOBLOCK)
+        send(self._publisher, encode(message))
 
     def _close(self) -> None:
         """Take what is still on its way, then close the log, so that the last words of the others are in it."""

@@ -9,7 +9,6 @@ import platform
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -35,7 +34,7 @@ from gating.messages import (
 from gating.outcome import StepOutcome
 from gating.real_time import prepare_process
 from gating.rehearsal import RehearsalPlan
-from gating.sockets import Ear, Socket, bind, receive, subscribe
+from gating.sockets import Ear, Socket, bind, is_waiting, receive, send, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire import WireError, decode, encode
@@ -116,7 +115,7 @@ class EngineService:
             gc.disable()
             self._frames = Ear(context, endpoints.frames)
             self._loop(stop)
-            self._gate.send_multipart(encode(self._engine.stop()))
+            send(self._gate, encode(self._engine.stop()))
             self._send_telemetry([self._heartbeat()])
         finally:
             gc.enable()
@@ -124,23 +123,19 @@ class EngineService:
             context.destroy(linger=200)
 
     def _loop(self, stop: Callable[[], bool]) -> None:
-        poller = zmq.Poller()
-        for socket in (self._frames.socket, self._control, self._peers, self._telemetry):
-            poller.register(socket, zmq.POLLIN)
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
         while not (stop() or (self._ended and self._end_with_stream)):
             wait_ns = min(self._due_ns(renew_ns), self._rehearsal.due_ns or _NEVER) - self._clock.now_ns()
-            ready = dict(poller.poll(max(0, math.floor(wait_ns / 1e6))))
-            self._guarded(partial(self._serve, ready))
+            came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
+            if came:
+                self._guarded(self._take_frames)
+            self._guarded(self._hear_others)
             now_ns = self._clock.now_ns()
-            before = self._frames.socket
-            if self._frames.reopen_if_deaf(now_ns):
-                poller.unregister(before)
-                poller.register(self._frames.socket, zmq.POLLIN)
+            self._frames.reopen_if_deaf(now_ns)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
-            elif not ready and self._rehearsal.is_due(now_ns):
+            elif not came and self._rehearsal.is_due(now_ns):
                 self._guarded(self._rehearse)
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
@@ -151,7 +146,7 @@ class EngineService:
         began_ns = self._clock.now_ns()
         parts, frame = self._newest
         done = 0
-        while done < REHEARSALS and not self._frames.socket.poll(0):
+        while done < REHEARSALS and not is_waiting(self._frames.socket):
             decode(parts)
             encode(self._engine.rehearse(frame))
             done += 1
@@ -163,15 +158,11 @@ class EngineService:
         renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
         return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
-    def _serve(self, ready: dict[Socket, int]) -> None:
-        if self._frames.socket in ready:
-            self._take_frames()
-        if self._peers in ready:
-            self._hear_peers()
-        if self._control in ready:
-            self._answer()
-        if self._telemetry in ready:
-            self._welcome()
+    def _hear_others(self) -> None:
+        """Whoever is not waited for is heard after the frames: at the next one, or renewal, at the latest."""
+        self._hear_peers()
+        self._answer()
+        self._welcome()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do something; whatever goes wrong inside holds the beam and is said, and the process lives."""
@@ -258,7 +249,7 @@ class EngineService:
                 continue
             if isinstance(request, ControlRequest):
                 reply, events = self._engine.control(request)
-                self._control.send_multipart([peer, *encode(reply)], zmq.NOBLOCK)
+                send(self._control, [peer, *encode(reply)])
                 self._publish(self._engine.tick())
                 self._send_telemetry(events)
                 self._ended |= request.action == "stop"
@@ -270,13 +261,13 @@ class EngineService:
             self._send_telemetry([self._header, *self._engine.references])
 
     def _publish(self, outcome: StepOutcome) -> None:
-        self._gate.send_multipart(encode(outcome.command), zmq.NOBLOCK)
+        send(self._gate, encode(outcome.command))
         self._sent_ns = self._clock.now_ns()
         self._send_telemetry(outcome.messages)
 
     def _send_telemetry(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            self._telemetry.send_multipart(encode(message), zmq.NOBLOCK)
+            send(self._telemetry, encode(message))
 
     def _host_warning(self, sentence: str) -> Event:
         return Event(

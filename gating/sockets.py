@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import zmq
 
 from gating.guard import Guard
 from gating.keys import Keyring
-from gating.wire import MAX_PARTS
+from gating.wire import MAX_PARTS, Part
 
 Socket = zmq.Socket[bytes]
 
@@ -28,6 +28,9 @@ MAX_MESSAGE_BYTES: Final = 4096 * 4096 * 4
 """Of one part; the peer of a larger one is disconnected by the socket itself."""
 DEAF_NS: Final = 2_000_000_000
 """Every peer says something twice a second; one that was heard and is silent for longer may have been cut off."""
+_EVENTS, _RCVMORE, _POLLIN = int(zmq.EVENTS), int(zmq.RCVMORE), int(zmq.POLLIN)
+_NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+"""Plain numbers: to combine two of zmq's enumerations takes longer than to send a message."""
 
 
 @dataclass(slots=True)
@@ -142,6 +145,10 @@ class Ear:
         self.heard_ns: int | None = None
         """When something was last heard; to be set by whoever listens."""
 
+    def wait(self, timeout_ms: int) -> bool:
+        """Wait for a message; return whether one is there."""
+        return bool(zmq.zmq_poll([(self.socket, _POLLIN)], timeout_ms))
+
     def reopen_if_deaf(self, now_ns: int) -> bool:
         """Subscribe anew if something was heard once and nothing for two seconds; return whether that was done."""
         if self.heard_ns is None or now_ns - self.heard_ns < DEAF_NS:
@@ -152,17 +159,28 @@ class Ear:
         return True
 
 
+def send(socket: Socket, parts: Sequence[Part]) -> None:
+    """Send one message without waiting. Raises `zmq.Again` where the queue of a socket that never drops is full."""
+    for part in parts[:-1]:
+        socket.send(part, _NOBLOCK | _SNDMORE)
+    socket.send(parts[-1], _NOBLOCK)
+
+
+def is_waiting(socket: Socket) -> bool:
+    """Whether a message can be taken."""
+    return bool(int(socket.get(_EVENTS)) & _POLLIN)
+
+
 def receive(socket: Socket) -> list[bytes] | None:
     """Take one waiting message, or None. Parts beyond what the wire allows are dropped, all but the first of them.
 
     The one extra part makes `gating.wire.decode` refuse the message, while memory stays bounded.
     """
-    try:
-        parts = [socket.recv(zmq.NOBLOCK)]
-    except zmq.Again:
+    if not is_waiting(socket):  # cheaper than the exception that tells of an empty queue
         return None
-    while socket.getsockopt(zmq.RCVMORE):
-        part = socket.recv(zmq.NOBLOCK)
+    parts = [socket.recv(_NOBLOCK)]
+    while socket.get(_RCVMORE):
+        part = socket.recv(_NOBLOCK)
         if len(parts) <= MAX_PARTS:
             parts.append(part)
     return parts

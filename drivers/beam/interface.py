@@ -15,7 +15,7 @@ from gating.clock import Clock, MonotonicClock
 from gating.config import Config
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
 from gating.real_time import prepare_process
-from gating.sockets import Ear, bind, receive, stop_on_signals
+from gating.sockets import Ear, bind, receive, send, stop_on_signals
 from gating.wire import WireError, decode, encode
 
 STATUS_NS: Final = 20_000_000
@@ -289,7 +289,7 @@ class BeamInterface:
         )
 
     def _send(self, message: Message) -> None:
-        self._publisher.send_multipart(encode(message), zmq.NOBLOCK)
+        send(self._publisher, encode(message))
 
 
 def run_beam(

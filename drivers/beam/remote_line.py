@@ -14,7 +14,7 @@ from drivers.errors import Unavailable
 from drivers.ports import BeamSwitch
 from gating.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.sockets import Socket, bind, receive
+from gating.sockets import Socket, bind, receive, send
 
 LEASE_NS: Final = 100_000_000
 STOOD_STILL_NS: Final = 50_000_000
@@ -168,7 +168,7 @@ class RemoteLine:
         *_, sequence = MESSAGE.unpack(asked)
         answer = MESSAGE.pack(MAGIC, int(confirmed), self._lease.token, sequence)
         try:
-            socket.send_multipart([parts[0], answer], zmq.NOBLOCK)
+            send(socket, [parts[0], answer])
         except zmq.ZMQError as error:
             self._lease.refuse(f"the peer takes no answer: {error}")
 
