@@ -20,7 +20,7 @@ from gating.clock import MonotonicClock
 from gating.config import Config, parse_config
 from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceKind, StageStamps
 from gating.real_time import prepare_process
-from gating.sockets import bind, receive, send, stop_on_signals, subscribe
+from gating.sockets import Ear, bind, receive, send, stop_on_signals
 from gating.wire import encode
 
 WAIT_MS: Final = 50
@@ -53,13 +53,13 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
     context: zmq.Context[Any] = zmq.Context()
     header, place = packed_command(session_id)
     gate = bind(context, zmq.PUB, config.endpoints.gate)
-    frames = subscribe(context, config.endpoints.frames)
+    frames = Ear(context, config.endpoints.frames)
     prepare_process(config.host, gating_loop=True)
     sequence = 0
     while not stop():
-        if not frames.poll(WAIT_MS):
+        if not frames.wait(WAIT_MS):
             continue
-        while (parts := receive(frames)) is not None:
+        while (parts := receive(frames.socket)) is not None:
             if parts[0] == b"frame":
                 struct.pack_into(">I", header, place, sequence)
                 send(gate, [b"gate", bytes(header)])
@@ -71,13 +71,13 @@ def sink(config: Config, stamps_path: Path, stop: Callable[[], bool]) -> None:
     """Stamp each command; write the stamps at the end."""
     context: zmq.Context[Any] = zmq.Context()
     clock = MonotonicClock()
-    gate = subscribe(context, config.endpoints.gate)
+    gate = Ear(context, config.endpoints.gate)
     prepare_process(config.host, watchdog=True)
     stamps_ns: list[int] = []
     while not stop():
-        if not gate.poll(WAIT_MS):
+        if not gate.wait(WAIT_MS):
             continue
-        while receive(gate) is not None:
+        while receive(gate.socket) is not None:
             stamps_ns.append(clock.now_ns())
     np.save(stamps_path, np.array(stamps_ns, np.int64))
     context.destroy(linger=0)

@@ -148,7 +148,7 @@ class BeamInterface:
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
         while not stop():
-            if gate.socket.poll(self._wait_ms()):
+            if gate.wait(self._wait_ms()):
                 self._drain(gate)
             gate.reopen_if_deaf(self._clock.now_ns())
             self._watchdog.attend(self._clock.now_ns())
