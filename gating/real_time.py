@@ -18,8 +18,9 @@ _MCL_CURRENT_AND_FUTURE: Final = 3
 _PR_SET_NO_NEW_PRIVS: Final = 38
 LAST_CORE, ANY_CORE = -1, -2
 """In place of a core's number."""
-_LOOP_ABOVE, _WATCHDOG_ABOVE = 1, 2
-"""Of the priority of all others: what ends the beam comes before what permits it, and that before the rest."""
+_LOOP_ABOVE, _CARRIERS_ABOVE, _WATCHDOG_ABOVE = 1, 2, 3
+"""Of the priority of all others: what ends the beam comes before what permits it, and of that what carries the messages
+before the loop that makes them."""
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
 """The kernel keeps the cores awake for as long as this process has the device open."""
@@ -56,7 +57,7 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchd
     Parameters
     ----------
     gating_loop : the calling thread is the engine's. It keeps to one core, for on another one nothing of it is in the
-        caches, and comes before the threads of other processes.
+        caches, and comes before the threads of other processes but after its own, which carry its messages.
     watchdog : this process ends the beam when the engine does not answer: all its threads come before the gating loop.
 
     Raises
@@ -70,7 +71,7 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchd
     if settings.lock_memory:
         steps.append(("lock its memory", _lock_memory))
     if settings.fifo_priority:
-        priority = settings.fifo_priority + _WATCHDOG_ABOVE * watchdog
+        priority = settings.fifo_priority + _WATCHDOG_ABOVE * watchdog + _CARRIERS_ABOVE * gating_loop
         steps.append((f"run with SCHED_FIFO priority {priority}", lambda: _every_thread(_fifo(priority))))
     if gating_loop:
         steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
