@@ -34,7 +34,7 @@ from gating.messages import (
     as_dict,
 )
 from gating.real_time import HostSettings, prepare_process
-from gating.sockets import Socket, bind, receive, send, subscribe
+from gating.sockets import Socket, bind, is_waiting, receive, send, subscribe
 from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
 
 INFO_EVERY_NS: Final = 500_000_000
@@ -125,7 +125,7 @@ class Pump:
             self.end("the recording ended")
         except SourceFault as error:
             self._fault("source_fault", str(error))
-        except Exception as error:
+        except Exception as error:  # said on the wire, so that the engine holds at once, and raised again
             self._fault("internal_error", f"{type(error).__name__}: {error}")
             raise
 
@@ -201,7 +201,7 @@ class Pump:
     def housekeep(self) -> None:
         """Greet new subscribers, and repeat what a late one needs to know."""
         now_ns = self.clock.now_ns()
-        while self.frames.poll(0):
+        while is_waiting(self.frames):
             request = self.frames.recv()
             if b"frame".startswith(request[1:]):
                 self.subscriptions += 1 if request[:1] == b"\x01" else -1

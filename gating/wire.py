@@ -64,7 +64,8 @@ def encode_frame(frame: CineFrame) -> list[Part]:
         If the pixels do not have the dtype, shape and C order that the header states.
     """
     header, pixels = frame.header, frame.pixels
-    if pixels.dtype != _DTYPES[header.dtype] or pixels.shape != header.shape:
+    agree = header.dtype in _DTYPES and pixels.dtype == _DTYPES[header.dtype]
+    if not agree or pixels.shape != header.shape:
         raise WireError(
             f"pixels are {pixels.dtype} {pixels.shape}, but the header says {header.dtype} {tuple(header.shape)}"
         )

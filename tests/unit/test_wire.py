@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gating.messages import TOPICS, ControlRequest, Event
 from gating.wire import MAX_HEADER_BYTES, WireError, decode, encode, encode_frame
@@ -112,3 +113,10 @@ def test_pixels_that_contradict_their_header_are_not_sent():
     good = frame(0)
     with pytest.raises(WireError, match="but the header says"):
         encode_frame(type(good)(good.header, anatomy((64, 64))))
+
+
+def test_pixels_of_a_type_that_the_wire_does_not_carry_are_not_sent():
+    good = frame(0)
+    wide = type(good)(replace(good.header, dtype="float64"), good.pixels.astype(np.float64))
+    with pytest.raises(WireError, match="pixels are float64"):
+        encode_frame(wide)
