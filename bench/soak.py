@@ -22,7 +22,7 @@ from gating.cli.options import load_targets, write_targets
 from gating.cli.supervise import Session
 from gating.config import Config
 from gating.latency import stage_ms
-from gating.messages import BeamStatus, GateCommand, Heartbeat
+from gating.messages import BeamStatus, GateCommand, Heartbeat, StageStamps
 from gating.sockets import receive, subscribe
 from gating.wire import WireError, decode
 from replay_data import demo_recording
@@ -34,7 +34,33 @@ MEMORY_EVERY_S: Final = 0.5
 SETTLED: Final = 1 / 3
 """Memory is compared with what it was after this share of the soak, at most a minute."""
 REMEMBERED: Final = 1000
+MOST_MISSES: Final = 100
+"""Told one by one."""
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class _Miss:
+    """A frame that missed its deadline."""
+
+    frame_sequence: int
+    stamps: StageStamps
+    received_ns: int
+
+    def told(self, tally: _Tally, stalls: Stalls) -> dict[str, Any]:
+        """Return when, how late, where in the pipeline, and whether stalls of the machine account for it."""
+        published_ns = self.stamps.published_ns
+        loop_ms, stalled_ms = (self.received_ns - published_ns) / 1e6, stalls.within_ms(published_ns, self.received_ns)
+        stages = {stage: took_ms for stage, took_ms in stage_ms(self.stamps).items() if stage != "engine"}
+        stages["to_beam"] = loop_ms - sum(stages.values())
+        return {
+            "frame": self.frame_sequence,
+            "minute": round((published_ns - tally.began_ns) / 6e10, 3),
+            "loop_ms": round(loop_ms, 3),
+            "stages_ms": {stage: round(took_ms, 3) for stage, took_ms in stages.items()},
+            "stalled_ms": round(stalled_ms, 3),
+            "explained": stalled_ms >= loop_ms - tally.deadline_ms,
+        }
 
 
 @dataclass
@@ -49,9 +75,9 @@ class _Tally:
         default_factory=lambda: [HdrHistogram(1, LONGEST_US, DIGITS) for _ in range(SLICES)]
     )
     stages: dict[str, HdrHistogram] = field(default_factory=dict)
-    published_ns: dict[int, int] = field(default_factory=dict)
+    commands: dict[int, GateCommand] = field(default_factory=dict)
     received_ns: dict[int, int] = field(default_factory=dict)
-    missed: list[tuple[int, int]] = field(default_factory=list)
+    missed: list[_Miss] = field(default_factory=list)
     first_sequence: int = -1
     last_sequence: int = -1
     counters: dict[str, int] = field(default_factory=dict)
@@ -60,7 +86,7 @@ class _Tally:
     def hear(self, message: object) -> None:
         if isinstance(message, GateCommand) and not message.renewal and message.stamps.published_ns:
             if message.frame_sequence > self.last_sequence and message.stamps.published_ns >= self.began_ns:
-                self.published_ns[message.frame_sequence] = message.stamps.published_ns
+                self.commands[message.frame_sequence] = message
                 self.first_sequence = self.first_sequence if self.first_sequence >= 0 else message.frame_sequence
                 self.last_sequence = message.frame_sequence
                 for stage, took_ms in stage_ms(message.stamps).items():
@@ -75,18 +101,19 @@ class _Tally:
 
     def settle(self) -> None:
         """Join what engine and beam interface said of a frame; either may be heard first."""
-        for sequence in self.published_ns.keys() & self.received_ns.keys():
-            self._count(self.published_ns.pop(sequence), self.received_ns[sequence])
+        for sequence in self.commands.keys() & self.received_ns.keys():
+            self._count(self.commands.pop(sequence), self.received_ns[sequence])
         for sequence in [known for known in self.received_ns if known < self.last_sequence - REMEMBERED]:
             del self.received_ns[sequence]
 
-    def _count(self, published_ns: int, received_ns: int) -> None:
+    def _count(self, command: GateCommand, received_ns: int) -> None:
+        published_ns = command.stamps.published_ns
         took_us = max(1, (received_ns - published_ns) // 1000)
         self.whole.record_value(took_us)
         slot = int((published_ns - self.began_ns) / 6e10 / self.minutes * SLICES)
         self.slices[min(SLICES - 1, slot)].record_value(took_us)
         if took_us / 1e3 > self.deadline_ms:
-            self.missed.append((published_ns, received_ns))
+            self.missed.append(_Miss(command.frame_sequence, command.stamps, received_ns))
 
 
 def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *, load: bool = True) -> dict[str, Any]:
@@ -168,11 +195,10 @@ def _resident_mb(process_id: int) -> float:
 def _result(
     tally: _Tally, memory: dict[str, list[float]], stalls: Stalls, budgets: Budgets, about: dict[str, Any]
 ) -> dict[str, Any]:
-    explained = sum(
-        stalls.within_ms(begin, end) >= (end - begin) / 1e6 - tally.deadline_ms for begin, end in tally.missed
-    )
-    grown = {role: _growth(samples, about["minutes"]) for role, samples in memory.items()}
     tally.settle()
+    misses = [miss.told(tally, stalls) for miss in tally.missed]
+    explained = sum(miss["explained"] for miss in misses)
+    grown = {role: _growth(samples, about["minutes"]) for role, samples in memory.items()}
     decided = tally.whole.get_total_count()
     skipped = tally.counters.get("skipped", 0) - tally.skipped_before
     limit = budgets.long_run.memory_growth_percent
@@ -182,9 +208,10 @@ def _result(
         "deadline_ms": tally.deadline_ms,
         "decided": decided,
         "skipped": skipped,
-        "missed": len(tally.missed),
+        "missed": len(misses),
         "missed_explained": explained,
-        "missed_unexplained": len(tally.missed) - explained,
+        "missed_unexplained": len(misses) - explained,
+        "misses": misses[:MOST_MISSES],
         "over_budget": tally.counters.get("over_budget", 0),
         "loop_ms": _tail(tally.whole),
         "stages": {stage: _tail(histogram) for stage, histogram in tally.stages.items()},
@@ -199,7 +226,7 @@ def _result(
             "longest_ms": round(stalls.longest_ms, 2),
             "real_time_priority": stalls.permitted,
         },
-        "passed": decided > 0 and skipped == 0 and len(tally.missed) == explained and flat,
+        "passed": decided > 0 and skipped == 0 and len(misses) == explained and flat,
     }
 
 

@@ -110,8 +110,6 @@ class EngineService:
             self._engine.warm_up()
             refused = prepare_process(self._config.host, gating_loop=True)
             self._send_telemetry(map(self._host_warning, refused))
-            gc.collect()
-            gc.freeze()
             gc.disable()
             self._frames = Ear(context, endpoints.frames)
             self._loop(stop)

@@ -46,6 +46,14 @@ def soak(
             f"({result['stalls']['n']} stalls, longest {result['stalls']['longest_ms']:g} ms); load: {result['load']}",
             highlight=False,
         )
+        for miss in result["misses"]:
+            slowest = max(miss["stages_ms"], key=miss["stages_ms"].get)
+            console.print(
+                f"minute {miss['minute']:.1f}: frame {miss['frame']} took {miss['loop_ms']:.1f} ms "
+                f"({slowest} {miss['stages_ms'][slowest]:.1f}), the machine stood still for "
+                f"{miss['stalled_ms']:.1f}",
+                highlight=False,
+            )
         for role, one in result["memory_mb"].items():
             console.print(f"{role}: {one['settled']:.1f} MB, then {one['last']:.1f} MB", highlight=False)
     if not result["passed"]:

@@ -53,6 +53,11 @@ def test_the_cores_are_kept_awake_for_as_long_as_the_process_lives_or_the_refusa
     assert "/dev/cpu_dma_latency" in said or "not permitted to keep the cores awake" in said
 
 
+def test_later_passes_of_the_collector_leave_out_what_is_loaded() -> None:
+    counted = "import gc; print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1_000)"
+    assert run(then=counted).splitlines()[-1] == "True True"
+
+
 def test_asking_twice_keeps_the_cores_awake_once() -> None:
     again = "print(len(prepare_process(HostSettings(fifo_priority=0))), len(real_time._kept_open))"
     held = run(awake=True, limit="from gating import real_time", then=again).splitlines()[-1]
