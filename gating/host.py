@@ -88,6 +88,7 @@ def examine() -> list[Finding]:
         _memory_lock,
         _real_time_priority,
         _core_sleep,
+        _preemption,
         _sleep_lateness,
         _sockets_folder,
         _disk,
@@ -194,6 +195,17 @@ def may_schedule_fifo() -> bool:
     program = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     tried = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     return tried.returncode == 0
+
+
+def _preemption() -> Finding:
+    version, chosen = platform.version(), _read("/proc/cmdline").split()
+    if "PREEMPT_RT" in version or "preempt=full" in chosen:
+        return Finding("preemption", "good", "the kernel gives a core up at once")
+    advice = "add preempt=full to GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && sudo reboot"
+    if "PREEMPT_DYNAMIC" not in version:
+        advice = "use a kernel with PREEMPT_DYNAMIC and preempt=full, or with PREEMPT_RT"
+    found = "others may keep a core for ms inside the kernel, for instance while they sync a file"
+    return Finding("preemption", "could be better", found, advice)
 
 
 def _core_sleep() -> Finding:

@@ -9,6 +9,7 @@ import os
 import pwd
 import resource
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,8 +21,8 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 LAST_CORE, ANY_CORE = -1, -2
 """In place of a core's number."""
 _LOOP_ABOVE, _CARRIERS_ABOVE, _WATCHDOG_ABOVE = 1, 2, 3
-"""Of the priority of all others: what ends the beam comes before what permits it, and of that what carries the messages
-before the loop that makes them."""
+"""Above the source's priority: what ends the beam comes before what permits it, and the threads that carry messages
+before the loops that make them."""
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
 """The kernel keeps the cores awake for as long as this process has the device open."""
@@ -38,7 +39,7 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = LAST_CORE
     rehearse_before_ms: Annotated[
         float,
-        Meta(ge=0, le=50, description="how long before a frame is due the engine has rehearsed its step; 0: never"),
+        Meta(ge=0, le=50, description="at most so long before a frame is due a rehearsal of its step ends; 0: never"),
     ] = 2.5
     keep_cores_awake: Annotated[
         bool, Meta(description="hold /dev/cpu_dma_latency at 0 us, so that idle cores do not sleep; costs power")
@@ -58,9 +59,9 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchd
 
     Parameters
     ----------
-    gating_loop : the calling thread is the engine's. It keeps to one core, for on another one nothing of it is in the
-        caches, and comes before the threads of other processes but after its own, which carry its messages.
-    watchdog : this process ends the beam when the engine does not answer: all its threads come before the gating loop.
+    gating_loop : the calling thread is the engine's. It comes before the source's and keeps to one core, for on another
+        one nothing of it is in the caches.
+    watchdog : the calling thread ends the beam when the engine does not answer: it comes before the gating loop.
 
     Raises
     ------
@@ -75,13 +76,12 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchd
     if settings.lock_memory:
         steps.append(("lock its memory", _lock_memory))
     if settings.fifo_priority:
-        priority = settings.fifo_priority + _WATCHDOG_ABOVE * watchdog + _CARRIERS_ABOVE * gating_loop
-        steps.append((f"run with SCHED_FIFO priority {priority}", lambda: _every_thread(_fifo(priority))))
+        own = settings.fifo_priority + _LOOP_ABOVE * gating_loop + _WATCHDOG_ABOVE * watchdog
+        carriers = max(own + 1, settings.fifo_priority + _CARRIERS_ABOVE)
+        wish = f"run with SCHED_FIFO priority {own}, and {carriers} for what carries its messages"
+        steps.append((wish, lambda: _prioritise(own, carriers)))
     if gating_loop:
         steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
-        if settings.fifo_priority:
-            above = settings.fifo_priority + _LOOP_ABOVE
-            steps.append((f"run the gating loop with SCHED_FIFO priority {above}", lambda: _fifo(above)(0)))
     refused = []
     for wish, step in steps:
         try:
@@ -116,13 +116,12 @@ def become(user: str) -> None:
         raise PermissionError(f"host.run_as is {user!r}; only root becomes another user, and only one that is not root")
 
 
-def _every_thread(change: Callable[[int], None]) -> None:
+def _prioritise(own: int, carriers: int) -> None:
+    """Give the calling thread its priority, and every other one, libzmq's among them, that of the carriers."""
     for entry in Path("/proc/self/task").iterdir():
-        change(int(entry.name))
-
-
-def _fifo(priority: int) -> Callable[[int], None]:
-    return lambda thread: os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+        thread = int(entry.name)
+        priority = own if thread == threading.get_native_id() else carriers
+        os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def _keep_to_core(core: int) -> None:

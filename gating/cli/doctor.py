@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from msgspec import to_builtins
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gating.cli.app import EXIT_UNSAFE, app, print_json
@@ -41,7 +42,9 @@ def doctor(
         Console().print(table)
         for finding in findings:
             if finding.advice:
-                Console().print(f"[bold]{finding.subject}[/]: {finding.advice}", highlight=False, soft_wrap=True)
+                Console().print(
+                    f"[bold]{finding.subject}[/]: {escape(finding.advice)}", highlight=False, soft_wrap=True
+                )
     if strict and bad:
         raise typer.Exit(EXIT_UNSAFE)
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 THREADED = """
@@ -64,16 +66,28 @@ def test_asking_twice_keeps_the_cores_awake_once() -> None:
     assert held in ("0 1", "1 0")
 
 
-def test_the_gating_loop_keeps_to_one_core_and_comes_after_what_carries_its_messages() -> None:
-    loop = (
-        "said = prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), gating_loop=True)\n"
-        "threads = [int(entry.name) for entry in Path('/proc/self/task').iterdir()]\n"
-        "others = {os.sched_getparam(thread).sched_priority for thread in threads if thread != os.getpid()}\n"
-        "print(len(os.sched_getaffinity(0)), os.sched_getparam(0).sched_priority, *others, len(said))"
-    )
-    cores, *priority, refused = map(int, run(then=loop).splitlines()[-1].split())
-    assert cores == 1
-    assert priority == [11, 12] or refused == 2
+PRIORITIES = """
+said = prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), {role})
+threads = [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+others = {{os.sched_getparam(thread).sched_priority for thread in threads if thread != os.getpid()}}
+refused = any("SCHED_FIFO" in one for one in said)
+print(len(os.sched_getaffinity(0)), os.sched_getparam(0).sched_priority, *others, refused)
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "own", "carriers"), [("", 10, 12), ("gating_loop=True", 11, 12), ("watchdog=True", 13, 14)]
+)
+def test_what_carries_messages_comes_before_the_loops_and_what_ends_the_beam_before_both(
+    role: str, own: int, carriers: int
+) -> None:
+    _, *priorities, refused = run(then=PRIORITIES.format(role=role)).splitlines()[-1].split()
+    assert list(map(int, priorities)) == [own, carriers] or refused == "True"
+
+
+def test_the_gating_loop_keeps_to_one_core() -> None:
+    cores, *_ = run(then=PRIORITIES.format(role="gating_loop=True")).splitlines()[-1].split()
+    assert cores == "1"
 
 
 def test_the_gating_loop_may_be_left_to_any_core() -> None:
@@ -88,12 +102,3 @@ def test_a_core_that_there_is_not_is_said() -> None:
     nowhere = "print(*prepare_process(HostSettings(fifo_priority=0, engine_core=1023), gating_loop=True))"
     if len(os.sched_getaffinity(0)) > 1:
         assert run(then=nowhere).splitlines()[-1].startswith("not permitted to keep to core 1023")
-
-
-def test_what_ends_the_beam_comes_before_all_of_the_engine() -> None:
-    watchdog = (
-        "said = prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), watchdog=True)\n"
-        "threads = [int(entry.name) for entry in Path('/proc/self/task').iterdir()]\n"
-        "print(*{os.sched_getparam(thread).sched_priority for thread in threads}, len(said))"
-    )
-    assert run(then=watchdog).splitlines()[-1] in ("13 0", "0 1")

@@ -1,0 +1,44 @@
+"""What `cinegate doctor` finds, and how it says what to change."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from gating import host
+from gating.cli.doctor import doctor
+from gating.host import Finding, examine
+
+
+def found(subject: str) -> Finding:
+    return next(finding for finding in examine() if finding.subject == subject)
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen", "verdict", "advised"),
+    [
+        ("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet", "could be better", "preempt=full to GRUB"),
+        ("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet preempt=full", "good", ""),
+        ("#1 SMP PREEMPT_RT Debian 6.1", "quiet", "good", ""),
+        ("#1 SMP Debian 6.1", "quiet", "could be better", "PREEMPT_RT"),
+    ],
+)
+def test_a_kernel_that_lets_others_keep_a_core_is_named_with_what_to_change(
+    monkeypatch: pytest.MonkeyPatch, version: str, chosen: str, verdict: str, advised: str
+) -> None:
+    read = host._read
+    monkeypatch.setattr(platform, "version", lambda: version)
+    monkeypatch.setattr(host, "_read", lambda path: chosen if path == "/proc/cmdline" else read(path))
+    finding = found("preemption")
+    assert finding.verdict == verdict
+    assert advised in finding.advice
+
+
+def test_advice_is_printed_with_its_brackets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Finding("privileges", "could be better", "this is root", 'set [host] run_as = "NAME"')
+    monkeypatch.setattr("gating.cli.doctor.examine", lambda: [said])
+    doctor(strict=False, serial=None, as_json=False)
+    assert 'privileges: set [host] run_as = "NAME"' in capsys.readouterr().out
