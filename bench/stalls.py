@@ -1,8 +1,8 @@
 """The stall recorder: when this machine itself stood still, seen from outside of the pipeline.
 
-One watcher a core looks at the clock four times a millisecond. With SCHED_FIFO it runs before every ordinary process, so
-that what makes it late is the machine (a stolen virtual core, an interrupt, the kernel), not the load. Where SCHED_FIFO
-is not permitted it spins at ordinary priority and sees every process that took its core as a stall: said in the result.
+One watcher a core looks at the clock four times a millisecond. With SCHED_FIFO it runs before every ordinary process,
+so that what makes it late is the machine (a stolen virtual core, an interrupt, the kernel), not the load. Where it is
+not permitted it spins at ordinary priority and sees every process that took its core as a stall: said in the result.
 
 python -m bench.stalls CORE OUT.npy
 """
