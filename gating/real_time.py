@@ -9,7 +9,6 @@ import os
 import pwd
 import resource
 import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
@@ -23,6 +22,8 @@ LAST_CORE, ANY_CORE = -1, -2
 _LOOP_ABOVE, _CARRIERS_ABOVE, _WATCHDOG_ABOVE = 1, 2, 3
 """Above the source's priority: what ends the beam comes before what permits it, and the threads that carry messages
 before the loops that make them."""
+_LIBZMQ: Final = "ZMQbg"
+"""How libzmq begins the names of its threads."""
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
 """The kernel keeps the cores awake for as long as this process has the device open."""
@@ -32,7 +33,13 @@ class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The `[host]` table: what source, engine and beam interface ask of the operating system."""
 
     fifo_priority: Annotated[
-        int, Meta(ge=0, le=80, description="SCHED_FIFO priority of every thread; 0 leaves the ordinary scheduler")
+        int,
+        Meta(
+            ge=0,
+            le=80,
+            description="SCHED_FIFO priority of the source; engine, beam interface and libzmq come 1 to 4 above it; "
+            "0 leaves the ordinary scheduler",
+        ),
     ] = 10
     engine_core: Annotated[
         int, Meta(ge=-2, le=1023, description="core that the gating loop keeps to; -1: the last permitted one, -2: any")
@@ -117,11 +124,10 @@ def become(user: str) -> None:
 
 
 def _prioritise(own: int, carriers: int) -> None:
-    """Give the calling thread its priority, and every other one, libzmq's among them, that of the carriers."""
+    """Give libzmq's threads the priority of what carries messages, and every other one that of the process."""
     for entry in Path("/proc/self/task").iterdir():
-        thread = int(entry.name)
-        priority = own if thread == threading.get_native_id() else carriers
-        os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+        is_carrier = (entry / "comm").read_text(encoding="utf-8").startswith(_LIBZMQ)
+        os.sched_setscheduler(int(entry.name), os.SCHED_FIFO, os.sched_param(carriers if is_carrier else own))
 
 
 def _keep_to_core(core: int) -> None:

@@ -31,6 +31,7 @@ from gating.tracking.template import (
     reduction_for,
 )
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
+from gating.tracking.trust import Trust
 
 Image = NDArray[np.float32]
 
@@ -43,9 +44,6 @@ APART_MM = 6.0
 APART_SHARE = 0.3
 REFERENCE_BONUS = 0.03
 GENERATION_COST = 0.01
-REACQUIRE_MM = 10.0
-CONFIRMING_FRAMES = 3
-CONFIRMING_FRAMES_NEAR = 2
 GROW_CONFIDENCE = 0.95
 NOVELTY = 0.03
 MAX_GENERATION = 3
@@ -123,7 +121,7 @@ class TemplateTracker:
         self._centre = self._templates[0].centre_px
         self._now_s, self._unseen_s = 0.0, 0.0
         self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
-        self._trusted, self._doubted, self._confirmed = self._centre, False, CONFIRMING_FRAMES
+        self._trust = Trust(self._centre, self._spacing_mm, self._settings.min_confidence)
         self.growth = Growth()
 
     def _cut(self, frame: NDArray[Any], reduced: Image, contour: NDArray[np.float32]) -> Template:
@@ -146,7 +144,7 @@ class TemplateTracker:
     def _track(self, frame: NDArray[Any], elapsed_s: float) -> TrackResult:
         seen = self._see(frame, elapsed_s, self._pattern)
         centre = seen.centre
-        confidence = self._believed(probability(seen.evidence), centre, elapsed_s)
+        confidence = self._trust.believed(probability(seen.evidence), centre, QUIET_SPEED_MM_S * elapsed_s)
         status = self._status(confidence)
         self.evidence = seen.evidence
         self._seen, self._confidence = seen, confidence
@@ -154,7 +152,8 @@ class TemplateTracker:
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
             self._templates[seen.winner.template].used_s = self._now_s
-        detail = "" if status is TrackStatus.TRACKED else self._doubt(seen.evidence)
+        tracked = status is TrackStatus.TRACKED
+        detail = "" if tracked else self._trust.reservation() or reason_for_doubt(seen.evidence)
         contour, score = seen.moved.contour_px, seen.winner.score
         return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, len(self._templates))
 
@@ -205,31 +204,6 @@ class TemplateTracker:
 
     def _apart(self, placement: Placement, x_px: float, y_px: float) -> bool:
         return math.hypot(placement.x_px - x_px, placement.y_px - y_px) > self._apart_px
-
-    def _believed(self, confidence: float, centre: tuple[float, float], elapsed_s: float) -> float:
-        """Confidence after the rule for re-acquisition.
-
-        Once doubted, a target must be seen with full confidence in several frames in a row before it is trusted
-        again, in more of them when it turns up far from where it was last trusted. Until then it is reported, but not
-        with a confidence that permits beam: a confidence that flickers is not trusted.
-        """
-        limit = self._settings.min_confidence
-        distance_mm = math.dist(centre, self._trusted) * self._spacing_mm
-        far = distance_mm > REACQUIRE_MM + QUIET_SPEED_MM_S * elapsed_s
-        needed = CONFIRMING_FRAMES if far else CONFIRMING_FRAMES_NEAR
-        if not confidence >= limit:
-            self._confirmed, self._doubted = 0, True
-            return confidence
-        self._confirmed += 1
-        if self._doubted and self._confirmed < needed:
-            return min(confidence, 0.9 * limit)
-        self._trusted, self._doubted = centre, False
-        return confidence
-
-    def _doubt(self, evidence: Evidence) -> str:
-        if self._confirmed:
-            return f"found again in {self._confirmed} frames after doubt, not yet trusted"
-        return reason_for_doubt(evidence)
 
     def _reach(self, elapsed_s: float) -> Reach:
         """Where the target can be: as far as it can have moved since it was last seen."""
@@ -316,7 +290,7 @@ class TemplateTracker:
         return (
             self._settings.max_templates > 1
             and self._confidence >= GROW_CONFIDENCE
-            and self._confirmed >= CONFIRMING_FRAMES
+            and self._trust.is_confirmed
             and parent.generation < MAX_GENERATION
             and evidence.drop >= NOVELTY * len(self._templates)
             and evidence.disagreement_mm < AGREEMENT_MM
