@@ -22,7 +22,7 @@ from gating.cli.options import load_targets, write_targets
 from gating.cli.supervise import Session
 from gating.config import Config
 from gating.latency import stage_ms
-from gating.messages import BeamStatus, GateCommand, Heartbeat, StageStamps
+from gating.messages import BeamStatus, GateCommand, Heartbeat
 from gating.sockets import receive, subscribe
 from gating.wire import WireError, decode
 from replay_data import demo_recording
@@ -43,18 +43,18 @@ PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 class _Miss:
     """A frame that missed its deadline."""
 
-    frame_sequence: int
-    stamps: StageStamps
+    command: GateCommand
     received_ns: int
 
     def told(self, tally: _Tally, stalls: Stalls) -> dict[str, Any]:
         """Return when, how late, where in the pipeline, and whether stalls of the machine account for it."""
-        published_ns = self.stamps.published_ns
+        stamps = self.command.stamps
+        published_ns = stamps.published_ns
         loop_ms, stalled_ms = (self.received_ns - published_ns) / 1e6, stalls.within_ms(published_ns, self.received_ns)
-        stages = {stage: took_ms for stage, took_ms in stage_ms(self.stamps).items() if stage != "engine"}
+        stages = {stage: took_ms for stage, took_ms in stage_ms(stamps).items() if stage != "engine"}
         stages["to_beam"] = loop_ms - sum(stages.values())
         return {
-            "frame": self.frame_sequence,
+            "frame": self.command.frame_sequence,
             "minute": round((published_ns - tally.began_ns) / 6e10, 3),
             "loop_ms": round(loop_ms, 3),
             "stages_ms": {stage: round(took_ms, 3) for stage, took_ms in stages.items()},
@@ -113,7 +113,7 @@ class _Tally:
         slot = int((published_ns - self.began_ns) / 6e10 / self.minutes * SLICES)
         self.slices[min(SLICES - 1, slot)].record_value(took_us)
         if took_us / 1e3 > self.deadline_ms:
-            self.missed.append(_Miss(command.frame_sequence, command.stamps, received_ns))
+            self.missed.append(_Miss(command, received_ns))
 
 
 def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *, load: bool = True) -> dict[str, Any]:

@@ -197,17 +197,6 @@ def may_schedule_fifo() -> bool:
     return tried.returncode == 0
 
 
-def _preemption() -> Finding:
-    version, chosen = platform.version(), _read("/proc/cmdline").split()
-    if "PREEMPT_RT" in version or "preempt=full" in chosen:
-        return Finding("preemption", "good", "the kernel gives a core up at once")
-    advice = "add preempt=full to GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && sudo reboot"
-    if "PREEMPT_DYNAMIC" not in version:
-        advice = "use a kernel with PREEMPT_DYNAMIC and preempt=full, or with PREEMPT_RT"
-    found = "others may keep a core for ms inside the kernel, for instance while they sync a file"
-    return Finding("preemption", "could be better", found, advice)
-
-
 def _core_sleep() -> Finding:
     if os.access(CORE_LATENCY, os.W_OK):
         return Finding("core sleep", "good", "idle cores may be kept awake")
@@ -216,6 +205,17 @@ def _core_sleep() -> Finding:
     rule = f'KERNEL=="cpu_dma_latency", OWNER="{_user()}", MODE="0600"'
     advice = f"echo '{rule}' | sudo tee /etc/udev/rules.d/99-cinegate.rules && sudo udevadm trigger"
     return Finding("core sleep", "could be better", f"{CORE_LATENCY} cannot be written: idle cores fall asleep", advice)
+
+
+def _preemption() -> Finding:
+    built, chosen = platform.version().split(), _read("/proc/cmdline").split()
+    if "PREEMPT_RT" in built or "PREEMPT" in built or "preempt=full" in chosen:
+        return Finding("preemption", "good", "the kernel gives a core up at once")
+    advice = "add preempt=full to GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && sudo reboot"
+    if "PREEMPT_DYNAMIC" not in built:
+        advice = "use a kernel with PREEMPT_DYNAMIC and preempt=full, or with PREEMPT_RT"
+    found = "others may keep a core for ms inside the kernel, for instance while they sync a file"
+    return Finding("preemption", "could be better", found, advice)
 
 
 def _sleep_lateness() -> Finding:

@@ -21,6 +21,7 @@ def found(subject: str) -> Finding:
         ("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet", "could be better", "preempt=full to GRUB"),
         ("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet preempt=full", "good", ""),
         ("#1 SMP PREEMPT_RT Debian 6.1", "quiet", "good", ""),
+        ("#1 SMP PREEMPT Debian 6.1", "quiet", "good", ""),
         ("#1 SMP Debian 6.1", "quiet", "could be better", "PREEMPT_RT"),
     ],
 )
