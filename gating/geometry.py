@@ -123,6 +123,13 @@ def mask_from_contour(contour_px: ArrayLike, shape: tuple[int, int]) -> NDArray[
     return mask
 
 
+def runs_of_mask(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n, 3) of the runs of a (rows, columns) mask: row, first column, one past the last column; by row."""
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]), dtype=np.int64)
+
+
 def contour_centroid(contour_px: ArrayLike) -> tuple[float, float]:
     """Centroid (x, y) of the area inside a contour, px; NaN when it encloses no area.
 

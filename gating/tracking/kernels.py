@@ -14,12 +14,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
 from numpy.typing import NDArray
 
 from gating.tracking import stages
 
 stages.load()
+from numba import njit, types  # noqa: E402 - takes a second, in which a cold start already compiles beside
+
 _find_symbol = types.ExternalFunction("cinegate_find", types.intp(*[types.intp] * 9))
 
 

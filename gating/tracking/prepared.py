@@ -7,6 +7,7 @@ from typing import Never
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.geometry import runs_of_mask
 from gating.tracking.block import CELL_ROWS, FACTS, PEAK, block_of
 from gating.tracking.bounded import CELL_PX
 from gating.tracking.dense import padded_lines, padded_rows
@@ -50,7 +51,7 @@ class Prepared:
         row_taps = np.zeros((2, padded_lines(height), line), np.int16)
         row_weights[:height, :width] = weights
         row_taps[:, LEAD : LEAD + height, :width] = taps, inside
-        runs = np.zeros((0, 3), np.int64) if inside.all() else _runs(inside)
+        runs = np.zeros((0, 3), np.int64) if inside.all() else runs_of_mask(inside)
         pitch, map_pitch = padded(width + side - 1), padded(side)
         spare = 8 * LANES
         area, size = (height + side + 8) * pitch + spare, side * map_pitch
@@ -138,10 +139,3 @@ def _folded(taps: NDArray[np.int16]) -> NDArray[np.int32]:
     if np.abs(both).max() > 32767:
         return np.zeros(0, np.int32)
     return np.concatenate([_paired(part.astype(np.int16)) for part in (upper, both, lower)])
-
-
-def _runs(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Runs of the mask as (row, first column, one past the last column)."""
-    edges = np.diff(np.pad(inside.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
-    return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]), dtype=np.int64)

@@ -13,10 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-HERE: Final = ("loading", "window", "level_map", "race")
-BESIDE: Final = ("dense", "placement", "pyramid", "rivals", "motion_fit")
-"""By order: `level_map` and `race` need `dense`, `placement` and `pyramid` need all before them."""
-SYMBOLS: Final = ("load", "statistics", "level_map", "bounded", "search")
+HERE: Final = ("tracking.maps", "tracking.loading", "tracking.level_map", "tracking.race", "coverage")
+BESIDE: Final = ("tracking.window", "tracking.placement", "tracking.pyramid", "tracking.rivals", "tracking.motion_fit")
+"""By order, and so that both take as long: `level_map` and `race` need `maps`, `pyramid` all before it."""
+SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "bounded")
+"""Of the stages compiled here: those compiled beside are linked to them, and never called there."""
 PATIENCE_S: Final = 180.0
 
 
@@ -45,12 +46,12 @@ def _compile_beside() -> subprocess.Popen[bytes]:
 
 def _import(names: tuple[str, ...]) -> None:
     for name in names:
-        import_module(f"gating.tracking.{name}")
+        import_module(f"gating.{name}")
 
 
 if __name__ == "__main__":
     import llvmlite.binding as llvm
 
     for symbol in SYMBOLS:
-        llvm.add_symbol(f"cinegate_{symbol}", 1)  # linked to, never called here
+        llvm.add_symbol(f"cinegate_{symbol}", 1)
     _import(BESIDE)

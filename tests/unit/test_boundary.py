@@ -32,6 +32,12 @@ def test_each_direction_has_its_own_margin(shift, expected):
     assert boundary.out_fraction(BOX + np.float32(shift)) == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_bay_of_the_boundary_is_outside():
+    bay = np.array([(20, 20), (35, 20), (35, 45), (45, 45), (45, 20), (60, 20), (60, 60), (20, 60)], np.float32)
+    across = np.array([(20, 25), (60, 25), (60, 35), (20, 35)], np.float32)
+    assert GatingBoundary(bay, (0, 0, 0, 0)).out_fraction(across) == pytest.approx(10 / 40, abs=1e-6)
+
+
 @given(x=st.floats(-9, 9), y=st.floats(-9, 9), a=st.floats(4, 12), b=st.floats(4, 12))
 @settings(max_examples=40, deadline=None)
 def test_out_fraction_agrees_with_an_independent_rasteriser(x, y, a, b):

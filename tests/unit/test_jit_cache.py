@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-COMPILE = "import gating, os; from gating.boundary import GatingBoundary; print(os.environ.get('NUMBA_CACHE_DIR'))"
+COMPILE = "import gating, os; import gating.coverage; print(os.environ.get('NUMBA_CACHE_DIR'))"
 
 
 def folder_chosen(**environment: str) -> str:
@@ -39,7 +39,7 @@ def test_a_cache_folder_of_another_user_is_not_trusted(tmp_path):
 
 
 ONE_SIGNATURE = """
-import pkgutil, importlib, gating, gating.boundary
+import pkgutil, importlib, gating, gating.coverage
 from numba.core.caching import NullCache
 from numba.core.registry import CPUDispatcher
 import gating.tracking

@@ -1,0 +1,16 @@
+"""From the start of the engine process to READY, as at a first start and at every later one."""
+
+from __future__ import annotations
+
+from bench.start_up import ready_s
+from gating.budgets import load_budgets
+
+BUSY = 4.0
+"""So much slower may a shared machine be than an idle one."""
+
+
+def test_the_engine_compiles_at_its_first_start_and_is_quicker_at_later_ones() -> None:
+    budget = load_budgets().ready
+    warm_s, cold_s = ready_s(cold=False), ready_s(cold=True)
+    assert warm_s < BUSY * budget.warm_s
+    assert warm_s < cold_s < BUSY * budget.cold_s
