@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gating.decision import Fault, GateReason
+from gating.messages import StageStamps
 
 Milliseconds = Annotated[float, Meta(gt=0, le=60_000)]
 Ratio = Annotated[float, Meta(gt=0, le=100)]
@@ -139,24 +140,25 @@ class DecisionWatch:
     """Numbers of the decisions that took too long, within the window."""
     _decisions: int = 0
 
-    def observe(self, frame_sequence: int, stages_ms: dict[str, float]) -> Fault | None:
-        """Return a fault if the stages of one decision together took longer than the budget.
+    def observe(self, frame_sequence: int, stamps: StageStamps) -> Fault | None:
+        """Return a fault if a decision took longer than the budget.
 
         Parameters
         ----------
         frame_sequence : of the frame that was decided, for the sentence.
-        stages_ms : name to duration, ms, from received to decided.
+        stamps : from received to tracked.
         """
         self._decisions += 1
-        took_ms = sum(stages_ms.values())
+        took_ms = (stamps.tracked_ns - stamps.received_ns) / 1e6
         if took_ms <= self.budget.max_ms:
             return None
         self._over.append(self._decisions)
         while self._over[0] <= self._decisions - self.budget.window:
             self._over.popleft()
-        slowest = max(stages_ms, key=lambda stage: stages_ms[stage])
+        decode_ms = (stamps.decoded_ns - stamps.received_ns) / 1e6
+        slowest_ms, slowest = max((decode_ms, "decode"), (took_ms - decode_ms, "track"))
         said = (
-            f"frame {frame_sequence} took {took_ms:.1f} ms ({slowest} {stages_ms[slowest]:.1f} ms), "
+            f"frame {frame_sequence} took {took_ms:.1f} ms ({slowest} {slowest_ms:.1f} ms), "
             f"the budget is {self.budget.max_ms:g} ms"
         )
         if len(self._over) >= self.budget.repeated:

@@ -151,7 +151,6 @@ class Engine:
         if tracked:
             self._peers.count_gap(self._stream.missing_before(header))
             self._targets.follow(frame, self._stream.elapsed_s(header))
-            self._stream.remember(header, received_ns)
         elif self._frame_fault is not None and self._frame_fault.reason is GateReason.FRAME_REFUSED:
             self._stream.pass_over(header, received_ns)
         if tracked and self._unlearned is None and not self._targets.knows(header.plane):
@@ -175,12 +174,13 @@ class Engine:
         self._owed = StepOutcome(
             outcome.command,
             [*messages, *outcome.messages],
-            lambda: self._after(frame, decision) if tracked else [],
+            lambda: self._after(frame, received_ns, decision) if tracked else [],
         )
         return self._owed
 
-    def _after(self, frame: CineFrame, decision: GateDecision) -> list[Message]:
-        """What a frame leads to once its command is out: learned references, grown templates, estimates."""
+    def _after(self, frame: CineFrame, received_ns: int, decision: GateDecision) -> list[Message]:
+        """What a frame leads to once its command is out: memory, learned references, grown templates, estimates."""
+        self._stream.remember(frame.header, received_ns)
         known = len(self._targets.references)
         if not self._targets.knows(frame.header.plane):
             try:
@@ -286,12 +286,7 @@ class Engine:
         """Count a decision that took too long; it holds where frames come at a pace of their own."""
         if self._watch is None:
             return []
-        stamps = self._stamps
-        stages_ms = {
-            "decode": (stamps.decoded_ns - stamps.received_ns) / 1e6,
-            "track": (stamps.tracked_ns - stamps.decoded_ns) / 1e6,
-        }
-        fault = self._watch.observe(self._frame_sequence, stages_ms)
+        fault = self._watch.observe(self._frame_sequence, self._stamps)
         if fault is None:
             return []
         self.counters["over_budget"] += 1

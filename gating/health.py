@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
@@ -42,25 +43,26 @@ class StreamMemory(Struct, frozen=True):
     newest_received_ns: int
     by_plane: dict[str, FrameHeader]
     anchor: FrameHeader | None = None
-    images: tuple[tuple[str, str, int], ...] = ()
-    """(plane, content hash, sequence) of the newest frames."""
+    images: dict[tuple[str, str], int] = {}
+    """Sequence of the newest frames by plane and content hash, oldest first."""
 
 
 def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int) -> StreamMemory:
     """Return the memory with `header` as the newest frame."""
-    image = (header.plane, header.content_hash, header.sequence)
+    image = header.plane, header.content_hash
     if memory is None:
-        return StreamMemory(header, received_ns, {header.plane: header}, header, (image,))
+        return StreamMemory(header, received_ns, {header.plane: header}, header, {image: header.sequence})
     anchor = memory.anchor
     if anchor is None or header.acquired_ns - anchor.acquired_ns > ANCHOR_NS:
         anchor = header
-    images = (*memory.images[-REMEMBERED_IMAGES + 1 :], image)
+    others = [seen for seen in memory.images.items() if seen[0] != image]
+    images = dict((*others[-REMEMBERED_IMAGES + 1 :], (image, header.sequence)))
     return StreamMemory(header, received_ns, {**memory.by_plane, header.plane: header}, anchor, images)
 
 
 def forget_stream(memory: StreamMemory | None) -> StreamMemory | None:
     """Return the memory without the newest frame, so that a stream may start anew; its geometry stays bound."""
-    return None if memory is None else replace(memory, newest=None, anchor=None, images=())
+    return None if memory is None else replace(memory, newest=None, anchor=None, images={})
 
 
 def check_frame(
@@ -112,7 +114,7 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
     """
     largest = LARGEST.get(pixels.dtype.char)
     rows = pixels[::EVERY_ROW]
-    if largest is None or rows.max() < largest:
+    if largest is None or _largest(rows) < largest:
         return None
     fraction = float(np.count_nonzero(rows == largest)) / rows.size
     if fraction <= settings.max_saturated_fraction:
@@ -122,6 +124,12 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
         f"frame {sequence}: {fraction:.0%} of the pixels are saturated at {largest}, "
         f"the limit is {settings.max_saturated_fraction:.0%}",
     )
+
+
+def _largest(rows: NDArray[Any]) -> float:
+    """Return the largest of integers. OpenCV takes a fourth of numpy's time, for what it knows."""
+    known = rows.dtype.char in "BH" and rows.dtype.isnative
+    return cv2.norm(rows, cv2.NORM_INF) if known else float(rows.max())
 
 
 def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> Fault | None:
@@ -234,11 +242,10 @@ def _check_clocks_agree(header: FrameHeader, before: FrameHeader | None) -> Faul
 
 
 def _check_content(header: FrameHeader, memory: StreamMemory) -> Fault | None:
-    for plane, image, sequence in reversed(memory.images):
-        if plane == header.plane and image == header.content_hash:
-            text = f"frame {header.sequence} shows the same pixels as frame {sequence}"
-            return Fault(GateReason.FROZEN_IMAGE, text)
-    return None
+    sequence = memory.images.get((header.plane, header.content_hash))
+    if sequence is None:
+        return None
+    return Fault(GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {sequence}")
 
 
 def _check_rate(

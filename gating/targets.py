@@ -40,6 +40,8 @@ class TargetSpec:
 class _TrackedTarget:
     spec: TargetSpec
     tracker: Tracker
+    idle: IdleTracker | None
+    """The tracker, where it uses the time between frames."""
     boundary: GatingBoundary
     gate: StructureGate
     result: TrackResult
@@ -116,17 +118,17 @@ class TargetSet:
     def settle(self, plane: str) -> list[str]:
         """Let the trackers of a plane do what may wait until the command is out; return what they learned."""
         learned = [
-            (target.spec.name, target.tracker.settle())
+            (target.spec.name, target.idle.settle())
             for target in self._tracked.get(plane, ())
-            if isinstance(target.tracker, IdleTracker)
+            if target.idle is not None
         ]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
     def rehearse(self, plane: str) -> None:
         """Go through `follow` for a plane without consequences."""
         for target in self._tracked.get(plane, ()):
-            if isinstance(target.tracker, IdleTracker):
-                target.tracker.rehearse()
+            if target.idle is not None:
+                target.idle.rehearse()
             target.boundary.out_fraction(target.result.contour_px)
 
     @property
@@ -221,7 +223,8 @@ class TargetSet:
             result = tracker.track(frame.pixels, 0.0)
             contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
             gate = StructureGate(spec.name, contours, plane, result, boundary, self._gating, self._prediction)
-            target = _TrackedTarget(spec, tracker, boundary, gate, result, 1.0, 0)
+            idle = tracker if isinstance(tracker, IdleTracker) else None
+            target = _TrackedTarget(spec, tracker, idle, boundary, gate, result, 1.0, 0)
             target.follow(result, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane

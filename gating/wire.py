@@ -147,14 +147,12 @@ def _check_schema(schema: object) -> None:
 
 def _frame(header: FrameHeader, raw: Part) -> CineFrame:
     dtype, (rows, columns) = _DTYPES[header.dtype], header.shape
-    expected = rows * columns * dtype.itemsize
-    size = memoryview(raw).nbytes
+    expected, view = rows * columns * dtype.itemsize, memoryview(raw).toreadonly()
+    size = view.nbytes
     if size != expected:
         raise WireError(
             f"pixels of frame {header.sequence} are {size} bytes; {rows}x{columns} {header.dtype} needs {expected}"
         )
-    pixels = np.frombuffer(raw, dtype=dtype).reshape(rows, columns)
-    pixels.flags.writeable = False
-    if content_hash(raw) != header.content_hash:
+    if content_hash(view) != header.content_hash:
         raise WireError(f"content_hash of frame {header.sequence} does not match its pixels: they changed on the way")
-    return CineFrame(header, pixels)
+    return CineFrame(header, np.ndarray((rows, columns), dtype, view))

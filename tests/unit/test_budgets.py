@@ -15,7 +15,7 @@ from gating.decision import GateReason
 from gating.engine import Engine
 from gating.geometry import box_contour
 from gating.latency import STAGES
-from gating.messages import Event, GateState, Pacing
+from gating.messages import Event, GateState, Pacing, StageStamps
 from gating.targets import TargetSpec
 from gating.tracking.opencv_tracker import OpenCvTracker
 from tests.factories import INTERVAL_NS, START_NS, frame, stream
@@ -96,13 +96,19 @@ def test_a_budgets_file_that_makes_no_sense_is_refused_in_one_sentence(text: str
         parse_budgets(text)
 
 
+def stamps(decode_ms: float = 0.0, track_ms: float = 0.0) -> StageStamps:
+    received_ns = 10**9
+    decoded_ns = received_ns + round(decode_ms * 1e6)
+    return StageStamps(received_ns=received_ns, decoded_ns=decoded_ns, tracked_ns=decoded_ns + round(track_ms * 1e6))
+
+
 @given(st.floats(0, 5), st.floats(0, 5))
 def test_a_decision_within_its_budget_is_no_fault(decode_ms: float, track_ms: float) -> None:
-    assert DecisionWatch(BUDGET).observe(0, {"decode": decode_ms, "track": track_ms}) is None
+    assert DecisionWatch(BUDGET).observe(0, stamps(decode_ms, track_ms)) is None
 
 
 def test_the_sentence_names_frame_stage_and_budget() -> None:
-    fault = DecisionWatch(BUDGET).observe(17, {"decode": 1.0, "track": 12.5})
+    fault = DecisionWatch(BUDGET).observe(17, stamps(1.0, 12.5))
     assert fault is not None
     assert fault.detail == "frame 17 took 13.5 ms (track 12.5 ms), the budget is 10 ms"
 
@@ -111,10 +117,10 @@ def test_the_sentence_names_frame_stage_and_budget() -> None:
 def test_only_decisions_within_the_window_count_as_repeated(between: int, repeated: bool) -> None:
     watch = DecisionWatch(BUDGET)
     for _ in range(2):
-        assert watch.observe(0, {"track": 20.0}) is not None
+        assert watch.observe(0, stamps(track_ms=20.0)) is not None
         for _ in range(between):
-            watch.observe(0, {"track": 1.0})
-    last = watch.observe(0, {"track": 20.0})
+            watch.observe(0, stamps(track_ms=1.0))
+    last = watch.observe(0, stamps(track_ms=20.0))
     assert last is not None
     assert (last.reason is GateReason.OVER_BUDGET_REPEATEDLY) is repeated
 
