@@ -95,8 +95,7 @@ def check_frame(
         fault = (
             _check_order(header, before)
             or _check_time_runs(header, before)
-            or _check_clocks_agree(header, before)
-            or _check_clocks_agree(header, memory.anchor)
+            or _check_clocks_agree(header, before, memory.anchor)
             or _check_rate(header, before, stream, settings)
         )
     if fault is None and memory is not None:
@@ -216,6 +215,12 @@ def _check_order(header: FrameHeader, before: FrameHeader) -> Fault | None:
 
 
 def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
+    if (
+        header.acquired_ns > before.acquired_ns
+        and header.acquired_on_publish_clock_ns >= before.acquired_on_publish_clock_ns
+        and header.published_ns >= before.published_ns
+    ):
+        return None
     for field in ("acquired_ns", "acquired_on_publish_clock_ns", "published_ns"):
         old, new = getattr(before, field), getattr(header, field)
         mapped = field == "acquired_on_publish_clock_ns"
@@ -227,17 +232,20 @@ def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
     return None
 
 
-def _check_clocks_agree(header: FrameHeader, before: FrameHeader | None) -> Fault | None:
+def _check_clocks_agree(header: FrameHeader, *earlier: FrameHeader | None) -> Fault | None:
     """The raw stamps and the mapped ones must tell the same time, since one frame ago and since some seconds ago."""
-    if before is None or not header.pacing.is_timed or header.speed <= 0:
+    if not header.pacing.is_timed or header.speed <= 0:
         return None
-    raw_ns = (header.acquired_ns - before.acquired_ns) / header.speed
-    mapped_ns = header.acquired_on_publish_clock_ns - before.acquired_on_publish_clock_ns
-    uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
-    if abs(raw_ns - mapped_ns) > CLOCK_SLACK_NS + CLOCK_DRIFT * raw_ns + uncertain_ns:
-        step_ms, over_s = (mapped_ns - raw_ns) / 1e6, raw_ns / 1e9
-        text = f"the source's clock is off by {step_ms:.1f} ms over {over_s:.1f} s at frame {header.sequence}"
-        return Fault(GateReason.CLOCK_FAULT, text)
+    for before in earlier:
+        if before is None:
+            continue
+        raw_ns = (header.acquired_ns - before.acquired_ns) / header.speed
+        mapped_ns = header.acquired_on_publish_clock_ns - before.acquired_on_publish_clock_ns
+        uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
+        if abs(raw_ns - mapped_ns) > CLOCK_SLACK_NS + CLOCK_DRIFT * raw_ns + uncertain_ns:
+            step_ms, over_s = (mapped_ns - raw_ns) / 1e6, raw_ns / 1e9
+            text = f"the source's clock is off by {step_ms:.1f} ms over {over_s:.1f} s at frame {header.sequence}"
+            return Fault(GateReason.CLOCK_FAULT, text)
     return None
 
 

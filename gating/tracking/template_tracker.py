@@ -30,7 +30,14 @@ from gating.tracking.template import (
     reduce,
     reduction_for,
 )
-from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
+from gating.tracking.tracker import (
+    DEFAULT_ELAPSED_S,
+    TrackerSettings,
+    TrackingError,
+    TrackResult,
+    TrackStatus,
+    reach_mm,
+)
 from gating.tracking.trust import Trust
 
 Image = NDArray[np.float32]
@@ -49,7 +56,6 @@ NOVELTY = 0.03
 MAX_GENERATION = 3
 AGREEMENT_MM = 1.0
 MAX_FLOW_SHIFT_MM = 3.0
-DEFAULT_ELAPSED_S = 0.25
 
 
 @dataclass(slots=True)
@@ -132,7 +138,7 @@ class TemplateTracker:
         if not self._templates:
             return refused("no reference has been set", 0)
         self.settle()
-        elapsed_s = elapsed_s if np.isfinite(elapsed_s) and elapsed_s > 0 else DEFAULT_ELAPSED_S
+        elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
             frame = checked_pixels(pixels, self._shape)
@@ -207,10 +213,10 @@ class TemplateTracker:
 
     def _reach(self, elapsed_s: float) -> Reach:
         """Where the target can be: as far as it can have moved since it was last seen."""
-        settings, unseen_s = self._settings, self._unseen_s + elapsed_s
-        radius_mm = min(settings.search_radius_mm, 2 * FREE_MM + settings.max_speed_mm_s * unseen_s)
+        unseen_s = self._unseen_s + elapsed_s
         free_mm = FREE_MM + min(QUIET_SPEED_MM_S * unseen_s, QUIET_RANGE_MM)
         to_px = 1.0 / self._spacing_mm
+        radius_mm = reach_mm(self._settings, unseen_s)
         return Reach(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 
     def _worth(self, placement: Placement) -> float:

@@ -7,7 +7,7 @@ knows nothing else about it.
 from __future__ import annotations
 
 import enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from msgspec import Struct
@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from gating.tracking.settings import TrackerSettings
 
-__all__ = ["IdleTracker", "TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError"]
+__all__ = ["IdleTracker", "TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError", "reach_mm"]
+
+NEAR_MM: Final = 8.0
+"""So far from where it was last seen a target is looked for, however short ago that was."""
+DEFAULT_ELAPSED_S: Final = 0.25
+"""Stands in for a time since the frame before that makes no sense."""
+
+
+def reach_mm(settings: TrackerSettings, unseen_s: float) -> float:
+    """Return how far a target can be from where it was last seen, so long ago."""
+    return min(settings.search_radius_mm, NEAR_MM + settings.max_speed_mm_s * unseen_s)
 
 
 class TrackStatus(enum.StrEnum):

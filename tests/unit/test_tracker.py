@@ -198,6 +198,21 @@ def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixel
     assert re.search(sentence, result.detail)
 
 
+def test_the_rigid_match_moves_the_outline_by_the_shift_that_it_finds():
+    result = tracker("rigid").track(frame(5.0, 12.0), 0.5)
+    assert (result.x_px, result.y_px) == pytest.approx((69.5 + 5, 61.5 + 12), abs=0.2)
+    assert result.contour_px == pytest.approx(TARGET + np.float32([5, 12]), abs=0.2)
+
+
+def test_the_rigid_match_looks_only_where_the_target_can_have_come_since_it_was_seen():
+    made = tracker("rigid", max_speed_mm_s=100.0)
+    too_far_so_soon = made.track(frame(0, 30), 0.01)
+    assert too_far_so_soon.status is TrackStatus.LOW_CONFIDENCE
+    assert abs(too_far_so_soon.y_px - 61.5) < 8 + 100 * 0.01 + 2
+    later = made.track(frame(0, 30), 0.3)
+    assert later.y_px == pytest.approx(61.5 + 30, abs=0.2)
+
+
 def test_the_rigid_match_refuses_a_frame_with_one_pixel_that_is_no_number():
     made = tracker("rigid", pixels=frame().astype(np.float32))
     torn = frame().astype(np.float32)
