@@ -342,7 +342,8 @@ def _copy_records(path: Path, stream: IO[bytes]) -> None:
 
 
 def _start(stream: IO[bytes]) -> Writer:
-    writer = Writer(stream, use_chunking=False, index_types=IndexType.METADATA)
+    # No index: one entry for every seal would stay in memory, half a kilobyte a second, until the log is closed.
+    writer = Writer(stream, use_chunking=False, index_types=IndexType.NONE)
     writer.start(profile="cinegate")
     return writer
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,6 +92,25 @@ def test_a_closed_log_opens_in_any_seeking_mcap_reader(log: Path) -> None:
         topics = {channel.topic: channel.message_encoding for channel in summary.channels.values()}
         assert topics["frame"] == topics["gate"] == "cinegate-wire"
         assert sum(1 for _ in reader.iter_messages()) == len(written)
+
+
+def test_a_long_session_leaves_nothing_in_memory(log: Path) -> None:
+    writer = SessionWriter(log, "s1", CLOCK)
+    writer.open()
+    [*_, (parts, at_ns)] = make_session(2)
+
+    def write_sealed(messages: int) -> int:
+        for _ in range(messages):
+            writer.write(parts, at_ns)
+            writer.flush()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    before = write_sealed(50)
+    grown = write_sealed(500) - before
+    tracemalloc.stop()
+    writer.close()
+    assert grown < 10_000
 
 
 def test_the_file_and_a_new_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
