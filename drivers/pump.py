@@ -34,7 +34,7 @@ from gating.messages import (
     as_dict,
 )
 from gating.real_time import HostSettings, prepare_process
-from gating.sockets import Socket, bind, is_waiting, receive, send, subscribe
+from gating.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
 from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
 
 INFO_EVERY_NS: Final = 500_000_000
@@ -106,8 +106,8 @@ class Pump:
         self.frames.set(zmq.XPUB_NODROP, 1)
 
     def ask_of_host(self, settings: HostSettings) -> None:
-        """Ask for priority and memory; say what was not permitted."""
-        for said in prepare_process(settings):
+        """Ask for priority and memory; say what had no effect."""
+        for said in prepare_process(settings, message_threads=message_threads()):
             self._report("warning", "host", said)
 
     def run(self, subscribers: int, stop: Callable[[], bool]) -> None:

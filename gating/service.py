@@ -34,7 +34,7 @@ from gating.messages import (
 from gating.outcome import StepOutcome
 from gating.real_time import prepare_process
 from gating.rehearsal import RehearsalPlan
-from gating.sockets import Ear, Socket, bind, is_waiting, receive, send, subscribe
+from gating.sockets import Ear, Socket, bind, is_waiting, message_threads, receive, send, subscribe
 from gating.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire import WireError, decode, encode
@@ -108,7 +108,7 @@ class EngineService:
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._publish(self._engine.tick())
             self._engine.warm_up()
-            refused = prepare_process(self._config.host, gating_loop=True)
+            refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
             self._frames = Ear(context, endpoints.frames)

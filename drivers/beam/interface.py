@@ -15,7 +15,7 @@ from gating.clock import Clock, MonotonicClock
 from gating.config import Config
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
 from gating.real_time import prepare_process
-from gating.sockets import Ear, bind, receive, send, stop_on_signals
+from gating.sockets import Ear, bind, message_threads, receive, send, stop_on_signals
 from gating.wire import WireError, decode, encode
 
 STATUS_NS: Final = 20_000_000
@@ -143,7 +143,7 @@ class BeamInterface:
             context.destroy(linger=STOP_LINGER_MS)
 
     def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
-        for said in prepare_process(self._config.host, watchdog=True):
+        for said in prepare_process(self._config.host, watchdog=True, message_threads=message_threads()):
             self._report("warning", "host", said)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
