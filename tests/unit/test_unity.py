@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,8 +21,6 @@ from drivers.sources.unity import UnitySettings, UnitySource
 from gating.geometry import contour_centroid, mask_from_contour
 from tests.patience import PATIENCE_S, next_notices
 from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
-
-pydicom = pytest.importorskip("pydicom", reason="the vendor's conversions are DICOM; install cinegate[dicom]")
 
 
 @pytest.fixture(scope="session")
