@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.geometry import mask_from_contour, runs_of_mask
+
 CELLS_PER_PX = 4
 """Sub-pixel resolution of areas: a cell is a sixteenth of a pixel. A constant of compiled code (`coverage`)."""
 
@@ -25,8 +27,7 @@ class GatingBoundary:
     def __init__(self, contour_px: NDArray[np.floating], margins_px: tuple[float, float, float, float]) -> None:
         from scipy.ndimage import binary_dilation
 
-        from gating.coverage import covered_cells
-        from gating.geometry import runs_of_mask
+        from gating.coverage import covered_cells  # compiles on import: only once `gating.tracking.stages` has begun
 
         self._covered_cells = covered_cells
         contour = np.ascontiguousarray(contour_px, dtype=np.float32)
@@ -58,8 +59,6 @@ class GatingBoundary:
         return 1.0 - inside / total if total > 0 else 1.0
 
     def _rasterise(self, contour: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.bool_]:
-        from gating.geometry import mask_from_contour
-
         in_cells = (contour - (self._left_px, self._top_px)) * CELLS_PER_PX - 0.5
         return mask_from_contour(in_cells, (rows, columns))
 

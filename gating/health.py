@@ -215,20 +215,17 @@ def _check_order(header: FrameHeader, before: FrameHeader) -> Fault | None:
 
 
 def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
-    if (
-        header.acquired_ns > before.acquired_ns
-        and header.acquired_on_publish_clock_ns >= before.acquired_on_publish_clock_ns
-        and header.published_ns >= before.published_ns
+    if header.acquired_ns == before.acquired_ns:
+        return Fault(GateReason.CLOCK_FAULT, f"acquired_ns stands still at {header.acquired_ns}")
+    uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
+    mapped_ns, mapped_before_ns = header.acquired_on_publish_clock_ns, before.acquired_on_publish_clock_ns
+    for field, back_ns, allowed_ns in (
+        ("acquired_ns", before.acquired_ns - header.acquired_ns, 0),
+        ("acquired_on_publish_clock_ns", mapped_before_ns - mapped_ns, uncertain_ns),
+        ("published_ns", before.published_ns - header.published_ns, 0),
     ):
-        return None
-    for field in ("acquired_ns", "acquired_on_publish_clock_ns", "published_ns"):
-        old, new = getattr(before, field), getattr(header, field)
-        mapped = field == "acquired_on_publish_clock_ns"
-        uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns if mapped else 0
-        if new < old - uncertain_ns:
-            return Fault(GateReason.CLOCK_FAULT, f"{field} ran backward by {(old - new) / 1e6:.1f} ms")
-        if new == old and field == "acquired_ns":
-            return Fault(GateReason.CLOCK_FAULT, f"{field} stands still at {new}")
+        if back_ns > allowed_ns:
+            return Fault(GateReason.CLOCK_FAULT, f"{field} ran backward by {back_ns / 1e6:.1f} ms")
     return None
 
 

@@ -54,9 +54,8 @@ class Stream:
         return self._check(frame, received_ns, self._memory)
 
     def rehearse(self, frame: CineFrame, received_ns: int) -> None:
-        """Go through `check` and `remember` once more for the newest frame, without consequences."""
+        """Go through `check` once more for the newest frame, without consequences."""
         self._check(frame, received_ns, self._memory_before)
-        remember(self._memory_before, frame.header, received_ns)
 
     def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> Fault | None:
         header = frame.header
