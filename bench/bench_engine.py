@@ -10,7 +10,7 @@ import pytest
 from bench.engine_steps import EngineBench
 from bench.loop import bench_config
 from bench.sampling import measure
-from gating.budgets import load_budgets
+from gating.latency.budgets import load_budgets
 
 
 @pytest.mark.parametrize(

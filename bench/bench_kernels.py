@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from bench.kernel_comparison import compare_kernels, summarise
-from gating.budgets import load_budgets
-from gating.tracking.matcher import Method, TemplateMatcher
+from gating.latency.budgets import load_budgets
+from gating.tracking.zncc.matcher import Method, TemplateMatcher
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from bench.loop import Case, run_case
 from bench.results import detail_row, loop_row
-from gating.budgets import load_budgets
+from gating.latency.budgets import load_budgets
 
 FRAMES = 1000
 SLACK = 1.25

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
-from gating.analysis.again import Followed, follow_motion, gated_motion
+from cinegate.verbs.sessions import followed_session, read_motion
 from gating.analysis.figures import figures
 from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv
+from gating.analysis.preparation import accepted_config, learn_motion, propose
+from gating.analysis.replay_tracking import Followed, follow_motion, gated_motion
 from gating.analysis.uncertainty import default_table
-from gating.cli.sessions import followed_session, read_motion
-from gating.config import Config, parse_config
-from gating.preparation import accepted_config, learn_motion, propose
-from gating.presets import NAMES, read_preset
-from gating.rule_settings import BoundaryRule
+from gating.settings.config import Config, parse_config
+from gating.settings.presets import NAMES, read_preset
+from gating.settings.rules import BoundaryRule
 
 BOXES = {"KS81_1": "60,64,40,34", "QN76_1": "56,74,36,34", "II29_1": "78,70,34,34", "ON65_2": "60,70,36,34"}
 TRACES = (

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from bench.loop import Case, bench_config, run_case
 from bench.results import tail
-from gating.config import SecuritySettings
-from gating.keys import ROLES, new_key
+from gating.settings.config import SecuritySettings
+from gating.wire.keys import ROLES, new_key
 
 SECONDS: Final = 12.0
 CASES: Final = tuple((transport, rate_hz) for transport in ("ipc", "tcp") for rate_hz in (8.0, 60.0))

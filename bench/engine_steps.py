@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.loop import bench_config, pictures
-from gating.clock import MonotonicClock
-from gating.config import Config
-from gating.engine import Engine
+from gating.clocks.clock import MonotonicClock
+from gating.engine.engine import Engine
 from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacing, SourceKind, StampMeaning
-from gating.targets import TargetSpec
+from gating.settings.config import Config
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire import content_hash, decode, encode, encode_frame
+from gating.wire.codec import content_hash, decode, encode, encode_frame
 
 EVICT_BYTES: Final = 4 * 2**20
 """Touched between frames in place of the other processes that push the engine out of the caches."""

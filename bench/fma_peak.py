@@ -12,8 +12,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from gating.tracking.dense import correlate_floats
-from gating.tracking.intrinsics import LANES, splat
+from gating.tracking.zncc.dense import correlate_floats
+from gating.tracking.zncc.intrinsics import LANES, splat
 
 _FMA_CHAINS: Final = 12
 _I64 = ir.IntType(64)

@@ -33,11 +33,11 @@ from drivers.formats.unity import parse_unity
 from drivers.recordings import open_recording
 from drivers.recordings.masks import read_mask
 from drivers.recordings.traces import read_trace
-from gating.chain import check_chain
-from gating.config import ConfigError, parse_config
 from gating.messages import StampMeaning
-from gating.session import SessionError, read_session, recover
-from gating.wire import WireError, decode
+from gating.session.chain_check import check_chain
+from gating.session.log import SessionError, read_session, recover
+from gating.settings.config import ConfigError, parse_config
+from gating.wire.codec import WireError, decode
 
 LIMIT_BYTES: Final = 2 * 2**30
 BATCH: Final = 200

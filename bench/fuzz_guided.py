@@ -25,10 +25,10 @@ LONGEST_S: Final = 10
 IN_MEMORY: Final = Path("/dev", "shm")
 """For the files of parsers that read files; a disk would be what is tested."""
 INSTRUMENTED: Final = [
-    "gating.wire",
-    "gating.session",
-    "gating.chain",
-    "gating.config",
+    "gating.wire.codec",
+    "gating.session.log",
+    "gating.session.hash_chain",
+    "gating.settings.config",
     "drivers",
     "mcap",
     "bench.fuzz",

@@ -14,7 +14,6 @@ import numpy as np
 
 from drivers.formats import mrd, openigtlink
 from drivers.formats.unity import ROOT_TYPE, SECONDS_1900_TO_1970
-from gating.config import Config, to_toml
 from gating.messages import (
     BeamStatus,
     CineFrame,
@@ -31,8 +30,9 @@ from gating.messages import (
     StampMeaning,
     StreamInfo,
 )
-from gating.session import SessionWriter
-from gating.wire import content_hash, encode, encode_frame
+from gating.session.log import SessionWriter
+from gating.settings.config import Config, to_toml
+from gating.wire.codec import content_hash, encode, encode_frame
 
 SIDE: Final = 8
 PIXELS: Final = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE)

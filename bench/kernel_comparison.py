@@ -20,10 +20,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from bench.fma_peak import measure_fma_peak, median_s, run_map
-from gating.tracking.dense import padded_rows
-from gating.tracking.intrinsics import LANES, padded
-from gating.tracking.kernels import warm_up
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.zncc.dense import padded_rows
+from gating.tracking.zncc.intrinsics import LANES, padded
+from gating.tracking.zncc.matcher import TemplateMatcher, warm_up
 
 WINDOWS_PX: Final = (8, 16, 24)
 TEMPLATES_PX: Final = (32, 48, 64)

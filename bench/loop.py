@@ -26,18 +26,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bench.rotating_source import Plan
-from gating.cli.app import EXIT_UNSAFE, CommandError
-from gating.cli.keys import secure_process
-from gating.cli.options import write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.latency import beam_ms, stage_ms
+from gating.latency.stages import beam_ms, stage_ms
 from gating.messages import BeamStatus, GateCommand
-from gating.real_time import ANY_CORE, HostSettings
-from gating.sockets import receive, secure, subscribe
-from gating.targets import TargetSpec
-from gating.tracking.settings import TrackerSettings
-from gating.wire import decode
+from gating.service.pipeline import PipelineError, Session
+from gating.settings.config import Config
+from gating.settings.host import ANY_CORE, HostSettings
+from gating.settings.tracking import TrackerSettings
+from gating.targets.target_file import write_targets
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, secure, secure_process, subscribe
 from replay_data import session_path
 
 RECORDING: Final = "high_rate"
@@ -139,7 +137,7 @@ def run_case(case: Case, pipelines: Mapping[str, Config | None] | None = None) -
 
     Raises
     ------
-    CommandError
+    PipelineError
         If a process ends before its time.
     """
     with tempfile.TemporaryDirectory(prefix="cinegate-bench-") as folder:
@@ -208,7 +206,7 @@ def _measure(case: Case, pipelines: dict[str, Session], folder: Path) -> dict[st
             source.wait()
         heard.drain()
     if source.returncode != 0:
-        raise CommandError(f"the source failed: {(folder / 'source.out').read_text()[-500:]}", EXIT_UNSAFE)
+        raise PipelineError(f"the source failed: {(folder / 'source.out').read_text()[-500:]}")
     for session in pipelines.values():
         _end_bare(session)
     with np.load(folder / "published.npz") as published:
@@ -238,7 +236,7 @@ def _check(sessions: dict[str, Session]) -> None:
     for name, session in sessions.items():
         for role, process in session.processes.items():
             if process.poll() not in (None, 0):
-                raise CommandError(f"{name}: {role} ended: {session.output(role)[-500:]}", EXIT_UNSAFE)
+                raise PipelineError(f"{name}: {role} ended: {session.output(role)[-500:]}")
 
 
 def _relay_ms(stamps_ns: NDArray[np.int64], published_ns: NDArray[np.int64]) -> NDArray[np.float64]:

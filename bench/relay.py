@@ -16,12 +16,12 @@ from typing import Any, Final
 import numpy as np
 import zmq
 
-from gating.clock import MonotonicClock
-from gating.config import Config, parse_config
+from gating.clocks.clock import MonotonicClock
 from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceKind, StageStamps
-from gating.real_time import prepare_process
-from gating.sockets import Ear, bind, receive, send, stop_on_signals
-from gating.wire import encode
+from gating.service.real_time import prepare_process
+from gating.settings.config import Config, parse_config
+from gating.wire.codec import encode
+from gating.wire.sockets import Ear, bind, receive, send, stop_on_signals
 
 WAIT_MS: Final = 50
 _MARK: Final = 0x7FFF_FF01

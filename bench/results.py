@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bench.engine_steps import step_samples_ms
 from bench.loop import Case, Samples, bench_config, target_speeds_mm_s
-from gating.budgets import Budgets
-from gating.latency import NOT_MEASURED, in_millimetres, summarise
+from gating.latency.budgets import Budgets
+from gating.latency.stages import NOT_MEASURED, in_millimetres, summarise
 
 FORMAT: Final = "cinegate bench 1"
 LONGEST_US: Final = 60_000_000

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from drivers.ports import FrameStamp
 from drivers.pump import Pump
 from drivers.sources.pacing import Pacer
-from gating.clock import MonotonicClock
-from gating.config import ClockSettings, EndpointSettings
-from gating.keys import load_keyring
+from gating.clocks.clock import MonotonicClock
+from gating.clocks.offset import offset_of_source
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.real_time import HostSettings
-from gating.sockets import secure
+from gating.settings.config import ClockSettings, EndpointSettings
+from gating.settings.host import HostSettings
+from gating.wire.keys import load_keyring
+from gating.wire.sockets import secure
 
 CREDIT: Final = 8
 """Frames of a back-to-back stream that may wait for an answer."""
@@ -97,7 +98,7 @@ def run(plan: Plan) -> None:
     for name, endpoints in plan.endpoints.items():
         folder = plan.keys.get(name, "")
         secure(load_keyring(Path(folder), "source", endpoints) if folder else None)
-        pump = Pump(pictures, plan.session_id, "", clock, ClockSettings().of_source())
+        pump = Pump(pictures, plan.session_id, "", clock, offset_of_source(ClockSettings()))
         pump.open(endpoints.frames, endpoints.gate)
         pumps.append(pump)
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from gating.latency import summarise
+from gating.latency.stages import summarise
 
 SAMPLES: Final = 2000
 WARM: Final = 50

@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.cli.cases import read_cases
+from cinegate.verbs.cases import read_cases
 from gating.evaluation.case import Case
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 
 Image = NDArray[np.float32]
 BACK_FRACTION = 0.78

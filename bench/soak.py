@@ -17,14 +17,15 @@ from hdrh.histogram import HdrHistogram
 from bench.load import loaded
 from bench.results import DIGITS, LONGEST_US
 from bench.stalls import Stalls, watched
-from gating.budgets import Budgets
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.latency import stage_ms
+from cinegate.verbs.options import load_targets
+from gating.latency.budgets import Budgets
+from gating.latency.stages import stage_ms
 from gating.messages import BeamStatus, GateCommand, Heartbeat
-from gating.sockets import receive, subscribe
-from gating.wire import WireError, decode
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+from gating.targets.target_file import write_targets
+from gating.wire.codec import WireError, decode
+from gating.wire.sockets import receive, subscribe
 from replay_data import demo_recording
 
 WARM_S: Final = 3.0
@@ -126,7 +127,7 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
 
     Raises
     ------
-    CommandError
+    PipelineError
         If a process ends before its time.
     """
     from drivers.recordings import open_recording

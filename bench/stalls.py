@@ -21,8 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from gating.clock import MonotonicClock
-from gating.sockets import stop_on_signals
+from gating.clocks.clock import MonotonicClock
+from gating.wire.sockets import stop_on_signals
 
 LOOK_S: Final = 0.00025
 STALL_NS: Final = 300_000

@@ -14,13 +14,12 @@ from typing import Final
 import zmq
 
 from bench.loop import bench_config, pictures
-from gating.cli.app import EXIT_UNSAFE, CommandError
-from gating.cli.options import write_targets
-from gating.cli.supervise import Session
 from gating.messages import EngineState, GateCommand
-from gating.sockets import receive, subscribe
-from gating.targets import TargetSpec
-from gating.wire import decode
+from gating.service.pipeline import PipelineError, Session
+from gating.targets.target_file import write_targets
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, subscribe
 
 LIMIT_S: Final = 180.0
 
@@ -34,7 +33,7 @@ def ready_s(*, cold: bool, tracker: str = "template") -> float:
 
     Raises
     ------
-    CommandError
+    PipelineError
         If the engine ends, or is not READY within three minutes.
     """
     with tempfile.TemporaryDirectory(prefix="cinegate-start-") as name:
@@ -66,7 +65,7 @@ def _wait(session: Session, ear: zmq.Socket[bytes], began: float) -> float:
             command = decode(parts)
             if isinstance(command, GateCommand) and command.engine_state is EngineState.READY:
                 return time.monotonic() - began
-    raise CommandError(f"the engine was not READY within {LIMIT_S:g} s", EXIT_UNSAFE)
+    raise PipelineError(f"the engine was not READY within {LIMIT_S:g} s")
 
 
 if __name__ == "__main__":

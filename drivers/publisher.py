@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from drivers.ports import CineSource
 from drivers.pump import Published, Pump
-from gating.clock import Clock, MonotonicClock
-from gating.config import ClockSettings
-from gating.real_time import HostSettings
-from gating.sockets import stop_on_signals
+from gating.clocks.clock import Clock, MonotonicClock
+from gating.clocks.offset import offset_of_source
+from gating.settings.config import ClockSettings
+from gating.settings.host import HostSettings
+from gating.wire.sockets import stop_on_signals
 
 
 def publish(
@@ -30,7 +31,7 @@ def publish(
     Parameters
     ----------
     source : what to publish; opened and closed here.
-    endpoint : where to bind (`ipc://` folders are made), see `gating.config.EndpointSettings.frames`.
+    endpoint : where to bind (`ipc://` folders are made), see `gating.settings.config.EndpointSettings.frames`.
     session_id : goes into every message.
     gate_endpoint : where the engine's commands are; needed by `STEPPED` and `UNPACED` streams, which wait for them.
     subscribers : the first frame waits for so many subscriptions. A live source does not wait.
@@ -44,7 +45,9 @@ def publish(
     DriverError
         If the source cannot be opened, or the endpoint cannot be bound.
     """
-    pump = Pump(source, session_id, simulated_by, clock or MonotonicClock(), (clocks or ClockSettings()).of_source())
+    pump = Pump(
+        source, session_id, simulated_by, clock or MonotonicClock(), offset_of_source(clocks or ClockSettings())
+    )
     try:
         pump.open(endpoint, gate_endpoint)
         pump.ask_of_host(host or HostSettings())

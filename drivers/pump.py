@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource
-from gating.clock import Clock
-from gating.clock_offset import OffsetEstimator
+from gating.clocks.clock import Clock
+from gating.clocks.offset import OffsetEstimator
 from gating.messages import (
     CineFrame,
     Event,
@@ -33,9 +33,10 @@ from gating.messages import (
     StreamInfo,
     as_dict,
 )
-from gating.real_time import HostSettings, prepare_process
-from gating.sockets import Socket, bind, is_waiting, receive, send, subscribe
-from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
+from gating.service.real_time import prepare_process
+from gating.settings.host import HostSettings
+from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
+from gating.wire.sockets import Socket, bind, is_waiting, receive, send, subscribe
 
 INFO_EVERY_NS: Final = 500_000_000
 HEARTBEAT_EVERY_NS: Final = 200_000_000

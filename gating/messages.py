@@ -1,8 +1,9 @@
 """The messages that cross the wire and fill the session log: frozen records, units in the names.
 
 A message says what it is by its class; `TOPICS` maps each class to its topic on the wire. Times are integer
-nanoseconds. Stamps of different clocks carry the clock's name and are never subtracted (`gating.clock` maps them).
-Positions are patient LPS millimetres (DICOM PS3.3 C.7.6.2.1.1); pixel coordinates put integers at pixel centres.
+nanoseconds. Stamps of different clocks carry the clock's name and are never subtracted (`gating.clocks.remap` puts
+them on one). Positions are patient LPS millimetres (DICOM PS3.3 C.7.6.2.1.1); pixel coordinates put integers at pixel
+centres.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class GateState(enum.StrEnum):
 
 
 class EngineState(enum.StrEnum):
-    """The engine's life: see `gating.arming` for the transitions."""
+    """The engine's life: see `gating.decision.arming` for the transitions."""
 
     STARTING = "starting"
     READY = "ready"

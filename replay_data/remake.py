@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.phantom import Phantom
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from replay_data import FOLDER
 from replay_data.sessions import SESSIONS, Session
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from drivers.formats.frame import PlaneGeometry
 from drivers.phantom import Phantom, PhantomSettings
-from gating.plane import ImagePlane
+from gating.geometry.plane import ImagePlane
 
 PLANES = ("sagittal", "coronal")
 INTERVAL_S = 0.05

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from bench.faults.catalogue import read_catalogue
-from gating.arming import TRANSITIONS
-from gating.decision import HARD_FAULTS, GateReason
+from gating.decision.arming import TRANSITIONS
+from gating.decision.reasons import HARD_FAULTS, GateReason
 
 
 def reasons_table() -> str:

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from gating.messages import BeamStatus, ControlReply, Event, GateCommand, GateState, Heartbeat
-from gating.wire import WireError, decode
+from gating.wire.codec import WireError, decode
 
 RECENT_NS: Final = 150_000_000
 

@@ -62,7 +62,7 @@ def main() -> None:
         return FaultySwitch
 
     drivers.registry.load_beam = load_beam
-    from gating.cli import main as command_line
+    from cinegate.verbs import main as command_line
 
     sys.argv = ["cinegate", "beam", *sys.argv[2:]]
     command_line()

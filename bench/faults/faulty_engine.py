@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gating.service
+import gating.service.service
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import Tracker, TrackerSettings, TrackResult
 
@@ -85,8 +85,8 @@ def main() -> None:
     def wrapped(name: str, settings: TrackerSettings) -> Tracker:
         return FaultyTracker(make_tracker(name, settings), orders)
 
-    vars(gating.service)["make_tracker"] = wrapped
-    from gating.cli import main as command_line
+    vars(gating.service.service)["make_tracker"] = wrapped
+    from cinegate.verbs import main as command_line
 
     sys.argv = ["cinegate", "engine", *sys.argv[2:]]
     command_line()

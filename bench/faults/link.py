@@ -11,7 +11,7 @@ from typing import Any
 
 import zmq
 
-from gating.sockets import bind, receive, subscribe
+from gating.wire.sockets import bind, receive, subscribe
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 from mcap.records import Message as McapMessage
 from mcap.records import Metadata
 
-from gating.chain import Follower, HashChain
 from gating.messages import CineFrame, FrameHeader, GateCommand
-from gating.session import METADATA, SessionReader, recover, unpack
-from gating.wire import WireError, decode
+from gating.session.chain_check import Follower
+from gating.session.hash_chain import HashChain
+from gating.session.log import METADATA, SessionReader, recover, unpack
+from gating.wire.codec import WireError, decode
 
 READ: Final = ("gate", "frame")
 BLOCK_BYTES: Final = 2**20

@@ -44,14 +44,14 @@ class Processes:
             words = shlex.split(self._engine_command)
             command = [word.format(config=config, session=self._session, targets=targets) for word in words]
         else:
-            module = ["bench.faults.faulty_engine", str(self.fault_file)] if self._faulty else ["gating.cli", "engine"]
+            module = ["bench.faults.faulty_engine", str(self.fault_file)] if self._faulty else ["cinegate", "engine"]
             command = [sys.executable, "-m", *module, "--target", targets, "--config", config]
             command += ["--session", self._session]
         self.start("engine", command)
 
     def start_beam(self) -> None:
         """Start the beam interface with a simulated linac that records what it delivers, without delay."""
-        module = ["bench.faults.faulty_beam", str(self.switch_file)] if self._faulty else ["gating.cli", "beam"]
+        module = ["bench.faults.faulty_beam", str(self.switch_file)] if self._faulty else ["cinegate", "beam"]
         command = [sys.executable, "-m", *module, "--config", str(self._folder / "beam.toml")]
         self.start("beam", [*command, "--session", self._session, "--delivery-record", str(self.delivery)])
 
@@ -59,7 +59,7 @@ class Processes:
         """Start a recorder on a new log, in `log_folder` unless told otherwise, and return its path."""
         self._logs += 1
         log = (folder or self.log_folder) / f"{self._logs}.mcap"
-        command = [sys.executable, "-m", "gating.cli", "record", str(log), "--session", self._session]
+        command = [sys.executable, "-m", "cinegate", "record", str(log), "--session", self._session]
         self.start("recorder", [*command, "--config", str(self._folder / "recorder.toml")])
         return log
 

@@ -18,13 +18,13 @@ from bench.faults.processes import Processes
 from bench.faults.scene_files import scene_config, scene_stream, write_files
 from bench.faults.scripted_source import ScriptedSource, as_it_is
 from drivers.beam.simulated import line_level, read_delivery_record
-from gating.clock import MonotonicClock
-from gating.limits import stale_limit_ns
+from gating.clocks.clock import MonotonicClock
+from gating.decision.limits import stale_limit_ns
+from gating.geometry.plane import ImagePlane
 from gating.messages import ControlReply, ControlRequest, EngineState, FrameHeader, GateCommand, GateState
-from gating.plane import ImagePlane
-from gating.sockets import receive, subscribe
-from gating.structure import structure_boundary
-from gating.wire import encode
+from gating.targets.structure import structure_boundary
+from gating.wire.codec import encode
+from gating.wire.sockets import receive, subscribe
 
 OPERATOR: Final = "fault_suite"
 SETTLE_S: Final = 20.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bench.faults.pictures import PictureBook
-from gating.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
+from gating.settings.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
 
 
 def scene_config(folder: Path) -> Config:

@@ -13,8 +13,8 @@ import zmq
 
 from bench.faults.pictures import Picture
 from gating.messages import CineFrame, FrameHeader, Heartbeat, StreamInfo
-from gating.sockets import Socket, bind
-from gating.wire import Part, content_hash, encode, encode_frame
+from gating.wire.codec import Part, content_hash, encode, encode_frame
+from gating.wire.sockets import Socket, bind
 
 Parts = Sequence[Part]
 Transform = Callable[[CineFrame], Iterable[Parts]]

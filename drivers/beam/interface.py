@@ -11,12 +11,12 @@ import zmq
 
 from drivers.beam.watchdog import BeamReason, LeaseWatchdog, Permission
 from drivers.ports import BeamSwitch
-from gating.clock import Clock, MonotonicClock
-from gating.config import Config
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
-from gating.real_time import prepare_process
-from gating.sockets import Ear, bind, receive, send, stop_on_signals
-from gating.wire import WireError, decode, encode
+from gating.service.real_time import prepare_process
+from gating.settings.config import Config
+from gating.wire.codec import WireError, decode, encode
+from gating.wire.sockets import Ear, bind, receive, send, stop_on_signals
 
 STATUS_NS: Final = 20_000_000
 """A status at least this often; the engine holds after five missing ones."""

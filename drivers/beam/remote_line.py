@@ -12,9 +12,9 @@ from drivers.beam.watchdog import QUIET_NS, highest_possible
 from drivers.beam.zeromq_switch import BEGIN, HOLD, MAGIC, MAX_MESSAGE_BYTES, MESSAGE, RENEW
 from drivers.errors import Unavailable
 from drivers.ports import BeamSwitch
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.sockets import Socket, bind, receive, send
+from gating.wire.sockets import Socket, bind, receive, send
 
 LEASE_NS: Final = 100_000_000
 STOOD_STILL_NS: Final = 50_000_000
@@ -95,7 +95,7 @@ class RemoteLine:
     Parameters
     ----------
     switch : the line.
-    endpoint : to bind; beyond this host only where `gating.sockets.secure` allows an open network.
+    endpoint : to bind; beyond this host only where `gating.wire.sockets.secure` allows an open network.
     clock : of the lease, counted from receipt.
     say : takes a sentence about what was refused, one a second at most.
     """

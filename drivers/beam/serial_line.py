@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
 
 ON_BYTE: Final = b"+"

@@ -12,9 +12,9 @@ from typing import Final, Literal
 import numpy as np
 
 from drivers.errors import BeamFault, Unavailable
-from gating.clock import Clock, MonotonicClock
-from gating.config import LinacSettings
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
+from gating.settings.config import LinacSettings
 
 _JITTER_LIMIT_SIGMA: Final = 3.0
 _SETTLE_MARGIN_MS: Final = 10.0

@@ -18,9 +18,9 @@ import zmq
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.sockets import Socket
+from gating.wire.sockets import Socket
 
 HOLD, RENEW, BEGIN = range(3)
 MAX_UNANSWERED: Final = 256

@@ -17,7 +17,7 @@ from drivers.errors import BadFrame
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
 from drivers.formats.pixels import wire_pixels
 from drivers.formats.stream import SKIPPED, Format, limited
-from gating.clock_offset import DAY_NS, CounterUnwrapper
+from gating.clocks.offset import DAY_NS, CounterUnwrapper
 from gating.messages import StampMeaning
 
 TICK_NS: Final = 2_500_000

@@ -18,7 +18,7 @@ from drivers.errors import BadFrame
 from drivers.formats.bounded import read_bounded
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
 from drivers.formats.nrbf import MAX_BYTES, NrbfDocument, NrbfObject, parse_nrbf
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 from gating.messages import StampMeaning
 
 CLOCK: Final = "unity-utc"

@@ -20,7 +20,7 @@ from drivers.errors import Unavailable
 from drivers.phantom.anatomy import TARGET_CENTRE, Slice, draw, target_outline
 from drivers.phantom.motion import Displacement, Motion, smoothstep
 from drivers.phantom.settings import PhantomSettings, Trace, checked_settings
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 
 FINENESS: Final = 3
 MARGIN_MM: Final = 60.0

@@ -15,7 +15,7 @@ from drivers.errors import BadRecording
 from drivers.recordings.npz import read_npz
 from drivers.recordings.recording import Recording
 from drivers.recordings.trackrad import SequenceFiles, case_files, read_labels, read_sequence, submission_files
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
 
 DEFAULT_FRAMES_PER_S: Final = 4.0
 """Of a sequence without `frame-rate.json`: the rate of most of the challenge's 0.35 T recordings."""

@@ -30,7 +30,7 @@ from drivers.recordings.recording import (
     wire_dtype,
     wire_frame,
 )
-from gating.geometry import box_contour, contour_from_mask
+from gating.geometry.contours import box_contour, contour_from_mask
 from gating.messages import Pixels
 
 _NEEDED: Final = ("frames", "t_s")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drivers.errors import BadRecording
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.messages import Pixels, StampMeaning
 
 MAX_PIXEL_BYTES: Final = 4 * 2**30

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from drivers.errors import BadFrame, BadRecording, Unavailable
 from drivers.formats.bounded import read_bounded
 from drivers.formats.image import read_image
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 
 MAX_BYTES: Final = 256 * 2**20
 MAX_CONTOURS: Final = 4096

@@ -38,7 +38,7 @@ class _LoggedFrames:
 
 def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None, plane: str = "") -> Recording:
     """Open a session log, or one plane of it. Raises `BadRecording`, also where size or geometry of a plane change."""
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     headers: list[FrameHeader] = []
     reference: TargetReference | None = None
@@ -85,7 +85,7 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
 
 
 def _frames(path: Path, plane: str) -> Iterator[CineFrame]:
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     messages = (message for _, _, message in read_session(path))
     return (message for message in messages if isinstance(message, CineFrame) and message.header.plane == plane)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from drivers.errors import BadRecording
 from drivers.formats.image import read_image
 from drivers.recordings.recording import DtypeName, Recording, checked_recording, wire_dtype, wire_frame
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 from gating.messages import Pixels
 
 MAX_FRAMES_PER_S: Final = 1000.0

@@ -32,8 +32,8 @@ from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
 from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import Arrival, LiveSource
-from gating.clock import Clock, MonotonicClock
-from gating.clock_offset import CounterUnwrapper
+from gating.clocks.clock import Clock, MonotonicClock
+from gating.clocks.offset import CounterUnwrapper
 
 IMAGES: Final = (
     MRImageStorage,

@@ -15,7 +15,7 @@ from msgspec import Meta
 from drivers.errors import BadFrame, SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
 from drivers.sources.live import Arrival, LiveSettings
-from gating.clock import Clock
+from gating.clocks.clock import Clock
 
 POLL_MS: Final = 2.0
 RESCAN_NS: Final = 100_000_000

@@ -19,7 +19,7 @@ from drivers.errors import SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
 from drivers.ports import FrameStamp
 from drivers.sources.refusals import Refusals
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 FRAMES_FOR_INTERVAL: Final = 4

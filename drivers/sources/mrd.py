@@ -10,7 +10,7 @@ from drivers.errors import BadFrame
 from drivers.formats.mrd import CLOSE, FrameMaker, messages
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 PORT: Final = 9002

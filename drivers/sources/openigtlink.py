@@ -14,7 +14,7 @@ from drivers.formats.openigtlink import Image, Transform, geometry, messages
 from drivers.formats.pixels import wire_pixels
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 PORT: Final = 18944

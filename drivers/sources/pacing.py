@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from drivers.errors import Unavailable
-from gating.clock import Clock
+from gating.clocks.clock import Clock
 from gating.messages import Pacing
 
 SPIN_NS: Final = 150_000

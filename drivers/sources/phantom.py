@@ -14,7 +14,7 @@ from drivers.phantom import Phantom, PhantomSettings, Trace, Truth
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.recordings.traces import read_trace
 from drivers.sources.pacing import Pacer
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 PHANTOM_CLOCK: Final = "phantom"

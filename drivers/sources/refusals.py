@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Final
 
-from gating.clock import Clock
+from gating.clocks.clock import Clock
 
 MAX_NOTICES: Final = 32
 NOTICE_EVERY_NS: Final = 10**9

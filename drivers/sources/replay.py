@@ -13,7 +13,7 @@ from drivers.recordings import Recording
 from drivers.recordings.scan import Scan, interleave, open_scan
 from drivers.recordings.stream import declared_stream
 from drivers.sources.pacing import Pacer
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, Pixels, StreamInfo
 
 

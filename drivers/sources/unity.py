@@ -11,7 +11,7 @@ from drivers.formats.frame import VendorFrame
 from drivers.formats.unity import read_unity
 from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import LiveSource
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 SUFFIXES: Final = (".bin",)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import FrameStamp
 from drivers.sources.refusals import Refusals
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import CineFrame, FrameHeader, Pacing, StampMeaning, StreamEnd, StreamInfo
-from gating.sockets import Socket, receive, subscribe
-from gating.wire import WireError, decode
+from gating.wire.codec import WireError, decode
+from gating.wire.sockets import Socket, receive, subscribe
 
 OTHER_BRIDGE_NS: Final = 10**9
 """A bridge may be restarted; before it has been silent for so long, another one is a second peer."""

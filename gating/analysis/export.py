@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from gating.analysis.drift import PATIENT_TO_IEC
 from gating.analysis.figures import SessionFigures
 from gating.analysis.motion import GatedMotion, inside
-from gating.drift import PATIENT_TO_IEC
 
 SCHEMA: Final = Path(__file__).with_name("session_figures.schema.json")
 """Written by `python -m gating.analysis.export`."""

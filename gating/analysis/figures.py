@@ -10,12 +10,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.analysis.dose import relative_d98
+from gating.analysis.drift import baseline_over_time, baseline_shift
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
-from gating.drift import baseline_over_time, baseline_shift
 
 if TYPE_CHECKING:
-    from gating.report.reading import SessionData
+    from gating.session.summary_data import SessionData
 
 AXES: Final = ("LR", "AP", "SI")
 _OF_WINDOW: Final = frozenset({"out_of_window", "off_centre", "low_overlap", "predicted_out"})
@@ -105,7 +105,7 @@ def session_figures(log: Path | SessionData) -> list[SessionFigures]:
 
     Raises
     ------
-    gating.session.SessionError
+    gating.session.log.SessionError
         If the file is no session log.
     """
     return [figures(motion) for motion in motion_from_session(log)]

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from gating.analysis.motion import GatedMotion, inside
-from gating.rules import BreathHold, Sighting
+from gating.targets.rules import BreathHold, Sighting
 
 _NO_CONTOUR = np.empty((0, 2), np.float32)
 

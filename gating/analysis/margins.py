@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion
 from gating.analysis.uncertainty import Uncertainty
-from gating.plane import ImagePlane
+from gating.geometry.plane import ImagePlane
 
 AXES: Final = ("LR", "AP", "SI")
 PENUMBRA_MM: Final = 3.2
@@ -175,7 +175,7 @@ def union_area_mm2(
     shift_px : (m, 2) displacements of it; rows with NaN are left out.
     spacing_mm : (row, column) pixel spacing.
     """
-    from gating.geometry import mask_from_contour
+    from gating.geometry.contours import mask_from_contour
 
     known = shift_px[np.isfinite(shift_px).all(axis=1)]
     cells = np.unique(np.rint(known * cells_per_px).astype(int), axis=0)

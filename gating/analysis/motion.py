@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import GateState, TargetEstimate
-from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule
+from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule
 
 if TYPE_CHECKING:
-    from gating.config import GatingSettings
-    from gating.report.reading import SessionData
+    from gating.session.summary_data import SessionData
+    from gating.settings.config import GatingSettings
 
 Intervals = NDArray[np.float64]
 """(n, 2) of (from, to), s, in order."""
@@ -141,8 +141,8 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
     Times are s after the first frame's acquisition, on the clock of the hosts; the beam is what the beam interface
     confirmed, and what was commanded where nobody confirmed. An offline log without either has no beam.
     """
-    from gating.config import Config, parse_config
-    from gating.report.reading import SessionData, read_data
+    from gating.session.summary_data import SessionData, read_data
+    from gating.settings.config import Config, parse_config
 
     data = log if isinstance(log, SessionData) else read_data(log)
     if not data.frames:

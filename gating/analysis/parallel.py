@@ -10,9 +10,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from gating.analysis.again import Followed
+from gating.analysis.replay_tracking import Followed
 from gating.analysis.whatif import Outcome, Setting, decided_setting, sweep
-from gating.config import Config
+from gating.settings.config import Config
 
 DECISIONS_WORTH_A_PROCESS: Final = 40
 """Sessions times settings that are decided in about the time that another process takes to start."""

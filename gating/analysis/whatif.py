@@ -13,11 +13,11 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gating.analysis.again import Followed, gated_motion
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, beam_intervals
-from gating.config import Config
-from gating.rule_settings import BoundaryRule, Margins, PredictionSettings
+from gating.analysis.replay_tracking import Followed, gated_motion
+from gating.settings.config import Config
+from gating.settings.rules import BoundaryRule, Margins, PredictionSettings
 
 Method = Literal["off", "persistence", "ridge", "rls", "kalman"]
 

@@ -1,13 +1,16 @@
-"""What is scored: one recording and what is known about its target."""
+"""What is scored: one recording with what is known about its target, and what a tracker answered."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gating.tracking.tracker import TrackResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +39,14 @@ class Case:
     track_px: NDArray[np.float64] | None = None
     region: str = ""
     grid: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """What the tracker answered for every frame but the first, and how long each answer took."""
+
+    case: Case
+    results: list[TrackResult]
+    seconds: NDArray[np.float64]
+    started: datetime
+    completed: datetime

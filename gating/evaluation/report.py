@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from gating.evaluation.case import CaseRun
     from gating.evaluation.metrics import FrameMetrics
-    from gating.evaluation.run import CaseRun
 
 TABLE = {
     "case_id": "case",

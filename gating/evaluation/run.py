@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.evaluation.case import Case
+from gating.evaluation.case import Case, CaseRun
 from gating.evaluation.masks import MASKS_FOLDER, write_masks
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
 from gating.evaluation.report import case_section, write_report
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
@@ -26,17 +25,6 @@ from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult,
 CONFIDENT = 0.8
 WRONG_MM = 3.0
 LUNG_SIGMA_PX = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class CaseRun:
-    """What the tracker answered for every frame but the first, and how long each answer took."""
-
-    case: Case
-    results: list[TrackResult]
-    seconds: NDArray[np.float64]
-    started: datetime
-    completed: datetime
 
 
 def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:

@@ -1,6 +1,7 @@
 """Latency compensation: where the target will be when the beam answers. Pure, causal, on true sampling intervals.
 
-Prediction may only take beam away: `gating.decision` asks for the measured and the predicted position to be inside.
+Prediction may only take beam away: `gating.targets.structure` asks for both the measured and the
+predicted position to be inside.
 """
 
 from __future__ import annotations

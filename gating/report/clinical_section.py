@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from gating.analysis.drift import propose_shift, session_exhale
 from gating.analysis.figures import AxisMotion, SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
-from gating.drift import propose_shift, session_exhale
 from gating.messages import Event
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from gating.latency import STAGES
+from gating.geometry.plane import ImagePlane
+from gating.latency.stages import STAGES
 from gating.messages import TargetEstimate
-from gating.plane import ImagePlane
 from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, gate_band_mm
-from gating.report.reading import SessionData
 from gating.report.summary import SessionSummary, displacement_mm
+from gating.session.summary_data import SessionData
 
 Figure = dict[str, Any]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import CineFrame, TargetEstimate
-from gating.report.reading import SessionData
-from gating.session import read_session
+from gating.session.log import read_session
+from gating.session.summary_data import SessionData
 
 WORST_OF_EACH: Final = 2
 MIN_VIEW_PX: Final = 72.0

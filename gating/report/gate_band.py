@@ -8,15 +8,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import CELLS_PER_PX, mask_from_contour
+from gating.geometry.plane import ImagePlane
 from gating.messages import TargetReference
-from gating.plane import ImagePlane
 
 LPS_INDEX: Final = {"lr": 0, "ap": 1, "si": 2}
 PLOTTED_SIGN: Final = {"si": 1.0, "ap": -1.0, "lr": 1.0}
 """From LPS: posterior is +y, and the trace shows anterior upward."""
 
-CELLS_PER_PX: Final = 4
 FARTHEST_MM: Final = 60.0
 _STEPS: Final = 14
 

@@ -15,8 +15,8 @@ from gating.messages import ARRIVAL_TIME_MEANS
 from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
-from gating.report.reading import SessionData, read_data
 from gating.report.summary import SessionSummary, summarise_data
+from gating.session.summary_data import SessionData, read_data
 
 SHOWN_EVENTS: Final = 40
 NOTICE: Final = (

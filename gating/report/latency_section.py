@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.budgets import load_budgets
-from gating.latency import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
-from gating.latency_chain import ChainSummary, sum_chain
-from gating.report.reading import SessionData
+from gating.latency.budgets import load_budgets
+from gating.latency.published_chain import ChainSummary, sum_chain
+from gating.latency.stages import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
 from gating.report.summary import SessionSummary
+from gating.session.summary_data import SessionData
 
 PERCENTILES: Final = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 SPEED_SPAN_S: Final = 0.25

@@ -11,9 +11,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.latency import STAGES, LatencySummary, summarise
+from gating.latency.stages import STAGES, LatencySummary, summarise
 from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
-from gating.report.reading import Interval, SessionData, read_data
+from gating.session.summary_data import Interval, SessionData, read_data
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.tracking.motion_fit import fit_affine, motion_at, score_at
 
 Image = NDArray[np.float32]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from gating.tracking.reference import checked_frame, checked_target
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
 

@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
-from gating.tracking import kernels
-from gating.tracking.matcher import Match, TemplateMatcher
+from gating.geometry.contours import contour_centroid
 from gating.tracking.opencv_tracker import matched, refused
 from gating.tracking.reference import checked_target
 from gating.tracking.tracker import (
@@ -22,6 +20,8 @@ from gating.tracking.tracker import (
     TrackStatus,
     reach_mm,
 )
+from gating.tracking.zncc import matcher
+from gating.tracking.zncc.matcher import Match, TemplateMatcher
 
 
 class RigidTracker:
@@ -33,7 +33,7 @@ class RigidTracker:
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them from their cache."""
-        kernels.warm_up()
+        matcher.warm_up()
 
     def set_reference(
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]

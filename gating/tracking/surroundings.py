@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
-from gating.tracking.matcher import TemplateMatcher
-from gating.tracking.rivals import doubt
+from gating.geometry.contours import contour_centroid
 from gating.tracking.template import Reach, continued, masked_around, reduce, reduction_for
+from gating.tracking.zncc.matcher import TemplateMatcher
+from gating.tracking.zncc.rivals import doubt
 
 Image = NDArray[np.float32]
 

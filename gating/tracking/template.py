@@ -18,11 +18,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 from gating.tracking.contour import ContourFlow
-from gating.tracking.matcher import TemplateMatcher
-from gating.tracking.rivals import best_two, doubt
 from gating.tracking.tracker import TrackingError
+from gating.tracking.zncc.matcher import TemplateMatcher
+from gating.tracking.zncc.rivals import best_two, doubt
 
 Image = NDArray[np.float32]
 

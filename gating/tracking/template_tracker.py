@@ -11,8 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import box_contour, contour_centroid
-from gating.tracking import kernels
+from gating.geometry.contours import box_contour, contour_centroid
 from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
 from gating.tracking.fixed_pattern import FixedPattern
@@ -39,6 +38,7 @@ from gating.tracking.tracker import (
     reach_mm,
 )
 from gating.tracking.trust import Trust
+from gating.tracking.zncc import matcher
 
 Image = NDArray[np.float32]
 
@@ -94,7 +94,7 @@ class TemplateTracker:
         ms where the cores are busy.
         """
         cv2.setNumThreads(1)
-        kernels.warm_up()
+        matcher.warm_up()
         scene = np.random.default_rng(0).integers(100, 1000, (16, 16)).astype(np.uint16).repeat(8, 0).repeat(8, 1)
         rehearsal = TemplateTracker(self._settings)
         rehearsal.set_reference(scene, box_contour(44, 44, 40, 40), (1.5, 1.5))

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.tracking.settings import TrackerSettings
+from gating.settings.tracking import TrackerSettings
 
 __all__ = ["IdleTracker", "TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError", "reach_mm"]
 

@@ -17,7 +17,7 @@ from drivers.ports import CineSource
 from drivers.sources.openigtlink import OpenigtlinkSettings, OpenigtlinkSource
 from drivers.sources.zeromq import ZeromqSettings, ZeromqSource
 from gating.messages import SourceKind
-from gating.wire import encode, encode_frame
+from gating.wire.codec import encode, encode_frame
 from tests.contract.feeds import FRAMES, INTERVAL_S, _feed
 from tests.factories import frame, stream
 

@@ -13,9 +13,9 @@ import pytest
 from drivers.beam.simulated import SimulatedLinac, line_level, read_delivery_record
 from drivers.errors import BeamFault
 from drivers.ports import BeamSwitch
-from gating.clock import ManualClock
-from gating.config import LinacSettings
+from gating.clocks.clock import ManualClock
 from gating.messages import GateState
+from gating.settings.config import LinacSettings
 from tests.patience import shortest_s
 
 LONGEST_CALL_MS = {"on": 5.0, "read": 5.0, "open": 50.0, "close": 50.0}

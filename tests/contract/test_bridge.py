@@ -16,9 +16,9 @@ import zmq
 
 from drivers.errors import Unavailable
 from drivers.sources.zeromq import ZeromqSettings, ZeromqSource
-from gating.clock import ManualClock, MonotonicClock
+from gating.clocks.clock import ManualClock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamEnd
-from gating.wire import encode, encode_frame
+from gating.wire.codec import encode, encode_frame
 from tests.factories import START_NS, frame, stream
 from tests.patience import PATIENCE_S
 

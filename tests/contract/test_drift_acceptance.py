@@ -7,17 +7,17 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from gating.cli import _register
-from gating.cli.app import CommandError, app
-from gating.cli.supervise import Session, ask_engine
-from gating.config import Config
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
 from gating.messages import ControlRequest
-from gating.report.reading import read_data
-from gating.session import read_raw
+from gating.service.pipeline import PipelineError, Session, ask_engine
+from gating.session.log import read_raw
+from gating.session.summary_data import read_data
+from gating.settings.config import Config
 from tests.motion import sunken, write_trace
 from tests.patience import wait_until
 
-_register()
+register_verbs()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def wait_for_engine(running):
     def ready():
         try:
             return "ready" in ask_engine(running.config.endpoints.control, asked).text
-        except CommandError:
+        except PipelineError:
             return running.check()
 
     assert wait_until(ready, 600), running.output("engine")

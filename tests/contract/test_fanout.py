@@ -10,8 +10,8 @@ import pytest
 from drivers.beam.fanout import Fanout, FanoutSettings
 from drivers.beam.simulated import SimulatedLinac, line_level
 from drivers.errors import BeamFault, Unavailable
-from gating.config import LinacSettings
 from gating.messages import GateState
+from gating.settings.config import LinacSettings
 from tests.contract.test_beam_switches import BeamSwitchContract, Bench
 
 ON, HOLD = GateState.ON, GateState.HOLD

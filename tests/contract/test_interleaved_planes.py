@@ -18,14 +18,14 @@ pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
 
 from pynetdicom import AE
 
-from gating.clock import ManualClock
-from gating.config import Config
-from gating.engine import Engine
+from gating.clocks.clock import ManualClock
+from gating.engine.engine import Engine
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate
-from gating.sockets import receive, subscribe
-from gating.targets import TargetSpec
+from gating.settings.config import Config
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire import decode
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, subscribe
 from tests.dicom_files import image, time_of_day
 from tests.interleaved import INTERVAL_S, PLANES, Patient
 from tests.patience import reserved_ports, wait_until
@@ -67,7 +67,7 @@ def heard(patient: Patient, tmp_path_factory: pytest.TempPathFactory) -> list[An
     context: zmq.Context[Any] = zmq.Context()
     feed = subscribe(context, f"ipc://{folder}/frames")
     with reserved_ports() as (port,):
-        command = [sys.executable, "-m", "gating.cli", "source", "dicom", "-o", f"port={port}", "-o", "plane=all"]
+        command = [sys.executable, "-m", "cinegate", "source", "dicom", "-o", f"port={port}", "-o", "plane=all"]
         options = ["-o", f"frames_per_s={1 / INTERVAL_S:g}", "--arrival-time", "--config", str(config)]
         process = subprocess.Popen([*command, *options], cwd=ROOT)
         try:

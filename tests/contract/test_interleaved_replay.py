@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, TargetReference
-from gating.session import read_session
+from gating.session.log import read_session
 from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
 FRAMES = 80
 
 
 def cinegate(*arguments: object, expect: int = 0) -> dict[str, Any]:
-    command = [sys.executable, "-m", "gating.cli", *map(str, arguments), "--json"]
+    command = [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert done.returncode == expect, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

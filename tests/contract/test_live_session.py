@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import zmq
 
-from gating.clock import ManualClock
-from gating.clock_offset import MIN_SAMPLES, UNKNOWN_NS
-from gating.config import Config, HealthSettings
-from gating.decision import GateReason
-from gating.engine import Engine
-from gating.health import StreamMemory, check_frame, remember
+from gating.clocks.clock import ManualClock
+from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
+from gating.decision.reasons import GateReason
+from gating.engine.engine import Engine
 from gating.messages import CineFrame, EngineState, Event, GateState, StampMeaning, StreamInfo
-from gating.service import EngineService
-from gating.sockets import receive, subscribe
-from gating.targets import TargetSpec
+from gating.service.service import EngineService
+from gating.settings.config import Config, HealthSettings
+from gating.stream.checks import StreamMemory, check_frame, remember
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire import decode, encode
+from gating.wire.codec import decode, encode
+from gating.wire.sockets import receive, subscribe
 
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
@@ -45,7 +45,7 @@ class Live:
         config.write_text(f'[endpoints]\nframes = "ipc://{folder}/frames"\ngate = "ipc://{folder}/gate"\n{clocks}')
         self._undo = ExitStack()
         (port,) = self._undo.enter_context(reserved_ports())
-        command = [sys.executable, "-m", "gating.cli", "source", "mrd", "-o", f"port={port}"]
+        command = [sys.executable, "-m", "cinegate", "source", "mrd", "-o", f"port={port}"]
         self.process = subprocess.Popen(
             [*command, "-o", "frames_per_s=40", "--config", str(config), *options], cwd=ROOT, stdout=subprocess.DEVNULL
         )

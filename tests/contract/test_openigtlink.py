@@ -18,12 +18,12 @@ import zmq
 
 from drivers.formats.crc64 import crc64
 from drivers.formats.openigtlink import image_message
-from drivers.openigtlink_outlet import Outlet
+from drivers.outlets.openigtlink import Outlet
 from drivers.sources.openigtlink import OpenigtlinkSettings, OpenigtlinkSource
-from gating.config import EndpointSettings
 from gating.messages import GateState, StampMeaning, TargetEstimate
-from gating.sockets import bind
-from gating.wire import encode, encode_frame
+from gating.settings.config import EndpointSettings
+from gating.wire.codec import encode, encode_frame
+from gating.wire.sockets import bind
 from tests.factories import frame
 from tests.faults.beam_bench import gate_command
 from tests.live_session import FIRST_FRAME_TIMEOUT_S, LiveSession

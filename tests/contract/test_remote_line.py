@@ -17,8 +17,8 @@ from drivers.beam.remote_line import RemoteLine
 from drivers.beam.simulated import SimulatedLinac, line_level
 from drivers.beam.zeromq_switch import BEGIN, MAGIC, MESSAGE, ZeromqSwitch, ZeromqSwitchSettings
 from drivers.errors import BeamFault, Unavailable
-from gating.config import LinacSettings
 from gating.messages import GateState
+from gating.settings.config import LinacSettings
 from tests.contract.test_beam_switches import BeamSwitchContract, Bench
 from tests.patience import shortest_s, wait_until
 
@@ -30,8 +30,8 @@ import sys
 from pathlib import Path
 from drivers.beam.simulated import SimulatedLinac
 from drivers.beam.remote_line import RemoteLine
-from gating.config import LinacSettings
-from gating.sockets import stop_on_signals
+from gating.settings.config import LinacSettings
+from gating.wire.sockets import stop_on_signals
 from tests.patience import SlowClock
 linac = SimulatedLinac(
     LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0), record_path=Path(sys.argv[2])
@@ -257,7 +257,7 @@ class TestTheWayThere:
             line.run(lambda: True)
 
     def test_the_command_drives_a_line_for_the_beam_interface(self, endpoint: str, record: Path) -> None:
-        command = [sys.executable, "-m", "gating.cli", "line", "--listen", endpoint, "--delivery-record", str(record)]
+        command = [sys.executable, "-m", "cinegate", "line", "--listen", endpoint, "--delivery-record", str(record)]
         process = subprocess.Popen(command)
         switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
         try:

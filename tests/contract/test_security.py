@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from gating.config import EndpointSettings
-from gating.keys import ROLES, KeyProblem, allow, allowed, load_keyring, new_key
-from gating.sockets import bind, dial, secure, subscribe
-from gating.wire import encode
+from gating.settings.config import EndpointSettings
+from gating.wire.codec import encode
+from gating.wire.keys import ROLES, KeyProblem, allow, allowed, load_keyring, new_key
+from gating.wire.sockets import bind, dial, secure, subscribe
 from tests.factories import beam_status
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 

@@ -46,7 +46,7 @@ def package(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_cinegate_lists_the_sites_drivers_and_imports_none(installed: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "gating.cli", "drivers", "--json"],
+        [sys.executable, "-m", "cinegate", "drivers", "--json"],
         env=os.environ | {"PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import zmq
 
-from gating.config import Config, EndpointSettings, LinacSettings
 from gating.messages import (
     BeamStatus,
     EngineState,
@@ -25,8 +24,9 @@ from gating.messages import (
     SourceKind,
     StageStamps,
 )
-from gating.sockets import bind, receive, subscribe
-from gating.wire import decode, encode
+from gating.settings.config import Config, EndpointSettings, LinacSettings
+from gating.wire.codec import decode, encode
+from gating.wire.sockets import bind, receive, subscribe
 from tests.patience import PATIENCE_S
 
 SESSION = "s1"
@@ -37,7 +37,7 @@ BEAM = """
 import sys
 from pathlib import Path
 import msgspec
-from gating.config import Config
+from gating.settings.config import Config
 from drivers.beam.interface import run_beam
 from drivers.beam.simulated import SimulatedLinac
 
@@ -49,10 +49,10 @@ run_beam(config, "s1", linac)
 ENGINE = """
 import sys, time
 import msgspec, zmq
-from gating.config import Config
+from gating.settings.config import Config
 from gating.messages import GateState
-from gating.sockets import bind
-from gating.wire import encode
+from gating.wire.sockets import bind
+from gating.wire.codec import encode
 from tests.faults.beam_bench import gate_command
 
 config = msgspec.json.decode(sys.argv[1], type=Config)

@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import zmq
 
+from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.limits import stale_limit_ns
+from gating.decision.limits import stale_limit_ns
 from gating.messages import BeamStatus, GateState
-from gating.sockets import receive, subscribe
-from gating.wire import decode
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+from gating.targets.target_file import write_targets
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, subscribe
 from tests.factories import anatomy
 
 LEASE_MS = 100.0

@@ -23,8 +23,8 @@ from drivers.beam.interface import run_beam
 from drivers.beam.simulated import line_level, read_delivery_record
 from drivers.beam.watchdog import QUIET_NS
 from drivers.errors import BeamFault
-from gating.config import Config
 from gating.messages import BeamStatus, Event, GateState, Heartbeat
+from gating.settings.config import Config
 from tests.faults.beam_bench import BEAM, ENGINE, Commander, Ear, bench_config, process
 
 LEASE_NS = 100_000_000

@@ -11,14 +11,14 @@ import pytest
 
 from bench.faults.catalogue import read_catalogue
 from bench.faults.injections import INJECTIONS
-from gating.decision import HARD_FAULTS, GateReason
+from gating.decision.reasons import HARD_FAULTS, GateReason
 
 FAMILIES = {"stream", "time", "bytes", "processes", "anatomy", "beam", "disk"}
 
 
 def suite(*arguments: str) -> tuple[int, dict]:
     done = subprocess.run(
-        [sys.executable, "-m", "gating.cli", "faults", "--json", *arguments],
+        [sys.executable, "-m", "cinegate", "faults", "--json", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -83,10 +83,10 @@ def test_the_short_form_passes_with_no_unsafe_beam():
 UNSAFE_ENGINE = """
 import sys, time
 import msgspec, zmq
-from gating.config import parse_config
+from gating.settings.config import parse_config
 from gating.messages import EngineState, GateCommand, GateState, StageStamps, ControlReply
-from gating.sockets import bind
-from gating.wire import encode
+from gating.wire.sockets import bind
+from gating.wire.codec import encode
 
 config = parse_config(open(sys.argv[1]).read())
 gate = bind(zmq.Context.instance(), zmq.PUB, config.endpoints.gate)

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from cinegate.verbs.options import load_targets
 from drivers.beam.simulated import read_delivery_record
 from drivers.recordings import open_recording
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import local_endpoints
-from gating.config import Config, LinacSettings, SecuritySettings, to_toml
-from gating.keys import ROLES, new_key
+from gating.service.pipeline import local_endpoints
+from gating.settings.config import Config, LinacSettings, SecuritySettings, to_toml
+from gating.targets.target_file import write_targets
+from gating.wire.keys import ROLES, new_key
 from tests.faults.pipeline import LEASE_MS, STILL_BOX, TOLERANCE_MS, write_still_recording
 
 ENGINE_ADDRESS, BEAM_ADDRESS = "10.213.77.1", "10.213.77.2"
@@ -107,7 +108,7 @@ class TwoHosts:
                 process.wait()
 
     def _start(self, role: str, *arguments: str) -> None:
-        command = ["ip", "netns", "exec", self._namespaces[role], sys.executable, "-m", "gating.cli", role, *arguments]
+        command = ["ip", "netns", "exec", self._namespaces[role], sys.executable, "-m", "cinegate", role, *arguments]
         common = ["--session", "two-hosts", "--config", str(self._folder / "config.toml")]
         with (self._folder / f"{role}.out").open("wb") as output:
             self._processes.append(

@@ -15,12 +15,13 @@ import pytest
 import zmq
 from msgspec.structs import replace
 
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.host import examine
+from cinegate.verbs.options import load_targets
 from gating.messages import GateState, Heartbeat
-from gating.real_time import HostSettings
+from gating.service.host import examine
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+from gating.settings.host import HostSettings
+from gating.targets.target_file import write_targets
 from replay_data import demo_recording
 from tests.faults.beam_bench import Ear
 
@@ -73,7 +74,7 @@ def test_a_session_that_root_starts_runs_without_root_and_gates(folder: Path) ->
     assert [process.returncode for process in session.processes.values()] == [0, 0, 0, 0]
 
 
-BECOME = "from gating.real_time import become; become({user!r}); import os; os.setuid(0)"
+BECOME = "from gating.service.real_time import become; become({user!r}); import os; os.setuid(0)"
 
 
 def becomes(user: str) -> str:

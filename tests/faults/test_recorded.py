@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bench.faults.logs import Kept, Logs
-from gating.session import SessionReader, SessionWriter
-from gating.wire import encode, encode_frame
+from gating.session.log import SessionReader, SessionWriter
+from gating.wire.codec import encode, encode_frame
 from tests.factories import frame
 from tests.faults.beam_bench import gate_command
 

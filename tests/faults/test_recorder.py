@@ -17,12 +17,12 @@ import msgspec
 import pytest
 import zmq
 
-from gating.clock import MonotonicClock
-from gating.config import Config
+from gating.clocks.clock import MonotonicClock
 from gating.messages import CineFrame, GateCommand, Heartbeat, StreamEnd
-from gating.session import read_raw, read_session
-from gating.sockets import Socket, bind
-from gating.wire import encode, encode_frame
+from gating.session.log import read_raw, read_session
+from gating.settings.config import Config
+from gating.wire.codec import encode, encode_frame
+from gating.wire.sockets import Socket, bind
 from tests.faults.beam_bench import SESSION, Ear, bench_config, gate_command, process
 from tests.unit.session_bench import make_frame
 
@@ -30,8 +30,8 @@ RECORDER = """
 import resource, sys
 from pathlib import Path
 import msgspec
-from gating.config import Config
-from gating.recorder import run_recorder
+from gating.settings.config import Config
+from gating.service.recorder import run_recorder
 
 limit = int(sys.argv[3])
 if limit:
@@ -234,6 +234,6 @@ def test_it_does_not_keep_up_after_standing_still_and_says_so(wire: Wire, tmp_pa
 
 
 def test_recorder_imports_neither_numba_nor_opencv() -> None:
-    script = "import sys, gating.recorder; print({'numba', 'cv2'} & set(sys.modules))"
+    script = "import sys, gating.service.recorder; print({'numba', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "set()"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.start_up import ready_s
-from gating.budgets import load_budgets
+from gating.latency.budgets import load_budgets
 
 BUSY = 4.0
 """So much slower may a shared machine be than an idle one."""

@@ -9,11 +9,11 @@ import csv
 from pathlib import Path
 from typing import Final
 
+from cinegate.verbs.options import load_targets, recording_images, recording_stream
 from drivers.recordings import open_recording
-from gating.cli.options import load_targets, recording_images, recording_stream
-from gating.config import Config
+from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import TargetEstimate
-from gating.offline import decide_offline, offline_frames
+from gating.settings.config import Config
 from replay_data import session_names, session_path
 
 FOLDER: Final = Path(__file__).parent / "golden"

@@ -18,7 +18,7 @@ from replay_data import session_path
 
 def cinegate(*arguments: object, expect: int = 0) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-m", "gating.cli", *map(str, arguments), "--json"],
+        [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"],
         check=False,
         capture_output=True,
         text=True,
@@ -86,7 +86,7 @@ def test_track_says_that_a_reference_of_nan_cannot_be_learned(with_nan, tmp_path
 
 def test_a_live_run_refuses_a_frame_of_nan_and_goes_on(with_nan, tmp_path):
     from gating.messages import GateCommand
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     run = cinegate("run", with_nan(20), "--speed", "stepped", "--log", tmp_path)
     assert run["frames_published"] == run["frames_decided"] == 40
@@ -127,7 +127,7 @@ def test_a_report_is_one_file_that_needs_no_network(run_at_real_rate):
 
 def test_stepped_replay_decides_as_the_engine_does_offline(short_session, tmp_path):
     from gating.messages import TargetEstimate
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     run = cinegate("run", short_session, "--speed", "stepped", "--log", tmp_path)
     cinegate("track", short_session, "--out", tmp_path / "track.csv")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drivers.recordings import open_recording
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from replay_data import FOLDER, demo_recording, session_names, session_path
 from replay_data.remake import MANIFEST, arrays_of, check, packed, remake
 from replay_data.sessions import SESSIONS

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from bench.bench_strategies import strategy_row, trace_session
+from cinegate.verbs.sessions import read_motion
 from drivers.phantom import Phantom, PhantomSettings, Trace
-from gating.analysis.again import follow, follow_motion, gated_motion
-from gating.cli.sessions import read_motion
-from gating.config import parse_config
-from gating.drift import propose_shift
+from gating.analysis.drift import propose_shift
+from gating.analysis.replay_tracking import follow, follow_motion, gated_motion
+from gating.engine.offline import offline_frames
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.offline import offline_frames
-from gating.presets import NAMES, read_preset
-from gating.targets import TargetSpec
+from gating.settings.config import parse_config
+from gating.settings.presets import NAMES, read_preset
+from gating.targets.targets import TargetSpec
 
 BREATH_HOLD = parse_config(read_preset("breath_hold"))
 EXCEPTION = parse_config(read_preset("exception"))

@@ -22,7 +22,7 @@ FRAMES = 40
 
 
 def cinegate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gating.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cinegate", *map(str, arguments)]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gating.chain import check_chain
-from gating.cli.run import run_session
-from gating.config import Config, GatingSettings, Margins
-from gating.session import SessionWriter, read_raw
-from gating.verification import verify_session
-from gating.wire import decode, encode
+from cinegate.verbs.run import run_session
+from gating.analysis.verification import verify_session
+from gating.session.chain_check import check_chain
+from gating.session.log import SessionWriter, read_raw
+from gating.settings.config import Config, GatingSettings, Margins
+from gating.wire.codec import decode, encode
 from replay_data import session_path
 
 pytestmark = pytest.mark.slow

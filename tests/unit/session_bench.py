@@ -26,7 +26,7 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
-from gating.wire import Part, content_hash, encode, encode_frame
+from gating.wire.codec import Part, content_hash, encode, encode_frame
 
 MS = 1_000_000
 START_NS = 5_000 * MS

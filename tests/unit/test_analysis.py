@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.analysis.again import decide_again, follow, follow_motion, gated_motion
+from cinegate.verbs.app import CommandError
+from cinegate.verbs.sessions import followed_session
 from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
 from gating.analysis.dose import relative_d98
 from gating.analysis.export import SCHEMA, figures_schema, write_figures_json, write_motion_csv
@@ -28,18 +29,17 @@ from gating.analysis.margins import (
 )
 from gating.analysis.motion import beam_intervals, inside
 from gating.analysis.parallel import sweep_sessions, useful_processes
+from gating.analysis.replay_tracking import decide_again, follow, follow_motion, gated_motion
 from gating.analysis.uncertainty import Uncertainty, default_table, read_table, table_toml
 from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_setting, write_csv, write_plot
-from gating.cli.app import CommandError
-from gating.cli.sessions import followed_session
-from gating.config import Config, GatingSettings, SafetySettings
+from gating.engine.offline import decide_offline, offline_frames
 from gating.evaluation.metrics import relative_d98 as mask_d98
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
+from gating.geometry.plane import ImagePlane
 from gating.messages import TargetEstimate
-from gating.offline import decide_offline, offline_frames
-from gating.plane import ImagePlane
-from gating.rule_settings import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
-from gating.targets import TargetSpec
+from gating.settings.config import Config, GatingSettings, SafetySettings
+from gating.settings.rules import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
+from gating.targets.targets import TargetSpec
 from tests.factories import INTERVAL_NS, anatomy, stream
 from tests.motion import write_trace
 

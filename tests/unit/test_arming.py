@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.arming import TRANSITIONS, ArmingEvent, transition
+from gating.decision.arming import TRANSITIONS, ArmingEvent, transition
 from gating.messages import EngineState
 
 

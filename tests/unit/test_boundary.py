@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from gating.boundary import GatingBoundary
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
+from gating.targets.boundary import GatingBoundary
 
 BOX = box_contour(20, 30, 40, 20)
 

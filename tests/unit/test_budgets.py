@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.budgets import DecisionBudget, DecisionWatch, load_budgets, parse_budgets
-from gating.clock import ManualClock
-from gating.config import Config, SafetySettings
-from gating.decision import GateReason
-from gating.engine import Engine
-from gating.geometry import box_contour
-from gating.latency import STAGES
+from gating.clocks.clock import ManualClock
+from gating.decision.reasons import GateReason
+from gating.engine.budget import DecisionWatch
+from gating.engine.engine import Engine
+from gating.geometry.contours import box_contour
+from gating.latency.budgets import DecisionBudget, load_budgets, parse_budgets
+from gating.latency.stages import STAGES
 from gating.messages import Event, GateState, Pacing, StageStamps
-from gating.targets import TargetSpec
+from gating.settings.config import Config, SafetySettings
+from gating.targets.targets import TargetSpec
 from gating.tracking.opencv_tracker import OpenCvTracker
 from tests.factories import INTERVAL_NS, START_NS, frame, stream
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gating.chain import check_chain
-from gating.session import SessionWriter, read_raw, recover
-from gating.wire import encode, encode_frame
+from gating.session.chain_check import check_chain
+from gating.session.log import SessionWriter, read_raw, recover
+from gating.wire.codec import encode, encode_frame
 from tests.factories import beam_status, frame
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gating.analysis.again import _Reading, follow_motion
-from gating.cli import _register
-from gating.cli.app import app
-from gating.cli.options import load_config
-from gating.cli.run import _guide, _Screen
-from gating.config import parse_config
-from gating.offline import decide_offline
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
+from cinegate.verbs.options import load_config
+from cinegate.verbs.run import _guide, _Screen
+from gating.analysis.replay_tracking import _Reading, follow_motion
+from gating.engine.offline import decide_offline
+from gating.settings.config import parse_config
 from tests.motion import breathing, sunken, write_trace
 
-_register()
+register_verbs()
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gating.md"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gating.clock_map import ClockMap
-from gating.clock_offset import MIN_SAMPLES, UNKNOWN_NS
-from gating.config import ClockSettings, HealthSettings
-from gating.decision import GateReason
-from gating.health import StreamMemory, check_frame, remember
+from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
+from gating.clocks.remap import ClockMap
+from gating.decision.reasons import GateReason
 from gating.messages import CineFrame
+from gating.settings.config import ClockSettings, HealthSettings
+from gating.stream.checks import StreamMemory, check_frame, remember
 from tests.factories import INTERVAL_NS, frame, stream
 
 MS = 1_000_000

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.clock_offset import DAY_NS, HOUR_NS, MIN_SAMPLES, UNKNOWN_NS, CounterUnwrapper, OffsetEstimator
+from gating.clocks.offset import DAY_NS, HOUR_NS, MIN_SAMPLES, UNKNOWN_NS, CounterUnwrapper, OffsetEstimator
 
 MS = 1_000_000
 SECOND = 1_000_000_000

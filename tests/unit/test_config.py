@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gating.config import Config, ConfigError, config_hash, parse_config, to_toml
+from gating.settings.config import Config, ConfigError, config_hash, parse_config, to_toml
 
 
 def test_an_empty_file_gives_the_defaults():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from gating.tracking.contour import ContourFlow
 
 ROWS, COLUMNS = np.mgrid[:160, :160].astype(np.float32)

@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gating.decision import (
-    DecisionLimits,
-    Fault,
-    GateDecision,
-    GateReason,
-    TargetView,
-    decide,
-    first_decision,
-)
+from gating.decision.decide import DecisionLimits, GateDecision, TargetView, decide, first_decision
+from gating.decision.reasons import Fault, GateReason
 from gating.messages import EngineState, GateState
 
 LIMITS = DecisionLimits(

@@ -25,7 +25,7 @@ from pynetdicom import AE
 from drivers.errors import Unavailable
 from drivers.recordings import open_recording
 from drivers.sources.dicom import DicomSettings, DicomSource
-from gating.clock import MonotonicClock
+from gating.clocks.clock import MonotonicClock
 from gating.messages import StampMeaning, StreamInfo
 from tests.dicom_files import INTERVAL_S, START_S, encoded, enhanced, image, picture, put, time_of_day
 from tests.patience import PATIENCE_S, next_notices, wait_until

@@ -6,9 +6,9 @@ import platform
 
 import pytest
 
-from gating import host
-from gating.cli.doctor import doctor
-from gating.host import Finding, examine
+from cinegate.verbs.doctor import doctor
+from gating.service import host
+from gating.service.host import Finding, examine
 
 
 def found(subject: str) -> Finding:
@@ -40,6 +40,6 @@ def test_advice_is_printed_with_its_brackets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = Finding("privileges", "could be better", "this is root", 'set [host] run_as = "NAME"')
-    monkeypatch.setattr("gating.cli.doctor.examine", lambda: [said])
+    monkeypatch.setattr("cinegate.verbs.doctor.examine", lambda: [said])
     doctor(strict=False, serial=None, as_json=False)
     assert 'privileges: set [host] run_as = "NAME"' in capsys.readouterr().out

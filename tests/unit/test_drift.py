@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.cli.sessions import read_motion
-from gating.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
+from cinegate.verbs.sessions import read_motion
+from gating.analysis.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
 from tests.motion import breathing
 
 WINDOW = (3.0, 3.0, 3.0)

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import CommandError, app
+from cinegate.verbs.driver_options import driver_settings, setting_rows
 from drivers.beam.fanout import Fanout
 from drivers.registry import beam_names, load_beam, load_source, source_names
 from drivers.sources.dicom import DicomSource
 from drivers.sources.phantom import PhantomSource
-from gating.cli import _register
-from gating.cli.app import CommandError, app
-from gating.cli.driver_options import driver_settings, setting_rows
 from replay_data import session_path
 
 
@@ -77,7 +77,7 @@ def test_a_needed_setting_is_told_from_one_with_a_default():
 
 
 def test_the_command_shows_both_drivers_of_one_name():
-    _register()
+    register_verbs()
     shown = CliRunner().invoke(app, ["drivers", "zeromq", "--json"])
     assert shown.exit_code == 0
     assert msgspec.json.decode(shown.stdout).keys() == {"source", "beam"}
@@ -89,13 +89,13 @@ def test_the_command_shows_both_drivers_of_one_name():
     ids=lambda asked: asked[0],
 )
 def test_an_option_of_recordings_is_refused_for_a_source_by_name(asked):
-    _register()
+    register_verbs()
     refused = CliRunner().invoke(app, ["source", "phantom", *asked])
     assert str(refused.exception).startswith(f"{asked[0]} is for recordings; phantom is set by -o")
 
 
 @pytest.mark.parametrize("asked", [["--arrival-time"], ["-o", "seed=3"]], ids=lambda asked: asked[0])
 def test_an_option_of_sources_is_refused_for_a_recording(asked):
-    _register()
+    register_verbs()
     refused = CliRunner().invoke(app, ["source", str(session_path("high_rate")), *asked])
     assert str(refused.exception).startswith(f"{asked[0]} is for sources; ")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gating.cli.run import _Screen
-from gating.clock import ManualClock
-from gating.config import Config, GatingSettings, RecordingSettings, SafetySettings
-from gating.decision import GateReason
-from gating.engine import Engine
-from gating.geometry import box_contour
+from cinegate.verbs.run import _Screen
+from gating.clocks.clock import ManualClock
+from gating.decision.reasons import GateReason
+from gating.engine.engine import Engine
+from gating.geometry.contours import box_contour
 from gating.messages import (
     ARRIVAL_TIME_MEANS,
     ControlRequest,
@@ -23,7 +22,8 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
-from gating.targets import TargetSpec
+from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
 
@@ -110,7 +110,7 @@ def test_a_rehearsal_leaves_no_trace():
 
 def test_a_rehearsal_checks_as_much_of_the_frame_as_the_step_did(bench, monkeypatch):
     checked = []
-    monkeypatch.setattr("gating.stream.check_pixels", lambda sequence, *_: checked.append(sequence))
+    monkeypatch.setattr("gating.stream.stream.check_pixels", lambda sequence, *_: checked.append(sequence))
     bench.steps(2)
     bench.engine.rehearse(bench.newest)
     assert checked == [0, 1, 1]

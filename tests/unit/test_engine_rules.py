@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gating.config import Config, GatingSettings, SafetySettings
-from gating.decision import GateReason
-from gating.geometry import box_contour
+from gating.decision.reasons import GateReason
+from gating.geometry.contours import box_contour
 from gating.messages import GateState
-from gating.rule_settings import (
+from gating.settings.config import Config, GatingSettings, SafetySettings
+from gating.settings.rules import (
     AvoidanceRule,
     BoundaryRule,
     BreathHoldRule,
@@ -21,8 +21,8 @@ from gating.rule_settings import (
     OverlapRule,
     PredictionSettings,
 )
-from gating.targets import TargetSpec
-from gating.tracking.settings import TrackerSettings
+from gating.settings.tracking import TrackerSettings
+from gating.targets.targets import TargetSpec
 from tests.factories import INTERVAL_NS, anatomy
 from tests.unit.test_engine import BOX, Bench
 

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gating.clock import ManualClock
-from gating.config import Config, GatingSettings, RecordingSettings, SafetySettings
-from gating.engine import Engine, StepOutcome
-from gating.geometry import box_contour
+from gating.clocks.clock import ManualClock
+from gating.engine.engine import Engine, StepOutcome
+from gating.geometry.contours import box_contour
 from gating.messages import (
     ControlRequest,
     EngineState,
@@ -26,7 +25,8 @@ from gating.messages import (
     Heartbeat,
     StreamEnd,
 )
-from gating.targets import TargetSpec
+from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.targets.targets import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 

@@ -9,13 +9,13 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
+from cinegate.verbs.cases import read_cases
 from drivers.errors import BadRecording
 from drivers.recordings.trackrad import read_labels
-from gating.cli.cases import read_cases
 from gating.evaluation import evaluate
 from gating.evaluation.masks import write_masks
 from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 from gating.tracking.tracker import TrackingError
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gating.geometry import box_contour, contour_centroid, contour_from_mask, mask_from_contour
+from gating.geometry.contours import box_contour, contour_centroid, contour_from_mask, mask_from_contour
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from gating.config import HealthSettings, SafetySettings
-from gating.decision import GateReason
-from gating.health import check_frame, check_pixels, forget_stream, remember
-from gating.limits import stale_limit_ns
+from gating.decision.limits import stale_limit_ns
+from gating.decision.reasons import GateReason
+from gating.engine.peers import check_beam, check_recorder
 from gating.messages import Heartbeat
-from gating.peers import check_beam, check_recorder
+from gating.settings.config import HealthSettings, SafetySettings
+from gating.stream.checks import check_frame, check_pixels, forget_stream, remember
 from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
 
 MS = 1_000_000

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.zncc.matcher import TemplateMatcher
 from tests.oracle import zncc_oracle
 
 DTYPES = (np.uint8, np.uint16, np.float32)
 NO_COMPILATION_AFTER_WARM_UP = """
 import numpy as np
 from numba.core import event
-from gating.tracking.kernels import warm_up
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.zncc.matcher import warm_up
+from gating.tracking.zncc.matcher import TemplateMatcher
 warm_up()
 compiled = []
 class Listener(event.Listener):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.latency_chain import Link, published_chain, sum_chain
+from gating.latency.published_chain import Link, published_chain, sum_chain
 
 
 def link(name: str, low: float, high: float, **more) -> Link:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple
 from scipy.ndimage import fourier_shift
 
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.zncc.matcher import TemplateMatcher
 from tests.oracle import zncc_oracle
 from tests.unit.test_kernels import DTYPES, frame_of
 

@@ -16,7 +16,7 @@ from drivers.errors import BadFrame, BadRecording
 from drivers.formats.mrd import FrameMaker, MrdImage, image_header
 from drivers.recordings import open_recording
 from drivers.sources.mrd import MrdSettings, MrdSource
-from gating.clock_offset import DAY_NS
+from gating.clocks.offset import DAY_NS
 from gating.messages import StampMeaning
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from bench.fuzz import TARGETS, Target, fuzz
 from drivers.errors import DriverError
-from gating.chain import check_chain
-from gating.config import ConfigError, parse_config
 from gating.messages import TOPICS
-from gating.session import SessionError, SessionWriter, read_session, recover
-from gating.wire import WireError, decode, encode, encode_frame
+from gating.session.chain_check import check_chain
+from gating.session.log import SessionError, SessionWriter, read_session, recover
+from gating.settings.config import ConfigError, parse_config
+from gating.wire.codec import WireError, decode, encode, encode_frame
 from tests.factories import beam_status, frame, stream
 
 MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))

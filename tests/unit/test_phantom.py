@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drivers.errors import Unavailable
 from drivers.phantom import BreathHold, Breathing, Cough, Phantom, PhantomSettings, TargetLoss, Trace
 from drivers.phantom.motion import Motion
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 
 STILL = Breathing(inhale_si_mm=0.0, inhale_ap_mm=0.0, inhale_lr_mm=0.0)
 REGULAR = Breathing(period_s=4.0, inhale_si_mm=-15.0, inhale_ap_mm=-4.0, variability=0.0, ap_lag_s=0.0)

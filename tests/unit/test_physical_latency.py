@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.physical_latency import (
+from gating.latency.physical import (
     PhysicalLog,
     PhysicalLogError,
     crossings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gating.plane import ImagePlane
+from gating.geometry.plane import ImagePlane
 from tests.factories import stream
 
 MARGINS = {"left": 1.0, "right": 2.0, "posterior": 3.0, "anterior": 4.0, "superior": 5.0, "inferior": 6.0}

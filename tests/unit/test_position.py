@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from gating.plane import ImagePlane
-from gating.position import Sighting, position_in_3d
-from gating.targets import TargetSet, TargetSpec
+from gating.geometry.plane import ImagePlane
+from gating.targets.position_3d import Sighting, position_in_3d
+from gating.targets.targets import TargetSet, TargetSpec
 from tests.factories import stream
 
 AXES = {"sagittal": (0, 1, 0, 0, 0, -1), "coronal": (1, 0, 0, 0, 0, -1), "transversal": (1, 0, 0, 0, 1, 0)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gating.analysis.again import follow_motion, gated_motion
-from gating.config import Config, SafetySettings, parse_config
-from gating.preparation import learn_motion, proposal_toml, propose
-from gating.presets import NAMES, read_preset
-from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
+from gating.analysis.preparation import learn_motion, proposal_toml, propose
+from gating.analysis.replay_tracking import follow_motion, gated_motion
+from gating.settings.config import Config, SafetySettings, parse_config
+from gating.settings.presets import NAMES, read_preset
+from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
 from tests.motion import breathing
 
 CONFIG = Config(safety=SafetySettings(arm_good_frames=1))

@@ -19,7 +19,7 @@ from drivers.ports import EndOfStream, FrameStamp
 from drivers.publisher import publish
 from drivers.pump import Published
 from drivers.sources.phantom import PhantomSource
-from gating.clock_offset import UNKNOWN_NS
+from gating.clocks.offset import UNKNOWN_NS
 from gating.messages import (
     CineFrame,
     EngineState,
@@ -34,7 +34,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
-from gating.wire import decode, encode
+from gating.wire.codec import decode, encode
 from tests.factories import stream
 from tests.patience import PATIENCE_S, wait_until
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 THREADED = """
 import os, threading, time, resource
 from pathlib import Path
-from gating.real_time import HostSettings, prepare_process
+from gating.service.real_time import HostSettings, prepare_process
 {limit}
 threading.Thread(target=time.sleep, args=(2,), daemon=True).start()
 said = prepare_process(HostSettings(fifo_priority={priority}, lock_memory={lock}, keep_cores_awake={awake}))
@@ -62,7 +62,7 @@ def test_later_passes_of_the_collector_leave_out_what_is_loaded() -> None:
 
 def test_asking_twice_keeps_the_cores_awake_once() -> None:
     again = "print(len(prepare_process(HostSettings(fifo_priority=0))), len(real_time._kept_open))"
-    held = run(awake=True, limit="from gating import real_time", then=again).splitlines()[-1]
+    held = run(awake=True, limit="from gating.service import real_time", then=again).splitlines()[-1]
     assert held in ("0 1", "1 0")
 
 

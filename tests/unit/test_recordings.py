@@ -10,7 +10,7 @@ import pytest
 
 from drivers.errors import BadRecording
 from drivers.recordings import open_recording
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.messages import TargetReference
 from tests.factories import frame
 
@@ -211,7 +211,7 @@ class TestSessionLog:
     @pytest.fixture
     def log(self, monkeypatch, tmp_path):
         """A log of six frames, as the session reader gives it."""
-        import gating.session
+        import gating.session.log
 
         frames = [frame(sequence) for sequence in range(6)]
         contour = [(40.0, 40.0), (60.0, 40.0), (60.0, 55.0)]
@@ -232,7 +232,7 @@ class TestSessionLog:
             passes.append(path)
             return iter([("x", 0, message) for message in messages])
 
-        monkeypatch.setattr(gating.session, "read_session", read)
+        monkeypatch.setattr(gating.session.log, "read_session", read)
         (tmp_path / "s1.mcap").touch()
         return tmp_path / "s1.mcap", messages, passes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gating.messages import Pacing
-from gating.rehearsal import ALLOWED_LENGTH, LEAST_MARGIN_NS, MAX_MARGIN_SHARE, MAX_SHARE, RehearsalPlan
+from gating.service.cache_warming import ALLOWED_LENGTH, LEAST_MARGIN_NS, MAX_MARGIN_SHARE, MAX_SHARE, RehearsalPlan
 from tests.factories import frame
 
 MS = 1_000_000

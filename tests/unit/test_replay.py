@@ -12,7 +12,7 @@ from drivers.ports import EndOfStream
 from drivers.recordings import open_recording
 from drivers.sources.pacing import MISSED_NS
 from drivers.sources.replay import ReplaySource
-from gating.clock import MonotonicClock
+from gating.clocks.clock import MonotonicClock
 from gating.messages import Pacing, SourceKind
 from tests.unity_files import session
 

@@ -15,15 +15,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from gating.geometry import mask_from_contour
-from gating.latency import NOT_MEASURED, STAGES
+from gating.geometry.contours import mask_from_contour
+from gating.geometry.plane import ImagePlane
+from gating.latency.stages import NOT_MEASURED, STAGES
 from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
-from gating.plane import ImagePlane
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
-from gating.report.reading import SessionData, read_data
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
-from gating.session import SessionError, SessionWriter
+from gating.session.log import SessionError, SessionWriter
+from gating.session.summary_data import SessionData, read_data
 from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, reference, target_centre
 
 FRAMES = 40

@@ -19,7 +19,7 @@ from drivers.errors import BadRecording
 from drivers.recordings import open_recording
 from drivers.recordings.masks import read_target_mask
 from drivers.recordings.rtstruct import read_structure, read_volume_mask
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from tests.dicom_files import empty, image, put
 
 CENTRE_MM = np.array([12.0, -20.0, 35.0])

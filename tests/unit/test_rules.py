@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.boundary import GatingBoundary
-from gating.config import GatingSettings
-from gating.decision import GateReason
-from gating.geometry import box_contour
-from gating.plane import ImagePlane
-from gating.rule_settings import (
+from gating.decision.reasons import GateReason
+from gating.geometry.contours import box_contour
+from gating.geometry.plane import ImagePlane
+from gating.settings.config import GatingSettings
+from gating.settings.rules import (
     AvoidanceRule,
     BoundaryRule,
     BreathHoldRule,
@@ -21,7 +20,8 @@ from gating.rule_settings import (
     OverlapRule,
     PredictionSettings,
 )
-from gating.rules import (
+from gating.targets.boundary import GatingBoundary
+from gating.targets.rules import (
     AvoidanceWindow,
     BoundaryWindow,
     BreathHold,
@@ -31,7 +31,7 @@ from gating.rules import (
     Sighting,
     StructureRules,
 )
-from gating.structure import StructureGate, check_rules, rules_of
+from gating.targets.structure import StructureGate, check_rules, rules_of
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import stream
 

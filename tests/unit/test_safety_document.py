@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.faults.catalogue import read_catalogue
 from bench.faults.document import filled
-from gating.decision import HARD_FAULTS
+from gating.decision.reasons import HARD_FAULTS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "safety.md").read_text(encoding="utf-8")
 

@@ -18,15 +18,8 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 
 from gating.messages import CineFrame, GateCommand, StreamEnd
-from gating.session import (
-    SessionError,
-    SessionWriter,
-    read_raw,
-    read_session,
-    recover,
-    session_log_name,
-)
-from gating.wire import Part, decode
+from gating.session.log import SessionError, SessionWriter, read_raw, read_session, recover, session_log_name
+from gating.wire.codec import Part, decode
 from tests.unit.session_bench import CLOCK, make_session
 
 ROOT = Path(__file__).parents[2]
@@ -240,7 +233,7 @@ def test_another_file_is_refused_with_a_sentence(log: Path) -> None:
 WRITER = """
 import itertools, sys, time
 from pathlib import Path
-from gating.session import SessionWriter
+from gating.session.log import SessionWriter
 from tests.unit.session_bench import CLOCK, make_session
 
 writer = SessionWriter(Path(sys.argv[1]), "s1", CLOCK)

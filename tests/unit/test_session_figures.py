@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
 from gating.analysis import figures, motion_from_session, session_figures
-from gating.analysis.again import follow, gated_motion
-from gating.cli import _register
-from gating.cli.app import app
-from gating.config import Config, GatingSettings, SafetySettings, to_toml
+from gating.analysis.replay_tracking import follow, gated_motion
+from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
-from gating.offline import decide_offline, offline_frames
-from gating.session import SessionWriter
-from gating.targets import TargetSpec
-from gating.wire import encode, encode_frame
+from gating.session.log import SessionWriter
+from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import encode, encode_frame
 from tests.factories import INTERVAL_NS, anatomy, beam_status, stream
 from tests.unit.test_engine import BOX
 
@@ -76,7 +76,7 @@ def test_the_log_gives_what_the_offline_run_gives(log):
 
 
 def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
-    _register()
+    register_verbs()
     said = CliRunner().invoke(app, ["report", str(log), "--out", str(tmp_path / "r.html"), "--export", str(tmp_path)])
     assert said.exit_code == 0, said.output
     page = (tmp_path / "r.html").read_text()
@@ -101,7 +101,7 @@ def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
 
 
 def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
-    _register()
+    register_verbs()
     said = CliRunner().invoke(app, ["report", str(log), "--out", str(tmp_path / "r.html"), "--json"])
     found = json.loads(said.stdout)
     (one,) = found["clinical"]["targets"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import Reach
 

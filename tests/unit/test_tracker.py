@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gating.geometry import box_contour, contour_from_mask
+from gating.geometry.contours import box_contour, contour_from_mask
 from gating.tracking.registry import make_tracker, tracker_names
 from gating.tracking.tracker import Tracker, TrackerSettings, TrackingError, TrackStatus
 

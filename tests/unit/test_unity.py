@@ -17,7 +17,7 @@ from drivers.formats.nrbf import MAX_BYTES, parse_nrbf
 from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_unity
 from drivers.recordings import open_recording
 from drivers.sources.unity import UnitySettings, UnitySource
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 from tests.patience import PATIENCE_S, next_notices
 from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gating.messages import TOPICS, ControlRequest, Event
-from gating.wire import MAX_HEADER_BYTES, WireError, decode, encode, encode_frame
+from gating.wire.codec import MAX_HEADER_BYTES, WireError, decode, encode, encode_frame
 from tests.factories import anatomy, beam_status, frame, stream
 
 

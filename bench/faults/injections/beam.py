@@ -10,7 +10,7 @@ from bench.faults.injections.registry import Unmet, injects
 from bench.faults.link import Weather
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from gating.messages import GateState
-from gating.wire import encode
+from gating.wire.codec import encode
 
 
 @injects("gate_cut")

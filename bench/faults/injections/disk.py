@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bench.faults.injections.registry import NotPossible, Unmet, injects
 from bench.faults.scene import Scene
-from gating.chain import check_chain
 from gating.messages import CineFrame
-from gating.session import read_session
+from gating.session.chain_check import check_chain
+from gating.session.log import read_session
 
 
 @injects("log_may_not_grow")

@@ -13,7 +13,7 @@ from bench.faults.link import flip_bit
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts
 from gating.messages import CineFrame
-from gating.wire import encode_frame
+from gating.wire.codec import encode_frame
 
 Spoil = Callable[[bytes, bytes, bytes], Parts]
 MEMORY_MB = 400.0

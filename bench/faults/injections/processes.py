@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from bench.faults.injections.registry import Unmet, injects
 from bench.faults.scene import Scene
 from gating.messages import EngineState, GateState
-from gating.sockets import bind
-from gating.wire import encode
+from gating.wire.codec import encode
+from gating.wire.sockets import bind
 
 
 @injects("engine_killed")
@@ -197,6 +197,6 @@ def _end_source(scene: Scene, number: int) -> Iterator[None]:
 
 def start_source(scene: Scene) -> None:
     """Replay the scene's recording from a real source process."""
-    command = [sys.executable, "-m", "gating.cli", "source", str(scene.folder / "calm.npz"), "--loop"]
+    command = [sys.executable, "-m", "cinegate", "source", str(scene.folder / "calm.npz"), "--loop"]
     command += ["--session", scene.session, "--config", str(scene.folder / "engine.toml")]
     scene.processes.start("source", command)

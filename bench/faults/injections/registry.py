@@ -8,7 +8,7 @@ from typing import Any, Final
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, Transform, as_it_is, changed
 from gating.messages import CineFrame
-from gating.wire import encode_frame
+from gating.wire.codec import encode_frame
 
 Injection = Callable[[Scene], Iterator[None]]
 INJECTIONS: Final[dict[str, Injection]] = {}

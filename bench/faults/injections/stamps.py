@@ -10,7 +10,7 @@ from bench.faults.injections.registry import faulty_frames, injects, standing, w
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, changed
 from gating.messages import CineFrame
-from gating.wire import encode_frame
+from gating.wire.codec import encode_frame
 
 
 def _packed(fault_id: str, **fields: object) -> None:

@@ -12,7 +12,7 @@ from bench.faults.pictures import Picture
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, changed, repainted
 from gating.messages import CineFrame, StreamEnd
-from gating.wire import encode, encode_frame
+from gating.wire.codec import encode, encode_frame
 
 
 def _drop(scene: Scene, count: int) -> None:

@@ -1,0 +1,1 @@
+"""The verbs that measure: they join the command line by entry points."""

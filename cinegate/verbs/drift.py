@@ -1,0 +1,111 @@
+"""`cinegate drift`: baseline shift so far, and the couch shift that is proposed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.options import ConfigOption, JsonOption, load_config
+
+if TYPE_CHECKING:
+    from gating.analysis.drift import CouchShift
+
+LONGEST_WHY: Final = 150
+
+
+@app.command()
+def drift(
+    session: Annotated[
+        Path, typer.Argument(help="Session log (.mcap), also one that is still being written, or a trace.")
+    ],
+    window_mm: Annotated[float, typer.Option("--window-mm", min=0.1, max=50, help="Half width of the window.")] = 3.0,
+    until_s: Annotated[float | None, typer.Option("--until-s", help="Look at the session up to this time.")] = None,
+    patient_position: Annotated[str, typer.Option("--patient-position", help="HFS, HFP, FFS or FFP.")] = "HFS",
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Tell the running engine that --operator accepts the proposal.")
+    ] = False,
+    operator: Annotated[str, typer.Option("--operator", help="Who accepts; goes into the log.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Why it is accepted; goes into the log.")] = "",
+    session_id: Annotated[str, typer.Option("--session", help="Session id of the running engine.")] = "session",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose a couch shift (IEC 61217) that takes the exhale position back to where the session began.
+
+    Nothing moves and nothing is re-based: with --accept, the engine writes the proposal with the operator's name and
+    reason into the session log, and that is all.
+    """
+    if accept and not (operator.strip() and why.strip()):
+        raise CommandError("--accept needs --operator and --why: a shift is accepted by somebody, for a reason")
+    if not len(why) <= LONGEST_WHY:
+        raise CommandError(f"--why has {len(why)} characters; at most {LONGEST_WHY} fit beside the proposal in the log")
+    proposal = _propose(session, window_mm, until_s, patient_position)
+    answer = _accept(proposal, operator, why, session_id, config) if accept else ""
+    if as_json:
+        print_json(
+            {
+                "iec_mm": list(proposal.iec_mm),
+                "shift_lps_mm": proposal.baseline.shift_mm.tolist(),
+                "speed_lps_mm_min": proposal.baseline.speed_mm_min.tolist(),
+                "uncertainty_lps_mm": proposal.baseline.uncertainty_mm.tolist(),
+                "breaths": proposal.baseline.breaths,
+                "duty_before": proposal.duty_before,
+                "duty_after": proposal.duty_after,
+                "worthwhile": proposal.worthwhile,
+                "text": proposal.text,
+                "accepted": answer,
+            }
+        )
+        return
+    speed = float((proposal.baseline.speed_mm_min**2).sum() ** 0.5)
+    console.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    if answer:
+        console.print(answer, highlight=False)
+    elif proposal.worthwhile:
+        console.print("to accept: the same command with --accept --operator NAME --why REASON", highlight=False)
+
+
+def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:
+    import numpy as np
+
+    from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
+    from gating.analysis import motion_from_session
+    from gating.analysis.drift import propose_shift, session_exhale
+
+    if session.suffix in TRACE_SUFFIXES:
+        t_s, away_mm = read_motion(session)
+    else:
+        motions = motion_from_session(session)
+        if not motions:
+            raise CommandError(f"{session} holds no followed target")
+        t_s, away_mm = motions[0].t_s, motions[0].displacement_mm
+    chosen = t_s <= (np.inf if until_s is None else until_s)
+    t_s, away_mm = t_s[chosen], away_mm[chosen]
+    began = session_exhale(t_s, away_mm)
+    if began is None:
+        raise CommandError(f"{session}: fewer than 3 exhales were found; no shift can be told")
+    window = (window_mm, window_mm, window_mm)
+    proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position)
+    if proposal is None:
+        raise CommandError(f"{session}: fewer than 3 exhales since the beginning; no shift can be told")
+    return proposal
+
+
+def _accept(proposal: CouchShift, operator: str, why: str, session_id: str, config: Path | None) -> str:
+    from gating.messages import ControlRequest
+    from gating.service.pipeline import ask_engine
+    from gating.wire.sockets import secure_process
+
+    if not proposal.worthwhile:
+        raise CommandError(f"there is nothing to accept: {proposal.text}")
+    settings = load_config(config)
+    secure_process(settings, "operator")
+    said = f"{proposal.text}; because {why}"
+    request = ControlRequest(session_id=session_id, action="accept_shift", operator=operator, why=said)
+    reply = ask_engine(settings.endpoints.control, request)
+    if not reply.accepted:
+        raise CommandError(f"the engine refused: {reply.text}", EXIT_UNSAFE)
+    return reply.text

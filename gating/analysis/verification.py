@@ -1,0 +1,363 @@
+"""Replay a session log through the engine, at the moments that the log names, and compare every decision with the log.
+
+What follows from frames, targets, settings and time is computed anew: estimates, states, reasons, leases. What the log
+says of other processes (a silent beam interface, a failed recorder, a refused message) is taken as given; it can only
+have held the beam. So every beam-on in the log must follow again from its frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+
+from gating.clocks.remap import ClockMap
+from gating.decision.reasons import Fault, GateReason
+from gating.engine.engine import Engine
+from gating.engine.outcome import StepOutcome
+from gating.latency.budgets import load_budgets
+from gating.messages import (
+    CineFrame,
+    ControlRequest,
+    EngineState,
+    Event,
+    GateCommand,
+    GateState,
+    Message,
+    SessionHeader,
+    StageStamps,
+    StreamEnd,
+    StreamInfo,
+    TargetEstimate,
+    TargetReference,
+)
+from gating.session.log import SessionError, read_session
+from gating.settings.config import Config, config_hash, parse_config
+from gating.targets.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+
+GIVEN: Final = frozenset(
+    {
+        GateReason.BEAM_SILENT,
+        GateReason.RECORDER_BEHIND,
+        GateReason.AUDIT_LOSS,
+        GateReason.READ_BACK_MISMATCH,
+        GateReason.INTERNAL_ERROR,
+    }
+)
+"""Reasons that come from other processes or from inside; the replay takes them from the log."""
+LOOK_AHEAD_NS: Final = 1_000_000_000
+"""The recorder may have heard a command before the frame that it answers."""
+REFUSAL_NS: Final = 5_000_000
+"""A refusal's event follows its command within this time."""
+COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
+NUMBERS: Final = ("x_px", "y_px", "confidence", "score", "target_out_fraction")
+
+
+class Verification(Struct, kw_only=True):
+    """What the replay of a log came to."""
+
+    commands: int = 0
+    frames: int = 0
+    differences: int = 0
+    first_difference: str = ""
+    given: int = 0
+    """Decisions whose reason the log gives and the replay cannot recompute; all of them hold."""
+    on_to_hold: int = 0
+    hold_to_on: int = 0
+    """Decisions that are beam on in the log and hold in the replay, and the other way round."""
+    largest_px: float = 0.0
+    """Largest distance between a target centre in the log and in the replay."""
+
+    def differ(self, sentence: str) -> None:
+        """Note a difference."""
+        self.differences += 1
+        self.first_difference = self.first_difference or sentence
+
+
+class LoggedClock:
+    """Tells the moments that the log names: of decoding, of tracking, then of the decision."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._moments: deque[int] = deque([0])
+
+    def expect(self, *moments_ns: int) -> None:
+        """Set what the next readings return; the last moment stands."""
+        self._moments = deque(moments_ns)
+
+    def now_ns(self) -> int:
+        """Return the next moment, ns."""
+        return self._moments.popleft() if len(self._moments) > 1 else self._moments[0]
+
+
+class _LoggedEngine(Engine):
+    """The engine, with other processes as the log gives them."""
+
+    given: Fault | None = None
+
+    def _fault(self, now_ns: int) -> Fault | None:
+        return super()._fault(now_ns) or self.given
+
+
+@dataclass(slots=True)
+class _Script:
+    """All of a log but its frames: what happened to one engine, in order."""
+
+    header: SessionHeader
+    streams: list[StreamInfo] = field(default_factory=list)
+    references: list[TargetReference] = field(default_factory=list)
+    events: deque[Event] = field(default_factory=deque)
+    estimates: dict[tuple[int, str], TargetEstimate] = field(default_factory=dict)
+
+
+def verify_session(path: Path, config: Config | None = None, tolerance_px: float = 0.0) -> Verification:
+    """Replay a log and compare.
+
+    Parameters
+    ----------
+    path : of the log.
+    config : other settings than those in the log, to see which decisions they would have changed; estimates are not
+        compared then. None: those in the log.
+    tolerance_px : distance between target centres that is no difference; 0: bit for bit, as on the same machine.
+
+    Raises
+    ------
+    SessionError
+        If the log lacks what a replay needs; one sentence.
+    OSError
+        If it cannot be read.
+    """
+    scripts = _read_scripts(path)
+    found = Verification()
+    replays: dict[str, _Replay] = {}
+    frames: deque[tuple[int, CineFrame]] = deque()
+    for frame_or_command, log_time_ns in _in_order(path):
+        if isinstance(frame_or_command, CineFrame):
+            frames.append((log_time_ns, frame_or_command))
+            continue
+        command = frame_or_command
+        if command.engine_id not in replays:
+            if command.engine_id not in scripts:
+                raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
+            replays[command.engine_id] = _Replay(scripts[command.engine_id], config, tolerance_px, found)
+        replays[command.engine_id].follow(command, frames)
+    if found.commands == 0:
+        raise SessionError(f"{path.name} holds no gate command")
+    return found
+
+
+class _Replay:
+    """One engine of the log, decision by decision."""
+
+    def __init__(self, script: _Script, config: Config | None, tolerance_px: float, found: Verification) -> None:
+        logged = parse_config(script.header.config_toml, "configuration in the log")
+        if config_hash(logged) != script.header.config_hash:
+            found.differ("the configuration in the session header does not have the hash that stands beside it")
+        if not script.references or not script.streams:
+            raise SessionError("the log holds no target or no stream; nothing was decided that could be replayed")
+        self._script, self._found, self._tolerance_px = script, found, tolerance_px
+        self._other_config = config is not None
+        settings = config or logged
+        self._clock = LoggedClock(script.header.clock)
+        self._clock_map = ClockMap(script.header.clock, settings.clocks)
+        self._engine = _LoggedEngine(
+            settings,
+            [_target(reference) for reference in script.references],
+            lambda: make_tracker(settings.tracker, settings.tracking),
+            self._clock,
+            script.header.session_id,
+            script.header.engine_id,
+            peers_required=False,
+            arm_by_itself=any(event.code == "armed" for event in script.events),
+            budget=load_budgets().decision,
+        )
+        self._warm = False
+        self._received_ns = 0
+        self._sequence: int | None = None
+
+    def follow(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> None:
+        """Do what led to a command, and compare."""
+        self._found.commands += 1
+        if self._sequence is not None and command.command_sequence != self._sequence + 1:
+            missing = command.command_sequence - self._sequence - 1
+            self._found.differ(f"{missing} commands are missing before command {command.command_sequence}")
+        self._sequence = command.command_sequence
+        if not self._warm and command.engine_state is not EngineState.STARTING:
+            self._engine.warm_up()
+            self._engine.open_stream(self._script.streams[0])
+            self._warm = True
+        stamps = command.stamps
+        self._clock.expect(stamps.decided_ns)
+        self._act_until(stamps.decided_ns)
+        given = command.reason in GIVEN
+        self._found.given += given
+        self._engine.given = Fault(GateReason(command.reason), command.detail) if given else None
+        outcome = self._cause(command, stamps, frames)
+        self._compare(command, outcome)
+
+    def _cause(self, command: GateCommand, stamps: StageStamps, frames: deque[tuple[int, CineFrame]]) -> StepOutcome:
+        refusal = self._refusal(stamps.decided_ns, stamps.sent_ns)
+        if refusal is not None:
+            return self._engine.refuse(refusal.text)
+        if command.reason == GateReason.STOPPING:
+            return StepOutcome(self._engine.stop())
+        if command.reason == GateReason.STREAM_ENDED and not command.renewal:
+            end = StreamEnd(session_id="log", source="log", frames_published=0, why=command.detail)
+            return self._engine.close_stream(end)
+        if stamps.received_ns != self._received_ns:
+            self._received_ns = stamps.received_ns
+            frame = _frame_of(command, frames)
+            if frame is None:
+                raise SessionError(f"frame {command.frame_sequence} of command {command.command_sequence} is missing")
+            self._found.frames += 1
+            self._clock.expect(stamps.decoded_ns, stamps.tracked_ns, stamps.decided_ns)
+            return self._engine.step(self._clock_map.frame(frame, stamps.received_ns), stamps.received_ns)
+        return self._engine.tick()
+
+    def _act_until(self, moment_ns: int) -> None:
+        """Do what operators asked for and sources declared before a moment."""
+        events = self._script.events
+        while events and events[0].at_ns <= moment_ns and events[0].code != GateReason.MESSAGE_REFUSED:
+            event = events.popleft()
+            if event.code in ("arm", "disarm", "acknowledge"):
+                self._engine.control(_request(event))
+            elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
+                for stream in self._script.streams[1:]:
+                    self._engine.open_stream(stream)
+
+    def _refusal(self, decided_ns: int, sent_ns: int) -> Event | None:
+        """Return the refusal that led to a command: its event was made just after the decision."""
+        events = self._script.events
+        if events and events[0].code == GateReason.MESSAGE_REFUSED and events[0].at_ns >= decided_ns:
+            following = events[0].at_ns - max(decided_ns, sent_ns) < REFUSAL_NS
+            return events.popleft() if following else None
+        while events and events[0].code == GateReason.MESSAGE_REFUSED and events[0].at_ns < decided_ns:
+            events.popleft()
+        return None
+
+    def _compare(self, command: GateCommand, outcome: StepOutcome) -> None:
+        ours = outcome.command
+        self._found.on_to_hold += command.state is GateState.ON and ours.state is GateState.HOLD
+        self._found.hold_to_on += command.state is GateState.HOLD and ours.state is GateState.ON
+        for name in COMPARED:
+            logged, computed = getattr(command, name), getattr(ours, name)
+            if logged != computed:
+                why = f" ({command.detail} / {ours.detail})" if name == "reason" else ""
+                self._found.differ(
+                    f"command {command.command_sequence}, frame {command.frame_sequence}: {name} is {logged} in the "
+                    f"log and {computed} in the replay{why}"
+                )
+                return
+        for message in outcome.messages:
+            if isinstance(message, TargetEstimate) and not self._other_config:
+                self._compare_estimate(message)
+
+    def _compare_estimate(self, ours: TargetEstimate) -> None:
+        logged = self._script.estimates.pop((ours.frame_sequence, ours.target), None)
+        if logged is None:
+            self._found.differ(f"frame {ours.frame_sequence}: the log has no estimate of {ours.target}")
+            return
+        distance_px = float(np.hypot(ours.x_px - logged.x_px, ours.y_px - logged.y_px))
+        self._found.largest_px = max(self._found.largest_px, distance_px if np.isfinite(distance_px) else 0.0)
+        if self._tolerance_px > 0:
+            same = distance_px <= self._tolerance_px or _same(ours.x_px, logged.x_px)
+            different = [] if same and ours.status == logged.status else ["x_px"]
+        else:
+            different = [name for name in NUMBERS if not _same(getattr(ours, name), getattr(logged, name))]
+            different += [] if ours.status == logged.status else ["status"]
+            different += [] if np.array_equal(ours.contour_px, logged.contour_px) else ["contour_px"]
+        if different:
+            name = different[0]
+            self._found.differ(
+                f"frame {ours.frame_sequence}, {ours.target}: {name} is {getattr(logged, name)} in the log and "
+                f"{getattr(ours, name)} in the replay"
+            )
+
+
+def _same(ours: float, logged: float) -> bool:
+    return ours == logged or (ours != ours and logged != logged)  # noqa: PLR0124 - NaN is not itself
+
+
+def _target(reference: TargetReference) -> TargetSpec:
+    contour_px = np.array(reference.contour_px, np.float32).reshape(-1, 2)
+    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure)
+
+
+def _request(event: Event) -> ControlRequest:
+    operator = event.text.removeprefix(f"{event.code} by ").partition(":")[0]
+    return ControlRequest(
+        session_id=event.session_id,
+        action=event.code,  # type: ignore[arg-type]
+        operator=operator[:64] or "unknown",
+        why="as logged",
+    )
+
+
+def _frame_of(command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> CineFrame | None:
+    """Return the frame of a command: of that number, the one heard nearest to when the engine received it."""
+    received_ns = command.stamps.received_ns
+    while frames and frames[0][0] < received_ns - 5 * LOOK_AHEAD_NS:
+        frames.popleft()
+    candidates = [(abs(at - received_ns), frame) for at, frame in frames if _number(frame) == command.frame_sequence]
+    return min(candidates, key=lambda one: one[0])[1] if candidates else None
+
+
+def _number(frame: CineFrame) -> int:
+    return frame.header.sequence
+
+
+def _in_order(path: Path) -> Iterator[tuple[CineFrame | GateCommand, int]]:
+    """Yield frames as they come, and commands a second later than they were heard."""
+    waiting: deque[tuple[int, GateCommand]] = deque()
+    for _, log_time_ns, message in read_session(path):
+        if isinstance(message, CineFrame):
+            yield message, log_time_ns
+        elif isinstance(message, GateCommand):
+            waiting.append((log_time_ns, message))
+        while waiting and waiting[0][0] < log_time_ns - LOOK_AHEAD_NS:
+            at_ns, command = waiting.popleft()
+            yield command, at_ns
+    for at_ns, command in waiting:
+        yield command, at_ns
+
+
+def _read_scripts(path: Path) -> dict[str, _Script]:
+    """Read everything but the frames; a log that was joined by a later engine has one script for each."""
+    scripts: dict[str, _Script] = {}
+    streams: list[StreamInfo] = []
+    current: _Script | None = None
+    early: list[Message] = []
+    for _, _, message in read_session(path):
+        if isinstance(message, SessionHeader):
+            current = scripts.setdefault(message.engine_id, _Script(message))
+            for one in early:
+                _note(current, one)
+            early.clear()
+        elif isinstance(message, StreamInfo):
+            if message not in streams:
+                streams.append(message)
+        elif isinstance(message, TargetReference | TargetEstimate | Event):
+            if current is None:
+                early.append(message)
+            else:
+                _note(current, message)
+    for script in scripts.values():
+        script.streams = streams
+        script.events = deque(sorted(script.events, key=lambda event: event.at_ns))
+    return scripts
+
+
+def _note(script: _Script, message: Message) -> None:
+    if isinstance(message, TargetReference):
+        if message not in script.references:
+            script.references.append(message)
+    elif isinstance(message, TargetEstimate):
+        script.estimates[message.frame_sequence, message.target] = message
+    elif isinstance(message, Event) and message.role == "engine":
+        script.events.append(message)

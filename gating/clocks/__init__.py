@@ -1,0 +1,1 @@
+"""Clocks of this host, and foreign clocks put on one of ours."""

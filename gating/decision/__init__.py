@@ -1,0 +1,1 @@
+"""May the beam be on? Reasons, the decision, its limits, arming."""

@@ -1,0 +1,156 @@
+"""The beam decision: a pure function of what is known, and the reasons it can give.
+
+Nothing here reads a clock or a socket. Comparisons are written `not (x >= limit)` so that NaN holds the beam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gating.decision.reasons import TOLERABLE, Fault, GateReason
+from gating.messages import EngineState, GateState
+
+
+class TargetView(Struct, frozen=True):
+    """What the decision knows of one target in one plane: its newest result and how old that is."""
+
+    name: str
+    status: str
+    confidence: float
+    out_fraction: float
+    age_ns: int
+    detail: str = ""
+    ruled: bool = False
+    """True where rules of its own stand in for the limit on `out_fraction`."""
+    objection: Fault | None = None
+    """Of its rules (`gating.rules`), or of what is predicted for it."""
+
+
+class DecisionLimits(Struct, frozen=True):
+    """The numbers of the decision; see `gating.settings.config` for defaults and sources."""
+
+    max_out_fraction: float
+    min_confidence: float
+    stale_ns: int
+    resume_good_frames: int
+    max_beam_on_ns: int
+    min_dwell_ns: int
+    on_delay_ns: int = 0
+    off_delay_ns: int = 0
+
+
+class GateDecision(Struct, frozen=True):
+    """A beam state with its reason, and the memory that hysteresis needs."""
+
+    state: GateState
+    reason: GateReason
+    detail: str = ""
+    good_frames: int = 0
+    since_ns: int = 0
+    """When `state` began."""
+    good_since_ns: int = -1
+    """Since when nothing has objected; -1 while something does."""
+    out_since_ns: int = -1
+    """Since when a beam-off delay has been bridging an objection; -1 while none is."""
+
+
+def first_decision(now_ns: int) -> GateDecision:
+    """Return the decision before anything is known: hold."""
+    return GateDecision(GateState.HOLD, GateReason.NOT_READY, since_ns=now_ns)
+
+
+def decide(
+    engine_state: EngineState,
+    fault: Fault | None,
+    targets: Sequence[TargetView],
+    limits: DecisionLimits,
+    previous: GateDecision,
+    now_ns: int,
+    *,
+    new_frame: bool,
+) -> GateDecision:
+    """Fold what is known now into a beam decision. Total: any input gives a state and a reason.
+
+    Parameters
+    ----------
+    engine_state : beam on needs ARMED.
+    fault : of the stream, a peer process or the engine itself; None if all is well.
+    targets : the newest view of every target in every plane; an empty sequence holds.
+    previous : the decision before this one, for hysteresis.
+    now_ns : the engine's clock.
+    new_frame : False where a decision is only re-examined between frames; good frames are counted once.
+    """
+    objection = fault or _first_objection(targets, limits)
+    out_since_ns = -1
+    if objection is not None:
+        out_since_ns = previous.out_since_ns if previous.out_since_ns >= 0 else now_ns
+        waits = fault is None and previous.state is GateState.ON and now_ns - out_since_ns < limits.off_delay_ns
+        if not (waits and all(_may_wait(target, limits) for target in targets)):
+            return _hold(objection.reason, objection.detail, 0, previous, now_ns)
+    good_frames = previous.good_frames + int(new_frame and objection is None)
+    if engine_state is not EngineState.ARMED:
+        reason = GateReason.NOT_ARMED if engine_state is EngineState.READY else GateReason.NOT_READY
+        return _hold(reason, "", good_frames, previous, now_ns)
+    if previous.state is GateState.ON:
+        if not (now_ns - previous.since_ns <= limits.max_beam_on_ns):
+            seconds = limits.max_beam_on_ns / 1e9
+            return _hold(GateReason.MAX_BEAM_ON, f"beam was on for {seconds:g} s, the limit", 0, previous, now_ns)
+        return replace(previous, good_frames=good_frames, out_since_ns=out_since_ns)
+    if not (good_frames >= limits.resume_good_frames):
+        progress = f"{good_frames} of {limits.resume_good_frames} good frames"
+        return _hold(GateReason.SETTLING, progress, good_frames, previous, now_ns)
+    if not (now_ns - previous.since_ns >= limits.min_dwell_ns):
+        return _hold(GateReason.SETTLING, "minimum dwell in hold", good_frames, previous, now_ns)
+    good_since_ns = previous.good_since_ns if previous.good_since_ns >= 0 else now_ns
+    if not (now_ns - good_since_ns >= limits.on_delay_ns):
+        return _hold(GateReason.SETTLING, "beam-on delay", good_frames, previous, now_ns)
+    return GateDecision(GateState.ON, GateReason.IN_WINDOW, "", good_frames, now_ns, good_since_ns)
+
+
+def _may_wait(target: TargetView, limits: DecisionLimits) -> bool:
+    objection = _objection(target, limits)
+    return objection is None or objection.reason in TOLERABLE
+
+
+def _first_objection(targets: Sequence[TargetView], limits: DecisionLimits) -> Fault | None:
+    if not targets:
+        return Fault(GateReason.NO_FRAME, "no target has been seen yet")
+    for target in targets:
+        objection = _objection(target, limits)
+        if objection is not None:
+            return objection
+    return None
+
+
+def _objection(target: TargetView, limits: DecisionLimits) -> Fault | None:
+    if target.age_ns < 0:
+        return Fault(GateReason.CLOCK_FAULT, f"{target.name}: frame is {-target.age_ns / 1e6:.1f} ms in the future")
+    if not (target.age_ns < limits.stale_ns):
+        age_ms, limit_ms = target.age_ns / 1e6, limits.stale_ns / 1e6
+        return Fault(
+            GateReason.STALE_FRAME, f"{target.name}: frame is {age_ms:.0f} ms old, the limit is {limit_ms:.0f} ms"
+        )
+    if target.status == "refused":
+        return Fault(GateReason.FRAME_REFUSED, f"{target.name}: {target.detail}")
+    if target.status == "lost":
+        return Fault(GateReason.TARGET_LOST, f"{target.name}: {target.detail}")
+    if target.status != "tracked" or not (target.confidence >= limits.min_confidence):
+        detail = target.detail or f"confidence {target.confidence:.2f}, the limit is {limits.min_confidence:.2f}"
+        return Fault(GateReason.LOW_CONFIDENCE, f"{target.name}: {detail}")
+    if not target.ruled and not (target.out_fraction <= limits.max_out_fraction):
+        out, limit = 100 * target.out_fraction, 100 * limits.max_out_fraction
+        return Fault(
+            GateReason.OUT_OF_WINDOW, f"{target.name}: {out:.1f} % outside the boundary, the limit is {limit:g} %"
+        )
+    return target.objection
+
+
+def _hold(reason: GateReason, detail: str, good_frames: int, previous: GateDecision, now_ns: int) -> GateDecision:
+    since_ns = previous.since_ns if previous.state is GateState.HOLD else now_ns
+    good_since_ns = -1
+    if good_frames > 0:
+        good_since_ns = previous.good_since_ns if previous.good_since_ns >= 0 else now_ns
+    return GateDecision(GateState.HOLD, reason, detail, good_frames, since_ns, good_since_ns)

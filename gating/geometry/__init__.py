@@ -1,0 +1,1 @@
+"""Contours in pixels, and the image plane in the patient."""

@@ -1,0 +1,1 @@
+"""Latency: stages of a frame, budgets, the published chain, the physical measurement."""

@@ -1,0 +1,153 @@
+"""One session's processes: started in order, watched, ended together. What each one prints goes to a file."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final, Literal
+
+import zmq
+from msgspec.structs import replace
+
+from gating.messages import ControlReply, ControlRequest, Message
+from gating.settings.config import Config, EndpointSettings, to_toml
+from gating.wire.codec import WireError, decode, encode
+from gating.wire.sockets import dial, receive, secure_process, subscribe
+
+STOP_GRACE_S: Final = 5.0
+ANSWER_MS: Final = 2000
+ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3}
+"""Who is ended after whom; any other process with the source."""
+
+
+class PipelineError(RuntimeError):
+    """A session that cannot go on; one sentence."""
+
+
+def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
+    """Send one control request and return the reply. Raises `PipelineError` if no engine answers."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        socket = dial(context, endpoint)
+        socket.send_multipart(encode(request))
+        if not socket.poll(ANSWER_MS):
+            raise PipelineError(f"no engine answered at {endpoint} within {ANSWER_MS / 1000:g} s")
+        reply = decode(socket.recv_multipart())
+    finally:
+        context.destroy(linger=0)
+    if not isinstance(reply, ControlReply):
+        raise PipelineError(f"the engine at {endpoint} answered with a {type(reply).__name__}")
+    return reply
+
+
+def local_endpoints(folder: Path) -> EndpointSettings:
+    """Return ipc endpoints inside a folder (whose path must stay under about 80 characters)."""
+    return EndpointSettings(
+        **{name: f"ipc://{folder / name}" for name in EndpointSettings.__struct_fields__},
+    )
+
+
+def loopback_endpoints() -> EndpointSettings:
+    """Return tcp endpoints on ports of this host that are free now."""
+    names = EndpointSettings.__struct_fields__
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in names]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in held]
+    return EndpointSettings(**{name: f"tcp://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)})
+
+
+@dataclass
+class Session:
+    """The processes of one session, in their own folder (sockets, settings, output of each)."""
+
+    config: Config
+    session_id: str
+    folder: Path
+    transport: Literal["ipc", "tcp"] = "ipc"
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _outputs: list[IO[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        endpoints = local_endpoints(self.folder) if self.transport == "ipc" else loopback_endpoints()
+        self.config = replace(self.config, endpoints=endpoints)
+        (self.folder / "config.toml").write_text(to_toml(self.config))
+
+    def start(self, role: str, *arguments: str) -> None:
+        """Start `cinegate ROLE ...` of this session."""
+        output = (self.folder / f"{role}.out").open("wb")
+        self._outputs.append(output)
+        common = ["--session", self.session_id, "--config", str(self.folder / "config.toml")]
+        self.processes[role] = subprocess.Popen(
+            [sys.executable, "-m", "cinegate", role, *arguments, *common],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def messages(self, *, until: str) -> Iterator[Message]:
+        """Yield what engine and beam interface say, until the process `until` has ended.
+
+        Raises
+        ------
+        PipelineError
+            If another process ends before it.
+        """
+        secure_process(self.config, "operator")
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            endpoints = self.config.endpoints
+            socket = subscribe(context, endpoints.telemetry, endpoints.gate, endpoints.beam)
+            while self.processes[until].poll() is None:
+                if socket.poll(50):
+                    while (parts := receive(socket)) is not None:
+                        yield from _readable(parts)
+                self.check(until)
+        finally:
+            context.destroy(linger=0)
+
+    def stop(self) -> None:
+        """End every process: SIGTERM, then SIGKILL after a grace; the beam interface last but the recorder."""
+        for role in sorted(self.processes, key=lambda role: ENDING_TURN.get(role, 0)):
+            process = self.processes[role]
+            if process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + STOP_GRACE_S
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        for output in self._outputs:
+            output.close()
+
+    def output(self, role: str) -> str:
+        """Return what a process printed."""
+        return (self.folder / f"{role}.out").read_text(errors="replace").strip()
+
+    def check(self, until: str = "") -> None:
+        """Raise `PipelineError` if a process other than `until` has ended before its time."""
+        for role, process in self.processes.items():
+            code = process.poll()
+            if role == until or code is None or (role == "source" and code == 0):
+                continue
+            said = self.output(role).splitlines()
+            raise PipelineError(f"{role} ended with code {code}: {said[-1] if said else 'it said nothing'}")
+
+
+def _readable(parts: list[bytes]) -> Iterator[Message]:
+    try:
+        message = decode(parts)
+    except WireError:
+        return
+    if isinstance(message, Message):
+        yield message

@@ -1,0 +1,134 @@
+"""What a process asks of the operating system so that frames do not wait: where permitted, and said where not."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import pwd
+import resource
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from gating.settings.host import ANY_CORE, LAST_CORE, HostSettings
+
+_MCL_CURRENT_AND_FUTURE: Final = 3
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_LOOP_ABOVE, _CARRIERS_ABOVE, _WATCHDOG_ABOVE = 1, 2, 3
+"""Above the source's priority: what ends the beam comes before what permits it, and the threads that carry messages
+before the loops that make them."""
+_LIBZMQ: Final = "ZMQbg"
+"""How libzmq begins the names of its threads."""
+CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
+_kept_open: list[int] = []
+"""The kernel keeps the cores awake for as long as this process has the device open."""
+
+
+def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchdog: bool = False) -> list[str]:
+    """Apply the settings to every thread that there is; return a sentence for each that was not permitted.
+
+    Everything that is loaded by now is also left out of the collector's later passes: a full one takes 20 to 70 ms.
+    Call it after warm-up and after the sockets are made: libzmq's own threads have to be included. Real-time priority
+    for the main thread alone is worse than none. The last step gives up root where `run_as` names a user.
+
+    Parameters
+    ----------
+    gating_loop : the calling thread is the engine's. It comes before the source's and keeps to one core, for on another
+        one nothing of it is in the caches.
+    watchdog : the calling thread ends the beam when the engine does not answer: it comes before the gating loop.
+
+    Raises
+    ------
+    PermissionError
+        If `run_as` names a user that this process cannot become: then it must not go on.
+    """
+    gc.collect()
+    gc.freeze()
+    steps: list[tuple[str, Callable[[], None]]] = []
+    if settings.keep_cores_awake:
+        steps.append(("keep the cores awake", _keep_cores_awake))
+    if settings.lock_memory:
+        steps.append(("lock its memory", _lock_memory))
+    if settings.fifo_priority:
+        own = settings.fifo_priority + _LOOP_ABOVE * gating_loop + _WATCHDOG_ABOVE * watchdog
+        carriers = max(own + 1, settings.fifo_priority + _CARRIERS_ABOVE)
+        wish = f"run with SCHED_FIFO priority {own}, and {carriers} for what carries its messages"
+        steps.append((wish, lambda: _prioritise(own, carriers)))
+    if gating_loop:
+        steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
+    refused = []
+    for wish, step in steps:
+        try:
+            step()
+        except OSError as error:
+            refused.append(
+                f"not permitted to {wish} ({error.strerror or error}); `cinegate doctor` says how to permit it"
+            )
+    if settings.run_as:
+        become(settings.run_as)
+    return refused
+
+
+def become(user: str) -> None:
+    """Give up root for good: the user's groups and ids, and no way back, also not through a set-user-id program.
+
+    Raises
+    ------
+    PermissionError
+        If there is no such user, or this process is neither root nor that user.
+    """
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise PermissionError(f"host.run_as is {user!r}; there is no such user") from None
+    if os.geteuid() == 0 and entry.pw_uid != 0:
+        os.initgroups(user, entry.pw_gid)
+        os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getresuid() != (entry.pw_uid,) * 3 or entry.pw_uid == 0:
+        raise PermissionError(f"host.run_as is {user!r}; only root becomes another user, and only one that is not root")
+
+
+def _prioritise(own: int, carriers: int) -> None:
+    """Give libzmq's threads the priority of what carries messages, and every other one that of the process."""
+    for entry in Path("/proc/self/task").iterdir():
+        is_carrier = (entry / "comm").read_text(encoding="utf-8").startswith(_LIBZMQ)
+        os.sched_setscheduler(int(entry.name), os.SCHED_FIFO, os.sched_param(carriers if is_carrier else own))
+
+
+def _keep_to_core(core: int) -> None:
+    permitted = os.sched_getaffinity(0)
+    if core != ANY_CORE and len(permitted) > 1:
+        os.sched_setaffinity(0, {max(permitted) if core == LAST_CORE else core})
+
+
+def _keep_cores_awake() -> None:
+    """Ask for no wake-up latency at all.
+
+    Source: Linux kernel documentation, power/pm_qos_interface: 32 bits, us, in force until the file is closed.
+    """
+    if not _kept_open:
+        device = os.open(CORE_LATENCY, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(device, struct.pack("=i", 0))
+        except OSError:
+            os.close(device)
+            raise
+        _kept_open.append(device)
+
+
+def _lock_memory() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    _call("mlockall", _MCL_CURRENT_AND_FUTURE)
+
+
+def _call(name: str, *arguments: int) -> None:
+    function = getattr(ctypes.CDLL(None, use_errno=True), name)
+    if function(*(ctypes.c_ulong(argument) for argument in arguments)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -1,0 +1,303 @@
+"""The engine's only sockets: drain to the newest frame, step, publish the command, then the telemetry."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import platform
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final
+
+import zmq
+
+from gating.clocks.clock import MonotonicClock
+from gating.clocks.remap import ClockMap
+from gating.engine.engine import Engine
+from gating.engine.outcome import StepOutcome
+from gating.latency.budgets import load_budgets
+from gating.messages import (
+    BeamStatus,
+    CineFrame,
+    ControlRequest,
+    EngineState,
+    Event,
+    Heartbeat,
+    Message,
+    SessionHeader,
+    StreamEnd,
+    StreamInfo,
+)
+from gating.service.cache_warming import RehearsalPlan
+from gating.service.real_time import prepare_process
+from gating.settings.config import Config, config_hash, to_toml
+from gating.targets.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from gating.wire.codec import WireError, decode, encode
+from gating.wire.sockets import Ear, Socket, bind, is_waiting, receive, send, subscribe
+
+HEARTBEAT_NS: Final = 100_000_000
+MAX_DRAIN: Final = 256
+"""Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
+REHEARSALS: Final = 2
+"""In a row: after the second one a step takes a tenth less than after the first."""
+_FRAME_TOPIC: Final = b"frame"
+_NEVER: Final = 2**63
+
+
+class EngineService:
+    """The engine process: one loop, one thread, four kinds of sockets.
+
+    Parameters
+    ----------
+    config, targets, session_id : of the session.
+    arm_by_itself : recordings and phantoms may arm without an operator; a live stream never should.
+    end_with_stream : leave the loop when the source says that it is done.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[TargetSpec],
+        session_id: str,
+        *,
+        arm_by_itself: bool = False,
+        end_with_stream: bool = False,
+    ) -> None:
+        self._config = config
+        self._session_id = session_id
+        self._end_with_stream = end_with_stream
+        self._clock = MonotonicClock()
+        self._clock_map = ClockMap(self._clock.name, config.clocks)
+        self._engine_id = uuid.uuid4().hex[:12]
+        self._engine = Engine(
+            config,
+            targets,
+            lambda: make_tracker(config.tracker, config.tracking),
+            self._clock,
+            session_id,
+            self._engine_id,
+            arm_by_itself=arm_by_itself,
+            budget=load_budgets().decision,
+        )
+        self._header = self._session_header()
+        self._every_frame = False
+        self._ended = False
+        self._sent_ns = 0
+        self._rehearsal = RehearsalPlan(config.host.rehearse_before_ms)
+        self._newest: tuple[list[bytes], CineFrame]  # from the first frame on; nothing is rehearsed before
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
+
+        Raises
+        ------
+        zmq.ZMQError
+            If an endpoint cannot be bound.
+        """
+        context: zmq.Context[Socket] = zmq.Context()
+        endpoints = self._config.endpoints
+        try:
+            self._gate = bind(context, zmq.PUB, endpoints.gate)
+            self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
+            self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
+            self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
+            self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
+            self._publish(self._engine.tick())
+            self._engine.warm_up()
+            refused = prepare_process(self._config.host, gating_loop=True)
+            self._send_telemetry(map(self._host_warning, refused))
+            gc.disable()
+            self._frames = Ear(context, endpoints.frames)
+            self._loop(stop)
+            send(self._gate, encode(self._engine.stop()))
+            self._send_telemetry([self._heartbeat()])
+        finally:
+            gc.enable()
+            gc.unfreeze()
+            context.destroy(linger=200)
+
+    def _loop(self, stop: Callable[[], bool]) -> None:
+        renew_ns = round(self._config.safety.renew_ms * 1e6)
+        next_heartbeat_ns = 0
+        while not (stop() or (self._ended and self._end_with_stream)):
+            wait_ns = min(self._due_ns(renew_ns), self._rehearsal.due_ns or _NEVER) - self._clock.now_ns()
+            came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
+            if came:
+                self._guarded(self._take_frames)
+            self._guarded(self._hear_others)
+            now_ns = self._clock.now_ns()
+            self._frames.reopen_if_deaf(now_ns)
+            if now_ns >= self._due_ns(renew_ns):
+                self._publish(self._engine.tick())
+            elif not came and self._rehearsal.is_due(now_ns):
+                self._guarded(self._rehearse)
+            if now_ns >= next_heartbeat_ns:
+                next_heartbeat_ns = now_ns + HEARTBEAT_NS
+                self._send_telemetry([self._heartbeat()])
+
+    def _rehearse(self) -> None:
+        """Go through the newest frame again, from its bytes to packed ones, without consequences, unless one waits."""
+        began_ns = self._clock.now_ns()
+        parts, frame = self._newest
+        done = 0
+        while done < REHEARSALS and not is_waiting(self._frames.socket):
+            decode(parts)
+            encode(self._engine.rehearse(frame))
+            done += 1
+        if done:
+            self._rehearsal.took((self._clock.now_ns() - began_ns) * REHEARSALS // done)
+
+    def _due_ns(self, renew_ns: int) -> int:
+        """Return when the next command is due: to renew the last one, or because its frame goes stale."""
+        renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
+        return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
+
+    def _hear_others(self) -> None:
+        """Whoever is not waited for is heard after the frames: at the next one, or renewal, at the latest."""
+        self._hear_peers()
+        self._answer()
+        self._welcome()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do something; whatever goes wrong inside holds the beam and is said, and the process lives."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
+            self._publish(self._engine.fail(f"{type(error).__name__} inside the engine: {error}"))
+
+    def _take_frames(self) -> None:
+        """Work on the newest waiting frame.
+
+        A frame that came twice is shown to the engine twice, so that it says so. On every one, one a turn, where the
+        source waits for answers, and before arming: then no beam depends on how old a frame is, and learning the
+        reference takes longer than a frame interval at high rates.
+        """
+        newest: tuple[list[bytes], int] | None = None
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._frames.socket)
+            if parts is None:
+                break
+            received_ns = self._frames.heard_ns = self._clock.now_ns()
+            if self._every_frame or self._engine.state is not EngineState.ARMED:
+                self._handle(parts, received_ns)
+                return
+            if parts[0] != _FRAME_TOPIC:
+                if newest is not None:
+                    self._handle(*newest)
+                    newest = None
+                self._handle(parts, received_ns)
+            else:
+                if newest is not None and newest[0][1] == parts[1]:
+                    self._handle(*newest)
+                elif newest is not None:
+                    self._engine.skip(1)
+                newest = (parts, received_ns)
+        if newest is not None:
+            self._handle(*newest)
+
+    def _handle(self, parts: list[bytes], received_ns: int) -> None:
+        try:
+            message = decode(parts)
+        except WireError as error:
+            self._publish(self._engine.refuse(str(error)))
+            return
+        if isinstance(message, CineFrame):
+            frame = self._clock_map.frame(message, received_ns)
+            self._publish(self._engine.step(frame, received_ns))
+            self._newest = parts, frame
+            self._rehearsal.expect(message.header, received_ns, self._engine.frame_interval_ns)
+        elif isinstance(message, StreamInfo):
+            self._every_frame = not message.pacing.is_timed
+            self._send_telemetry(self._engine.open_stream(message))
+        elif isinstance(message, StreamEnd):
+            self._publish(self._engine.close_stream(message))
+            self._ended = True
+        elif isinstance(message, Event) and message.severity == "fault":
+            self._publish(self._engine.refuse(f"from the source: {message.text}"))
+
+    def _hear_peers(self) -> None:
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._peers)
+            if parts is None:
+                return
+            try:
+                message = decode(parts)
+            except WireError as error:
+                self._publish(self._engine.refuse(f"from beam interface or recorder: {error}"))
+                continue
+            if isinstance(message, BeamStatus):
+                self._engine.observe_beam(message)
+            elif isinstance(message, Heartbeat) and message.role == "recorder":
+                self._engine.observe_recorder(message)
+
+    def _answer(self) -> None:
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._control)
+            if parts is None:
+                return
+            peer, *body = parts
+            try:
+                request = decode(body)
+            except WireError as error:
+                self._publish(self._engine.refuse(f"control: {error}"))
+                continue
+            if isinstance(request, ControlRequest):
+                reply, events = self._engine.control(request)
+                send(self._control, [peer, *encode(reply)])
+                self._publish(self._engine.tick())
+                self._send_telemetry(events)
+                self._ended |= request.action == "stop"
+                self._end_with_stream |= request.action == "stop"
+
+    def _welcome(self) -> None:
+        """Tell a new listener of the telemetry what ran before it came."""
+        while receive(self._telemetry) is not None:
+            self._send_telemetry([self._header, *self._engine.references])
+
+    def _publish(self, outcome: StepOutcome) -> None:
+        send(self._gate, encode(outcome.command))
+        self._sent_ns = self._clock.now_ns()
+        self._send_telemetry(outcome.messages)
+
+    def _send_telemetry(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            send(self._telemetry, encode(message))
+
+    def _host_warning(self, sentence: str) -> Event:
+        return Event(
+            session_id=self._session_id,
+            role="engine",
+            severity="warning",
+            code="host",
+            text=sentence,
+            at_ns=self._clock.now_ns(),
+        )
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            session_id=self._session_id,
+            role="engine",
+            process_id=os.getpid(),
+            state=self._engine.state,
+            sent_ns=self._clock.now_ns(),
+            counters=self._engine.counters,
+        )
+
+    def _session_header(self) -> SessionHeader:
+        return SessionHeader(
+            session_id=self._session_id,
+            engine_id=self._engine_id,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("cinegate", "numpy", "numba", "opencv-python", "pyzmq", "msgpack")},
+            },
+            config_toml=to_toml(self._config),
+            config_hash=config_hash(self._config),
+            tracker=self._config.tracker,
+            clock=self._clock.name,
+        )

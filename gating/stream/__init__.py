@@ -1,0 +1,1 @@
+"""May this frame be trusted? Checks of one frame, and what the stream remembers."""

@@ -1,0 +1,311 @@
+"""The decision rules of one structure: pure, fed with one sighting a frame, asked at any time.
+
+Comparisons are written `not (x <= limit)` so that NaN holds the beam.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gating.decision.reasons import TOLERABLE, Fault, GateReason
+from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
+
+_AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
+
+
+class Sighting(Struct, frozen=True):
+    """What one frame shows of one structure, or what is predicted for it.
+
+    Attributes
+    ----------
+    at_ns : acquisition, on the engine's clock.
+    contour_px : (n, 2) float32 of (x, y).
+    displacement_mm : (3,) LPS, of the centre from its place in the reference frame; NaN where it was not found.
+    """
+
+    at_ns: int
+    contour_px: NDArray[np.float32]
+    displacement_mm: NDArray[np.float64]
+
+
+class Region(Protocol):
+    """A region of the image plane: `gating.targets.boundary.GatingBoundary`."""
+
+    def out_fraction(self, contour_px: NDArray[np.float32]) -> float:
+        """Return the fraction of a contour's area outside, 0 to 1; 1 for a contour that has no area."""
+        ...
+
+
+class Rule(Protocol):
+    """One condition for beam on."""
+
+    reason: GateReason
+
+    def follow(self, sighting: Sighting) -> None:
+        """Take the newest sighting."""
+        ...
+
+    def broken(self, now_ns: int) -> str:
+        """Return one phrase that says how the rule is broken now; empty while it is kept."""
+        ...
+
+
+class WindowRule:
+    """A rule that looks at one sighting alone; the same holds for a predicted one."""
+
+    reason: GateReason
+
+    def __init__(self) -> None:
+        self._broken = "not seen yet"
+
+    def judge(self, sighting: Sighting) -> str:
+        """Return one phrase that says how the sighting breaks the rule; empty where it keeps it."""
+        raise NotImplementedError
+
+    def follow(self, sighting: Sighting) -> None:
+        """Judge the newest sighting."""
+        self._broken = self.judge(sighting)
+
+    def broken(self, now_ns: int) -> str:
+        """Return the judgement of the newest sighting."""
+        return self._broken
+
+
+class BoundaryWindow(WindowRule):
+    """Percent out, as on the MRIdian: Lamb et al. 2017, PMC5689863."""
+
+    reason = GateReason.OUT_OF_WINDOW
+
+    def __init__(self, settings: BoundaryRule, boundary: Region) -> None:
+        super().__init__()
+        self._most, self._boundary = settings.max_out_fraction, boundary
+
+    def judge(self, sighting: Sighting) -> str:
+        """Compare the area outside the boundary with the limit."""
+        out = self._boundary.out_fraction(sighting.contour_px)
+        return (
+            "" if out <= self._most else f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
+        )
+
+
+class OverlapWindow(WindowRule):
+    """Share of the target inside its reference contour, of its area or of its estimated volume.
+
+    The volume is that of two equal spheres, each with the cross-section of the reference contour, as far apart as the
+    centres: 1 - 3/2 x + 1/2 x^3 with x = distance / diameter (the lens of two equal spheres).
+    """
+
+    reason = GateReason.LOW_OVERLAP
+
+    def __init__(self, settings: OverlapRule, contour: Region, diameter_mm: float) -> None:
+        super().__init__()
+        self._settings, self._contour, self._diameter_mm = settings, contour, diameter_mm
+
+    def judge(self, sighting: Sighting) -> str:
+        """Compare the overlap with the limit."""
+        if self._settings.measure == "area":
+            overlap = 1.0 - self._contour.out_fraction(sighting.contour_px)
+        else:
+            x = _distance_mm(sighting.displacement_mm - np.array(self._settings.shift_lps_mm)) / self._diameter_mm
+            overlap = 1.0 - 1.5 * x + 0.5 * x**3 if not x > 1 else 0.0
+        least = self._settings.min_overlap
+        measure = self._settings.measure
+        return "" if overlap >= least else f"{measure} overlap {100 * overlap:.1f} %, the limit is {100 * least:g} %"
+
+
+class CentreWindow(WindowRule):
+    """Centre within a window per patient axis; an axis that the plane does not show reads 0 and is not judged."""
+
+    reason = GateReason.OFF_CENTRE
+
+    def __init__(self, settings: CentreRule) -> None:
+        super().__init__()
+        self._most_mm = [getattr(settings, axis) for axis, _ in _AXES]
+        self._shift_mm = np.array(settings.shift_lps_mm)
+
+    def judge(self, sighting: Sighting) -> str:
+        """Compare the displacement with the window, axis by axis."""
+        for (_, axis), away_mm, most_mm in zip(
+            _AXES, (sighting.displacement_mm - self._shift_mm).tolist(), self._most_mm, strict=True
+        ):
+            if not (abs(away_mm) <= most_mm):
+                return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {most_mm:g} mm"
+        return ""
+
+
+class AvoidanceWindow(WindowRule):
+    """An organ at risk stays out of a target's region."""
+
+    reason = GateReason.ORGAN_IN_WINDOW
+
+    def __init__(self, settings: AvoidanceRule, region: Region) -> None:
+        super().__init__()
+        self._settings, self._region = settings, region
+
+    def judge(self, sighting: Sighting) -> str:
+        """Compare the area inside the region with the limit; an organ that has no area is not known to be out."""
+        contour, most = sighting.contour_px, self._settings.max_in_fraction
+        seen = len(contour) >= 3 and bool(np.isfinite(contour).all())
+        inside = 1.0 - self._region.out_fraction(contour) if seen else math.nan
+        return (
+            ""
+            if inside <= most
+            else f"{100 * inside:.1f} % inside the region of {self._settings.target}, the limit is {100 * most:g} %"
+        )
+
+
+class Excursion:
+    """Farther than X mm for Y s: the rule of intrafraction prostate monitoring.
+
+    The time counts from the last sighting that was inside, so the beam is never on Y s after the target left.
+    Source: kilovoltage intrafraction monitoring, the SPARK protocol, Keall et al. 2017, PMC5341369.
+    """
+
+    reason = GateReason.EXCURSION
+
+    def __init__(self, settings: ExcursionRule) -> None:
+        self._settings = settings
+        self._inside_ns: int | None = None
+        self._outside = False
+
+    def follow(self, sighting: Sighting) -> None:
+        """Note when the target was last inside."""
+        self._outside = not (_distance_mm(sighting.displacement_mm) <= self._settings.distance_mm)
+        if not self._outside or self._inside_ns is None:
+            self._inside_ns = sighting.at_ns
+
+    def broken(self, now_ns: int) -> str:
+        """Compare the time outside with the limit."""
+        if not self._outside or self._inside_ns is None:
+            return ""
+        outside_s, most_s = (now_ns - self._inside_ns) / 1e9, self._settings.duration_s
+        return (
+            ""
+            if outside_s < most_s
+            else f"more than {self._settings.distance_mm:g} mm away for {outside_s:.1f} s, the limit is {most_s:g} s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BreathHoldState:
+    """Where a breath-hold is.
+
+    Attributes
+    ----------
+    held_s : since the plateau began; 0 while breathing.
+    left_s : until the longest hold is reached; the longest hold while breathing.
+    shift_mm : (3,) LPS, of the plateau from the reference; NaN while breathing.
+    """
+
+    held_s: float
+    left_s: float
+    shift_mm: NDArray[np.float64]
+
+
+class BreathHold:
+    """Beam on only in plateaus that repeat the reference position.
+
+    A plateau is a stretch of `plateau_s` or more in which the centre keeps within `flat_mm`; it ends with the first
+    sighting that leaves that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
+    holds settle within 2 s and were used within 2.5 mm of their reference level, doi:10.1186/s13014-015-0383-y.
+    """
+
+    reason = GateReason.NOT_HELD
+
+    def __init__(self, settings: BreathHoldRule) -> None:
+        self._settings = settings
+        self._still: deque[tuple[int, NDArray[np.float64]]] = deque()
+        self._began_ns: int | None = None
+        """First sighting of the plateau."""
+        self._low = self._high = np.zeros(3)
+
+    def follow(self, sighting: Sighting) -> None:
+        """Extend the plateau, or look for the next one."""
+        here = sighting.displacement_mm
+        if not np.isfinite(here).all():
+            self._still.clear()
+            self._began_ns = None
+            return
+        if self._began_ns is not None:
+            self._low, self._high = np.minimum(self._low, here), np.maximum(self._high, here)
+            if (self._high - self._low).max() <= self._settings.flat_mm:
+                return
+            self._began_ns = None
+            self._still.clear()
+        self._still.append((sighting.at_ns, here))
+        positions = np.array([position for _, position in self._still])
+        while np.ptp(positions, axis=0).max() > self._settings.flat_mm:
+            self._still.popleft()
+            positions = positions[1:]
+        if sighting.at_ns - self._still[0][0] >= self._settings.plateau_s * 1e9:
+            self._began_ns = self._still[0][0]
+            self._low, self._high = positions.min(axis=0), positions.max(axis=0)
+
+    def state(self, now_ns: int) -> BreathHoldState:
+        """Return where the breath-hold is: for the display, and for the patient's guidance."""
+        longest_s = self._settings.max_hold_s
+        if self._began_ns is None:
+            return BreathHoldState(0.0, longest_s, np.full(3, np.nan))
+        held_s = (now_ns - self._began_ns) / 1e9
+        return BreathHoldState(held_s, longest_s - held_s, (self._low + self._high) / 2)
+
+    def broken(self, now_ns: int) -> str:
+        """Say whether there is a plateau, where it should be, and whether it lasts too long."""
+        settings, state = self._settings, self.state(now_ns)
+        if self._began_ns is None:
+            return f"no plateau of {settings.plateau_s:g} s yet"
+        away_mm = _distance_mm(state.shift_mm)
+        if not (away_mm <= settings.reproducibility_mm):
+            return f"hold is {away_mm:.1f} mm from the reference, the limit is {settings.reproducibility_mm:g} mm"
+        return "" if state.left_s > 0 else f"hold lasts {state.held_s:.0f} s, the limit is {settings.max_hold_s:g} s"
+
+
+class StructureRules:
+    """All rules of one structure: each must be kept, and each window also by what is predicted."""
+
+    def __init__(self, name: str, rules: Sequence[Rule]) -> None:
+        self._name, self._rules = name, tuple(rules)
+        self.predicted: Fault | None = None
+        """What is predicted to break a window."""
+
+    def follow(self, seen: Sighting, predicted: Sighting | None) -> None:
+        """Take the newest sighting, and what is predicted from it (None where nothing is)."""
+        for rule in self._rules:
+            rule.follow(seen)
+        self.foresee(predicted)
+
+    def foresee(self, predicted: Sighting | None) -> None:
+        """Judge a predicted sighting alone."""
+        self.predicted = None
+        if predicted is None:
+            return
+        for rule in self._rules:
+            text = rule.judge(predicted) if isinstance(rule, WindowRule) else ""
+            if text:
+                self.predicted = Fault(GateReason.PREDICTED_OUT, f"{self._name}: will be {text}")
+                return
+
+    def objection(self, now_ns: int) -> Fault | None:
+        """Return a broken rule with its structure, one that a beam-off delay may not bridge first; or None."""
+        found = self.predicted
+        for rule in reversed(self._rules):
+            text = rule.broken(now_ns)
+            if text and not (found is not None and found.reason not in TOLERABLE and rule.reason in TOLERABLE):
+                found = Fault(rule.reason, f"{self._name}: {text}")
+        return found
+
+    def breath_hold(self, now_ns: int) -> BreathHoldState | None:
+        """Return where the breath-hold is, if there is a rule for it."""
+        return next((rule.state(now_ns) for rule in self._rules if isinstance(rule, BreathHold)), None)
+
+
+def _distance_mm(displacement_mm: NDArray[np.float64]) -> float:
+    return float(np.sqrt((displacement_mm**2).sum()))

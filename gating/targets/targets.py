@@ -1,0 +1,252 @@
+"""The targets of a session: learned on the first good frame of their plane, followed in every later one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.decision.decide import GateDecision, TargetView
+from gating.geometry.plane import ImagePlane
+from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
+from gating.prediction import make_predictor
+from gating.settings.config import GatingSettings
+from gating.settings.rules import PredictionSettings
+from gating.targets.boundary import GatingBoundary
+from gating.targets.position_3d import PositionMm, Sighting, position_in_3d
+from gating.targets.structure import StructureGate, check_rules, structure_boundary
+from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
+
+MAX_TARGETS = 10
+_PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """A target as it was drawn: (n, 2) contour of (x, y) px. `plane` "" means the stream's first plane.
+
+    Targets of different planes with one `structure` are views of it, which together tell its position in 3D.
+    """
+
+    name: str
+    contour_px: NDArray[np.float32]
+    plane: str = ""
+    structure: str = ""
+
+
+@dataclass(slots=True)
+class _TrackedTarget:
+    spec: TargetSpec
+    tracker: Tracker
+    idle: IdleTracker | None
+    """The tracker, where it uses the time between frames."""
+    boundary: GatingBoundary
+    gate: StructureGate
+    result: TrackResult
+    out_fraction: float
+    acquired_ns: int
+    raw_ns: int = 0
+
+    def follow(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+        """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
+        self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
+        self.out_fraction = self.boundary.out_fraction(result.contour_px)
+        self.gate.follow(result, acquired_ns, raw_ns)
+
+
+class TargetSet:
+    """All targets, by plane.
+
+    Parameters
+    ----------
+    specs : one to ten targets with different names.
+    make_tracker : returns a new tracker; called once per target.
+    gating : margins, and the rules of structures that have their own.
+    prediction : off unless asked for.
+
+    Raises
+    ------
+    ValueError
+        If the targets cannot be used together, or a rule names a structure that is none of them.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[TargetSpec],
+        make_tracker: Callable[[], Tracker],
+        gating: GatingSettings,
+        prediction: PredictionSettings,
+    ) -> None:
+        if not 1 <= len(specs) <= MAX_TARGETS:
+            raise ValueError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
+        if len({spec.name for spec in specs}) != len(specs):
+            raise ValueError("targets: two have the same name; names must differ")
+        views = [(spec.structure, spec.plane) for spec in specs if spec.structure]
+        if len(set(views)) != len(views):
+            raise ValueError("targets: two of one plane name the same structure; each plane shows it once")
+        self._specs = tuple(specs)
+        self._make_tracker = make_tracker
+        self._gating, self._prediction = gating, prediction
+        check_rules(gating.rules, {spec.name for spec in specs})
+        self._planes: dict[str, ImagePlane] = {}
+        self._tracked: dict[str, list[_TrackedTarget]] = {}
+        self.references: list[TargetReference] = []
+
+    def warm_up(self) -> None:
+        """Compile and touch what `follow` needs."""
+        self._make_tracker().warm_up()
+        square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
+        GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
+        if self._prediction.method != "off":
+            predictor = make_predictor(self._prediction.method)
+            for step in range(40):
+                predictor.observe(0.2 * step, np.array([np.sin(step), np.cos(step)]))
+                predictor.predict(0.1)
+
+    def knows(self, plane: str) -> bool:
+        """Whether the targets of a plane have been learned."""
+        return plane in self._tracked
+
+    def follow(self, frame: CineFrame, elapsed_s: float) -> None:
+        """Find the targets of the frame's plane, if they have been learned."""
+        header = frame.header
+        for target in self._tracked.get(header.plane, ()):
+            target.follow(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
+
+    def settle(self, plane: str) -> list[str]:
+        """Let the trackers of a plane do what may wait until the command is out; return what they learned."""
+        learned = [
+            (target.spec.name, target.idle.settle())
+            for target in self._tracked.get(plane, ())
+            if target.idle is not None
+        ]
+        return [f"{name}: {sentence}" for name, sentence in learned if sentence]
+
+    def rehearse(self, plane: str) -> None:
+        """Go through `follow` for a plane without consequences."""
+        for target in self._tracked.get(plane, ()):
+            if target.idle is not None:
+                target.idle.rehearse()
+            target.boundary.out_fraction(target.result.contour_px)
+
+    @property
+    def acquired_ns(self) -> list[int]:
+        """When the newest frame of each target was acquired, engine clock."""
+        return [target.acquired_ns for targets in self._tracked.values() for target in targets]
+
+    def views(self, now_ns: int) -> list[TargetView]:
+        """Return the newest view of every target; empty until each has been seen."""
+        views = [
+            TargetView(
+                target.spec.name,
+                target.result.status,
+                target.result.confidence,
+                target.out_fraction,
+                now_ns - target.acquired_ns,
+                target.result.detail,
+                target.gate.ruled,
+                target.gate.objection(now_ns),
+            )
+            for targets in self._tracked.values()
+            for target in targets
+        ]
+        return views if len(views) == len(self._specs) else []
+
+    def estimates(self, header: FrameHeader, session_id: str, decision: GateDecision) -> list[TargetEstimate]:
+        """Return what was found in the frame of `header`, with the decision that it led to."""
+        return [
+            TargetEstimate(
+                session_id=session_id,
+                frame_sequence=header.sequence,
+                plane=header.plane,
+                target=target.spec.name,
+                x_px=target.result.x_px,
+                y_px=target.result.y_px,
+                position_mm=position_mm,
+                ages_ms=ages_ms,
+                confidence=target.result.confidence,
+                score=target.result.score,
+                status=target.result.status,
+                target_out_fraction=target.out_fraction,
+                contour_px=target.result.contour_px.tolist(),
+                templates=target.result.templates,
+                detail=target.result.detail[:400],
+                acquired_ns=header.acquired_ns,
+                gate=decision.state,
+                reason=decision.reason,
+            )
+            for target in self._tracked.get(header.plane, ())
+            for position_mm, ages_ms in (self._position(target, header.plane),)
+        ]
+
+    def _position(self, target: _TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
+        """Return where a target of the newest frame is, in 3D where another plane shows its structure."""
+        here = self._sighting(target, plane)
+        if not target.spec.structure:
+            return here.position_mm, None
+        others = [
+            self._sighting(other, name)
+            for name, targets in self._tracked.items()
+            for other in targets
+            if name != plane and other.spec.structure == target.spec.structure and other.result.status in _PLACED
+        ]
+        newest = max(others, key=lambda sighting: sighting.acquired_ns, default=None)
+        return (newest and position_in_3d(here, newest)) or (here.position_mm, None)
+
+    def _sighting(self, target: _TrackedTarget, name: str) -> Sighting:
+        plane = self._planes[name]
+        return Sighting(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
+
+    def learn(self, frame: CineFrame, first_plane: str) -> None:
+        """Make a frame the reference of the targets of its plane.
+
+        Parameters
+        ----------
+        first_plane : plane of the targets that name none.
+
+        Raises
+        ------
+        ValueError
+            If a target cannot be learned from this frame; one sentence.
+        """
+        header = frame.header
+        plane = ImagePlane.of(header)
+        learned = []
+        for spec in self._specs:
+            if (spec.plane or first_plane) != header.plane:
+                continue
+            tracker = self._make_tracker()
+            tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
+            boundary = structure_boundary(spec.name, spec.contour_px, plane, self._gating)
+            result = tracker.track(frame.pixels, 0.0)
+            contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
+            gate = StructureGate(spec.name, contours, plane, result, boundary, self._gating, self._prediction)
+            idle = tracker if isinstance(tracker, IdleTracker) else None
+            target = _TrackedTarget(spec, tracker, idle, boundary, gate, result, 1.0, 0)
+            target.follow(result, _oldest_ns(header), header.acquired_ns)
+            learned.append(target)
+        self._planes[header.plane] = plane
+        self._tracked[header.plane] = learned
+        self.references += [_reference(header, plane, target) for target in learned]
+
+
+def _oldest_ns(header: FrameHeader) -> int:
+    """Return when the frame was acquired at the earliest: its age is never taken for less than it may be."""
+    return header.acquired_on_publish_clock_ns - header.acquired_uncertainty_ns
+
+
+def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:
+    x_px, y_px = target.result.x_px, target.result.y_px
+    return TargetReference(
+        session_id=header.session_id,
+        target=target.spec.name,
+        plane=header.plane,
+        structure=target.spec.structure,
+        frame_sequence=header.sequence,
+        contour_px=np.asarray(target.spec.contour_px).tolist(),
+        boundary_px=target.boundary.outline_px.tolist(),
+        centre_px=(x_px, y_px),
+        centre_mm=plane.to_lps_mm(x_px, y_px),
+    )

@@ -1,0 +1,141 @@
+"""Everything about a template that does not depend on the frame, in the layout that the kernels expect."""
+
+from __future__ import annotations
+
+from typing import Never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.geometry.contours import runs_of_mask
+from gating.tracking.zncc.block import CELL_ROWS, FACTS, PEAK, block_of
+from gating.tracking.zncc.bounded import CELL_PX
+from gating.tracking.zncc.dense import padded_lines, padded_rows
+from gating.tracking.zncc.dots import LEAD
+from gating.tracking.zncc.intrinsics import LANES, padded
+from gating.tracking.zncc.loading import HALF_RANGE
+
+MIN_CELLS = 4
+"""Cells a side below which bounds are not worth their set-up."""
+MIN_CELL_ENERGY = 0.25
+"""Share of the template's energy that its 4x4 averages must hold: below it nearly nothing can be ruled out."""
+FLOAT_SLACK = 2e-6
+"""float32 rounding of a score made from exact integer sums."""
+
+
+class Prepared:
+    """A template's weights, integer taps and facts, with the buffers to search a window of `side` placements a side.
+
+    Parameters
+    ----------
+    values : (h, w) float64
+    inside : (h, w) bool, the mask
+    side : largest number of placements in a row or column
+    coarser : the same template at half the resolution
+    """
+
+    def __init__(
+        self, values: NDArray[np.float64], inside: NDArray[np.bool_], side: int, coarser: Prepared | None = None
+    ) -> None:
+        height, width = values.shape
+        weights = np.where(inside, values - values[inside].mean(), 0.0)
+        norm = float(np.linalg.norm(weights))
+        unit_weights = weights / norm
+        taps, tap_scale = _quantised(unit_weights, HALF_RANGE)
+        cells, cell_taps, cell_scale = _cells(unit_weights, inside)
+        folded = _folded(taps)
+        error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
+        plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error, folded.size // 3)
+        line = padded(width)
+        row_weights = np.zeros((padded_rows(height), line), np.float32)
+        row_taps = np.zeros((2, padded_lines(height), line), np.int16)
+        row_weights[:height, :width] = weights
+        row_taps[:, LEAD : LEAD + height, :width] = taps, inside
+        runs = np.zeros((0, 3), np.int64) if inside.all() else runs_of_mask(inside)
+        pitch, map_pitch = padded(width + side - 1), padded(side)
+        spare = 8 * LANES
+        area, size = (height + side + 8) * pitch + spare, side * map_pitch
+        self.floats = np.zeros(5 * size + spare, np.float32)
+        self.answer = np.zeros(4)
+        self._coarser = coarser  # never read, but its buffers must live: our block holds their addresses
+        self._arrays = {
+            "facts": np.array([*plain, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
+            "weights": weights.astype(np.float32),
+            "row_weights": row_weights,
+            "runs": runs,
+            "taps": np.concatenate([_paired(taps), _paired(cell_taps), folded]),
+            "row_taps": row_taps,
+            "raw": np.zeros(area, np.float32),
+            "scaling": np.zeros(3),
+            "floats": self.floats,
+            "levels": np.zeros(2 * area + pitch, np.int16),
+            "words": np.zeros(size + spare + 3 * ((side + 1) // 2) * map_pitch + area, np.int32),
+            "lines": np.zeros(2 * (pitch + 1) + 2 * size + pitch),
+            "peak": np.zeros(PEAK),
+            "answer": self.answer,
+            "coarser": np.zeros(0, np.int64) if coarser is None else coarser.block,
+        }
+        self.block: NDArray[np.int64] = block_of(self._arrays)
+        self.block_at = int(self.block.ctypes.data)
+
+    def __reduce__(self) -> Never:
+        raise TypeError("a prepared template holds the addresses of its buffers: build another one instead of a copy")
+
+
+def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArray[np.int16], float]:
+    """Weights times the returned scale as int16, so that their sum of products with int16 pixels fits int32."""
+    room = (2**31 - 1) / largest_pixel - weights.size / 2
+    scale = min(room / float(np.abs(weights).sum()), 32767.0 / float(np.abs(weights).max()))
+    return np.rint(weights * scale).astype(np.int16), scale
+
+
+def _cells(
+    weights: NDArray[np.float64], inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int16], float]:
+    """Average weight of each whole 4x4 cell, and its integer taps; no cells where they cannot serve."""
+    side = CELL_PX
+    rows, cols = weights.shape[0] // side, weights.shape[1] // side
+    cells = weights[: rows * side, : cols * side].reshape(rows, side, cols, side).mean((1, 3))
+    energy = side**2 * float((cells**2).sum())
+    if not inside.all() or min(rows, cols) < MIN_CELLS or not energy > MIN_CELL_ENERGY:
+        return np.zeros((0, 0)), np.zeros((0, 0), np.int16), 1.0
+    return cells, *_quantised(cells, side * side * HALF_RANGE)
+
+
+def _cell_facts(
+    weights: NDArray[np.float64], cells: NDArray[np.float64], taps: NDArray[np.int16], scale: float
+) -> tuple[float, ...]:
+    """The CELL_ facts of kernels: how well whole cells stand in for the unit template."""
+    if not cells.size:
+        return (0.0,) * (FACTS - CELL_ROWS)
+    side = CELL_PX
+    smooth, quantised = np.zeros_like(weights), np.zeros_like(weights)
+    block = np.ones((side, side))
+    area = slice(cells.shape[0] * side), slice(cells.shape[1] * side)
+    smooth[area], quantised[area] = np.kron(cells, block), np.kron(taps / scale, block)
+    norm = float(np.linalg.norm(quantised))
+    angle = float(np.arccos(min(1.0, (weights * quantised).sum() / norm)))
+    error = float(np.linalg.norm(smooth - quantised)) + 5 * FLOAT_SLACK
+    loss = float(np.linalg.norm(weights - smooth))
+    return *cells.shape, 1.0 / (scale * norm), side**2 * float(taps.sum()), norm, angle, error, loss
+
+
+def _paired(taps: NDArray[np.int16]) -> NDArray[np.int32]:
+    """Rows 2k and 2k + 1 side by side in one int32 a column, flat; an odd last row pairs with zeros."""
+    rows, cols = taps.shape
+    even = np.zeros((rows + rows % 2, cols), np.int16)
+    even[:rows] = taps
+    pairs = np.ascontiguousarray(even.reshape(len(even) // 2, 2, cols).transpose(0, 2, 1))
+    low, high = pairs[..., 0].astype(np.int32) & 0xFFFF, pairs[..., 1].astype(np.int32) << 16
+    return (low | high).ravel()
+
+
+def _folded(taps: NDArray[np.int16]) -> NDArray[np.int32]:
+    """Even lines of the taps, even plus odd ones, and odd ones, each paired; nothing where the sums do not fit."""
+    upper = taps[0::2].astype(np.int32)
+    lower = np.zeros_like(upper)
+    lower[: len(taps) // 2] = taps[1::2]
+    both = upper + lower
+    if np.abs(both).max() > 32767:
+        return np.zeros(0, np.int32)
+    return np.concatenate([_paired(part.astype(np.int16)) for part in (upper, both, lower)])

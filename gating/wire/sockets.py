@@ -1,0 +1,262 @@
+"""ZeroMQ sockets as every process of cinegate opens them: bounded, without linger, never conflated."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from gating.settings.config import Config
+from gating.wire.authenticator import Guard
+from gating.wire.codec import MAX_PARTS, Part
+from gating.wire.keys import Keyring, load_keyring
+
+Socket = zmq.Socket[bytes]
+
+BURST_MESSAGES: Final = 1000
+"""Room for bursts: a small receive mark would keep the oldest messages and drop the newest."""
+MAX_MESSAGE_BYTES: Final = 4096 * 4096 * 4
+"""Of one part; the peer of a larger one is disconnected by the socket itself."""
+DEAF_NS: Final = 2_000_000_000
+"""Every peer says something twice a second; one that was heard and is silent for longer may have been cut off."""
+_EVENTS, _RCVMORE, _POLLIN = int(zmq.EVENTS), int(zmq.RCVMORE), int(zmq.POLLIN)
+_NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+"""Plain numbers: to combine two of zmq's enumerations takes longer than to send a message."""
+
+
+@dataclass(slots=True)
+class _Security:
+    """How every socket of this process is opened; set once, before the first."""
+
+    keyring: Keyring | None = None
+    open_network_allowed: bool = False
+    owner: str = ""
+    guards: weakref.WeakKeyDictionary[zmq.Context[Any], Guard] = field(default_factory=weakref.WeakKeyDictionary)
+
+
+_security: Final = _Security()
+
+
+def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner: str = "") -> None:
+    """Open every later socket with these keys; None: without, and then only on this host unless explicitly allowed.
+
+    Where root binds them, `ipc://` sockets, and folders made for them, are given to the user `owner`.
+    """
+    _security.keyring, _security.open_network_allowed, _security.owner = keyring, open_network_allowed, owner
+
+
+def bind(
+    context: zmq.Context[Any],
+    kind: int,
+    endpoint: str,
+    *,
+    queue: int = BURST_MESSAGES,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+) -> Socket:
+    """Open a bounded socket and bind it; the folder of an `ipc://` endpoint is made, for its owner alone.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If the endpoint is malformed or taken.
+    OSError
+        If the folder cannot be made or given away, or the endpoint lies beyond this host without keys or leave.
+    KeyProblem
+        If keys are in use and none belongs to the endpoint.
+    """
+    _check_reach(endpoint)
+    socket = _open(context, kind, queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    _guard(context, socket, endpoint)
+    path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
+    try:
+        if path is not None and not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _give_away(path.parent)
+        socket.bind(endpoint)
+        if path is not None:
+            _give_away(path)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def subscribe(
+    context: zmq.Context[Any], *endpoints: str, queue: int = BURST_MESSAGES, max_bytes: int = MAX_MESSAGE_BYTES
+) -> Socket:
+    """Open a bounded SUB socket that hears everything from these endpoints, whenever they appear.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If an endpoint is malformed.
+    """
+    socket = _open(context, zmq.SUB, queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+    socket.subscribe(b"")
+    try:
+        for endpoint in endpoints:
+            _use_keys(socket, endpoint)
+            socket.connect(endpoint)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
+    """Open a bounded DEALER socket to a ROUTER. Raises `zmq.ZMQError` if the endpoint is malformed."""
+    socket = _open(context, zmq.DEALER, 16)
+    _use_keys(socket, endpoint)
+    socket.connect(endpoint)
+    return socket
+
+
+class Ear:
+    """A subscription that survives an oversize message, after which libzmq drops a peer and never connects again.
+
+    Parameters
+    ----------
+    context, endpoint, queue, max_bytes : as for `subscribe`.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoint: str,
+        *,
+        queue: int = BURST_MESSAGES,
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._open = partial(subscribe, context, endpoint, queue=queue, max_bytes=max_bytes)
+        self.socket = self._open()
+        self.heard_ns: int | None = None
+        """When something was last heard; to be set by whoever listens."""
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Wait for a message; return whether one is there."""
+        return bool(zmq.zmq_poll([(self.socket, _POLLIN)], timeout_ms))
+
+    def reopen_if_deaf(self, now_ns: int) -> bool:
+        """Subscribe anew if something was heard once and nothing for two seconds; return whether that was done."""
+        if self.heard_ns is None or now_ns - self.heard_ns < DEAF_NS:
+            return False
+        self.heard_ns = now_ns
+        self.socket.close()
+        self.socket = self._open()
+        return True
+
+
+def send(socket: Socket, parts: Sequence[Part]) -> None:
+    """Send one message without waiting. Raises `zmq.Again` where the queue of a socket that never drops is full."""
+    for part in parts[:-1]:
+        socket.send(part, _NOBLOCK | _SNDMORE)
+    socket.send(parts[-1], _NOBLOCK)
+
+
+def is_waiting(socket: Socket) -> bool:
+    """Whether a message can be taken."""
+    return bool(int(socket.get(_EVENTS)) & _POLLIN)
+
+
+def receive(socket: Socket) -> list[bytes] | None:
+    """Take one waiting message, or None. Parts beyond what the wire allows are dropped, all but the first of them.
+
+    The one extra part makes `gating.wire.codec.decode` refuse the message, while memory stays bounded.
+    """
+    if not is_waiting(socket):  # cheaper than the exception that tells of an empty queue
+        return None
+    parts = [socket.recv(_NOBLOCK)]
+    while socket.get(_RCVMORE):
+        part = socket.recv(_NOBLOCK)
+        if len(parts) <= MAX_PARTS:
+            parts.append(part)
+    return parts
+
+
+def _give_away(path: Path) -> None:
+    if _security.owner and os.geteuid() == 0:
+        try:
+            shutil.chown(path, _security.owner)
+        except LookupError:
+            raise PermissionError(f"host.run_as is {_security.owner!r}; there is no such user") from None
+
+
+def _check_reach(endpoint: str) -> None:
+    """Refuse to listen beyond this host where nobody checks who connects."""
+    if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
+        return
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host in ("localhost", "lo")
+    if not loopback:
+        raise PermissionError(
+            f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
+            "or security.allow_open_network = true"
+        )
+
+
+def _guard(context: zmq.Context[Any], socket: Socket, endpoint: str) -> None:
+    keyring = _security.keyring
+    if keyring is None:
+        return
+    channel = keyring.channel_of(endpoint)
+    guard = _security.guards.get(context)
+    if guard is None:
+        guard = _security.guards[context] = Guard(context, keyring)
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
+    socket.setsockopt(zmq.ZAP_DOMAIN, channel.encode())
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    guard.watch(socket, channel)
+
+
+def _use_keys(socket: Socket, endpoint: str) -> None:
+    keyring = _security.keyring
+    if keyring is None:
+        return
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keyring.public)
+    socket.setsockopt(zmq.CURVE_SERVERKEY, keyring.servers[keyring.channel_of(endpoint)])
+
+
+def _open(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
+    socket: Socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    return socket
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """Catch SIGTERM and SIGINT from now on; return a function that says whether one came.
+
+    Elsewhere than on the main thread, where Python allows no handlers, nothing is caught.
+    """
+    came: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda caught, _frame: came.append(caught))
+    return lambda: bool(came)
+
+
+def secure_process(config: Config, role: str) -> None:
+    """Open every later socket of this process as `[security]` says. Raises `KeyProblem`."""
+    security = config.security
+    keyring = load_keyring(Path(security.keys).expanduser(), role, config.endpoints) if security.keys else None
+    secure(keyring, open_network_allowed=security.allow_open_network, owner=config.host.run_as)
