@@ -36,7 +36,7 @@ from gating.messages import (
 from gating.service.real_time import prepare_process
 from gating.settings.host import HostSettings
 from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
-from gating.wire.sockets import Socket, bind, is_waiting, receive, send, subscribe
+from gating.wire.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
 
 INFO_EVERY_NS: Final = 500_000_000
 HEARTBEAT_EVERY_NS: Final = 200_000_000
@@ -107,8 +107,8 @@ class Pump:
         self.frames.set(zmq.XPUB_NODROP, 1)
 
     def ask_of_host(self, settings: HostSettings) -> None:
-        """Ask for priority and memory; say what was not permitted."""
-        for said in prepare_process(settings):
+        """Ask for priority and memory; say what had no effect."""
+        for said in prepare_process(settings, message_threads=message_threads()):
             self._report("warning", "host", said)
 
     def run(self, subscribers: int, stop: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import Ear, bind, receive, send, stop_on_signals
+from gating.wire.sockets import Ear, bind, message_threads, receive, send, stop_on_signals
 
 STATUS_NS: Final = 20_000_000
 """A status at least this often; the engine holds after five missing ones."""
@@ -143,7 +143,7 @@ class BeamInterface:
             context.destroy(linger=STOP_LINGER_MS)
 
     def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
-        for said in prepare_process(self._config.host, watchdog=True):
+        for said in prepare_process(self._config.host, watchdog=True, message_threads=message_threads()):
             self._report("warning", "host", said)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from drivers.errors import BeamFault, Unavailable
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.wire.sockets import Socket
+from gating.wire.sockets import Socket, open_socket
 
 HOLD, RENEW, BEGIN = range(3)
 MAX_UNANSWERED: Final = 256
@@ -70,14 +70,9 @@ class ZeromqSwitch:
         if self._socket is not None:
             return
         self._context = zmq.Context()
-        socket: Socket = self._context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.LINGER, 0),
-            (zmq.SNDHWM, 20),
-            (zmq.RCVHWM, 1000),
-            (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
-        ):
-            socket.setsockopt(option, value)
+        socket = open_socket(self._context, zmq.DEALER, queue=1000)
+        socket.setsockopt(zmq.SNDHWM, 20)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         try:
             socket.connect(self._settings.endpoint)
         except zmq.ZMQError as error:

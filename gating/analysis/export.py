@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,8 +80,8 @@ def figures_json(found: Sequence[SessionFigures], session_id: str = "") -> dict[
 def figures_schema() -> dict[str, Any]:
     """Return the JSON schema of `figures_json`; it is kept beside this module as `session_figures.schema.json`."""
     schema = msgspec.json.schema(FiguresDocument)
-    nullable: dict[str, Any] = _nullable(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **nullable}
+    portable: dict[str, Any] = _portable(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **portable}
 
 
 def write_figures_json(path: Path, found: Sequence[SessionFigures], session_id: str = "") -> None:
@@ -88,14 +89,19 @@ def write_figures_json(path: Path, found: Sequence[SessionFigures], session_id: 
     path.write_text(json.dumps(figures_json(found, session_id), indent=1, allow_nan=False), encoding="utf-8")
 
 
-def _nullable(schema: Any) -> Any:
-    """Let every number be null: JSON has no NaN."""
+def _portable(schema: Any) -> Any:
+    """Let every number be null, as JSON has no NaN, and dedent docstrings, as only some versions of msgspec do."""
     if isinstance(schema, dict):
-        return {
-            key: ["number", "null"] if (key, value) == ("type", "number") else _nullable(value)
-            for key, value in schema.items()
-        }
-    return [_nullable(item) for item in schema] if isinstance(schema, list) else schema
+        return {key: _portable_entry(key, value) for key, value in schema.items()}
+    return [_portable(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _portable_entry(key: str, value: Any) -> Any:
+    if (key, value) == ("type", "number"):
+        return ["number", "null"]
+    if key == "description" and isinstance(value, str):
+        return inspect.cleandoc(value)
+    return _portable(value)
 
 
 def _finite(value: Any) -> Any:

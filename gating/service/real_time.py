@@ -9,6 +9,7 @@ import os
 import pwd
 import resource
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -21,14 +22,17 @@ _LOOP_ABOVE, _CARRIERS_ABOVE, _WATCHDOG_ABOVE = 1, 2, 3
 """Above the source's priority: what ends the beam comes before what permits it, and the threads that carry messages
 before the loops that make them."""
 _LIBZMQ: Final = "ZMQbg"
-"""How libzmq begins the names of its threads."""
+"""How libzmq begins the names of its threads, which name themselves some time after they start."""
+_PRIORITIES_WITHIN_S: Final = 1.0
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
 """The kernel keeps the cores awake for as long as this process has the device open."""
 
 
-def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchdog: bool = False) -> list[str]:
-    """Apply the settings to every thread that there is; return a sentence for each that was not permitted.
+def prepare_process(
+    settings: HostSettings, *, gating_loop: bool = False, watchdog: bool = False, message_threads: int = 0
+) -> list[str]:
+    """Apply the settings to every thread that there is; return a sentence for each that had no effect.
 
     Everything that is loaded by now is also left out of the collector's later passes: a full one takes 20 to 70 ms.
     Call it after warm-up and after the sockets are made: libzmq's own threads have to be included. Real-time priority
@@ -39,6 +43,7 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchd
     gating_loop : the calling thread is the engine's. It comes before the source's and keeps to one core, for on another
         one nothing of it is in the caches.
     watchdog : the calling thread ends the beam when the engine does not answer: it comes before the gating loop.
+    message_threads : so many threads of libzmq's are waited for, a second at most, see `gating.wire.sockets`.
 
     Raises
     ------
@@ -56,13 +61,15 @@ def prepare_process(settings: HostSettings, *, gating_loop: bool = False, watchd
         own = settings.fifo_priority + _LOOP_ABOVE * gating_loop + _WATCHDOG_ABOVE * watchdog
         carriers = max(own + 1, settings.fifo_priority + _CARRIERS_ABOVE)
         wish = f"run with SCHED_FIFO priority {own}, and {carriers} for what carries its messages"
-        steps.append((wish, lambda: _prioritise(own, carriers)))
+        steps.append((wish, lambda: _prioritise(own, carriers, message_threads)))
     if gating_loop:
         steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
     refused = []
     for wish, step in steps:
         try:
             step()
+        except TimeoutError as error:
+            refused.append(f"could not {wish}: {error}")
         except OSError as error:
             refused.append(
                 f"not permitted to {wish} ({error.strerror or error}); `cinegate doctor` says how to permit it"
@@ -93,11 +100,44 @@ def become(user: str) -> None:
         raise PermissionError(f"host.run_as is {user!r}; only root becomes another user, and only one that is not root")
 
 
-def _prioritise(own: int, carriers: int) -> None:
-    """Give libzmq's threads the priority of what carries messages, and every other one that of the process."""
+def _prioritise(own: int, carriers: int, message_threads: int) -> None:
+    """Give libzmq's threads the priority of what carries messages, and every other one that of the process.
+
+    It is done when every thread is seen to have what it should have, and libzmq's are all among them.
+
+    Raises
+    ------
+    TimeoutError
+        If that is not so within a second.
+    """
+    until_s = time.monotonic() + _PRIORITIES_WITHIN_S
+    while True:
+        names = _thread_names()
+        named = {thread for thread, name in names.items() if name.startswith(_LIBZMQ)}
+        changed = sum(_set_priority(thread, carriers if thread in named else own) for thread in names)
+        if not changed and len(named) >= message_threads:
+            return
+        if time.monotonic() > until_s:
+            found = f"{len(named)} of libzmq's {message_threads} threads were found"
+            raise TimeoutError(f"{found}, and {changed} threads kept another priority" if changed else found)
+        time.sleep(0.001)
+
+
+def _thread_names() -> dict[int, str]:
+    names = {}
     for entry in Path("/proc/self/task").iterdir():
-        is_carrier = (entry / "comm").read_text(encoding="utf-8").startswith(_LIBZMQ)
-        os.sched_setscheduler(int(entry.name), os.SCHED_FIFO, os.sched_param(carriers if is_carrier else own))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            names[int(entry.name)] = (entry / "comm").read_text(encoding="utf-8")
+    return names
+
+
+def _set_priority(thread: int, priority: int) -> bool:
+    """Return whether that changed anything."""
+    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+        if (os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority) != (os.SCHED_FIFO, priority):
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+            return True
+    return False
 
 
 def _keep_to_core(core: int) -> None:

@@ -37,7 +37,7 @@ from gating.settings.config import Config, config_hash, to_toml
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import Ear, Socket, bind, is_waiting, receive, send, subscribe
+from gating.wire.sockets import Ear, Socket, bind, is_waiting, message_threads, receive, send, subscribe
 
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
@@ -108,7 +108,7 @@ class EngineService:
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._publish(self._engine.tick())
             self._engine.warm_up()
-            refused = prepare_process(self._config.host, gating_loop=True)
+            refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
             self._frames = Ear(context, endpoints.frames)

@@ -45,6 +45,7 @@ class _Security:
 
 
 _security: Final = _Security()
+_contexts: Final[weakref.WeakSet[zmq.Context[Any]]] = weakref.WeakSet()
 
 
 def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner: str = "") -> None:
@@ -75,7 +76,7 @@ def bind(
         If keys are in use and none belongs to the endpoint.
     """
     _check_reach(endpoint)
-    socket = _open(context, kind, queue)
+    socket = open_socket(context, kind, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     _guard(context, socket, endpoint)
     path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
@@ -102,7 +103,7 @@ def subscribe(
     zmq.ZMQError
         If an endpoint is malformed.
     """
-    socket = _open(context, zmq.SUB, queue)
+    socket = open_socket(context, zmq.SUB, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
@@ -119,7 +120,7 @@ def subscribe(
 
 def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
     """Open a bounded DEALER socket to a ROUTER. Raises `zmq.ZMQError` if the endpoint is malformed."""
-    socket = _open(context, zmq.DEALER, 16)
+    socket = open_socket(context, zmq.DEALER, 16)
     _use_keys(socket, endpoint)
     socket.connect(endpoint)
     return socket
@@ -235,12 +236,20 @@ def _use_keys(socket: Socket, endpoint: str) -> None:
     socket.setsockopt(zmq.CURVE_SERVERKEY, keyring.servers[keyring.channel_of(endpoint)])
 
 
-def _open(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
+def open_socket(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
+    """Open a bounded socket that is neither bound nor connected, and has no keys."""
     socket: Socket = context.socket(kind)
+    _contexts.add(context)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SNDHWM, queue)
     socket.setsockopt(zmq.RCVHWM, queue)
     return socket
+
+
+def message_threads() -> int:
+    """Return how many threads libzmq runs for the sockets of this process; not all of them have their names yet."""
+    reaper = 1
+    return sum(int(context.get(zmq.IO_THREADS)) + reaper for context in tuple(_contexts) if not context.closed)
 
 
 def stop_on_signals() -> Callable[[], bool]:

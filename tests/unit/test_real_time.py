@@ -68,9 +68,11 @@ def test_asking_twice_keeps_the_cores_awake_once() -> None:
 
 PRIORITIES = """
 import zmq
+from gating.wire.sockets import message_threads, open_socket
 context = zmq.Context()
-context.socket(zmq.PUB)
-said = prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), {role})
+open_socket(context, zmq.PUB, 1)
+settings, expected = HostSettings(fifo_priority=10, keep_cores_awake=False), message_threads()
+said = prepare_process(settings, message_threads=expected, {role})
 threads = [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
 all_of_them = {{os.sched_getparam(thread).sched_priority for thread in threads}}
 refused = any("SCHED_FIFO" in one for one in said)
@@ -86,6 +88,30 @@ def test_what_carries_messages_comes_before_the_loops_and_what_ends_the_beam_bef
 ) -> None:
     _, loop, *threads, refused = run(then=PRIORITIES.format(role=role)).splitlines()[-1].split()
     assert (int(loop), set(map(int, threads))) == (own, {own, carriers}) or refused == "True"
+
+
+LATE = """
+def late():
+    own = Path(f"/proc/self/task/{{threading.get_native_id()}}/comm")
+    time.sleep(0.2)
+    own.write_text("ZMQbg/late")
+    time.sleep(60)
+
+thread = threading.Thread(target=late, daemon=True)
+thread.start()
+print(prepare_process(HostSettings(fifo_priority=10, keep_cores_awake=False), message_threads={expected}))
+print(os.sched_getparam(thread.native_id).sched_priority)
+"""
+
+
+def test_threads_that_name_themselves_late_are_waited_for() -> None:
+    said, priority = run(then=LATE.format(expected=1)).splitlines()[-2:]
+    assert (said, priority) == ("[]", "12") or "not permitted" in said
+
+
+def test_a_message_thread_that_never_came_is_said() -> None:
+    said, _ = run(then=LATE.format(expected=2)).splitlines()[-2:]
+    assert "1 of libzmq's 2 threads were found" in said or "not permitted" in said
 
 
 def test_the_gating_loop_keeps_to_one_core() -> None:
