@@ -50,7 +50,7 @@ LINGER_MS: Final = 500
 
 
 @dataclass(slots=True)
-class Published:
+class PumpStatistics:
     """What became of a stream."""
 
     frames: int = 0
@@ -70,7 +70,7 @@ class Pump:
     simulated_by: str
     clock: Clock
     offset: OffsetEstimator
-    published: Published = field(default_factory=Published)
+    published: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
     context: zmq.Context[Any] | None = None
     frames: Socket = field(init=False)

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 
 from gating.clocks.remap import ClockMap
-from gating.decision.reasons import Fault, GateReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
 from gating.latency.budgets import load_budgets
@@ -99,9 +99,9 @@ class LoggedClock:
 class _LoggedEngine(Engine):
     """The engine, with other processes as the log gives them."""
 
-    given: Fault | None = None
+    given: HoldReason | None = None
 
-    def _fault(self, now_ns: int) -> Fault | None:
+    def _fault(self, now_ns: int) -> HoldReason | None:
         return super()._fault(now_ns) or self.given
 
 
@@ -146,7 +146,7 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
             if command.engine_id not in scripts:
                 raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
             replays[command.engine_id] = _Replay(scripts[command.engine_id], config, tolerance_px, found)
-        replays[command.engine_id].follow(command, frames)
+        replays[command.engine_id].replay(command, frames)
     if found.commands == 0:
         raise SessionError(f"{path.name} holds no gate command")
     return found
@@ -181,7 +181,7 @@ class _Replay:
         self._received_ns = 0
         self._sequence: int | None = None
 
-    def follow(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> None:
+    def replay(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> None:
         """Do what led to a command, and compare."""
         self._found.commands += 1
         if self._sequence is not None and command.command_sequence != self._sequence + 1:
@@ -197,7 +197,7 @@ class _Replay:
         self._act_until(stamps.decided_ns)
         given = command.reason in GIVEN
         self._found.given += given
-        self._engine.given = Fault(GateReason(command.reason), command.detail) if given else None
+        self._engine.given = HoldReason(GateReason(command.reason), command.detail) if given else None
         outcome = self._cause(command, stamps, frames)
         self._compare(command, outcome)
 

@@ -73,7 +73,7 @@ TOLERABLE: Final = frozenset(
 """Reasons that a beam-off delay may bridge: the target is known, and out of its window."""
 
 
-class Fault(Struct, frozen=True):
+class HoldReason(Struct, frozen=True):
     """Something that forbids beam, whatever the target does."""
 
     reason: GateReason

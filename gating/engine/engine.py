@@ -10,7 +10,7 @@ from gating.clocks.clock import Clock
 from gating.decision.arming import ArmingEvent, transition
 from gating.decision.decide import GateDecision, decide, first_decision
 from gating.decision.limits import decision_limits
-from gating.decision.reasons import HARD_FAULTS, Fault, GateReason
+from gating.decision.reasons import HARD_FAULTS, GateReason, HoldReason
 from gating.engine.budget import DecisionWatch
 from gating.engine.outcome import StepOutcome
 from gating.engine.peers import Peers
@@ -80,10 +80,10 @@ class Engine:
         self._arm_by_itself = arm_by_itself
         self.state = EngineState.STARTING
         self._decision = first_decision(clock.now_ns())
-        self._latched: Fault | None = None
+        self._latched: HoldReason | None = None
         self._stream = Stream(config.health)
-        self._frame_fault: Fault | None = None
-        self._unlearned: Fault | None = None
+        self._frame_fault: HoldReason | None = None
+        self._unlearned: HoldReason | None = None
         self._owed: StepOutcome | None = None
         self._limits = decision_limits(config, None)
         self._healthy_in_a_row = 0
@@ -127,13 +127,13 @@ class Engine:
                 messages.append(self._event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
             return messages
         if stream != self._stream.declared:
-            return self._latch(Fault(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
+            return self._latch(HoldReason(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
         return []
 
     def close_stream(self, end: StreamEnd) -> StepOutcome:
         """Hold because the source is done."""
         self.settle()
-        self._frame_fault = Fault(GateReason.STREAM_ENDED, end.why)
+        self._frame_fault = HoldReason(GateReason.STREAM_ENDED, end.why)
         self._arming(ArmingEvent.STREAM_ENDED)
         return self._decide(new_frame=False, renewal=False)
 
@@ -152,12 +152,12 @@ class Engine:
         tracked = self._frame_fault is None or self._frame_fault.reason not in UNTRACKED
         if tracked:
             self._peers.count_gap(self._stream.missing_before(header))
-            self._targets.follow(frame, self._stream.elapsed_s(header))
+            self._targets.update(frame, self._stream.elapsed_s(header))
         elif self._frame_fault is not None and self._frame_fault.reason is GateReason.FRAME_REFUSED:
             self._stream.pass_over(header, received_ns)
         if tracked and self._unlearned is None and not self._targets.knows(header.plane):
             text = f"the targets are being learned from frame {header.sequence}"
-            self._unlearned = Fault(GateReason.NOT_READY, text)
+            self._unlearned = HoldReason(GateReason.NOT_READY, text)
         self._frame_sequence = header.sequence
         self._healthy_in_a_row = self._healthy_in_a_row + 1 if self._frame_fault is None else 0
         self._stamps = StageStamps(
@@ -189,9 +189,10 @@ class Engine:
                 self._targets.learn(frame, self._stream.first_plane(frame.header))
                 self._unlearned = None
             except ValueError as error:
-                self._unlearned = Fault(GateReason.TARGET_UNUSABLE, str(error)[:300])
+                self._unlearned = HoldReason(GateReason.TARGET_UNUSABLE, str(error)[:300])
                 self._healthy_in_a_row = 0
-        learned = [self._event("info", "template_accepted", text) for text in self._targets.settle(frame.header.plane)]
+        accepted = self._targets.finish_frame(frame.header.plane)
+        learned = [self._event("info", "template_accepted", text) for text in accepted]
         estimates = self._targets.estimates(frame.header, self._session_id, decision)
         return [*self._targets.references[known:], *estimates, *learned]
 
@@ -201,7 +202,7 @@ class Engine:
         if owed is not None:
             owed.settle()
 
-    def rehearse(self, frame: CineFrame) -> GateCommand:
+    def warm_caches(self, frame: CineFrame) -> GateCommand:
         """Go through a step on the newest frame without consequences, so that the next one finds warm caches.
 
         Returns
@@ -210,8 +211,8 @@ class Engine:
         """
         self.settle()
         now_ns = self._clock.now_ns()
-        self._stream.rehearse(frame, now_ns)
-        self._targets.rehearse(frame.header.plane)
+        self._stream.warm_caches(frame, now_ns)
+        self._targets.warm_caches(frame.header.plane)
         decision = self._next_decision(self._fault(now_ns), now_ns, new_frame=True)
         return self._command(decision, now_ns, renewal=False)
 
@@ -225,7 +226,7 @@ class Engine:
         self.settle()
         self.counters["refused"] += 1
         self._peers.pass_over(1)
-        self._frame_fault = Fault(GateReason.MESSAGE_REFUSED, sentence[:300])
+        self._frame_fault = HoldReason(GateReason.MESSAGE_REFUSED, sentence[:300])
         self._healthy_in_a_row = 0
         outcome = self._decide(new_frame=False, renewal=False)
         said = self._event("warning", GateReason.MESSAGE_REFUSED, sentence)
@@ -244,16 +245,16 @@ class Engine:
         """Take the recorder's sign of life."""
         self._peers.hear_recorder(heartbeat, self._clock.now_ns())
 
-    def fail(self, sentence: str) -> StepOutcome:
+    def latch_internal_error(self, sentence: str) -> StepOutcome:
         """Latch because something inside went wrong."""
-        messages = self._latch(Fault(GateReason.INTERNAL_ERROR, sentence[:300]))
+        messages = self._latch(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
         outcome = self._decide(new_frame=False, renewal=False)
         return StepOutcome(outcome.command, [*outcome.messages, *messages])
 
     def stop(self) -> GateCommand:
         """Return the last command: hold."""
         self._arming(ArmingEvent.DISARM)
-        self._frame_fault = Fault(GateReason.STOPPING, "the engine is stopping")
+        self._frame_fault = HoldReason(GateReason.STOPPING, "the engine is stopping")
         return self._decide(new_frame=False, renewal=False).command
 
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
@@ -305,7 +306,7 @@ class Engine:
         self._arming(ArmingEvent.ARM)
         return [self._event("info", "armed", "armed by itself: the source is a recording or a phantom")]
 
-    def _fault(self, now_ns: int) -> Fault | None:
+    def _fault(self, now_ns: int) -> HoldReason | None:
         return self._latched or self._frame_fault or self._unlearned or self._peers.fault(now_ns)
 
     def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:
@@ -317,13 +318,13 @@ class Engine:
         before = self._decision
         after = self._decision = self._next_decision(fault, now_ns, new_frame=new_frame)
         if after.reason in HARD_FAULTS and self._latched is None:
-            messages += self._latch(Fault(after.reason, after.detail))
+            messages += self._latch(HoldReason(after.reason, after.detail))
         if (after.state, after.reason) != (before.state, before.reason):
             renewal = False
         self._command_sequence += 1
         return StepOutcome(self._command(after, now_ns, renewal=renewal), messages)
 
-    def _next_decision(self, fault: Fault | None, now_ns: int, *, new_frame: bool) -> GateDecision:
+    def _next_decision(self, fault: HoldReason | None, now_ns: int, *, new_frame: bool) -> GateDecision:
         """Return what follows from all that is known now; nothing is changed."""
         views = self._targets.views(now_ns)
         return decide(self.state, fault, views, self._limits, self._decision, now_ns, new_frame=new_frame)
@@ -345,7 +346,7 @@ class Engine:
             stamps=replace(self._stamps, decided_ns=decided_ns, sent_ns=self._clock.now_ns()),
         )
 
-    def _latch(self, fault: Fault) -> list[Message]:
+    def _latch(self, fault: HoldReason) -> list[Message]:
         if self._latched is not None:
             return []
         self._latched = fault

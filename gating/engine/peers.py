@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gating.decision.reasons import Fault, GateReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import BeamStatus, Heartbeat
 from gating.settings.config import RecordingSettings
 
@@ -51,7 +51,7 @@ class Peers:
         if heartbeat is not None:
             self._missing_frames = max(self._missing_frames, heartbeat.counters.get("frames_lost", 0))
 
-    def fault(self, now_ns: int) -> Fault | None:
+    def fault(self, now_ns: int) -> HoldReason | None:
         """Return why the engine cannot rely on its peers, or None."""
         fault = check_beam(*self._beam, now_ns, self._engine_id) if self._beam_required else None
         if fault is None and self._recorder_required:
@@ -61,39 +61,39 @@ class Peers:
 
 def check_recorder(
     heartbeat: Heartbeat | None, received_ns: int, now_ns: int, max_silence_ns: int, *, missing_frames: int = 0
-) -> Fault | None:
+) -> HoldReason | None:
     """Return a fault unless the recorder says that it keeps up.
 
     A log that lost frames which the engine did see is an audit loss; `missing_frames` never reached the engine either.
     """
     if heartbeat is None or now_ns - received_ns > max_silence_ns:
-        return Fault(GateReason.RECORDER_BEHIND, f"recorder silent for more than {max_silence_ns / 1e6:g} ms")
+        return HoldReason(GateReason.RECORDER_BEHIND, f"recorder silent for more than {max_silence_ns / 1e6:g} ms")
     if heartbeat.state == "failed":
-        return Fault(GateReason.AUDIT_LOSS, f"recorder failed: {heartbeat.detail}")
+        return HoldReason(GateReason.AUDIT_LOSS, f"recorder failed: {heartbeat.detail}")
     if heartbeat.state != "recording":
-        return Fault(GateReason.RECORDER_BEHIND, f"recorder is {heartbeat.state}: {heartbeat.detail}")
+        return HoldReason(GateReason.RECORDER_BEHIND, f"recorder is {heartbeat.state}: {heartbeat.detail}")
     lost = heartbeat.counters.get("frames_lost", 0) - missing_frames
     if lost > 0:
-        return Fault(GateReason.AUDIT_LOSS, f"session log lost {lost} frames that the engine has seen")
+        return HoldReason(GateReason.AUDIT_LOSS, f"session log lost {lost} frames that the engine has seen")
     return None
 
 
-def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_id: str = "") -> Fault | None:
+def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_id: str = "") -> HoldReason | None:
     """Return a fault unless the beam interface is heard, hears this engine, and its line does what it was told.
 
     The interface repeats when the newest command that it took was sent, on this engine's clock: the time for the whole
     way there and back, without comparing clocks.
     """
     if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
-        return Fault(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
+        return HoldReason(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
     if status.reason == "stopping":
-        return Fault(GateReason.BEAM_SILENT, f"beam interface stops: {status.detail}")
+        return HoldReason(GateReason.BEAM_SILENT, f"beam interface stops: {status.detail}")
     if status.latched:
-        return Fault(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")
+        return HoldReason(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")
     if status.engine_id and status.engine_id != engine_id:
-        return Fault(GateReason.BEAM_SILENT, f"beam interface still follows engine {status.engine_id}")
+        return HoldReason(GateReason.BEAM_SILENT, f"beam interface still follows engine {status.engine_id}")
     late_ns = now_ns - status.command_sent_ns
     if status.command_sent_ns > 0 and late_ns > BEAM_SILENCE_NS:
         text = f"beam interface acknowledges a command of {late_ns / 1e6:.0f} ms ago, the limit is"
-        return Fault(GateReason.BEAM_SILENT, f"{text} {BEAM_SILENCE_NS / 1e6:g} ms")
+        return HoldReason(GateReason.BEAM_SILENT, f"{text} {BEAM_SILENCE_NS / 1e6:g} ms")
     return None

@@ -37,7 +37,16 @@ from gating.settings.config import Config, config_hash, to_toml
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import Ear, Socket, bind, is_waiting, message_threads, receive, send, subscribe
+from gating.wire.sockets import (
+    ReconnectingSubscriber,
+    Socket,
+    bind,
+    is_waiting,
+    message_threads,
+    receive,
+    send,
+    subscribe,
+)
 
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
@@ -111,7 +120,7 @@ class EngineService:
             refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
-            self._frames = Ear(context, endpoints.frames)
+            self._frames = ReconnectingSubscriber(context, endpoints.frames)
             self._loop(stop)
             send(self._gate, encode(self._engine.stop()))
             self._send_telemetry([self._heartbeat()])
@@ -146,7 +155,7 @@ class EngineService:
         done = 0
         while done < REHEARSALS and not is_waiting(self._frames.socket):
             decode(parts)
-            encode(self._engine.rehearse(frame))
+            encode(self._engine.warm_caches(frame))
             done += 1
         if done:
             self._rehearsal.took((self._clock.now_ns() - began_ns) * REHEARSALS // done)
@@ -167,7 +176,7 @@ class EngineService:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
-            self._publish(self._engine.fail(f"{type(error).__name__} inside the engine: {error}"))
+            self._publish(self._engine.latch_internal_error(f"{type(error).__name__} inside the engine: {error}"))
 
     def _take_frames(self) -> None:
         """Work on the newest waiting frame.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.decision.reasons import Fault
+from gating.decision.reasons import HoldReason
 from gating.geometry.plane import ImagePlane
 from gating.prediction import Predictor, make_predictor
 from gating.settings.config import GatingSettings
@@ -32,8 +32,8 @@ from gating.targets.rules import (
     Excursion,
     OverlapWindow,
     Rule,
-    Sighting,
     StructureRules,
+    TargetObservation,
 )
 from gating.tracking.tracker import TrackResult, TrackStatus
 
@@ -112,38 +112,38 @@ class StructureGate:
             self._predictor = make_predictor(prediction.method)
         self._idle = not (self.ruled or self._predictor)
 
-    def follow(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result; `acquired_ns` on the engine's clock, `raw_ns` the source's own stamp."""
         if self._idle:
             return
         found = result.status is TrackStatus.TRACKED
         shift_px = np.array([result.x_px, result.y_px]) - self._reference_px
         away_mm = shift_px @ self._to_mm if found else np.full(3, np.nan)
-        seen = Sighting(acquired_ns, result.contour_px, away_mm)
+        seen = TargetObservation(acquired_ns, result.contour_px, away_mm)
         predicted = self._predict(seen, shift_px, raw_ns) if found else None
         if self.ruled:
-            self._rules.follow(seen, predicted)
+            self._rules.update(seen, predicted)
         else:
             self._rules.foresee(predicted)
 
-    def objection(self, now_ns: int) -> Fault | None:
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return why this structure forbids beam, or None."""
         if self._idle:
             return None
-        return self._rules.objection(now_ns) if self.ruled else self._rules.predicted
+        return self._rules.hold_reason(now_ns) if self.ruled else self._rules.predicted
 
     def breath_hold(self, now_ns: int) -> BreathHoldState | None:
         """Return where the breath-hold is, if there is a rule for it."""
         return self._rules.breath_hold(now_ns)
 
-    def _predict(self, seen: Sighting, shift_px: NDArray[np.float64], raw_ns: int) -> Sighting | None:
+    def _predict(self, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int) -> TargetObservation | None:
         if self._predictor is None:
             return None
         spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
         self._predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
         ahead_px = self._predictor.predict(self._horizon_s) / spacing_mm
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
-        return Sighting(seen.at_ns + round(self._horizon_s * 1e9), contour, ahead_px @ self._to_mm)
+        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, ahead_px @ self._to_mm)
 
     def _build(
         self,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gating.decision.decide import DecisionLimits, GateDecision, TargetView, decide, first_decision
-from gating.decision.reasons import Fault, GateReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import EngineState, GateState
 
 LIMITS = DecisionLimits(
@@ -58,7 +58,7 @@ def test_the_first_bad_frame_holds_and_says_why(view, reason):
 
 
 def test_a_fault_of_the_stream_holds_whatever_the_target_does():
-    held = decision(fault=Fault(GateReason.FRAME_GAP, "2 frames are missing"))
+    held = decision(fault=HoldReason(GateReason.FRAME_GAP, "2 frames are missing"))
     assert (held.state, held.reason, held.detail) == (GateState.HOLD, GateReason.FRAME_GAP, "2 frames are missing")
 
 
@@ -119,7 +119,7 @@ FAULTS = st.sampled_from(sorted(set(GateReason) - {GateReason.IN_WINDOW}))
 
 @given(
     state=st.sampled_from(EngineState),
-    fault=st.none() | st.builds(Fault, FAULTS, st.text(max_size=5)),
+    fault=st.none() | st.builds(HoldReason, FAULTS, st.text(max_size=5)),
     views=st.lists(any_view, max_size=3),
     previous=st.sampled_from([ON, HELD, first_decision(0)]),
     now=st.integers(0, 2**40),
@@ -171,7 +171,7 @@ class TestDelays:
         assert self.run([GOOD, TargetView("t", status, 0.95, 0.0, 0)], off_ms=2000) == [True, False]
 
     def test_an_excursion_is_never_bridged(self):
-        away = replace(GOOD, ruled=True, objection=Fault(GateReason.EXCURSION, "away"))
+        away = replace(GOOD, ruled=True, hold_reason=HoldReason(GateReason.EXCURSION, "away"))
         assert self.run([GOOD, away], off_ms=2000) == [True, False]
 
 
@@ -180,5 +180,5 @@ def test_a_structure_with_rules_of_its_own_is_not_held_by_the_common_boundary():
 
 
 def test_the_objection_of_a_rule_holds_with_its_reason():
-    held = decision(replace(GOOD, objection=Fault(GateReason.OFF_CENTRE, "gtv: centre +4.0 mm off in SI")))
+    held = decision(replace(GOOD, hold_reason=HoldReason(GateReason.OFF_CENTRE, "gtv: centre +4.0 mm off in SI")))
     assert (held.state, held.reason, held.detail[:4]) == (GateState.HOLD, GateReason.OFF_CENTRE, "gtv:")

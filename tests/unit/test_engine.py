@@ -101,7 +101,7 @@ def test_a_rehearsal_leaves_no_trace():
     for sequence in range(8):
         pixels = anatomy(seed=sequence, shift=0.4 * sequence)
         if sequence:
-            before = rehearsed.engine.rehearse(rehearsed.newest)
+            before = rehearsed.engine.warm_caches(rehearsed.newest)
             assert before.frame_sequence == sequence - 1
         one, other = plain.step(sequence, pixels), rehearsed.step(sequence, pixels)
         assert one.command == other.command
@@ -112,7 +112,7 @@ def test_a_rehearsal_checks_as_much_of_the_frame_as_the_step_did(bench, monkeypa
     checked = []
     monkeypatch.setattr("gating.stream.stream.check_pixels", lambda sequence, *_: checked.append(sequence))
     bench.steps(2)
-    bench.engine.rehearse(bench.newest)
+    bench.engine.warm_caches(bench.newest)
     assert checked == [0, 1, 1]
 
 
@@ -249,7 +249,7 @@ def test_frames_that_nobody_received_are_a_gap_but_frames_that_only_the_log_lost
 
 def test_something_going_wrong_inside_latches(bench):
     bench.steps(6)
-    held = bench.engine.fail("ZeroDivisionError inside the engine").command
+    held = bench.engine.latch_internal_error("ZeroDivisionError inside the engine").command
     assert (held.state, held.reason, held.engine_state) == (
         GateState.HOLD,
         GateReason.INTERNAL_ERROR,

@@ -197,7 +197,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def exception(self) -> None:
         self.latched_by = self.latched_by or "exception"
-        self.took(self.engine.fail("ZeroDivisionError"))
+        self.took(self.engine.latch_internal_error("ZeroDivisionError"))
 
     @rule()
     def stream_ends(self) -> None:
