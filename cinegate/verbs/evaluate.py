@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import app, console, print_json
-from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption, load_config
+from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 
 
 @app.command()
@@ -24,7 +25,7 @@ def evaluate(
     A frame that cannot be looked at keeps the mask before. A case whose target cannot be tracked keeps its first mask,
     is scored like that and named, and the exit code is 3; where that is so for all of them it is 2.
     """
-    from cinegate.verbs.cases import read_cases
+    from cinegate.cases import read_cases
     from gating.evaluation.run import evaluate as evaluate_cases
 
     settings = load_config(config, tracker)

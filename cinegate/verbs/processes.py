@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console
 from cinegate.verbs.driver_options import driver_settings
 from cinegate.verbs.options import (
@@ -19,7 +20,6 @@ from cinegate.verbs.options import (
     PlanesOption,
     SpacingOption,
     TrackerOption,
-    load_config,
     load_scan_targets,
     load_targets,
 )

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from rich.live import Live
 from rich.table import Table
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
 from cinegate.verbs.options import (
     BoxOption,
@@ -28,7 +29,6 @@ from cinegate.verbs.options import (
     RecordingArgument,
     SpacingOption,
     TrackerOption,
-    load_config,
     load_scan_targets,
 )
 from cinegate.verbs.processes import SpeedOption, parse_speed

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
-from cinegate.verbs.cases import read_cases
+from cinegate.cases import read_cases
 from drivers.errors import BadRecording
 from drivers.recordings.trackrad import read_labels
 from gating.evaluation import evaluate
