@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -180,8 +180,3 @@ def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
     """Yield (stamp in ns, pixels) of every frame."""
     for index, stamp_ns in enumerate(recording.stamps_ns):
         yield int(stamp_ns), recording.frames[index]
-
-
-def stacked_frames(recording: Recording) -> NDArray[Any]:
-    """Return all frames in memory, (frames, rows, columns)."""
-    return np.stack([cast(NDArray[Any], recording.frames[index]) for index in range(len(recording))])

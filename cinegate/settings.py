@@ -10,13 +10,11 @@ from msgspec.structs import replace
 
 from gating.settings.config import Config, ConfigError, parse_config
 from gating.settings.presets import NAMES, read_preset
-from gating.tracking.registry import make_tracker
-from gating.tracking.tracker import Tracker, TrackerSettings
+from gating.tracking.registry import TrackerFactory, make_tracker
+from gating.tracking.tracker import Tracker
 
 Settings = Config | str | os.PathLike[str]
 """A `Config`, the path of a TOML file, or the name of a preset (`exhale`, or `preset:exhale`)."""
-TrackerFactory = Callable[[TrackerSettings], Tracker]
-"""A class of trackers, or whatever else makes one from the settings."""
 
 
 def load_config(config: Settings | None = None, tracker: str | None = None) -> Config:
@@ -45,9 +43,7 @@ def load_config(config: Settings | None = None, tracker: str | None = None) -> C
 
 def tracker_maker(config: Config, tracker: str | TrackerFactory | None) -> Callable[[], Tracker]:
     """Return what makes a new tracker: the one asked for, else the configured one."""
-    if tracker is None or isinstance(tracker, str):
-        return lambda: make_tracker(tracker or config.tracker, config.tracking)
-    return lambda: tracker(config.tracking)
+    return lambda: make_tracker(tracker or config.tracker, config.tracking)
 
 
 def _parsed(config: str | os.PathLike[str]) -> Config:

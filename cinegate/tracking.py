@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cinegate.recordings import Frames, Spacing, as_recording, recording_images, recording_stream
-from cinegate.settings import Settings, TrackerFactory, load_config, tracker_maker
+from cinegate.settings import Settings, load_config, tracker_maker
 from cinegate.tables import Track, track_table
 from cinegate.targets import Target, make_targets
 from drivers.recordings import Recording
@@ -18,6 +18,7 @@ from gating.errors import TargetError
 from gating.messages import Event, GateCommand, GateState, TargetEstimate
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
+from gating.tracking.registry import TrackerFactory
 from gating.tracking.tracker import TrackingError
 
 
