@@ -38,7 +38,7 @@ TRACK: Final = np.dtype(
         ("status", "U16"),
         ("target_out_fraction", np.float64),
         ("gate", "U8"),
-        ("reason", "U64"),
+        ("reason", "U32"),
     ]
 )
 """Columns of a track, see `Track.table`."""
