@@ -130,6 +130,46 @@ def recording_from_arrays(
     )
 
 
+def save_recording(recording: Recording, path: str | os.PathLike[str]) -> Path:
+    """Write a recording as an `.npz` file, which `open_recording` and every verb read; all its frames are in memory.
+
+    Parameters
+    ----------
+    recording
+        Of any format, or of arrays.
+    path
+        The new file, `.npz`.
+
+    Returns
+    -------
+    Path of the file.
+
+    Raises
+    ------
+    BadRecording
+        If the file is no `.npz` or cannot be written.
+    """
+    file = Path(path)
+    if file.suffix != ".npz":
+        raise BadRecording(f"{file}: the suffix is {file.suffix or 'missing'}; .npz is written")
+    known = {"target_contour_px": recording.target_contour_px, "target_xy_px": recording.target_track_px}
+    truth: dict[str, Any] = {name: array for name, array in known.items() if array is not None}
+    try:
+        np.savez_compressed(
+            file,
+            frames=np.stack([recording.frames[index] for index in range(len(recording))]),
+            t_s=recording.stamps_ns / 1e9,
+            pixel_spacing_mm=np.array(recording.pixel_spacing_mm),
+            image_position_patient=np.array(recording.image_position_mm),
+            image_orientation_patient=np.array(recording.image_orientation),
+            description=np.array(recording.description),
+            **truth,
+        )
+    except OSError as error:
+        raise BadRecording(f"{file}: cannot be written: {error.strerror}") from None
+    return file
+
+
 def as_recording(
     source: Frames, times_s: ArrayLike | None = None, spacing_mm: Spacing | None = None, plane: str = ""
 ) -> Recording:
