@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, print_json
 from cinegate.verbs.driver_options import bounds, setting_rows
-from cinegate.verbs.options import JsonOption, load_config
+from cinegate.verbs.options import JsonOption
 from gating.settings.config import Config, to_toml
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cinegate.settings import load_config
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
-from cinegate.verbs.options import load_config
 from cinegate.verbs.run import _guide, _Screen
 from gating.analysis.replay_tracking import _Reading, track_motion
 from gating.engine.offline import decide_offline
