@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import typer
 
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from gating import __version__
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -49,7 +51,8 @@ def test_every_path_in_a_document_exists(document):
 @EVERY_DOCUMENT
 def test_every_name_of_the_code_in_a_document_exists(document):
     names = re.findall(r"python -m ([\w.]+)", text_of(document))
-    names += [name for word in code_in(document) for name in re.findall(r"^(?:gating|drivers|bench)(?:\.\w+){2,}", word)]
+    for word in code_in(document):
+        names += re.findall(r"^(?:gating|drivers|bench)(?:\.\w+){2,}", word)
     for name in names:
         pkgutil.resolve_name(name)
 
@@ -75,3 +78,11 @@ def test_the_readme_lists_every_verb_and_no_other():
     }
     register_verbs()
     assert listed == set(typer.main.get_command(app).commands)
+
+
+def test_every_file_that_names_the_version_names_the_same():
+    project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]["version"]
+    cited = re.findall(r"^version: (\S+)$", text_of(Path("CITATION.cff")), re.M)
+    released = re.findall(r"^## \[(\d\S+)\] - (\S+)$", text_of(Path("CHANGELOG.md")), re.M)
+    assert [project, *cited, released[0][0]] == [__version__] * 3
+    assert f'date-released: "{released[0][1]}"' in text_of(Path("CITATION.cff"))
