@@ -21,7 +21,7 @@ from cinegate.verbs.sessions import followed_session, read_motion
 from gating.analysis.figures import figures
 from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv
 from gating.analysis.preparation import accepted_config, learn_motion, propose
-from gating.analysis.replay_tracking import Followed, follow_motion, gated_motion
+from gating.analysis.replay_tracking import TrackedSession, gated_motion, track_motion
 from gating.analysis.uncertainty import default_table
 from gating.settings.config import Config, parse_config
 from gating.settings.presets import NAMES, read_preset
@@ -39,7 +39,7 @@ LEARN_S = 45.0
 PREPARED = "as prepared"
 
 
-def sessions(data: Path) -> Iterator[tuple[str, Followed]]:
+def sessions(data: Path) -> Iterator[tuple[str, TrackedSession]]:
     """Yield name and followed target."""
     for name, box in BOXES.items():
         yield name, followed_session(data / "liver_cine" / f"{name}.npz", Config(), target_box=box)
@@ -48,12 +48,12 @@ def sessions(data: Path) -> Iterator[tuple[str, Followed]]:
         yield trace_session(data / "traces" / file)
 
 
-def trace_session(path: Path) -> tuple[str, Followed]:
+def trace_session(path: Path) -> tuple[str, TrackedSession]:
     """Return the name of a trace and its motion as that of a followed target."""
-    return path.stem.removesuffix("_robot"), follow_motion(*read_motion(path))
+    return path.stem.removesuffix("_robot"), track_motion(*read_motion(path))
 
 
-def strategy_config(name: str, followed: Followed, latency_ms: float) -> Config:
+def strategy_config(name: str, followed: TrackedSession, latency_ms: float) -> Config:
     """Return a preset, its exhale window where the first 45 s say, or what `cinegate prepare` makes of those 45 s.
 
     Raises
@@ -63,7 +63,7 @@ def strategy_config(name: str, followed: Followed, latency_ms: float) -> Config:
     """
     first_ns = followed.frames[0].header.acquired_ns
     head = tuple(f for f in followed.frames if f.header.acquired_ns - first_ns <= LEARN_S * 1e9)
-    dry = Followed(followed.stream, followed.specs, head, followed.results)
+    dry = TrackedSession(followed.stream, followed.specs, head, followed.results)
     if name == PREPARED:
         return accepted_config(propose(dry, Config(), latency_ms=latency_ms), Config())
     config = parse_config(read_preset(name), name)
@@ -78,7 +78,7 @@ def strategy_config(name: str, followed: Followed, latency_ms: float) -> Config:
     return config
 
 
-def strategy_row(session: str, followed: Followed, name: str, latency_ms: float = 250.0) -> str:
+def strategy_row(session: str, followed: TrackedSession, name: str, latency_ms: float = 250.0) -> str:
     """Return one row of the table."""
     try:
         config = strategy_config(name, followed, latency_ms)

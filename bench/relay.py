@@ -21,7 +21,7 @@ from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceK
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, parse_config
 from gating.wire.codec import encode
-from gating.wire.sockets import Ear, bind, message_threads, receive, send, stop_on_signals
+from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
 WAIT_MS: Final = 50
 _MARK: Final = 0x7FFF_FF01
@@ -53,7 +53,7 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
     context: zmq.Context[Any] = zmq.Context()
     header, place = packed_command(session_id)
     gate = bind(context, zmq.PUB, config.endpoints.gate)
-    frames = Ear(context, config.endpoints.frames)
+    frames = ReconnectingSubscriber(context, config.endpoints.frames)
     prepare_process(config.host, gating_loop=True, message_threads=message_threads())
     sequence = 0
     while not stop():
@@ -71,7 +71,7 @@ def sink(config: Config, stamps_path: Path, stop: Callable[[], bool]) -> None:
     """Stamp each command; write the stamps at the end."""
     context: zmq.Context[Any] = zmq.Context()
     clock = MonotonicClock()
-    gate = Ear(context, config.endpoints.gate)
+    gate = ReconnectingSubscriber(context, config.endpoints.gate)
     prepare_process(config.host, watchdog=True, message_threads=message_threads())
     stamps_ns: list[int] = []
     while not stop():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from drivers.ports import CineSource
-from drivers.pump import Published, Pump
+from drivers.pump import Pump, PumpStatistics
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.clocks.offset import offset_of_source
 from gating.settings.config import ClockSettings
@@ -25,7 +25,7 @@ def publish(
     clock: Clock | None = None,
     clocks: ClockSettings | None = None,
     host: HostSettings | None = None,
-) -> Published:
+) -> PumpStatistics:
     """Open a source and publish it until it ends, fails or `stop` says so.
 
     Parameters
@@ -66,7 +66,7 @@ def run_source(
     subscribers: int = 1,
     clocks: ClockSettings | None = None,
     host: HostSettings | None = None,
-) -> Published:
+) -> PumpStatistics:
     """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`.
 
     Before the source is open, which may take until a peer comes, the signals simply end the process.

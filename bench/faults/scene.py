@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import zmq
 
-from bench.faults.ear import Ear
 from bench.faults.link import Link
 from bench.faults.logs import Kept, Logs
+from bench.faults.message_log import MessageLog
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
 from bench.faults.scene_files import scene_config, scene_stream, write_files
@@ -68,7 +68,7 @@ class Scene:
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
         self.processes = Processes(folder, self.session, engine_command, faulty=faulty)
         self.processes.log_folder.mkdir(mode=0o700, exist_ok=True)
-        self.heard = Ear()
+        self.heard = MessageLog()
         self.line_falls_ns: list[int] = []
         self.seen_ns = 0
         self.played_ns = 0

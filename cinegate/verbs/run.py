@@ -46,7 +46,7 @@ from gating.messages import (
 from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.settings.rules import BreathHoldRule
-from gating.targets.rules import BreathHold, Sighting
+from gating.targets.rules import BreathHold, TargetObservation
 from gating.targets.target_file import write_targets
 
 LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
@@ -204,7 +204,7 @@ class _Screen:
             return
         away_mm = np.array(seen.position_mm) - np.array(self.reference.centre_mm)
         found = away_mm if seen.status == "tracked" else np.full(3, np.nan)
-        self.guide.follow(Sighting(seen.acquired_ns, np.empty((0, 2), np.float32), found))
+        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), found))
 
     def table(self) -> Table:
         table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cinegate.verbs.app import CommandError
 
 if TYPE_CHECKING:
-    from gating.analysis.replay_tracking import Followed
+    from gating.analysis.replay_tracking import TrackedSession
     from gating.settings.config import Config
 
 TRACE_SUFFIXES = frozenset({".txt", ".csv", ".vxp"})
@@ -26,7 +26,7 @@ def followed_session(
     pixel_spacing_mm: float | None = None,
     seconds: float | None = None,
     begin_s: float = 0.0,
-) -> Followed:
+) -> TrackedSession:
     """Follow the target through a file once.
 
     Raises
@@ -34,14 +34,14 @@ def followed_session(
     CommandError, ValueError
         If the file or the target cannot be used; one sentence.
     """
-    from gating.analysis.replay_tracking import follow, follow_motion
+    from gating.analysis.replay_tracking import track_motion, track_session
 
     if path.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(path)
         chosen = (t_s >= begin_s) & (t_s <= begin_s + (np.inf if seconds is None else seconds))
         if chosen.sum() < 2:
             raise CommandError(f"{path}: {int(chosen.sum())} samples from {begin_s:g} s on; at least 2 are needed")
-        return follow_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
+        return track_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
     from cinegate.verbs.options import load_targets, recording_images, recording_stream
     from drivers.recordings import open_recording
     from gating.engine.offline import offline_frames
@@ -55,7 +55,7 @@ def followed_session(
         for stamp_ns, pixels in recording_images(opened)
         if seconds is None or stamp_ns - first_ns <= 1e9 * seconds
     )
-    return follow(config, targets, stream, offline_frames(stream, images))
+    return track_session(config, targets, stream, offline_frames(stream, images))
 
 
 def read_motion(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

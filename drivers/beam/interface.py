@@ -16,7 +16,7 @@ from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import Ear, bind, message_threads, receive, send, stop_on_signals
+from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
 STATUS_NS: Final = 20_000_000
 """A status at least this often; the engine holds after five missing ones."""
@@ -133,7 +133,7 @@ class BeamInterface:
         context: zmq.Context[Any] = zmq.Context()
         try:
             self._publisher = bind(context, zmq.PUB, self._config.endpoints.beam)
-            gate = Ear(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
+            gate = ReconnectingSubscriber(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
             self._switch.open()
             try:
                 self._serve(gate, stop)
@@ -142,7 +142,7 @@ class BeamInterface:
         finally:
             context.destroy(linger=STOP_LINGER_MS)
 
-    def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
+    def _serve(self, gate: ReconnectingSubscriber, stop: Callable[[], bool]) -> None:
         for said in prepare_process(self._config.host, watchdog=True, message_threads=message_threads()):
             self._report("warning", "host", said)
         if self._explicitly_allowed:
@@ -168,7 +168,7 @@ class BeamInterface:
             wait_ms = min(wait_ms, max(0, deadline_ns - now_ns) // 1_000_000)
         return wait_ms
 
-    def _drain(self, gate: Ear) -> None:
+    def _drain(self, gate: ReconnectingSubscriber) -> None:
         for _ in range(BATCH):
             parts = receive(gate.socket)
             if parts is None:

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from gating.analysis.motion import GatedMotion, inside
-from gating.targets.rules import BreathHold, Sighting
+from gating.targets.rules import BreathHold, TargetObservation
 
 _NO_CONTOUR = np.empty((0, 2), np.float32)
 
@@ -32,7 +32,7 @@ def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
     plateaus: dict[float, tuple[float, list[float]]] = {}
     for when_s, away_mm in zip(motion.t_s.tolist(), motion.displacement_mm, strict=True):
         now_ns = round(1e9 * when_s)
-        rule.follow(Sighting(now_ns, _NO_CONTOUR, away_mm))
+        rule.update(TargetObservation(now_ns, _NO_CONTOUR, away_mm))
         state = rule.state(now_ns)
         if state.held_s > 0:
             plateaus[round(when_s - state.held_s, 6)] = when_s, state.shift_mm.tolist()

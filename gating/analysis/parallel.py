@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from gating.analysis.replay_tracking import Followed
+from gating.analysis.replay_tracking import TrackedSession
 from gating.analysis.whatif import Outcome, Setting, decided_setting, sweep
 from gating.settings.config import Config
 
@@ -25,7 +25,7 @@ def useful_processes(sessions: int, settings: Sequence[Setting]) -> int:
 
 
 def sweep_sessions(
-    load: Callable[[Path], Followed],
+    load: Callable[[Path], TrackedSession],
     paths: Sequence[Path],
     config: Config,
     settings: Sequence[Setting],
@@ -60,7 +60,7 @@ def sweep_sessions(
 
 
 def _shared_out(
-    pool: Executor, followed: Followed, config: Config, settings: Sequence[Setting], name: str, processes: int
+    pool: Executor, followed: TrackedSession, config: Config, settings: Sequence[Setting], name: str, processes: int
 ) -> list[Outcome]:
     """Decide one session in several processes: settings that share their decisions stay together."""
     groups: dict[Setting, list[Setting]] = {}
@@ -73,5 +73,5 @@ def _shared_out(
     return [found[setting] for setting in settings]
 
 
-def _decide(followed: Followed, config: Config, name: str, settings: list[Setting]) -> list[Outcome]:
+def _decide(followed: TrackedSession, config: Config, name: str, settings: list[Setting]) -> list[Outcome]:
     return list(sweep(followed, config, settings, name))

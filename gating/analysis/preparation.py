@@ -19,7 +19,7 @@ from gating.analysis.drift import exhale_positions
 from gating.analysis.figures import figures
 from gating.analysis.margins import equivalent_radius_mm
 from gating.analysis.motion import GatedMotion
-from gating.analysis.replay_tracking import Followed, gated_motion
+from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.analysis.whatif import Method
 from gating.settings.config import Config, to_toml
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
@@ -131,7 +131,7 @@ def learn_motion(motion: GatedMotion) -> MotionProfile:
 
 
 def propose(
-    followed: Followed,
+    followed: TrackedSession,
     config: Config,
     *,
     latency_ms: float = 250.0,

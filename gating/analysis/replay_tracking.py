@@ -33,7 +33,7 @@ from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Followed:
+class TrackedSession:
     """A session as the trackers saw it.
 
     Attributes
@@ -49,7 +49,7 @@ class Followed:
     results: dict[bytes, list[TrackResult | None]]
 
 
-class _Book:
+class ResultLog:
     """Passes frames on and numbers them, for the trackers that write into it."""
 
     def __init__(self) -> None:
@@ -57,7 +57,8 @@ class _Book:
         self.frames: list[CineFrame] = []
         self.results: dict[bytes, list[TrackResult | None]] = {}
 
-    def turn(self, frames: Iterable[CineFrame]) -> Iterator[CineFrame]:
+    def number_frames(self, frames: Iterable[CineFrame]) -> Iterator[CineFrame]:
+        """Yield the frames, and keep each with its number for pixels."""
         for frame in frames:
             self.number += 1
             self.frames.append(CineFrame(frame.header, np.array([[self.number]], np.float32)))
@@ -67,7 +68,7 @@ class _Book:
 class _Writing:
     """A tracker whose results are written down."""
 
-    def __init__(self, inner: Tracker, book: _Book) -> None:
+    def __init__(self, inner: Tracker, book: ResultLog) -> None:
         self._inner, self._book = inner, book
         self._pages: list[TrackResult | None] = []
 
@@ -108,7 +109,9 @@ class _Reading:
         return result
 
 
-def follow(config: Config, specs: Sequence[TargetSpec], stream: StreamInfo, frames: Iterable[CineFrame]) -> Followed:
+def track_session(
+    config: Config, specs: Sequence[TargetSpec], stream: StreamInfo, frames: Iterable[CineFrame]
+) -> TrackedSession:
     """Run the trackers over a session once.
 
     Raises
@@ -116,22 +119,22 @@ def follow(config: Config, specs: Sequence[TargetSpec], stream: StreamInfo, fram
     ValueError
         If the targets cannot be used at all.
     """
-    book = _Book()
+    book = ResultLog()
     passed = decide_offline(
         config,
         specs,
         stream,
-        book.turn(frames),
+        book.number_frames(frames),
         lambda: _Writing(make_tracker(config.tracker, config.tracking), book),
     )
     for _ in passed:
         pass
-    return Followed(stream, tuple(specs), tuple(book.frames), book.results)
+    return TrackedSession(stream, tuple(specs), tuple(book.frames), book.results)
 
 
-def follow_motion(
+def track_motion(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, radius_mm: float = 15.0, name: str = "motion"
-) -> Followed:
+) -> TrackedSession:
     """Take recorded motion for what a tracker found: a round target in a sagittal plane (SI and AP show, LR does not).
 
     Parameters
@@ -170,10 +173,10 @@ def follow_motion(
         TrackResult(side / 2 + ap, side / 2 - si, 1.0, 1.0, TrackStatus.TRACKED, _moved(outline, ap, -si), "", 1)
         for _, ap, si in position.tolist()
     ]
-    return Followed(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
+    return TrackedSession(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
 
 
-def decide_again(followed: Followed, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
+def decide_again(followed: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
     """Run the engine over what was found, with other settings; yield its command and estimates, frame by frame."""
     outcomes = decide_offline(
         config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
@@ -183,7 +186,7 @@ def decide_again(followed: Followed, config: Config) -> Iterator[tuple[GateComma
 
 
 def gated_motion(
-    followed: Followed, config: Config, *, latency_ms: float = 0.0, on_latency_ms: float | None = None
+    followed: TrackedSession, config: Config, *, latency_ms: float = 0.0, on_latency_ms: float | None = None
 ) -> GatedMotion:
     """Decide again, and let the beam follow every decision `latency_ms` after the frame's acquisition.
 

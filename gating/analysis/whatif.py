@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, beam_intervals
-from gating.analysis.replay_tracking import Followed, gated_motion
+from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.settings.config import Config
 from gating.settings.rules import BoundaryRule, Margins, PredictionSettings
 
@@ -66,7 +66,7 @@ def with_setting(config: Config, setting: Setting) -> Config:
     )
 
 
-def sweep(followed: Followed, config: Config, settings: Sequence[Setting], recording: str) -> Iterator[Outcome]:
+def sweep(followed: TrackedSession, config: Config, settings: Sequence[Setting], recording: str) -> Iterator[Outcome]:
     """Decide the session under every setting.
 
     Settings that differ only in a latency without prediction are decided once: the decisions are the same, the beam

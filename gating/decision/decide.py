@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gating.decision.reasons import TOLERABLE, Fault, GateReason
+from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.messages import EngineState, GateState
 
 
@@ -20,19 +20,15 @@ class TargetView(Struct, frozen=True):
     name: str
     status: str
     confidence: float
-    out_fraction: float
     age_ns: int
     detail: str = ""
-    ruled: bool = False
-    """True where rules of its own stand in for the limit on `out_fraction`."""
-    objection: Fault | None = None
-    """Of its rules (`gating.rules`), or of what is predicted for it."""
+    hold_reason: HoldReason | None = None
+    """Why its rules (`gating.targets.rules`) forbid beam, now or by what is predicted; None while they permit it."""
 
 
 class DecisionLimits(Struct, frozen=True):
     """The numbers of the decision; see `gating.settings.config` for defaults and sources."""
 
-    max_out_fraction: float
     min_confidence: float
     stale_ns: int
     resume_good_frames: int
@@ -54,7 +50,7 @@ class GateDecision(Struct, frozen=True):
     good_since_ns: int = -1
     """Since when nothing has objected; -1 while something does."""
     out_since_ns: int = -1
-    """Since when a beam-off delay has been bridging an objection; -1 while none is."""
+    """Since when a beam-off delay has been bridging a reason to hold; -1 while none is."""
 
 
 def first_decision(now_ns: int) -> GateDecision:
@@ -64,7 +60,7 @@ def first_decision(now_ns: int) -> GateDecision:
 
 def decide(
     engine_state: EngineState,
-    fault: Fault | None,
+    fault: HoldReason | None,
     targets: Sequence[TargetView],
     limits: DecisionLimits,
     previous: GateDecision,
@@ -83,14 +79,14 @@ def decide(
     now_ns : the engine's clock.
     new_frame : False where a decision is only re-examined between frames; good frames are counted once.
     """
-    objection = fault or _first_objection(targets, limits)
+    hold_reason = fault or _first_hold_reason(targets, limits)
     out_since_ns = -1
-    if objection is not None:
+    if hold_reason is not None:
         out_since_ns = previous.out_since_ns if previous.out_since_ns >= 0 else now_ns
         waits = fault is None and previous.state is GateState.ON and now_ns - out_since_ns < limits.off_delay_ns
         if not (waits and all(_may_wait(target, limits) for target in targets)):
-            return _hold(objection.reason, objection.detail, 0, previous, now_ns)
-    good_frames = previous.good_frames + int(new_frame and objection is None)
+            return _hold(hold_reason.reason, hold_reason.detail, 0, previous, now_ns)
+    good_frames = previous.good_frames + int(new_frame and hold_reason is None)
     if engine_state is not EngineState.ARMED:
         reason = GateReason.NOT_ARMED if engine_state is EngineState.READY else GateReason.NOT_READY
         return _hold(reason, "", good_frames, previous, now_ns)
@@ -111,41 +107,38 @@ def decide(
 
 
 def _may_wait(target: TargetView, limits: DecisionLimits) -> bool:
-    objection = _objection(target, limits)
-    return objection is None or objection.reason in TOLERABLE
+    hold_reason = _hold_reason(target, limits)
+    return hold_reason is None or hold_reason.reason in BRIDGEABLE
 
 
-def _first_objection(targets: Sequence[TargetView], limits: DecisionLimits) -> Fault | None:
+def _first_hold_reason(targets: Sequence[TargetView], limits: DecisionLimits) -> HoldReason | None:
     if not targets:
-        return Fault(GateReason.NO_FRAME, "no target has been seen yet")
+        return HoldReason(GateReason.NO_FRAME, "no target has been seen yet")
     for target in targets:
-        objection = _objection(target, limits)
-        if objection is not None:
-            return objection
+        hold_reason = _hold_reason(target, limits)
+        if hold_reason is not None:
+            return hold_reason
     return None
 
 
-def _objection(target: TargetView, limits: DecisionLimits) -> Fault | None:
+def _hold_reason(target: TargetView, limits: DecisionLimits) -> HoldReason | None:
     if target.age_ns < 0:
-        return Fault(GateReason.CLOCK_FAULT, f"{target.name}: frame is {-target.age_ns / 1e6:.1f} ms in the future")
+        return HoldReason(
+            GateReason.CLOCK_FAULT, f"{target.name}: frame is {-target.age_ns / 1e6:.1f} ms in the future"
+        )
     if not (target.age_ns < limits.stale_ns):
         age_ms, limit_ms = target.age_ns / 1e6, limits.stale_ns / 1e6
-        return Fault(
+        return HoldReason(
             GateReason.STALE_FRAME, f"{target.name}: frame is {age_ms:.0f} ms old, the limit is {limit_ms:.0f} ms"
         )
     if target.status == "refused":
-        return Fault(GateReason.FRAME_REFUSED, f"{target.name}: {target.detail}")
+        return HoldReason(GateReason.FRAME_REFUSED, f"{target.name}: {target.detail}")
     if target.status == "lost":
-        return Fault(GateReason.TARGET_LOST, f"{target.name}: {target.detail}")
+        return HoldReason(GateReason.TARGET_LOST, f"{target.name}: {target.detail}")
     if target.status != "tracked" or not (target.confidence >= limits.min_confidence):
         detail = target.detail or f"confidence {target.confidence:.2f}, the limit is {limits.min_confidence:.2f}"
-        return Fault(GateReason.LOW_CONFIDENCE, f"{target.name}: {detail}")
-    if not target.ruled and not (target.out_fraction <= limits.max_out_fraction):
-        out, limit = 100 * target.out_fraction, 100 * limits.max_out_fraction
-        return Fault(
-            GateReason.OUT_OF_WINDOW, f"{target.name}: {out:.1f} % outside the boundary, the limit is {limit:g} %"
-        )
-    return target.objection
+        return HoldReason(GateReason.LOW_CONFIDENCE, f"{target.name}: {detail}")
+    return target.hold_reason
 
 
 def _hold(reason: GateReason, detail: str, good_frames: int, previous: GateDecision, now_ns: int) -> GateDecision:

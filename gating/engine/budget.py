@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from gating.decision.reasons import Fault, GateReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.latency.budgets import DecisionBudget
 from gating.messages import StageStamps
 
@@ -19,7 +19,7 @@ class DecisionWatch:
     """Numbers of the decisions that took too long, within the window."""
     _decisions: int = 0
 
-    def observe(self, frame_sequence: int, stamps: StageStamps) -> Fault | None:
+    def observe(self, frame_sequence: int, stamps: StageStamps) -> HoldReason | None:
         """Return a fault if a decision took longer than the budget.
 
         Parameters
@@ -42,8 +42,8 @@ class DecisionWatch:
         )
         if len(self._over) >= self.budget.repeated:
             repeated = f"{len(self._over)} of the last {self.budget.window} decisions were over budget: {said}"
-            return Fault(GateReason.OVER_BUDGET_REPEATEDLY, repeated)
-        return Fault(GateReason.OVER_BUDGET, said)
+            return HoldReason(GateReason.OVER_BUDGET_REPEATEDLY, repeated)
+        return HoldReason(GateReason.OVER_BUDGET, said)
 
     def forget(self) -> None:
         """Start anew: an operator has acknowledged what was remembered."""

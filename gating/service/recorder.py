@@ -15,12 +15,13 @@ from typing import Any, Final
 import zmq
 
 from gating.clocks.clock import MonotonicClock
+from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.service.real_time import become
 from gating.session.log import SessionWriter, session_log_name
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import Ear, bind, receive, send, stop_on_signals
+from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
 
 HEARTBEAT_NS: Final = 100_000_000
 BATCH: Final = 256
@@ -95,7 +96,7 @@ class Recorder:
             self._guard(self._writer.open)
             endpoints = self._config.endpoints
             heard = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
-            self._sockets = [Ear(context, endpoint, queue=QUEUE_MESSAGES) for endpoint in heard]
+            self._sockets = [ReconnectingSubscriber(context, endpoint, queue=QUEUE_MESSAGES) for endpoint in heard]
             try:
                 self._serve(stop)
             finally:
@@ -128,7 +129,7 @@ class Recorder:
                 self._fell_behind()
         return taken > 0
 
-    def _drain_one(self, ear: Ear) -> int:
+    def _drain_one(self, ear: ReconnectingSubscriber) -> int:
         for count in range(BATCH):
             parts = receive(ear.socket)
             if parts is None:
@@ -190,7 +191,7 @@ class Recorder:
         now_ns = self._clock.now_ns()
         behind = now_ns < self._behind_until_ns
         if behind and not self._behind:
-            self._report("warning", "recorder_behind", "the recorder does not keep up with the wire")
+            self._report("warning", GateReason.RECORDER_BEHIND, "the recorder does not keep up with the wire")
         self._behind = behind
         if now_ns < self._heartbeat_due_ns:
             return

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gating.decision.reasons import Fault, GateReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import FrameHeader, StreamInfo
 from gating.settings.config import HealthSettings
 
@@ -71,7 +71,7 @@ def check_frame(
     memory: StreamMemory | None,
     stream: StreamInfo | None,
     settings: HealthSettings,
-) -> Fault | None:
+) -> HoldReason | None:
     """Return what is wrong with a frame, the gravest first, or None.
 
     Parameters
@@ -103,7 +103,7 @@ def check_frame(
     return fault
 
 
-def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) -> Fault | None:
+def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) -> HoldReason | None:
     """Return that too much of a frame is saturated, or None; floating-point pixels have no largest value.
 
     Parameters
@@ -118,7 +118,7 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
     fraction = float(np.count_nonzero(rows == largest)) / rows.size
     if fraction <= settings.max_saturated_fraction:
         return None
-    return Fault(
+    return HoldReason(
         GateReason.FRAME_REFUSED,
         f"frame {sequence}: {fraction:.0%} of the pixels are saturated at {largest}, "
         f"the limit is {settings.max_saturated_fraction:.0%}",
@@ -131,74 +131,74 @@ def _largest(rows: NDArray[Any]) -> float:
     return cv2.norm(rows, cv2.NORM_INF) if known else float(rows.max())
 
 
-def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> Fault | None:
+def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> HoldReason | None:
     acquired_ns, published_ns = header.acquired_on_publish_clock_ns, header.published_ns
     if acquired_ns == 0 or published_ns == 0:
-        return Fault(
+        return HoldReason(
             GateReason.CLOCK_FAULT, f"frame {header.sequence}: a stamp is 0; the source must stamp every frame"
         )
     if header.acquired_uncertainty_ns > settings.max_stamp_uncertainty_ms * 1e6:
-        return Fault(
+        return HoldReason(
             GateReason.STAMP_UNCERTAIN,
             f"frame {header.sequence}: stamp is uncertain by {header.acquired_uncertainty_ns / 1e6:.0f} ms, "
             f"the limit is {settings.max_stamp_uncertainty_ms:g} ms",
         )
     ahead_ns = max(acquired_ns, published_ns) - received_ns
     if ahead_ns > FUTURE_TOLERANCE_NS + header.acquired_uncertainty_ns:
-        return Fault(
+        return HoldReason(
             GateReason.CLOCK_FAULT, f"frame {header.sequence} is stamped {ahead_ns / 1e6:.1f} ms in the future"
         )
     return None
 
 
-def _check_source_clock(header: FrameHeader, before: FrameHeader) -> Fault | None:
+def _check_source_clock(header: FrameHeader, before: FrameHeader) -> HoldReason | None:
     """A clock that was set back latches, before anything is said of stamps that are uncertain because of it."""
     back_ns = before.acquired_ns - header.acquired_ns
     if header.sequence > before.sequence and back_ns > 0:
         text = f"acquired_ns ran backward by {back_ns / 1e6:.1f} ms at frame {header.sequence}"
-        return Fault(GateReason.CLOCK_FAULT, f"{text}: the source's clock was set back")
+        return HoldReason(GateReason.CLOCK_FAULT, f"{text}: the source's clock was set back")
     return None
 
 
-def _check_declared(header: FrameHeader, stream: StreamInfo) -> Fault | None:
+def _check_declared(header: FrameHeader, stream: StreamInfo) -> HoldReason | None:
     if header.session_id != stream.session_id:
         text = f"frame {header.sequence} belongs to session {header.session_id}, the stream to {stream.session_id}"
-        return Fault(GateReason.SESSION_CHANGED, text)
+        return HoldReason(GateReason.SESSION_CHANGED, text)
     if header.plane not in stream.planes:
         known = ", ".join(stream.planes)
-        return Fault(GateReason.GEOMETRY_CHANGED, f"plane is {header.plane!r}; the source declared {known}")
+        return HoldReason(GateReason.GEOMETRY_CHANGED, f"plane is {header.plane!r}; the source declared {known}")
     if (header.source, header.source_kind) != (stream.source, stream.source_kind):
         text = f"frame {header.sequence} comes from {header.source} ({header.source_kind}), expected {stream.source}"
-        return Fault(GateReason.TWO_PUBLISHERS, text)
+        return HoldReason(GateReason.TWO_PUBLISHERS, text)
     if (header.pacing, header.speed) != (stream.pacing, stream.speed):
         text = f"frame {header.sequence} is {header.pacing} at {header.speed:g}; the source declared {stream.pacing}"
-        return Fault(GateReason.CLOCK_FAULT, f"{text} at {stream.speed:g}")
+        return HoldReason(GateReason.CLOCK_FAULT, f"{text} at {stream.speed:g}")
     if _declared(header) != _declared(stream):
         field, declared, found = _difference(DECLARED, stream, header)
-        return Fault(GateReason.GEOMETRY_CHANGED, f"{field} is {found}; the source declared {declared}")
+        return HoldReason(GateReason.GEOMETRY_CHANGED, f"{field} is {found}; the source declared {declared}")
     return None
 
 
-def _check_identity(header: FrameHeader, before: FrameHeader, since_ns: int) -> Fault | None:
+def _check_identity(header: FrameHeader, before: FrameHeader, since_ns: int) -> HoldReason | None:
     if header.session_id != before.session_id:
         text = f"session changed from {before.session_id} to {header.session_id}"
-        return Fault(GateReason.SESSION_CHANGED, text)
+        return HoldReason(GateReason.SESSION_CHANGED, text)
     if header.publisher_id != before.publisher_id or header.source != before.source:
         if since_ns < 1_000_000_000:
             text = f"two publishers on one stream: {before.publisher_id or before.source} and {header.publisher_id}"
-            return Fault(GateReason.TWO_PUBLISHERS, text)
-        return Fault(GateReason.SESSION_CHANGED, f"the source was restarted (publisher {header.publisher_id})")
+            return HoldReason(GateReason.TWO_PUBLISHERS, text)
+        return HoldReason(GateReason.SESSION_CHANGED, f"the source was restarted (publisher {header.publisher_id})")
     if header.publish_clock != before.publish_clock or header.acquired_clock != before.acquired_clock:
-        return Fault(GateReason.CLOCK_FAULT, f"the source changed its clock at frame {header.sequence}")
+        return HoldReason(GateReason.CLOCK_FAULT, f"the source changed its clock at frame {header.sequence}")
     return None
 
 
-def _check_same_plane(header: FrameHeader, memory: StreamMemory) -> Fault | None:
+def _check_same_plane(header: FrameHeader, memory: StreamMemory) -> HoldReason | None:
     before = memory.by_plane.get(header.plane)
     if before is None or _geometry(before) == _geometry(header):
         return None
     field, old, new = _difference(GEOMETRY, before, header)
-    return Fault(GateReason.GEOMETRY_CHANGED, f"{field} of {header.plane} changed from {old} to {new}")
+    return HoldReason(GateReason.GEOMETRY_CHANGED, f"{field} of {header.plane} changed from {old} to {new}")
 
 
 def _difference(fields: tuple[str, ...], one: object, other: object) -> tuple[str, Any, Any]:
@@ -206,17 +206,17 @@ def _difference(fields: tuple[str, ...], one: object, other: object) -> tuple[st
     return next((f, getattr(one, f), getattr(other, f)) for f in fields if getattr(one, f) != getattr(other, f))
 
 
-def _check_order(header: FrameHeader, before: FrameHeader) -> Fault | None:
+def _check_order(header: FrameHeader, before: FrameHeader) -> HoldReason | None:
     if header.sequence == before.sequence:
-        return Fault(GateReason.FRAME_REPEATED, f"frame {header.sequence} came twice")
+        return HoldReason(GateReason.FRAME_REPEATED, f"frame {header.sequence} came twice")
     if header.sequence < before.sequence:
-        return Fault(GateReason.FRAME_OUT_OF_ORDER, f"frame {header.sequence} came after frame {before.sequence}")
+        return HoldReason(GateReason.FRAME_OUT_OF_ORDER, f"frame {header.sequence} came after frame {before.sequence}")
     return None
 
 
-def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
+def _check_time_runs(header: FrameHeader, before: FrameHeader) -> HoldReason | None:
     if header.acquired_ns == before.acquired_ns:
-        return Fault(GateReason.CLOCK_FAULT, f"acquired_ns stands still at {header.acquired_ns}")
+        return HoldReason(GateReason.CLOCK_FAULT, f"acquired_ns stands still at {header.acquired_ns}")
     uncertain_ns = header.acquired_uncertainty_ns + before.acquired_uncertainty_ns
     mapped_ns, mapped_before_ns = header.acquired_on_publish_clock_ns, before.acquired_on_publish_clock_ns
     for field, back_ns, allowed_ns in (
@@ -225,11 +225,11 @@ def _check_time_runs(header: FrameHeader, before: FrameHeader) -> Fault | None:
         ("published_ns", before.published_ns - header.published_ns, 0),
     ):
         if back_ns > allowed_ns:
-            return Fault(GateReason.CLOCK_FAULT, f"{field} ran backward by {back_ns / 1e6:.1f} ms")
+            return HoldReason(GateReason.CLOCK_FAULT, f"{field} ran backward by {back_ns / 1e6:.1f} ms")
     return None
 
 
-def _check_clocks_agree(header: FrameHeader, *earlier: FrameHeader | None) -> Fault | None:
+def _check_clocks_agree(header: FrameHeader, *earlier: FrameHeader | None) -> HoldReason | None:
     """The raw stamps and the mapped ones must tell the same time, since one frame ago and since some seconds ago."""
     if not header.pacing.is_timed or header.speed <= 0:
         return None
@@ -242,28 +242,28 @@ def _check_clocks_agree(header: FrameHeader, *earlier: FrameHeader | None) -> Fa
         if abs(raw_ns - mapped_ns) > CLOCK_SLACK_NS + CLOCK_DRIFT * raw_ns + uncertain_ns:
             step_ms, over_s = (mapped_ns - raw_ns) / 1e6, raw_ns / 1e9
             text = f"the source's clock is off by {step_ms:.1f} ms over {over_s:.1f} s at frame {header.sequence}"
-            return Fault(GateReason.CLOCK_FAULT, text)
+            return HoldReason(GateReason.CLOCK_FAULT, text)
     return None
 
 
-def _check_content(header: FrameHeader, memory: StreamMemory) -> Fault | None:
+def _check_content(header: FrameHeader, memory: StreamMemory) -> HoldReason | None:
     sequence = memory.images.get((header.plane, header.content_hash))
     if sequence is None:
         return None
-    return Fault(GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {sequence}")
+    return HoldReason(GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {sequence}")
 
 
 def _check_rate(
     header: FrameHeader, before: FrameHeader, stream: StreamInfo | None, settings: HealthSettings
-) -> Fault | None:
+) -> HoldReason | None:
     missing = header.sequence - before.sequence - 1
     if missing > 0:
-        return Fault(GateReason.FRAME_GAP, f"{missing} frames are missing before frame {header.sequence}")
+        return HoldReason(GateReason.FRAME_GAP, f"{missing} frames are missing before frame {header.sequence}")
     if stream is None or stream.nominal_interval_ns == 0:
         return None
     ratio = (header.acquired_ns - before.acquired_ns) / stream.nominal_interval_ns
     if not (settings.min_interval_ratio <= ratio <= settings.max_interval_ratio):
-        return Fault(
+        return HoldReason(
             GateReason.IRREGULAR_RATE,
             f"frame {header.sequence} follows after {ratio:.2f} nominal intervals; "
             f"{settings.min_interval_ratio:g} to {settings.max_interval_ratio:g} are allowed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gating.decision.reasons import Fault
+from gating.decision.reasons import HoldReason
 from gating.messages import CineFrame, FrameHeader, Pacing, SourceKind, StreamInfo
 from gating.settings.config import HealthSettings
 from gating.stream.checks import StreamMemory, check_frame, check_pixels, forget_stream, remember
@@ -49,15 +49,15 @@ class Stream:
         """Return the plane of targets that name none, where a frame of `header` is there."""
         return header.plane if self.declared is None else self.declared.planes[0]
 
-    def check(self, frame: CineFrame, received_ns: int) -> Fault | None:
+    def check(self, frame: CineFrame, received_ns: int) -> HoldReason | None:
         """Return what is wrong with a frame, the gravest first, or None; see `gating.stream.checks`."""
         return self._check(frame, received_ns, self._memory)
 
-    def rehearse(self, frame: CineFrame, received_ns: int) -> None:
+    def warm_caches(self, frame: CineFrame, received_ns: int) -> None:
         """Go through `check` once more for the newest frame, without consequences."""
         self._check(frame, received_ns, self._memory_before)
 
-    def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> Fault | None:
+    def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> HoldReason | None:
         header = frame.header
         fault = check_frame(header, received_ns, memory, self.declared, self._settings)
         return fault or check_pixels(header.sequence, frame.pixels, self._settings)

@@ -14,7 +14,7 @@ LEAST_SEEN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class PlanePosition:
     """A structure as one plane showed it."""
 
     plane: ImagePlane
@@ -24,12 +24,12 @@ class Sighting:
     """The source's own stamp: the difference of two is exact, wherever they lie on our clock."""
 
 
-def position_in_3d(newest: Sighting, other: Sighting) -> tuple[PositionMm, PositionMm] | None:
+def position_in_3d(newest: PlanePosition, other: PlanePosition) -> tuple[PositionMm, PositionMm] | None:
     """Return the position (LPS, mm) and how old each coordinate is (ms); None for planes that are nearly parallel.
 
     What the newest plane shows is taken from it, superior-inferior too where both show it. Only the step along its
-    normal comes from the other: of all points under the newest sighting, the one that lies closest to the other
-    sighting, seen in that one's plane.
+    normal comes from the other: of all points under the newest position, the one that lies closest to the other
+    position, seen in that one's plane.
     """
     normal = np.cross(newest.plane.along_columns, newest.plane.along_rows)
     axes = np.stack([other.plane.along_columns, other.plane.along_rows])

@@ -1,4 +1,4 @@
-"""The decision rules of one structure: pure, fed with one sighting a frame, asked at any time.
+"""The decision rules of one structure: pure, fed with one observation a frame, asked at any time.
 
 Comparisons are written `not (x <= limit)` so that NaN holds the beam.
 """
@@ -15,13 +15,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.decision.reasons import TOLERABLE, Fault, GateReason
+from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
 
 _AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
 
 
-class Sighting(Struct, frozen=True):
+class TargetObservation(Struct, frozen=True):
     """What one frame shows of one structure, or what is predicted for it.
 
     Attributes
@@ -49,34 +49,34 @@ class Rule(Protocol):
 
     reason: GateReason
 
-    def follow(self, sighting: Sighting) -> None:
-        """Take the newest sighting."""
+    def update(self, observation: TargetObservation) -> None:
+        """Take the newest observation."""
         ...
 
-    def broken(self, now_ns: int) -> str:
+    def violation(self, now_ns: int) -> str:
         """Return one phrase that says how the rule is broken now; empty while it is kept."""
         ...
 
 
 class WindowRule:
-    """A rule that looks at one sighting alone; the same holds for a predicted one."""
+    """A rule that looks at one observation alone; the same holds for a predicted one."""
 
     reason: GateReason
 
     def __init__(self) -> None:
-        self._broken = "not seen yet"
+        self._violation = "not seen yet"
 
-    def judge(self, sighting: Sighting) -> str:
-        """Return one phrase that says how the sighting breaks the rule; empty where it keeps it."""
+    def judge(self, observation: TargetObservation) -> str:
+        """Return one phrase that says how the observation breaks the rule; empty where it keeps it."""
         raise NotImplementedError
 
-    def follow(self, sighting: Sighting) -> None:
-        """Judge the newest sighting."""
-        self._broken = self.judge(sighting)
+    def update(self, observation: TargetObservation) -> None:
+        """Judge the newest observation."""
+        self._violation = self.judge(observation)
 
-    def broken(self, now_ns: int) -> str:
-        """Return the judgement of the newest sighting."""
-        return self._broken
+    def violation(self, now_ns: int) -> str:
+        """Return the judgement of the newest observation."""
+        return self._violation
 
 
 class BoundaryWindow(WindowRule):
@@ -87,13 +87,22 @@ class BoundaryWindow(WindowRule):
     def __init__(self, settings: BoundaryRule, boundary: Region) -> None:
         super().__init__()
         self._most, self._boundary = settings.max_out_fraction, boundary
+        self.out_fraction = 1.0
+        """Of the newest observation."""
 
-    def judge(self, sighting: Sighting) -> str:
+    def update(self, observation: TargetObservation) -> None:
+        """Measure the newest observation."""
+        self.out_fraction = self._boundary.out_fraction(observation.contour_px)
+        self._violation = self._compare(self.out_fraction)
+
+    def judge(self, observation: TargetObservation) -> str:
         """Compare the area outside the boundary with the limit."""
-        out = self._boundary.out_fraction(sighting.contour_px)
-        return (
-            "" if out <= self._most else f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
-        )
+        return self._compare(self._boundary.out_fraction(observation.contour_px))
+
+    def _compare(self, out: float) -> str:
+        if out <= self._most:
+            return ""
+        return f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
 
 
 class OverlapWindow(WindowRule):
@@ -109,12 +118,12 @@ class OverlapWindow(WindowRule):
         super().__init__()
         self._settings, self._contour, self._diameter_mm = settings, contour, diameter_mm
 
-    def judge(self, sighting: Sighting) -> str:
+    def judge(self, observation: TargetObservation) -> str:
         """Compare the overlap with the limit."""
         if self._settings.measure == "area":
-            overlap = 1.0 - self._contour.out_fraction(sighting.contour_px)
+            overlap = 1.0 - self._contour.out_fraction(observation.contour_px)
         else:
-            x = _distance_mm(sighting.displacement_mm - np.array(self._settings.shift_lps_mm)) / self._diameter_mm
+            x = _distance_mm(observation.displacement_mm - np.array(self._settings.shift_lps_mm)) / self._diameter_mm
             overlap = 1.0 - 1.5 * x + 0.5 * x**3 if not x > 1 else 0.0
         least = self._settings.min_overlap
         measure = self._settings.measure
@@ -131,10 +140,10 @@ class CentreWindow(WindowRule):
         self._most_mm = [getattr(settings, axis) for axis, _ in _AXES]
         self._shift_mm = np.array(settings.shift_lps_mm)
 
-    def judge(self, sighting: Sighting) -> str:
+    def judge(self, observation: TargetObservation) -> str:
         """Compare the displacement with the window, axis by axis."""
         for (_, axis), away_mm, most_mm in zip(
-            _AXES, (sighting.displacement_mm - self._shift_mm).tolist(), self._most_mm, strict=True
+            _AXES, (observation.displacement_mm - self._shift_mm).tolist(), self._most_mm, strict=True
         ):
             if not (abs(away_mm) <= most_mm):
                 return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {most_mm:g} mm"
@@ -150,9 +159,9 @@ class AvoidanceWindow(WindowRule):
         super().__init__()
         self._settings, self._region = settings, region
 
-    def judge(self, sighting: Sighting) -> str:
+    def judge(self, observation: TargetObservation) -> str:
         """Compare the area inside the region with the limit; an organ that has no area is not known to be out."""
-        contour, most = sighting.contour_px, self._settings.max_in_fraction
+        contour, most = observation.contour_px, self._settings.max_in_fraction
         seen = len(contour) >= 3 and bool(np.isfinite(contour).all())
         inside = 1.0 - self._region.out_fraction(contour) if seen else math.nan
         return (
@@ -165,7 +174,7 @@ class AvoidanceWindow(WindowRule):
 class Excursion:
     """Farther than X mm for Y s: the rule of intrafraction prostate monitoring.
 
-    The time counts from the last sighting that was inside, so the beam is never on Y s after the target left.
+    The time counts from the last observation that was inside, so the beam is never on Y s after the target left.
     Source: kilovoltage intrafraction monitoring, the SPARK protocol, Keall et al. 2017, PMC5341369.
     """
 
@@ -176,13 +185,13 @@ class Excursion:
         self._inside_ns: int | None = None
         self._outside = False
 
-    def follow(self, sighting: Sighting) -> None:
+    def update(self, observation: TargetObservation) -> None:
         """Note when the target was last inside."""
-        self._outside = not (_distance_mm(sighting.displacement_mm) <= self._settings.distance_mm)
+        self._outside = not (_distance_mm(observation.displacement_mm) <= self._settings.distance_mm)
         if not self._outside or self._inside_ns is None:
-            self._inside_ns = sighting.at_ns
+            self._inside_ns = observation.at_ns
 
-    def broken(self, now_ns: int) -> str:
+    def violation(self, now_ns: int) -> str:
         """Compare the time outside with the limit."""
         if not self._outside or self._inside_ns is None:
             return ""
@@ -214,7 +223,7 @@ class BreathHold:
     """Beam on only in plateaus that repeat the reference position.
 
     A plateau is a stretch of `plateau_s` or more in which the centre keeps within `flat_mm`; it ends with the first
-    sighting that leaves that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
+    observation that leaves that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
     holds settle within 2 s and were used within 2.5 mm of their reference level, doi:10.1186/s13014-015-0383-y.
     """
 
@@ -224,12 +233,12 @@ class BreathHold:
         self._settings = settings
         self._still: deque[tuple[int, NDArray[np.float64]]] = deque()
         self._began_ns: int | None = None
-        """First sighting of the plateau."""
+        """First observation of the plateau."""
         self._low = self._high = np.zeros(3)
 
-    def follow(self, sighting: Sighting) -> None:
+    def update(self, observation: TargetObservation) -> None:
         """Extend the plateau, or look for the next one."""
-        here = sighting.displacement_mm
+        here = observation.displacement_mm
         if not np.isfinite(here).all():
             self._still.clear()
             self._began_ns = None
@@ -240,12 +249,12 @@ class BreathHold:
                 return
             self._began_ns = None
             self._still.clear()
-        self._still.append((sighting.at_ns, here))
+        self._still.append((observation.at_ns, here))
         positions = np.array([position for _, position in self._still])
         while np.ptp(positions, axis=0).max() > self._settings.flat_mm:
             self._still.popleft()
             positions = positions[1:]
-        if sighting.at_ns - self._still[0][0] >= self._settings.plateau_s * 1e9:
+        if observation.at_ns - self._still[0][0] >= self._settings.plateau_s * 1e9:
             self._began_ns = self._still[0][0]
             self._low, self._high = positions.min(axis=0), positions.max(axis=0)
 
@@ -257,7 +266,7 @@ class BreathHold:
         held_s = (now_ns - self._began_ns) / 1e9
         return BreathHoldState(held_s, longest_s - held_s, (self._low + self._high) / 2)
 
-    def broken(self, now_ns: int) -> str:
+    def violation(self, now_ns: int) -> str:
         """Say whether there is a plateau, where it should be, and whether it lasts too long."""
         settings, state = self._settings, self.state(now_ns)
         if self._began_ns is None:
@@ -273,33 +282,29 @@ class StructureRules:
 
     def __init__(self, name: str, rules: Sequence[Rule]) -> None:
         self._name, self._rules = name, tuple(rules)
-        self.predicted: Fault | None = None
+        self.predicted: HoldReason | None = None
         """What is predicted to break a window."""
 
-    def follow(self, seen: Sighting, predicted: Sighting | None) -> None:
-        """Take the newest sighting, and what is predicted from it (None where nothing is)."""
+    def update(self, seen: TargetObservation, predicted: TargetObservation | None) -> None:
+        """Take the newest observation, and what is predicted from it (None where nothing is)."""
         for rule in self._rules:
-            rule.follow(seen)
-        self.foresee(predicted)
-
-    def foresee(self, predicted: Sighting | None) -> None:
-        """Judge a predicted sighting alone."""
+            rule.update(seen)
         self.predicted = None
         if predicted is None:
             return
         for rule in self._rules:
             text = rule.judge(predicted) if isinstance(rule, WindowRule) else ""
             if text:
-                self.predicted = Fault(GateReason.PREDICTED_OUT, f"{self._name}: will be {text}")
+                self.predicted = HoldReason(GateReason.PREDICTED_OUT, f"{self._name}: will be {text}")
                 return
 
-    def objection(self, now_ns: int) -> Fault | None:
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return a broken rule with its structure, one that a beam-off delay may not bridge first; or None."""
         found = self.predicted
         for rule in reversed(self._rules):
-            text = rule.broken(now_ns)
-            if text and not (found is not None and found.reason not in TOLERABLE and rule.reason in TOLERABLE):
-                found = Fault(rule.reason, f"{self._name}: {text}")
+            text = rule.violation(now_ns)
+            if text and not (found is not None and found.reason not in BRIDGEABLE and rule.reason in BRIDGEABLE):
+                found = HoldReason(rule.reason, f"{self._name}: {text}")
         return found
 
     def breath_hold(self, now_ns: int) -> BreathHoldState | None:

@@ -15,8 +15,8 @@ from gating.prediction import make_predictor
 from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
 from gating.targets.boundary import GatingBoundary
-from gating.targets.position_3d import PositionMm, Sighting, position_in_3d
-from gating.targets.structure import StructureGate, check_rules, structure_boundary
+from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
+from gating.targets.structure import StructureGate, check_rules
 from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
@@ -42,18 +42,15 @@ class _TrackedTarget:
     tracker: Tracker
     idle: IdleTracker | None
     """The tracker, where it uses the time between frames."""
-    boundary: GatingBoundary
     gate: StructureGate
     result: TrackResult
-    out_fraction: float
-    acquired_ns: int
+    acquired_ns: int = 0
     raw_ns: int = 0
 
-    def follow(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
         self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
-        self.out_fraction = self.boundary.out_fraction(result.contour_px)
-        self.gate.follow(result, acquired_ns, raw_ns)
+        self.gate.update(result, acquired_ns, raw_ns)
 
 
 class TargetSet:
@@ -95,7 +92,7 @@ class TargetSet:
         self.references: list[TargetReference] = []
 
     def warm_up(self) -> None:
-        """Compile and touch what `follow` needs."""
+        """Compile and touch what `update` needs."""
         self._make_tracker().warm_up()
         square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
         GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
@@ -109,27 +106,27 @@ class TargetSet:
         """Whether the targets of a plane have been learned."""
         return plane in self._tracked
 
-    def follow(self, frame: CineFrame, elapsed_s: float) -> None:
+    def update(self, frame: CineFrame, elapsed_s: float) -> None:
         """Find the targets of the frame's plane, if they have been learned."""
         header = frame.header
         for target in self._tracked.get(header.plane, ()):
-            target.follow(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
+            target.update(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
 
-    def settle(self, plane: str) -> list[str]:
+    def finish_frame(self, plane: str) -> list[str]:
         """Let the trackers of a plane do what may wait until the command is out; return what they learned."""
         learned = [
-            (target.spec.name, target.idle.settle())
+            (target.spec.name, target.idle.finish_frame())
             for target in self._tracked.get(plane, ())
             if target.idle is not None
         ]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
-    def rehearse(self, plane: str) -> None:
-        """Go through `follow` for a plane without consequences."""
+    def warm_caches(self, plane: str) -> None:
+        """Go through `update` for a plane without consequences."""
         for target in self._tracked.get(plane, ()):
             if target.idle is not None:
-                target.idle.rehearse()
-            target.boundary.out_fraction(target.result.contour_px)
+                target.idle.warm_caches()
+            target.gate.warm_caches(target.result)
 
     @property
     def acquired_ns(self) -> list[int]:
@@ -143,11 +140,9 @@ class TargetSet:
                 target.spec.name,
                 target.result.status,
                 target.result.confidence,
-                target.out_fraction,
                 now_ns - target.acquired_ns,
                 target.result.detail,
-                target.gate.ruled,
-                target.gate.objection(now_ns),
+                target.gate.hold_reason(now_ns),
             )
             for targets in self._tracked.values()
             for target in targets
@@ -169,7 +164,7 @@ class TargetSet:
                 confidence=target.result.confidence,
                 score=target.result.score,
                 status=target.result.status,
-                target_out_fraction=target.out_fraction,
+                target_out_fraction=target.gate.out_fraction,
                 contour_px=target.result.contour_px.tolist(),
                 templates=target.result.templates,
                 detail=target.result.detail[:400],
@@ -183,21 +178,21 @@ class TargetSet:
 
     def _position(self, target: _TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
         """Return where a target of the newest frame is, in 3D where another plane shows its structure."""
-        here = self._sighting(target, plane)
+        here = self._plane_position(target, plane)
         if not target.spec.structure:
             return here.position_mm, None
         others = [
-            self._sighting(other, name)
+            self._plane_position(other, name)
             for name, targets in self._tracked.items()
             for other in targets
             if name != plane and other.spec.structure == target.spec.structure and other.result.status in _PLACED
         ]
-        newest = max(others, key=lambda sighting: sighting.acquired_ns, default=None)
+        newest = max(others, key=lambda position: position.acquired_ns, default=None)
         return (newest and position_in_3d(here, newest)) or (here.position_mm, None)
 
-    def _sighting(self, target: _TrackedTarget, name: str) -> Sighting:
+    def _plane_position(self, target: _TrackedTarget, name: str) -> PlanePosition:
         plane = self._planes[name]
-        return Sighting(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
+        return PlanePosition(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
 
     def learn(self, frame: CineFrame, first_plane: str) -> None:
         """Make a frame the reference of the targets of its plane.
@@ -219,13 +214,12 @@ class TargetSet:
                 continue
             tracker = self._make_tracker()
             tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
-            boundary = structure_boundary(spec.name, spec.contour_px, plane, self._gating)
             result = tracker.track(frame.pixels, 0.0)
             contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
-            gate = StructureGate(spec.name, contours, plane, result, boundary, self._gating, self._prediction)
+            gate = StructureGate(spec.name, contours, plane, result, self._gating, self._prediction)
             idle = tracker if isinstance(tracker, IdleTracker) else None
-            target = _TrackedTarget(spec, tracker, idle, boundary, gate, result, 1.0, 0)
-            target.follow(result, _oldest_ns(header), header.acquired_ns)
+            target = _TrackedTarget(spec, tracker, idle, gate, result)
+            target.update(result, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane
         self._tracked[header.plane] = learned
@@ -246,7 +240,7 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         structure=target.spec.structure,
         frame_sequence=header.sequence,
         contour_px=np.asarray(target.spec.contour_px).tolist(),
-        boundary_px=target.boundary.outline_px.tolist(),
+        boundary_px=target.gate.boundary.outline_px.tolist(),
         centre_px=(x_px, y_px),
         centre_mm=plane.to_lps_mm(x_px, y_px),
     )

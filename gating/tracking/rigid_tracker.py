@@ -85,11 +85,11 @@ class RigidTracker:
         contour = cv2.add(self._points, (right, down, 0.0, 0.0)).reshape(-1, 2)  # type: ignore[call-overload]
         return matched(centre_px, contour, match.score, self._settings.min_confidence)
 
-    def settle(self) -> str:
+    def finish_frame(self) -> str:
         """Nothing waits."""
         return ""
 
-    def rehearse(self) -> None:
+    def warm_caches(self) -> None:
         """Match the last frame again."""
         if self._matcher is not None and np.shape(self._pixels) == self._shape:
             self._result(self._matcher.match(self._pixels, *self._at, self._radius))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
-from gating.tracking.template import Reach, continued, masked_around, reduce, reduction_for
+from gating.tracking.template import SearchRegion, continued, masked_around, reduce, reduction_for
 from gating.tracking.zncc.matcher import TemplateMatcher
 from gating.tracking.zncc.rivals import doubt
 
@@ -23,7 +23,7 @@ Image = NDArray[np.float32]
 CONTEXT_MM = 30.0
 
 
-class Sighting(Struct, frozen=True):
+class ContextMatch(Struct, frozen=True):
     """What the surroundings say about one frame.
 
     Attributes
@@ -77,8 +77,8 @@ class Surroundings:
         self._centre = contour_centroid(contour_px)
         self._matcher = TemplateMatcher(reduced[here], mask=inside[here], max_radius_px=reach_px // self._step + 2)
 
-    def find(self, pixels: NDArray[Any], reach: Reach) -> Sighting:
-        """Search a frame; see `Sighting`."""
+    def find(self, pixels: NDArray[Any], reach: SearchRegion) -> ContextMatch:
+        """Search a frame; see `ContextMatch`."""
         step, matcher = self._step, self._matcher
         border = max(matcher.shape) // 2 + 1
         image = continued(reduce(pixels, step), border)
@@ -93,9 +93,9 @@ class Surroundings:
         worth = self._worth(scores, row - top, column - left, reach)
         best_row, best_column = divmod(int(np.argmax(worth)), worth.shape[1])
         first_y, first_x = reach.y_px - (row - top) * step, reach.x_px - (column - left) * step
-        return Sighting(first_x + best_column * step, first_y + best_row * step, worth, first_y, first_x, step)
+        return ContextMatch(first_x + best_column * step, first_y + best_row * step, worth, first_y, first_x, step)
 
-    def _worth(self, scores: Image, row: float, column: float, reach: Reach) -> Image:
+    def _worth(self, scores: Image, row: float, column: float, reach: SearchRegion) -> Image:
         """Return the scores less the cost of the distance from a place of the map; see `rivals.doubt`."""
         down, right = np.arange(scores.shape[0])[:, None] - row, np.arange(scores.shape[1]) - column
         excess = np.maximum(np.hypot(down, right) * self._step - reach.free_px, 0.0)

@@ -156,7 +156,7 @@ def cut_template(
         raise TrackingError(f"the target cannot be used as a template: {error}") from error
 
 
-class Reach(Struct, frozen=True):
+class SearchRegion(Struct, frozen=True):
     """Where to look: around an expected centre, the farther the dearer.
 
     Attributes
@@ -180,7 +180,7 @@ class Reach(Struct, frozen=True):
 
 
 def place(
-    templates: list[Template], pixels: NDArray[Any], reduced: Image, reach: Reach, apart_px: float
+    templates: list[Template], pixels: NDArray[Any], reduced: Image, reach: SearchRegion, apart_px: float
 ) -> list[Placement]:
     """The best placements of all templates, at most two separate ones of each, best first.
 
@@ -206,7 +206,7 @@ def place(
     return sorted(found, key=lambda placement: -placement.preference)
 
 
-def _border(templates: list[Template], shape: tuple[int, ...], reach: Reach) -> int:
+def _border(templates: list[Template], shape: tuple[int, ...], reach: SearchRegion) -> int:
     """How far the image must be continued, px of the reduced grid, for the reach to leave it by half a template."""
     needed = 0.0
     for template in templates:
@@ -227,7 +227,9 @@ def continued(pixels: NDArray[Any], border_px: int) -> NDArray[Any]:
     return np.asarray(cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE))
 
 
-def place_at(index: int, template: Template, pixels: NDArray[Any], x_px: float, y_px: float, reach: Reach) -> Placement:
+def place_at(
+    index: int, template: Template, pixels: NDArray[Any], x_px: float, y_px: float, reach: SearchRegion
+) -> Placement:
     """Placement of a template near a target centre that something else has proposed; it leads over nothing."""
     step = template.reduction
     border = max(template.fine.shape) // (2 * step) + 1
@@ -245,7 +247,7 @@ class _Peak(Struct, frozen=True):
     preference: float
 
 
-def _coarse_peaks(template: Template, reduced: Image, border: int, reach: Reach, apart_px: float) -> list[_Peak]:
+def _coarse_peaks(template: Template, reduced: Image, border: int, reach: SearchRegion, apart_px: float) -> list[_Peak]:
     """Best peak on the reduced grid, and the best one apart from it where the window leaves room for one."""
     step = template.reduction
     row = (template.top + reach.y_px - template.centre_px[1]) / step + border
@@ -267,7 +269,9 @@ def _coarse_peaks(template: Template, reduced: Image, border: int, reach: Reach,
     ]
 
 
-def _refine(index: int, template: Template, frame: NDArray[Any], border: int, peak: _Peak, reach: Reach) -> Placement:
+def _refine(
+    index: int, template: Template, frame: NDArray[Any], border: int, peak: _Peak, reach: SearchRegion
+) -> Placement:
     height, width = template.fine.shape
     row = min(max(peak.row, 0), frame.shape[0] - height)
     column = min(max(peak.column, 0), frame.shape[1] - width)

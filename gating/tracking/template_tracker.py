@@ -20,7 +20,7 @@ from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import (
     Placement,
-    Reach,
+    SearchRegion,
     Template,
     cut_template,
     margin_for,
@@ -67,7 +67,7 @@ class Growth:
 
 
 class _Seen(Struct, frozen=True):
-    """What `track` found in a frame; `settle` may learn from it."""
+    """What `track` found in a frame; `finish_frame` may learn from it."""
 
     frame: NDArray[Any]
     reduced: Image
@@ -137,7 +137,7 @@ class TemplateTracker:
         """Find the target in the next frame; see the contract."""
         if not self._templates:
             return refused("no reference has been set", 0)
-        self.settle()
+        self.finish_frame()
         elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
@@ -179,7 +179,7 @@ class TemplateTracker:
         return _Seen(frame, reduced, elapsed_s, moved, winner, centre, evidence)
 
     def _best_moved(
-        self, frame: NDArray[Any], placements: list[Placement], reach: Reach
+        self, frame: NDArray[Any], placements: list[Placement], reach: SearchRegion
     ) -> tuple[Placement, Propagation]:
         """Carry the contour to the best placement, and in doubt to others too: what fits best then wins.
 
@@ -211,13 +211,13 @@ class TemplateTracker:
     def _apart(self, placement: Placement, x_px: float, y_px: float) -> bool:
         return math.hypot(placement.x_px - x_px, placement.y_px - y_px) > self._apart_px
 
-    def _reach(self, elapsed_s: float) -> Reach:
+    def _reach(self, elapsed_s: float) -> SearchRegion:
         """Where the target can be: as far as it can have moved since it was last seen."""
         unseen_s = self._unseen_s + elapsed_s
         free_mm = FREE_MM + min(QUIET_SPEED_MM_S * unseen_s, QUIET_RANGE_MM)
         to_px = 1.0 / self._spacing_mm
         radius_mm = reach_mm(self._settings, unseen_s)
-        return Reach(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
+        return SearchRegion(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 
     def _worth(self, placement: Placement) -> float:
         """Older templates are trusted first: less has happened to their contours."""
@@ -266,7 +266,7 @@ class TemplateTracker:
             return TrackStatus.LOW_CONFIDENCE
         return TrackStatus.TRACKED
 
-    def settle(self) -> str:
+    def finish_frame(self) -> str:
         """Accept the last frame as a new template only if it is new, sure, and agrees with those before it."""
         seen, self._seen = self._seen, None
         if seen is None:
@@ -308,9 +308,9 @@ class TemplateTracker:
             self._templates.remove(min(self._templates[1:], key=lambda template: template.used_s))
             self.growth.retired += 1
 
-    def rehearse(self) -> None:
+    def warm_caches(self) -> None:
         """Find the target in the last frame again."""
-        self.settle()
+        self.finish_frame()
         if self._last is not None:
             frame = checked_pixels(self._last.frame, self._shape)
             probability(self._see(frame, self._last.elapsed_s, self._pattern.twin()).evidence)

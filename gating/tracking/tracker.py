@@ -113,7 +113,7 @@ class Tracker(Protocol):
 class IdleTracker(Tracker, Protocol):
     """A tracker that uses the time between frames. Not required: one without these methods works as well."""
 
-    def settle(self) -> str:
+    def finish_frame(self) -> str:
         """Do what may wait until the answer is out; called after a `track`.
 
         Returns
@@ -121,7 +121,7 @@ class IdleTracker(Tracker, Protocol):
         One sentence for the log where something was learned from the frame, else "".
         """
 
-    def rehearse(self) -> None:
+    def warm_caches(self) -> None:
         """Go through `track` on the last frame without consequences; called shortly before a frame is due.
 
         Between two frames a processor's caches fill with other things: this brings code and templates back.

@@ -32,12 +32,12 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-class Guard:
+class Authenticator:
     """Answers for one context whom its sockets admit, and says whom it turned away. Ends with the context.
 
     Parameters
     ----------
-    context : whose sockets are guarded; the guard's own are hidden from it, so that the thread alone touches them.
+    context : of the sockets; the authenticator's own are hidden from it, so that its thread alone touches them.
     keyring : who is admitted where.
     report : takes one sentence for each that is not.
     """
@@ -49,11 +49,11 @@ class Guard:
         self._zap.bind(ZAP)
         self._monitors: dict[Socket, str] = {}
         self._lock = threading.Lock()
-        threading.Thread(target=self._serve, name="guard", daemon=True).start()
+        threading.Thread(target=self._serve, name="authenticator", daemon=True).start()
 
     def watch(self, server: Socket, channel: str) -> None:
         """Report failed handshakes of a socket that is about to bind."""
-        address = f"inproc://guard.{id(server)}"
+        address = f"inproc://authenticator.{id(server)}"
         server.monitor(address, FAILED)
         monitor = self._socket(zmq.PAIR)
         monitor.connect(address)

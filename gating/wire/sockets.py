@@ -17,7 +17,7 @@ from typing import Any, Final
 import zmq
 
 from gating.settings.config import Config
-from gating.wire.authenticator import Guard
+from gating.wire.authenticator import Authenticator
 from gating.wire.codec import MAX_PARTS, Part
 from gating.wire.keys import Keyring, load_keyring
 
@@ -41,7 +41,9 @@ class _Security:
     keyring: Keyring | None = None
     open_network_allowed: bool = False
     owner: str = ""
-    guards: weakref.WeakKeyDictionary[zmq.Context[Any], Guard] = field(default_factory=weakref.WeakKeyDictionary)
+    authenticators: weakref.WeakKeyDictionary[zmq.Context[Any], Authenticator] = field(
+        default_factory=weakref.WeakKeyDictionary
+    )
 
 
 _security: Final = _Security()
@@ -78,7 +80,7 @@ def bind(
     _check_reach(endpoint)
     socket = open_socket(context, kind, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
-    _guard(context, socket, endpoint)
+    _authenticate(context, socket, endpoint)
     path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
     try:
         if path is not None and not path.parent.exists():
@@ -126,7 +128,7 @@ def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
     return socket
 
 
-class Ear:
+class ReconnectingSubscriber:
     """A subscription that survives an oversize message, after which libzmq drops a peer and never connects again.
 
     Parameters
@@ -212,19 +214,19 @@ def _check_reach(endpoint: str) -> None:
         )
 
 
-def _guard(context: zmq.Context[Any], socket: Socket, endpoint: str) -> None:
+def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str) -> None:
     keyring = _security.keyring
     if keyring is None:
         return
     channel = keyring.channel_of(endpoint)
-    guard = _security.guards.get(context)
-    if guard is None:
-        guard = _security.guards[context] = Guard(context, keyring)
+    authenticator = _security.authenticators.get(context)
+    if authenticator is None:
+        authenticator = _security.authenticators[context] = Authenticator(context, keyring)
     socket.setsockopt(zmq.CURVE_SERVER, 1)
     socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
     socket.setsockopt(zmq.ZAP_DOMAIN, channel.encode())
     socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-    guard.watch(socket, channel)
+    authenticator.watch(socket, channel)
 
 
 def _use_keys(socket: Socket, endpoint: str) -> None:

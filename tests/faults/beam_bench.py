@@ -102,7 +102,7 @@ def bench_config(folder: Path) -> Config:
     )
 
 
-class Ear:
+class ReconnectingSubscriber:
     """Hears everything the beam interface publishes."""
 
     def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:

@@ -23,7 +23,7 @@ from gating.settings.config import Config
 from gating.settings.host import HostSettings
 from gating.targets.target_file import write_targets
 from replay_data import demo_recording
-from tests.faults.beam_bench import Ear
+from tests.faults.beam_bench import ReconnectingSubscriber
 
 USER = "nobody"
 ROLES = ("beam", "record", "engine", "source")
@@ -52,8 +52,8 @@ def test_a_session_that_root_starts_runs_without_root_and_gates(folder: Path) ->
     write_targets(folder / "targets.json", load_targets(recording, None, None))
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        ear = Ear(context, session.config.endpoints.beam)
-        recorder = Ear(context, session.config.endpoints.recorder)
+        ear = ReconnectingSubscriber(context, session.config.endpoints.beam)
+        recorder = ReconnectingSubscriber(context, session.config.endpoints.recorder)
         session.start("beam")
         session.start("record", str(folder / "log.mcap"))
         session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")

@@ -23,7 +23,7 @@ from gating.session.log import read_raw, read_session
 from gating.settings.config import Config
 from gating.wire.codec import encode, encode_frame
 from gating.wire.sockets import Socket, bind
-from tests.faults.beam_bench import SESSION, Ear, bench_config, gate_command, process
+from tests.faults.beam_bench import SESSION, ReconnectingSubscriber, bench_config, gate_command, process
 from tests.unit.session_bench import make_frame
 
 RECORDER = """
@@ -50,7 +50,7 @@ class Wire:
         self.config = config
         self.frames: Socket = bind(context, zmq.XPUB, config.endpoints.frames)
         self.gate: Socket = bind(context, zmq.PUB, config.endpoints.gate)
-        self.ear = Ear(context, config.endpoints.recorder)
+        self.ear = ReconnectingSubscriber(context, config.endpoints.recorder)
 
     def wait_for_subscriber(self) -> None:
         assert self.frames.poll(20_000), "the recorder did not subscribe"

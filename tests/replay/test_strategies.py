@@ -11,7 +11,7 @@ from bench.bench_strategies import strategy_row, trace_session
 from cinegate.verbs.sessions import read_motion
 from drivers.phantom import Phantom, PhantomSettings, Trace
 from gating.analysis.drift import propose_shift
-from gating.analysis.replay_tracking import follow, follow_motion, gated_motion
+from gating.analysis.replay_tracking import gated_motion, track_motion, track_session
 from gating.engine.offline import offline_frames
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.settings.config import parse_config
@@ -44,7 +44,7 @@ def drive(t_s, displacement_mm, config, *, frames_per_s=6.0):
             yield phantom.stamp_ns(index), pixels
 
     target = TargetSpec("target", phantom.truth(0).contour_px.astype(np.float32))
-    followed = follow(config, [target], stream, offline_frames(stream, images()))
+    followed = track_session(config, [target], stream, offline_frames(stream, images()))
     motion = gated_motion(followed, config)
     centres = np.array([phantom.truth(index).centre_px for index in range(settings.frame_count)])
     away_px = centres - centres[0]
@@ -126,7 +126,7 @@ def test_the_recorded_breath_hold_is_held_open_until_the_longest_hold(shared_dat
 def excursions(shared_data):
     """The persistent-excursion trace, decided by the exception preset, and its excursions as (last inside, back in)."""
     t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
-    motion = gated_motion(follow_motion(t, p * (0.0, 1.0, 1.0)), EXCEPTION)
+    motion = gated_motion(track_motion(t, p * (0.0, 1.0, 1.0)), EXCEPTION)
     away = np.linalg.norm(motion.displacement_mm, axis=1) > EXCURSION.distance_mm
     edges = np.flatnonzero(np.diff(away.astype(int)))
     begins = edges[~away[edges]]

@@ -17,7 +17,7 @@ from drivers.errors import SourceFault, Unavailable
 from drivers.phantom import PhantomSettings
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.publisher import publish
-from drivers.pump import Published
+from drivers.pump import PumpStatistics
 from drivers.sources.phantom import PhantomSource
 from gating.clocks.offset import UNKNOWN_NS
 from gating.messages import (
@@ -92,8 +92,8 @@ def running():
     """Start publishing beside the test; the thread owns all sockets of the publisher."""
     stop, threads = threading.Event(), []
 
-    def start(source, *arguments, **options) -> list[Published]:
-        results: list[Published] = []
+    def start(source, *arguments, **options) -> list[PumpStatistics]:
+        results: list[PumpStatistics] = []
         thread = threading.Thread(
             target=lambda: results.append(publish(source, *arguments, stop=stop.is_set, **options)), daemon=True
         )

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from gating.analysis import figures, motion_from_session, session_figures
-from gating.analysis.replay_tracking import follow, gated_motion
+from gating.analysis.replay_tracking import gated_motion, track_session
 from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
 from gating.session.log import SessionWriter
@@ -65,7 +65,7 @@ def log(tmp_path_factory):
 
 def test_the_log_gives_what_the_offline_run_gives(log):
     (logged,) = session_figures(log)
-    followed = follow(CONFIG, SPECS, stream(), offline_frames(stream(), images()))
+    followed = track_session(CONFIG, SPECS, stream(), offline_frames(stream(), images()))
     offline = figures(gated_motion(followed, CONFIG, latency_ms=80))
     assert logged.beam_known_by == "confirmed"
     assert logged.frames == offline.frames

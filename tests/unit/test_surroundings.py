@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gating.geometry.contours import box_contour
 from gating.tracking.surroundings import Surroundings
-from gating.tracking.template import Reach
+from gating.tracking.template import SearchRegion
 
 SHAPE = (200, 180)
 TARGET = box_contour(80, 90, 20, 20)
@@ -28,7 +28,7 @@ SURROUNDINGS = Surroundings(scene(), TARGET, 6.0, 1.0, 60)
 
 
 def reach(x=CENTRE[0], y=CENTRE[1], radius=60.0):
-    return Reach(x, y, radius, 16.0, COST)
+    return SearchRegion(x, y, radius, 16.0, COST)
 
 
 @given(st.integers(-35, 35), st.integers(-40, 40))

@@ -153,7 +153,7 @@ def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
     made, told = tracker(), []
     for seen in fading_scene():
         made.track(seen, 0.25)
-        told.append(made.settle())
+        told.append(made.finish_frame())
     first = next(sentence for sentence in told if sentence)
     assert re.match(r"template accepted \d+\.\d s after the reference, of generation 1; 2 in use, \d, 0 s old", first)
     assert sum(map(bool, told)) == made.growth.accepted
@@ -163,8 +163,8 @@ def test_answers_do_not_depend_on_who_calls_settle():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
-        settled.settle()
-        settled.rehearse()
+        settled.finish_frame()
+        settled.warm_caches()
         assert (one.x_px, one.y_px, one.confidence, one.templates) == (
             other.x_px, other.y_px, other.confidence, other.templates,
         )  # fmt: skip

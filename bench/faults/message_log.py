@@ -11,7 +11,7 @@ from gating.wire.codec import WireError, decode
 RECENT_NS: Final = 150_000_000
 
 
-class Ear:
+class MessageLog:
     """Messages since the scene began, or since it was told to forget; moments on the host's monotonic clock, ns."""
 
     def __init__(self) -> None:
