@@ -202,9 +202,9 @@ class _Screen:
     def _follow_hold(self, seen: TargetEstimate) -> None:
         if self.guide is None or self.reference is None or seen.target != self.reference.target:
             return
-        away_mm = np.array(seen.position_mm) - np.array(self.reference.centre_mm)
-        found = away_mm if seen.status == "tracked" else np.full(3, np.nan)
-        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), found))
+        lr, ap, si = np.subtract(seen.position_mm, self.reference.centre_mm).tolist()
+        away_mm = (lr, ap, si) if seen.status == "tracked" else (np.nan, np.nan, np.nan)
+        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), away_mm))
 
     def table(self) -> Table:
         table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
