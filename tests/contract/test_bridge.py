@@ -156,7 +156,7 @@ def test_stamps_of_another_hosts_clock_are_left_to_be_mapped(peer: Bridge) -> No
     assert stamp.acquired_on_host_ns is None
 
 
-def test_stamps_of_this_hosts_clock_are_taken_with_the_bridges_uncertainty(peer: Bridge) -> None:
+def test_stamps_on_this_hosts_clock_keep_the_bridges_uncertainty(peer: Bridge) -> None:
     peer.frame(0, publish_clock=MonotonicClock().name, acquired_uncertainty_ns=7)
     (stamp, _), *_ = read(peer.source, 1)
     assert (stamp.acquired_on_host_ns, stamp.uncertainty_ns) == (frame(0).header.acquired_on_publish_clock_ns, 7)

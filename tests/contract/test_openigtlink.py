@@ -201,9 +201,7 @@ def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session:
 
 
 @pytest.mark.parametrize("cut", [1, 58, 100, 1500])
-def test_a_peer_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(
-    session: LiveSession, cut: int
-) -> None:
+def test_a_peer_lost_mid_message_is_reported_and_the_next_served(session: LiveSession, cut: int) -> None:
     with connect(session.port) as client:
         started(session, client)
         client.sendall(raw_image(5)[:cut])

@@ -199,7 +199,7 @@ class TestTheWayThere:
         with pytest.raises(BeamFault, match=r"silent for \d+ ms; the limit is 200 ms"):
             switch.read_back()
 
-    def test_orders_that_queued_while_the_remote_line_stood_still_are_not_believed(
+    def test_orders_queued_while_the_remote_line_was_frozen_are_ignored(
         self, switch: ZeromqSwitch, remote: subprocess.Popen[bytes], record: Path
     ) -> None:
         remote.send_signal(signal.SIGSTOP)

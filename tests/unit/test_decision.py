@@ -175,7 +175,7 @@ class TestDelays:
         assert self.run([GOOD, away], off_ms=2000) == [True, False]
 
 
-def test_a_structure_with_rules_of_its_own_is_not_held_by_the_common_boundary():
+def test_a_structure_with_its_own_rules_ignores_the_common_boundary():
     assert decision(replace(GOOD, out_fraction=1.0, ruled=True)).state is GateState.ON
 
 

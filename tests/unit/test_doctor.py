@@ -25,7 +25,7 @@ def found(subject: str) -> Finding:
         ("#1 SMP Debian 6.1", "quiet", "could be better", "PREEMPT_RT"),
     ],
 )
-def test_a_kernel_that_lets_others_keep_a_core_is_named_with_what_to_change(
+def test_a_kernel_that_preempts_late_is_reported_with_what_to_change(
     monkeypatch: pytest.MonkeyPatch, version: str, chosen: str, verdict: str, advised: str
 ) -> None:
     read = host._read

@@ -82,14 +82,14 @@ def test_a_still_target_brings_beam_on_after_arming_and_settling(bench):
     assert [o.command.reason for o in outcomes[:2]] == [GateReason.NOT_READY, GateReason.NOT_ARMED]
 
 
-def test_the_frame_that_targets_are_learned_from_is_answered_before_they_are(bench):
+def test_the_reference_frame_is_answered_before_targets_are_learned(bench):
     outcome = bench.step(0)
     assert (outcome.command.reason, bench.engine.references) == (GateReason.NOT_READY, ())
     assert any(isinstance(m, TargetReference) for m in outcome.messages)
     assert len(bench.engine.references) == 1
 
 
-def test_what_waits_for_the_command_to_be_out_is_done_before_anything_else_is_decided(bench):
+def test_deferred_work_is_finished_before_the_next_decision(bench):
     outcome = bench.step(0)
     bench.engine.tick()
     assert len(bench.engine.references) == 1
@@ -173,7 +173,7 @@ def test_arming_is_refused_before_ready():
     assert engine.state is EngineState.STARTING
 
 
-def test_without_an_operator_an_engine_that_does_not_arm_itself_never_gives_beam():
+def test_an_engine_that_does_not_arm_itself_gives_no_beam_unattended():
     bench = Bench(arm_by_itself=False)
     assert GateState.ON not in states(bench.steps(12))
 
@@ -230,7 +230,7 @@ def test_a_required_recorder_that_never_spoke_holds():
     assert GateState.ON in states(bench.steps(6, start=6))
 
 
-def test_frames_that_nobody_received_are_a_gap_but_frames_that_only_the_log_lost_are_an_audit_loss():
+def test_frames_lost_to_all_are_a_gap_but_to_the_log_alone_an_audit_loss():
     def heartbeat(lost):
         return Heartbeat(
             session_id="s1", role="recorder", process_id=1, state="recording", sent_ns=0, counters={"frames_lost": lost}
@@ -265,7 +265,7 @@ def test_a_target_that_cannot_be_tracked_latches_with_one_sentence():
     assert held.detail
 
 
-def test_a_target_that_cannot_be_tracked_latches_although_the_next_frame_shows_it(bench):
+def test_an_untrackable_target_latches_though_the_next_frame_shows_it(bench):
     bench.step(0, np.full((96, 96), 200, np.uint16))
     held = bench.step(1).command
     assert (held.reason, held.engine_state) == (GateReason.TARGET_UNUSABLE, EngineState.LATCHED)
@@ -285,7 +285,7 @@ def test_a_saturated_frame_holds_with_one_sentence_and_is_not_tracked(bench):
     assert GateState.ON in states(following)
 
 
-def test_an_acknowledged_target_is_learned_from_the_next_frame_that_shows_it(bench):
+def test_an_acknowledged_target_is_learned_from_the_next_usable_frame(bench):
     bench.step(0, np.full((96, 96), 200, np.uint16))
     assert bench.engine.tick().command.reason is GateReason.TARGET_UNUSABLE
     assert bench.request("acknowledge", why="the contrast agent has arrived").accepted
@@ -333,7 +333,7 @@ def test_pixels_that_came_by_wire_are_read_only_and_accepted(bench):
     assert bench.step(1, pixels.copy() + 1).command.reason is GateReason.NOT_ARMED
 
 
-def test_an_accepted_couch_shift_is_logged_with_its_operator_and_changes_nothing(bench):
+def test_an_accepted_couch_shift_is_only_logged_with_its_operator(bench):
     bench.steps(6)
     assert not bench.request("accept_shift").accepted
     text = "proposed couch shift X +0.0 Y -4.0 Z +0.0 mm"

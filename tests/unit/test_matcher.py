@@ -140,7 +140,7 @@ def test_the_exact_peak_is_opencvs_on_every_real_frame(shared_data, name):
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_the_sub_pixel_peak_of_shifted_real_frames_is_within_a_twentieth_of_a_pixel(shared_data, name):
+def test_sub_pixel_peaks_of_shifted_real_frames_are_within_0_05_px(shared_data, name):
     frames = real_frames(shared_data, name)
     rng = np.random.default_rng(12)
     errors = []

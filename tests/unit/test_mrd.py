@@ -142,9 +142,7 @@ def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session:
 
 
 @pytest.mark.parametrize("cut", [1, 100, 250, 1500])
-def test_a_client_that_vanishes_in_mid_message_is_named_and_the_next_one_is_served(
-    session: LiveSession, cut: int
-) -> None:
+def test_a_client_lost_mid_message_is_reported_and_the_next_served(session: LiveSession, cut: int) -> None:
     cine = synthetic_cine(20)
     with connect(session.port) as client:
         started(session, client, cine)
@@ -173,7 +171,7 @@ def test_a_second_client_is_refused_and_the_first_goes_on(session: LiveSession) 
         assert len(session.read(1)) == 1
 
 
-def test_two_slices_under_one_orientation_are_told_apart_by_their_position(session: LiveSession) -> None:
+def test_slices_of_one_orientation_are_told_apart_by_position(session: LiveSession) -> None:
     cine = synthetic_cine(20)
     other = cine | {"position": (40.0, -24.0, 40.0)}
     with connect(session.port) as client:

@@ -228,7 +228,7 @@ def test_every_axis_has_a_title_with_its_unit(data: SessionData, summary: Sessio
                 assert re.search(r"\((mm|%|s|ms)\)|frames", axis["title"]["text"]), axis["title"]["text"]
 
 
-def test_the_first_and_the_worst_frames_are_drawn_with_contour_and_boundary(
+def test_the_first_and_worst_frames_are_drawn_with_contour_and_boundary(
     data: SessionData, summary: SessionSummary
 ) -> None:
     page = render(data, summary)
