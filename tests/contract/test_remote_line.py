@@ -19,7 +19,7 @@ from drivers.beam.zeromq_switch import BEGIN, MAGIC, MESSAGE, ZeromqSwitch, Zero
 from drivers.errors import BeamFault, Unavailable
 from gating.messages import GateState
 from gating.settings.config import LinacSettings
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.patience import shortest_s, wait_until
 
 ON, HOLD = GateState.ON, GateState.HOLD
