@@ -18,7 +18,7 @@ from drivers.beam.simulated import line_level
 from drivers.ports import CineSource
 from gating.messages import GateState
 from tests.contract.beam_switch import BeamSwitchContract, Bench
-from tests.contract.test_sources import read
+from tests.contract.reading import read
 
 ROOT = Path(__file__).parents[2]
 
