@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
+from gating.session.log import SessionWriter
 from gating.wire.codec import Part, content_hash, encode, encode_frame
 
 MS = 1_000_000
@@ -33,6 +35,7 @@ START_NS = 5_000 * MS
 INTERVAL_MS = 125
 CLOCK = "monotonic:test"
 SHAPE = (64, 64)
+FRAMES = 40
 
 
 def make_frame(
@@ -217,3 +220,15 @@ def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Itera
     )
     yield pack(doubt, end_ns)
     yield pack(StreamEnd(session_id="s1", source="bench", frames_published=frames, why="the recording ended"), end_ns)
+
+
+def write_session(path: Path, skipped: frozenset[int] = frozenset(), *, close: bool = True) -> Path:
+    writer = SessionWriter(path, "s1", CLOCK)
+    writer.open()
+    for parts, at_ns in make_session(FRAMES, skipped=skipped):
+        writer.write(parts, at_ns)
+    if close:
+        writer.close()
+    else:
+        writer.abandon()
+    return path

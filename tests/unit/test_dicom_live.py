@@ -265,8 +265,7 @@ def test_unstamped_images_are_accepted_only_with_arrival_times() -> None:
 
 def test_a_peer_that_is_not_on_the_list_is_turned_away() -> None:
     source = DicomSource(DicomSettings(port=0, calling_ae_titles=("SCANNER",)))
-    receiver: Any = source._receiver
-    receiver.open()
+    source.arrivals.open()
     entity = AE(ae_title="PEER")
     entity.add_requested_context(MRImageStorage)
     assert entity.associate("127.0.0.1", source.port).is_rejected

@@ -13,8 +13,7 @@ from msgspec.structs import astuple
 from scipy.ndimage import fourier_shift
 
 from gating.tracking.zncc.matcher import TemplateMatcher
-from tests.oracle import zncc_oracle
-from tests.unit.test_kernels import DTYPES, frame_of
+from tests.oracle import DTYPES, frame_of, zncc_oracle
 
 
 def integer_peak(matcher: TemplateMatcher, pixels: np.ndarray, row: int, col: int, radius: int, method: str):

@@ -24,22 +24,17 @@ from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
 from gating.session.log import SessionError, SessionWriter
 from gating.session.summary_data import SessionData, read_data
-from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, reference, target_centre
+from tests.unit.session_bench import (
+    CLOCK,
+    FRAMES,
+    INTERVAL_MS,
+    out_fraction,
+    reference,
+    target_centre,
+    write_session,
+)
 
-FRAMES = 40
 ON = [sequence for sequence in range(FRAMES) if sequence >= 4 and out_fraction(sequence) <= 0.1]
-
-
-def write_session(path: Path, skipped: frozenset[int] = frozenset(), *, close: bool = True) -> Path:
-    writer = SessionWriter(path, "s1", CLOCK)
-    writer.open()
-    for parts, at_ns in make_session(FRAMES, skipped=skipped):
-        writer.write(parts, at_ns)
-    if close:
-        writer.close()
-    else:
-        writer.abandon()
-    return path
 
 
 @pytest.fixture(scope="module")
