@@ -19,6 +19,7 @@ from gating.geometry.contours import mask_from_contour
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import NOT_MEASURED, STAGES
 from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
+from gating.report.frames import png_data_uri
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
@@ -264,11 +265,9 @@ def test_the_gate_band_is_where_the_moved_target_reaches_the_limit(axis: str) ->
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_a_frame_of_nan_or_infinity_is_drawn_with_those_pixels_black(value, everywhere):
-    from gating.report.frames import _png
-
     pixels = np.full((8, 8), value, np.float32) if everywhere else np.arange(64, dtype=np.float32).reshape(8, 8)
     pixels[4, 4] = value
-    encoded = np.frombuffer(base64.b64decode(_png(pixels).removeprefix("data:image/png;base64,")), np.uint8)
+    encoded = np.frombuffer(base64.b64decode(png_data_uri(pixels).removeprefix("data:image/png;base64,")), np.uint8)
     drawn = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
     assert drawn[4, 4] == 0
     assert everywhere or drawn[7, 7] == 255

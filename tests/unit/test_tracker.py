@@ -131,12 +131,16 @@ def test_a_look_alike_lowers_the_confidence():
 
 
 def test_a_template_is_added_only_for_a_new_appearance_and_is_counted():
-    made = tracker()
-    counts = [made.track(seen, 0.25).templates for seen in fading_scene()]
+    made, counts, told = tracker(), [], ""
+    for seen in fading_scene():
+        counts.append(made.track(seen, 0.25).templates)
+        told += made.finish_frame()
     assert counts[:5] == [1] * 5
     assert counts[-1] > 1
     assert made.growth.accepted == counts[-1] - 1
-    assert all(template.generation <= 3 for template in made._templates)
+    generations = [int(number) for number in re.findall(r"of generation (\d+)", told)]
+    assert len(generations) == made.growth.accepted
+    assert max(generations) <= 3
 
 
 def fading_scene():
