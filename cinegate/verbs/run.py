@@ -117,7 +117,7 @@ def run_session(
     log.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = log.resolve() / f"{session_id}.mcap"
     config = replace(config, recording=replace(config.recording, required=True))
-    screen = _Screen(scan.name, len(scan), guide=_guide(config))
+    screen = Screen(scan.name, len(scan), guide=breath_hold_guide(config))
     with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
         session = Session(config, session_id, Path(folder))
         write_targets(session.folder / "targets.json", targets)
@@ -156,13 +156,14 @@ def print_summary(path: Path, as_json: bool) -> None:
     console.print(f"session log: {path}")
 
 
-def _guide(config: Config) -> BreathHold | None:
+def breath_hold_guide(config: Config) -> BreathHold | None:
+    """Return what follows the patient's breath-hold, where the settings have a rule for it."""
     rule = next((rule for rule in config.gating.rules if isinstance(rule, BreathHoldRule)), None)
     return None if rule is None else BreathHold(rule)
 
 
 @dataclass
-class _Screen:
+class Screen:
     """The live table: what the engine and the beam interface said last."""
 
     name: str
@@ -180,6 +181,7 @@ class _Screen:
     reference: TargetReference | None = None
 
     def hear(self, message: Message) -> None:
+        """Take one message of the session."""
         match message:
             case TargetEstimate():
                 self.estimate = message
@@ -207,14 +209,16 @@ class _Screen:
         self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), found))
 
     def table(self) -> Table:
+        """Return what is shown."""
         table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
         table.add_column("", style="dim", width=14)
         table.add_column("", min_width=58)
-        for label, text in self._rows():
+        for label, text in self.rows():
             table.add_row(label, text)
         return table
 
-    def _rows(self) -> list[tuple[str, Any]]:
+    def rows(self) -> list[tuple[str, Any]]:
+        """Return (label, text) of every line that has something to say."""
         command, beam, estimate = self.command, self.beam, self.estimate
         state = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
         rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]
