@@ -112,7 +112,7 @@ def run_session(
         source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
         arm_by_itself=True,
     )
-    screen = _Screen(scan.name, len(scan), guide=_guide(config))
+    screen = Screen(scan.name, len(scan), guide=breath_hold_guide(config))
     try:
         with (
             LiveSession(plan) as session,
@@ -139,13 +139,14 @@ def print_summary(path: Path, as_json: bool) -> None:
     console.print(f"session log: {path}")
 
 
-def _guide(config: Config) -> BreathHold | None:
+def breath_hold_guide(config: Config) -> BreathHold | None:
+    """Return what follows the patient's breath-hold, where the settings have a rule for it."""
     rule = next((rule for rule in config.gating.rules if isinstance(rule, BreathHoldRule)), None)
     return None if rule is None else BreathHold(rule)
 
 
 @dataclass
-class _Screen:
+class Screen:
     """The live table: what the engine and the beam interface said last."""
 
     name: str
@@ -163,6 +164,7 @@ class _Screen:
     reference: TargetReference | None = None
 
     def hear(self, message: Message) -> None:
+        """Take one message of the session."""
         match message:
             case TargetEstimate():
                 self.estimate = message
@@ -190,14 +192,16 @@ class _Screen:
         self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), away_mm))
 
     def table(self) -> Table:
+        """Return what is shown."""
         table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
         table.add_column("", style="dim", width=14)
         table.add_column("", min_width=58)
-        for label, text in self._rows():
+        for label, text in self.rows():
             table.add_row(label, text)
         return table
 
-    def _rows(self) -> list[tuple[str, Any]]:
+    def rows(self) -> list[tuple[str, Any]]:
+        """Return (label, text) of every line that has something to say."""
         command, beam, estimate = self.command, self.beam, self.estimate
         state = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
         rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]

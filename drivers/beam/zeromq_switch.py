@@ -104,6 +104,11 @@ class ZeromqSwitch:
             )
         return self._answer
 
+    def newest_answer(self) -> GateState | None:
+        """Return what the remote line answered to the newest order; None until it has. Raises `BeamFault`."""
+        self._take_answers()
+        return self._answer if self._answered_sequence == self._sequence else None
+
     def close(self) -> None:
         """Tell the remote line to hold, and leave."""
         if self._socket is None or self._context is None:

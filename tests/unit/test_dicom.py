@@ -93,7 +93,7 @@ def test_the_acquisition_stamp_is_exact_and_names_its_clock(attributes, clock: s
     assert (frame.acquired_ns, frame.clock, frame.meaning) == (acquired_ns, clock, StampMeaning.START)
 
 
-def test_a_frames_own_start_comes_before_its_reference_moment_and_the_images_time() -> None:
+def test_a_frames_start_is_preferred_to_reference_and_image_times() -> None:
     stamps, pixels = ["19700102100000.1", "19700102100000.3"], np.stack([picture(0), picture(1)])
     started = enhanced(stamps, pixels, AcquisitionDateTime="19700102090000")
     for group in started.PerFrameFunctionalGroupsSequence:

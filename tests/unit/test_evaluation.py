@@ -49,7 +49,7 @@ def test_dice_of_half_overlapping_boxes_is_one_half():
     assert dice(one, other) == 0.5
 
 
-def test_a_frame_without_prediction_scores_zero_and_the_longer_side_of_the_image():
+def test_a_frame_without_prediction_scores_zero_and_the_image_size():
     true = np.stack([disc(20, 20, 5, (40, 50))] * 3)
     predicted = true.copy()
     predicted[2] = False
@@ -70,7 +70,7 @@ def test_frames_without_a_label_are_left_out():
     assert case_metrics(frame_metrics(predicted, true))["dice_similarity_coefficient"] == 1.0
 
 
-def test_relative_d98_is_one_for_perfect_tracking_and_small_when_the_target_is_missed():
+def test_relative_d98_is_one_for_perfect_tracking_and_small_for_a_miss():
     true = np.stack([disc(30, 30, 8)] * 5)
     assert relative_d98(true, true) == pytest.approx(1.0)
     assert relative_d98(np.stack([disc(30, 30, 8), *[disc(50, 30, 8)] * 4]), true) == pytest.approx(0.2, abs=0.06)
@@ -158,7 +158,7 @@ def test_a_frame_of_nan_in_a_file_costs_that_frame_alone(dataset, tmp_path):
     assert summary.results[0]["dice_similarity_coefficient"] > 0.9
 
 
-def test_a_case_that_cannot_be_tracked_is_named_and_scored_without_tracking(dataset, tmp_path):
+def test_an_untrackable_case_is_reported_and_scored_without_tracking(dataset, tmp_path):
     good = next(read_cases(dataset))
     dot = np.zeros((96, 80), bool)
     dot[40:42, 40:42] = True

@@ -45,7 +45,7 @@ def switch() -> Switch:
 
 
 @pytest.mark.parametrize("damage", [1 << bit for bit in (20, 40, 63)])
-def test_a_number_that_no_switch_can_have_reached_holds_at_once_and_is_said(switch, damage):
+def test_a_number_that_no_switch_can_have_reached_holds_and_is_reported(switch, damage):
     switch.tell(damage=damage)
     assert switch.state is GateState.HOLD
     assert switch.lease.refused == 1
@@ -115,7 +115,7 @@ def test_what_cannot_be_trusted_holds_and_is_counted(switch, peer, sent, words):
         max_size=60,
     )
 )
-def test_the_line_is_on_only_within_a_lease_that_a_begin_with_the_newest_token_started(sent):
+def test_the_line_is_on_only_within_a_lease_begun_with_the_newest_token(sent):
     lease, now_ns, permitted_until_ns = RemoteLease(), 0, -1
     for peer, wanted, knows_token, sequence, step_ns in sent:
         now_ns += step_ns

@@ -49,7 +49,7 @@ def test_geometry_is_that_of_the_vendors_own_conversion(files: list[Path]) -> No
         assert geometry.plane == file.parent.name
 
 
-def test_the_last_stage_is_the_latency_that_the_vendor_writes_into_the_name(files: list[Path]) -> None:
+def test_the_last_stage_is_the_latency_in_the_vendors_file_name(files: list[Path]) -> None:
     for file in files:
         stages = read_unity(file).stages_ms
         assert list(stages.values())[-1] == pytest.approx(latency_in_name_ms(file), abs=5e-5)
@@ -137,9 +137,7 @@ def small_one(one: bytes) -> bytes:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_the_bytes_only_driver_errors_come_out_and_memory_is_bounded(
-    small_one: bytes, data: st.DataObject
-) -> None:
+def test_any_bytes_raise_only_driver_errors_in_bounded_memory(small_one: bytes, data: st.DataObject) -> None:
     broken = bytearray(small_one)
     for _ in range(data.draw(st.integers(0, 6), "damages")):
         at = data.draw(st.integers(0, len(broken) - 1), "at")
@@ -288,9 +286,7 @@ def test_only_the_plane_asked_for_is_taken(shared_data: Path, tmp_path: Path) ->
     assert source.counters == {"other_plane": 3}
 
 
-def test_every_plane_of_an_interleaved_scan_is_one_stream_and_another_geometry_of_one_is_refused(
-    shared_data: Path, tmp_path: Path
-) -> None:
+def test_an_interleaved_scan_is_one_stream_of_fixed_geometry_per_plane(shared_data: Path, tmp_path: Path) -> None:
     frames = {path.parent.name: path.read_bytes() for path in real_files(shared_data)}
     first_ns = {plane: parse_unity(data, plane).frame.acquired_ns for plane, data in frames.items()}
     planes = ("sagittal", "coronal")
