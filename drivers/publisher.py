@@ -30,15 +30,24 @@ def publish(
 
     Parameters
     ----------
-    source : what to publish; opened and closed here.
-    endpoint : where to bind (`ipc://` folders are made), see `gating.settings.config.EndpointSettings.frames`.
-    session_id : goes into every message.
-    gate_endpoint : where the engine's commands are; needed by `STEPPED` and `UNPACED` streams, which wait for them.
-    subscribers : the first frame waits for so many subscriptions. A live source does not wait.
-    simulated_by : non-empty where something is injected on purpose; goes into every header.
-    stop : asked at least every 10 ms.
-    clocks : the measured delays of sources whose clock is not this host's.
-    host : what to ask of the operating system.
+    source
+        What to publish; opened and closed here.
+    endpoint
+        Where to bind (`ipc://` folders are made), see `gating.settings.config.EndpointSettings.frames`.
+    session_id
+        Goes into every message.
+    gate_endpoint
+        Where the engine's commands are; needed by `STEPPED` and `UNPACED` streams, which wait for them.
+    subscribers
+        The first frame waits for so many subscriptions. A live source does not wait.
+    simulated_by
+        Non-empty where something is injected on purpose; goes into every header.
+    stop
+        Asked at least every 10 ms.
+    clocks
+        The measured delays of sources whose clock is not this host's.
+    host
+        What to ask of the operating system.
 
     Raises
     ------

@@ -31,8 +31,10 @@ class Fanout:
 
     Parameters
     ----------
-    settings : see `FanoutSettings`.
-    switches : for code: the switches themselves, instead of settings.
+    settings
+        See `FanoutSettings`.
+    switches
+        For code: the switches themselves, instead of settings.
     """
 
     Settings = FanoutSettings

@@ -79,8 +79,10 @@ class GpioSwitch:
 
     Parameters
     ----------
-    settings : see `GpioSettings`.
-    request : for tests: what stands in for libgpiod.
+    settings
+        See `GpioSettings`.
+    request
+        For tests: what stands in for libgpiod.
     """
 
     Settings = GpioSettings

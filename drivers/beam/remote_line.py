@@ -94,10 +94,14 @@ class RemoteLine:
 
     Parameters
     ----------
-    switch : the line.
-    endpoint : to bind; beyond this host only where `gating.wire.sockets.secure` allows an open network.
-    clock : of the lease, counted from receipt.
-    say : takes a sentence about what was refused, one a second at most.
+    switch
+        The line.
+    endpoint
+        To bind; beyond this host only where `gating.wire.sockets.secure` allows an open network.
+    clock
+        Of the lease, counted from receipt.
+    say
+        Takes a sentence about what was refused, one a second at most.
     """
 
     def __init__(

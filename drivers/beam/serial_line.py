@@ -97,9 +97,12 @@ class SerialLine:
 
     Parameters
     ----------
-    settings : see `SerialLineSettings`.
-    clock : of the echoes.
-    make_port : for tests: what stands in for the port.
+    settings
+        See `SerialLineSettings`.
+    clock
+        Of the echoes.
+    make_port
+        For tests: what stands in for the port.
     """
 
     Settings = SerialLineSettings

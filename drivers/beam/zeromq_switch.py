@@ -43,8 +43,10 @@ class ZeromqSwitch:
 
     Parameters
     ----------
-    settings : see `ZeromqSwitchSettings`.
-    clock : of the answers' age.
+    settings
+        See `ZeromqSwitchSettings`.
+    clock
+        Of the answers' age.
     """
 
     Settings = ZeromqSwitchSettings
