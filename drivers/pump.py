@@ -22,6 +22,8 @@ from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, R
 from gating.clocks.clock import Clock
 from gating.clocks.offset import OffsetEstimator
 from gating.messages import (
+    ARRIVAL_TIME,
+    ARRIVAL_TIME_MEANS,
     CineFrame,
     Event,
     FrameHeader,
@@ -217,8 +219,7 @@ class Pump:
 
     def _warn_of_arrival_times(self) -> None:
         if self.info.acquired_meaning is StampMeaning.ARRIVAL:
-            text = f"{self.info.source}: stamps are arrival times; how old the images are is not known"
-            self._report("warning", "arrival_time", text)
+            self._report("warning", ARRIVAL_TIME, f"{self.info.source}: {ARRIVAL_TIME_MEANS}")
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:
         own = self.source.counters if isinstance(self.source, CountingSource) else {}

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.decision.reasons import TOLERABLE, GateReason, HoldReason
+from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
 
 _AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
@@ -87,13 +87,22 @@ class BoundaryWindow(WindowRule):
     def __init__(self, settings: BoundaryRule, boundary: Region) -> None:
         super().__init__()
         self._most, self._boundary = settings.max_out_fraction, boundary
+        self.out_fraction = 1.0
+        """Of the newest observation."""
+
+    def update(self, observation: TargetObservation) -> None:
+        """Measure the newest observation."""
+        self.out_fraction = self._boundary.out_fraction(observation.contour_px)
+        self._violation = self._compare(self.out_fraction)
 
     def judge(self, observation: TargetObservation) -> str:
         """Compare the area outside the boundary with the limit."""
-        out = self._boundary.out_fraction(observation.contour_px)
-        return (
-            "" if out <= self._most else f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
-        )
+        return self._compare(self._boundary.out_fraction(observation.contour_px))
+
+    def _compare(self, out: float) -> str:
+        if out <= self._most:
+            return ""
+        return f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
 
 
 class OverlapWindow(WindowRule):
@@ -280,10 +289,6 @@ class StructureRules:
         """Take the newest observation, and what is predicted from it (None where nothing is)."""
         for rule in self._rules:
             rule.update(seen)
-        self.foresee(predicted)
-
-    def foresee(self, predicted: TargetObservation | None) -> None:
-        """Judge a predicted observation alone."""
         self.predicted = None
         if predicted is None:
             return
@@ -298,7 +303,7 @@ class StructureRules:
         found = self.predicted
         for rule in reversed(self._rules):
             text = rule.violation(now_ns)
-            if text and not (found is not None and found.reason not in TOLERABLE and rule.reason in TOLERABLE):
+            if text and not (found is not None and found.reason not in BRIDGEABLE and rule.reason in BRIDGEABLE):
                 found = HoldReason(rule.reason, f"{self._name}: {text}")
         return found
 

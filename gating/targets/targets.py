@@ -16,7 +16,7 @@ from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
 from gating.targets.boundary import GatingBoundary
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
-from gating.targets.structure import StructureGate, check_rules, structure_boundary
+from gating.targets.structure import StructureGate, check_rules
 from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
@@ -42,17 +42,14 @@ class _TrackedTarget:
     tracker: Tracker
     idle: IdleTracker | None
     """The tracker, where it uses the time between frames."""
-    boundary: GatingBoundary
     gate: StructureGate
     result: TrackResult
-    out_fraction: float
-    acquired_ns: int
+    acquired_ns: int = 0
     raw_ns: int = 0
 
     def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
         self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
-        self.out_fraction = self.boundary.out_fraction(result.contour_px)
         self.gate.update(result, acquired_ns, raw_ns)
 
 
@@ -129,7 +126,7 @@ class TargetSet:
         for target in self._tracked.get(plane, ()):
             if target.idle is not None:
                 target.idle.warm_caches()
-            target.boundary.out_fraction(target.result.contour_px)
+            target.gate.warm_caches(target.result)
 
     @property
     def acquired_ns(self) -> list[int]:
@@ -143,10 +140,8 @@ class TargetSet:
                 target.spec.name,
                 target.result.status,
                 target.result.confidence,
-                target.out_fraction,
                 now_ns - target.acquired_ns,
                 target.result.detail,
-                target.gate.ruled,
                 target.gate.hold_reason(now_ns),
             )
             for targets in self._tracked.values()
@@ -169,7 +164,7 @@ class TargetSet:
                 confidence=target.result.confidence,
                 score=target.result.score,
                 status=target.result.status,
-                target_out_fraction=target.out_fraction,
+                target_out_fraction=target.gate.out_fraction,
                 contour_px=target.result.contour_px.tolist(),
                 templates=target.result.templates,
                 detail=target.result.detail[:400],
@@ -219,12 +214,11 @@ class TargetSet:
                 continue
             tracker = self._make_tracker()
             tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
-            boundary = structure_boundary(spec.name, spec.contour_px, plane, self._gating)
             result = tracker.track(frame.pixels, 0.0)
             contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
-            gate = StructureGate(spec.name, contours, plane, result, boundary, self._gating, self._prediction)
+            gate = StructureGate(spec.name, contours, plane, result, self._gating, self._prediction)
             idle = tracker if isinstance(tracker, IdleTracker) else None
-            target = _TrackedTarget(spec, tracker, idle, boundary, gate, result, 1.0, 0)
+            target = _TrackedTarget(spec, tracker, idle, gate, result)
             target.update(result, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane
@@ -246,7 +240,7 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         structure=target.spec.structure,
         frame_sequence=header.sequence,
         contour_px=np.asarray(target.spec.contour_px).tolist(),
-        boundary_px=target.boundary.outline_px.tolist(),
+        boundary_px=target.gate.boundary.outline_px.tolist(),
         centre_px=(x_px, y_px),
         centre_mm=plane.to_lps_mm(x_px, y_px),
     )

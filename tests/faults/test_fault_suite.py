@@ -11,7 +11,7 @@ import pytest
 
 from bench.faults.catalogue import read_catalogue
 from bench.faults.injections import INJECTIONS
-from gating.decision.reasons import HARD_FAULTS, GateReason
+from gating.decision.reasons import LATCHING, GateReason
 
 FAMILIES = {"stream", "time", "bytes", "processes", "anatomy", "beam", "disk"}
 
@@ -38,12 +38,12 @@ def test_every_fault_can_be_injected_and_nothing_else():
 
 
 def test_a_latching_fault_expects_a_hard_reason_and_a_soft_one_does_not():
-    hard = {str(reason) for reason in HARD_FAULTS} | {"switch_fault"}
+    hard = {str(reason) for reason in LATCHING} | {"switch_fault"}
     for fault in read_catalogue().fault:
         if fault.reaction == "latch" and "stream_ended" not in fault.reason:
             assert hard & set(fault.reason), fault.id
         if fault.reaction == "hold" and fault.id != "header_bits_flipped":
-            assert not HARD_FAULTS & {GateReason(r) for r in fault.reason if r in set(GateReason)} - {
+            assert not LATCHING & {GateReason(r) for r in fault.reason if r in set(GateReason)} - {
                 GateReason.CLOCK_FAULT
             }, fault.id
 

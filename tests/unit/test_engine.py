@@ -9,6 +9,8 @@ from cinegate.verbs.run import _Screen
 from gating.clocks.clock import ManualClock
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
+from gating.engine.outcome import StepOutcome
+from gating.engine.peers import GivenPeers
 from gating.geometry.contours import box_contour
 from gating.messages import (
     ARRIVAL_TIME_MEANS,
@@ -47,7 +49,7 @@ class Bench:
             self.clock,
             "s1",
             "e1",
-            peers_required=peers_required,
+            peers=None if peers_required else GivenPeers(),
             arm_by_itself=arm_by_itself,
         )
         self.engine.warm_up()
@@ -57,7 +59,8 @@ class Bench:
         self.clock.advance_to(START_NS + sequence * INTERVAL_NS + 1_000_000)
         self.engine.observe_beam(beam_status())
         self.newest = frame(sequence, pixels, **overrides)
-        return self.engine.step(self.newest, self.clock.now_ns())
+        outcome = self.engine.step(self.newest, self.clock.now_ns())
+        return StepOutcome(outcome.command, [*self.engine.finish_frame(), *outcome.messages])
 
     def steps(self, count: int, start: int = 0):
         return [self.step(sequence) for sequence in range(start, start + count)]
@@ -83,17 +86,29 @@ def test_a_still_target_brings_beam_on_after_arming_and_settling(bench):
 
 
 def test_the_frame_that_targets_are_learned_from_is_answered_before_they_are(bench):
-    outcome = bench.step(0)
+    outcome = bench.engine.step(frame(0), START_NS)
     assert (outcome.command.reason, bench.engine.references) == (GateReason.NOT_READY, ())
-    assert any(isinstance(m, TargetReference) for m in outcome.messages)
+    assert sum(isinstance(m, TargetReference) for m in bench.engine.finish_frame()) == 1
     assert len(bench.engine.references) == 1
 
 
-def test_what_waits_for_the_command_to_be_out_is_done_before_anything_else_is_decided(bench):
-    outcome = bench.step(0)
-    bench.engine.tick()
-    assert len(bench.engine.references) == 1
-    assert sum(isinstance(m, TargetReference) for m in outcome.messages) == 1
+def test_a_frame_is_finished_once(bench):
+    bench.engine.step(frame(0), START_NS)
+    assert bench.engine.finish_frame() != []
+    assert bench.engine.finish_frame() == []
+
+
+def test_a_frame_that_was_not_finished_is_an_error_of_the_caller(bench):
+    bench.engine.step(frame(0), START_NS)
+    with pytest.raises(RuntimeError, match="call finish_frame"):
+        bench.engine.step(frame(1), START_NS + INTERVAL_NS)
+
+
+def test_an_internal_error_drops_what_the_frame_has_left_to_do(bench):
+    bench.engine.step(frame(0), START_NS)
+    bench.engine.latch_internal_error("ValueError inside the engine")
+    assert bench.engine.finish_frame() == []
+    assert bench.step(1).command.engine_state is EngineState.LATCHED
 
 
 def test_a_rehearsal_leaves_no_trace():
