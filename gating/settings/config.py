@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
-from typing import Annotated, Any
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
 
 import msgspec
+import tomli_w
 import xxhash
 from msgspec import Meta, Struct
 
@@ -35,6 +39,8 @@ def _fraction(description: str, source: str = "") -> Meta:
     return Meta(ge=0, le=1, description=description, extra={"unit": "fraction", "source": source})
 
 
+_ABSENT: Final = object()
+_MAX_STATEMENT_LINES: Final = 100
 _ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: only differences of one-way delays can be seen"
 
 
@@ -191,68 +197,58 @@ def config_hash(config: Config) -> str:
 
 def to_toml(config: Config) -> str:
     """Return the configuration as TOML, every setting written out."""
-    lines: list[str] = []
-    _write_table(msgspec.to_builtins(config), (), lines)
-    return "\n".join(lines).strip() + "\n"
-
-
-def _write_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
-    scalars = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    if path and scalars:
-        lines += ["", f"[{'.'.join(path)}]"]
-    lines += [f"{key} = {_toml_value(value)}" for key, value in scalars.items()]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            _write_table(value, (*path, key), lines)
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key} = {_toml_value(item)}' for key, item in value.items())}}}"
-    return msgspec.json.encode(value).decode()
+    return tomli_w.dumps(msgspec.to_builtins(config))
 
 
 def _locate(error: str, text: str, plain: dict[str, Any], name: str) -> str:
-    """Rewrite msgspec's `... - at `$.a.b`` into `file, line n: a.b = value: ...`."""
+    """Rewrite msgspec's `... - at `$.a.b`` as `file, line n: a.b = value: ...`."""
     problem, _, path = error.partition(" - at `$")
     keys = [key for key in re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`")).split(".") if key]
     unknown = re.search(r"unknown field `([^`]+)`", problem)
     if unknown:
         keys.append(unknown.group(1))
         problem = "no such setting"
-    value: Any = plain
-    for key in keys:
-        value = value[int(key)] if isinstance(value, list) else value.get(key, "?") if isinstance(value, dict) else "?"
-    shown = "" if isinstance(value, dict) else f" = {value!r}"
+    value = _look_up(plain, keys)
+    shown = "" if isinstance(value, dict) else f" = {'?' if value is _ABSENT else value!r}"
     return f"{name}, line {_line_of(text, keys)}: {'.'.join(keys)}{shown}: {problem}"
 
 
+def _look_up(plain: Any, keys: list[str]) -> Any:
+    """Return the value at a path of keys and list indices, or `_ABSENT`."""
+    for key in keys:
+        if isinstance(plain, list) and key.isdecimal() and int(key) < len(plain):
+            plain = plain[int(key)]
+        elif isinstance(plain, dict) and key in plain:
+            plain = plain[key]
+        else:
+            return _ABSENT
+    return plain
+
+
 def _line_of(text: str, keys: list[str]) -> int:
-    """Return the line that sets `keys`, by the table headers above it; 1 if it cannot be told."""
-    table: list[str] = []
-    best = 1
-    counts: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
-        if header:
-            table = []
-            for part in header.group(2).split("."):
-                table.append(part.strip().strip("\"'"))
-                if tuple(table) in counts and len(table) < header.group(2).count(".") + 1:
-                    table.append(str(counts[tuple(table)]))
-            if header.group(1) == "[[":
-                counts[tuple(table)] = counts.get(tuple(table), -1) + 1
-                table.append(str(counts[tuple(table)]))
-            if keys[: len(table)] == table:
-                best = number
-            continue
-        assignment = re.match(r"\s*([\w.\"'-]+)\s*=", line)
-        if assignment:
-            path = table + [part.strip("\"'") for part in assignment.group(1).split(".")]
-            if keys[: len(path)] == path:
-                return number
-    return best
+    """Return the line on which the statement that sets `keys` begins, given that one does."""
+    lines = text.split("\n")
+    ends = [0, *_statement_ends(lines)]
+
+    def holds_keys(end: int) -> bool:
+        return _look_up(tomllib.loads("\n".join(lines[:end]) + "\n"), keys) is not _ABSENT
+
+    before = bisect_left(ends, True, hi=len(ends) - 1, key=holds_keys) - 1
+    return ends[before] + 1
+
+
+def _statement_ends(lines: list[str]) -> Iterator[int]:
+    """Yield the number of lines up to the end of each statement, of a blank line or of a comment.
+
+    What follows a statement longer than `_MAX_STATEMENT_LINES` counts as part of it, so that the time stays bounded.
+    """
+    start = 0
+    for end in range(1, len(lines) + 1):
+        if end - start > _MAX_STATEMENT_LINES:
+            break
+        with contextlib.suppress(tomllib.TOMLDecodeError):  # it ends inside a value that spans lines
+            tomllib.loads("\n".join(lines[start:end]) + "\n")
+            yield end
+            start = end
+    if start < len(lines):
+        yield len(lines)
