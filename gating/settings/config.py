@@ -1,4 +1,4 @@
-"""The configuration: every setting once, with its unit, default, bounds and source; TOML in, frozen records out."""
+"""The configuration: each setting defined once, with its unit, default, range and source; TOML in, records out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gating.settings.tracking import TrackerSettings
 
 
 class ConfigError(ValueError):
-    """A configuration that is refused; one sentence that names the line, the key, the value and the limit."""
+    """The configuration is refused. The text is one sentence that names the line, the key, the value and the limit."""
 
 
 def _mm(description: str, source: str = "", *, le: float = 50.0) -> Meta:
@@ -41,7 +41,7 @@ def _fraction(description: str, source: str = "") -> Meta:
 
 _ABSENT: Final = object()
 _MAX_STATEMENT_LINES: Final = 100
-_ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: only differences of one-way delays can be seen"
+_ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: one-way delays show only their differences"
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,36 +54,34 @@ class GatingSettings(Section, frozen=True, kw_only=True):
     margins: Margins = Margins()
     max_out_fraction: Annotated[float, _fraction("target area that may lie outside the boundary", MARGIN_SOURCE)] = 0.10
     resume_good_frames: Annotated[int, _count("good frames in a row before beam on after a hold", ge=1, le=100)] = 2
-    on_delay_ms: Annotated[float, _ms("all must be well for this long before beam on")] = 0.0
+    on_delay_ms: Annotated[float, _ms("every condition must hold for this long before beam on")] = 0.0
     off_delay_ms: Annotated[float, _ms("the target may be outside for this long before a hold", le=2000)] = 0.0
-    rules: Annotated[
-        tuple[RuleSettings, ...], Meta(max_length=32, description="rules of their own for named structures")
-    ] = ()
+    rules: Annotated[tuple[RuleSettings, ...], Meta(max_length=32, description="rules for named structures")] = ()
 
 
 class SafetySettings(Section, frozen=True, kw_only=True):
-    """How long a permission lives, and what a frame's age may be."""
+    """How long a beam permission lasts, and how old a frame may be."""
 
     lease_ms: Annotated[float, _ms("beam-on lease, counted by the beam interface", ge=20, le=500)] = 100.0
-    renew_ms: Annotated[float, _ms("the decision loop renews the lease this often", ge=1, le=20)] = 15.0
+    renew_ms: Annotated[float, _ms("interval at which the decision loop renews the lease", ge=1, le=20)] = 15.0
     stale_intervals: Annotated[
         float, Meta(ge=1, le=5, description="frame age limit, in frame intervals", extra={"unit": "intervals"})
     ] = 1.5
     stale_margin_ms: Annotated[float, _ms("added to the frame age limit", le=200)] = 50.0
     source_latency_ms: Annotated[
-        float, _ms("known constant delay from acquisition to publishing, added to the frame age limit", le=400)
+        float, _ms("known constant delay from acquisition to publication, added to the frame age limit", le=400)
     ] = 0.0
     stale_max_ms: Annotated[
-        float, _ms("the frame age limit is never longer", "AAPM TG-76 section VI: 500 ms for the whole loop", le=500)
+        float, _ms("upper bound of the frame age limit", "AAPM TG-76 section VI: 500 ms for the whole loop", le=500)
     ] = 400.0
     arm_good_frames: Annotated[int, _count("contiguous good frames before arming is accepted", ge=1, le=1000)] = 5
     max_beam_on_s: Annotated[
-        float, Meta(ge=1, le=3600, description="longest continuous beam-on; then held", extra={"unit": "s"})
+        float, Meta(ge=1, le=3600, description="longest continuous beam-on; a hold follows", extra={"unit": "s"})
     ] = 300.0
-    min_dwell_ms: Annotated[float, _ms("shortest hold after a beam-on ended (chatter guard)")] = 0.0
+    min_dwell_ms: Annotated[float, _ms("shortest hold after beam on (prevents chatter)")] = 0.0
     hold_over_budget: Annotated[
         bool,
-        Meta(description="hold the beam on a decision that took longer than its budget (gating/latency/budgets.toml)"),
+        Meta(description="hold the beam when a decision takes longer than its budget (gating/latency/budgets.toml)"),
     ] = True
 
 
@@ -92,11 +90,15 @@ class HealthSettings(Section, frozen=True, kw_only=True):
 
     max_interval_ratio: Annotated[
         float,
-        Meta(ge=1.05, le=10, description="longest frame interval over the nominal one", extra={"unit": "ratio"}),
+        Meta(
+            ge=1.05, le=10, description="longest frame interval, relative to the nominal one", extra={"unit": "ratio"}
+        ),
     ] = 2.0
     min_interval_ratio: Annotated[
         float,
-        Meta(ge=0, le=0.95, description="shortest frame interval over the nominal one", extra={"unit": "ratio"}),
+        Meta(
+            ge=0, le=0.95, description="shortest frame interval, relative to the nominal one", extra={"unit": "ratio"}
+        ),
     ] = 0.2
     max_stamp_uncertainty_ms: Annotated[float, _ms("largest accepted uncertainty of the acquisition stamp")] = 50.0
     max_saturated_fraction: Annotated[float, _fraction("pixels at the largest value of an integer dtype")] = 0.25
@@ -107,23 +109,23 @@ class RecordingSettings(Section, frozen=True, kw_only=True):
 
     required: bool = False
     """Hold the beam unless a recorder reports that it keeps up."""
-    max_silence_ms: Annotated[float, _ms("a required recorder that is silent for longer holds the beam")] = 1000.0
+    max_silence_ms: Annotated[float, _ms("the beam is held when a required recorder is silent for longer")] = 1000.0
 
 
 class ClockSettings(Section, frozen=True, kw_only=True):
-    """Delays between clocks that one-way stamps cannot show; an unmeasured one makes every stamp unusable."""
+    """Delays between clocks. One-way stamps cannot show them; until they are measured, no stamp is usable."""
 
     source_delay_ms: Annotated[
-        float, _ms("smallest delay from the moment that a source's stamp marks to its arrival here, measured")
+        float, _ms("measured smallest delay from the moment that the source stamps to the arrival here")
     ] = 0.0
     source_delay_uncertainty_ms: Annotated[
-        float, _ms("uncertainty of source_delay_ms; 10000 stands for never measured", _ONE_WAY)
+        float, _ms("uncertainty of source_delay_ms; 10000 means not measured", _ONE_WAY)
     ] = 10_000.0
     network_delay_ms: Annotated[
-        float, _ms("smallest delay of a message from a source on another host to the engine, measured")
+        float, _ms("measured smallest delay of a message from a source on another host to the engine")
     ] = 0.0
     network_delay_uncertainty_ms: Annotated[
-        float, _ms("uncertainty of network_delay_ms; 10000 stands for never measured", _ONE_WAY)
+        float, _ms("uncertainty of network_delay_ms; 10000 means not measured", _ONE_WAY)
     ] = 10_000.0
 
 
@@ -136,7 +138,7 @@ class LinacSettings(Section, frozen=True, kw_only=True):
 
 
 class EndpointSettings(Section, frozen=True, kw_only=True):
-    """Where the processes meet. `ipc://` and loopback `tcp://` stay on this host."""
+    """The addresses where the processes meet. `ipc://` and loopback `tcp://` stay on this host."""
 
     frames: str = "ipc:///tmp/cinegate/frames"
     gate: str = "ipc:///tmp/cinegate/gate"
@@ -149,16 +151,16 @@ class EndpointSettings(Section, frozen=True, kw_only=True):
 class SecuritySettings(Section, frozen=True, kw_only=True):
     """Who may connect."""
 
-    keys: Annotated[str, Meta(max_length=1024, description="folder of `cinegate keys`; empty: no keys")] = ""
+    keys: Annotated[str, Meta(max_length=1024, description="folder made by `cinegate keys`; empty: no keys")] = ""
     allow_open_network: Annotated[
-        bool, Meta(description="listen beyond this host without keys, on a network that is trusted")
+        bool, Meta(description="accept connections from other hosts without keys, on a trusted network")
     ] = False
 
 
 class Config(Section, frozen=True, kw_only=True):
     """All settings of a session."""
 
-    tracker: Annotated[str, Meta(max_length=64, description="tracker by name, see `cinegate drivers`")] = "template"
+    tracker: Annotated[str, Meta(max_length=64, description="name of the tracker, see `cinegate drivers`")] = "template"
     tracking: TrackerSettings = TrackerSettings()
     gating: GatingSettings = GatingSettings()
     prediction: PredictionSettings = PredictionSettings()
@@ -173,12 +175,19 @@ class Config(Section, frozen=True, kw_only=True):
 
 
 def parse_config(text: str, name: str = "configuration") -> Config:
-    """Validate a TOML text.
+    """Parse and validate a configuration.
+
+    Parameters
+    ----------
+    text
+        TOML.
+    name
+        How error messages call the text.
 
     Raises
     ------
     ConfigError
-        One sentence with the line of the offending key.
+        If the text is no TOML, or a setting is unknown or out of its range.
     """
     try:
         plain = tomllib.loads(text)
@@ -191,7 +200,7 @@ def parse_config(text: str, name: str = "configuration") -> Config:
 
 
 def config_hash(config: Config) -> str:
-    """Return a hash of every setting (xxh3-128 of the canonical JSON), for the session header."""
+    """Return a hash of all settings (xxh3-128 of the canonical JSON), for the session header."""
     return xxhash.xxh3_128_hexdigest(msgspec.json.encode(config, order="sorted"))
 
 
