@@ -17,7 +17,7 @@ import zmq
 from gating.clocks.clock import MonotonicClock
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.service.real_time import become
-from gating.session.log import SessionWriter, session_log_name
+from gating.session.log_writer import SessionWriter, session_log_name
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals

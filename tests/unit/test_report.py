@@ -22,7 +22,8 @@ from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
-from gating.session.log import SessionError, SessionWriter
+from gating.session.log import SessionError
+from gating.session.log_writer import SessionWriter
 from gating.session.summary_data import SessionData, read_data
 from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, reference, target_centre
 
