@@ -111,7 +111,7 @@ class Recorder:
             poller.poll(POLL_MS)
             self._drain()
             for ear in self._sockets:
-                ear.reopen_if_deaf(self._clock.now_ns())
+                ear.reopen_if_silent(self._clock.now_ns())
             self._guard(self._writer.flush_if_due)
             self._beat()
 
@@ -133,7 +133,7 @@ class Recorder:
             parts = receive(ear.socket)
             if parts is None:
                 return count
-            received_ns = ear.heard_ns = self._clock.now_ns()
+            received_ns = ear.last_message_ns = self._clock.now_ns()
             self._messages += 1
             self._guard(self._writer.write, parts, received_ns)
             self._look_at(parts, received_ns)
