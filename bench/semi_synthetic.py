@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cinegate.verbs.cases import read_cases
+from cinegate.cases import read_cases
 from gating.evaluation.case import Case
 from gating.geometry.contours import contour_from_mask
 

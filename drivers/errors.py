@@ -1,7 +1,9 @@
 """The one tree of exceptions that drivers raise."""
 
+from gating.errors import CinegateError
 
-class DriverError(Exception):
+
+class DriverError(CinegateError):
     """A driver cannot do what it was asked. Its text is one sentence for the operator."""
 
 

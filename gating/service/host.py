@@ -24,7 +24,7 @@ MIN_FREE_BYTES: Final = 2**30
 STALLED_US: Final = 5_000
 """A sleep that ends later than this on an idle computer tells of power saving, of a busy host or of a bad clock."""
 
-Verdict = Literal["good", "could be better", "bad"]
+Verdict = Literal["good", "could be better", "bad", "optional"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import IndexType, Writer
 from msgspec import Struct
 
+from gating.errors import CinegateError
 from gating.messages import SCHEMA, TOPICS, CineFrame, FrameHeader, Message
 from gating.session.hash_chain import SEAL, HashChain
 from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, Part, WireError, decode
@@ -46,7 +47,7 @@ _LENGTH: Final = struct.Struct("<I")
 _MAX_RECORD_BYTES: Final = MAX_PIXEL_BYTES + MAX_HEADER_BYTES + 1024
 
 
-class SessionError(ValueError):
+class SessionError(CinegateError, ValueError):
     """A file that is no session log, or a log that cannot be written; one sentence."""
 
 

@@ -10,12 +10,13 @@ import msgspec
 import xxhash
 from msgspec import Meta, Struct
 
+from gating.errors import CinegateError
 from gating.settings.host import HostSettings
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.tracking import TrackerSettings
 
 
-class ConfigError(ValueError):
+class ConfigError(CinegateError, ValueError):
     """A configuration that is refused; one sentence that names the line, the key, the value and the limit."""
 
 

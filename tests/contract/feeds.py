@@ -35,7 +35,6 @@ def unity(folder: Path) -> CineSource:
 
 def dicom_folder(folder: Path) -> CineSource:
     """DICOM files appear in a folder, one every 10 ms."""
-    pytest.importorskip("pydicom", reason="install cinegate[dicom]")
     from drivers.sources.dicom import DicomSettings, DicomSource
     from tests.dicom_files import image
     from tests.dicom_files import put as put_image

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bench.semi_synthetic import make_case, shifted, thinned
-from cinegate.verbs.cases import read_cases
+from cinegate.cases import read_cases
 from gating.evaluation.run import centre_errors_mm, predicted_masks, run_case, score_case
 from gating.geometry.contours import box_contour
 from gating.tracking.registry import make_tracker

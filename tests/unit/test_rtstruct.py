@@ -7,9 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pydicom", reason="install cinegate[dicom]")
-
 import SimpleITK
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
