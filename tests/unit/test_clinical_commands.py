@@ -14,7 +14,7 @@ from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from cinegate.verbs.options import load_config
 from cinegate.verbs.run import _guide, _Screen
-from gating.analysis.replay_tracking import _Reading, track_motion
+from gating.analysis.replay_tracking import ReplayingTracker, track_motion
 from gating.engine.offline import decide_offline
 from gating.settings.config import parse_config
 from tests.motion import breathing, sunken, write_trace
@@ -143,7 +143,7 @@ def test_the_screen_says_how_long_a_breath_is_held_and_may_be(trace):
     t = np.arange(0, 12, 0.2)
     followed = track_motion(t, np.zeros((len(t), 3)))
     outcomes = decide_offline(
-        config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
+        config, followed.specs, followed.stream, followed.frames, lambda: ReplayingTracker(followed.results)
     )
     for _, outcome in outcomes:
         for message in (outcome.command, *outcome.messages):
