@@ -83,7 +83,9 @@ class EngineBench:
         frame = decode(parts)
         assert isinstance(frame, CineFrame)
         encode(self._engine.step(frame, received_ns).command)
-        return (self._clock.now_ns() - received_ns) / 1e6
+        took_ms = (self._clock.now_ns() - received_ns) / 1e6
+        self._engine.finish_frame()
+        return took_ms
 
     def _status(self) -> BeamStatus:
         return BeamStatus(
@@ -106,8 +108,10 @@ def step_samples_ms(
 
     Parameters
     ----------
-    cold : evict the caches before every frame.
-    interval_s : sleep before every frame.
+    cold
+        Evict the caches before every frame.
+    interval_s
+        Sleep before every frame.
     """
     bench = EngineBench(bench_config(tracker), size_px, dtype)
     return sample_ms(bench.step, bench, frames, cold=cold, interval_s=interval_s)

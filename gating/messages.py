@@ -257,11 +257,14 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
 
 
+Severity = Literal["info", "warning", "fault"]
+
+
 class Event(Message, frozen=True, kw_only=True):
     """One sentence for the operator and the log."""
 
     role: Name
-    severity: Literal["info", "warning", "fault"]
+    severity: Severity
     code: Name
     text: Sentence
     at_ns: Nanoseconds

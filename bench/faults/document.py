@@ -8,17 +8,16 @@ from pathlib import Path
 
 from bench.faults.catalogue import read_catalogue
 from gating.decision.arming import TRANSITIONS
-from gating.decision.reasons import HARD_FAULTS, GateReason
+from gating.decision.reasons import CONSEQUENCES, GateReason
 
 
 def reasons_table() -> str:
     """Return which reasons latch and which resume by themselves."""
-    rows = ["| reason | hold |", "|---|---|"]
-    rows += [
-        f"| `{reason}` | {'**hard**: latches until a named acknowledgement' if reason in HARD_FAULTS else 'soft'} |"
-        for reason in GateReason
-        if reason is not GateReason.IN_WINDOW
-    ]
+    rows = ["| reason | what it means | hold |", "|---|---|---|"]
+    for reason, consequence in CONSEQUENCES.items():
+        if reason is not GateReason.IN_WINDOW:
+            hold = "**hard**: latches until a named acknowledgement" if consequence.latches else "soft"
+            rows.append(f"| `{reason}` | {consequence.words} | {hold} |")
     return "\n".join(rows)
 
 

@@ -13,12 +13,13 @@ from gating.analysis.dose import relative_d98
 from gating.analysis.drift import baseline_over_time, baseline_shift
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
+from gating.decision.reasons import BRIDGEABLE, GateReason
 
 if TYPE_CHECKING:
     from gating.session.summary_data import SessionData
 
 AXES: Final = ("LR", "AP", "SI")
-_OF_WINDOW: Final = frozenset({"out_of_window", "off_centre", "low_overlap", "predicted_out"})
+_INSIDE: Final = (GateReason.IN_WINDOW, GateReason.SETTLING)
 
 
 class AxisMotion(Struct, frozen=True, kw_only=True):
@@ -179,14 +180,14 @@ def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
     limit; half-way if another rule decided.
     """
     changes_s = motion.beam_s[:, 0 if turning_on else 1]
-    inside = np.array([reason in ("in_window", "settling") for reason in motion.reasons])
+    inside = np.array([reason in _INSIDE for reason in motion.reasons])
     crossed = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     latency_s, travel_mm = [], []
     for change_s in changes_s:
         before = int(np.searchsorted(motion.t_s[crossed], change_s, side="right")) - 1
         if before < 0 or inside[crossed[before]] != turning_on:
             continue
-        if not turning_on and motion.reasons[crossed[before]] not in _OF_WINDOW:
+        if not turning_on and motion.reasons[crossed[before]] not in BRIDGEABLE:
             continue
         crossing_s = _crossing_s(motion, int(crossed[before]))
         if change_s - crossing_s <= 3.0:

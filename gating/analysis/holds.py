@@ -30,9 +30,9 @@ def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
         return ()
     rule = BreathHold(motion.hold_rule)
     plateaus: dict[float, tuple[float, list[float]]] = {}
-    for when_s, away_mm in zip(motion.t_s.tolist(), motion.displacement_mm, strict=True):
+    for when_s, away_mm in zip(motion.t_s.tolist(), motion.displacement_mm.tolist(), strict=True):
         now_ns = round(1e9 * when_s)
-        rule.update(TargetObservation(now_ns, _NO_CONTOUR, away_mm))
+        rule.update(TargetObservation(now_ns, _NO_CONTOUR, (away_mm[0], away_mm[1], away_mm[2])))
         state = rule.state(now_ns)
         if state.held_s > 0:
             plateaus[round(when_s - state.held_s, 6)] = when_s, state.shift_mm.tolist()

@@ -193,9 +193,17 @@ def track_motion(
     return TrackedSession(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
 
 
+def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOutcome]:
+    """Decide a session with other settings. Yield the outcome of each frame."""
+    outcomes = decide_offline(
+        config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked.results)
+    )
+    return (outcome for _, outcome in outcomes)
+
+
 def decide_again(tracked: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
     """Decide a session with other settings. Yield the command and the estimates of each frame."""
-    for outcome in _outcomes(tracked, config):
+    for outcome in replay_outcomes(tracked, config):
         yield outcome.command, [m for m in outcome.messages if isinstance(m, TargetEstimate)]
 
 
@@ -228,7 +236,7 @@ def gated_motion(
     name = tracked.specs[0].name
     estimates: list[TargetEstimate] = []
     reference: TargetReference | None = None
-    for outcome in _outcomes(tracked, config):
+    for outcome in replay_outcomes(tracked, config):
         for message in outcome.messages:
             if isinstance(message, TargetReference) and message.target == name:
                 reference = message
@@ -242,13 +250,6 @@ def gated_motion(
     later_ms = latency_ms if on_latency_ms is None else on_latency_ms
     beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
     return motion_from_estimates(estimates, t_s, reference.centre_mm, config.gating, beam_s, "simulated")
-
-
-def _outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOutcome]:
-    frames = decide_offline(
-        config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked.results)
-    )
-    return (outcome for _, outcome in frames)
 
 
 def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:

@@ -16,10 +16,12 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
+from gating.clocks.clock import RecordedClock
 from gating.clocks.remap import ClockMap
-from gating.decision.reasons import GateReason, HoldReason
+from gating.decision.reasons import NOT_REPLAYABLE, GateReason, HoldReason
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
+from gating.engine.peers import GivenPeers
 from gating.latency.budgets import load_budgets
 from gating.messages import (
     CineFrame,
@@ -41,16 +43,6 @@ from gating.settings.config import Config, config_hash, parse_config
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 
-GIVEN: Final = frozenset(
-    {
-        GateReason.BEAM_SILENT,
-        GateReason.RECORDER_BEHIND,
-        GateReason.AUDIT_LOSS,
-        GateReason.READ_BACK_MISMATCH,
-        GateReason.INTERNAL_ERROR,
-    }
-)
-"""Reasons that come from other processes or from inside; the replay takes them from the log."""
 LOOK_AHEAD_NS: Final = 1_000_000_000
 """The recorder may have heard a command before the frame that it answers."""
 REFUSAL_NS: Final = 5_000_000
@@ -78,31 +70,6 @@ class Verification(Struct, kw_only=True):
         """Note a difference."""
         self.differences += 1
         self.first_difference = self.first_difference or sentence
-
-
-class LoggedClock:
-    """Tells the moments that the log names: of decoding, of tracking, then of the decision."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._moments: deque[int] = deque([0])
-
-    def expect(self, *moments_ns: int) -> None:
-        """Set what the next readings return; the last moment stands."""
-        self._moments = deque(moments_ns)
-
-    def now_ns(self) -> int:
-        """Return the next moment, ns."""
-        return self._moments.popleft() if len(self._moments) > 1 else self._moments[0]
-
-
-class _LoggedEngine(Engine):
-    """The engine, with other processes as the log gives them."""
-
-    given: HoldReason | None = None
-
-    def _fault(self, now_ns: int) -> HoldReason | None:
-        return super()._fault(now_ns) or self.given
 
 
 @dataclass(slots=True)
@@ -164,16 +131,17 @@ class _Replay:
         self._script, self._found, self._tolerance_px = script, found, tolerance_px
         self._other_config = config is not None
         settings = config or logged
-        self._clock = LoggedClock(script.header.clock)
+        self._clock = RecordedClock(script.header.clock)
+        self._peers = GivenPeers()
         self._clock_map = ClockMap(script.header.clock, settings.clocks)
-        self._engine = _LoggedEngine(
+        self._engine = Engine(
             settings,
             [_target(reference) for reference in script.references],
             lambda: make_tracker(settings.tracker, settings.tracking),
             self._clock,
             script.header.session_id,
             script.header.engine_id,
-            peers_required=False,
+            peers=self._peers,
             arm_by_itself=any(event.code == "armed" for event in script.events),
             budget=load_budgets().decision,
         )
@@ -193,11 +161,11 @@ class _Replay:
             self._engine.open_stream(self._script.streams[0])
             self._warm = True
         stamps = command.stamps
-        self._clock.expect(stamps.decided_ns)
+        self._clock.set(decided_ns=stamps.decided_ns)
         self._act_until(stamps.decided_ns)
-        given = command.reason in GIVEN
+        given = command.reason in NOT_REPLAYABLE
         self._found.given += given
-        self._engine.given = HoldReason(GateReason(command.reason), command.detail) if given else None
+        self._peers.given = HoldReason(GateReason(command.reason), command.detail) if given else None
         outcome = self._cause(command, stamps, frames)
         self._compare(command, outcome)
 
@@ -206,7 +174,7 @@ class _Replay:
         if refusal is not None:
             return self._engine.refuse(refusal.text)
         if command.reason == GateReason.STOPPING:
-            return StepOutcome(self._engine.stop())
+            return StepOutcome(self._engine.stop(), [])
         if command.reason == GateReason.STREAM_ENDED and not command.renewal:
             end = StreamEnd(session_id="log", source="log", frames_published=0, why=command.detail)
             return self._engine.close_stream(end)
@@ -216,8 +184,9 @@ class _Replay:
             if frame is None:
                 raise SessionError(f"frame {command.frame_sequence} of command {command.command_sequence} is missing")
             self._found.frames += 1
-            self._clock.expect(stamps.decoded_ns, stamps.tracked_ns, stamps.decided_ns)
-            return self._engine.step(self._clock_map.frame(frame, stamps.received_ns), stamps.received_ns)
+            self._clock.set(decided_ns=stamps.decided_ns, decoded_ns=stamps.decoded_ns, tracked_ns=stamps.tracked_ns)
+            outcome = self._engine.step(self._clock_map.frame(frame, stamps.received_ns), stamps.received_ns)
+            return StepOutcome(outcome.command, [*self._engine.finish_frame(), *outcome.messages])
         return self._engine.tick()
 
     def _act_until(self, moment_ns: int) -> None:

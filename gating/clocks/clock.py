@@ -1,10 +1,13 @@
-"""Clocks: the monotonic clock of this host, and a manual one for tests and offline use."""
+"""The clocks of a process: that of the host, one that replays a log, and one that moves only when it is set."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+Stage = Literal["decoded", "tracked"]
+"""Of a step of the engine: what has just been done."""
 
 
 class Clock(Protocol):
@@ -20,6 +23,14 @@ class Clock(Protocol):
         ...
 
 
+class StageClock(Clock, Protocol):
+    """A clock that is told what it stamps, so that a recorded one can answer for each stage by name."""
+
+    def stage_ns(self, stage: Stage) -> int:
+        """Return when a stage of the step ended, ns."""
+        ...
+
+
 class MonotonicClock:
     """CLOCK_MONOTONIC of this host. All processes since the same boot share it, so its name contains the boot's id."""
 
@@ -30,6 +41,32 @@ class MonotonicClock:
         """Return the time now, ns."""
         return time.monotonic_ns()
 
+    def stage_ns(self, stage: Stage) -> int:
+        """Return the time now, ns."""
+        return time.monotonic_ns()
+
+
+class RecordedClock:
+    """Tells the moments that a log has recorded of one step."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._decided_ns = 0
+        self._stages_ns: dict[Stage, int] = {}
+
+    def set(self, *, decided_ns: int, decoded_ns: int = 0, tracked_ns: int = 0) -> None:
+        """Set when the step was decided, which is now, and when its stages ended."""
+        self._decided_ns = decided_ns
+        self._stages_ns = {"decoded": decoded_ns, "tracked": tracked_ns}
+
+    def now_ns(self) -> int:
+        """Return when the step was decided, ns."""
+        return self._decided_ns
+
+    def stage_ns(self, stage: Stage) -> int:
+        """Return when a stage of the step ended, ns."""
+        return self._stages_ns[stage]
+
 
 class ManualClock:
     """A clock that moves only when it is set."""
@@ -39,6 +76,10 @@ class ManualClock:
         self._now_ns = start_ns
 
     def now_ns(self) -> int:
+        """Return the time now, ns."""
+        return self._now_ns
+
+    def stage_ns(self, stage: Stage) -> int:
         """Return the time now, ns."""
         return self._now_ns
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gating.decision.reasons import TOLERABLE, GateReason, HoldReason
+from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.messages import EngineState, GateState
 
 
@@ -20,19 +20,15 @@ class TargetView(Struct, frozen=True):
     name: str
     status: str
     confidence: float
-    out_fraction: float
     age_ns: int
     detail: str = ""
-    ruled: bool = False
-    """True where rules of its own stand in for the limit on `out_fraction`."""
     hold_reason: HoldReason | None = None
-    """Of its rules (`gating.rules`), or of what is predicted for it."""
+    """Why its rules (`gating.targets.rules`) forbid beam, now or by what is predicted; None while they permit it."""
 
 
 class DecisionLimits(Struct, frozen=True):
     """The numbers of the decision; see `gating.settings.config` for defaults and sources."""
 
-    max_out_fraction: float
     min_confidence: float
     stale_ns: int
     resume_good_frames: int
@@ -112,7 +108,7 @@ def decide(
 
 def _may_wait(target: TargetView, limits: DecisionLimits) -> bool:
     hold_reason = _hold_reason(target, limits)
-    return hold_reason is None or hold_reason.reason in TOLERABLE
+    return hold_reason is None or hold_reason.reason in BRIDGEABLE
 
 
 def _first_hold_reason(targets: Sequence[TargetView], limits: DecisionLimits) -> HoldReason | None:
@@ -142,11 +138,6 @@ def _hold_reason(target: TargetView, limits: DecisionLimits) -> HoldReason | Non
     if target.status != "tracked" or not (target.confidence >= limits.min_confidence):
         detail = target.detail or f"confidence {target.confidence:.2f}, the limit is {limits.min_confidence:.2f}"
         return HoldReason(GateReason.LOW_CONFIDENCE, f"{target.name}: {detail}")
-    if not target.ruled and not (target.out_fraction <= limits.max_out_fraction):
-        out, limit = 100 * target.out_fraction, 100 * limits.max_out_fraction
-        return HoldReason(
-            GateReason.OUT_OF_WINDOW, f"{target.name}: {out:.1f} % outside the boundary, the limit is {limit:g} %"
-        )
     return target.hold_reason
 
 

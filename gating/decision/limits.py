@@ -14,7 +14,6 @@ def decision_limits(config: Config, stream: StreamInfo | None) -> DecisionLimits
     if stream is not None and stream.nominal_interval_ns > 0:
         stale_ns = stale_limit_ns(stream.nominal_interval_ns, len(stream.planes), stream.speed, safety)
     return DecisionLimits(
-        max_out_fraction=gating.max_out_fraction,
         min_confidence=config.tracking.min_confidence,
         stale_ns=stale_ns,
         resume_good_frames=gating.resume_good_frames,

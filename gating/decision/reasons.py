@@ -1,9 +1,9 @@
-"""Why the beam is permitted or held: every reason, and what follows from it."""
+"""Why the beam is permitted or held: every reason, and what follows from it, in one table."""
 
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -51,30 +51,88 @@ class GateReason(enum.StrEnum):
     STOPPING = "stopping"
 
 
-HARD_FAULTS: Final = frozenset(
-    {
-        GateReason.CLOCK_FAULT,
-        GateReason.GEOMETRY_CHANGED,
-        GateReason.SESSION_CHANGED,
-        GateReason.TWO_PUBLISHERS,
-        GateReason.READ_BACK_MISMATCH,
-        GateReason.AUDIT_LOSS,
-        GateReason.OVER_BUDGET_REPEATEDLY,
-        GateReason.TARGET_UNUSABLE,
-        GateReason.INTERNAL_ERROR,
-    }
-)
-"""Reasons that latch: only an operator's named acknowledgement re-arms. All others resume by themselves."""
+class Consequence(NamedTuple):
+    """What follows from a reason.
+
+    Attributes
+    ----------
+    words : what it means, for people.
+    latches : only an operator's named acknowledgement ends it; every other reason ends by itself.
+    bridgeable : the beam-off delay may bridge it: the target is known, and out of its window.
+    tracked : a frame with this fault is still shown to the trackers; any other would corrupt what they remember.
+    replayable : a replay of the log's frames comes to it by itself; any other comes from outside the engine, and the
+        replay takes it from the log.
+    """
+
+    words: str
+    latches: bool = False
+    bridgeable: bool = False
+    tracked: bool = True
+    replayable: bool = True
 
 
-TOLERABLE: Final = frozenset(
-    {GateReason.OUT_OF_WINDOW, GateReason.OFF_CENTRE, GateReason.LOW_OVERLAP, GateReason.PREDICTED_OUT}
-)
-"""Reasons that a beam-off delay may bridge: the target is known, and out of its window."""
+_R = GateReason
+CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
+    _R.IN_WINDOW: Consequence("the target is inside its window"),
+    _R.NOT_READY: Consequence("the engine is starting, or learns its targets"),
+    _R.NOT_ARMED: Consequence("nobody has armed the engine"),
+    _R.NO_FRAME: Consequence("no frame has shown every target yet"),
+    _R.OUT_OF_WINDOW: Consequence("too much of the target is outside its boundary", bridgeable=True),
+    _R.OFF_CENTRE: Consequence("the target's centre is outside its window", bridgeable=True),
+    _R.LOW_OVERLAP: Consequence("the target overlaps too little with its reference", bridgeable=True),
+    _R.EXCURSION: Consequence("the target has been away for too long"),
+    _R.ORGAN_IN_WINDOW: Consequence("an organ at risk is in the target's region"),
+    _R.NOT_HELD: Consequence("the breath is not held where it should be"),
+    _R.PREDICTED_OUT: Consequence("the target is predicted to leave its window", bridgeable=True),
+    _R.LOW_CONFIDENCE: Consequence("the tracker is not sure where the target is"),
+    _R.TARGET_LOST: Consequence("the tracker has lost the target"),
+    _R.FRAME_REFUSED: Consequence("the frame cannot be used", tracked=False),
+    _R.SETTLING: Consequence("all is well, but not for long enough yet"),
+    _R.STALE_FRAME: Consequence("the newest frame is too old"),
+    _R.FRAME_GAP: Consequence("frames are missing"),
+    _R.FRAME_REPEATED: Consequence("the same frame came twice", tracked=False),
+    _R.FRAME_OUT_OF_ORDER: Consequence("the frame came after a newer one", tracked=False),
+    _R.IRREGULAR_RATE: Consequence("the frame interval is not the declared one"),
+    _R.MESSAGE_REFUSED: Consequence("a message could not be trusted"),
+    _R.FROZEN_IMAGE: Consequence("the image does not change"),
+    _R.STAMP_UNCERTAIN: Consequence("the age of the frame is not known well enough"),
+    _R.STREAM_ENDED: Consequence("the source has ended its stream"),
+    _R.RECORDER_BEHIND: Consequence("the required recorder does not keep up", replayable=False),
+    _R.BEAM_SILENT: Consequence("the beam interface does not answer", replayable=False),
+    _R.OVER_BUDGET: Consequence("the decision took longer than its budget"),
+    _R.MAX_BEAM_ON: Consequence("the beam has been on for the longest time allowed"),
+    _R.CLOCK_FAULT: Consequence("time stamps contradict each other", latches=True, tracked=False),
+    _R.GEOMETRY_CHANGED: Consequence("the image geometry changed", latches=True, tracked=False),
+    _R.SESSION_CHANGED: Consequence("the frames are of another session or source", latches=True, tracked=False),
+    _R.TWO_PUBLISHERS: Consequence("two sources publish frames", latches=True, tracked=False),
+    _R.READ_BACK_MISMATCH: Consequence(
+        "the beam line does not do what it was told", latches=True, tracked=False, replayable=False
+    ),
+    _R.AUDIT_LOSS: Consequence("the session log lost what was decided", latches=True, tracked=False, replayable=False),
+    _R.OVER_BUDGET_REPEATEDLY: Consequence("decisions keep taking too long", latches=True, tracked=False),
+    _R.TARGET_UNUSABLE: Consequence("the target cannot be learned from this frame", latches=True, tracked=False),
+    _R.INTERNAL_ERROR: Consequence("something inside the engine failed", latches=True, tracked=False, replayable=False),
+    _R.STOPPING: Consequence("the engine is stopping"),
+}
+
+
+def _where(**wanted: bool) -> frozenset[GateReason]:
+    return frozenset(
+        reason
+        for reason, consequence in CONSEQUENCES.items()
+        if all(getattr(consequence, name) is value for name, value in wanted.items())
+    )
+
+
+LATCHING: Final = _where(latches=True)
+BRIDGEABLE: Final = _where(bridgeable=True)
+NOT_TRACKED: Final = _where(tracked=False)
+NOT_REPLAYABLE: Final = _where(replayable=False)
+"""Sets of reasons by one column of the table each, for look-ups on the gate path."""
 
 
 class HoldReason(Struct, frozen=True):
-    """Something that forbids beam, whatever the target does."""
+    """Why the beam is held, and one sentence with the values that led to it."""
 
     reason: GateReason
     detail: str

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
+from gating.engine.peers import GivenPeers
 from gating.messages import CineFrame, FrameHeader, Pacing, Pixels, StreamInfo
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
@@ -73,7 +74,7 @@ def decide_offline(
         clock,
         SESSION,
         SESSION,
-        peers_required=False,
+        peers=GivenPeers(),
         arm_by_itself=True,
     )
     engine.warm_up()
@@ -81,5 +82,4 @@ def decide_offline(
     for frame in frames:
         clock.advance_to(frame.header.published_ns)
         outcome = engine.step(frame, clock.now_ns())
-        engine.settle()
-        yield frame, outcome
+        yield frame, StepOutcome(outcome.command, [*engine.finish_frame(), *outcome.messages])

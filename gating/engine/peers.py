@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import BeamStatus, Heartbeat
 from gating.settings.config import RecordingSettings
 
 BEAM_SILENCE_NS = 100_000_000
 """The beam interface reports every 20 ms; five in a row missing is silence."""
+
+
+class PeerMonitor(Protocol):
+    """What the engine is told of beam interface and recorder, and whether it may rely on them."""
+
+    def hear_beam(self, status: BeamStatus, now_ns: int) -> None:
+        """Take the beam interface's confirmation."""
+        ...
+
+    def hear_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
+        """Take the recorder's sign of life."""
+        ...
+
+    def pass_over(self, frames: int) -> None:
+        """Count frames that the engine received and did not work on: the recorder must have them."""
+        ...
+
+    def count_gap(self, frames: int) -> None:
+        """Count frames between two that the engine worked on; those not passed over never reached it."""
+        ...
+
+    def excuse_losses(self) -> None:
+        """Take what the log has lost so far as acknowledged; only what it loses from now on is a fault again."""
+        ...
+
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
+        """Return why the engine cannot rely on its peers, or None."""
+        ...
 
 
 class Peers:
@@ -17,13 +47,12 @@ class Peers:
     ----------
     engine_id : that the beam interface must follow.
     recording : whether a recorder is required, and how long it may say nothing.
-    required : False where the engine runs alone (offline tracking): nobody is missed.
     """
 
-    def __init__(self, engine_id: str, recording: RecordingSettings, *, required: bool) -> None:
+    def __init__(self, engine_id: str, recording: RecordingSettings) -> None:
         self._engine_id = engine_id
         self._silence_ns = round(recording.max_silence_ms * 1e6)
-        self._beam_required, self._recorder_required = required, required and recording.required
+        self._recorder_required = recording.required
         self._beam: tuple[BeamStatus | None, int] = (None, 0)
         self._recorder: tuple[Heartbeat | None, int] = (None, 0)
         self._missing_frames = self._passed_over = 0
@@ -46,17 +75,47 @@ class Peers:
         self._passed_over = 0
 
     def excuse_losses(self) -> None:
-        """What the log has lost so far is acknowledged; only what it loses from now on is a fault again."""
+        """Take what the log has lost so far as acknowledged; only what it loses from now on is a fault again."""
         heartbeat, _ = self._recorder
         if heartbeat is not None:
             self._missing_frames = max(self._missing_frames, heartbeat.counters.get("frames_lost", 0))
 
-    def fault(self, now_ns: int) -> HoldReason | None:
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return why the engine cannot rely on its peers, or None."""
-        fault = check_beam(*self._beam, now_ns, self._engine_id) if self._beam_required else None
-        if fault is None and self._recorder_required:
-            fault = check_recorder(*self._recorder, now_ns, self._silence_ns, missing_frames=self._missing_frames)
-        return fault
+        reason = check_beam(*self._beam, now_ns, self._engine_id)
+        if reason is None and self._recorder_required:
+            reason = check_recorder(*self._recorder, now_ns, self._silence_ns, missing_frames=self._missing_frames)
+        return reason
+
+
+class GivenPeers:
+    """No beam interface and no recorder: the engine runs alone, or with what a log tells of them.
+
+    Attributes
+    ----------
+    given : why the beam is held on account of the peers; None while all is well.
+    """
+
+    given: HoldReason | None = None
+
+    def hear_beam(self, status: BeamStatus, now_ns: int) -> None:
+        """Nobody is listened to."""
+
+    def hear_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
+        """Nobody is listened to."""
+
+    def pass_over(self, frames: int) -> None:
+        """Nothing is recorded, so nothing can be missing."""
+
+    def count_gap(self, frames: int) -> None:
+        """Nothing is recorded, so nothing can be missing."""
+
+    def excuse_losses(self) -> None:
+        """Nothing is recorded, so nothing can be missing."""
+
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
+        """Return what was given."""
+        return self.given
 
 
 def check_recorder(
@@ -86,7 +145,7 @@ def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_
     """
     if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
         return HoldReason(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")
-    if status.reason == "stopping":
+    if status.reason == GateReason.STOPPING:
         return HoldReason(GateReason.BEAM_SILENT, f"beam interface stops: {status.detail}")
     if status.latched:
         return HoldReason(GateReason.READ_BACK_MISMATCH, f"beam interface latched: {status.detail or status.reason}")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from gating.decision.reasons import GateReason
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import STAGES
 from gating.messages import TargetEstimate
@@ -112,7 +113,7 @@ def reasons_figure(summary: SessionSummary) -> Figure:
         "text": [f"{count}  ({100 * count / total:.1f} %)" for count in counts],
         "textposition": "outside",
         "cliponaxis": False,
-        "marker": {"color": [GREEN if reason == "in_window" else AMBER for reason in reasons]},
+        "marker": {"color": [GREEN if reason == GateReason.IN_WINDOW else AMBER for reason in reasons]},
         "hoverinfo": "skip",
     }
     layout = _layout(height=90 + 34 * len(reasons))

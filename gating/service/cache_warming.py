@@ -1,29 +1,79 @@
-"""When to go through the step on the last frame: shortly before the next one is due, so that it finds warm caches."""
+"""Shortly before a frame is due, the step is gone through once more on the last one, so that it finds warm caches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from gating.messages import FrameHeader
+from gating.clocks.clock import Clock
+from gating.engine.engine import Engine
+from gating.messages import CineFrame, FrameHeader
+from gating.wire.codec import decode, encode
 
+ROUNDS: Final = 2
+"""In a row: after the second one a step takes a tenth less than after the first."""
 MAX_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
-"""Of a frame interval: a longer rehearsal is left out; between its end and the next frame stays no more than this."""
+"""Of a frame interval: warming that takes longer is left out; it ends no earlier than this before the next frame."""
 LEAST_MARGIN_NS: Final = 500_000
-"""A frame is on its way for so long: a rehearsal that runs meanwhile delays what carries it."""
+"""A frame is on its way for this long: warming that runs meanwhile delays the threads that carry it."""
 EARLIEST_KEPT: Final = 0.98
-"""What is left with every frame of how early one has come: a margin that one frame needed, later ones need as well."""
+"""What each frame leaves of how early one has come: a margin that one frame needed, later ones need as well."""
 FORGET: Final = 0.9
-"""What is left of the length of a rehearsal with every frame: one slow rehearsal does not end them for good."""
+"""What each frame leaves of how long warming takes: one slow round does not end it for good."""
 ALLOWED_LENGTH: Final = 1.25
-"""Of what it is expected to take: the time set aside for one."""
+"""The time set aside for it, over what it is expected to take."""
 PHASE_GAIN, PACE_GAIN = 0.2, 0.02
-"""How far an arrival moves what is known of the phase and of the interval: single stamps are a ms or two off."""
+"""How far an arrival moves the known phase and interval: single stamps are a ms or two off."""
 LOST_SHARE: Final = 0.25
-"""Of an interval: farther from where it was expected, an arrival starts the estimate anew."""
+"""Of an interval: an arrival that is farther from its expected moment starts the estimate anew."""
 
 
-class RehearsalPlan:
-    """One rehearsal for every frame of a stream that has a pace of its own, as late as the frames' scatter allows.
+class CacheWarmer:
+    """Goes through the newest frame again, from its bytes to a packed command, without consequences.
+
+    Parameters
+    ----------
+    engine : whose caches are warmed.
+    clock : of this host.
+    most_margin_ms : as of `WarmingPlan`.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, most_margin_ms: float) -> None:
+        self._engine, self._clock = engine, clock
+        self._plan = WarmingPlan(most_margin_ms)
+        self._newest: tuple[list[bytes], CineFrame] | None = None
+
+    @property
+    def due_ns(self) -> int | None:
+        """When to warm the caches for the next frame; None where that is not to be done."""
+        return self._plan.due_ns
+
+    def expect(self, parts: list[bytes], frame: CineFrame, received_ns: int) -> None:
+        """Plan for the frame after this one, whose bytes came at `received_ns`."""
+        self._newest = parts, frame
+        self._plan.expect(frame.header, received_ns, self._engine.frame_interval_ns)
+
+    def warm(self, is_waiting: Callable[[], bool]) -> None:
+        """Go through the newest frame, unless the next one waits already."""
+        if self._newest is None:
+            return
+        began_ns = self._clock.now_ns()
+        parts, frame = self._newest
+        done = 0
+        while done < ROUNDS and not is_waiting():
+            decode(parts)
+            encode(self._engine.warm_caches(frame))
+            done += 1
+        if done:
+            self._plan.took((self._clock.now_ns() - began_ns) * ROUNDS // done)
+
+    def is_due(self, now_ns: int) -> bool:
+        """Whether to warm the caches now; said once for each frame."""
+        return self._plan.is_due(now_ns)
+
+
+class WarmingPlan:
+    """When to warm the caches for each frame of a stream with a pace of its own: as late as the frames' scatter allows.
 
     Parameters
     ----------
@@ -48,13 +98,13 @@ class RehearsalPlan:
         self.due_ns = None
         if not (header.pacing.is_timed and self._most_margin_ns > 0 and interval_ns > 0):
             return
-        self._follow(received_ns, interval_ns)
+        self._learn_pace(received_ns, interval_ns)
         self._length_ns *= FORGET
         if self._length_ns < MAX_SHARE * interval_ns:
             margin_ns = min(self._most_margin_ns, MAX_MARGIN_SHARE * interval_ns, LEAST_MARGIN_NS + self._early_ns)
             self.due_ns = round(self._expected_ns - margin_ns - ALLOWED_LENGTH * self._length_ns)
 
-    def _follow(self, received_ns: int, declared_ns: int) -> None:
+    def _learn_pace(self, received_ns: int, declared_ns: int) -> None:
         """Learn from an arrival when the next one is expected: an alpha-beta filter of phase and interval.
 
         Source: E. Brookner, "Tracking and Kalman Filtering Made Easy", 1998, chapter 1 (there: g-h filter).
@@ -70,5 +120,5 @@ class RehearsalPlan:
         self._expected_ns += self._interval_ns
 
     def took(self, took_ns: int) -> None:
-        """Learn how long one took; what is longer than the one before counts for half, for it may be a stall."""
+        """Learn how long it took; what is longer than the time before counts for half, for it may be a stall."""
         self._length_ns = min(took_ns, (self._length_ns + took_ns) / 2.0) if self._length_ns else float(took_ns)

@@ -24,7 +24,7 @@ MIN_FREE_BYTES: Final = 2**30
 STALLED_US: Final = 5_000
 """On an idle computer, a sleep that ends later than this indicates power saving, a busy host or a bad clock."""
 
-Verdict = Literal["good", "could be better", "bad"]
+Verdict = Literal["good", "could be better", "bad", "optional"]
 
 
 @dataclass(frozen=True, slots=True)

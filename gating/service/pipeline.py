@@ -16,6 +16,7 @@ from typing import IO, Final, Literal
 import zmq
 from msgspec.structs import replace
 
+from gating.errors import CinegateError
 from gating.messages import ControlReply, ControlRequest, Message
 from gating.settings.config import Config, EndpointSettings, to_toml
 from gating.wire.codec import WireError, decode, encode
@@ -27,7 +28,7 @@ ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3}
 """The order in which the processes are ended. Those that are not listed end with the source."""
 
 
-class PipelineError(RuntimeError):
+class PipelineError(CinegateError, RuntimeError):
     """A session cannot go on. The text is one sentence."""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import zmq
 
 from gating.clocks.clock import MonotonicClock
+from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.service.real_time import become
 from gating.session.log_writer import SessionWriter, session_log_name
@@ -192,7 +193,7 @@ class Recorder:
         now_ns = self._clock.now_ns()
         behind = now_ns < self._behind_until_ns
         if behind and not self._behind:
-            self._report("warning", "recorder_behind", "the recorder does not keep up with the wire")
+            self._report("warning", GateReason.RECORDER_BEHIND, "the recorder does not keep up with the wire")
         self._behind = behind
         if now_ns < self._heartbeat_due_ns:
             return

@@ -25,13 +25,14 @@ from gating.messages import (
     ControlRequest,
     EngineState,
     Event,
+    GateCommand,
     Heartbeat,
     Message,
     SessionHeader,
     StreamEnd,
     StreamInfo,
 )
-from gating.service.cache_warming import RehearsalPlan
+from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, config_hash, to_toml
 from gating.targets.targets import TargetSpec
@@ -51,8 +52,6 @@ from gating.wire.sockets import (
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
 """Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
-REHEARSALS: Final = 2
-"""In a row: after the second one a step takes a tenth less than after the first."""
 _FRAME_TOPIC: Final = b"frame"
 _NEVER: Final = 2**63
 
@@ -96,8 +95,7 @@ class EngineService:
         self._every_frame = False
         self._ended = False
         self._sent_ns = 0
-        self._rehearsal = RehearsalPlan(config.host.rehearse_before_ms)
-        self._newest: tuple[list[bytes], CineFrame]  # from the first frame on; nothing is rehearsed before
+        self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
@@ -133,7 +131,7 @@ class EngineService:
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
         while not (stop() or (self._ended and self._end_with_stream)):
-            wait_ns = min(self._due_ns(renew_ns), self._rehearsal.due_ns or _NEVER) - self._clock.now_ns()
+            wait_ns = min(self._due_ns(renew_ns), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
             if came:
                 self._guarded(self._take_frames)
@@ -142,23 +140,14 @@ class EngineService:
             self._frames.reopen_if_silent(now_ns)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
-            elif not came and self._rehearsal.is_due(now_ns):
-                self._guarded(self._rehearse)
+            elif not came and self._warmer.is_due(now_ns):
+                self._guarded(self._warm_caches)
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
                 self._send_telemetry([self._heartbeat()])
 
-    def _rehearse(self) -> None:
-        """Go through the newest frame again, from its bytes to packed ones, without consequences, unless one waits."""
-        began_ns = self._clock.now_ns()
-        parts, frame = self._newest
-        done = 0
-        while done < REHEARSALS and not is_waiting(self._frames.socket):
-            decode(parts)
-            encode(self._engine.warm_caches(frame))
-            done += 1
-        if done:
-            self._rehearsal.took((self._clock.now_ns() - began_ns) * REHEARSALS // done)
+    def _warm_caches(self) -> None:
+        self._warmer.warm(lambda: is_waiting(self._frames.socket))
 
     def _due_ns(self, renew_ns: int) -> int:
         """Return when the next command is due: to renew the last one, or because its frame goes stale."""
@@ -166,7 +155,7 @@ class EngineService:
         return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
     def _hear_others(self) -> None:
-        """Whoever is not waited for is heard after the frames: at the next one, or renewal, at the latest."""
+        """Listen to beam interface, recorder and operators, which the loop does not wait for."""
         self._hear_peers()
         self._answer()
         self._welcome()
@@ -216,9 +205,11 @@ class EngineService:
             return
         if isinstance(message, CineFrame):
             frame = self._clock_map.frame(message, received_ns)
-            self._publish(self._engine.step(frame, received_ns))
-            self._newest = parts, frame
-            self._rehearsal.expect(message.header, received_ns, self._engine.frame_interval_ns)
+            outcome = self._engine.step(frame, received_ns)
+            self._send_command(outcome.command)
+            self._send_telemetry(self._engine.finish_frame())
+            self._send_telemetry(outcome.messages)
+            self._warmer.expect(parts, frame, received_ns)
         elif isinstance(message, StreamInfo):
             self._every_frame = not message.pacing.is_timed
             self._send_telemetry(self._engine.open_stream(message))
@@ -268,9 +259,12 @@ class EngineService:
             self._send_telemetry([self._header, *self._engine.references])
 
     def _publish(self, outcome: StepOutcome) -> None:
-        send(self._gate, encode(outcome.command))
-        self._sent_ns = self._clock.now_ns()
+        self._send_command(outcome.command)
         self._send_telemetry(outcome.messages)
+
+    def _send_command(self, command: GateCommand) -> None:
+        send(self._gate, encode(command))
+        self._sent_ns = self._clock.now_ns()
 
     def _send_telemetry(self, messages: Iterable[Message]) -> None:
         for message in messages:

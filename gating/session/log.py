@@ -19,6 +19,7 @@ from mcap.records import Channel, DataEnd, Footer, McapRecord, Metadata
 from mcap.records import Message as McapMessage
 from mcap.stream_reader import StreamReader
 
+from gating.errors import CinegateError
 from gating.messages import CineFrame, Message
 from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, WireError, decode
 
@@ -30,7 +31,7 @@ _MAGIC: Final = b"\x89MCAP0\r\n"
 _MAX_RECORD_BYTES: Final = MAX_PIXEL_BYTES + MAX_HEADER_BYTES + 1024
 
 
-class SessionError(ValueError):
+class SessionError(CinegateError, ValueError):
     """A file is no session log, or a log cannot be closed. The text is one sentence."""
 
 

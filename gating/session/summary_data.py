@@ -50,8 +50,12 @@ class SessionData:
     frames: dict[int, FrameHeader] = field(default_factory=dict)
     estimates: dict[str, list[TargetEstimate]] = field(default_factory=dict)
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
+    commands: list[tuple[int, GateCommand]] = field(default_factory=list)
+    """Every command, with its moment."""
     commanded: list[tuple[int, GateCommand]] = field(default_factory=list)
     """Every change of commanded state or reason, with its time."""
+    statuses: list[tuple[int, BeamStatus]] = field(default_factory=list)
+    """Every status of the beam interface, with its time."""
     events: list[Event] = field(default_factory=list)
     stages_ms: dict[str, list[float]] = field(default_factory=dict)
     stage_frames: dict[str, list[int]] = field(default_factory=dict)
@@ -131,6 +135,7 @@ def _fold_commands(data: SessionData, commands: list[tuple[int, GateCommand]]) -
     before: tuple[GateState, str] | None = None
     for log_time_ns, command in commands:
         at_ns = command.stamps.sent_ns if same_clock and command.stamps.sent_ns else log_time_ns
+        data.commands.append((at_ns, command))
         on = command.state is GateState.ON
         changes.append((at_ns, on, at_ns + round(command.lease_ms * 1e6)))
         if (command.state, command.reason) != before:
@@ -151,6 +156,7 @@ def _fold_statuses(data: SessionData, statuses: list[tuple[int, BeamStatus]]) ->
     for log_time_ns, status in statuses:
         data.beam_kind = status.beam_kind
         at_ns = status.sent_ns if status.clock == data.metadata.get("clock") else log_time_ns
+        data.statuses.append((at_ns, status))
         changes.append((at_ns, status.confirmed is GateState.ON, at_ns + STATUS_GAP_NS))
         if status.renewal or status.frame_sequence in answered:
             continue

@@ -14,12 +14,13 @@ import tomli_w
 import xxhash
 from msgspec import Meta, Struct
 
+from gating.errors import CinegateError
 from gating.settings.host import HostSettings
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.tracking import TrackerSettings
 
 
-class ConfigError(ValueError):
+class ConfigError(CinegateError, ValueError):
     """The configuration is refused. The text is one sentence that names the line, the key, the value and the limit."""
 
 

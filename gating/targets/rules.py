@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from gating.decision.reasons import TOLERABLE, GateReason, HoldReason
+from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
 
 _AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
@@ -28,12 +28,12 @@ class TargetObservation(Struct, frozen=True):
     ----------
     at_ns : acquisition, on the engine's clock.
     contour_px : (n, 2) float32 of (x, y).
-    displacement_mm : (3,) LPS, of the centre from its place in the reference frame; NaN where it was not found.
+    displacement_mm : LPS, of the centre from its place in the reference frame; NaN where it was not found.
     """
 
     at_ns: int
     contour_px: NDArray[np.float32]
-    displacement_mm: NDArray[np.float64]
+    displacement_mm: tuple[float, float, float]
 
 
 class Region(Protocol):
@@ -87,13 +87,22 @@ class BoundaryWindow(WindowRule):
     def __init__(self, settings: BoundaryRule, boundary: Region) -> None:
         super().__init__()
         self._most, self._boundary = settings.max_out_fraction, boundary
+        self.out_fraction = 1.0
+        """Of the newest observation."""
+
+    def update(self, observation: TargetObservation) -> None:
+        """Measure the newest observation."""
+        self.out_fraction = self._boundary.out_fraction(observation.contour_px)
+        self._violation = self._compare(self.out_fraction)
 
     def judge(self, observation: TargetObservation) -> str:
         """Compare the area outside the boundary with the limit."""
-        out = self._boundary.out_fraction(observation.contour_px)
-        return (
-            "" if out <= self._most else f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
-        )
+        return self._compare(self._boundary.out_fraction(observation.contour_px))
+
+    def _compare(self, out: float) -> str:
+        if out <= self._most:
+            return ""
+        return f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
 
 
 class OverlapWindow(WindowRule):
@@ -114,7 +123,7 @@ class OverlapWindow(WindowRule):
         if self._settings.measure == "area":
             overlap = 1.0 - self._contour.out_fraction(observation.contour_px)
         else:
-            x = _distance_mm(observation.displacement_mm - np.array(self._settings.shift_lps_mm)) / self._diameter_mm
+            x = _distance_mm(np.subtract(observation.displacement_mm, self._settings.shift_lps_mm)) / self._diameter_mm
             overlap = 1.0 - 1.5 * x + 0.5 * x**3 if not x > 1 else 0.0
         least = self._settings.min_overlap
         measure = self._settings.measure
@@ -129,12 +138,12 @@ class CentreWindow(WindowRule):
     def __init__(self, settings: CentreRule) -> None:
         super().__init__()
         self._most_mm = [getattr(settings, axis) for axis, _ in _AXES]
-        self._shift_mm = np.array(settings.shift_lps_mm)
+        self._shift_mm = settings.shift_lps_mm
 
     def judge(self, observation: TargetObservation) -> str:
         """Compare the displacement with the window, axis by axis."""
         for (_, axis), away_mm, most_mm in zip(
-            _AXES, (observation.displacement_mm - self._shift_mm).tolist(), self._most_mm, strict=True
+            _AXES, np.subtract(observation.displacement_mm, self._shift_mm).tolist(), self._most_mm, strict=True
         ):
             if not (abs(away_mm) <= most_mm):
                 return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {most_mm:g} mm"
@@ -229,7 +238,7 @@ class BreathHold:
 
     def update(self, observation: TargetObservation) -> None:
         """Extend the plateau, or look for the next one."""
-        here = observation.displacement_mm
+        here = np.array(observation.displacement_mm)
         if not np.isfinite(here).all():
             self._still.clear()
             self._began_ns = None
@@ -280,10 +289,6 @@ class StructureRules:
         """Take the newest observation, and what is predicted from it (None where nothing is)."""
         for rule in self._rules:
             rule.update(seen)
-        self.foresee(predicted)
-
-    def foresee(self, predicted: TargetObservation | None) -> None:
-        """Judge a predicted observation alone."""
         self.predicted = None
         if predicted is None:
             return
@@ -298,7 +303,7 @@ class StructureRules:
         found = self.predicted
         for rule in reversed(self._rules):
             text = rule.violation(now_ns)
-            if text and not (found is not None and found.reason not in TOLERABLE and rule.reason in TOLERABLE):
+            if text and not (found is not None and found.reason not in BRIDGEABLE and rule.reason in BRIDGEABLE):
                 found = HoldReason(rule.reason, f"{self._name}: {text}")
         return found
 
@@ -307,5 +312,5 @@ class StructureRules:
         return next((rule.state(now_ns) for rule in self._rules if isinstance(rule, BreathHold)), None)
 
 
-def _distance_mm(displacement_mm: NDArray[np.float64]) -> float:
-    return float(np.sqrt((displacement_mm**2).sum()))
+def _distance_mm(displacement_mm: ArrayLike) -> float:
+    return float(np.sqrt(np.square(displacement_mm).sum()))

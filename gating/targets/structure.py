@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.decision.reasons import HoldReason
+from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
 from gating.prediction import Predictor, make_predictor
 from gating.settings.config import GatingSettings
@@ -39,6 +40,7 @@ from gating.tracking.tracker import TrackResult, TrackStatus
 
 _NO_MARGINS = Margins(superior_mm=0, inferior_mm=0, anterior_mm=0, posterior_mm=0, left_mm=0, right_mm=0)
 _NO_SHIFT = (0.0, 0.0, 0.0)
+_UNKNOWN_MM = (np.nan, np.nan, np.nan)
 
 
 def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
@@ -51,26 +53,30 @@ def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
 
 
 def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
-    """Raise `ValueError` if a rule names a structure that is not followed; one sentence."""
+    """Raise `TargetError` if a rule names a structure that is not followed; one sentence."""
     for number, rule in enumerate(rules):
         wanted = {rule.structure, rule.target} if isinstance(rule, AvoidanceRule) else {rule.structure} - {""}
         for name in sorted(wanted - names):
             known = ", ".join(sorted(names))
-            raise ValueError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
+            raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
+
+
+def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
+    """Return the first boundary rule that a structure follows, or the common one, whose limits are the table's own."""
+    own = next((rule for rule in rules_of(name, gating.rules) if isinstance(rule, BoundaryRule)), None)
+    return own or BoundaryRule(margins=gating.margins, max_out_fraction=gating.max_out_fraction)
 
 
 def structure_boundary(
     name: str, contour_px: NDArray[np.float32], plane: ImagePlane, gating: GatingSettings
 ) -> GatingBoundary:
-    """Return the gating boundary of a structure: that of its own first boundary rule, or the common one."""
-    own = next((rule for rule in rules_of(name, gating.rules) if isinstance(rule, BoundaryRule)), None)
-    if own is None:
-        return _boundary(contour_px, plane, gating.margins)
-    return _boundary(contour_px, plane, own.margins, own.shift_lps_mm)
+    """Return the gating boundary of a structure: that of its `boundary_rule`."""
+    rule = boundary_rule(name, gating)
+    return _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm)
 
 
 class StructureGate:
-    """Rules and prediction of one structure.
+    """Rules and prediction of one structure, which follows the common boundary rule if no rule is for it.
 
     Parameters
     ----------
@@ -78,7 +84,6 @@ class StructureGate:
     contours_px : reference contours of every structure of the plane, by name.
     plane : of the reference frame.
     reference : what the tracker found in the reference frame.
-    boundary : of the structure, from `structure_boundary`.
     gating, prediction : settings.
 
     Raises
@@ -93,82 +98,89 @@ class StructureGate:
         contours_px: Mapping[str, NDArray[np.float32]],
         plane: ImagePlane,
         reference: TrackResult,
-        boundary: GatingBoundary,
         gating: GatingSettings,
         prediction: PredictionSettings,
     ) -> None:
         self._plane = plane
-        self._reference_px = np.array([reference.x_px, reference.y_px])
-        self._to_mm = np.stack([plane.along_columns * plane.spacing_mm[1], plane.along_rows * plane.spacing_mm[0]])
-        own = rules_of(name, gating.rules)
-        self.ruled = bool(own)
-        """True where rules of its own stand in for the common boundary."""
-        common = BoundaryRule(margins=gating.margins, max_out_fraction=gating.max_out_fraction)
-        built = [self._build(rule, name, contours_px, boundary) for rule in own or [common]]
-        self._rules = StructureRules(name, built)
+        self._reference_px = reference.x_px, reference.y_px
+        per_column_mm, per_row_mm = plane.along_columns * plane.spacing_mm[1], plane.along_rows * plane.spacing_mm[0]
+        self._to_mm: list[tuple[float, float]] = list(zip(per_column_mm.tolist(), per_row_mm.tolist(), strict=True))
+        common = boundary_rule(name, gating)
+        wanted = rules_of(name, gating.rules) or [common]
+        self.boundary = structure_boundary(name, contours_px[name], plane, gating)
+        """Of the first boundary rule. A structure whose rules are of other kinds is measured against it, not judged."""
+        self._window = BoundaryWindow(common, self.boundary)
+        rules = [self._window if rule is common else self._build(rule, name, contours_px) for rule in wanted]
+        self._unjudged = () if self._window in rules else (self._window,)
+        self._rules = StructureRules(name, rules)
         self._horizon_s = prediction.horizon_ms / 1e3
         self._predictor: Predictor | None = None
         if prediction.method != "off":
             self._predictor = make_predictor(prediction.method)
-        self._idle = not (self.ruled or self._predictor)
+
+    @property
+    def out_fraction(self) -> float:
+        """Fraction of the structure's area outside its boundary, as last seen."""
+        return self._window.out_fraction
 
     def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result; `acquired_ns` on the engine's clock, `raw_ns` the source's own stamp."""
-        if self._idle:
-            return
         found = result.status is TrackStatus.TRACKED
-        shift_px = np.array([result.x_px, result.y_px]) - self._reference_px
-        away_mm = shift_px @ self._to_mm if found else np.full(3, np.nan)
+        x_px, y_px = result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
+        away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
         seen = TargetObservation(acquired_ns, result.contour_px, away_mm)
-        predicted = self._predict(seen, shift_px, raw_ns) if found else None
-        if self.ruled:
-            self._rules.update(seen, predicted)
-        else:
-            self._rules.foresee(predicted)
+        for window in self._unjudged:
+            window.update(seen)
+        predicted = None
+        if found and self._predictor is not None:
+            predicted = self._predict(self._predictor, seen, np.array([x_px, y_px]), raw_ns)
+        self._rules.update(seen, predicted)
+
+    def _away_mm(self, x_px: float, y_px: float) -> tuple[float, float, float]:
+        """Return a shift in the image as LPS, mm. Plain numbers: an array takes ten times as long on the gate path."""
+        lr, ap, si = self._to_mm
+        return x_px * lr[0] + y_px * lr[1], x_px * ap[0] + y_px * ap[1], x_px * si[0] + y_px * si[1]
 
     def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return why this structure forbids beam, or None."""
-        if self._idle:
-            return None
-        return self._rules.hold_reason(now_ns) if self.ruled else self._rules.predicted
+        return self._rules.hold_reason(now_ns)
 
     def breath_hold(self, now_ns: int) -> BreathHoldState | None:
         """Return where the breath-hold is, if there is a rule for it."""
         return self._rules.breath_hold(now_ns)
 
-    def _predict(self, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int) -> TargetObservation | None:
-        if self._predictor is None:
-            return None
-        spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
-        self._predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
-        ahead_px = self._predictor.predict(self._horizon_s) / spacing_mm
-        contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
-        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, ahead_px @ self._to_mm)
+    def warm_caches(self, result: TrackResult) -> None:
+        """Measure the newest result once more, without consequences."""
+        self.boundary.out_fraction(result.contour_px)
 
-    def _build(
-        self,
-        rule: RuleSettings,
-        name: str,
-        contours_px: Mapping[str, NDArray[np.float32]],
-        boundary: GatingBoundary,
-    ) -> Rule:
-        if isinstance(rule, BoundaryRule):
-            same = boundary if rule.shift_lps_mm == _NO_SHIFT and not self.ruled else None
-            region = same or _boundary(contours_px[name], self._plane, rule.margins, rule.shift_lps_mm)
-            return BoundaryWindow(rule, region)
-        if isinstance(rule, OverlapRule):
-            contour = contours_px[name]
-            region = _boundary(contour, self._plane, _NO_MARGINS, rule.shift_lps_mm)
-            return OverlapWindow(rule, region, _equivalent_diameter_mm(contour, self._plane))
-        if isinstance(rule, CentreRule):
-            return CentreWindow(rule)
-        if isinstance(rule, ExcursionRule):
-            return Excursion(rule)
-        if isinstance(rule, BreathHoldRule):
-            return BreathHold(rule)
-        if rule.target not in contours_px:
-            raise ValueError(f"{name}: the target {rule.target} that it must stay away from is in another plane")
-        return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
+    def _predict(
+        self, predictor: Predictor, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int
+    ) -> TargetObservation:
+        spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
+        predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
+        ahead_px = predictor.predict(self._horizon_s) / spacing_mm
+        contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
+        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, self._away_mm(*ahead_px.tolist()))
+
+    def _build(self, rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]]) -> Rule:
+        contour_px = contours_px[name]
+        match rule:
+            case BoundaryRule():
+                return BoundaryWindow(rule, _boundary(contour_px, self._plane, rule.margins, rule.shift_lps_mm))
+            case OverlapRule():
+                region = _boundary(contour_px, self._plane, _NO_MARGINS, rule.shift_lps_mm)
+                return OverlapWindow(rule, region, _equivalent_diameter_mm(contour_px, self._plane))
+            case CentreRule():
+                return CentreWindow(rule)
+            case ExcursionRule():
+                return Excursion(rule)
+            case BreathHoldRule():
+                return BreathHold(rule)
+            case AvoidanceRule():
+                if rule.target not in contours_px:
+                    text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
+                    raise TargetError(text)
+                return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
 
 
 def _boundary(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.decision.decide import GateDecision, TargetView
+from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
 from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
 from gating.prediction import make_predictor
@@ -16,7 +17,7 @@ from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
 from gating.targets.boundary import GatingBoundary
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
-from gating.targets.structure import StructureGate, check_rules, structure_boundary
+from gating.targets.structure import StructureGate, check_rules
 from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
@@ -42,17 +43,14 @@ class _TrackedTarget:
     tracker: Tracker
     idle: IdleTracker | None
     """The tracker, where it uses the time between frames."""
-    boundary: GatingBoundary
     gate: StructureGate
     result: TrackResult
-    out_fraction: float
-    acquired_ns: int
+    acquired_ns: int = 0
     raw_ns: int = 0
 
     def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
         self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
-        self.out_fraction = self.boundary.out_fraction(result.contour_px)
         self.gate.update(result, acquired_ns, raw_ns)
 
 
@@ -68,7 +66,7 @@ class TargetSet:
 
     Raises
     ------
-    ValueError
+    TargetError
         If the targets cannot be used together, or a rule names a structure that is none of them.
     """
 
@@ -80,12 +78,12 @@ class TargetSet:
         prediction: PredictionSettings,
     ) -> None:
         if not 1 <= len(specs) <= MAX_TARGETS:
-            raise ValueError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
+            raise TargetError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
         if len({spec.name for spec in specs}) != len(specs):
-            raise ValueError("targets: two have the same name; names must differ")
+            raise TargetError("targets: two have the same name; names must differ")
         views = [(spec.structure, spec.plane) for spec in specs if spec.structure]
         if len(set(views)) != len(views):
-            raise ValueError("targets: two of one plane name the same structure; each plane shows it once")
+            raise TargetError("targets: two of one plane name the same structure; each plane shows it once")
         self._specs = tuple(specs)
         self._make_tracker = make_tracker
         self._gating, self._prediction = gating, prediction
@@ -129,7 +127,7 @@ class TargetSet:
         for target in self._tracked.get(plane, ()):
             if target.idle is not None:
                 target.idle.warm_caches()
-            target.boundary.out_fraction(target.result.contour_px)
+            target.gate.warm_caches(target.result)
 
     @property
     def acquired_ns(self) -> list[int]:
@@ -143,10 +141,8 @@ class TargetSet:
                 target.spec.name,
                 target.result.status,
                 target.result.confidence,
-                target.out_fraction,
                 now_ns - target.acquired_ns,
                 target.result.detail,
-                target.gate.ruled,
                 target.gate.hold_reason(now_ns),
             )
             for targets in self._tracked.values()
@@ -169,7 +165,7 @@ class TargetSet:
                 confidence=target.result.confidence,
                 score=target.result.score,
                 status=target.result.status,
-                target_out_fraction=target.out_fraction,
+                target_out_fraction=target.gate.out_fraction,
                 contour_px=target.result.contour_px.tolist(),
                 templates=target.result.templates,
                 detail=target.result.detail[:400],
@@ -219,12 +215,11 @@ class TargetSet:
                 continue
             tracker = self._make_tracker()
             tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
-            boundary = structure_boundary(spec.name, spec.contour_px, plane, self._gating)
             result = tracker.track(frame.pixels, 0.0)
             contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
-            gate = StructureGate(spec.name, contours, plane, result, boundary, self._gating, self._prediction)
+            gate = StructureGate(spec.name, contours, plane, result, self._gating, self._prediction)
             idle = tracker if isinstance(tracker, IdleTracker) else None
-            target = _TrackedTarget(spec, tracker, idle, boundary, gate, result, 1.0, 0)
+            target = _TrackedTarget(spec, tracker, idle, gate, result)
             target.update(result, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane
@@ -246,7 +241,7 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         structure=target.spec.structure,
         frame_sequence=header.sequence,
         contour_px=np.asarray(target.spec.contour_px).tolist(),
-        boundary_px=target.boundary.outline_px.tolist(),
+        boundary_px=target.gate.boundary.outline_px.tolist(),
         centre_px=(x_px, y_px),
         centre_mm=plane.to_lps_mm(x_px, y_px),
     )

@@ -16,6 +16,7 @@ from typing import Final
 import tomli_w
 import zmq
 
+from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
 
 SERVERS: Final = {
@@ -41,7 +42,7 @@ _NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _Z85: Final = re.compile(rb"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 
 
-class KeyProblem(ValueError):
+class KeyProblem(CinegateError, ValueError):
     """A key is missing, malformed or readable by others. The text is one sentence."""
 
 

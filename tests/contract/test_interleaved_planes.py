@@ -20,6 +20,7 @@ from pynetdicom import AE
 
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
+from gating.engine.peers import GivenPeers
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
@@ -115,9 +116,7 @@ def test_one_stream_declares_both_planes_and_every_frame_says_its_own(patient: P
         np.testing.assert_allclose(frame.header.image_position_mm, patient.position_mm(plane), atol=1e-3)
 
 
-def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
-    patient: Patient, heard: list[Any]
-) -> None:
+def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, heard: list[Any]) -> None:
     info = next(message for message in heard if isinstance(message, StreamInfo))
     frames = [message for message in heard if isinstance(message, CineFrame)]
     first = {frame.header.plane: frame.header.sequence for frame in reversed(frames)}
@@ -126,7 +125,7 @@ def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
     targets = [TargetSpec(f"GTV {plane}", outlines[plane], plane, "GTV") for plane in PLANES]
     clock = ManualClock(0, frames[0].header.publish_clock)
     engine = Engine(Config(), targets, lambda: make_tracker(Config().tracker, Config().tracking), clock,
-                    info.session_id, "e1", peers_required=False, arm_by_itself=True)  # fmt: skip
+                    info.session_id, "e1", peers=GivenPeers(), arm_by_itself=True)  # fmt: skip
     engine.warm_up()
     engine.open_stream(info)
     off_mm, permitted, reasons = [], 0, Counter[str]()
@@ -134,7 +133,7 @@ def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
         clock.advance_to(frame.header.published_ns)
         outcome = engine.step(frame, frame.header.published_ns)
         reasons[outcome.command.reason] += 1
-        (estimate,) = [message for message in outcome.messages if isinstance(message, TargetEstimate)]
+        (estimate,) = [message for message in engine.finish_frame() if isinstance(message, TargetEstimate)]
         assert estimate.target == f"GTV {frame.header.plane}"
         if outcome.command.state is GateState.ON:
             permitted += 1

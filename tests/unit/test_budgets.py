@@ -12,6 +12,7 @@ from gating.clocks.clock import ManualClock
 from gating.decision.reasons import GateReason
 from gating.engine.budget import DecisionWatch
 from gating.engine.engine import Engine
+from gating.engine.peers import GivenPeers
 from gating.geometry.contours import box_contour
 from gating.latency.budgets import DecisionBudget, load_budgets, parse_budgets
 from gating.latency.stages import STAGES
@@ -57,7 +58,7 @@ class Bench:
             self.clock,
             "s1",
             "e1",
-            peers_required=False,
+            peers=GivenPeers(),
             arm_by_itself=True,
             budget=BUDGET,
         )
@@ -71,7 +72,7 @@ class Bench:
         self.clock.advance_to(START_NS + self.sequence * INTERVAL_NS + 1_000_000)
         outcome = self.engine.step(frame(self.sequence, pacing=self.pacing), self.clock.now_ns())
         self.sequence += 1
-        outcome.settle()
+        self.engine.finish_frame()
         return outcome
 
     def armed(self) -> Bench:

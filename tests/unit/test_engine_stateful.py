@@ -226,6 +226,7 @@ class AnySequence(RuleBasedStateMachine):
             pixels = np.ascontiguousarray(pixels[:, :95])
         sent = frame(self.sequence, pixels, **overrides)
         self.took(self.engine.step(sent, self.clock.now_ns()))
+        self.engine.finish_frame()
         tracker = self.tracker
         inside = abs(tracker.shift_px) < 1 and tracker.confidence >= 0.9 and tracker.status is TrackStatus.TRACKED
         self.fault_stands = not good

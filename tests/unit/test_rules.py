@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.decision.reasons import GateReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.geometry.contours import box_contour
 from gating.geometry.plane import ImagePlane
 from gating.settings.config import GatingSettings
@@ -17,6 +17,7 @@ from gating.settings.rules import (
     BreathHoldRule,
     CentreRule,
     ExcursionRule,
+    Margins,
     OverlapRule,
     PredictionSettings,
 )
@@ -37,6 +38,7 @@ from tests.factories import stream
 
 BOX = box_contour(20, 20, 20, 20)
 NAN = np.full(3, np.nan)
+NO_MARGINS = Margins(superior_mm=0, inferior_mm=0, anterior_mm=0, posterior_mm=0, left_mm=0, right_mm=0)
 
 
 def observation(lps_mm=(0.0, 0.0, 0.0), contour=BOX, at_s=0.0) -> TargetObservation:
@@ -47,6 +49,51 @@ def test_the_boundary_rule_is_kept_up_to_its_limit():
     rule = BoundaryWindow(BoundaryRule(max_out_fraction=0.1), GatingBoundary(BOX, (0, 0, 0, 0)))
     assert rule.judge(observation(contour=BOX + np.float32((2, 0)))) == ""
     assert rule.judge(observation(contour=BOX + np.float32((3, 0)))) == "15.0 % outside the boundary, the limit is 10 %"
+
+
+def gate(*rules, contours=None, max_out_fraction=0.1) -> StructureGate:
+    gating = GatingSettings(rules=rules, max_out_fraction=max_out_fraction, margins=NO_MARGINS)
+    reference = TrackResult(30.0, 30.0, 1.0, 1.0, TrackStatus.TRACKED, BOX, "", 1)
+    return StructureGate("t", contours or {"t": BOX}, ImagePlane.of(stream()), reference, gating, PredictionSettings())
+
+
+def seen(contour, x_px=30.0) -> TrackResult:
+    return TrackResult(x_px, 30.0, 1.0, 1.0, TrackStatus.TRACKED, np.asarray(contour, np.float32), "", 1)
+
+
+def test_a_structure_without_rules_follows_the_common_boundary():
+    common = gate()
+    common.update(seen(BOX + np.float32((3, 0)), 33.0), 0, 0)
+    assert common.out_fraction == pytest.approx(0.15)
+    assert common.hold_reason(0).detail == "t: 15.0 % outside the boundary, the limit is 10 %"
+    common.update(seen(BOX + np.float32((2, 0)), 32.0), 0, 0)
+    assert common.hold_reason(0) is None
+
+
+def test_a_contour_that_is_not_finite_is_outside_the_common_boundary():
+    common = gate()
+    common.update(seen(BOX * np.nan), 0, 0)
+    assert common.hold_reason(0).reason is GateReason.OUT_OF_WINDOW
+
+
+def test_a_structure_that_was_not_seen_yet_holds():
+    assert gate().hold_reason(0) == HoldReason(GateReason.OUT_OF_WINDOW, "t: not seen yet")
+
+
+def test_other_rules_measure_the_common_boundary_without_judging_it():
+    centred = gate(CentreRule(si_mm=100, ap_mm=100, lr_mm=100))
+    centred.update(seen(BOX + np.float32((8, 0)), 38.0), 0, 0)
+    assert centred.out_fraction == pytest.approx(0.4)
+    assert centred.hold_reason(0) is None
+
+
+def test_the_boundary_shown_is_that_of_the_first_boundary_rule():
+    wide = BoundaryRule(margins=NO_MARGINS, max_out_fraction=0.5)
+    narrow = BoundaryRule(margins=NO_MARGINS, max_out_fraction=0.2)
+    both = gate(CentreRule(si_mm=100, ap_mm=100, lr_mm=100), wide, narrow)
+    both.update(seen(BOX + np.float32((6, 0)), 36.0), 0, 0)
+    assert both.out_fraction == pytest.approx(0.3)
+    assert both.hold_reason(0).detail == "t: 30.0 % outside the boundary, the limit is 20 %"
 
 
 def test_area_overlap_is_the_share_of_the_target_in_its_reference():
@@ -213,8 +260,7 @@ def test_a_gate_measures_the_centre_in_patient_millimetres(shift, si, ap):
     plane = ImagePlane.of(stream())
     reference = TrackResult(30.0, 30.0, 1.0, 1.0, TrackStatus.TRACKED, BOX, "", 1)
     gating = GatingSettings(rules=(CentreRule(si_mm=si, ap_mm=ap),))
-    boundary = GatingBoundary(BOX, (1, 1, 1, 1))
-    gate = StructureGate("t", {"t": BOX}, plane, reference, boundary, gating, PredictionSettings())
+    gate = StructureGate("t", {"t": BOX}, plane, reference, gating, PredictionSettings())
     found = TrackResult(30 + shift[0], 30 + shift[1], 1.0, 1.0, TrackStatus.TRACKED, BOX, "", 1)
     gate.update(found, 0, 0)
     inside = abs(2 * shift[0]) <= ap and abs(-2 * shift[1]) <= si

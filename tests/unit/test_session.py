@@ -161,7 +161,7 @@ def test_whatever_arrives_comes_back(tmp_path_factory: pytest.TempPathFactory, p
     assert [record.parts for record in read_raw(log)] == [parts]
 
 
-def test_a_log_cut_at_any_byte_of_its_end_reads_up_to_the_last_whole_record(log: Path, tmp_path: Path) -> None:
+def test_a_log_cut_at_any_byte_reads_up_to_the_last_whole_record(log: Path, tmp_path: Path) -> None:
     """Every truncation of the last records, summary and footer: an oracle counts the records that are whole."""
     written = write_log(log, frames=1)
     whole = log.read_bytes()

@@ -20,8 +20,8 @@ from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
 from gating.targets.targets import TargetSpec
 from gating.wire.codec import encode, encode_frame
+from tests.engine_bench import BOX
 from tests.factories import INTERVAL_NS, anatomy, beam_status, stream
-from tests.unit.test_engine import BOX
 
 CONFIG = Config(
     gating=GatingSettings(resume_good_frames=1, max_out_fraction=0.05), safety=SafetySettings(arm_good_frames=1)
