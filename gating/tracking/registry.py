@@ -44,10 +44,10 @@ def make_tracker(name: str | TrackerFactory, settings: TrackerSettings) -> Track
         offers = " and ".join(point.value for point in points)
         raise TrackingError(f"tracker: {name!r} is offered by {offers}; one must go or be renamed")
     try:
-        site_tracker = points[0].load()(settings)
+        factory: TrackerFactory = points[0].load()
     except (ImportError, AttributeError) as error:
         raise TrackingError(f"tracker: {name!r} ({points[0].value}) cannot be loaded: {error}") from None
-    return _checked(site_tracker, name)
+    return _checked(factory(settings), name)
 
 
 def _checked(tracker: object, name: str) -> Tracker:
