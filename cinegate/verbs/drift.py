@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
-from cinegate.verbs.options import ConfigOption, JsonOption, load_config
+from cinegate.verbs.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from gating.analysis.drift import CouchShift

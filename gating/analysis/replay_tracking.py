@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion, beam_intervals, motion_from_estimates
 from gating.engine.offline import decide_offline, offline_frames
+from gating.engine.outcome import StepOutcome
 from gating.messages import (
     CineFrame,
     GateCommand,
@@ -176,12 +177,17 @@ def track_motion(
     return TrackedSession(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
 
 
-def decide_again(followed: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
-    """Run the engine over what was found, with other settings; yield its command and estimates, frame by frame."""
+def replay_outcomes(followed: TrackedSession, config: Config) -> Iterator[StepOutcome]:
+    """Run the engine over what was found, with other settings; yield what each frame leads to."""
     outcomes = decide_offline(
         config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
     )
-    for _, outcome in outcomes:
+    return (outcome for _, outcome in outcomes)
+
+
+def decide_again(followed: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
+    """Run the engine over what was found, with other settings; yield its command and estimates, frame by frame."""
+    for outcome in replay_outcomes(followed, config):
         yield outcome.command, [m for m in outcome.messages if isinstance(m, TargetEstimate)]
 
 
@@ -200,10 +206,7 @@ def gated_motion(
     name = followed.specs[0].name
     estimates: list[TargetEstimate] = []
     reference: TargetReference | None = None
-    outcomes = decide_offline(
-        config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
-    )
-    for _, outcome in outcomes:
+    for outcome in replay_outcomes(followed, config):
         for message in outcome.messages:
             if isinstance(message, TargetReference) and message.target == name:
                 reference = message

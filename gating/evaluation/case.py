@@ -50,3 +50,32 @@ class CaseRun:
     seconds: NDArray[np.float64]
     started: datetime
     completed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A tracker's scores.
+
+    Attributes
+    ----------
+    tracker : str
+    aggregates : over all cases: means, and sums of what is counted.
+    results : one row of figures a case.
+    refused : a sentence for every case whose target cannot be tracked; its first mask stays where it is, and is scored.
+    frames : one row for every frame but the first of each case.
+    """
+
+    tracker: str
+    aggregates: dict[str, float]
+    results: list[dict[str, Any]]
+    refused: dict[str, str]
+    frames: list[dict[str, Any]]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        return {
+            "tracker": self.tracker,
+            "aggregates": self.aggregates,
+            "results": self.results,
+            "refused": self.refused,
+        }

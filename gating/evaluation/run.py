@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.evaluation.case import Case, CaseRun
-from gating.evaluation.masks import MASKS_FOLDER, write_masks
+from gating.evaluation.case import Case, CaseRun, Evaluation
+from gating.evaluation.files import EvaluationFolder
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
-from gating.evaluation.report import case_section, write_report
 from gating.geometry.contours import mask_from_contour
 from gating.tracking.opencv_tracker import refused
-from gating.tracking.registry import make_tracker
+from gating.tracking.registry import TrackerFactory, make_tracker
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
 
 CONFIDENT = 0.8
@@ -27,7 +24,7 @@ WRONG_MM = 3.0
 LUNG_SIGMA_PX = 6.0
 
 
-def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
+def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings) -> CaseRun:
     """Track one case; each frame's answer sees that frame and those before it, nothing later.
 
     Raises
@@ -122,37 +119,33 @@ def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], 
 
 def evaluate(
     cases: Iterable[Case],
-    out: Path,
-    tracker: str = "template",
+    out: Path | None = None,
+    tracker: str | TrackerFactory = "template",
     settings: TrackerSettings | None = None,
     *,
     worst_frames: int = 3,
     progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Track every case and write metrics, masks and a report.
+) -> Evaluation:
+    """Track every case and score it; write metrics, masks and a report where a folder is given.
 
     Parameters
     ----------
     cases : with their truth, as far as it is known; held in memory one at a time.
     out : folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last is laid
         out as the input of the organisers' own evaluation program.
-    tracker : name in the registry.
+    tracker : name in the registry, or a class.
     settings : tracker settings; the defaults when left out.
     worst_frames : frames drawn per case.
     progress : called with one line per case.
-
-    Returns
-    -------
-    The content of `metrics.json`: `results` (one row per case), `aggregates` (their means) and `refused` (a sentence
-    for every case whose target cannot be tracked; its first mask stays where it is, and is scored).
 
     Raises
     ------
     TrackingError
         If the tracker is unknown, or no target can be tracked.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    rows, frame_rows, jobs, sections = [], [], [], []
+    folder = None if out is None else EvaluationFolder(out, worst_frames)
+    rows: list[dict[str, Any]] = []
+    frames: list[dict[str, Any]] = []
     unfit: dict[str, str] = {}
     for case in cases:
         try:
@@ -164,19 +157,17 @@ def evaluate(
         row, metrics = score_case(run, masks)
         errors = centre_errors_mm(run)
         rows.append(row)
-        frame_rows += _frame_rows(run, errors, metrics)
-        jobs.append(_prediction(run, masks, out / "predictions"))
-        sections.append(case_section(run, errors, metrics, worst_frames))
+        frames += _frame_rows(run, errors, metrics)
+        if folder is not None:
+            folder.add(run, masks, errors, metrics)
         progress(_one_line(row))
     if unfit and len(unfit) == len(rows):
         raise TrackingError("; ".join(unfit.values()))
-    summary = {"tracker": tracker, "aggregates": _aggregates(rows), "results": rows, "refused": unfit}
-    (out / "metrics.json").write_text(json.dumps(_without_nan(summary), indent=2))
-    (out / "predictions" / "predictions.json").write_text(json.dumps(jobs, indent=2))
-    _write_csv(out / "metrics.csv", rows)
-    _write_csv(out / "frames.csv", frame_rows)
-    write_report(out / "report.html", summary, sections)
-    return summary
+    name = tracker if isinstance(tracker, str) else getattr(tracker, "__name__", "tracker")
+    found = Evaluation(tracker=name, aggregates=_aggregates(rows), results=rows, refused=unfit, frames=frames)
+    if folder is not None:
+        folder.write(found)
+    return found
 
 
 def _one_line(row: dict[str, Any]) -> str:
@@ -206,37 +197,3 @@ def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics
             row["hausdorff_distance_95"] = metrics.hausdorff_distance_95[index + 1]
         rows.append(row | {"detail": result.detail})
     return rows
-
-
-def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[str, Any]:
-    """Write a case's masks; return its entry in `predictions.json` as the organisers' program reads it."""
-    case, name = run.case, run.case.name
-    path = folder / name / "output" / MASKS_FOLDER / f"{name}_labels.mha"
-    write_masks(path, masks, case.pixel_spacing_mm, case.grid)
-    return {
-        "pk": name,
-        "inputs": [
-            {"interface": {"slug": "mri-linac-series"}, "image": {"name": f"{name}_frames.mha"}},
-            {"interface": {"slug": "mri-linac-target"}, "image": {"name": f"{name}_first_label.mha"}},
-            {"interface": {"slug": "scanned-region"}, "value": case.region},
-        ],
-        "outputs": [{"interface": {"slug": "mri-linac-series-targets", "relative_path": MASKS_FOLDER}}],
-        "started_at": run.started.isoformat(),
-        "completed_at": run.completed.isoformat(),
-    }
-
-
-def _without_nan(value: Any) -> Any:
-    """Unknown figures as null: NaN is not JSON."""
-    if isinstance(value, dict):
-        return {name: _without_nan(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -79,7 +79,7 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
     seconds = data.seconds(data.frames[frame.sequence].published_ns)
     return f"""<figure class="frame">
   <svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none" style="{shape}" role="img">
-    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{_png(pixels)}"/>{shapes}
+    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>{shapes}
   </svg>
   <figcaption><b>{html.escape(frame.why)}</b><span class="gate {gate}">{gate}</span>
     <span>frame {frame.sequence}, {seconds:.2f} s</span>
@@ -106,7 +106,7 @@ def _points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
 
-def _png(pixels: NDArray[np.generic]) -> str:
+def png_data_uri(pixels: NDArray[np.generic]) -> str:
     """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile; NaN and infinity are black."""
     import cv2
 

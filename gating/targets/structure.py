@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.decision.reasons import HoldReason
+from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
 from gating.prediction import Predictor, make_predictor
 from gating.settings.config import GatingSettings
@@ -52,12 +53,12 @@ def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
 
 
 def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
-    """Raise `ValueError` if a rule names a structure that is not followed; one sentence."""
+    """Raise `TargetError` if a rule names a structure that is not followed; one sentence."""
     for number, rule in enumerate(rules):
         wanted = {rule.structure, rule.target} if isinstance(rule, AvoidanceRule) else {rule.structure} - {""}
         for name in sorted(wanted - names):
             known = ", ".join(sorted(names))
-            raise ValueError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
+            raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
 
 
 def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
@@ -178,7 +179,7 @@ class StructureGate:
             case AvoidanceRule():
                 if rule.target not in contours_px:
                     text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
-                    raise ValueError(text)
+                    raise TargetError(text)
                 return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -13,6 +14,8 @@ BUILT_IN = {
     "opencv": "gating.tracking.opencv_tracker:OpenCvTracker",
 }
 ENTRY_POINT_GROUP = "cinegate.trackers"
+TrackerFactory = Callable[[TrackerSettings], Tracker]
+"""A class of trackers, or whatever else makes one from the settings."""
 
 
 def tracker_names() -> list[str]:
@@ -20,14 +23,16 @@ def tracker_names() -> list[str]:
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
-def make_tracker(name: str, settings: TrackerSettings) -> Tracker:
-    """Build a tracker; built-in names cannot be overridden from outside.
+def make_tracker(name: str | TrackerFactory, settings: TrackerSettings) -> Tracker:
+    """Build a tracker by its name or with its class; built-in names cannot be overridden from outside.
 
     Raises
     ------
     TrackingError
         If no tracker has this name.
     """
+    if not isinstance(name, str):
+        return name(settings)
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         tracker: Tracker = getattr(import_module(module), attribute)(settings)

@@ -12,7 +12,7 @@ from drivers.beam.simulated import SimulatedLinac, line_level
 from drivers.errors import BeamFault, Unavailable
 from gating.messages import GateState
 from gating.settings.config import LinacSettings
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 
 ON, HOLD = GateState.ON, GateState.HOLD
 FAST = LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0)
@@ -103,7 +103,7 @@ class TestFanout:
         ("members", "said"),
         [
             ("[]", "0 switches"),
-            ("nonsense", "no JSON list"),
+            ("nonsense", "not a JSON list"),
             ('[{"switch": "unheard-of"}]', "'unheard-of' is unknown"),
             ('[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout"),
         ],

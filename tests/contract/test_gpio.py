@@ -15,7 +15,7 @@ from drivers.beam.gpio import GpioSettings, GpioSwitch
 from drivers.beam.simulated import line_level
 from drivers.errors import BeamFault, Unavailable
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.stand_ins import StandInLines
 
 ON, HOLD = GateState.ON, GateState.HOLD
@@ -34,13 +34,16 @@ class TestGpioOnAStandIn(BeamSwitchContract):
             "switch = GpioSwitch(settings, request=StandInLines); switch.open(); switch.set_beam(GateState.ON);"
             "print('on', flush=True); time.sleep(30)"
         )
-        switch = GpioSwitch(settings, request=StandInLines)
+        made: list[StandInLines] = []
+
+        def request(asked: GpioSettings) -> StandInLines:
+            made.append(StandInLines(asked))
+            return made[-1]
 
         def seen() -> GateState:
-            own = switch._lines is not None and switch._lines.read()
-            return ON if own else line_level(chip)
+            return ON if any(lines.read() for lines in made) else line_level(chip)
 
-        return Bench(switch, seen, lambda: None, elsewhere)
+        return Bench(GpioSwitch(settings, request=request), seen, lambda: None, elsewhere)
 
 
 class TestGpio:
@@ -75,7 +78,7 @@ class TestGpio:
 
     def test_a_missing_chip_is_unavailable(self) -> None:
         pytest.importorskip("gpiod", reason="gpiod is not installed")
-        with pytest.raises(Unavailable, match="/dev/no-gpiochip cannot be had"):
+        with pytest.raises(Unavailable, match="/dev/no-gpiochip are not available"):
             GpioSwitch(GpioSettings(chip="/dev/no-gpiochip", line=3, read_back_line=4)).open()
 
     def test_a_line_of_the_kernels_simulator_follows(self, simulated_chip: tuple[Path, Path]) -> None:

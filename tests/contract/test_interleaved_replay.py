@@ -59,7 +59,7 @@ def test_every_frame_of_both_planes_is_decided_in_real_time(rehearsal):
     assert rehearsal["duty_cycle_commanded"] > 0, rehearsal["reasons"]
 
 
-def test_the_stream_declares_both_planes_and_the_interval_between_any_two_frames(logged):
+def test_the_stream_declares_both_planes_and_the_interval_between_frames(logged):
     info = next(message for message in logged if isinstance(message, StreamInfo))
     assert (info.planes, info.nominal_interval_ns) == (PLANES, round(INTERVAL_S * 1e9))
 

@@ -13,7 +13,7 @@ import pytest
 
 from drivers.errors import SourceFault
 from drivers.phantom import PhantomSettings
-from drivers.ports import CineSource, EndOfStream, FrameStamp
+from drivers.ports import CineSource, FrameStamp
 from drivers.recordings import open_recording
 from drivers.recordings.scan import interleave
 from drivers.sources.phantom import PhantomSource
@@ -21,8 +21,9 @@ from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, SourceKind, StreamInfo, as_dict
 from replay_data import session_path
 from tests.contract import feeds, network_feeds
+from tests.contract.reading import TIMEOUT_MS, read
 from tests.interleaved import Patient, write_recordings
-from tests.patience import PATIENCE_S, wait_until
+from tests.patience import wait_until
 
 Make = Callable[[Path], CineSource]
 
@@ -48,7 +49,6 @@ SOURCES: dict[str, Make] = {
     "openigtlink": network_feeds.openigtlink,
     "zeromq": network_feeds.zeromq,
 }
-TIMEOUT_MS = round(PATIENCE_S * 1e3)
 
 
 @pytest.fixture(params=SOURCES.values(), ids=SOURCES.keys())
@@ -56,21 +56,6 @@ def source(request: pytest.FixtureRequest, tmp_path: Path):
     made = request.param(tmp_path)
     yield made
     made.close()
-
-
-def read(source: CineSource, info: StreamInfo, count: int):
-    """Stamps and pixels of up to `count` frames."""
-    stamps, frames = [], []
-    pixels = np.zeros(info.shape, info.dtype)
-    while len(stamps) < count:
-        try:
-            stamp = source.read_into(pixels, TIMEOUT_MS)
-        except EndOfStream:
-            break
-        assert stamp is not None, "no frame within the time-out"
-        stamps.append(stamp)
-        frames.append(pixels.copy())
-    return stamps, frames
 
 
 def test_fulfils_the_protocol(source: CineSource) -> None:

@@ -222,7 +222,7 @@ def test_a_killed_beam_interface_drops_the_line(
     assert line_level(record) is GateState.HOLD
 
 
-def test_commands_that_queued_while_the_interface_stood_still_are_not_believed(
+def test_commands_queued_while_the_interface_was_frozen_are_ignored(
     engine: Commander, ear: ReconnectingSubscriber, beam: subprocess.Popen[str]
 ) -> None:
     turn_on(engine, ear)
@@ -363,7 +363,7 @@ class SteppingClock:
         return self._now_ns
 
 
-def test_what_is_said_to_be_held_was_driven_to_hold_whenever_the_lease_ends(
+def test_a_reported_hold_was_driven_to_hold_whenever_the_lease_ends(
     config: Config, peers: tuple[ReconnectingSubscriber, Commander]
 ) -> None:
     (ear, engine), switch = peers, BadSwitch()

@@ -65,7 +65,7 @@ BUSY_MACHINE_MS = 50
 """What a machine that others keep busy may add to a bound; the whole suite allows 20."""
 
 
-def test_one_fault_of_every_family_is_held_in_time_and_nothing_recorded_is_lost():
+def test_one_fault_of_every_family_holds_in_time_and_loses_no_record():
     chosen = [word for fault in ONE_OF_EVERY_FAMILY for word in ("--fault", fault)]
     code, found = suite("--tolerance-ms", str(BUSY_MACHINE_MS), *chosen)
     assert {fault["family"] for fault in found["faults"]} == FAMILIES
@@ -102,7 +102,7 @@ for sequence in range(100_000):
 
 
 @pytest.mark.slow
-def test_an_engine_that_never_looks_at_frames_fails_and_its_unsafe_beam_is_measured(tmp_path):
+def test_an_engine_that_ignores_frames_fails_with_unsafe_beam_measured(tmp_path):
     (tmp_path / "reckless.py").write_text(UNSAFE_ENGINE)
     command = f"{sys.executable} {tmp_path / 'reckless.py'} {{config}} {{session}}"
     code, found = suite("--engine-command", command, "--fault", "silence")

@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bench.faults.logs import Kept, Logs
-from gating.session.log import SessionReader, SessionWriter
+from gating.session.log import SessionReader
+from gating.session.log_writer import SessionWriter
 from gating.wire.codec import encode, encode_frame
 from tests.factories import frame
 from tests.faults.beam_bench import gate_command
@@ -64,9 +65,7 @@ def test_a_log_that_lost_its_end_is_seen(logs: Logs, tmp_path: Path) -> None:
     assert logs.objections(set()) != []
 
 
-def test_a_torn_log_is_recovered_with_all_that_it_held_once_another_is_being_written(
-    logs: Logs, tmp_path: Path
-) -> None:
+def test_a_torn_log_is_recovered_whole_once_the_next_is_being_written(logs: Logs, tmp_path: Path) -> None:
     with (tmp_path / "1.mcap").open("ab") as torn:
         torn.write(b"\x05\xff\x00")
     write(tmp_path / "2.mcap", range(5, 8))

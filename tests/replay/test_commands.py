@@ -60,7 +60,7 @@ def run_at_real_rate(short_session, tmp_path_factory) -> dict[str, object]:
     return cinegate("run", short_session, "--log", tmp_path_factory.mktemp("log"))
 
 
-def test_a_target_that_cannot_be_tracked_is_bad_input_and_every_frame_held(short_session, tmp_path):
+def test_an_untrackable_target_is_bad_input_and_holds_every_frame(short_session, tmp_path):
     table = tmp_path / "t.csv"
     said = cinegate("track", short_session, "--target-box", "5,5,4,2", "--out", table, expect=2)
     assert "the target covers 8 px" in str(said["error"])

@@ -77,7 +77,7 @@ def missed_fraction(estimator: OffsetEstimator, stream: Iterator[Pair], resoluti
     frames_per_s=st.sampled_from([4, 8, 20]),
     resolution_ns=st.sampled_from([1, TICK_NS]),
 )
-def test_the_true_offset_lies_inside_the_stated_uncertainty_in_99_percent_of_cases(
+def test_the_stated_uncertainty_covers_99_percent_of_true_offsets(
     name: str, seed: int, drift_ppm: float, frames_per_s: int, resolution_ns: int
 ) -> None:
     estimator = OffsetEstimator(5 * MS, 0)
@@ -125,7 +125,7 @@ def test_after_a_step_nothing_is_stated_until_enough_is_known_again() -> None:
     assert stated[119] < 60 * MS
 
 
-def test_a_path_that_grows_slower_is_no_step_and_only_makes_the_stamps_less_certain() -> None:
+def test_a_slower_path_widens_the_uncertainty_and_is_no_clock_step() -> None:
     estimator = OffsetEstimator(5 * MS, 0)
     congested = range(200, 400)
     stream = list(
@@ -142,7 +142,7 @@ def test_a_path_that_grows_slower_is_no_step_and_only_makes_the_stamps_less_cert
     assert missed <= 6
 
 
-def test_the_smallest_delay_cannot_be_seen_so_its_stated_uncertainty_is_always_included() -> None:
+def test_the_unseen_smallest_delays_uncertainty_is_always_included() -> None:
     estimator = OffsetEstimator(100 * MS, 30 * MS)
     stream = pairs(JITTER["exponential"], delay_ns=125 * MS)
     assert missed_fraction(estimator, stream) == 0
@@ -198,7 +198,7 @@ class TestCounterUnwrapper:
         gaps=st.lists(st.integers(1, 200_000), min_size=1, max_size=50),
         start=st.integers(0, 2**32),
     )
-    def test_a_counter_that_wraps_gives_the_true_elapsed_time_however_long_the_pauses(
+    def test_a_wrapping_counter_gives_the_elapsed_time_over_any_pause(
         self, modulus: int, gaps: list[int], start: int
     ) -> None:
         unwrapper = CounterUnwrapper(modulus, TICK_NS)

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-pydicom = pytest.importorskip("pydicom", reason="install cinegate[dicom]")
-
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian  # noqa: E402
-
-from drivers.errors import BadFrame, BadRecording  # noqa: E402
-from drivers.formats.dicom import frames_of, read_dicom_file  # noqa: E402
-from drivers.formats.dicom_time import time_of_day_ns  # noqa: E402
-from drivers.recordings import open_recording  # noqa: E402
-from gating.messages import StampMeaning  # noqa: E402
-from tests.dicom_files import INTERVAL_S, SERIES, encoded, enhanced, image, picture, put, time_of_day  # noqa: E402
+from drivers.errors import BadFrame, BadRecording
+from drivers.formats.dicom import frames_of, read_dicom_file
+from drivers.formats.dicom_time import time_of_day_ns
+from drivers.recordings import open_recording
+from gating.messages import StampMeaning
+from tests.dicom_files import INTERVAL_S, SERIES, encoded, enhanced, image, picture, put, time_of_day
 
 INTERVAL_NS = round(INTERVAL_S * 1e9)
 WHOLE = encoded(image(pixels=picture(0, (8, 8))))
@@ -95,7 +93,7 @@ def test_the_acquisition_stamp_is_exact_and_names_its_clock(attributes, clock: s
     assert (frame.acquired_ns, frame.clock, frame.meaning) == (acquired_ns, clock, StampMeaning.START)
 
 
-def test_a_frames_own_start_comes_before_its_reference_moment_and_the_images_time() -> None:
+def test_a_frames_start_is_preferred_to_reference_and_image_times() -> None:
     stamps, pixels = ["19700102100000.1", "19700102100000.3"], np.stack([picture(0), picture(1)])
     started = enhanced(stamps, pixels, AcquisitionDateTime="19700102090000")
     for group in started.PerFrameFunctionalGroupsSequence:

@@ -90,7 +90,7 @@ def test_an_unknown_patient_position_is_refused():
         propose_shift(t, p, WINDOW, patient_position="HFDL")
 
 
-def test_the_persistent_excursion_is_proposed_back_within_half_a_millimetre(shared_data):
+def test_a_persistent_excursions_shift_is_proposed_to_half_a_millimetre(shared_data):
     t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
     during = (t > 100) & (t < 125)
     truth = np.median(p[during], axis=0)

@@ -42,7 +42,7 @@ def test_a_motion_of_a_millimetre_in_noise_is_trusted_most_of_the_time(watched, 
     assert np.mean(seen) >= 0.9
 
 
-def test_frames_that_differ_by_a_grey_level_do_not_make_later_noise_look_like_motion(watched):
+def test_near_identical_frames_do_not_make_later_noise_look_like_motion(watched):
     tracker, pictures = watched(101, 8.0, 20.0)
     for picture in pictures[:80]:
         tracker.track(picture, 0.125)

@@ -77,7 +77,7 @@ print(sorted(answers.items()))
 
 
 @pytest.mark.slow
-def test_processes_that_compile_into_one_empty_cache_at_once_find_the_same(tmp_path):
+def test_processes_that_fill_one_empty_cache_together_agree(tmp_path):
     orders = ("uint8 uint16 float32", "float32 uint8 uint16", "uint16 float32 uint8")
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
 

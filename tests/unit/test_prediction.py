@@ -86,7 +86,7 @@ def test_constant_velocity_is_exact_for_constant_velocity():
     assert misses(Kalman(), t, np.outer(t, [3.0, -1.0]), lambda s: np.outer(s, [3.0, -1.0]), 0.4)[-1] < 0.02
 
 
-def test_the_sliding_sums_give_the_ridge_regression_that_fits_the_window_anew():
+def test_sliding_sums_give_the_ridge_regression_of_the_whole_window():
     t, window_s, span_s, penalty, horizon_s = np.arange(0, 60, 0.1), 12.0, 1.0, 0.01, 0.25
     p = breathing(t) + np.random.default_rng(3).normal(0, 0.2, (len(t), 2))
     said = predict_all(Ridge(window_s, span_s, penalty), (t, p), horizon_s)[-1]

@@ -180,7 +180,7 @@ def test_headers_say_what_the_source_declared(endpoint, subscribe, running) -> N
     assert len({frame.header.publisher_id for frame in of(CineFrame, messages)} - {""}) == 1
 
 
-def test_frames_keep_their_own_pixels_though_one_buffer_is_filled_again_and_again(endpoint, subscribe, running) -> None:
+def test_frames_keep_their_pixels_though_the_buffer_is_reused(endpoint, subscribe, running) -> None:
     running(ListSource(300, frame_count=300), endpoint("frames"), "s1")
     frames = of(CineFrame, messages_to_the_end(subscribe(endpoint("frames"))))
     assert [int(frame.pixels[0, 0]) for frame in frames] == [frame.header.sequence for frame in frames]
@@ -210,7 +210,7 @@ def test_a_live_stream_waits_for_nobody(endpoint, running) -> None:
     assert published[0].frames == 5
 
 
-def test_a_clock_that_is_not_ours_is_not_trusted_before_its_delay_was_measured(endpoint, subscribe, running) -> None:
+def test_a_foreign_clock_is_not_trusted_before_its_delay_is_measured(endpoint, subscribe, running) -> None:
     running(ListSource(3, frame_count=3, acquired_clock="scanner"), endpoint("frames"), "s1")
     messages = messages_to_the_end(subscribe(endpoint("frames")))
     for frame in of(CineFrame, messages):

@@ -48,7 +48,7 @@ def test_what_is_not_permitted_is_said_and_nothing_else_happens() -> None:
     assert "cinegate doctor" in said
 
 
-def test_the_cores_are_kept_awake_for_as_long_as_the_process_lives_or_the_refusal_is_said() -> None:
+def test_cores_stay_awake_while_the_process_lives_or_say_why_not() -> None:
     said = run(
         awake=True, then="print(*(os.readlink(entry) for entry in os.scandir('/proc/self/fd') if entry.is_symlink()))"
     )
@@ -61,8 +61,12 @@ def test_later_passes_of_the_collector_leave_out_what_is_loaded() -> None:
 
 
 def test_asking_twice_keeps_the_cores_awake_once() -> None:
-    again = "print(len(prepare_process(HostSettings(fifo_priority=0))), len(real_time._kept_open))"
-    held = run(awake=True, limit="from gating.service import real_time", then=again).splitlines()[-1]
+    again = (
+        "said = prepare_process(HostSettings(fifo_priority=0));"
+        "held = [os.readlink(entry) for entry in os.scandir('/proc/self/fd')].count('/dev/cpu_dma_latency');"
+        "print(len(said), held)"
+    )
+    held = run(awake=True, then=again).splitlines()[-1]
     assert held in ("0 1", "1 0")
 
 
@@ -83,9 +87,7 @@ print(len(os.sched_getaffinity(0)), os.sched_getparam(0).sched_priority, *all_of
 @pytest.mark.parametrize(
     ("role", "own", "carriers"), [("", 10, 12), ("gating_loop=True", 11, 12), ("watchdog=True", 13, 14)]
 )
-def test_what_carries_messages_comes_before_the_loops_and_what_ends_the_beam_before_both(
-    role: str, own: int, carriers: int
-) -> None:
+def test_message_threads_outrank_loops_and_ending_the_beam_outranks_both(role: str, own: int, carriers: int) -> None:
     _, loop, *threads, refused = run(then=PRIORITIES.format(role=role)).splitlines()[-1].split()
     assert (int(loop), set(map(int, threads))) == (own, {own, carriers}) or refused == "True"
 

@@ -161,9 +161,7 @@ class TestNpz:
             open_recording(write(**changes))
 
     @pytest.mark.parametrize(("stored", "value"), [("f4", np.nan), ("f4", -np.inf), ("f8", 1e300)])
-    def test_pixels_that_are_no_finite_number_are_passed_on_for_the_engine_to_refuse(
-        self, write, stored, value
-    ) -> None:
+    def test_non_finite_pixels_are_passed_on_for_the_engine_to_refuse(self, write, stored, value) -> None:
         frames = FRAMES.astype(stored)
         frames[2, 5, 5] = value
         recording = open_recording(write(frames=frames))
@@ -171,7 +169,7 @@ class TestNpz:
         assert np.isfinite(recording.frames[2]).sum() == 12 * 10 - 1
         np.testing.assert_array_equal(recording.frames[3], FRAMES[3])
 
-    def test_a_file_that_would_unpack_to_more_than_the_limit_is_refused_unread(self, tmp_path) -> None:
+    def test_a_file_that_would_unpack_beyond_the_limit_is_refused_unread(self, tmp_path) -> None:
         path = tmp_path / "bomb.npz"
         header = b"{'descr': '<u2', 'fortran_order': False, 'shape': (100000, 4096, 4096), }".ljust(117) + b"\n"
         with zipfile.ZipFile(path, "w") as archive:

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pydicom", reason="install cinegate[dicom]")
-
 import SimpleITK
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -193,7 +190,7 @@ def test_a_target_is_named_by_its_file_and_structure(tmp_path: Path) -> None:
         read_target_mask(named, None)
 
 
-def test_a_structure_of_another_frame_of_reference_than_the_cines_is_refused(tmp_path: Path) -> None:
+def test_a_structure_in_another_frame_of_reference_is_refused(tmp_path: Path) -> None:
     """The cine is a folder of DICOM images here: what they say of their frame of reference comes along."""
     for index in range(3):
         put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=FRAME))
@@ -213,7 +210,7 @@ def test_a_cine_of_two_frames_of_reference_is_refused(tmp_path: Path) -> None:
         open_recording(tmp_path)
 
 
-def test_a_cine_that_does_not_say_its_frame_of_reference_takes_any_structure(tmp_path: Path) -> None:
+def test_a_cine_without_a_frame_of_reference_takes_any_structure(tmp_path: Path) -> None:
     file = structure_set(tmp_path / "plan.dcm", {"GTVp": body(3.0)})
     unsaid = replace(SAGITTAL, frame_of_reference="")
     np.testing.assert_array_equal(

@@ -81,7 +81,6 @@ def test_a_looped_scan_goes_on_with_increasing_stamps_in_both_planes():
 
 
 def test_every_plane_of_a_dicom_folder_is_played_in_turn(tmp_path):
-    pytest.importorskip("pydicom", reason="install cinegate[dicom]")
     from tests.dicom_files import image, put
 
     planes = ["sagittal", "coronal"] * 4

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 
 from gating.messages import CineFrame, GateCommand, StreamEnd
-from gating.session.log import SessionError, SessionWriter, read_raw, read_session, recover, session_log_name
+from gating.session.log import SessionError, read_raw, read_session
+from gating.session.log_writer import SessionWriter, session_log_name
+from gating.session.recovery import recover
 from gating.wire.codec import Part, decode
 from tests.unit.session_bench import CLOCK, make_session
 
@@ -159,7 +161,7 @@ def test_whatever_arrives_comes_back(tmp_path_factory: pytest.TempPathFactory, p
     assert [record.parts for record in read_raw(log)] == [parts]
 
 
-def test_a_log_cut_at_any_byte_of_its_end_reads_up_to_the_last_whole_record(log: Path, tmp_path: Path) -> None:
+def test_a_log_cut_at_any_byte_reads_up_to_the_last_whole_record(log: Path, tmp_path: Path) -> None:
     """Every truncation of the last records, summary and footer: an oracle counts the records that are whole."""
     written = write_log(log, frames=1)
     whole = log.read_bytes()
@@ -233,7 +235,7 @@ def test_another_file_is_refused_with_a_sentence(log: Path) -> None:
 WRITER = """
 import itertools, sys, time
 from pathlib import Path
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from tests.unit.session_bench import CLOCK, make_session
 
 writer = SessionWriter(Path(sys.argv[1]), "s1", CLOCK)

@@ -15,12 +15,12 @@ from gating.analysis import figures, motion_from_session, session_figures
 from gating.analysis.replay_tracking import gated_motion, track_session
 from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
 from gating.targets.targets import TargetSpec
 from gating.wire.codec import encode, encode_frame
+from tests.engine_bench import BOX
 from tests.factories import INTERVAL_NS, anatomy, beam_status, stream
-from tests.unit.test_engine import BOX
 
 CONFIG = Config(
     gating=GatingSettings(resume_good_frames=1, max_out_fraction=0.05), safety=SafetySettings(arm_good_frames=1)

@@ -32,7 +32,7 @@ def test_the_liver_moves_posterior_when_it_moves_superior(traces: Path) -> None:
         assert np.corrcoef(trace.si_mm, trace.ap_mm)[0, 1] > 0.9
 
 
-def test_an_rpm_trace_is_in_mm_along_the_anterior_and_says_what_is_invalid(traces: Path) -> None:
+def test_an_rpm_trace_is_in_anterior_mm_and_marks_what_is_invalid(traces: Path) -> None:
     trace = read_trace(traces / "PT01_13112021_25hz.vxp")
     assert len(trace) == 3823
     assert (trace.ap_mm[0], trace.ap_mm[1]) == pytest.approx((-2.617, -2.622))

@@ -32,9 +32,7 @@ def test_a_doubtful_frame_is_reported_with_its_own_confidence() -> None:
 
 
 @pytest.mark.parametrize(("at", "frames"), [(HERE, CONFIRMING_FRAMES_NEAR), (FAR, CONFIRMING_FRAMES)])
-def test_after_doubt_it_takes_more_frames_where_the_target_turns_up_far_away(
-    at: tuple[float, float], frames: int
-) -> None:
+def test_after_doubt_a_target_found_far_away_needs_more_frames(at: tuple[float, float], frames: int) -> None:
     permitted = [confidence >= LIMIT for confidence in believed(doubted(), *[0.99] * frames, at=at)]
     assert permitted == [False] * (frames - 1) + [True]
 

@@ -68,7 +68,7 @@ def test_a_renewal_never_starts_a_lease(watchdog: LeaseWatchdog) -> None:
     assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.STARTING)
 
 
-def test_a_lease_that_ran_out_comes_back_only_with_a_newly_announced_frame(watchdog: LeaseWatchdog) -> None:
+def test_an_expired_lease_restarts_only_with_a_newly_announced_frame(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     watchdog.receive(command(2, renewal=True), 101 * MS)
     assert state_at(watchdog, 101) == (GateState.HOLD, BeamReason.LEASE_EXPIRED)
@@ -161,11 +161,11 @@ def test_a_clock_that_runs_backward_holds(watchdog: LeaseWatchdog) -> None:
 
 
 def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog: LeaseWatchdog) -> None:
-    watchdog.attend(0)
+    watchdog.note_awake(0)
     watchdog.receive(command(1), 0)
-    watchdog.attend(500 * MS)
+    watchdog.note_awake(500 * MS)
     watchdog.receive(command(2), 500 * MS)
-    watchdog.attend(501 * MS)
+    watchdog.note_awake(501 * MS)
     watchdog.receive(command(3), 501 * MS)
     permission = watchdog.permission(501 * MS)
     assert (permission.state, permission.reason) == (GateState.HOLD, BeamReason.LEASE_EXPIRED)
@@ -268,7 +268,7 @@ def sent_at(sequence: int, sent_ms: float, **changes: Any) -> GateCommand:
     return command(sequence, stamps=StageStamps(sent_ns=round(sent_ms * MS)), **changes)
 
 
-def test_a_command_that_was_under_way_for_a_lease_longer_than_others_gives_no_beam(watchdog: LeaseWatchdog) -> None:
+def test_a_command_slower_than_others_by_a_lease_gives_no_beam(watchdog: LeaseWatchdog) -> None:
     """The two clocks need not agree: here the sender's is far ahead."""
     assert watchdog.receive(sent_at(1, 900_000), 1000 * MS)
     assert watchdog.receive(sent_at(2, 900_050), 1099 * MS)
@@ -313,7 +313,7 @@ def test_one_damaged_number_does_not_make_later_commands_old(watchdog: LeaseWatc
     assert state_at(watchdog, 1100)[0] is GateState.ON
 
 
-def test_after_an_outage_as_many_commands_may_be_missing_as_an_engine_can_send(watchdog: LeaseWatchdog) -> None:
+def test_an_outage_may_lose_as_many_commands_as_an_engine_can_send(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     assert watchdog.receive(command(60_000), 60_000 * MS)
     assert state_at(watchdog, 60_000)[0] is GateState.ON
