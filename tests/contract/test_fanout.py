@@ -107,6 +107,7 @@ class TestFanout:
             ('[{"switch": "unheard-of"}]', "'unheard-of' is unknown"),
             ('[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout"),
         ],
+        ids=["none", "no json", "unknown switch", "bad setting"],
     )
     def test_bad_members_are_named(self, members: str, said: str) -> None:
         with pytest.raises(Unavailable, match=said):

@@ -179,6 +179,17 @@ def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path)
         (["recover", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
         (["track", session_path("free_breathing"), "--tracker", "magic"], "magic"),
     ],
+    ids=[
+        "missing recording",
+        "three numbers",
+        "box outside",
+        "speed in words",
+        "missing settings",
+        "folder for a log",
+        "report of nothing",
+        "recover of nothing",
+        "unknown tracker",
+    ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_two(arguments, sentence):
     assert sentence in str(cinegate(*arguments, expect=2)["error"])

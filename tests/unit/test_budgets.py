@@ -92,7 +92,11 @@ def test_budgets_of_a_stage_grow_towards_the_tail(stage: str) -> None:
     assert tail.p50_ms <= tail.p99_ms <= tail.p999_ms <= tail.max_ms
 
 
-@pytest.mark.parametrize("text", ["conditions = 3", "[decision]\nmax_ms = -1", "[", "surprise = 1"])
+@pytest.mark.parametrize(
+    "text",
+    ["conditions = 3", "[decision]\nmax_ms = -1", "[", "surprise = 1"],
+    ids=["wrong type", "negative", "torn", "unknown key"],
+)
 def test_a_budgets_file_that_makes_no_sense_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^budgets: "):
         parse_budgets(text)

@@ -33,6 +33,7 @@ def test_the_hash_tells_any_two_settings_apart():
         ("[nowhere]\nx = 1", r"line 1: nowhere"),
         ("x = 1\ny = = 2", r"my.toml: .*line 2"),
     ],
+    ids=["unknown key", "above the limit", "below the limit", "wrong type", "nan", "unknown table", "no toml"],
 )
 def test_a_bad_setting_is_named_with_its_line_value_and_limit(text, sentence):
     with pytest.raises(ConfigError, match=sentence):

@@ -152,6 +152,24 @@ def test_a_recording_over_midnight_stays_in_order(tmp_path: Path) -> None:
             "has 1 items; frame 2",
         ),
     ],
+    ids=[
+        "no time",
+        "short time",
+        "no such hour",
+        "no such month",
+        "date without time",
+        "time zone",
+        "no spacing",
+        "zero spacing",
+        "parallel axes",
+        "too few pixels",
+        "too many rows",
+        "too many frames",
+        "no frame time",
+        "colour",
+        "bit depth",
+        "too few frame items",
+    ],
 )
 def test_an_image_that_cannot_be_used_is_refused_with_a_sentence(dataset, sentence: str) -> None:
     with pytest.raises(BadFrame, match=sentence):

@@ -232,6 +232,7 @@ def test_a_second_series_at_the_same_time_is_refused(receiver: DicomSource) -> N
         (lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60"),
         (lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local"),
     ],
+    ids=["shape", "pixel type", "spacing", "position", "clock"],
 )
 def test_another_shape_or_geometry_in_mid_stream_is_refused(receiver: DicomSource, changed, sentence: str) -> None:
     info = opened_by(receiver, lambda port: store(port, image(0), changed(), image(2)))

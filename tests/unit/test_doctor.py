@@ -26,6 +26,7 @@ def found(subject: str) -> Finding:
         ("#1 SMP PREEMPT Debian 6.1", "quiet", "good", ""),
         ("#1 SMP Debian 6.1", "quiet", "could be better", "PREEMPT_RT"),
     ],
+    ids=["dynamic", "dynamic full", "real time", "full", "none"],
 )
 def test_a_kernel_that_preempts_late_is_reported_with_what_to_change(
     monkeypatch: pytest.MonkeyPatch, version: str, chosen: str, verdict: str, advised: str

@@ -90,6 +90,7 @@ def test_a_log_is_read_from_csv(tmp_path: Path) -> None:
         ("t_s,position_mm,beam\n0,1,1\n2,1,1\n1,1,1\n", "line 4: t_s is 1"),
         ("t_s,position_mm,beam\n0,1,1\n1,nan,1\n2,1,1\n", "position_mm is 'nan'"),
     ],
+    ids=["no position", "one line", "text", "not increasing", "nan"],
 )
 def test_a_log_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "camera.csv"

@@ -94,6 +94,7 @@ def test_whoever_succeeds_after_a_quiet_second_needs_the_new_token(switch):
         (PEER, order(RENEW, 0, 1), "order 1 came after 1"),
         (OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first"),
     ],
+    ids=["garbage", "magic", "unknown order", "repeated number", "second peer"],
 )
 def test_what_cannot_be_trusted_holds_and_is_counted(switch, peer, sent, words):
     assert not switch.lease.obey(peer, sent, switch.now_ns + MS)

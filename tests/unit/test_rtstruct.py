@@ -147,6 +147,7 @@ def test_names_are_found_whatever_their_case(tmp_path: Path) -> None:
         ({"GTVp": [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]}, "CLOSED_PLANAR", "a contour of 6 values"),
         ({}, "CLOSED_PLANAR", "it holds none"),
     ],
+    ids=["missing", "ambiguous", "no contours", "point", "two points", "empty set"],
 )
 def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, structures, kind: str, sentence: str) -> None:
     with pytest.raises(BadRecording, match=sentence):

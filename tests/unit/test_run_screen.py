@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cinegate.verbs.options import load_config
+from cinegate.settings import load_config
 from cinegate.verbs.run import Screen, breath_hold_guide
 from gating.analysis.replay_tracking import replay_outcomes, track_motion
 from gating.clocks.clock import ManualClock

@@ -119,6 +119,7 @@ SAG = [0, 20, 40]
         (recording("coronal", [50, 70]), "stamps must overlap"),
         (recording("coronal", [10, 20]), "have the same stamp, 2e-08 s"),
     ],
+    ids=["one plane", "shape", "spacing", "stamp meaning", "apart", "same stamp"],
 )
 def test_recordings_that_are_no_scan_are_refused(other, words):
     with pytest.raises(BadRecording, match=words):

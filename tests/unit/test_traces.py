@@ -108,6 +108,17 @@ def test_scaling_makes_a_surrogate_move_as_far_as_the_target(traces: Path) -> No
         ("a.vxp", "[Header]\nData_layout=phase\n[Data]\n1\n", "Data_layout is 'phase'"),
         ("a.dat", "", "no motion trace"),
     ],
+    ids=[
+        "text",
+        "nan",
+        "two axes",
+        "one row",
+        "repeated stamp",
+        "too far",
+        "no header",
+        "no amplitude",
+        "unknown suffix",
+    ],
 )
 def test_a_damaged_trace_is_refused_with_a_sentence(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     (tmp_path / name).write_text(text)

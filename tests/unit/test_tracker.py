@@ -191,6 +191,7 @@ def test_one_template_is_kept_alone_when_the_settings_say_so():
         (np.zeros((3, 150, 140)), "must be a 2D array"),
         (np.zeros(SHAPE, complex), "real numbers"),
     ],
+    ids=["nan", "saturated", "empty", "another shape", "volume", "complex"],
 )
 def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixels, sentence):
     import re

@@ -117,6 +117,17 @@ def test_a_recording_of_several_planes_is_taken_plane_by_plane(shared_data: Path
             "Data is",
         ),
     ],
+    ids=[
+        "empty",
+        "cut",
+        "first byte",
+        "root object",
+        "no pixels",
+        "negative spacing",
+        "nan spacing",
+        "huge dimension",
+        "wrong dimension",
+    ],
 )
 def test_a_damaged_file_is_refused_with_a_sentence(one: bytes, damage, sentence: str) -> None:
     with pytest.raises(BadFrame, match=sentence):
@@ -253,6 +264,7 @@ def test_a_file_that_stays_half_written_is_refused_and_the_next_one_read(one: by
         (lambda data: with_double(later(data, INTERVAL_NS), 51.20000076293946, 41.0), "differing", "image_position_mm"),
         (lambda data: small(later(data, INTERVAL_NS)), "differing", r"shape is \(8, 8\), the stream began with"),
     ],
+    ids=["late", "repeated", "spacing", "position", "shape"],
 )
 def test_a_frame_that_does_not_belong_is_refused_and_the_next_one_read(
     one: bytes, tmp_path: Path, change, kind: str, sentence: str
