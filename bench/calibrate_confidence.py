@@ -35,10 +35,14 @@ class Observed(NamedTuple):
 
     Attributes
     ----------
-    features : (n, 10)
-    reported : (n,) confidence
-    errors_mm : (n,) distance of the centre from the truth
-    vetoed : (n,) bool; the model has no say there
+    features
+        (n, 10).
+    reported
+        (n,) confidence.
+    errors_mm
+        (n,) distance of the centre from the truth.
+    vetoed
+        (n,) bool; the model has no say there.
     """
 
     features: Array

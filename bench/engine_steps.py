@@ -108,8 +108,10 @@ def step_samples_ms(
 
     Parameters
     ----------
-    cold : evict the caches before every frame.
-    interval_s : sleep before every frame.
+    cold
+        Evict the caches before every frame.
+    interval_s
+        Sleep before every frame.
     """
     bench = EngineBench(bench_config(tracker), size_px, dtype)
     return sample_ms(bench.step, bench, frames, cold=cold, interval_s=interval_s)

@@ -133,7 +133,8 @@ def run_case(case: Case, pipelines: Mapping[str, Config | None] | None = None) -
 
     Parameters
     ----------
-    pipelines : name to settings; None stands for the bare relay. By default the three of the benchmark.
+    pipelines
+        Name to settings; None stands for the bare relay. By default the three of the benchmark.
 
     Raises
     ------

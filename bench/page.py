@@ -26,8 +26,10 @@ def render(results: list[dict[str, Any]], names: list[str]) -> str:
 
     Parameters
     ----------
-    results : as `bench.results.collect` returns them.
-    names : of the runs, for the headings.
+    results
+        As `bench.results.collect` returns them.
+    names
+        Of the runs, for the headings.
     """
     from plotly.offline import get_plotlyjs
 

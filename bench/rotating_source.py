@@ -103,7 +103,7 @@ def run(plan: Plan) -> None:
         pumps.append(pump)
     try:
         _wait_for_subscribers(pumps)
-        pumps[0].ask_of_host(HostSettings())
+        pumps[0].apply_host_settings(HostSettings())
         published_ns = np.zeros((len(pumps), plan.lead_in + plan.frames), np.int64)
         took_s = np.zeros(len(pumps))
         if plan.rate_hz > 0:
@@ -125,7 +125,7 @@ def _wait_for_subscribers(pumps: list[Pump]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"a pipeline was not ready within {START_LIMIT_S:g} s")
         for pump in pumps:
-            pump.housekeep()
+            pump.serve_subscribers()
         time.sleep(0.01)
     time.sleep(0.2)
 
@@ -141,7 +141,7 @@ def _in_turns(pumps: list[Pump], frames: NDArray[Any], rate_hz: float, published
         for turn in range(len(pumps)):
             which = (index // SAME_ORDER + turn) % len(pumps)
             for pump in pumps:
-                pump.housekeep()
+                pump.serve_subscribers()
             since_ns = round((index + turn / len(pumps)) * interval_ns)
             while (due_ns := pacer.wait(since_ns, 100)) is None:
                 pass
@@ -174,7 +174,7 @@ def _in_blocks(
                 pump.read_answers(ANSWER_MS)
             took_s[which] += (time.monotonic() - began) * (first >= lead_in)
             for one in pumps:
-                one.housekeep()
+                one.serve_subscribers()
 
 
 def _stamp(acquired_ns: int, on_host_ns: int) -> FrameStamp:

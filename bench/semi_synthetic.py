@@ -63,19 +63,32 @@ class Disturbance:
 
     Attributes
     ----------
-    motion : name of a breathing trace, see `breathing_mm`.
-    depth_mm : superior-inferior excursion of a deep breath at the target.
-    deformation_mm : amplitude of a smooth random deformation at full inspiration.
-    deformation_scale_px : its correlation length.
-    stretch_per_mm : how much less the anatomy moves per mm towards the feet (compression of the organs).
-    fade : fraction of the target's own texture that through-plane motion replaces at full inspiration.
-    noise : standard deviation of fresh noise, fraction of the 99th percentile.
-    blur_mm : loss of resolution, as of a 0.35 T cine.
-    band : keep a dark horizontal line fixed in the image.
-    ripple : standard deviation of a pattern fixed in the image (aliasing, parallel imaging), as the noise.
-    ramp : relative change of intensity over the recording.
-    frames_per_s : cine rate.
-    drop : fraction of frames that never arrive.
+    motion
+        Name of a breathing trace, see `breathing_mm`.
+    depth_mm
+        Superior-inferior excursion of a deep breath at the target.
+    deformation_mm
+        Amplitude of a smooth random deformation at full inspiration.
+    deformation_scale_px
+        Its correlation length.
+    stretch_per_mm
+        How much less the anatomy moves per mm towards the feet (compression of the organs).
+    fade
+        Fraction of the target's own texture that through-plane motion replaces at full inspiration.
+    noise
+        Standard deviation of fresh noise, fraction of the 99th percentile.
+    blur_mm
+        Loss of resolution, as of a 0.35 T cine.
+    band
+        Keep a dark horizontal line fixed in the image.
+    ripple
+        Standard deviation of a pattern fixed in the image (aliasing, parallel imaging), as the noise.
+    ramp
+        Relative change of intensity over the recording.
+    frames_per_s
+        Cine rate.
+    drop
+        Fraction of frames that never arrive.
     """
 
     motion: str = "breath_hold"

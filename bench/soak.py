@@ -122,8 +122,10 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
 
     Parameters
     ----------
-    minutes : how long, without the start.
-    rate_hz : frames per second; the bundled recording is played at the speed that gives it.
+    minutes
+        How long, without the start.
+    rate_hz
+        Frames per second; the bundled recording is played at the speed that gives it.
 
     Raises
     ------

@@ -29,7 +29,8 @@ def ready_s(*, cold: bool, tracker: str = "template") -> float:
 
     Parameters
     ----------
-    cold : give it an empty cache of compiled kernels.
+    cold
+        Give it an empty cache of compiled kernels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A source published, within a program or as a process of its own, by the pump."""
+"""Publish a source through the pump, within a program or as a process of its own."""
 
 from __future__ import annotations
 
@@ -26,19 +26,30 @@ def publish(
     clocks: ClockSettings | None = None,
     host: HostSettings | None = None,
 ) -> PumpStatistics:
-    """Open a source and publish it until it ends, fails or `stop` says so.
+    """Open a source and publish it until it ends, it fails, or `stop` returns true.
 
     Parameters
     ----------
-    source : what to publish; opened and closed here.
-    endpoint : where to bind (`ipc://` folders are made), see `gating.settings.config.EndpointSettings.frames`.
-    session_id : goes into every message.
-    gate_endpoint : where the engine's commands are; needed by `STEPPED` and `UNPACED` streams, which wait for them.
-    subscribers : the first frame waits for so many subscriptions. A live source does not wait.
-    simulated_by : non-empty where something is injected on purpose; goes into every header.
-    stop : asked at least every 10 ms.
-    clocks : the measured delays of sources whose clock is not this host's.
-    host : what to ask of the operating system.
+    source
+        The source to publish; it is opened and closed here.
+    endpoint
+        Endpoint to bind, see `gating.settings.config.EndpointSettings.frames`. Folders of `ipc://` paths are made.
+    session_id
+        Session that every message names.
+    gate_endpoint
+        Endpoint of the engine's commands. `STEPPED` and `UNPACED` streams need it, since they wait for commands.
+    subscribers
+        Number of subscriptions to wait for before the first frame. A live source does not wait.
+    simulated_by
+        Name of what injects faults on purpose, in every header; empty if nothing does.
+    stop
+        Called at least every 10 ms.
+    clock
+        This host's clock; the monotonic one by default.
+    clocks
+        Measured delays of sources whose clock is not this host's.
+    host
+        What to request from the operating system.
 
     Raises
     ------
@@ -50,11 +61,11 @@ def publish(
     )
     try:
         pump.open(endpoint, gate_endpoint)
-        pump.ask_of_host(host or HostSettings())
+        pump.apply_host_settings(host or HostSettings())
         pump.run(subscribers, stop)
     finally:
         pump.close()
-    return pump.published
+    return pump.statistics
 
 
 def run_source(
@@ -67,9 +78,9 @@ def run_source(
     clocks: ClockSettings | None = None,
     host: HostSettings | None = None,
 ) -> PumpStatistics:
-    """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`.
+    """Publish as a process of its own; SIGTERM and SIGINT end the stream cleanly. Raises as `publish` does.
 
-    Before the source is open, which may take until a peer comes, the signals simply end the process.
+    Until the source is open, which may have to wait for a peer, the signals end the process at once.
     """
     stop: list[Callable[[], bool]] = []
 

@@ -30,9 +30,12 @@ class Link:
 
     Parameters
     ----------
-    context, source, sink : listen at `source`, publish at `sink`.
-    seed : of the weather.
-    overheard : is handed every message as it comes in, before the weather.
+    context, source, sink
+        Listen at `source`, publish at `sink`.
+    seed
+        Of the weather.
+    overheard
+        Is handed every message as it comes in, before the weather.
     """
 
     def __init__(

@@ -31,9 +31,12 @@ class PictureBook:
 
     Parameters
     ----------
-    seed : of the phantom.
-    rate_per_s : frames per second.
-    dtype : of the pixels.
+    seed
+        Of the phantom.
+    rate_per_s
+        Frames per second.
+    dtype
+        Of the pixels.
     """
 
     def __init__(self, seed: int, rate_per_s: float, dtype: str) -> None:

@@ -17,10 +17,14 @@ class Processes:
 
     Parameters
     ----------
-    folder : of the scene, with its settings and targets (`bench.faults.scene_files`).
-    session : that all of them belong to.
-    engine_command : of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
-    faulty : start our engine and beam interface with a tracker and a switch that can be made to fail.
+    folder
+        Of the scene, with its settings and targets (`bench.faults.scene_files`).
+    session
+        That all of them belong to.
+    engine_command
+        Of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
+    faulty
+        Start our engine and beam interface with a tracker and a switch that can be made to fail.
     """
 
     def __init__(self, folder: Path, session: str, engine_command: str = "", *, faulty: bool = False) -> None:

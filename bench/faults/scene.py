@@ -45,11 +45,16 @@ class Scene:
 
     Parameters
     ----------
-    folder : for sockets, settings, logs; must exist, with a short path.
-    seed : chooses frame rate, anatomy and weather.
-    dtype : of the pixels.
-    engine_command : of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
-    faulty : start our engine and beam interface with a tracker and a switch that can be made to fail.
+    folder
+        For sockets, settings, logs; must exist, with a short path.
+    seed
+        Chooses frame rate, anatomy and weather.
+    dtype
+        Of the pixels.
+    engine_command
+        Of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
+    faulty
+        Start our engine and beam interface with a tracker and a switch that can be made to fail.
     """
 
     def __init__(

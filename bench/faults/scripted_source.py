@@ -34,9 +34,12 @@ class ScriptedSource:
 
     Parameters
     ----------
-    stream : what is declared.
-    show : the picture of a frame, by its slot; slots are counted whether or not a frame leaves.
-    clock_name : of this host's monotonic clock.
+    stream
+        What is declared.
+    show
+        The picture of a frame, by its slot; slots are counted whether or not a frame leaves.
+    clock_name
+        Of this host's monotonic clock.
     """
 
     def __init__(self, stream: StreamInfo, show: Callable[[int], Picture], clock_name: str) -> None:

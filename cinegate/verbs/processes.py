@@ -194,7 +194,7 @@ def line(
     settings = load_config(config)
     secure(None, open_network_allowed=settings.security.allow_open_network)
     driven = _beam_switch(switch, option, settings, delivery_record)
-    RemoteLine(driven, listen, say=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
+    RemoteLine(driven, listen, report=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
 
 
 def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery_record: Path | None) -> BeamSwitch:

@@ -80,7 +80,7 @@ def recover(log: LogArgument, as_json: JsonOption = False) -> None:
     """Close a session log whose writer was killed, so that every MCAP tool can read it."""
     import msgspec
 
-    from gating.session.log import recover as recover_log
+    from gating.session.recovery import recover as recover_log
 
     found = recover_log(log)
     if as_json:

@@ -43,9 +43,12 @@ def frames_of(read: Callable[[], Any], name: str, stamped: bool = True) -> list[
 
     Parameters
     ----------
-    read : gives the data set (with its `file_meta`); called once.
-    name : what to call it in a sentence.
-    stamped : False where the arrival will stand in for the acquisition, so that images need no stamps of their own.
+    read
+        Gives the data set (with its `file_meta`); called once.
+    name
+        What to call it in a sentence.
+    stamped
+        False where the arrival will stand in for the acquisition, so that images need no stamps of their own.
 
     Raises
     ------

@@ -125,9 +125,12 @@ class FrameMaker:
 
     Parameters
     ----------
-    meaning : which moment the acquisition stamps mark.
-    position_is : what the header's position marks.
-    stamps_needed : False where arrival times stand in for stamps.
+    meaning
+        Which moment the acquisition stamps mark.
+    position_is
+        What the header's position marks.
+    stamps_needed
+        False where arrival times stand in for stamps.
     """
 
     def __init__(self, meaning: StampMeaning, position_is: Position, *, stamps_needed: bool = True) -> None:

@@ -60,10 +60,13 @@ def parse_unity(data: bytes, name: str, meaning: StampMeaning = StampMeaning.END
 
     Parameters
     ----------
-    data : the whole file.
-    name : what to call it in a sentence.
-    meaning : which moment the vendor's "Acquisition Time" marks. The file does not say. The end is the cautious
-        reading: the anatomy is then older than its stamp.
+    data
+        The whole file.
+    name
+        What to call it in a sentence.
+    meaning
+        Which moment the vendor's "Acquisition Time" marks. The file does not say. The end is the cautious reading: the
+        anatomy is then older than its stamp.
 
     Raises
     ------

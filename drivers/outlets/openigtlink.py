@@ -73,8 +73,10 @@ class Outlet:
 
     Parameters
     ----------
-    endpoints : where frames, gate commands and telemetry are.
-    host, port : where to listen; loopback unless asked, port 0 takes a free one.
+    endpoints
+        Where frames, gate commands and telemetry are.
+    host, port
+        Where to listen; loopback unless asked, port 0 takes a free one.
     """
 
     def __init__(self, endpoints: EndpointSettings, host: str = "127.0.0.1", port: int = PORT) -> None:

@@ -53,9 +53,12 @@ def draw(
 
     Parameters
     ----------
-    x, y : (1, columns) and (rows, 1), units of half the field of view.
-    edge : half the width over which one tissue fades into the next.
-    seed : fixes the tissue's texture and the vessels.
+    x, y
+        (1, columns) and (rows, 1), units of half the field of view.
+    edge
+        Half the width over which one tissue fades into the next.
+    seed
+        Fixes the tissue's texture and the vessels.
     """
     x, y = np.broadcast_arrays(x, y)
     organs = np.full(x.shape, 0.01)

@@ -26,10 +26,13 @@ def open_recording(
 
     Parameters
     ----------
-    path : an `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
+    path
+        An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
         DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
-    pixel_spacing_mm : (row, column) spacing, or one number for both, for a recording that does not hold its own.
-    plane : sagittal, coronal or transversal, for a folder or scan that holds several; another recording must be of it.
+    pixel_spacing_mm
+        (row, column) spacing, or one number for both, for a recording that does not hold its own.
+    plane
+        Sagittal, coronal or transversal, for a folder or scan that holds several; another recording must be of it.
 
     Raises
     ------

@@ -59,11 +59,16 @@ def read_folder(
 
     Parameters
     ----------
-    folder : what the recording is called after.
-    files, read : the files, and what turns one into its frames.
-    plane : which one to take; empty where the folder holds only one.
-    unwrap_day : the stamps are times of day, and those of the small hours belong to the next.
-    target_contour_px : the target of the first frame from its file, where the format holds one.
+    folder
+        What the recording is called after.
+    files, read
+        The files, and what turns one into its frames.
+    plane
+        Which one to take; empty where the folder holds only one.
+    unwrap_day
+        The stamps are times of day, and those of the small hours belong to the next.
+    target_contour_px
+        The target of the first frame from its file, where the format holds one.
 
     Raises
     ------

@@ -28,10 +28,14 @@ class LabelledRecording:
 
     Attributes
     ----------
-    recording : with a target.
-    labels : (frames, rows, columns), or None.
-    track_px : (frames, 2) reference (x, y) of the target's centre, or None.
-    region : scanned region as the TrackRAD2025 challenge names it, or "".
+    recording
+        With a target.
+    labels
+        (frames, rows, columns), or None.
+    track_px
+        (frames, 2) reference (x, y) of the target's centre, or None.
+    region
+        Scanned region as the TrackRAD2025 challenge names it, or "".
     """
 
     recording: Recording

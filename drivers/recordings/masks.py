@@ -21,8 +21,10 @@ def read_target_mask(path: Path, plane: CinePlane | None) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    path : an image file, or `FILE.dcm:NAME` for a structure of an RTSTRUCT.
-    plane : where the image lies in the patient; None where that is not known, which only drawn masks allow.
+    path
+        An image file, or `FILE.dcm:NAME` for a structure of an RTSTRUCT.
+    plane
+        Where the image lies in the patient; None where that is not known, which only drawn masks allow.
 
     Raises
     ------

@@ -48,8 +48,10 @@ def read_mrd(
 
     Parameters
     ----------
-    plane : sagittal, coronal or transversal; that of the first image where empty.
-    position_is, stamp_meaning : see `drivers.formats.mrd.FrameMaker`.
+    plane
+        Sagittal, coronal or transversal; that of the first image where empty.
+    position_is, stamp_meaning
+        See `drivers.formats.mrd.FrameMaker`.
 
     Raises
     ------

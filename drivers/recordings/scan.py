@@ -72,9 +72,12 @@ def open_scan(
 
     Parameters
     ----------
-    path, pixel_spacing_mm : as `open_recording` takes them.
-    plane : one to take; empty where there is only one; "all" takes every plane in turn, as it was recorded.
-    others : further recordings, whose planes were taken in turn with the first one's.
+    path, pixel_spacing_mm
+        As `open_recording` takes them.
+    plane
+        One to take; empty where there is only one; "all" takes every plane in turn, as it was recorded.
+    others
+        Further recordings, whose planes were taken in turn with the first one's.
 
     Raises
     ------

@@ -56,7 +56,8 @@ class MotionTrace:
 
         Parameters
         ----------
-        scale : multiplies all displacements, for a surrogate that moves less or more than the target.
+        scale
+            Multiplies all displacements, for a surrogate that moves less or more than the target.
 
         Raises
         ------
@@ -76,8 +77,10 @@ def read_trace(path: Path, axes: tuple[str, str, str] = ("+lr", "+si", "+ap")) -
 
     Parameters
     ----------
-    path : a `.vxp`, `.csv` or `.txt` file.
-    axes : for `.csv` alone: the patient axis that x, y and z are taken for, with its sign, e.g. ("+lr", "-ap", "+si").
+    path
+        A `.vxp`, `.csv` or `.txt` file.
+    axes
+        For `.csv` alone: the patient axis that x, y and z are taken for, with its sign, e.g. ("+lr", "-ap", "+si").
 
     Raises
     ------

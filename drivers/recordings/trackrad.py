@@ -128,10 +128,12 @@ def read_sequence(
 
     Parameters
     ----------
-    files : from `case_files` or `submission_files`.
-    given_spacing_mm : (row, column), to agree with what the file says.
-    default_frames_per_s : where there is no `frame-rate.json`; without it that file must exist, since a replay must not
-        guess its pace.
+    files
+        From `case_files` or `submission_files`.
+    given_spacing_mm
+        (row, column), to agree with what the file says.
+    default_frames_per_s
+        Where there is no `frame-rate.json`; without it that file must exist, since a replay must not guess its pace.
 
     Raises
     ------

@@ -72,8 +72,10 @@ class DicomSource(LiveSource):
 
     Parameters
     ----------
-    settings : see `DicomSettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `DicomSettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = DicomSettings

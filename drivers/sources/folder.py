@@ -49,12 +49,18 @@ class WatchedFolder:
 
     Parameters
     ----------
-    name : of the source.
-    folder : where to look; folders within it are not.
-    suffixes : of the files to read, in lower case; an empty one stands for a name without a dot.
-    read : turns a file into its frames; raises `BadFrame`.
-    settings : `incomplete_ms`, and whether what exists at the start is read too; by default it is old, and left alone.
-    clock : the host's monotonic clock.
+    name
+        Of the source.
+    folder
+        Where to look; folders within it are not.
+    suffixes
+        Of the files to read, in lower case; an empty one stands for a name without a dot.
+    read
+        Turns a file into its frames; raises `BadFrame`.
+    settings
+        `incomplete_ms`, and whether what exists at the start is read too; by default it is old, and left alone.
+    clock
+        The host's monotonic clock.
     """
 
     def __init__(

@@ -86,9 +86,12 @@ class LiveSource:
 
     Parameters
     ----------
-    arrivals : where frames come from.
-    settings : see `LiveSettings`.
-    clock : the host's monotonic clock, the one that `arrivals` stamps with.
+    arrivals
+        Where frames come from.
+    settings
+        See `LiveSettings`.
+    clock
+        The host's monotonic clock, the one that `arrivals` stamps with.
     """
 
     def __init__(self, arrivals: Arrivals, settings: LiveSettings, clock: Clock | None = None) -> None:

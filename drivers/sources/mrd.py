@@ -64,8 +64,10 @@ class MrdSource(LiveSource):
 
     Parameters
     ----------
-    settings : see `MrdSettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `MrdSettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = MrdSettings

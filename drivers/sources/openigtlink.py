@@ -95,8 +95,10 @@ class OpenigtlinkSource(LiveSource):
 
     Parameters
     ----------
-    settings : see `OpenigtlinkSettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `OpenigtlinkSettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = OpenigtlinkSettings

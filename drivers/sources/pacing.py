@@ -48,8 +48,10 @@ class Pacer:
 
         Parameters
         ----------
-        since_first_ns : the frame's stamp minus the first frame's, on the stream's own clock.
-        timeout_ms : longest wait.
+        since_first_ns
+            The frame's stamp minus the first frame's, on the stream's own clock.
+        timeout_ms
+            Longest wait.
         """
         now_ns = self._clock.now_ns()
         if not self.paced:

@@ -55,10 +55,14 @@ class NetworkPeer:
 
     Parameters
     ----------
-    settings : where to listen or call.
-    make_format : returns a new message format for each connection, see `drivers.formats.stream`.
-    listen : server, or client.
-    goodbye : sent to a peer that took leave properly.
+    settings
+        Where to listen or call.
+    make_format
+        Returns a new message format for each connection, see `drivers.formats.stream`.
+    listen
+        Server, or client.
+    goodbye
+        Sent to a peer that took leave properly.
     """
 
     def __init__(

@@ -47,10 +47,14 @@ class PhantomSource:
 
     Parameters
     ----------
-    settings : what to draw, see `drivers.phantom`, and perhaps a trace to read.
-    pacing, speed : as for a replay.
-    trace : recorded target motion in place of the breathing model.
-    clock : the host's monotonic clock.
+    settings
+        What to draw, see `drivers.phantom`, and perhaps a trace to read.
+    pacing, speed
+        As for a replay.
+    trace
+        Recorded target motion in place of the breathing model.
+    clock
+        The host's monotonic clock.
     """
 
     Settings: ClassVar = PhantomSourceSettings

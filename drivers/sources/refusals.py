@@ -16,8 +16,10 @@ class Refusals:
 
     Parameters
     ----------
-    name : of the source, before each sentence.
-    clock : where given, at most one sentence a second of each kind.
+    name
+        Of the source, before each sentence.
+    clock
+        Where given, at most one sentence a second of each kind.
     """
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:

@@ -22,15 +22,22 @@ class ReplaySource:
 
     Parameters
     ----------
-    recording : an open recording or scan, or the path of one.
-    pacing : `REAL_TIME`; `SCALED` by `speed`; `STEPPED` (one frame for each answer of the engine) or `UNPACED` (as fast
-        as the engine answers).
-    speed : 2 plays twice as fast. Only with `SCALED`.
-    loop : start again after the last frame, one median interval later, with stamps that go on increasing.
-    pixel_spacing_mm : (row, column) spacing or one number, for a recording that does not hold its own.
-    plane : sagittal, coronal or transversal, for a folder that holds several; "all" plays them in turn, as they were
-        taken. Only with a path.
-    clock : the host's monotonic clock.
+    recording
+        An open recording or scan, or the path of one.
+    pacing
+        `REAL_TIME`; `SCALED` by `speed`; `STEPPED` (one frame for each answer of the engine) or `UNPACED` (as fast as
+        the engine answers).
+    speed
+        2 plays twice as fast. Only with `SCALED`.
+    loop
+        Start again after the last frame, one median interval later, with stamps that go on increasing.
+    pixel_spacing_mm
+        (row, column) spacing or one number, for a recording that does not hold its own.
+    plane
+        Sagittal, coronal or transversal, for a folder that holds several; "all" plays them in turn, as they were taken.
+        Only with a path.
+    clock
+        The host's monotonic clock.
     """
 
     def __init__(

@@ -31,8 +31,10 @@ class UnitySource(LiveSource):
 
     Parameters
     ----------
-    settings : see `UnitySettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `UnitySettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = UnitySettings

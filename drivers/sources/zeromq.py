@@ -42,8 +42,10 @@ class ZeromqSource:
 
     Parameters
     ----------
-    settings : see `ZeromqSettings`.
-    clock : the host's monotonic clock; stamps that a bridge on this host gives on the same clock are taken as they are.
+    settings
+        See `ZeromqSettings`.
+    clock
+        The host's monotonic clock; stamps that a bridge on this host gives on the same clock are taken as they are.
     """
 
     Settings = ZeromqSettings

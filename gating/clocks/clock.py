@@ -11,11 +11,11 @@ Stage = Literal["decoded", "tracked"]
 
 
 class Clock(Protocol):
-    """Integer nanoseconds from an arbitrary start, never backward."""
+    """Counts integer nanoseconds from an arbitrary start and never runs backward."""
 
     @property
     def name(self) -> str:
-        """Which clock this is; stamps of clocks with different names are never subtracted."""
+        """Identifies the clock: stamps of clocks with different names are never subtracted."""
         ...
 
     def now_ns(self) -> int:
@@ -32,7 +32,7 @@ class StageClock(Clock, Protocol):
 
 
 class MonotonicClock:
-    """CLOCK_MONOTONIC of this host. Processes of one boot share it, so its name carries the boot's identity."""
+    """CLOCK_MONOTONIC of this host. All processes since the same boot share it, so its name contains the boot's id."""
 
     def __init__(self) -> None:
         self.name = f"monotonic:{_boot_id()}"
@@ -69,7 +69,7 @@ class RecordedClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only when it is set."""
 
     def __init__(self, start_ns: int = 0, name: str = "manual") -> None:
         self.name = name
@@ -84,11 +84,11 @@ class ManualClock:
         return self._now_ns
 
     def advance_ms(self, milliseconds: float) -> None:
-        """Move forward."""
+        """Move forward by a time."""
         self._now_ns += round(milliseconds * 1e6)
 
     def advance_to(self, moment_ns: int) -> None:
-        """Move forward to a moment; one that has passed changes nothing."""
+        """Move forward to a time. One that has passed changes nothing."""
         self._now_ns = max(self._now_ns, moment_ns)
 
 

@@ -137,7 +137,7 @@ class EngineService:
                 self._guarded(self._take_frames)
             self._guarded(self._hear_others)
             now_ns = self._clock.now_ns()
-            self._frames.reopen_if_deaf(now_ns)
+            self._frames.reopen_if_silent(now_ns)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
             elif not came and self._warmer.is_due(now_ns):
@@ -179,7 +179,7 @@ class EngineService:
             parts = receive(self._frames.socket)
             if parts is None:
                 break
-            received_ns = self._frames.heard_ns = self._clock.now_ns()
+            received_ns = self._frames.last_message_ns = self._clock.now_ns()
             if self._every_frame or self._engine.state is not EngineState.ARMED:
                 self._handle(parts, received_ns)
                 return

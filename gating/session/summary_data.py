@@ -1,4 +1,4 @@
-"""One pass over a session log: everything the summary and the page need, without keeping pixels."""
+"""What the summary and the report need from a session log, read in one pass; pixels are not kept."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gating.messages import (
 from gating.session.log import read_session
 
 STATUS_GAP_NS: Final = 500_000_000
-"""A confirmed state counts no longer than this without another status."""
+"""How long a confirmed state counts without another status."""
 
 Interval = tuple[int, int]
 
 
 @dataclass(slots=True)
 class FrameOutcome:
-    """What the engine announced for one frame, first."""
+    """The first command that announced a frame, and when it was sent."""
 
     command: GateCommand
     at_ns: int
@@ -39,7 +39,7 @@ class FrameOutcome:
 
 @dataclass(slots=True)
 class SessionData:
-    """A session in memory. Times are ns on the recorder's monotonic clock; lists are in their order of arrival."""
+    """A session in memory. Times are ns on the recorder's monotonic clock; lists are in order of arrival."""
 
     path: Path
     metadata: dict[str, str] = field(default_factory=dict)
@@ -51,11 +51,11 @@ class SessionData:
     estimates: dict[str, list[TargetEstimate]] = field(default_factory=dict)
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
     commands: list[tuple[int, GateCommand]] = field(default_factory=list)
-    """Every command, with its moment."""
+    """Every command, with its time."""
     commanded: list[tuple[int, GateCommand]] = field(default_factory=list)
-    """Every change of commanded state or reason, with its moment."""
+    """Every change of commanded state or reason, with its time."""
     statuses: list[tuple[int, BeamStatus]] = field(default_factory=list)
-    """Every status of the beam interface, with its moment."""
+    """Every status of the beam interface, with its time."""
     events: list[Event] = field(default_factory=list)
     stages_ms: dict[str, list[float]] = field(default_factory=dict)
     stage_frames: dict[str, list[int]] = field(default_factory=dict)
@@ -67,35 +67,35 @@ class SessionData:
 
     @property
     def first_ns(self) -> int:
-        """When the first frame was published (0: none was)."""
+        """When the first frame was published; 0 if none was."""
         return min((frame.published_ns for frame in self.frames.values()), default=0)
 
     @property
     def last_ns(self) -> int:
-        """When the last frame's place in the stream ends."""
+        """When the interval of the last frame ends."""
         last_ns = max((frame.published_ns for frame in self.frames.values()), default=0)
         return last_ns + self.interval_ns if self.frames else 0
 
     @property
     def interval_ns(self) -> int:
-        """The frame interval: between published frames, on average."""
+        """The mean interval between published frames."""
         stamps = sorted(frame.published_ns for frame in self.frames.values())
         return (stamps[-1] - stamps[0]) // (len(stamps) - 1) if len(stamps) > 1 else 0
 
     def seconds(self, at_ns: int) -> float:
-        """Return a moment as seconds after the first published frame."""
+        """Return a time in seconds after the first published frame."""
         return (at_ns - self.first_ns) / 1e9
 
 
 def read_data(path: Path) -> SessionData:
-    """Read a log.
+    """Read a session log.
 
     Raises
     ------
     SessionError
         If the file is no session log.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     data = SessionData(path)
     reader = read_session(path)
@@ -174,7 +174,7 @@ def _add(data: SessionData, stage: str, sequence: int, took_ms: float) -> None:
 
 
 def _merge(changes: Iterable[tuple[int, bool, int]]) -> list[Interval]:
-    """Fold (moment, on, valid until) into intervals of on; a state lasts until the next one or its own end."""
+    """Turn (time, on, valid until) into intervals of on. A state lasts until the next one or its own end."""
     intervals: list[Interval] = []
     begin_ns: int | None = None
     until_ns = 0

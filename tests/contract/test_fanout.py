@@ -103,7 +103,7 @@ class TestFanout:
         ("members", "said"),
         [
             ("[]", "0 switches"),
-            ("nonsense", "no JSON list"),
+            ("nonsense", "not a JSON list"),
             ('[{"switch": "unheard-of"}]', "'unheard-of' is unknown"),
             ('[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout"),
         ],

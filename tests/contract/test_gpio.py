@@ -78,7 +78,7 @@ class TestGpio:
 
     def test_a_missing_chip_is_unavailable(self) -> None:
         pytest.importorskip("gpiod", reason="gpiod is not installed")
-        with pytest.raises(Unavailable, match="/dev/no-gpiochip cannot be had"):
+        with pytest.raises(Unavailable, match="/dev/no-gpiochip are not available"):
             GpioSwitch(GpioSettings(chip="/dev/no-gpiochip", line=3, read_back_line=4)).open()
 
     def test_a_line_of_the_kernels_simulator_follows(self, simulated_chip: tuple[Path, Path]) -> None:

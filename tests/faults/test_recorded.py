@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bench.faults.logs import Kept, Logs
-from gating.session.log import SessionReader, SessionWriter
+from gating.session.log import SessionReader
+from gating.session.log_writer import SessionWriter
 from gating.wire.codec import encode, encode_frame
 from tests.factories import frame
 from tests.faults.beam_bench import gate_command

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from cinegate.verbs.run import run_session
 from gating.analysis.verification import verify_session
 from gating.session.chain_check import check_chain
-from gating.session.log import SessionWriter, read_raw
+from gating.session.log import read_raw
+from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, Margins
 from gating.wire.codec import decode, encode
 from replay_data import session_path

@@ -27,7 +27,7 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from gating.wire.codec import Part, content_hash, encode, encode_frame
 
 MS = 1_000_000

@@ -10,7 +10,9 @@ from mcap.writer import Writer
 
 from gating.session.chain_check import check_chain
 from gating.session.hash_chain import SEAL
-from gating.session.log import SessionWriter, read_raw, recover
+from gating.session.log import read_raw
+from gating.session.log_writer import SessionWriter
+from gating.session.recovery import recover
 from gating.wire.codec import encode, encode_frame
 from tests.factories import beam_status, frame
 

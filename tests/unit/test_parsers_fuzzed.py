@@ -14,7 +14,9 @@ from bench.fuzz import TARGETS, Target, fuzz
 from drivers.errors import DriverError
 from gating.messages import TOPICS
 from gating.session.chain_check import check_chain
-from gating.session.log import SessionError, SessionWriter, read_session, recover
+from gating.session.log import SessionError, read_session
+from gating.session.log_writer import SessionWriter
+from gating.session.recovery import recover
 from gating.settings.config import ConfigError, parse_config
 from gating.wire.codec import WireError, decode, encode, encode_frame
 from tests.factories import beam_status, frame, stream

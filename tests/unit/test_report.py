@@ -23,7 +23,8 @@ from gating.report.frames import png_data_uri
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
-from gating.session.log import SessionError, SessionWriter
+from gating.session.log import SessionError
+from gating.session.log_writer import SessionWriter
 from gating.session.summary_data import SessionData, read_data
 from tests.unit.session_bench import (
     CLOCK,

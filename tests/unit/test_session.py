@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 
 from gating.messages import CineFrame, GateCommand, StreamEnd
-from gating.session.log import SessionError, SessionWriter, read_raw, read_session, recover, session_log_name
+from gating.session.log import SessionError, read_raw, read_session
+from gating.session.log_writer import SessionWriter, session_log_name
+from gating.session.recovery import recover
 from gating.wire.codec import Part, decode
 from tests.unit.session_bench import CLOCK, make_session
 
@@ -233,7 +235,7 @@ def test_another_file_is_refused_with_a_sentence(log: Path) -> None:
 WRITER = """
 import itertools, sys, time
 from pathlib import Path
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from tests.unit.session_bench import CLOCK, make_session
 
 writer = SessionWriter(Path(sys.argv[1]), "s1", CLOCK)

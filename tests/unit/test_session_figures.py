@@ -15,7 +15,7 @@ from gating.analysis import figures, motion_from_session, session_figures
 from gating.analysis.replay_tracking import gated_motion, track_session
 from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
 from gating.targets.targets import TargetSpec
 from gating.wire.codec import encode, encode_frame

@@ -161,11 +161,11 @@ def test_a_clock_that_runs_backward_holds(watchdog: LeaseWatchdog) -> None:
 
 
 def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog: LeaseWatchdog) -> None:
-    watchdog.attend(0)
+    watchdog.note_awake(0)
     watchdog.receive(command(1), 0)
-    watchdog.attend(500 * MS)
+    watchdog.note_awake(500 * MS)
     watchdog.receive(command(2), 500 * MS)
-    watchdog.attend(501 * MS)
+    watchdog.note_awake(501 * MS)
     watchdog.receive(command(3), 501 * MS)
     permission = watchdog.permission(501 * MS)
     assert (permission.state, permission.reason) == (GateState.HOLD, BeamReason.LEASE_EXPIRED)
