@@ -159,7 +159,7 @@ def test_track_writes_a_row_a_frame_and_masks_on_the_grid_of_the_frames(short_se
     assert np.median(np.hypot(*(found - truth).T)) < 0.5
 
 
-def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path):
+def test_a_coronal_session_leaves_the_hidden_axis_empty(tmp_path):
     cinegate("track", session_path("high_rate"), "--out", tmp_path / "t.csv")
     row = rows_of(tmp_path / "t.csv")[0]
     assert row["ap_mm"] == ""

@@ -97,7 +97,7 @@ def test_budgets_of_a_stage_grow_towards_the_tail(stage: str) -> None:
     ["conditions = 3", "[decision]\nmax_ms = -1", "[", "surprise = 1"],
     ids=["wrong type", "negative", "torn", "unknown key"],
 )
-def test_a_budgets_file_that_makes_no_sense_is_refused_in_one_sentence(text: str) -> None:
+def test_an_invalid_budgets_file_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^budgets: "):
         parse_budgets(text)
 
@@ -137,7 +137,7 @@ def test_learning_the_reference_is_no_decision_over_budget() -> None:
     assert bench.engine.counters["over_budget"] == 0
 
 
-def test_a_decision_over_budget_is_counted_said_and_held() -> None:
+def test_a_decision_over_budget_is_counted_reported_and_held() -> None:
     bench = Bench().armed()
     outcome = bench.step(takes_ms=30.0)
     assert bench.engine.counters["over_budget"] == 1
@@ -153,7 +153,7 @@ def test_beam_comes_back_by_itself_after_one_slow_decision() -> None:
     assert [bench.step().command.state for _ in range(2)] == [GateState.HOLD, GateState.ON]
 
 
-def test_where_it_is_switched_off_slow_decisions_are_counted_alone() -> None:
+def test_with_the_rule_switched_off_slow_decisions_are_only_counted() -> None:
     bench = Bench(hold=False).armed()
     assert bench.step(takes_ms=30.0).command.state is GateState.ON
     assert bench.engine.counters["over_budget"] == 1

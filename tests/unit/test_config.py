@@ -23,7 +23,7 @@ def test_an_empty_file_gives_the_defaults():
     assert parse_config("") == Config()
 
 
-def test_what_is_written_is_read_back():
+def test_written_settings_read_back_equal():
     config = parse_config("tracker = 'opencv'\n[gating.margins]\nsuperior_mm = 5.5\n[recording]\nrequired = true\n")
     assert config.gating.margins.superior_mm == 5.5
     assert parse_config(to_toml(config)) == config
@@ -55,7 +55,7 @@ def test_the_hash_tells_any_two_settings_apart():
     ],
     ids=["unknown key", "above the limit", "below the limit", "wrong type", "nan", "unknown table", "no toml"],
 )
-def test_a_bad_setting_is_named_with_its_line_value_and_limit(text, sentence):
+def test_a_bad_setting_is_refused_with_its_line_value_and_limit(text, sentence):
     with pytest.raises(ConfigError, match=sentence):
         parse_config(text, "my.toml")
 

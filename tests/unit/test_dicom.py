@@ -65,7 +65,7 @@ def test_every_byte_order_gives_the_same_frame() -> None:
         assert frame.geometry.pixel_spacing_mm == (2.0, 1.5)
 
 
-def test_no_identifier_comes_along() -> None:
+def test_no_patient_identifier_is_kept() -> None:
     (frame,) = frames(image())
     words = f"{frame.name} {frame.clock} {frame.series}"
     assert "Secret" not in words
@@ -185,7 +185,7 @@ def test_deflated_images_are_refused_unread(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_the_bytes_only_bad_frame_comes_out(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_bytes_raise_only_bad_frame(tmp_path: Path, data: st.DataObject) -> None:
     broken = bytearray(WHOLE)
     for _ in range(data.draw(st.integers(1, 5))):
         at = data.draw(st.integers(0, len(broken) - 1))

@@ -197,7 +197,7 @@ def test_a_length_beyond_the_limit_is_not_believed(receiver: DicomSource) -> Non
     takes_the_next_image(receiver, info)
 
 
-def test_a_message_without_end_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_oversized_message_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
     info = opened_by(receiver, lambda port: store(port, image(0)))
     read(receiver, info, 1)
     monkeypatch.setattr("drivers.sources.dicom.MAX_BYTES", 50_000)
@@ -263,7 +263,7 @@ def test_unstamped_images_are_accepted_only_with_arrival_times() -> None:
     source.close()
 
 
-def test_a_peer_that_is_not_on_the_list_is_turned_away() -> None:
+def test_a_peer_that_is_not_listed_is_rejected() -> None:
     source = DicomSource(DicomSettings(port=0, calling_ae_titles=("SCANNER",)))
     source.arrivals.open()
     entity = AE(ae_title="PEER")
@@ -272,12 +272,12 @@ def test_a_peer_that_is_not_on_the_list_is_turned_away() -> None:
     source.close()
 
 
-def test_images_that_do_not_come_are_named_after_the_time_out() -> None:
+def test_missing_images_are_reported_after_the_timeout() -> None:
     with pytest.raises(Unavailable, match=r"0 frames came within 0.2 s; 1 are needed"):
         DicomSource(DicomSettings(port=0, frames_per_s=5.0, first_frame_timeout_s=0.2)).open()
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{port}"):

@@ -92,7 +92,7 @@ def test_a_log_is_read_from_csv(tmp_path: Path) -> None:
     ],
     ids=["no position", "one line", "text", "not increasing", "nan"],
 )
-def test_a_log_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+def test_an_invalid_log_is_refused_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "camera.csv"
     path.write_text(text)
     with pytest.raises(PhysicalLogError, match=says):

@@ -35,7 +35,7 @@ def write(tmp_path):
 
 
 class TestNpz:
-    def test_every_field_comes_through(self, write) -> None:
+    def test_every_field_is_read(self, write) -> None:
         recording = open_recording(write())
         assert (len(recording), recording.shape, recording.dtype, recording.plane) == (
             4,
@@ -81,7 +81,7 @@ class TestNpz:
         assert recording.dtype == str(recording.frames[1].dtype) == read
         np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 120)
 
-    def test_pixels_that_are_true_or_false_become_ones_and_zeros(self, write) -> None:
+    def test_boolean_pixels_become_ones_and_zeros(self, write) -> None:
         recording = open_recording(write(frames=FRAMES % 2 == 1))
         assert recording.dtype == "uint8"
         np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 2)
@@ -204,7 +204,7 @@ def test_a_missing_path_is_refused(tmp_path, name) -> None:
         open_recording(tmp_path / name)
 
 
-def test_another_kind_of_file_is_refused(tmp_path) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path) -> None:
     (tmp_path / "scan.png").touch()
     with pytest.raises(BadRecording, match=r"\.png is not a recording"):
         open_recording(tmp_path / "scan.png")
@@ -239,7 +239,7 @@ class TestSessionLog:
         (tmp_path / "s1.mcap").touch()
         return tmp_path / "s1.mcap", messages, passes
 
-    def test_frames_stamps_and_target_come_through(self, log) -> None:
+    def test_frames_stamps_and_target_are_read(self, log) -> None:
         path, messages, _ = log
         recording = open_recording(path)
         assert len(recording) == 6
@@ -249,7 +249,7 @@ class TestSessionLog:
             recording.target_mask, mask_from_contour(messages[0].contour_px, messages[1].header.shape)
         )
 
-    def test_reading_forward_goes_through_the_log_once(self, log) -> None:
+    def test_reading_forward_passes_through_the_log_once(self, log) -> None:
         path, messages, passes = log
         recording = open_recording(path)
         passes.clear()

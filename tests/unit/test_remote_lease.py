@@ -77,7 +77,7 @@ def test_a_damaged_first_number_is_forgotten_after_a_second():
     assert switch.state is GateState.ON
 
 
-def test_whoever_succeeds_after_a_quiet_second_needs_the_new_token(switch):
+def test_a_successor_after_a_silent_second_needs_the_new_token(switch):
     token, later_ns = switch.lease.token, switch.now_ns + QUIET_NS
     assert switch.lease.receive(OTHER, order(BEGIN, token, 1), later_ns)
     assert switch.lease.state(later_ns) is GateState.HOLD
@@ -137,7 +137,7 @@ def test_the_line_is_on_only_within_a_lease_begun_with_the_newest_token(sent):
     assert honest.state is GateState.ON
 
 
-def test_a_line_that_stood_still_believes_nothing_from_before(switch):
+def test_a_line_that_froze_ignores_older_orders(switch):
     token = switch.lease.token
     switch.lease.draw_token()
     assert switch.state is GateState.HOLD

@@ -113,7 +113,7 @@ def test_a_plane_that_misses_the_structure_gives_an_empty_contour(tmp_path: Path
     assert structure.contour_in(Plane((0, 1, 0, 0, 0, -1), (60.0, -65.0, 95.0))).shape == (0, 2)
 
 
-def test_a_hole_stays_a_hole(tmp_path: Path) -> None:
+def test_a_hole_remains_a_hole(tmp_path: Path) -> None:
     outlines = [*body(3.0), *(ellipse(float(z), 0.4) for z in np.arange(35 - 22 + 1.5, 35 + 22, 3.0))]
     mask = read_structure(structure_set(tmp_path / "s.dcm", {"Liver-GTV": outlines}), "Liver-GTV").mask_in(TRANSVERSAL)
     inner = (((TRANSVERSAL.centres() - CENTRE_MM) / (0.4 * RADII_MM))[..., :2] ** 2).sum(axis=-1) < 0.8
@@ -149,7 +149,9 @@ def test_names_are_found_whatever_their_case(tmp_path: Path) -> None:
     ],
     ids=["missing", "ambiguous", "no contours", "point", "two points", "empty set"],
 )
-def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, structures, kind: str, sentence: str) -> None:
+def test_a_structure_that_cannot_be_used_is_refused_in_a_sentence(
+    tmp_path: Path, structures, kind: str, sentence: str
+) -> None:
     with pytest.raises(BadRecording, match=sentence):
         read_structure(structure_set(tmp_path / "s.dcm", structures, kind), "GTVp")
 
@@ -163,7 +165,7 @@ def test_a_contour_out_of_its_plane_or_without_area_is_refused(tmp_path: Path) -
             structure.mask_in(SAGITTAL)
 
 
-def test_what_is_no_structure_set_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_structure_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise.dcm").write_bytes(b"noise")
     with pytest.raises(BadRecording, match="not a readable RTSTRUCT"):
         read_structure(tmp_path / "noise.dcm", "GTVp")

@@ -94,7 +94,7 @@ def test_every_plane_of_a_dicom_folder_is_played_in_turn(tmp_path):
     assert [stamp.plane for stamp in stamps if stamp] == planes
 
 
-def test_all_planes_of_a_recording_of_one_are_that_one(tmp_path):
+def test_a_recording_of_one_plane_has_that_plane_alone(tmp_path):
     frames = np.arange(3 * 64, dtype=np.uint16).reshape(3, 8, 8)
     np.savez(tmp_path / "one.npz", frames=frames, t_s=[0.0, 0.1, 0.2], pixel_spacing_mm=[2.0, 2.0])
     assert open_scan(tmp_path / "one.npz", plane="all").planes == ("sagittal",)

@@ -49,13 +49,13 @@ def test_external_markers_with_decimal_commas_lose_their_zero_row(traces: Path) 
     assert (trace.lr_mm[-1], trace.t_s[-1], trace.dropped) == (-394.9, 221.95, 0)
 
 
-def test_a_wild_time_stamp_is_dropped_and_counted(traces: Path) -> None:
+def test_an_implausible_stamp_is_dropped_and_counted(traces: Path) -> None:
     trace = read_trace(traces / "201205181211-LAC-1-N-320-6.csv")
     assert (len(trace), trace.dropped) == (3198, 1)
     assert np.diff(trace.t_s).max() < 0.25
 
 
-def test_the_cameras_axes_can_be_named(traces: Path) -> None:
+def test_the_cameras_axes_can_be_configured(traces: Path) -> None:
     file = traces / "201205101519-UAC-1-T-222-6.csv"
     turned, plain = read_trace(file, ("+lr", "-ap", "+si")), read_trace(file)
     np.testing.assert_array_equal(turned.ap_mm, -plain.si_mm)
@@ -84,7 +84,7 @@ def test_the_phantom_source_reads_its_trace_when_it_is_opened(traces: Path) -> N
     source.close()
 
 
-def test_a_trace_that_is_not_there_is_said_when_the_source_is_opened(tmp_path: Path) -> None:
+def test_a_missing_trace_is_reported_when_the_source_is_opened(tmp_path: Path) -> None:
     source = PhantomSource(PhantomSourceSettings(trace=str(tmp_path / "none.vxp")))
     with pytest.raises(BadRecording, match=r"none\.vxp: it cannot be read"):
         source.open()

@@ -153,7 +153,7 @@ def fading_scene():
     ]
 
 
-def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
+def test_an_accepted_template_is_reported_with_its_time_and_all_ages():
     made, told = tracker(), []
     for seen in fading_scene():
         made.track(seen, 0.25)
@@ -163,7 +163,7 @@ def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
     assert sum(map(bool, told)) == made.growth.accepted
 
 
-def test_answers_do_not_depend_on_who_calls_settle():
+def test_answers_do_not_depend_on_who_calls_finish_frame():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
@@ -193,7 +193,7 @@ def test_one_template_is_kept_alone_when_the_settings_say_so():
     ],
     ids=["nan", "saturated", "empty", "another shape", "volume", "complex"],
 )
-def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixels, sentence):
+def test_an_unusable_frame_is_refused_with_a_sentence(name, pixels, sentence):
     import re
 
     result = tracker(name).track(pixels, 0.25)
@@ -321,7 +321,7 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
     assert {made.track(pixels.astype(np.uint16), 0.25).status for pixels in seen} == {TrackStatus.TRACKED}
 
 
-def test_a_pattern_fixed_in_the_image_that_holds_the_match_is_noticed() -> None:
+def test_a_fixed_pattern_that_holds_the_match_is_detected() -> None:
     """The pattern is stronger than the anatomy behind it: once a second was seen, the match is doubted."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
