@@ -73,8 +73,8 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     import numpy as np
 
     from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
-    from gating.analysis import motion_from_session
     from gating.analysis.drift import propose_shift, session_exhale
+    from gating.analysis.motion import motion_from_session
 
     if session.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(session)

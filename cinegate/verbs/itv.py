@@ -83,7 +83,7 @@ def itv(
 def _logged(log: Path) -> list[Case]:
     import numpy as np
 
-    from gating.analysis import motion_from_session
+    from gating.analysis.motion import motion_from_session
     from gating.geometry.plane import ImagePlane
     from gating.session.summary_data import read_data
 

@@ -11,7 +11,8 @@ from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import JsonOption
 
 if TYPE_CHECKING:
-    from gating.analysis import GatedMotion, SessionFigures
+    from gating.analysis.figures import SessionFigures
+    from gating.analysis.motion import GatedMotion
 
 
 def _existing_log(path: Path) -> Path:
@@ -37,7 +38,8 @@ def report(
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
     from cinegate.sessions import report as write_report
-    from gating.analysis import figures, motion_from_session
+    from gating.analysis.figures import figures
+    from gating.analysis.motion import motion_from_session
     from gating.report import clinical_section
     from gating.report.summary import summarise_data, summary_dict, summary_table
     from gating.session.summary_data import read_data

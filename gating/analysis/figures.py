@@ -1,4 +1,4 @@
-"""The clinical figures of a session: what a physicist asks about gating once the patient has left."""
+"""The clinical figures of a session: what a physicist asks about gating after a treatment."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class AxisMotion(Struct, frozen=True, kw_only=True):
 
     axis: str
     shown: bool
-    """False where the plane does not show this axis: nothing was measured along it, and the figures are 0."""
+    """False if the plane does not show this axis. Nothing was measured along it then, and the figures are 0."""
     mean_mm: float
     sd_mm: float
     p95_mm: float
     """95th percentile of the distance from the middle of the window."""
     range_mm: float
     baseline_shift_mm: float
-    """Of the exhale position, end of the session against its beginning."""
+    """Shift of the exhale position from the beginning to the end of the session."""
 
 
 class BaselinePoint(Struct, frozen=True, kw_only=True):
-    """Baseline shift up to a moment of the session, mm towards left, posterior, superior, against its beginning."""
+    """Baseline shift since the beginning of the session, mm towards left, posterior, superior."""
 
     t_s: float
     lr_mm: float
@@ -50,7 +50,7 @@ class BaselinePoint(Struct, frozen=True, kw_only=True):
 
 
 class Transitions(Struct, frozen=True, kw_only=True):
-    """How late the beam followed the target over the edge of its window, and how far the target went meanwhile."""
+    """How late the beam followed the target across the edge of its window, and how far the target moved meanwhile."""
 
     count: int
     latency_p50_ms: float
@@ -60,7 +60,7 @@ class Transitions(Struct, frozen=True, kw_only=True):
 
 
 class SessionFigures(Struct, frozen=True, kw_only=True):
-    """What gating did for one target. NaN: not known, for instance because the beam was never on."""
+    """What gating did for one target. NaN: not known, for example because the beam was never on."""
 
     target: str
     frames: int
@@ -68,9 +68,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     beam_known_by: str
     duty_cycle: float
     extended_by: float
-    """Treatment time over the time with beam on: what gating costs."""
+    """Treatment time divided by the time with beam on."""
     held_s: float
-    """Time without beam: by how much gating extended the treatment."""
+    """Time without beam, by which gating extended the treatment."""
     beam_on_periods: int
     beam_on_median_s: float
     beam_on_shortest_s: float
@@ -79,30 +79,30 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     residual_p95_mm: float
     """95th percentile of the distance from the middle of the window while the beam was on (AAPM TG-76 section VI)."""
     free_p95_mm: float
-    """The same over the whole session, as without gating."""
+    """The same over the whole session, as it would be without gating."""
     coverage: float
-    """Mean share of the target inside the gating boundary while the beam was on."""
+    """Mean fraction of the target inside the gating boundary while the beam was on."""
     beam_off: Transitions
-    """Overshoot: the target is already out, the beam still on."""
+    """Overshoot: the target is already outside, the beam still on."""
     beam_on: Transitions
-    """Undershoot: the target is already in, the beam not yet on."""
+    """Undershoot: the target is already inside, the beam not yet on."""
     baseline: tuple[BaselinePoint, ...]
-    """Over the session, every 10 s."""
+    """Every 10 s over the session."""
     holds: tuple[Hold, ...]
-    """Breath-holds, where the session has a rule for them."""
+    """Breath-holds, if the session has a rule for them."""
     hold_to_hold_mm: float
-    """How well they repeat: SD of their positions."""
+    """SD of the positions of the breath-holds: how well they repeat."""
     low_confidence_s: float
     low_quality_s: float
-    """The tracker refused the image: not finite, without contrast, or of another shape than the reference."""
+    """Time in which the tracker refused the image: not finite, without contrast, or not of the reference's shape."""
     lost_s: float
-    """The target was not found."""
+    """Time in which the target was not found."""
     relative_d98: float
-    """Dose proxy: D98 of a round target of 30 mm under the residual motion over D98 without motion."""
+    """Dose proxy: D98 of a round target of 30 mm with residual motion, relative to D98 without motion."""
 
 
 def session_figures(log: Path | SessionData) -> list[SessionFigures]:
-    """Return the figures of every target of a session log; empty where it holds no followed target.
+    """Return the figures of every tracked target of a session log.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def session_figures(log: Path | SessionData) -> list[SessionFigures]:
 
 
 def figures(motion: GatedMotion) -> SessionFigures:
-    """Return the figures of one target. Times count on a grid of 10 ms, positions interpolate between frames."""
+    """Return the figures of one target. Times are counted on a grid of 10 ms; positions are interpolated."""
     _, away_mm, on = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
     beam, free = away_mm[on & known] - motion.window_mm, away_mm[known] - motion.window_mm
@@ -173,11 +173,11 @@ def _baseline(motion: GatedMotion) -> tuple[BaselinePoint, ...]:
 
 
 def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
-    """Pair every change of the beam with the crossing of the window before it, where that went the same way.
+    """Pair each change of the beam with the crossing of the window before it, if that went in the same direction.
 
-    A beam that goes off while the target is inside follows no crossing: the stream ended, say. A crossing lies between
-    the last frame on one side and the first on the other, where the out fraction passes its limit on the line between
-    the two; half way where another rule decided.
+    A beam that goes off while the target is inside follows no crossing; the stream may have ended. A crossing lies
+    between the last frame on one side and the first on the other, where the interpolated out fraction reaches its
+    limit; half-way if another rule decided.
     """
     changes_s = motion.beam_s[:, 0 if turning_on else 1]
     inside = np.array([reason in _INSIDE for reason in motion.reasons])

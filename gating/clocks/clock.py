@@ -1,4 +1,4 @@
-"""Clocks of this process: the host's, one that a log has recorded, and one that moves only when told to."""
+"""The clocks of a process: that of the host, one that replays a log, and one that moves only when it is set."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
-from gating.analysis import figures, motion_from_session, session_figures
+from gating.analysis.figures import figures, session_figures
+from gating.analysis.motion import motion_from_session
 from gating.analysis.replay_tracking import gated_motion, track_session
 from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
