@@ -102,12 +102,13 @@ class TestFanout:
     @pytest.mark.parametrize(
         ("members", "said"),
         [
-            ("[]", "0 switches"),
-            ("nonsense", "not a JSON list"),
-            ('[{"switch": "unheard-of"}]', "'unheard-of' is unknown"),
-            ('[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout"),
+            pytest.param("[]", "0 switches", id="none"),
+            pytest.param("nonsense", "not a JSON list", id="no json"),
+            pytest.param('[{"switch": "unheard-of"}]', "'unheard-of' is unknown", id="unknown switch"),
+            pytest.param(
+                '[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout", id="bad setting"
+            ),
         ],
-        ids=["none", "no json", "unknown switch", "bad setting"],
     )
     def test_bad_members_are_refused(self, members: str, said: str) -> None:
         with pytest.raises(Unavailable, match=said):

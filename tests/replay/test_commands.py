@@ -169,26 +169,33 @@ def test_a_coronal_session_leaves_the_hidden_axis_empty(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["track", "nowhere.npz"], "nowhere.npz: there is no such file"),
-        (["track", session_path("free_breathing"), "--target-box", "1,2,3"], "four numbers X,Y,W,H"),
-        (["track", session_path("free_breathing"), "--target-box", "80,90,40,40"], "leaves the image"),
-        (["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000"),
-        (["config", "--check", "nowhere.toml"], "nowhere.toml"),
-        (["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed"),
-        (["report", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
-        (["recover", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
-        (["track", session_path("free_breathing"), "--tracker", "magic"], "magic"),
-    ],
-    ids=[
-        "missing recording",
-        "three numbers",
-        "box outside",
-        "speed in words",
-        "missing settings",
-        "folder for a log",
-        "report of nothing",
-        "recover of nothing",
-        "unknown tracker",
+        pytest.param(["track", "nowhere.npz"], "nowhere.npz: there is no such file", id="missing recording"),
+        pytest.param(
+            ["track", session_path("free_breathing"), "--target-box", "1,2,3"],
+            "four numbers X,Y,W,H",
+            id="three numbers",
+        ),
+        pytest.param(
+            ["track", session_path("free_breathing"), "--target-box", "80,90,40,40"],
+            "leaves the image",
+            id="box outside",
+        ),
+        pytest.param(
+            ["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000", id="speed in words"
+        ),
+        pytest.param(["config", "--check", "nowhere.toml"], "nowhere.toml", id="missing settings"),
+        pytest.param(["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed", id="folder for a log"),
+        pytest.param(
+            ["report", "nowhere.mcap"],
+            "nowhere.mcap: there is no such file; a session log (.mcap) is needed",
+            id="report of nothing",
+        ),
+        pytest.param(
+            ["recover", "nowhere.mcap"],
+            "nowhere.mcap: there is no such file; a session log (.mcap) is needed",
+            id="recover of nothing",
+        ),
+        pytest.param(["track", session_path("free_breathing"), "--tracker", "magic"], "magic", id="unknown tracker"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_two(arguments, sentence):

@@ -94,8 +94,12 @@ def test_budgets_of_a_stage_grow_towards_the_tail(stage: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["conditions = 3", "[decision]\nmax_ms = -1", "[", "surprise = 1"],
-    ids=["wrong type", "negative", "torn", "unknown key"],
+    [
+        pytest.param("conditions = 3", id="wrong type"),
+        pytest.param("[decision]\nmax_ms = -1", id="negative"),
+        pytest.param("[", id="torn"),
+        pytest.param("surprise = 1", id="unknown key"),
+    ],
 )
 def test_an_invalid_budgets_file_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^budgets: "):

@@ -226,13 +226,24 @@ def test_a_second_series_at_the_same_time_is_refused(receiver: DicomSource) -> N
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        (lambda: image(1, picture(1, (40, 48))), "its shape is (40, 48), the stream began with (48, 40)"),
-        (lambda: image(1, picture(1).astype(np.uint8)), "its pixel type is uint8, the stream began with uint16"),
-        (lambda: image(1, PixelSpacing=[2.0, 2.0]), "pixel_spacing_mm is 2, 2, the stream began with 2, 1.5"),
-        (lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60"),
-        (lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local"),
+        pytest.param(
+            lambda: image(1, picture(1, (40, 48))), "its shape is (40, 48), the stream began with (48, 40)", id="shape"
+        ),
+        pytest.param(
+            lambda: image(1, picture(1).astype(np.uint8)),
+            "its pixel type is uint8, the stream began with uint16",
+            id="pixel type",
+        ),
+        pytest.param(
+            lambda: image(1, PixelSpacing=[2.0, 2.0]),
+            "pixel_spacing_mm is 2, 2, the stream began with 2, 1.5",
+            id="spacing",
+        ),
+        pytest.param(
+            lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60", id="position"
+        ),
+        pytest.param(lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local", id="clock"),
     ],
-    ids=["shape", "pixel type", "spacing", "position", "clock"],
 )
 def test_another_shape_or_geometry_in_mid_stream_is_refused(receiver: DicomSource, changed, sentence: str) -> None:
     info = opened_by(receiver, lambda port: store(port, image(0), changed(), image(2)))

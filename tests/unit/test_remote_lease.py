@@ -88,13 +88,12 @@ def test_a_successor_after_a_silent_second_needs_the_new_token(switch):
 @pytest.mark.parametrize(
     ("peer", "sent", "words"),
     [
-        (PEER, b"garbage", "order has 7 bytes"),
-        (PEER, MESSAGE.pack(b"cgl1", RENEW, 0, 2), "begins with b'cgl1'"),
-        (PEER, order(7, 0, 2), "order is 7; 0 to 2 are known"),
-        (PEER, order(RENEW, 0, 1), "order 1 came after 1"),
-        (OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first"),
+        pytest.param(PEER, b"garbage", "order has 7 bytes", id="garbage"),
+        pytest.param(PEER, MESSAGE.pack(b"cgl1", RENEW, 0, 2), "begins with b'cgl1'", id="magic"),
+        pytest.param(PEER, order(7, 0, 2), "order is 7; 0 to 2 are known", id="unknown order"),
+        pytest.param(PEER, order(RENEW, 0, 1), "order 1 came after 1", id="repeated number"),
+        pytest.param(OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first", id="second peer"),
     ],
-    ids=["garbage", "magic", "unknown order", "repeated number", "second peer"],
 )
 def test_what_cannot_be_trusted_holds_and_is_counted(switch, peer, sent, words):
     assert not switch.lease.receive(peer, sent, switch.now_ns + MS)

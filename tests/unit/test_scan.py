@@ -112,14 +112,21 @@ SAG = [0, 20, 40]
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (recording("sagittal", [10, 30]), "both are sagittal"),
-        (recording("coronal", [10, 30], side=9), r"shape is \(8, 8\) in sagittal frames, \(9, 9\) in coronal ones"),
-        (recording("coronal", [10, 30], spacing_mm=3), "pixel_spacing_mm is"),
-        (replace(recording("coronal", [10, 30]), stamp_meaning=StampMeaning.END), "stamp_meaning is"),
-        (recording("coronal", [50, 70]), "stamps must overlap"),
-        (recording("coronal", [10, 20]), "have the same stamp, 2e-08 s"),
+        pytest.param(recording("sagittal", [10, 30]), "both are sagittal", id="one plane"),
+        pytest.param(
+            recording("coronal", [10, 30], side=9),
+            r"shape is \(8, 8\) in sagittal frames, \(9, 9\) in coronal ones",
+            id="shape",
+        ),
+        pytest.param(recording("coronal", [10, 30], spacing_mm=3), "pixel_spacing_mm is", id="spacing"),
+        pytest.param(
+            replace(recording("coronal", [10, 30]), stamp_meaning=StampMeaning.END),
+            "stamp_meaning is",
+            id="stamp meaning",
+        ),
+        pytest.param(recording("coronal", [50, 70]), "stamps must overlap", id="apart"),
+        pytest.param(recording("coronal", [10, 20]), "have the same stamp, 2e-08 s", id="same stamp"),
     ],
-    ids=["one plane", "shape", "spacing", "stamp meaning", "apart", "same stamp"],
 )
 def test_recordings_that_are_no_scan_are_refused(other, words):
     with pytest.raises(BadRecording, match=words):

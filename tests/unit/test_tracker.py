@@ -184,14 +184,15 @@ def test_one_template_is_kept_alone_when_the_settings_say_so():
 @pytest.mark.parametrize(
     ("pixels", "sentence"),
     [
-        (np.full(SHAPE, np.nan), "NaN or infinite"),
-        (np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535"),
-        (np.zeros(SHAPE, np.uint8), "flat: every pixel is 0"),
-        (np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)"),
-        (np.zeros((3, 150, 140)), "must be a 2D array"),
-        (np.zeros(SHAPE, complex), "real numbers"),
+        pytest.param(np.full(SHAPE, np.nan), "NaN or infinite", id="nan"),
+        pytest.param(np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535", id="saturated"),
+        pytest.param(np.zeros(SHAPE, np.uint8), "flat: every pixel is 0", id="empty"),
+        pytest.param(
+            np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)", id="another shape"
+        ),
+        pytest.param(np.zeros((3, 150, 140)), "must be a 2D array", id="volume"),
+        pytest.param(np.zeros(SHAPE, complex), "real numbers", id="complex"),
     ],
-    ids=["nan", "saturated", "empty", "another shape", "volume", "complex"],
 )
 def test_an_unusable_frame_is_refused_with_a_sentence(name, pixels, sentence):
     import re

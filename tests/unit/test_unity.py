@@ -101,32 +101,31 @@ def test_a_recording_of_several_planes_is_taken_plane_by_plane(shared_data: Path
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda data: b"", "1 bytes are needed at byte 0"),
-        (lambda data: data[:-200_000], "are left"),
-        (lambda data: b"\x01" + data[1:], "the first byte is 1; 0"),
-        (lambda data: data.replace(b"MotionManagementResultData", b"MotionManagementResultDatb"), "root object"),
-        (lambda data: data.replace(b"<Data>k", b"<Dota>k"), "VolumeData has no member Data"),
-        (lambda data: with_double(data, 1.2979999780654907, -1.0), "pixel spacing"),
-        (lambda data: with_double(data, 1.2979999780654907, float("nan")), "VoxelSize is nan"),
-        (
+        pytest.param(lambda data: b"", "1 bytes are needed at byte 0", id="empty"),
+        pytest.param(lambda data: data[:-200_000], "are left", id="cut"),
+        pytest.param(lambda data: b"\x01" + data[1:], "the first byte is 1; 0", id="first byte"),
+        pytest.param(
+            lambda data: data.replace(b"MotionManagementResultData", b"MotionManagementResultDatb"),
+            "root object",
+            id="root object",
+        ),
+        pytest.param(
+            lambda data: data.replace(b"<Data>k", b"<Dota>k"), "VolumeData has no member Data", id="no pixels"
+        ),
+        pytest.param(lambda data: with_double(data, 1.2979999780654907, -1.0), "pixel spacing", id="negative spacing"),
+        pytest.param(
+            lambda data: with_double(data, 1.2979999780654907, float("nan")), "VoxelSize is nan", id="nan spacing"
+        ),
+        pytest.param(
             lambda data: data.replace(b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", b"\xff\xff\xff\x7f\x50\x01\x00\x00\x01"),
             "Dimension",
+            id="huge dimension",
         ),
-        (
+        pytest.param(
             lambda data: data.replace(b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", b"\x51\x01\x00\x00\x50\x01\x00\x00\x01"),
             "Data is",
+            id="wrong dimension",
         ),
-    ],
-    ids=[
-        "empty",
-        "cut",
-        "first byte",
-        "root object",
-        "no pixels",
-        "negative spacing",
-        "nan spacing",
-        "huge dimension",
-        "wrong dimension",
     ],
 )
 def test_a_damaged_file_is_refused_with_a_sentence(one: bytes, damage, sentence: str) -> None:
@@ -254,17 +253,27 @@ def test_a_file_that_stays_half_written_is_refused_and_the_next_one_read(one: by
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
-        (lambda data: later(data, -INTERVAL_NS), "late", "200.0 ms older"),
-        (lambda data: later(data, 0, 5), "repeated", "its stamp is that of the one before"),
-        (
+        pytest.param(lambda data: later(data, -INTERVAL_NS), "late", "200.0 ms older", id="late"),
+        pytest.param(lambda data: later(data, 0, 5), "repeated", "its stamp is that of the one before", id="repeated"),
+        pytest.param(
             lambda data: with_double(later(data, INTERVAL_NS), 1.2979999780654907, 1.5),
             "differing",
             "pixel_spacing_mm is 1.5",
+            id="spacing",
         ),
-        (lambda data: with_double(later(data, INTERVAL_NS), 51.20000076293946, 41.0), "differing", "image_position_mm"),
-        (lambda data: small(later(data, INTERVAL_NS)), "differing", r"shape is \(8, 8\), the stream began with"),
+        pytest.param(
+            lambda data: with_double(later(data, INTERVAL_NS), 51.20000076293946, 41.0),
+            "differing",
+            "image_position_mm",
+            id="position",
+        ),
+        pytest.param(
+            lambda data: small(later(data, INTERVAL_NS)),
+            "differing",
+            r"shape is \(8, 8\), the stream began with",
+            id="shape",
+        ),
     ],
-    ids=["late", "repeated", "spacing", "position", "shape"],
 )
 def test_a_frame_of_another_stream_is_refused_and_the_next_one_read(
     one: bytes, tmp_path: Path, change, kind: str, sentence: str
