@@ -72,7 +72,7 @@ class TestGpio:
             switch.set_beam(ON)
         switch.close()
 
-    def test_one_line_for_both_is_refused(self) -> None:
+    def test_one_line_for_output_and_read_back_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="another line than the output"):
             GpioSwitch(GpioSettings(chip="/dev/gpiochip0", line=3, read_back_line=3)).open()
 

@@ -174,7 +174,7 @@ def test_arrival_times_are_flagged_in_every_header_and_by_a_warning(live: Callab
     assert GateReason.STAMP_UNCERTAIN not in session.reasons()
 
 
-def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callable[..., Live]) -> None:
+def test_a_stamp_in_the_future_is_reported_as_an_uncertain_clock_step(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.run(range(1, 40))
     session.run(range(40, 45), ahead_s=100)
@@ -182,7 +182,7 @@ def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callab
     assert session.reasons()[-1] is not None
 
 
-def test_a_clock_set_back_is_told_and_latches_the_engine(live: Callable[..., Live]) -> None:
+def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[..., Live]) -> None:
     """One frame is dropped with a fault; the next goes out, and its stamp tells the engine what happened."""
     session = live(MEASURED)
     session.run(range(1, 40))

@@ -130,7 +130,7 @@ def test_images_of_debians_example_client_arrive(session: LiveSession, debian: C
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: LiveSession, name: str) -> None:
+def test_bad_input_is_reported_and_the_next_connection_works(session: LiveSession, name: str) -> None:
     make, said = BAD[name]
     with connect(session.port) as client:
         started(session, client)
@@ -233,7 +233,7 @@ def test_pyigtl_hears_cine_target_and_gate_from_the_outlet(outlet: Outlet) -> No
     assert heard["string"] == "beam on: in_window"
 
 
-def test_debians_example_client_hears_every_kind_with_the_right_checksum(
+def test_debians_example_client_accepts_every_kind_of_message(
     outlet: Outlet, debian: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """The C++ library checks each message's checksum before it prints the content."""

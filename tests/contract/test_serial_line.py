@@ -92,7 +92,7 @@ class TestSerialLine:
             ("dtr", "dsr", True),
         ]
 
-    def test_a_pseudo_terminal_has_no_modem_lines_and_that_is_said(self, tmp_path: Path) -> None:
+    def test_a_pseudo_terminal_without_modem_lines_is_reported(self, tmp_path: Path) -> None:
         pytest.importorskip("serial", reason="pyserial is not installed")
         master, slave = pty.openpty()
         switch = SerialLine(SerialLineSettings(port=os.ttyname(slave)))

@@ -42,7 +42,7 @@ def test_what_was_recorded_is_found(logs: Logs) -> None:
     assert logs.objections(commands(0, 1, 2, 3, 4) | {Kept.of(frame().header)}) == []
 
 
-def test_a_message_that_is_in_no_log_is_named(logs: Logs) -> None:
+def test_a_message_missing_from_every_log_is_reported(logs: Logs) -> None:
     (said,) = logs.objections(commands(4, 5))
     assert said == f"1 of 2 recorded messages are in no log, one is {Kept('e1', 5)}"
 
@@ -52,14 +52,14 @@ def test_a_frame_with_other_pixels_is_another_frame(logs: Logs) -> None:
     assert len(logs.objections({Kept.of(other)})) == 1
 
 
-def test_a_byte_that_changed_is_seen_though_the_log_goes_on(logs: Logs, tmp_path: Path) -> None:
+def test_a_changed_byte_is_found_in_a_log_that_goes_on(logs: Logs, tmp_path: Path) -> None:
     data = bytearray((tmp_path / "1.mcap").read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "1.mcap").write_bytes(data)
     assert logs.objections(set()) == ["what stood in 1.mcap before the fault has changed"]
 
 
-def test_a_log_that_lost_its_end_is_seen(logs: Logs, tmp_path: Path) -> None:
+def test_a_log_that_lost_its_end_is_found(logs: Logs, tmp_path: Path) -> None:
     data = (tmp_path / "1.mcap").read_bytes()
     (tmp_path / "1.mcap").write_bytes(data[: len(data) // 2])
     assert logs.objections(set()) != []
@@ -75,7 +75,7 @@ def test_a_torn_log_is_recovered_whole_once_the_next_is_being_written(logs: Logs
     assert recovered.closed_properly
 
 
-def test_a_chain_that_does_not_fit_is_seen(tmp_path: Path) -> None:
+def test_a_broken_chain_is_found(tmp_path: Path) -> None:
     write(tmp_path / "1.mcap", range(5))
     data = (tmp_path / "1.mcap").read_bytes()
     (tmp_path / "1.mcap").write_bytes(data.replace(b"in_window", b"ex_window", 1))

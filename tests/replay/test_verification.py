@@ -34,7 +34,7 @@ def test_every_decision_follows_again_bit_for_bit(log):
     assert found.commands > found.frames
 
 
-def test_its_chain_is_unbroken_to_the_end(log):
+def test_the_chain_is_unbroken_to_the_end(log):
     report = check_chain(log)
     assert (report.broken, report.unsealed_messages) == ("", 0)
 

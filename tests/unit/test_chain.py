@@ -69,7 +69,7 @@ def test_a_torn_log_is_verified_up_to_its_last_seal_also_after_recovery(log: Pat
     assert again.digest == torn.digest
 
 
-def test_a_log_without_a_chain_is_not_taken_for_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_without_a_chain_is_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add = Writer.add_metadata
 
     def all_but_seals(writer: Writer, name: str, data: dict[str, str]) -> None:

@@ -68,7 +68,7 @@ def test_every_frame_of_a_compressed_multi_frame_image_comes_out(tmp_path: Path)
     np.testing.assert_array_equal([frame.pixels for frame in read_dicom_file(packed)], pixels)
 
 
-def test_a_missing_decoder_is_named_with_the_command_that_installs_it(
+def test_a_missing_decoder_is_reported_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = compressed(tmp_path, JPEGLSLossless, image())

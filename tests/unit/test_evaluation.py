@@ -136,7 +136,7 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("unseen", [0.0, np.nan, np.inf])
-def test_a_frame_that_cannot_be_looked_at_keeps_the_mask_before(dataset, unseen):
+def test_a_frame_that_cannot_be_tracked_keeps_the_mask_before(dataset, unseen):
     from gating.evaluation.run import predicted_masks, run_case
     from gating.tracking.tracker import TrackerSettings
 

@@ -106,7 +106,7 @@ def test_a_session_log_with_anything_done_to_it(log, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("parser", TARGETS)
-def test_nothing_but_its_documented_errors_escapes_a_parser(parser):
+def test_only_documented_errors_escape_a_parser(parser):
     found = fuzz(parser, seconds=1.5)
     assert found.failure == ""
     assert found.inputs > 0

@@ -87,7 +87,7 @@ def test_beam_on_periods_are_the_runs_of_confirmed_frames(summary: SessionSummar
     ]
 
 
-def test_what_ended_each_permission_is_counted(summary: SessionSummary) -> None:
+def test_what_ended_each_beam_on_is_counted(summary: SessionSummary) -> None:
     ends = [sequence for sequence in ON if sequence + 1 not in ON and sequence + 1 < FRAMES]
     assert summary.holds == {"out_of_window": len(ends)}
 
@@ -203,7 +203,7 @@ def page_plots(page: str) -> Any:
     return json.loads(re.findall(r"^const plots = (.*);$", page, re.M)[-1])
 
 
-def test_the_page_holds_everything_and_fetches_nothing(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
+def test_the_page_is_self_contained(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
     write_html(log, tmp_path / "s1.html")
     page = (tmp_path / "s1.html").read_text(encoding="utf-8")
     assert not re.search(r"<(script|link|img|image)[^>]*(src|href)=[\"']https?:", page)

@@ -153,7 +153,7 @@ def fading_scene():
     ]
 
 
-def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
+def test_an_accepted_template_is_reported_with_its_time_and_all_ages():
     made, told = tracker(), []
     for seen in fading_scene():
         made.track(seen, 0.25)
@@ -163,7 +163,7 @@ def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
     assert sum(map(bool, told)) == made.growth.accepted
 
 
-def test_answers_do_not_depend_on_who_calls_settle():
+def test_answers_do_not_depend_on_who_calls_finish_frame():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
@@ -184,15 +184,17 @@ def test_one_template_is_kept_alone_when_the_settings_say_so():
 @pytest.mark.parametrize(
     ("pixels", "sentence"),
     [
-        (np.full(SHAPE, np.nan), "NaN or infinite"),
-        (np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535"),
-        (np.zeros(SHAPE, np.uint8), "flat: every pixel is 0"),
-        (np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)"),
-        (np.zeros((3, 150, 140)), "must be a 2D array"),
-        (np.zeros(SHAPE, complex), "real numbers"),
+        pytest.param(np.full(SHAPE, np.nan), "NaN or infinite", id="nan"),
+        pytest.param(np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535", id="saturated"),
+        pytest.param(np.zeros(SHAPE, np.uint8), "flat: every pixel is 0", id="empty"),
+        pytest.param(
+            np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)", id="another shape"
+        ),
+        pytest.param(np.zeros((3, 150, 140)), "must be a 2D array", id="volume"),
+        pytest.param(np.zeros(SHAPE, complex), "real numbers", id="complex"),
     ],
 )
-def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixels, sentence):
+def test_an_unusable_frame_is_refused_with_a_sentence(name, pixels, sentence):
     import re
 
     result = tracker(name).track(pixels, 0.25)
@@ -320,7 +322,7 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
     assert {made.track(pixels.astype(np.uint16), 0.25).status for pixels in seen} == {TrackStatus.TRACKED}
 
 
-def test_a_pattern_fixed_in_the_image_that_holds_the_match_is_noticed() -> None:
+def test_a_fixed_pattern_that_holds_the_match_is_detected() -> None:
     """The pattern is stronger than the anatomy behind it: once a second was seen, the match is doubted."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
