@@ -135,8 +135,8 @@ def test_a_new_template_is_accepted_only_when_appearance_changes_and_is_counted(
     counts = [made.track(seen, 0.25).templates for seen in fading_scene()]
     assert counts[:5] == [1] * 5
     assert counts[-1] > 1
-    assert made.growth.accepted == counts[-1] - 1
-    assert all(template.generation <= 3 for template in made._templates)
+    assert made.templates.accepted == counts[-1] - 1
+    assert all(template.generation <= 3 for template in made.templates.in_use)
 
 
 def fading_scene():
@@ -156,10 +156,10 @@ def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
         told.append(made.finish_frame())
     first = next(sentence for sentence in told if sentence)
     assert re.match(r"template accepted \d+\.\d s after the reference, of generation 1; 2 in use, \d, 0 s old", first)
-    assert sum(map(bool, told)) == made.growth.accepted
+    assert sum(map(bool, told)) == made.templates.accepted
 
 
-def test_answers_do_not_depend_on_who_calls_settle():
+def test_answers_do_not_depend_on_who_finishes_a_frame():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
