@@ -28,7 +28,7 @@ LUNG_SIGMA_PX = 6.0
 
 
 def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
-    """Track one case; each frame's answer sees that frame and those before it, nothing later.
+    """Track one case; each frame's result depends on that frame and those before it, on nothing later.
 
     Raises
     ------
@@ -52,16 +52,16 @@ def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
 
 
 def _untracked(case: Case, sentence: str) -> CaseRun:
-    """Return the run of a case that no tracker would take."""
+    """Return the run of a case that the tracker has refused."""
     now = datetime.now(UTC)
     return CaseRun(case, [refused(sentence, 0)] * (len(case.frames) - 1), np.zeros(len(case.frames) - 1), now, now)
 
 
 def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
-    """(frames, rows, columns): the given label, then the mask of every propagated contour.
+    """Return masks, (frames, rows, columns): the given label, then that of every propagated contour.
 
-    A lost target has the mask of the best guess. A frame that is refused says nothing of where the target is, and keeps
-    the mask before.
+    A lost target gets the mask of the best guess. A refused frame does not show where the target is, and gets the mask
+    of the frame before.
     """
     shape = run.case.frames.shape[1:]
     masks = [mask_from_contour(run.case.contour_px, (shape[0], shape[1]))]
@@ -72,7 +72,7 @@ def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
 
 
 def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
-    """Distance of every tracked centre from the truth, mm; NaN where either is unknown."""
+    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown."""
     case = run.case
     if case.track_px is not None:
         truth = case.track_px
@@ -92,7 +92,7 @@ def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], FrameMetrics | None]:
-    """All figures of one case; the challenge's metrics only where there are labels."""
+    """Return all figures of one case, with the challenge's metrics only where there are labels."""
     case = run.case
     confidence = np.array([result.confidence for result in run.results])
     errors = centre_errors_mm(run)
@@ -133,18 +133,25 @@ def evaluate(
 
     Parameters
     ----------
-    cases : with their truth, as far as it is known; held in memory one at a time.
-    out : folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last is laid
-        out as the input of the organisers' own evaluation program.
-    tracker : name in the registry.
-    settings : tracker settings; the defaults when left out.
-    worst_frames : frames drawn per case.
-    progress : called with one line per case.
+    cases : iterable of Case
+        With their truth, as far as it is known; one at a time is held in memory.
+    out : Path
+        Folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last has the
+        layout that the organisers' evaluation program reads.
+    tracker : str
+        Name in the registry.
+    settings : TrackerSettings, optional
+        The defaults if left out.
+    worst_frames : int
+        Frames drawn per case.
+    progress : callable
+        Called with one line per case.
 
     Returns
     -------
-    The content of `metrics.json`: `results` (one row per case), `aggregates` (their means) and `refused` (a sentence
-    for every case whose target cannot be tracked; its first mask stays where it is, and is scored).
+    dict
+        The content of `metrics.json`: `results` (one row per case), `aggregates` (their means) and `refused` (one
+        sentence for every case whose target cannot be tracked; its first mask is kept for all frames and scored).
 
     Raises
     ------
@@ -209,7 +216,7 @@ def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics
 
 
 def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[str, Any]:
-    """Write a case's masks; return its entry in `predictions.json` as the organisers' program reads it."""
+    """Write a case's masks; return its entry in `predictions.json` for the organisers' program."""
     case, name = run.case, run.case.name
     path = folder / name / "output" / MASKS_FOLDER / f"{name}_labels.mha"
     write_masks(path, masks, case.pixel_spacing_mm, case.grid)
@@ -227,7 +234,7 @@ def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[st
 
 
 def _without_nan(value: Any) -> Any:
-    """Unknown figures as null: NaN is not JSON."""
+    """Return the figures with None for NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _without_nan(entry) for name, entry in value.items()}
     if isinstance(value, list):
