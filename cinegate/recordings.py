@@ -14,9 +14,9 @@ import drivers.recordings
 from drivers.errors import BadRecording
 from drivers.recordings.recording import (
     SAGITTAL,
-    DtypeName,
     Orientation,
     Recording,
+    WireDtype,
     checked_recording,
     stamps_from_seconds,
     wire_dtype,
@@ -191,7 +191,7 @@ def as_recording(
 class _ArrayFrames:
     """Frames that are in memory already."""
 
-    def __init__(self, pixels: NDArray[Any], dtype: DtypeName) -> None:
+    def __init__(self, pixels: NDArray[Any], dtype: WireDtype) -> None:
         self._pixels, self._dtype = pixels, dtype
 
     def __len__(self) -> int:
