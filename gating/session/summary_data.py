@@ -51,7 +51,7 @@ class SessionData:
     estimates: dict[str, list[TargetEstimate]] = field(default_factory=dict)
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
     commands: list[tuple[int, GateCommand]] = field(default_factory=list)
-    """Every command, with its moment."""
+    """Every command, with its time."""
     commanded: list[tuple[int, GateCommand]] = field(default_factory=list)
     """Every change of commanded state or reason, with its time."""
     statuses: list[tuple[int, BeamStatus]] = field(default_factory=list)

@@ -63,7 +63,7 @@ class Keyring:
     def channel_of(self, endpoint: str) -> str:
         """Return the channel of an endpoint. Raises `KeyProblem` if the configuration does not have it."""
         if endpoint not in self.channels:
-            raise KeyProblem(f"endpoint {endpoint} is no channel of the configuration, so no key belongs to it")
+            raise KeyProblem(f"endpoint {endpoint} is not in the configuration, so no key belongs to it")
         return self.channels[endpoint]
 
     def admits(self, channel: str, public: bytes) -> bool:
