@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 import drivers.recordings
 from drivers.errors import BadRecording
+from drivers.formats.pixels import WireDtype
 from drivers.recordings.recording import (
     SAGITTAL,
     Orientation,
     Recording,
-    WireDtype,
     checked_recording,
     stamps_from_seconds,
     wire_dtype,
