@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gating.cli.supervise import Session
-from gating.config import Config
 
+from gating.service.pipeline import Session
+from gating.settings.config import Config
 from replay_data import session_path
 
 
