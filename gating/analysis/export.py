@@ -75,7 +75,7 @@ class FiguresDocument(Struct, frozen=True, kw_only=True):
 def figures_json(found: Sequence[SessionFigures], session_id: str = "") -> dict[str, Any]:
     """Return the figures of every target, in the form of `session_figures.schema.json`."""
     document = FiguresDocument(session_id=session_id, targets=tuple(found))
-    plain: dict[str, Any] = _finite(msgspec.to_builtins(document))
+    plain: dict[str, Any] = _nan_to_null(msgspec.to_builtins(document))
     return plain
 
 
@@ -106,11 +106,11 @@ def _portable_entry(key: str, value: Any) -> Any:
     return _portable(value)
 
 
-def _finite(value: Any) -> Any:
+def _nan_to_null(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _nan_to_null(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_nan_to_null(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

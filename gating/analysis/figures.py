@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -14,9 +15,7 @@ from gating.analysis.drift import baseline_over_time, baseline_shift
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
 from gating.decision.reasons import BRIDGEABLE, GateReason
-
-if TYPE_CHECKING:
-    from gating.session.summary_data import SessionData
+from gating.session.summary_data import SessionData
 
 AXES: Final = ("LR", "AP", "SI")
 _INSIDE: Final = (GateReason.IN_WINDOW, GateReason.SETTLING)
@@ -120,7 +119,7 @@ def figures(motion: GatedMotion) -> SessionFigures:
     lengths_s = motion.beam_s[:, 1] - motion.beam_s[:, 0]
     duty = float(on.mean()) if len(on) else 0.0
     frame_s = _frame_seconds(motion)
-    words, holds = np.array(motion.status), find_holds(motion)
+    status, holds = np.array(motion.status), find_holds(motion)
     return SessionFigures(
         target=motion.target,
         frames=len(motion.t_s),
@@ -130,9 +129,9 @@ def figures(motion: GatedMotion) -> SessionFigures:
         extended_by=1 / duty if duty > 0 else float("nan"),
         held_s=motion.duration_s * (1 - duty),
         beam_on_periods=len(lengths_s),
-        beam_on_median_s=_of(np.median, lengths_s),
-        beam_on_shortest_s=_of(np.min, lengths_s),
-        beam_on_longest_s=_of(np.max, lengths_s),
+        beam_on_median_s=_or_nan(np.median, lengths_s),
+        beam_on_shortest_s=_or_nan(np.min, lengths_s),
+        beam_on_longest_s=_or_nan(np.max, lengths_s),
         residual=_axes(motion, beam),
         residual_p95_mm=_p95(beam),
         free_p95_mm=_p95(free),
@@ -142,9 +141,9 @@ def figures(motion: GatedMotion) -> SessionFigures:
         baseline=_baseline(motion),
         holds=holds,
         hold_to_hold_mm=hold_to_hold_mm(holds),
-        low_confidence_s=float(frame_s[words == "low_confidence"].sum()),
-        low_quality_s=float(frame_s[words == "refused"].sum()),
-        lost_s=float(frame_s[words == "lost"].sum()),
+        low_confidence_s=float(frame_s[status == "low_confidence"].sum()),
+        low_quality_s=float(frame_s[status == "refused"].sum()),
+        lost_s=float(frame_s[status == "lost"].sum()),
         relative_d98=relative_d98(beam),
     )
 
@@ -156,10 +155,10 @@ def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, .
         AxisMotion(
             axis=name,
             shown=bool(shown[index]),
-            mean_mm=_of(np.mean, axis),
-            sd_mm=_of(np.std, axis),
+            mean_mm=_or_nan(np.mean, axis),
+            sd_mm=_or_nan(np.std, axis),
             p95_mm=float(np.percentile(np.abs(axis), 95)) if len(axis) else float("nan"),
-            range_mm=_of(np.ptp, axis),
+            range_mm=_or_nan(np.ptp, axis),
             baseline_shift_mm=float("nan") if shift is None else float(shift.shift_mm[index]),
         )
         for index, (name, axis) in enumerate(zip(AXES, beam.T, strict=True))
@@ -198,9 +197,9 @@ def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
     far = far[np.isfinite(far)]
     return Transitions(
         count=len(late),
-        latency_p50_ms=1e3 * _of(np.median, late),
+        latency_p50_ms=1e3 * _or_nan(np.median, late),
         latency_p95_ms=1e3 * _percentile(late),
-        travel_p50_mm=_of(np.median, far),
+        travel_p50_mm=_or_nan(np.median, far),
         travel_p95_mm=_percentile(far),
     )
 
@@ -215,7 +214,7 @@ def _crossing_s(motion: GatedMotion, index: int) -> float:
 
 def _coverage(motion: GatedMotion, on: NDArray[np.bool_]) -> float:
     when_s = motion.t_s[0] + GRID_S * np.flatnonzero(on) if len(motion.t_s) else np.empty(0)
-    return 1 - _of(np.mean, np.interp(when_s, motion.t_s, motion.out_fraction)) if len(when_s) else float("nan")
+    return 1 - _or_nan(np.mean, np.interp(when_s, motion.t_s, motion.out_fraction)) if len(when_s) else float("nan")
 
 
 def _frame_seconds(motion: GatedMotion) -> NDArray[np.float64]:
@@ -233,5 +232,5 @@ def _percentile(values: NDArray[np.float64]) -> float:
     return float(np.percentile(values, 95)) if len(values) else float("nan")
 
 
-def _of(what: object, values: NDArray[np.float64]) -> float:
-    return float(what(values)) if len(values) else float("nan")  # type: ignore[operator]
+def _or_nan(statistic: Callable[..., Any], values: NDArray[np.float64]) -> float:
+    return float(statistic(values)) if len(values) else float("nan")

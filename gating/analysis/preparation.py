@@ -236,7 +236,7 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
         f"period {p.period_s:.1f} s (SD {p.period_sd_s:.1f} s); speed (95 %) {p.speed_p95_mm_s:.0f} mm/s.",
         f"Exhale at left {p.exhale_mm[0]:+.1f} posterior {p.exhale_mm[1]:+.1f} superior {p.exhale_mm[2]:+.1f} mm from "
         f"the reference frame; it repeats within {p.exhale_sd_mm:.1f} mm (SD); "
-        f"{100 * p.exhale_dwell:.0f} % of the time is spent within 3 mm of it.",
+        f"the target is within 3 mm of it for {100 * p.exhale_dwell:.0f} % of the time.",
         f"Frames for templates: exhale {p.exhale_frame}, inhale {p.inhale_frame}.",
         f"Strategy: {proposal.strategy}: {proposal.why}.",
         *(
@@ -261,15 +261,15 @@ def _choose(profile: MotionProfile) -> _Window:
     if not span_mm > 3.0:
         return _Window("exception", here, f"the target moves {span_mm:.1f} mm at most, so only an excursion matters")
     if profile.longest_plateau_s >= 8.0:
-        why = f"it stood still for {profile.longest_plateau_s:.0f} s, as in a breath-hold"
+        why = f"the target stood still for {profile.longest_plateau_s:.0f} s, as in a breath-hold"
         return _Window("breath_hold", here, why)
     if span_mm > 5.0 and profile.exhale_sd_mm <= 3.0:
         why = (
             f"{span_mm:.1f} mm of breathing with an exhale that repeats within {profile.exhale_sd_mm:.1f} mm; "
-            f"the window stands there"
+            f"the window is placed there"
         )
         return _Window("exhale", profile.exhale_mm, why)
-    return _Window("respiratory", here, f"{span_mm:.1f} mm of motion without an exhale to rest on")
+    return _Window("respiratory", here, f"{span_mm:.1f} mm of motion without a reproducible exhale")
 
 
 def _longest_plateau_s(t_s: NDArray[np.float64], p: NDArray[np.float64], flat_mm: float) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Stage = Literal["decoded", "tracked"]
-"""Of a step of the engine: what has just been done."""
+"""A stage of the engine's step that has just ended."""
 
 
 class Clock(Protocol):
@@ -24,7 +24,7 @@ class Clock(Protocol):
 
 
 class StageClock(Clock, Protocol):
-    """A clock that is told what it stamps, so that a recorded one can answer for each stage by name."""
+    """A clock that also stamps stages by name, so that a recorded clock can replay them."""
 
     def stage_ns(self, stage: Stage) -> int:
         """Return when a stage of the step ended, ns."""
@@ -47,7 +47,7 @@ class MonotonicClock:
 
 
 class RecordedClock:
-    """Tells the moments that a log has recorded of one step."""
+    """Replays the times of one step that a log has recorded."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class RecordedClock:
         self._stages_ns: dict[Stage, int] = {}
 
     def set(self, *, decided_ns: int, decoded_ns: int = 0, tracked_ns: int = 0) -> None:
-        """Set when the step was decided, which is now, and when its stages ended."""
+        """Set when the step was decided, which becomes the time now, and when its stages ended."""
         self._decided_ns = decided_ns
         self._stages_ns = {"decoded": decoded_ns, "tracked": tracked_ns}
 

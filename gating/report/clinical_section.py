@@ -43,7 +43,7 @@ def rows(one: SessionFigures) -> list[tuple[str, str]]:
         ("low image quality", f"{one.low_quality_s:.1f} s"),
         ("target lost", f"{one.lost_s:.1f} s"),
         (
-            "baseline shift, end against beginning",
+            "baseline shift, from beginning to end",
             ", ".join(f"{a.axis} {_number(a.baseline_shift_mm, 1, sign=True)}" for a in one.residual if a.shown)
             + " mm",
         ),
@@ -55,7 +55,7 @@ def table(one: SessionFigures) -> Table:
     """Return the figures as a table for the terminal."""
     from rich.table import Table
 
-    shown = Table(title=f"What gating meant for {one.target}", show_header=False, title_justify="left")
+    shown = Table(title=f"Effect of gating on {one.target}", show_header=False, title_justify="left")
     shown.add_column(style="bold")
     shown.add_column()
     for what, value in rows(one):

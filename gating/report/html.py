@@ -87,7 +87,7 @@ for (const [name, plot] of Object.entries(plots))
 def _head(summary: SessionSummary) -> str:
     kind = escape(summary.source_kind or "unknown source")
     pace = {"real_time": "real-time pace", "scaled": f"{summary.speed:g}&times; speed"}.get(
-        summary.pacing, f"{escape(summary.pacing)}, no pace of its own"
+        summary.pacing, f"{escape(summary.pacing)}, not timed"
     )
     which = (
         f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
@@ -192,7 +192,7 @@ def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: Ses
         "Distances are from the middle of the gating window, while the beam was on; the baseline is from the beginning."
     )
     body = clinical_section.body(found, motions, data.events)
-    return body and _section("What gating meant", caption, body)
+    return body and _section("Effect of gating", caption, body)
 
 
 def _decisions(summary: SessionSummary) -> str:

@@ -237,7 +237,7 @@ def _sockets_folder() -> Finding:
     folder = Path("/tmp/cinegate")  # noqa: S108 - folder of the default endpoints, made for its owner alone
     if not folder.exists() or (folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)):
         return Finding("sockets", "good", f"{folder} is ours or free")
-    return Finding("sockets", "bad", f"{folder} belongs to someone else", "set other [endpoints] in the configuration")
+    return Finding("sockets", "bad", f"{folder} belongs to another user", "set other [endpoints] in the configuration")
 
 
 def _disk() -> Finding:
@@ -246,7 +246,9 @@ def _disk() -> Finding:
     found = f"{free / 2**30:.1f} GB free here for session logs"
     if free >= MIN_FREE_BYTES:
         return Finding("disk", "good", found)
-    return Finding("disk", "bad", found, "an hour at 8 frames/s of 256x256 uint16 takes 4 GB: free some, or use --log")
+    return Finding(
+        "disk", "bad", found, "an hour at 8 frames/s of 256x256 uint16 takes 4 GB: free some space, or use --log"
+    )
 
 
 def _cpu_name() -> str:

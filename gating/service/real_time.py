@@ -70,7 +70,7 @@ def prepare_process(
     if settings.fifo_priority:
         own = settings.fifo_priority + _LOOP_ABOVE * gating_loop + _WATCHDOG_ABOVE * watchdog
         carriers = max(own + 1, settings.fifo_priority + _CARRIERS_ABOVE)
-        request = f"run with SCHED_FIFO priority {own}, and {carriers} for what carries its messages"
+        request = f"run with SCHED_FIFO priority {own}, and {carriers} for the threads that carry its messages"
         steps.append((request, lambda: _prioritise(own, carriers, message_threads)))
     if gating_loop:
         steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))

@@ -70,7 +70,7 @@ class SealChecker:
             expected = chain.seal()
             if dict(record.metadata) != expected:
                 number, messages = expected["seal"], self.sealed + self.waiting
-                self.broken = f"seal {number} does not fit the {self.waiting} messages before it (up to {messages})"
+                self.broken = f"seal {number} does not match the {self.waiting} messages before it (up to {messages})"
                 return False
             self.sealed, self.waiting, self.digest = self.sealed + self.waiting, 0, expected["digest"]
         return True

@@ -103,7 +103,7 @@ class SessionReader(Iterator[RawRecord]):
 
     def _check_magic(self, magic: bytes) -> None:
         if not _MAGIC.startswith(magic):
-            raise SessionError(f"{self.path.name} is no session log: it does not begin as MCAP does")
+            raise SessionError(f"{self.path.name} is no session log: it does not begin like an MCAP file")
 
     def whole_records(self, stream: IO[bytes]) -> Iterator[McapRecord]:
         """Yield records up to the end or the first that is not whole. The summary repeats data and is left out."""

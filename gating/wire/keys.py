@@ -28,7 +28,7 @@ SERVERS: Final = {
     "recorder": "recorder",
 }
 """Channel to the process that binds it, whose key its clients expect."""
-USUAL: Final = {
+ADMITTED_BY_DEFAULT: Final = {
     "frames": ("engine", "recorder"),
     "gate": ("beam", "recorder", "source", "operator"),
     "telemetry": ("recorder", "operator"),
@@ -63,7 +63,7 @@ class Keyring:
     def channel_of(self, endpoint: str) -> str:
         """Return the channel of an endpoint. Raises `KeyProblem` if the configuration does not have it."""
         if endpoint not in self.channels:
-            raise KeyProblem(f"endpoint {endpoint} is no channel of the configuration, so no key belongs to it")
+            raise KeyProblem(f"endpoint {endpoint} is not in the configuration, so no key belongs to it")
         return self.channels[endpoint]
 
     def admits(self, channel: str, public: bytes) -> bool:
@@ -90,7 +90,7 @@ def new_key(folder: Path, name: str) -> Path:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secret + b"\n")
     (folder / f"{name}.pub").write_bytes(public + b"\n")
-    for channel, names in USUAL.items():
+    for channel, names in ADMITTED_BY_DEFAULT.items():
         if name in names:
             allow(folder, name, channel)
     return path

@@ -139,8 +139,8 @@ def test_targets_from_a_file_name_their_planes(patient, recordings, tmp_path):
     [
         (["--with", "{0}"], "both are sagittal"),
         (["--with", "{1}", "--target-box", "10,10,20,20"], "give --target FILE, whose targets name theirs"),
-        (["--with", "{1}", "--plane", "sagittal"], "it is coronal; sagittal was asked for"),
-        (["--plane", "coronal"], "it is sagittal; coronal was asked for"),
+        (["--with", "{1}", "--plane", "sagittal"], "it is coronal; sagittal was requested"),
+        (["--plane", "coronal"], "it is sagittal; coronal was requested"),
         (["--target", "{2}"], "plane of GTV is coronal; the scan is sagittal"),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_frame_that_says_another_size_is_refused_before_it_is_unpacked(tmp_pat
     needs(syntax)
     dataset = pydicom.dcmread(compressed(tmp_path, syntax, image()))
     dataset.Rows = 60
-    with pytest.raises(BadFrame, match=r"compressed frame 1 says that it is \(48, 40\), the image 60 x 40"):
+    with pytest.raises(BadFrame, match=r"compressed frame 1 declares \(48, 40\), the image 60 x 40"):
         frames_of(lambda: dataset, "one")
 
 

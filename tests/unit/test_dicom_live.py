@@ -183,7 +183,7 @@ def test_a_peer_that_vanishes_in_mid_message_leaves_the_receiver_ready(receiver:
     association = entity.associate("127.0.0.1", receiver.port)
     association.dul.socket.send(b"\x04\x00\x00\x00\x10\x00\x00\x00\x0f\xf0\x01\x03" + b"\x00" * 100)
     association.dul.socket.close()
-    assert "went without releasing its association" in next_notices(receiver, info)
+    assert "left without releasing its association" in next_notices(receiver, info)
     takes_the_next_image(receiver, info)
 
 

@@ -107,7 +107,7 @@ class TestNpz:
         assert open_recording(path, (1.5, 2.0)).pixel_spacing_mm == (1.5, 2.0)
 
     def test_a_given_spacing_must_not_contradict_the_recording(self, write) -> None:
-        with pytest.raises(BadRecording, match=r"given as 1\.5, 1\.5, the recording says 1\.8, 1\.9"):
+        with pytest.raises(BadRecording, match=r"given as 1\.5, 1\.5; the recording has 1\.8, 1\.9"):
             open_recording(write(), 1.5)
 
     def test_the_target_comes_from_contour_mask_or_box(self, write) -> None:
@@ -156,7 +156,10 @@ class TestNpz:
             ({"pixel_spacing_mm": np.array([1.0])}, "2 finite numbers"),
             ({"image_position_patient": np.array([0, 0, np.nan])}, "image_position_patient is"),
             ({"image_orientation_patient": np.array([0, 1, 0, 0, 1, 0])}, "orthogonal unit vectors"),
-            ({"target_mask_first": np.zeros((3, 3), bool)}, r"target_mask_first has shape \(3, 3\); \(12, 10\)"),
+            (
+                {"target_mask_first": np.zeros((3, 3), bool)},
+                r"target_mask_first has shape \(3, 3\); the frames need \(12, 10\)",
+            ),
             ({"target_box": np.array([1, 2, 0, 4])}, "target_box is"),
             ({"target_xy_px": np.zeros((3, 2))}, r"target_xy_px has shape \(3, 2\); \(4, 2\)"),
         ],

@@ -147,10 +147,10 @@ def test_names_are_found_whatever_their_case(tmp_path: Path) -> None:
         pytest.param(
             {"CTVp": [ellipse(35.0)], "Liver": []},
             "CLOSED_PLANAR",
-            "structure 'GTVp' is not there; it holds CTVp, Liver",
+            "there is no structure 'GTVp'; it holds CTVp, Liver",
             id="missing",
         ),
-        pytest.param({"GTVP": [], "gtvp": []}, "CLOSED_PLANAR", "structure 'GTVp' is there 2 times", id="ambiguous"),
+        pytest.param({"GTVP": [], "gtvp": []}, "CLOSED_PLANAR", "structure 'GTVp' is present 2 times", id="ambiguous"),
         pytest.param({"GTVp": []}, "CLOSED_PLANAR", "structure 'GTVp' has 0 contours; 1 to 4096", id="no contours"),
         pytest.param({"GTVp": [ellipse(35.0)]}, "POINT", "a contour of type 'POINT'; CLOSED_PLANAR", id="point"),
         pytest.param(
@@ -199,7 +199,7 @@ def test_a_target_is_named_by_its_file_and_structure(tmp_path: Path) -> None:
     file = structure_set(tmp_path / "plan.dcm", {"GTVp": body(3.0)})
     named = Path(f"{file}:GTVp")
     np.testing.assert_array_equal(read_target_mask(named, SAGITTAL), read_structure(file, "GTVp").mask_in(SAGITTAL))
-    with pytest.raises(BadRecording, match="the cine plane, which is not known without a recording"):
+    with pytest.raises(BadRecording, match="the cine plane, which is unknown without a recording"):
         read_target_mask(named, None)
 
 
@@ -219,7 +219,7 @@ def test_a_structure_in_another_frame_of_reference_is_refused(tmp_path: Path) ->
 def test_a_cine_of_two_frames_of_reference_is_refused(tmp_path: Path) -> None:
     for index in range(3):
         put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=f"1.2.3.{index // 2}"))
-    with pytest.raises(BadRecording, match="frame of reference is another than the stream began with"):
+    with pytest.raises(BadRecording, match="frame of reference is not the one that the stream began with"):
         open_recording(tmp_path)
 
 

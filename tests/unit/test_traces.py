@@ -106,7 +106,7 @@ def test_scaling_makes_a_surrogate_move_as_far_as_the_target(traces: Path) -> No
         pytest.param("a.txt", "0 1 2 3\n1 1 20000 3\n", "moves to 20000 mm; 86400 s and 10000 mm", id="too far"),
         pytest.param("a.csv", "a;b\n1;2\n", "line 1 is 'a;b'; Frame;Timestamp;x;y;z", id="no header"),
         pytest.param("a.vxp", "[Header]\nData_layout=phase\n[Data]\n1\n", "Data_layout is 'phase'", id="no amplitude"),
-        pytest.param("a.dat", "", "no motion trace", id="unknown suffix"),
+        pytest.param("a.dat", "", "not a motion trace", id="unknown suffix"),
     ],
 )
 def test_a_damaged_trace_is_refused_with_a_sentence(tmp_path: Path, name: str, text: str, sentence: str) -> None:

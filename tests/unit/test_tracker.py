@@ -137,9 +137,9 @@ def test_a_template_is_added_only_for_a_new_appearance_and_is_counted():
         told += made.finish_frame()
     assert counts[:5] == [1] * 5
     assert counts[-1] > 1
-    assert made.growth.accepted == counts[-1] - 1
+    assert made.templates.accepted == counts[-1] - 1
     generations = [int(number) for number in re.findall(r"of generation (\d+)", told)]
-    assert len(generations) == made.growth.accepted
+    assert len(generations) == made.templates.accepted
     assert max(generations) <= 3
 
 
@@ -160,10 +160,10 @@ def test_an_accepted_template_is_reported_with_its_time_and_all_ages():
         told.append(made.finish_frame())
     first = next(sentence for sentence in told if sentence)
     assert re.match(r"template accepted \d+\.\d s after the reference, of generation 1; 2 in use, \d, 0 s old", first)
-    assert sum(map(bool, told)) == made.growth.accepted
+    assert sum(map(bool, told)) == made.templates.accepted
 
 
-def test_answers_do_not_depend_on_who_calls_finish_frame():
+def test_results_do_not_depend_on_who_calls_finish_frame():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)

@@ -120,7 +120,7 @@ class TestTrackRad:
     def test_labels_of_another_length_are_refused(self, case) -> None:
         label = case / "targets" / "A_001_first_label.mha"
         (case / "targets" / "A_001_labels.mha").write_bytes(label.read_bytes())
-        with pytest.raises(BadRecording, match=r"labels are \(1, 14, 9\); \(5, 14, 9\) is needed"):
+        with pytest.raises(BadRecording, match=r"labels are \(1, 14, 9\); the frames need \(5, 14, 9\)"):
             list(read_labelled(case))
 
     @pytest.mark.parametrize("rate", ["0", "-4", '"4"', "null", "1e9", "{", "NaN"])
