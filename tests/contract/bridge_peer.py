@@ -18,7 +18,7 @@ from tests.patience import PATIENCE_S
 
 
 class Bridge:
-    """A bridge in the test's own process, message by message. The source's clock stands, however long a test takes."""
+    """A bridge in the test's own process, message by message; the source's clock stands still."""
 
     def __init__(self, endpoint: str, *, arrival_time: bool = False) -> None:
         self._context: zmq.Context[Any] = zmq.Context()

@@ -24,7 +24,7 @@ NEEDED = ("zmq.h", "msgpack.hpp", "xxhash.h")
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example of the documentation, compiled as it says."""
+    """The documentation's example, compiled as the documentation says."""
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
     missing = [name for name in NEEDED if not Path("/usr/include", name).exists()]

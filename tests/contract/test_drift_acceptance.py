@@ -1,4 +1,4 @@
-"""A proposed couch shift, accepted over the control socket of a running engine: logged with name and reason."""
+"""A proposed couch shift, accepted over a running engine's control socket, is logged with name and reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def session(tmp_path_factory):
 
 
 def wait_for_engine(running):
-    """Until it is ready, which takes minutes where its kernels have to be compiled, and the recorder hears it."""
+    """Wait until the engine is ready (minutes, where its kernels must be compiled) and the recorder hears it."""
     asked = ControlRequest(session_id="s1", action="status", operator="test")
 
     def ready():

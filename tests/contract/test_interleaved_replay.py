@@ -1,4 +1,4 @@
-"""Two planes taken in turn, replayed at their own pace as one stream through the real processes, and from the log."""
+"""Two planes imaged in turn, replayed at their own pace as one stream through the real processes, and from the log."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("session", [{"arrival_time": True, "frames_per_s": 20}], indirect=True)
 def test_images_of_debians_example_client_arrive(session: LiveSession, debian: Callable[[str], Path]) -> None:
-    """It sets no time stamp, so arrival times have to stand in."""
+    """It sets no time stamp, so arrival times must stand in."""
     images = EXAMPLES / "Imager" / "img"
     command = [debian("Imager/ImagerClient"), "127.0.0.1", str(session.port), "20", images]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

@@ -1,4 +1,4 @@
-"""A beam line in another process, its own or another host's: the contract, and what is special about the way there."""
+"""A beam line in another process, on this or another host: the contract, and what is special about the way there."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def confirmed(switch: ZeromqSwitch) -> GateState | None:
 
 
 def turn_on(switch: ZeromqSwitch) -> None:
-    """Begin anew until the line is on: a pause of the machine may end a lease that has just begun."""
+    """Begin again until the line is on: a pause of the machine may end a lease that has just begun."""
 
     def on() -> bool:
         switch.set_beam(ON)
@@ -122,7 +122,7 @@ def endpoint(tmp_path: Path) -> str:
 
 @pytest.fixture
 def remote(request: pytest.FixtureRequest, endpoint: str, record: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The line's process; its clock is as much slower as a test asks for."""
+    """The line's process; its clock is slower by the factor that a test asks for."""
     times = str(getattr(request, "param", 1))
     process = subprocess.Popen([sys.executable, "-c", REMOTE, endpoint, str(record), times])
     yield process
@@ -141,7 +141,7 @@ def switch(request: pytest.FixtureRequest, endpoint: str, remote: subprocess.Pop
 
 @pytest.mark.parametrize("remote", [4], indirect=True)
 class TestZeromqSwitch(BeamSwitchContract):
-    """The remote line's lease of 100 ms is four times as long here, lest a pause of the machine ends it."""
+    """The remote line's lease of 100 ms is four times as long here, so that a pause of the machine does not end it."""
 
     @pytest.fixture
     def bench(self, remote: subprocess.Popen[bytes], record: Path, endpoint: str) -> Iterator[Bench]:  # type: ignore[override]

@@ -51,7 +51,7 @@ def gate(context: zmq.Context, keys: Path, endpoints: EndpointSettings):
 
 
 def hears(context: zmq.Context, server, endpoint: str, refused: Callable[[], bool] = lambda: False) -> bool:
-    """Whether a subscriber opened now gets anything; given up half a second after it was refused."""
+    """Whether a subscriber opened now receives anything; it gives up half a second after it was refused."""
     ear = subscribe(context, endpoint)
 
     def heard() -> bool:

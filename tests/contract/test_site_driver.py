@@ -1,4 +1,4 @@
-"""The example of a site's own drivers: installed as a package, found by name, and put through the contracts."""
+"""The example of a site's own drivers: installed as a package, found by name, and held to the contracts."""
 
 from __future__ import annotations
 

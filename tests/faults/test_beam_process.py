@@ -30,7 +30,7 @@ from tests.faults.beam_bench import BEAM, ENGINE, Commander, ReconnectingSubscri
 LEASE_NS = 100_000_000
 MARGIN_NS = 20_000_000
 BUSY_MACHINE_NS = 100_000_000
-"""What a machine that others keep busy may add to one try; the middle one of several keeps to the margin."""
+"""What a busy machine may add to one try; the median of several keeps to the margin."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_imports_neither_numba_nor_opencv() -> None:
 def commanding_engine(
     config: Config, ear: ReconnectingSubscriber, name: str, heard_ns: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """An engine that commands beam on. It succeeds one last heard at `heard_ns`, so it begins a silent second later."""
+    """An engine that commands beam on. It succeeds one last heard at `heard_ns`, after a silent second."""
     with process(ENGINE, msgspec.json.encode(config).decode(), name) as engine:
         assert engine.stdin is not None
         assert engine.stdout is not None
@@ -246,7 +246,7 @@ def test_commands_queued_while_the_interface_was_frozen_are_ignored(
 
 
 class BadSwitch:
-    """A hardware line that is stuck, or that raises."""
+    """A hardware line that is stuck or raises."""
 
     kind = "hardware"
     settle_ms = 20.0
@@ -350,7 +350,7 @@ def test_an_allowed_simulated_source_is_announced(
 
 
 class SteppingClock:
-    """Every look at it takes 1 to 3 ms, so that a lease ends between any two of them."""
+    """Every reading takes 1 to 3 ms, so that a lease may end between any two of them."""
 
     name = "stepping"
 

@@ -1,4 +1,4 @@
-"""The fault suite itself: its catalogue is whole, it finds what is wrong, and its short form passes."""
+"""The fault suite itself: its catalogue is complete, it finds what is wrong, and its short form passes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ONE_OF_EVERY_FAMILY = (
     "log_writer_killed",
 )
 BUSY_MACHINE_MS = 50
-"""What a machine that others keep busy may add to a bound; the whole suite allows 20."""
+"""What a busy machine may add to a bound; the whole suite allows 20."""
 
 
 def test_one_fault_of_every_family_holds_in_time_and_loses_no_record():

@@ -1,4 +1,4 @@
-"""Processes that root starts and that then give root up: a whole session, as the kernel sees it."""
+"""Processes that root starts and that then give up root: a whole session, as the kernel sees it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROLES = ("beam", "record", "engine", "source")
 
 
 def status_of(process_id: int) -> dict[str, str]:
-    """What the kernel says of a process: its user ids, capabilities, whether it may gain any."""
+    """What the kernel says of a process: its user ids, its capabilities, and whether it may gain any."""
     rows = Path(f"/proc/{process_id}/status").read_text(encoding="ascii").splitlines()
     return {name: value.strip() for name, _, value in (row.partition(":") for row in rows)}
 

@@ -1,4 +1,4 @@
-"""The check that nothing already recorded is lost sees a message that is missing, a byte that changed, a torn end."""
+"""The check that nothing recorded is lost finds a missing message, a changed byte and a torn end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorder as a real process: everything is in the log, and a disk that refuses is said, never fatal."""
+"""The recorder as a real process: everything is in the log, and a disk that fails is reported and never fatal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CLOCK = MonotonicClock().name
 
 
 class Wire:
-    """A fake source and engine, and an ear on the recorder."""
+    """A fake source and engine, and a subscriber to the recorder."""
 
     def __init__(self, context: zmq.Context[Any], config: Config) -> None:
         self.config = config

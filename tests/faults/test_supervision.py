@@ -1,4 +1,4 @@
-"""A verb that starts processes ends them, whatever ends it."""
+"""A verb that starts processes ends them, however it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def children(process_id: int) -> set[int]:
 
 @pytest.fixture(autouse=True)
 def _signals_are_not_ignored() -> Iterator[None]:
-    """A shell has what it starts in the background ignore SIGINT, and so would what the tests start."""
+    """A shell's background jobs ignore SIGINT, and so would the processes that these tests start."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""The bundled sessions: unharmed, remade bit for bit, and holding what the manifest says."""
+"""The bundled sessions: intact, reproduced bit for bit, and as the manifest says."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ EXCEPTION = parse_config(read_preset("exception"))
 
 
 def drive(t_s, displacement_mm, config, *, frames_per_s=6.0):
-    """Draw the motion, track it, decide; return the gated motion and the drawn truth, (n, 3) LPS mm."""
+    """Draw the motion, track it and decide; return the gated motion and the drawn truth, (n, 3) LPS mm."""
     lr, ap, si = np.asarray(displacement_mm, float).T
     settings = PhantomSettings(
         seed=5, rows=112, columns=112, pixel_spacing_mm=(2.0, 2.0), frames_per_s=frames_per_s, duration_s=float(t_s[-1])

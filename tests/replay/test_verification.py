@@ -1,4 +1,4 @@
-"""A session of real processes, verified: its log is unbroken and every decision follows again from its frames."""
+"""A session of real processes, verified: its log is unbroken, and its frames lead to the same decisions again."""
 
 from __future__ import annotations
 

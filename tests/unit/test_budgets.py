@@ -1,4 +1,4 @@
-"""Budgets: one validated file, and the engine that holds itself to it."""
+"""Budgets: one validated file, and the engine that keeps to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUDGET = DecisionBudget(max_ms=10.0, repeated=3, window=20)
 
 @dataclass
 class SlowTracker:
-    """OpenCV's peer, that takes as long on each frame as it is told."""
+    """A tracker that takes as long over each frame as it is told."""
 
     clock: ManualClock
     takes_ms: float = 1.0

@@ -1,4 +1,4 @@
-"""`whatif`, `prepare`, `drift`, `itv` and `bed` as somebody types them."""
+"""`whatif`, `prepare`, `drift`, `itv` and `bed` as a user types them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_accepting_a_shift_needs_a_name_and_a_reason(drifted, missing):
 
 
 def documented(verb):
-    """Yield every `$ cinegate VERB ...` of the document with the lines that it is said to print."""
+    """Yield every `$ cinegate VERB ...` of the document with the lines that the document shows below it."""
     found = []
     for block in DOCUMENT.read_text().split("```console\n")[1:]:
         for line in block.split("```")[0].splitlines():

@@ -1,4 +1,4 @@
-"""Foreign clocks: counters that wrap, and an offset whose stated uncertainty holds the truth."""
+"""Foreign clocks: counters that wrap, and an offset whose stated uncertainty covers the truth."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def pairs(
 
 
 def missed_fraction(estimator: OffsetEstimator, stream: Iterator[Pair], resolution_ns: int = 1) -> float:
-    """Of the stamps with a stated uncertainty, the fraction whose true place lies outside it."""
+    """The fraction of stamps with a stated uncertainty whose true time lies outside it."""
     missed = stated = 0
     for pair in stream:
         mapping = estimator.observe(pair.raw_ns, pair.arrival_ns, resolution_ns)

@@ -1,4 +1,4 @@
-"""DICOM MR images as they come: sent by dcmtk and by pynetdicom, or written into a folder."""
+"""DICOM MR images as they arrive: sent by dcmtk or pynetdicom, or written into a folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def receiver() -> Iterator[DicomSource]:
 
 
 def opened_by(source: DicomSource, send: Callable[[int], object]) -> Any:
-    """Open a receiver while a peer sends, since the first frames say what the stream is."""
+    """Open a receiver while a peer sends, since the first frames define the stream."""
 
     def wait_and_send() -> None:
         if wait_until(lambda: source.port):
@@ -296,7 +296,7 @@ def test_a_port_in_use_is_reported() -> None:
 
 
 def test_a_folder_is_watched_and_files_without_a_suffix_are_read(tmp_path: Path) -> None:
-    """Whatever is written before the watch begins is old, so a file is written again and again."""
+    """Files written before the watch begins count as old, so a file is written again and again."""
     source, done = DicomSource(DicomSettings(folder=str(tmp_path))), threading.Event()
 
     def write() -> None:

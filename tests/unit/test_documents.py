@@ -1,4 +1,4 @@
-"""What the documents say of files, modules, links and verbs is there."""
+"""The files, modules, links and verbs that the documents name exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`-o key=value`: what becomes of the texts, and that every driver says what it can be told."""
+"""`-o key=value`: how texts are converted, and that every driver describes its options."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_masks_come_back_from_a_file_with_the_axes_of_the_challenge(tmp_path):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A textured disc that moves down by 2 px a frame."""
+    """A textured disc that moves down by 2 px per frame."""
     rng = np.random.default_rng(3)
     ground = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 2.0)
     texture = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 1.5) * 3

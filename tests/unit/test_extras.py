@@ -1,4 +1,4 @@
-"""Optional parts: which are installed, and commands that install the others where they are typed."""
+"""Optional parts: which are installed, and the commands that install the others."""
 
 from __future__ import annotations
 

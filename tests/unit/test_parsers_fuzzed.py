@@ -1,4 +1,4 @@
-"""Whatever arrives, the parsers answer with a message or one sentence of their own error; nothing else escapes."""
+"""Whatever arrives, a parser returns a message or raises its documented error with one sentence."""
 
 from __future__ import annotations
 

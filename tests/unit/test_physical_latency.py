@@ -26,7 +26,7 @@ def motion(t_s):
 
 
 def gated(off_ms: float, on_ms: float, *, rate_hz: float = 1000.0, seconds: float = 40.0) -> PhysicalLog:
-    """A phantom gated below 0 mm, whose beam follows with delays of its own for off and on."""
+    """A phantom gated below 0 mm, whose beam follows with separate delays for off and on."""
     t_s = np.arange(0, seconds, 1 / rate_hz)
     beam_on = np.where(motion(t_s - on_ms / 1e3) < 0, motion(t_s - off_ms / 1e3) < 0, False)
     late_on, late_off = motion(t_s - on_ms / 1e3) < 0, motion(t_s - off_ms / 1e3) < 0

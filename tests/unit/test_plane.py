@@ -1,4 +1,4 @@
-"""Pixels in the patient."""
+"""From pixels to patient coordinates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictors: what each is exact for, that none looks ahead, and that a bad one switches itself off."""
+"""Predictors: where each is exact, that none looks ahead, and that a bad one switches itself off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dry run: what is learned, which strategy follows, and that a proposal is a file and nothing else."""
+"""The dry run: what is learned, which strategy follows, and that a proposal is only a file."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ PATIENCE_MS = 60_000
 
 
 class ListSource:
-    """Frames on demand, then whatever `ending` raises. Its stamps are of a clock that is not the host's."""
+    """Frames on demand, then whatever `ending` raises. Its stamps come from a clock other than the host's."""
 
     def __init__(self, count: int, ending: Exception | None = None, **info) -> None:
         self._count, self._ending, self._next = count, ending or EndOfStream(), 0
@@ -71,7 +71,7 @@ def endpoint(tmp_path) -> Callable[[str], str]:
 
 @pytest.fixture
 def open_socket():
-    """Sockets that last as long as the test."""
+    """Sockets that live as long as the test."""
     context, sockets = zmq.Context(), []
 
     def open_socket(kind, **options):

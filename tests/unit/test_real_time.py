@@ -1,4 +1,4 @@
-"""What a process asks of the operating system: applied to every thread, or said in one sentence."""
+"""What a process asks of the operating system: applied to every thread, or reported in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: what is read from each layout, and what is refused in which words."""
+"""Recordings: what is read from each layout, and what is refused with which sentence."""
 
 from __future__ import annotations
 

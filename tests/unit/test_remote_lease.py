@@ -20,7 +20,7 @@ def order(wanted: int, token: int, sequence: int) -> bytes:
 
 
 class Switch:
-    """An honest peer: renews every 10 ms what is on, and begins anew what is not."""
+    """An honest peer: every 10 ms it renews a lease that runs, or begins a new one."""
 
     def __init__(self, lease: RemoteLease) -> None:
         self.lease, self.sequence, self.now_ns = lease, 0, 0

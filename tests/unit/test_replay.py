@@ -1,4 +1,4 @@
-"""Replay: the pace of the recording's own stamps, and what is said of it."""
+"""Replay: the pace of the recording's own stamps, and how that pace is declared."""
 
 from __future__ import annotations
 

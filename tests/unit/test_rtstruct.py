@@ -204,7 +204,7 @@ def test_a_target_is_named_by_its_file_and_structure(tmp_path: Path) -> None:
 
 
 def test_a_structure_in_another_frame_of_reference_is_refused(tmp_path: Path) -> None:
-    """The cine is a folder of DICOM images here: what they say of their frame of reference comes along."""
+    """The cine is a folder of DICOM images here, which name their frame of reference."""
     for index in range(3):
         put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=FRAME))
     cine = open_recording(tmp_path)

@@ -1,4 +1,4 @@
-"""Each decision rule against plain geometry and plain time, and every one so that NaN holds the beam."""
+"""Each decision rule against plain geometry and plain time; NaN breaks every one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `docs/safety.md` says of the code is what the code does."""
+"""What `docs/safety.md` says about the code is true."""
 
 from __future__ import annotations
 

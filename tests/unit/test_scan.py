@@ -1,4 +1,4 @@
-"""Merging recordings by their stamps: nothing lost, nothing moved, and what is no scan is refused."""
+"""Merging recordings by their stamps: nothing is lost or moved, and what is no scan is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session logs: what was written is readable, byte for byte, whatever happened to the writer."""
+"""Session logs: what was written reads back byte for byte, whatever happened to the writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hook for reports: clinical figures from a session log, and from an offline run of the same session."""
+"""Clinical figures for reports: from a session log, and from an offline run of the same session."""
 
 from __future__ import annotations
 

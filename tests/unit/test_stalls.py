@@ -1,4 +1,4 @@
-"""How long the machine stood still within a span, of stalls that were seen on several cores."""
+"""How long the machine stood still within a span, from stalls seen on several cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the anatomy around a target has gone: found to a step of the grid, at the image's edge too, never an error."""
+"""Where the anatomy around a target has moved: found to a grid step, also at the image's edge, without errors."""
 
 import cv2
 import numpy as np

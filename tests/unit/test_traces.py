@@ -1,4 +1,4 @@
-"""Motion traces: the real files read, and what is wrong with others said in a sentence."""
+"""Motion traces: real files are read, and bad ones are refused with a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tracker promises: position, shape, honest doubt, one sentence for everything it cannot do."""
+"""What the tracker promises: position, shape, honest doubt, and one sentence for everything that it cannot do."""
 
 import re
 
@@ -297,7 +297,7 @@ def test_every_pixel_type_gives_the_same_answer(dtype):
 
 
 def test_a_still_scene_is_no_fixed_pattern() -> None:
-    """Where nothing moves, only noise is left of frame and template; its chance likeness elsewhere is no evidence."""
+    """Where nothing moves, frame and template differ by noise alone; its chance likeness elsewhere is no evidence."""
     from tests.factories import anatomy
 
     tracker = make_tracker("template", TrackerSettings())
@@ -323,7 +323,7 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
 
 
 def test_a_fixed_pattern_that_holds_the_match_is_detected() -> None:
-    """The pattern is stronger than the anatomy behind it: once a second was seen, the match is doubted."""
+    """The pattern is stronger than the anatomy behind it: after one second, the match is doubted."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
     seen = [np.clip(frame(0, dy) + pattern + rng.normal(0, 6, SHAPE), 0, 65535).astype(np.uint16) for dy in path]

@@ -1,4 +1,4 @@
-"""Recordings in the layout of the TrackRAD2025 data set: what is read, and what is refused in which words."""
+"""Recordings in the layout of the TrackRAD2025 data set: what is read, and what is refused with which sentence."""
 
 from __future__ import annotations
 

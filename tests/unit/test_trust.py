@@ -1,4 +1,4 @@
-"""A target that was doubted is trusted again after several frames of full confidence in a row."""
+"""A doubted target is trusted again after several frames of full confidence in a row."""
 
 from __future__ import annotations
 

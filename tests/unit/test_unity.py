@@ -1,4 +1,4 @@
-"""The MR-linac's `.bin` frames: exactly the vendor's pixels, and nothing bad gets through."""
+"""The MR-linac's `.bin` frames: exactly the vendor's pixels, and every bad file is refused."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_the_small_frame_is_whole(one: bytes) -> None:
 
 @pytest.fixture(scope="session")
 def small_one(one: bytes) -> bytes:
-    """A small frame that was read before, so that what reading imports does not count as its memory."""
+    """A small frame, read once before, so that what reading imports does not count as its memory."""
     parse_unity(small(one), "small").target_contour_px()
     return small(one)
 
@@ -207,7 +207,7 @@ def read(source: UnitySource, count: int) -> list[int]:
 
 
 def test_frames_are_taken_as_they_are_written(one: bytes, tmp_path: Path) -> None:
-    """Whatever is written before the watch begins is old, so a file is written again and again."""
+    """Files written before the watch begins count as old, so a file is written again and again."""
     put(tmp_path / "old.bin", one)
     source, done = UnitySource(UnitySettings(folder=str(tmp_path))), threading.Event()
 

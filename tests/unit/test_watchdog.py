@@ -175,7 +175,7 @@ def test_a_process_that_froze_ignores_queued_commands(watchdog: LeaseWatchdog) -
 
 
 class AnyInput(RuleBasedStateMachine):
-    """Whatever arrives, whenever: a plain model says which commands may have opened or prolonged the beam."""
+    """Any input at any time: a plain model says which commands may have opened or prolonged the beam."""
 
     def __init__(self) -> None:
         super().__init__()
