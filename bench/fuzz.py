@@ -35,7 +35,8 @@ from drivers.recordings.masks import read_mask
 from drivers.recordings.traces import read_trace
 from gating.messages import StampMeaning
 from gating.session.chain_check import check_chain
-from gating.session.log import SessionError, read_session, recover
+from gating.session.log import SessionError, read_session
+from gating.session.recovery import recover
 from gating.settings.config import ConfigError, parse_config
 from gating.wire.codec import WireError, decode
 

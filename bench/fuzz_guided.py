@@ -27,6 +27,7 @@ IN_MEMORY: Final = Path("/dev", "shm")
 INSTRUMENTED: Final = [
     "gating.wire.codec",
     "gating.session.log",
+    "gating.session.recovery",
     "gating.session.hash_chain",
     "gating.settings.config",
     "drivers",

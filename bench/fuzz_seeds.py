@@ -30,7 +30,7 @@ from gating.messages import (
     StampMeaning,
     StreamInfo,
 )
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, to_toml
 from gating.wire.codec import content_hash, encode, encode_frame
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.disturbances import OTHER, SCENARIOS, TARGETS_MM, Disturbance
-from cinegate.verbs.cases import read_cases
+from cinegate.cases import read_cases
 from gating.evaluation.case import Case
 from gating.geometry.contours import contour_from_mask
 

@@ -1,7 +1,9 @@
 """The exceptions that drivers raise, all of one family."""
 
+from gating.errors import CinegateError
 
-class DriverError(Exception):
+
+class DriverError(CinegateError):
     """A driver cannot do what it was asked to. The text is one sentence for the operator."""
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
 from drivers.errors import Unavailable
+from drivers.extras import how_to_install
 from drivers.ports import BeamSwitch, CineSource
 
 
@@ -52,6 +53,12 @@ def beam_names() -> list[str]:
     return _names(_BEAMS, _BEAM_GROUP)
 
 
+def needed_extra(name: str) -> str:
+    """Return the extra that a source or beam switch of ours needs; empty where it needs none."""
+    own = _SOURCES.get(name) or _BEAMS.get(name)
+    return own.extra if own is not None else ""
+
+
 def load_source(name: str) -> Callable[..., CineSource]:
     """Return the class of a source. Raises `Unavailable`, naming what to install or which names exist."""
     return cast(Callable[..., CineSource], _load("source", name, _SOURCES, _SOURCE_GROUP))
@@ -74,17 +81,16 @@ def _load(kind: str, name: str, table: dict[str, _Driver], group: str) -> Any:
     if len(offers) > 1:
         raise Unavailable(f"{kind} {name!r} is offered by {' and '.join(offers)}; one must go or be renamed")
     if own is None:
-        return _import(kind, name, installed[0].load, f"the package that provides {installed[0].value}")
+        return _import(kind, name, installed[0].load, "install the package that it comes from again")
     point = EntryPoint(name, own.target, group)
-    return _import(kind, name, point.load, f"'cinegate[{own.extra}]'" if own.extra else "cinegate")
+    return _import(kind, name, point.load, own.extra and f"install it with: {how_to_install(own.extra)}")
 
 
-def _import(kind: str, name: str, load: Callable[[], Any], package: str) -> Any:
+def _import(kind: str, name: str, load: Callable[[], Any], advice: str) -> Any:
     try:
         return load()
     except ModuleNotFoundError as error:
-        raise Unavailable(
-            f"{kind} {name!r} needs {error.name}, which is not installed; install it with: pip install {package}"
-        ) from None
+        sentence = f"{kind} {name!r} needs {error.name}, which is not installed"
+        raise Unavailable(f"{sentence}; {advice or 'install cinegate again'}") from None
     except (ImportError, AttributeError) as error:
         raise Unavailable(f"{kind} {name!r} cannot be loaded: {error}") from None

@@ -2,6 +2,6 @@
 
 from gating.tracking.zncc.kernel_cache import choose_cache_folder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 choose_cache_folder(__version__)

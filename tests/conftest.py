@@ -9,18 +9,6 @@ from pathlib import Path
 
 import pytest
 
-REAL_PROCESSES = ("contract", "faults", "browser")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests of real processes a second try; the summary lists those that needed it (R).
-
-    A shared machine may stand still for longer than any bound that is worth asserting. What is wrong fails twice.
-    """
-    for item in items:
-        if item.path.parent.name in REAL_PROCESSES:
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

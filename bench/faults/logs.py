@@ -10,9 +10,10 @@ from mcap.records import Message as McapMessage
 from mcap.records import Metadata
 
 from gating.messages import CineFrame, FrameHeader, GateCommand
-from gating.session.chain_check import Follower
+from gating.session.chain_check import SealChecker
 from gating.session.hash_chain import HashChain
-from gating.session.log import METADATA, SessionReader, recover, unpack
+from gating.session.log import METADATA, SessionReader, unpack
+from gating.session.recovery import recover
 from gating.wire.codec import WireError, decode
 
 READ: Final = ("gate", "frame")
@@ -41,14 +42,14 @@ class Log:
         self.path = path
         self.kept: set[MessageKey] = set()
         self.closed = False
-        self._chain, self._follower = HashChain(), Follower()
+        self._chain, self._checker = HashChain(), SealChecker()
         self._good_bytes = 8
         self._mark: tuple[int, bytes] = (0, _digest(path, 0))
 
     @property
     def broken(self) -> str:
         """Sentence about a break of the hash chain; empty if there is none."""
-        return self._follower.broken
+        return self._checker.broken
 
     def read(self) -> None:
         """Read the records that are new since the last call."""
@@ -58,10 +59,10 @@ class Log:
             for record in reader.whole_records(stream):
                 if isinstance(record, Metadata) and record.name == METADATA:
                     self._chain.begin(record.metadata)
-                elif not self._follower.take(self._chain, record):
+                elif not self._checker.check(self._chain, record):
                     return
                 if isinstance(record, McapMessage):
-                    self._keep(self._follower.topics.get(record.channel_id, ""), record.data)
+                    self._keep(self._checker.topics.get(record.channel_id, ""), record.data)
         self._good_bytes, self.closed = reader.good_bytes, reader.closed_properly
 
     def mark(self) -> None:

@@ -20,7 +20,7 @@ from bench.faults.injections.processes import start_source
 from bench.faults.injections.registry import NotPossible
 from bench.faults.scene import NotSettled, Scene
 from gating.messages import BeamStatus, EngineState, GateCommand, GateState
-from gating.session.log import FLUSH_NS
+from gating.session.log_writer import FLUSH_NS
 
 STEADY_MS: Final = 350.0
 RESUME_S: Final = 10.0

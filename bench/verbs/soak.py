@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, app, console, print_json
-from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption, load_config
+from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 
 
 @app.command()

@@ -6,7 +6,8 @@ import json
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from importlib.metadata import version
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -23,6 +24,21 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 """For people. Standard output is for results: files of tables and `--json`."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"cinegate {version('cinegate')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
 
 
 class CommandError(Exception):

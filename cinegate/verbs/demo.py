@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import app, console, print_json
-from cinegate.verbs.options import JsonOption, load_config
-from cinegate.verbs.report import write_report
+from cinegate.verbs.options import JsonOption
 from cinegate.verbs.run import LogOption, print_summary, run_session
 
 
@@ -20,10 +20,11 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a bundled phantom recording at its real rate, show the gate live, and write the HTML report."""
+    from cinegate.sessions import report
     from replay_data import demo_recording
 
     path = run_session(demo_recording(), config=load_config(None), speed=speed, log=log, show=not as_json)
-    html = write_report(path, None)
+    html = report(path)
     if as_json:
         from gating.report.summary import summarise_session, summary_dict
 

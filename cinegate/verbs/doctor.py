@@ -13,9 +13,9 @@ from rich.table import Table
 
 from cinegate.verbs.app import EXIT_UNSAFE, app, print_json
 from cinegate.verbs.options import JsonOption
-from gating.service.host import examine, provenance
+from gating.service.host import Finding, examine, provenance
 
-_COLOURS = {"good": "green", "could be better": "yellow", "bad": "red"}
+_COLOURS = {"good": "green", "could be better": "yellow", "bad": "red", "optional": "dim"}
 
 
 @app.command()
@@ -31,7 +31,7 @@ def doctor(
     if serial is not None:
         _loop_back(serial, as_json)
         return
-    findings, host = examine(), provenance()
+    findings, host = [*examine(), *optional_parts()], provenance()
     bad = any(finding.verdict == "bad" for finding in findings)
     if as_json:
         print_json({"findings": to_builtins(findings), "host": host, "good": not bad})
@@ -47,6 +47,18 @@ def doctor(
                 )
     if strict and bad:
         raise typer.Exit(EXIT_UNSAFE)
+
+
+def optional_parts() -> list[Finding]:
+    """Say of each optional part whether it is installed, and of the others how to install them."""
+    from drivers.extras import PURPOSES, how_to_install, installed
+
+    return [
+        Finding(extra, "good", f"{purpose}: {packages}")
+        if (packages := installed(extra))
+        else Finding(extra, "optional", f"{purpose}: not installed", how_to_install(extra))
+        for extra, purpose in PURPOSES.items()
+    ]
 
 
 def _loop_back(port: str, as_json: bool) -> None:

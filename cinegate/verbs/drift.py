@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
-from cinegate.verbs.options import ConfigOption, JsonOption, load_config
+from cinegate.verbs.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from gating.analysis.drift import CouchShift
@@ -72,8 +73,8 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     import numpy as np
 
     from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
-    from gating.analysis import motion_from_session
     from gating.analysis.drift import propose_shift, session_exhale
+    from gating.analysis.motion import motion_from_session
 
     if session.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(session)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import app, console, print_json
-from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption, load_config
+from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 
 
 @app.command()
@@ -24,17 +25,17 @@ def evaluate(
     A frame that cannot be looked at keeps the mask before. A case whose target cannot be tracked keeps its first mask,
     is scored like that and named, and the exit code is 3; where that is so for all of them it is 2.
     """
-    from cinegate.verbs.cases import read_cases
-    from gating.evaluation.run import evaluate as evaluate_cases
+    from cinegate.cases import read_cases
+    from gating.evaluation import evaluate as evaluate_cases
 
     settings = load_config(config, tracker)
     progress = (lambda _: None) if as_json else console.print
-    summary = evaluate_cases(read_cases(dataset), out, settings.tracker, settings.tracking, progress=progress)
+    found = evaluate_cases(read_cases(dataset), out, settings.tracker, settings.tracking, progress=progress)
     if as_json:
-        print_json({**summary, "out": str(out)})
+        print_json({**found.summary(), "out": str(out)})
     else:
-        for sentence in summary["refused"].values():
+        for sentence in found.refused.values():
             console.print(f"[red]not tracked:[/red] {sentence}")
         console.print(f"results: {out / 'report.html'}")
-    if summary["refused"]:
+    if found.refused:
         raise typer.Exit(3)

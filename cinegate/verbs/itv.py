@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
-from cinegate.verbs.options import (
-    BoxOption,
-    ConfigOption,
-    JsonOption,
-    MaskOption,
-    SpacingOption,
-    TrackerOption,
-    load_config,
-)
+from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +83,7 @@ def itv(
 def _logged(log: Path) -> list[Case]:
     import numpy as np
 
-    from gating.analysis import motion_from_session
+    from gating.analysis.motion import motion_from_session
     from gating.geometry.plane import ImagePlane
     from gating.session.summary_data import read_data
 

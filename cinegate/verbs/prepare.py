@@ -7,16 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
-from cinegate.verbs.options import (
-    BoxOption,
-    ConfigOption,
-    JsonOption,
-    MaskOption,
-    SpacingOption,
-    TrackerOption,
-    load_config,
-)
+from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
 
 
 @app.command()

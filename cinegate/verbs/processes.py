@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console
 from cinegate.verbs.driver_options import driver_settings
 from cinegate.verbs.options import (
@@ -19,11 +20,9 @@ from cinegate.verbs.options import (
     PlanesOption,
     SpacingOption,
     TrackerOption,
-    load_config,
     load_scan_targets,
     load_targets,
 )
-from gating.messages import Pacing
 from gating.settings.config import Config
 from gating.wire.sockets import secure_process
 
@@ -43,19 +42,6 @@ DeliveryOption = Annotated[
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
 ]
-
-
-def parse_speed(text: str) -> tuple[Pacing, float]:
-    """Return the pacing and factor that `--speed` asks for. Raises `CommandError`."""
-    if text in ("stepped", "unpaced"):
-        return Pacing(text), 0.0
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not 0.01 <= factor <= 1000:
-        raise CommandError(f"--speed is {text!r}; a factor of 0.01 to 1000, `stepped` or `unpaced` is needed")
-    return (Pacing.REAL_TIME, 1.0) if factor == 1 else (Pacing.SCALED, factor)
 
 
 @app.command()
@@ -115,6 +101,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def _replay(scan: Scan, speed: str, loop: bool) -> CineSource:
+    from cinegate.live import parse_speed
     from drivers.sources.replay import ReplaySource
 
     pacing, factor = parse_speed(speed)

@@ -7,30 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import JsonOption
 
 if TYPE_CHECKING:
-    from gating.analysis import GatedMotion, SessionFigures
+    from gating.analysis.figures import SessionFigures
+    from gating.analysis.motion import GatedMotion
 
 
 def _existing_log(path: Path) -> Path:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "there is no such file"
-        raise CommandError(f"{path}: {what}; a session log (.mcap) is needed")
-    return path
+    from cinegate.sessions import existing_log
+
+    return existing_log(path)
 
 
 LogArgument = Annotated[Path, typer.Argument(help="Session log (.mcap).", callback=_existing_log)]
-
-
-def write_report(log: Path, out: Path | None) -> Path:
-    """Write the HTML report of a log beside it, or where asked; return its path."""
-    from gating.report.html import write_html
-
-    html = out or log.with_suffix(".html")
-    write_html(log, html)
-    return html
 
 
 @app.command()
@@ -46,7 +37,9 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
-    from gating.analysis import figures, motion_from_session
+    from cinegate.sessions import report as write_report
+    from gating.analysis.figures import figures
+    from gating.analysis.motion import motion_from_session
     from gating.report import clinical_section
     from gating.report.summary import summarise_data, summary_dict, summary_table
     from gating.session.summary_data import read_data
@@ -89,7 +82,7 @@ def recover(log: LogArgument, as_json: JsonOption = False) -> None:
     """Close a session log whose writer was killed, so that every MCAP tool can read it."""
     import msgspec
 
-    from gating.session.log import recover as recover_log
+    from gating.session.recovery import recover as recover_log
 
     found = recover_log(log)
     if as_json:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from msgspec.structs import replace
 from rich.live import Live
 from rich.table import Table
 
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.settings import load_config
+from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -28,10 +25,9 @@ from cinegate.verbs.options import (
     RecordingArgument,
     SpacingOption,
     TrackerOption,
-    load_config,
     load_scan_targets,
 )
-from cinegate.verbs.processes import SpeedOption, parse_speed
+from cinegate.verbs.processes import SpeedOption
 from gating.messages import (
     ARRIVAL_TIME,
     ARRIVAL_TIME_MEANS,
@@ -43,11 +39,9 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
-from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.settings.rules import BreathHoldRule
 from gating.targets.rules import BreathHold, TargetObservation
-from gating.targets.target_file import write_targets
 
 LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
 
@@ -104,44 +98,33 @@ def run_session(
 
     Raises
     ------
-    CommandError
+    PipelineError
         If a process ends before its time.
     """
+    from cinegate.live import LiveSession, SessionPlan, replay_arguments
     from drivers.recordings.scan import open_scan
 
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
-    targets = load_scan_targets(scan, box, mask, target)
-    parse_speed(speed)
-    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    session_id = f"{started}-{secrets.token_hex(3)}"
-    log.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = log.resolve() / f"{session_id}.mcap"
-    config = replace(config, recording=replace(config.recording, required=True))
-    screen = _Screen(scan.name, len(scan), guide=_guide(config))
-    with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
-        session = Session(config, session_id, Path(folder))
-        write_targets(session.folder / "targets.json", targets)
-        asked = [] if pixel_spacing_mm is None else ["--pixel-spacing-mm", str(pixel_spacing_mm)]
-        asked += ["--plane", plane] if plane else []
-        asked += [word for other in others for word in ("--with", str(other.resolve()))]
-        try:
-            session.start("beam", "--delivery-record", str(path.with_suffix(".delivery.csv")))
-            session.start("record", str(path))
-            session.start(
-                "engine", "--target", str(session.folder / "targets.json"), "--arm-by-itself", "--end-with-stream"
-            )
-            session.start("source", str(recording.resolve()), "--speed", speed, "--subscribers", "2", *asked)
-            with Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False) as live:
-                live.console.quiet = not show
-                for message in session.messages(until="engine"):
-                    screen.hear(message)
-                    live.update(screen.table())
-            if session.processes["engine"].returncode != 0:
-                raise CommandError(f"the engine failed: {session.output('engine')[-500:]}", EXIT_UNSAFE)
-        finally:
-            console.quiet = False
-            session.stop()
-    return path
+    plan = SessionPlan(
+        config=config,
+        targets=load_scan_targets(scan, box, mask, target),
+        log_folder=log,
+        source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
+        arm_by_itself=True,
+    )
+    screen = Screen(scan.name, len(scan), guide=breath_hold_guide(config))
+    try:
+        with (
+            LiveSession(plan) as session,
+            Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False) as shown,
+        ):
+            shown.console.quiet = not show
+            for message in session:
+                screen.hear(message)
+                shown.update(screen.table())
+    finally:
+        console.quiet = False
+    return session.log
 
 
 def print_summary(path: Path, as_json: bool) -> None:
@@ -156,13 +139,14 @@ def print_summary(path: Path, as_json: bool) -> None:
     console.print(f"session log: {path}")
 
 
-def _guide(config: Config) -> BreathHold | None:
+def breath_hold_guide(config: Config) -> BreathHold | None:
+    """Return what follows the patient's breath-hold, where the settings have a rule for it."""
     rule = next((rule for rule in config.gating.rules if isinstance(rule, BreathHoldRule)), None)
     return None if rule is None else BreathHold(rule)
 
 
 @dataclass
-class _Screen:
+class Screen:
     """The live table: what the engine and the beam interface said last."""
 
     name: str
@@ -180,6 +164,7 @@ class _Screen:
     reference: TargetReference | None = None
 
     def hear(self, message: Message) -> None:
+        """Take one message of the session."""
         match message:
             case TargetEstimate():
                 self.estimate = message
@@ -202,19 +187,21 @@ class _Screen:
     def _follow_hold(self, seen: TargetEstimate) -> None:
         if self.guide is None or self.reference is None or seen.target != self.reference.target:
             return
-        away_mm = np.array(seen.position_mm) - np.array(self.reference.centre_mm)
-        found = away_mm if seen.status == "tracked" else np.full(3, np.nan)
-        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), found))
+        lr, ap, si = np.subtract(seen.position_mm, self.reference.centre_mm).tolist()
+        away_mm = (lr, ap, si) if seen.status == "tracked" else (np.nan, np.nan, np.nan)
+        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), away_mm))
 
     def table(self) -> Table:
+        """Return what is shown."""
         table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
         table.add_column("", style="dim", width=14)
         table.add_column("", min_width=58)
-        for label, text in self._rows():
+        for label, text in self.rows():
             table.add_row(label, text)
         return table
 
-    def _rows(self) -> list[tuple[str, Any]]:
+    def rows(self) -> list[tuple[str, Any]]:
+        """Return (label, text) of every line that has something to say."""
         command, beam, estimate = self.command, self.beam, self.estimate
         state = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
         rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]

@@ -42,7 +42,8 @@ def followed_session(
         if chosen.sum() < 2:
             raise CommandError(f"{path}: {int(chosen.sum())} samples from {begin_s:g} s on; at least 2 are needed")
         return track_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
-    from cinegate.verbs.options import load_targets, recording_images, recording_stream
+    from cinegate.recordings import recording_images, recording_stream
+    from cinegate.verbs.options import load_targets
     from drivers.recordings import open_recording
     from gating.engine.offline import offline_frames
 

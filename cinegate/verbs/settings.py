@@ -8,11 +8,13 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, print_json
 from cinegate.verbs.driver_options import bounds, setting_rows
-from cinegate.verbs.options import JsonOption, load_config
+from cinegate.verbs.options import JsonOption
 from gating.settings.config import Config, to_toml
 
 
@@ -67,15 +69,37 @@ def drivers(
         found = {kind: setting_rows(load(name)) for kind, (names, load) in offers.items() if name in names}
         if not found:
             raise CommandError(f"{name} is neither a source nor a beam switch; see `cinegate drivers`")
+    missing = {} if name else _missing_extras(found)
     if as_json:
-        print_json(found)
+        print_json(found if name else {**found, "missing": missing})
     elif name:
         _print_driver(name, found)
     else:
-        table = Table("kind", "names")
-        for kind, names in found.items():
-            table.add_row(kind, ", ".join(names))
-        Console().print(table)
+        _print_drivers(found, missing)
+
+
+def _missing_extras(found: dict[str, list[str]]) -> dict[str, dict[str, str]]:
+    """Return the command that installs what is missing, by kind and name."""
+    from drivers.extras import how_to_install, installed
+    from drivers.recordings import FORMAT_EXTRAS
+    from drivers.registry import needed_extra
+
+    extras = {kind: {name: needed_extra(name) for name in found[kind]} for kind in ("sources", "beams")}
+    return {
+        kind: {name: how_to_install(extra) for name, extra in needed.items() if extra and not installed(extra)}
+        for kind, needed in {**extras, "recordings": FORMAT_EXTRAS}.items()
+    }
+
+
+def _print_drivers(found: dict[str, list[str]], missing: dict[str, dict[str, str]]) -> None:
+    table = Table("kind", "names")
+    for kind, names in found.items():
+        lacking = missing.get(kind, {})
+        table.add_row(kind, ", ".join(f"[dim]{name} (not installed)[/]" if name in lacking else name for name in names))
+    Console().print(table)
+    for commands in missing.values():
+        for name, command in commands.items():
+            Console().print(f"[bold]{name}[/] needs: {escape(command)}", highlight=False, soft_wrap=True)
 
 
 def _print_driver(name: str, found: dict[str, list[dict[str, Any]]]) -> None:

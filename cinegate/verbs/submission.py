@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import app, console, print_json
-from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption, load_config
+from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 
 FIGURES = ("frame_count", "not_tracked", "confident_fraction", "seconds_per_frame", "track_p99_ms", "total_runtime")
 
@@ -30,7 +31,7 @@ def submission(
 
     The mask of each frame depends on that frame and those before it. Without frame-rate.json, 4 frames/s are assumed.
     """
-    from cinegate.verbs.cases import case_of
+    from cinegate.cases import case_of
     from drivers.recordings.labelled import read_submission
     from gating.evaluation.masks import MASKS_FOLDER, write_masks
     from gating.evaluation.run import predicted_masks, run_case, score_case

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
-from cinegate.verbs.options import JsonOption, load_config
+from cinegate.verbs.options import JsonOption
 from cinegate.verbs.report import LogArgument
 
 

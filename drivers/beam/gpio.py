@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Protocol
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
+from drivers.extras import how_to_install
 from gating.messages import GateState
 
 
@@ -53,7 +54,7 @@ class _GpiodLines:
             from gpiod.line import Direction, Value
         except ModuleNotFoundError:
             raise Unavailable(
-                "gpio needs gpiod, which is not installed; install it with: pip install 'cinegate[gpio]'"
+                f"gpio needs gpiod, which is not installed; install it with: {how_to_install('gpio')}"
             ) from None
         self._settings, self._active, self._inactive = settings, Value.ACTIVE, Value.INACTIVE
         self._request = gpiod.request_lines(

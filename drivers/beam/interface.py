@@ -117,7 +117,7 @@ class BeamInterface:
         while not stop():
             if gate.wait(self._wait_ms()):
                 self._drain(gate)
-            gate.reopen_if_deaf(self._clock.now_ns())
+            gate.reopen_if_silent(self._clock.now_ns())
             self._watchdog.note_awake(self._clock.now_ns())
             self._apply()
             if self._clock.now_ns() >= self._heartbeat_due_ns:
@@ -140,7 +140,7 @@ class BeamInterface:
             parts = receive(gate.socket)
             if parts is None:
                 return
-            received_ns = gate.heard_ns = self._clock.now_ns()
+            received_ns = gate.last_message_ns = self._clock.now_ns()
             self._watchdog.note_awake(received_ns)
             try:
                 command = _command(parts)

@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal, Protocol
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
+from drivers.extras import how_to_install
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
 
@@ -88,7 +89,7 @@ def pyserial_port(settings: SerialLineSettings) -> SerialPort:
         import serial
     except ModuleNotFoundError:
         raise Unavailable(
-            "serial_line needs pyserial, which is not installed; install it with: pip install 'cinegate[serial]'"
+            f"serial_line needs pyserial, which is not installed; install it with: {how_to_install('serial')}"
         ) from None
     port: SerialPort = serial.Serial(baudrate=settings.baud, timeout=0, write_timeout=0, exclusive=True)
     port.port, port.rts, port.dtr = settings.port, False, False

@@ -106,6 +106,11 @@ class ZeromqSwitch:
             )
         return self._answer
 
+    def newest_answer(self) -> GateState | None:
+        """Return what the remote line answered to the newest order; None until it has. Raises `BeamFault`."""
+        self._take_answers()
+        return self._answer if self._answered_sequence == self._sequence else None
+
     def close(self) -> None:
         """Order the remote line to hold, and disconnect."""
         if self._socket is None or self._context is None:

@@ -28,6 +28,7 @@ from pydicom.uid import (
 from pydicom.uid import JPEGLossless as JPEGLosslessAny
 
 from drivers.errors import BadFrame
+from drivers.extras import install_command
 from drivers.formats.frame import MAX_SIDE_PX, MIN_SIDE_PX
 
 MAX_BYTES: Final = 256 * 2**20
@@ -35,7 +36,6 @@ MAX_FRAMES: Final = 4096
 STORED: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 COMPRESSED: Final = (RLELossless, JPEGLosslessSV1, JPEGLosslessAny, JPEGLSLossless, JPEG2000Lossless)
 TRANSFER_SYNTAXES: Final = (*STORED, *COMPRESSED)
-INSTALL: Final = "pip install 'cinegate[dicom-compressed]'"
 
 _JPEG_START, _JPEG_2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _NO_FRAME_SIZE: Final = (0xC4, 0xC8, 0xCC)
@@ -72,7 +72,7 @@ def missing_decoder(syntax: UID) -> str:
     """Return the end of a sentence that says how to make a compressed syntax readable; empty if it is readable."""
     if syntax not in COMPRESSED or get_decoder(syntax).is_available:
         return ""
-    return f"{syntax.name[:60]}; to read it, install GDCM with: {INSTALL}"
+    return f"{syntax.name[:60]}; to read it, install GDCM with: {install_command('python-gdcm')}"
 
 
 def bounded_integer(dataset: Dataset, attribute: str, least: int, most: int, default: int | None = None) -> int:

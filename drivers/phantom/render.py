@@ -64,9 +64,10 @@ class Phantom:
         self.spacing_mm = settings.pixel_spacing_mm
         self._motion = Motion(self.settings, trace)
         fov_mm = settings.rows * self.spacing_mm[0], settings.columns * self.spacing_mm[1]
-        self._unit_mm = min(fov_mm) / 2
+        self.unit_mm = min(fov_mm) / 2
+        """The anatomy's unit of length: half the smaller side of the field of view."""
         self.position_mm = self._first_pixel_mm()
-        self._outline_mm = target_outline(settings.target_radius_mm / self._unit_mm) * self._unit_mm
+        self._outline_mm = target_outline(settings.target_radius_mm / self.unit_mm) * self.unit_mm
         self._prepare()
         self._draw()
 
@@ -84,10 +85,10 @@ class Phantom:
     def truth(self, index: int) -> Truth:
         """Return the exact position of the target in a frame."""
         displacement = self.displacement(index)
-        across_mm, down_mm = self._in_image(displacement)
+        across_mm, down_mm = self.in_image(displacement)
         here = self._outline_mm.copy()
         for _ in range(400):
-            sideways, downward = self._weights(here[:, 0], here[:, 1])
+            sideways, downward = self.motion_weights(here[:, 0], here[:, 1])
             moved = self._outline_mm + np.stack([across_mm * sideways, down_mm * downward], axis=1)
             change, here = float(np.abs(moved - here).max()), moved
             if change < 1e-6:
@@ -99,10 +100,7 @@ class Phantom:
     def render_into(self, index: int, pixels: NDArray[Any]) -> None:
         """Write a frame into `pixels`, (rows, columns) of the dtype in the settings."""
         settings, displacement = self.settings, self.displacement(index)
-        across_mm, down_mm = self._in_image(displacement)
-        fine_x = self._fine_x - self._sideways * np.float32(across_mm / self._fine_mm[1])
-        fine_y = self._fine_y - self._downward * np.float32(down_mm / self._fine_mm[0])
-        signal = self._look_up(fine_x, fine_y, displacement)
+        signal = self.signal(displacement)
         minutes = self.stamp_ns(index) / 60e9
         scale = COUNTS[settings.dtype] * max(0.05, 1 + settings.intensity_drift_per_min * minutes)
         signal *= self._gain * np.float32(scale)
@@ -116,6 +114,13 @@ class Phantom:
         else:
             np.rint(signal, out=signal)
             pixels[...] = np.minimum(signal, np.float32(np.iinfo(settings.dtype).max))
+
+    def signal(self, displacement: Displacement) -> NDArray[np.float32]:
+        """Return the signal of the displaced anatomy at every pixel, without gain and noise."""
+        across_mm, down_mm = self.in_image(displacement)
+        fine_x = self._fine_x - self._sideways * np.float32(across_mm / self._fine_mm[1])
+        fine_y = self._fine_y - self._downward * np.float32(down_mm / self._fine_mm[0])
+        return self._look_up(fine_x, fine_y, displacement)
 
     def _look_up(self, fine_x: NDArray[Any], fine_y: NDArray[Any], displacement: Displacement) -> NDArray[np.float32]:
         """Mix the slices, each interpolated bilinearly: a deep breath shows the neighbour, a loss the empty one."""
@@ -140,13 +145,13 @@ class Phantom:
                 signal += above * np.float32(share)
         return signal
 
-    def _weights(self, x_mm: NDArray[Any], y_mm: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def motion_weights(self, x_mm: NDArray[Any], y_mm: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return how far each point moves along (columns, rows), relative to the target's centre.
 
         The dome of the liver moves most, organs below it less and less, spine and skin not at all.
         """
         at_target = self._participation(np.array(TARGET_CENTRE[0]), np.array(TARGET_CENTRE[1]))
-        sideways, downward = self._participation(x_mm / self._unit_mm, y_mm / self._unit_mm)
+        sideways, downward = self._participation(x_mm / self.unit_mm, y_mm / self.unit_mm)
         return sideways / at_target[0], downward / at_target[1]
 
     def _participation(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -159,7 +164,7 @@ class Phantom:
         lower = 1 - 0.5 * _smooth((y + 0.1) / 1.1)
         return sideways * lower, inner * lower
 
-    def _in_image(self, displacement: Displacement) -> tuple[float, float]:
+    def in_image(self, displacement: Displacement) -> tuple[float, float]:
         """Return a displacement along (columns, rows), mm."""
         patient = np.array([displacement.lr_mm, displacement.ap_mm, displacement.si_mm])
         across, down = np.reshape(self.orientation, (2, 3)) @ patient
@@ -177,15 +182,15 @@ class Phantom:
         """Draw the slices: the imaged one, its neighbour with other vessels, and one that misses the target."""
         settings = self.settings
         down_mm, across_mm = self._fine_axes_mm()
-        y, x = down_mm[:, None] / self._unit_mm, across_mm[None, :] / self._unit_mm
+        y, x = down_mm[:, None] / self.unit_mm, across_mm[None, :] / self.unit_mm
         images = draw(
             x,
             y,
-            0.4 * min(self.spacing_mm) / self._unit_mm,
+            0.4 * min(self.spacing_mm) / self.unit_mm,
             plane=settings.plane,
             seed=settings.seed,
             slices=(Slice(0, True), Slice(1, True), Slice(2, False)),
-            target_radius=settings.target_radius_mm / self._unit_mm,
+            target_radius=settings.target_radius_mm / self.unit_mm,
             target_signal=settings.target_signal,
         )
         self._slices = [_quantised(_blurred(image)) for image in images]
@@ -204,14 +209,14 @@ class Phantom:
         rows, columns = self.shape
         y_mm = ((np.arange(rows) - (rows - 1) / 2) * self.spacing_mm[0])[:, None] + np.zeros((1, columns))
         x_mm = ((np.arange(columns) - (columns - 1) / 2) * self.spacing_mm[1])[None, :] + np.zeros((rows, 1))
-        sideways, downward = self._weights(x_mm, y_mm)
+        sideways, downward = self.motion_weights(x_mm, y_mm)
         self._check_folding(sideways, downward)
         self._sideways, self._downward = sideways.astype(np.float32), downward.astype(np.float32)
         self._fine_mm = self.spacing_mm[0] / FINENESS, self.spacing_mm[1] / FINENESS
         first_y_mm, first_x_mm = (float(axis[0]) for axis in self._fine_axes_mm())
         self._fine_x = ((x_mm - first_x_mm) / self._fine_mm[1]).astype(np.float32)
         self._fine_y = ((y_mm - first_y_mm) / self._fine_mm[0]).astype(np.float32)
-        x, y = x_mm / self._unit_mm, y_mm / self._unit_mm
+        x, y = x_mm / self.unit_mm, y_mm / self.unit_mm
         gain = 1.05 - 0.22 * (x + 0.2) ** 2 - 0.12 * (y - 0.1) ** 2
         from_band = (np.arange(rows) / (rows - 1) - self.settings.band_row) * rows * self.spacing_mm[0] / 5.0
         band = 1 - self.settings.band_depth / (1 + from_band**2) ** 2
@@ -227,7 +232,7 @@ class Phantom:
         )
         if not largest_mm * steepest < MAX_FOLD:
             raise Unavailable(
-                f"phantom settings: a breath of {largest_mm:.0f} mm folds the anatomy of a {2 * self._unit_mm:.0f} mm "
+                f"phantom settings: a breath of {largest_mm:.0f} mm folds the anatomy of a {2 * self.unit_mm:.0f} mm "
                 f"field of view; {MAX_FOLD / steepest:.0f} mm is the most"
             )
 

@@ -13,6 +13,8 @@ __all__ = ["FrameSequence", "Recording", "open_recording"]
 
 FORMATS: Final = ("npz", "trackrad", "session log", "dicom", "mrd", "unity")
 """Formats that `open_recording` reads."""
+FORMAT_EXTRAS: Final = {"mrd": "mrd"}
+"""The extra that reading a format needs."""
 SpacingMm = float | tuple[float, float]
 PLANES: Final = ("sagittal", "coronal", "transversal")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from drivers.errors import Unavailable
 from drivers.recordings.files import read_folder, read_vendor_file
 from drivers.recordings.recording import Recording
 
@@ -27,14 +26,10 @@ def dicom_files(folder: Path) -> list[Path]:
 def read_dicom(
     path: Path, files: Sequence[Path], given_spacing_mm: Sequence[float] | None = None, plane: str = ""
 ) -> Recording:
-    """Open files as one recording. Raises `BadRecording`, or `Unavailable` if pydicom is not installed."""
-    try:
-        from drivers.formats.dicom import read_dicom_file
-        from drivers.formats.dicom_time import TIME_OF_DAY
-    except ModuleNotFoundError as error:
-        raise Unavailable(
-            f"{path}: reading DICOM needs {error.name}; install it with: pip install 'cinegate[dicom]'"
-        ) from None
+    """Open files as one recording. Raises `BadRecording`."""
+    from drivers.formats.dicom import read_dicom_file
+    from drivers.formats.dicom_time import TIME_OF_DAY
+
     first = read_vendor_file(files[0], read_dicom_file)
     return read_folder(
         path,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadFrame, BadRecording, Unavailable
+from drivers.errors import BadFrame, BadRecording
 from drivers.formats.bounded import read_bounded
 from drivers.formats.image import read_image
 from gating.geometry.contours import contour_from_mask
@@ -153,8 +153,6 @@ def read_structure(path: Path, name: str) -> Structure:
     ------
     BadRecording
         One sentence. For an unknown name it lists the known ones.
-    Unavailable
-        If pydicom is not installed.
     """
     dataset = _read_dataset(path)
     try:
@@ -204,12 +202,8 @@ def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:
 
 
 def _read_dataset(path: Path) -> Dataset:
-    try:
-        import pydicom
-    except ModuleNotFoundError as error:
-        raise Unavailable(
-            f"{path}: reading RTSTRUCT needs {error.name}; install it with: pip install 'cinegate[dicom]'"
-        ) from None
+    import pydicom
+
     try:
         data = read_bounded(path, MAX_BYTES)
         if _DEFLATED in data:

@@ -85,22 +85,21 @@ class DicomSource(LiveSource):
     def __init__(self, settings: DicomSettings, *, clock: Clock | None = None) -> None:
         clock = clock or MonotonicClock()
         day = _DayUnwrapper(clock)
-        self._receiver: StoreReceiver | None = None
+        self.arrivals: StoreReceiver | WatchedFolder
         if settings.folder:
 
             def read(path: Path) -> list[VendorFrame]:
                 return day.unwrap(read_dicom_file(path, stamped=not settings.arrival_time))
 
-            folder = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
-            super().__init__(folder, settings, clock)
+            self.arrivals = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
         else:
-            self._receiver = StoreReceiver(settings, day, clock)
-            super().__init__(self._receiver, settings, clock)
+            self.arrivals = StoreReceiver(settings, day, clock)
+        super().__init__(self.arrivals, settings, clock)
 
     @property
     def port(self) -> int:
         """Port that the open receiver listens on, 0 otherwise."""
-        return 0 if self._receiver is None else self._receiver.port
+        return self.arrivals.port if isinstance(self.arrivals, StoreReceiver) else 0
 
 
 class StoreReceiver:

@@ -1,6 +1,6 @@
-"""Baseline shift: how far the exhale position has moved, and the couch shift that would take the target back.
+"""Baseline shift: how far the exhale position has moved, and the couch shift that would bring the target back.
 
-A shift is only ever proposed. A named operator accepts it; window and template are never re-based by themselves.
+A shift is only proposed, and a named operator accepts it. Window and template never move by themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW_S: Final = 20.0
-"""Positions are judged over this time: four to six breaths."""
+"""Time over which positions are averaged: four to six breaths."""
 LEAST_SAMPLES: Final = 20
 _BREATHING_MM: Final = 2.0
 
@@ -27,10 +27,14 @@ class BaselineShift:
 
     Attributes
     ----------
-    shift_mm : (3,) LPS, latest against first (or against the reference).
-    speed_mm_min : (3,) LPS, of the latest minute.
-    uncertainty_mm : (3,) standard error of the shift.
-    breaths : exhale positions that it rests on; 0 where the target does not breathe.
+    shift_mm
+        (3,) LPS, of the latest position from the first or from the reference.
+    speed_mm_min
+        (3,) LPS, in the last minute.
+    uncertainty_mm
+        (3,) standard error of the shift.
+    breaths
+        Number of exhale positions that it is based on; 0 if the target does not breathe.
     """
 
     shift_mm: NDArray[np.float64]
@@ -45,11 +49,16 @@ class CouchShift:
 
     Attributes
     ----------
-    iec_mm : IEC 61217 fixed X, Y, Z (for a head-first supine patient: left, towards the gantry, up).
-    baseline : what it takes away.
-    duty_before, duty_after : share of the latest time with the centre inside the window.
-    worthwhile : it is above twice its uncertainty on some axis, and the centre would be in the window more often.
-    text : the proposal as one sentence.
+    iec_mm
+        IEC 61217 fixed X, Y, Z (for a head-first supine patient: left, towards the gantry, up).
+    baseline
+        The baseline shift that it corrects.
+    duty_before, duty_after
+        Fraction of the latest time with the centre inside the window, without and with the couch shift.
+    worthwhile
+        Whether it exceeds twice its uncertainty on some axis and brings the centre into the window more often.
+    text
+        The proposal as one sentence.
     """
 
     iec_mm: tuple[float, float, float]
@@ -63,11 +72,11 @@ class CouchShift:
 def exhale_positions(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the time and (n, 3) position of every exhale, robustly; of every two seconds where nothing breathes.
+    """Return the time and (n, 3) position of every exhale; of every two seconds if the target does not breathe.
 
-    Breaths are cut where the motion along its main direction rises through its middle; the exhale is the end at which
-    the target stays longer, and its position the median of the quarter of the samples of a breath nearest to that end.
-    Source: exhale is the most reproducible and longest phase, AAPM TG-76 section II.
+    Breaths are separated where the motion along its main direction rises through its middle. The exhale is the end at
+    which the target stays longer, and its position is the median of the quarter of a breath's samples nearest to that
+    end. Source: exhale is the longest and most reproducible phase, AAPM TG-76 section II.
     """
     known = np.isfinite(displacement_mm).all(axis=1)
     t_s, p = t_s[known], displacement_mm[known]
@@ -103,15 +112,20 @@ def baseline_shift(
     reference_mm: NDArray[np.float64] | None = None,
     window_s: float = WINDOW_S,
 ) -> BaselineShift | None:
-    """Return the shift of the exhale position over a stretch of motion; None where too little is known.
+    """Return how far the exhale position has shifted; None if too little is known.
+
+    The latest position is the median of the last `window_s`. The speed is the Theil-Sen slope of the last minute (Sen
+    1968, doi:10.1080/01621459.1968.10480934). The standard error is that of a median, 1.253 sigma / sqrt(n) with sigma
+    from the MAD.
 
     Parameters
     ----------
-    t_s, displacement_mm : (n,) and (n, 3) LPS; NaN where the target was not found.
-    reference_mm : what it is compared with; the exhale position of the first `window_s` if not given.
-
-    The latest position is the median over the last `window_s`, the speed the Theil-Sen slope of the last minute (Sen
-    1968, doi:10.1080/01621459.1968.10480934), the standard error 1.253 MAD-sigma / sqrt(n) (that of a median).
+    t_s, displacement_mm
+        (n,) and (n, 3) LPS; NaN where the target was not found.
+    reference_mm
+        (3,) LPS, from which the shift counts; the exhale position of the first `window_s` if not given.
+    window_s
+        Time over which a position is averaged.
     """
     when, where = exhale_positions(t_s, displacement_mm)
     if len(when) < 3:
@@ -131,9 +145,10 @@ def baseline_shift(
 def baseline_over_time(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, every_s: float = 10.0, window_s: float = WINDOW_S
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the baseline shift over a session: times (n,) s, and (n, 3) LPS mm against the first `window_s`.
+    """Return the baseline shift over a session: times (n,), s, and shifts (n, 3), LPS mm, from the first `window_s`.
 
-    Each is the median exhale position of the `window_s` before its time; times without three exhales are left out.
+    Each is the median exhale position of the `window_s` before its time. Times with fewer than three exhales are left
+    out.
     """
     when, where = exhale_positions(t_s, displacement_mm)
     if len(when) < 3:
@@ -146,7 +161,7 @@ def baseline_over_time(
 
 
 def session_exhale(t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return where the exhale was when the session began, (3,) LPS mm; None where fewer than three were found."""
+    """Return the exhale position at the beginning of the session, (3,) LPS mm; None for fewer than three exhales."""
     when, exhales = exhale_positions(t_s, displacement_mm)
     if len(when) < 3:
         return None
@@ -163,19 +178,25 @@ def propose_shift(
     patient_position: str = "HFS",
     window_s: float = WINDOW_S,
 ) -> CouchShift | None:
-    """Return the couch shift that takes the latest baseline back to where it belongs; None where too little is known.
+    """Return the couch shift that brings the latest baseline back to where it belongs; None if too little is known.
 
     Parameters
     ----------
-    t_s, displacement_mm : latest motion, (n,) and (n, 3) LPS relative to the reference frame.
-    window_mm : half width of the gating window, LR, AP, SI.
-    exhale_mm : (3,) LPS where the exhale belongs relative to the reference frame; the reference itself if not given.
-    patient_position : "HFS", "HFP", "FFS" or "FFP".
+    t_s, displacement_mm
+        Latest motion, (n,) and (n, 3) LPS relative to the reference frame.
+    window_mm
+        Half width of the gating window, LR, AP, SI.
+    exhale_mm
+        (3,) LPS, where the exhale belongs relative to the reference frame; at the reference if not given.
+    patient_position
+        "HFS", "HFP", "FFS" or "FFP".
+    window_s
+        Time over which a position is averaged.
 
     Raises
     ------
     ValueError
-        If the patient position is another.
+        If the patient position is not one of these.
     """
     if patient_position not in PATIENT_TO_IEC:
         raise ValueError(f"patient position is {patient_position!r}; HFS, HFP, FFS or FFP is needed")
@@ -214,7 +235,7 @@ def _by_time(
 
 
 def _rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
-    """Return where a signal rises through `middle`, having been clearly below since the last time."""
+    """Return where a signal rises through `middle`, if it was clearly below it since the last rise."""
     cuts, below = [], False
     for index, value in enumerate(along.tolist()):
         if value < middle - slack:

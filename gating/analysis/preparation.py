@@ -1,7 +1,6 @@
-"""Preparation: what 30 to 60 s of cine without beam say about a patient's motion, and the gating they suggest.
+"""Preparation: learns a patient's motion from 30 to 60 s of cine frames without beam, and proposes how to gate it.
 
-The outcome is a proposal: a configuration file with its reasons, which takes effect only when somebody starts a session
-with it.
+The result is a proposal: a configuration file with its reasons. It takes effect only if a session is started with it.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, Excu
 
 Strategy = Literal["respiratory", "exhale", "breath_hold", "exception"]
 SLACK_MM: Final = 3.0
-"""Percent out lets a target move beyond the margin by its length times the limit; above this, its centre is held."""
+"""Percent out lets a target move beyond its margin by its length times the limit. Above this, its centre is held."""
 LEAST_DUTY_CYCLE: Final[dict[Strategy, float]] = {
     "respiratory": 0.4,
     "exhale": 0.4,
     "breath_hold": 0.3,
     "exception": 0.9,
 }
-"""A proposal keeps the beam on for at least this share, unless no margin does."""
+"""Least duty cycle of a proposal, unless no margin reaches it."""
 
 
 class MotionProfile(Struct, frozen=True, kw_only=True):
-    """What was learned, mm in LPS (left, posterior, superior); NaN for a period where nothing breathes."""
+    """What was learned about the motion; mm in LPS. The period is NaN if the target does not breathe."""
 
     duration_s: float
     frames: int
@@ -47,29 +46,29 @@ class MotionProfile(Struct, frozen=True, kw_only=True):
     period_s: float
     period_sd_s: float
     exhale_mm: tuple[float, float, float]
-    """From the reference frame."""
+    """Exhale position relative to the reference frame."""
     exhale_sd_mm: float
-    """Scatter of the exhale positions: how well they repeat."""
+    """SD of the exhale positions: how well they repeat."""
     exhale_dwell: float
-    """Share of the time within 3 mm of the exhale position."""
+    """Fraction of the time within 3 mm of the exhale position."""
     speed_p95_mm_s: float
     longest_plateau_s: float
     exhale_frame: int
     inhale_frame: int
-    """Frames for templates: the one nearest to the exhale position, and the one farthest from it."""
+    """Frames for templates: the nearest to the exhale position and the farthest from it."""
 
 
 class GridPoint(Struct, frozen=True, kw_only=True):
-    """What one margin is predicted to give."""
+    """What is predicted for one margin."""
 
     margin_mm: float
     duty_cycle: float
     residual_p95_mm: float
-    """From the middle of the window."""
+    """95th percentile of the distance from the middle of the window."""
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
-    """A strategy, its window, and what it is predicted to give."""
+    """A strategy, its window, and what is predicted for it."""
 
     strategy: Strategy
     why: str
@@ -80,7 +79,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     latency_ms: float
     predictor: Method
     centred: bool
-    """The centre is held within the margin too: the target is so large that percent out alone would let it move."""
+    """Whether the centre is held within the margin too, because the target is so large that it could move otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class _Window:
 
 
 def learn_motion(motion: GatedMotion) -> MotionProfile:
-    """Describe a target's motion.
+    """Return what the motion of a target shows.
 
     Raises
     ------
@@ -131,38 +130,43 @@ def learn_motion(motion: GatedMotion) -> MotionProfile:
 
 
 def propose(
-    followed: TrackedSession,
+    tracked: TrackedSession,
     config: Config,
     *,
     latency_ms: float = 250.0,
     predictor: Method = "off",
     margins_mm: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0),
 ) -> Proposal:
-    """Learn the motion, choose a strategy, and predict what every margin gives with it.
+    """Learn the motion, choose a strategy, and choose its margin by what is predicted for each.
 
     Parameters
     ----------
-    followed : the dry run.
-    config : settings that stay as they are.
-    latency_ms : measured, from acquisition to beam off and on.
-    predictor : of the proposed session.
-    margins_mm : the grid.
+    tracked
+        The dry run.
+    config
+        Settings that the proposal keeps.
+    latency_ms
+        Measured latency from acquisition to beam off and on.
+    predictor
+        Predictor of the proposed session.
+    margins_mm
+        Margins to choose from.
 
     Raises
     ------
     ValueError
         If the dry run shows too little of the target.
     """
-    profile = learn_motion(gated_motion(followed, config))
+    profile = learn_motion(gated_motion(tracked, config))
     window = _choose(profile)
-    diameter_mm = 2 * equivalent_radius_mm(followed.specs[0].contour_px, followed.stream.pixel_spacing_mm)
+    diameter_mm = 2 * equivalent_radius_mm(tracked.specs[0].contour_px, tracked.stream.pixel_spacing_mm)
     centred = config.gating.max_out_fraction * diameter_mm > SLACK_MM
     points = []
     for margin_mm in margins_mm:
         trial = proposed_config(
             config, window.strategy, margin_mm, window.shift_lps_mm, predictor, latency_ms, centred=centred
         )
-        motion = gated_motion(followed, trial, latency_ms=latency_ms)
+        motion = gated_motion(tracked, trial, latency_ms=latency_ms)
         found = figures(motion)
         points.append(
             GridPoint(margin_mm=margin_mm, duty_cycle=found.duty_cycle, residual_p95_mm=found.residual_p95_mm)
@@ -192,7 +196,7 @@ def proposed_config(
     *,
     centred: bool = False,
 ) -> Config:
-    """Return the configuration with a strategy's rules in force."""
+    """Return the configuration with the rules of a strategy."""
     margins = Margins(**dict.fromkeys(Margins.__struct_fields__, margin_mm))
     window = BoundaryRule(margins=margins, max_out_fraction=config.gating.max_out_fraction, shift_lps_mm=shift_lps_mm)
     centre = CentreRule(lr_mm=margin_mm, ap_mm=margin_mm, si_mm=margin_mm, shift_lps_mm=shift_lps_mm)
@@ -208,7 +212,7 @@ def proposed_config(
 
 
 def accepted_config(proposal: Proposal, config: Config) -> Config:
-    """Return the configuration that is in force once a proposal has been accepted."""
+    """Return the configuration of an accepted proposal."""
     return proposed_config(
         config,
         proposal.strategy,
@@ -221,7 +225,7 @@ def accepted_config(proposal: Proposal, config: Config) -> Config:
 
 
 def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
-    """Return the proposal as a configuration file; its head says what was learned and what it rests on."""
+    """Return the proposal as a configuration file, with what was learned in comments at its top."""
     p = proposal.profile
     chosen = accepted_config(proposal, config)
     lines = [
@@ -232,7 +236,7 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
         f"period {p.period_s:.1f} s (SD {p.period_sd_s:.1f} s); speed (95 %) {p.speed_p95_mm_s:.0f} mm/s.",
         f"Exhale at left {p.exhale_mm[0]:+.1f} posterior {p.exhale_mm[1]:+.1f} superior {p.exhale_mm[2]:+.1f} mm from "
         f"the reference frame; it repeats within {p.exhale_sd_mm:.1f} mm (SD); "
-        f"{100 * p.exhale_dwell:.0f} % of the time is spent within 3 mm of it.",
+        f"the target is within 3 mm of it for {100 * p.exhale_dwell:.0f} % of the time.",
         f"Frames for templates: exhale {p.exhale_frame}, inhale {p.inhale_frame}.",
         f"Strategy: {proposal.strategy}: {proposal.why}.",
         *(
@@ -251,25 +255,25 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
 
 
 def _choose(profile: MotionProfile) -> _Window:
-    """Choose the strategy; the thresholds are those of AAPM TG-76 section IV (5 mm) and of repeated breath-holds."""
+    """Choose the strategy. The limits are those of AAPM TG-76 section IV (5 mm) and of repeated breath-holds."""
     span_mm = max(profile.range_mm)
     here = (0.0, 0.0, 0.0)
     if not span_mm > 3.0:
         return _Window("exception", here, f"the target moves {span_mm:.1f} mm at most, so only an excursion matters")
     if profile.longest_plateau_s >= 8.0:
-        why = f"it stood still for {profile.longest_plateau_s:.0f} s, as in a breath-hold"
+        why = f"the target stood still for {profile.longest_plateau_s:.0f} s, as in a breath-hold"
         return _Window("breath_hold", here, why)
     if span_mm > 5.0 and profile.exhale_sd_mm <= 3.0:
         why = (
             f"{span_mm:.1f} mm of breathing with an exhale that repeats within {profile.exhale_sd_mm:.1f} mm; "
-            f"the window stands there"
+            f"the window is placed there"
         )
         return _Window("exhale", profile.exhale_mm, why)
-    return _Window("respiratory", here, f"{span_mm:.1f} mm of motion without an exhale to rest on")
+    return _Window("respiratory", here, f"{span_mm:.1f} mm of motion without a reproducible exhale")
 
 
 def _longest_plateau_s(t_s: NDArray[np.float64], p: NDArray[np.float64], flat_mm: float) -> float:
-    """Return the longest time within a range of `flat_mm` on every axis."""
+    """Return the longest time in which no axis moves by more than `flat_mm`."""
     longest, first = 0.0, 0
     for last in range(len(t_s)):
         while np.ptp(p[first : last + 1], axis=0).max() > flat_mm:

@@ -1,7 +1,7 @@
-"""Follow the targets once, decide as often as wanted: other gating settings over the same session, by the same engine.
+"""Track the targets of a session once, and decide it with many gating settings.
 
-What a tracker finds does not depend on the gating settings. So the trackers run once, and every other setting is the
-real engine over the remembered results: identical, frame for frame, to running it anew.
+The results of a tracker do not depend on the gating settings. So the trackers run once, and the engine decides from
+their recorded results: frame for frame as if the trackers had run again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion, beam_intervals, motion_from_estimates
 from gating.engine.offline import decide_offline, offline_frames
+from gating.engine.outcome import StepOutcome
 from gating.messages import (
     CineFrame,
     GateCommand,
@@ -34,13 +35,16 @@ from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedSession:
-    """A session as the trackers saw it.
+    """A session with the recorded results of its trackers.
 
     Attributes
     ----------
-    stream, specs : as for `gating.engine.offline.decide_offline`.
-    frames : headers of the session; the one pixel of each is its number.
-    results : by target contour (its bytes), one result a frame; None where the engine kept the frame from the tracker.
+    stream, specs
+        As for `gating.engine.offline.decide_offline`.
+    frames
+        Headers of the frames. The single pixel of each is its number.
+    results
+        Target contour (its bytes) to one result per frame; None if the engine did not pass the frame to the tracker.
     """
 
     stream: StreamInfo
@@ -50,7 +54,7 @@ class TrackedSession:
 
 
 class ResultLog:
-    """Passes frames on and numbers them, for the trackers that write into it."""
+    """The results of trackers, by contour and frame number."""
 
     def __init__(self) -> None:
         self.number = -1
@@ -58,19 +62,19 @@ class ResultLog:
         self.results: dict[bytes, list[TrackResult | None]] = {}
 
     def number_frames(self, frames: Iterable[CineFrame]) -> Iterator[CineFrame]:
-        """Yield the frames, and keep each with its number for pixels."""
+        """Yield the frames, and keep each header with the number of the frame for pixels."""
         for frame in frames:
             self.number += 1
             self.frames.append(CineFrame(frame.header, np.array([[self.number]], np.float32)))
             yield frame
 
 
-class _Writing:
-    """A tracker whose results are written down."""
+class _LoggingTracker:
+    """A tracker that logs its results."""
 
-    def __init__(self, inner: Tracker, book: ResultLog) -> None:
-        self._inner, self._book = inner, book
-        self._pages: list[TrackResult | None] = []
+    def __init__(self, inner: Tracker, log: ResultLog) -> None:
+        self._inner, self._log = inner, log
+        self._results: list[TrackResult | None] = []
 
     def warm_up(self) -> None:
         self._inner.warm_up()
@@ -79,33 +83,41 @@ class _Writing:
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
         self._inner.set_reference(pixels, contour_px, pixel_spacing_mm)
-        self._pages = self._book.results.setdefault(_key(contour_px), [])
+        self._results = self._log.results.setdefault(_key(contour_px), [])
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         result = self._inner.track(pixels, elapsed_s)
-        self._pages += [None] * (self._book.number - len(self._pages))
-        self._pages.append(result)
+        self._results += [None] * (self._log.number - len(self._results))
+        self._results.append(result)
         return result
 
 
-class _Reading:
-    """A tracker that gives what was found before: the pixels say the number of the frame."""
+class ReplayingTracker:
+    """A tracker that returns logged results. It reads the number of the frame from the pixels.
+
+    Parameters
+    ----------
+    results
+        As in `TrackedSession`.
+    """
 
     def __init__(self, results: dict[bytes, list[TrackResult | None]]) -> None:
-        self._results = results
-        self._pages: list[TrackResult | None] = []
+        self._logged = results
+        self._results: list[TrackResult | None] = []
 
     def warm_up(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def set_reference(
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
-        self._pages = self._results[_key(contour_px)]
+        """Take the logged results of the contour."""
+        self._results = self._logged[_key(contour_px)]
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        result = self._pages[int(pixels[0, 0])]
-        assert result is not None, "a frame that was kept from the trackers is shown to one"
+        """Return the logged result of the frame."""
+        result = self._results[int(pixels[0, 0])]
+        assert result is not None, "a frame that had not been passed to the tracker is passed to it"
         return result
 
 
@@ -117,31 +129,36 @@ def track_session(
     Raises
     ------
     ValueError
-        If the targets cannot be used at all.
+        If the targets cannot be used.
     """
-    book = ResultLog()
-    passed = decide_offline(
+    log = ResultLog()
+    outcomes = decide_offline(
         config,
         specs,
         stream,
-        book.number_frames(frames),
-        lambda: _Writing(make_tracker(config.tracker, config.tracking), book),
+        log.number_frames(frames),
+        lambda: _LoggingTracker(make_tracker(config.tracker, config.tracking), log),
     )
-    for _ in passed:
+    for _ in outcomes:
         pass
-    return TrackedSession(stream, tuple(specs), tuple(book.frames), book.results)
+    return TrackedSession(stream, tuple(specs), tuple(log.frames), log.results)
 
 
 def track_motion(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, radius_mm: float = 15.0, name: str = "motion"
 ) -> TrackedSession:
-    """Take recorded motion for what a tracker found: a round target in a sagittal plane (SI and AP show, LR does not).
+    """Return a session from recorded motion: a round target in a sagittal plane, which shows SI and AP but not LR.
 
     Parameters
     ----------
-    t_s : (n,) from 0, strictly increasing.
-    displacement_mm : (n, 3) LPS; the target of the first sample is where it is drawn.
-    radius_mm : of the target.
+    t_s
+        (n,) from 0, strictly increasing.
+    displacement_mm
+        (n, 3) LPS; the target is drawn at the first.
+    radius_mm
+        Radius of the target.
+    name
+        Name of the source.
     """
     side = 512
     position = np.array(displacement_mm, float) - np.array(displacement_mm[0], float)
@@ -176,34 +193,50 @@ def track_motion(
     return TrackedSession(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
 
 
-def decide_again(followed: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
-    """Run the engine over what was found, with other settings; yield its command and estimates, frame by frame."""
+def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOutcome]:
+    """Decide a session with other settings. Yield the outcome of each frame."""
     outcomes = decide_offline(
-        config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
+        config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked.results)
     )
-    for _, outcome in outcomes:
+    return (outcome for _, outcome in outcomes)
+
+
+def decide_again(tracked: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
+    """Decide a session with other settings. Yield the command and the estimates of each frame."""
+    for outcome in replay_outcomes(tracked, config):
         yield outcome.command, [m for m in outcome.messages if isinstance(m, TargetEstimate)]
 
 
 def gated_motion(
-    followed: TrackedSession, config: Config, *, latency_ms: float = 0.0, on_latency_ms: float | None = None
+    tracked: TrackedSession, config: Config, *, latency_ms: float = 0.0, on_latency_ms: float | None = None
 ) -> GatedMotion:
-    """Decide again, and let the beam follow every decision `latency_ms` after the frame's acquisition.
+    """Decide a session with other settings, and simulate a beam that follows the decisions after a latency.
 
     Parameters
     ----------
-    latency_ms : from acquisition to beam off.
-    on_latency_ms : from acquisition to beam on; the same if not given.
+    tracked
+        The session.
+    config
+        Settings to decide with.
+    latency_ms
+        Latency from acquisition to beam off.
+    on_latency_ms
+        Latency from acquisition to beam on; `latency_ms` if not given.
 
-    The table is that of the first target.
+    Returns
+    -------
+    GatedMotion
+        Table of the first target.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames show the target.
     """
-    name = followed.specs[0].name
+    name = tracked.specs[0].name
     estimates: list[TargetEstimate] = []
     reference: TargetReference | None = None
-    outcomes = decide_offline(
-        config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
-    )
-    for _, outcome in outcomes:
+    for outcome in replay_outcomes(tracked, config):
         for message in outcome.messages:
             if isinstance(message, TargetReference) and message.target == name:
                 reference = message

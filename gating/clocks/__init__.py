@@ -1,1 +1,1 @@
-"""Clocks of this host, and foreign clocks put on one of ours."""
+"""The clocks of this host, and the mapping of foreign clocks to them."""

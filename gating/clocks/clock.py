@@ -1,4 +1,4 @@
-"""Clocks of this process: the host's, one that a log has recorded, and one that moves only when told to."""
+"""The clocks of a process: that of the host, one that replays a log, and one that moves only when it is set."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Stage = Literal["decoded", "tracked"]
-"""Of a step of the engine: what has just been done."""
+"""A stage of the engine's step that has just ended."""
 
 
 class Clock(Protocol):
-    """Integer nanoseconds from an arbitrary start, never backward."""
+    """Counts integer nanoseconds from an arbitrary start and never runs backward."""
 
     @property
     def name(self) -> str:
-        """Which clock this is; stamps of clocks with different names are never subtracted."""
+        """Identifies the clock: stamps of clocks with different names are never subtracted."""
         ...
 
     def now_ns(self) -> int:
@@ -24,7 +24,7 @@ class Clock(Protocol):
 
 
 class StageClock(Clock, Protocol):
-    """A clock that is told what it stamps, so that a recorded one can answer for each stage by name."""
+    """A clock that also stamps stages by name, so that a recorded clock can replay them."""
 
     def stage_ns(self, stage: Stage) -> int:
         """Return when a stage of the step ended, ns."""
@@ -32,7 +32,7 @@ class StageClock(Clock, Protocol):
 
 
 class MonotonicClock:
-    """CLOCK_MONOTONIC of this host. Processes of one boot share it, so its name carries the boot's identity."""
+    """CLOCK_MONOTONIC of this host. All processes since the same boot share it, so its name contains the boot's id."""
 
     def __init__(self) -> None:
         self.name = f"monotonic:{_boot_id()}"
@@ -47,7 +47,7 @@ class MonotonicClock:
 
 
 class RecordedClock:
-    """Tells the moments that a log has recorded of one step."""
+    """Replays the times of one step that a log has recorded."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class RecordedClock:
         self._stages_ns: dict[Stage, int] = {}
 
     def set(self, *, decided_ns: int, decoded_ns: int = 0, tracked_ns: int = 0) -> None:
-        """Set when the step was decided, which is now, and when its stages ended."""
+        """Set when the step was decided, which becomes the time now, and when its stages ended."""
         self._decided_ns = decided_ns
         self._stages_ns = {"decoded": decoded_ns, "tracked": tracked_ns}
 
@@ -69,7 +69,7 @@ class RecordedClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only when it is set."""
 
     def __init__(self, start_ns: int = 0, name: str = "manual") -> None:
         self.name = name
@@ -84,11 +84,11 @@ class ManualClock:
         return self._now_ns
 
     def advance_ms(self, milliseconds: float) -> None:
-        """Move forward."""
+        """Move forward by a time."""
         self._now_ns += round(milliseconds * 1e6)
 
     def advance_to(self, moment_ns: int) -> None:
-        """Move forward to a moment; one that has passed changes nothing."""
+        """Move forward to a time. One that has passed changes nothing."""
         self._now_ns = max(self._now_ns, moment_ns)
 
 

@@ -1,11 +1,11 @@
-"""From a clock that is not ours to ours: unwrapping its counter, and the offset between the two with its uncertainty.
+"""Maps a foreign clock to ours: unwraps its counter, and estimates the offset between the two with its uncertainty.
 
-All that a one-way stream offers are pairs (stamp of the foreign clock, arrival on our clock). Their difference is the
-offset plus the delay of that frame, and a delay is never less than the path's smallest one. So the smallest difference
-is close to offset + smallest delay (the minimum-delay filter: RFC 5905 section 10; Moon, Skelly, Towsley, "Estimation
-and removal of clock skew from network delay measurements", INFOCOM 1999). **The smallest delay itself cannot be seen
-from one side**: it has to be measured once at the site and given as `known_delay_ns` with its uncertainty. Whoever has
-not measured it gives an uncertainty beyond every limit, and the engine then refuses to arm.
+A one-way stream offers only pairs of a stamp on the foreign clock and an arrival on ours. Their difference is the
+offset plus the delay of that frame, and no delay is shorter than the smallest one of the path. So the smallest
+difference is close to the offset plus the smallest delay (the minimum-delay filter: RFC 5905 section 10; Moon, Skelly,
+Towsley, "Estimation and removal of clock skew from network delay measurements", INFOCOM 1999). **The smallest delay
+itself cannot be seen from one side.** It has to be measured once at the site and given as `known_delay_ns` with its
+uncertainty. Without that measurement, the uncertainty is beyond every limit and the engine refuses to arm.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 from gating.settings.config import ClockSettings
 
 UNKNOWN_NS: Final = 10_000_000_000
-"""The uncertainty of a stamp whose place on our clock is not known; larger than any limit accepts."""
+"""The uncertainty of a stamp that cannot be mapped to our clock; beyond any limit."""
 DAY_NS: Final = 86_400 * 10**9
 HOUR_NS: Final = 3_600 * 10**9
 
 MAX_DRIFT: Final = 200e-6
-"""Two quartz clocks; free-running PC clocks stay within 100 ppm each."""
+"""Of two quartz clocks; free-running PC clocks stay within 100 ppm each."""
 DRIFT_WANDER: Final = 1e-6
-"""What a quartz changes its rate by within minutes, through temperature."""
+"""Change of a quartz clock's rate within minutes, with temperature."""
 WINDOW_NS: Final = 20 * 10**9
 WINDOW_SAMPLES: Final = 256
 MIN_SAMPLES: Final = 12
@@ -37,22 +37,25 @@ RAISED_RUN: Final = 3
 STEP_MARGIN_NS: Final = 2_000_000
 MISS_PROBABILITY: Final = 0.002
 DELAY_SHAPE: Final = 2.0
-"""Near the smallest delay the distribution of delays grows at most like (delay - smallest) to this power: true for
-uniform, exponential and any other falling density (power 1), and for two such delays in a row (power 2)."""
+"""Near the smallest delay, the distribution function of delays grows at most like (delay - smallest) to this power.
+This holds for uniform, exponential and other falling densities (power 1), and for the sum of two of them (power 2)."""
 
 
 class CounterUnwrapper:
     """Turns a counter that wraps into nanoseconds that do not.
 
-    The arrival resolves how often the counter wrapped, so a pause longer than a wrap does no harm. Small steps backward
-    stay steps backward: they are for the caller to refuse.
+    The arrival tells how often the counter wrapped, so pauses may be longer than a wrap. Small steps backward remain
+    steps backward; it is up to the caller to refuse them.
 
     Parameters
     ----------
-    modulus : the counter wraps at this count: 34 560 000 for 2.5 ms since midnight, 2**16, 2**32.
-    tick_ns : length of one count.
-    wall_clock : the counter follows local time, so that it may jump by an hour when daylight saving begins or ends;
-        such a jump is taken out and counted.
+    modulus
+        Count at which the counter wraps: 34 560 000 for ticks of 2.5 ms since midnight, 2**16, 2**32.
+    tick_ns
+        Length of one count.
+    wall_clock
+        Whether the counter follows local time, and so jumps by an hour when daylight saving begins or ends. Such a jump
+        is removed and counted.
     """
 
     def __init__(self, modulus: int, tick_ns: int, *, wall_clock: bool = False) -> None:
@@ -67,7 +70,7 @@ class CounterUnwrapper:
         Raises
         ------
         ValueError
-            If the count is not one that the counter can show.
+            If the counter cannot show this count.
         """
         if not 0 <= count < self._modulus:
             raise ValueError(f"time stamp is {count} ticks; 0 to {self._modulus - 1} are possible")
@@ -94,7 +97,7 @@ class CounterUnwrapper:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Where a moment of the foreign clock lies on ours."""
+    """A time of the foreign clock on ours, with its uncertainty."""
 
     host_ns: int
     uncertainty_ns: int
@@ -105,21 +108,22 @@ class _Sample:
     raw_ns: int
     arrival_ns: int
     difference_ns: int
-    """Arrival minus stamp, minus that of the first pair."""
+    """Arrival minus stamp, relative to that of the first pair."""
 
 
 class OffsetEstimator:
-    """Follows the offset of a foreign clock continuously, with drift, and says how far it may be off.
+    """Estimates the offset and drift of a foreign clock continuously, with the uncertainty of the offset.
 
-    The true offset lies inside the stated uncertainty in at least 99 % of cases, if the path's smallest delay is within
-    `known_delay_uncertainty_ns` of `known_delay_ns`, the clocks drift by less than 200 ppm, and delays vary as
-    `DELAY_SHAPE` says. The bound below the smallest difference seen comes from the spacing of its order statistics
-    (Robson and Whitlock, Biometrika 51, 1964; Cooke, Biometrika 66, 1979).
+    The true offset lies within the stated uncertainty in at least 99 % of cases if the smallest delay of the path is
+    within `known_delay_uncertainty_ns` of `known_delay_ns`, the clocks drift by less than 200 ppm, and delays are
+    distributed as `DELAY_SHAPE` says. The lower bound follows from the spacing of the order statistics of the
+    differences (Robson and Whitlock, Biometrika 51, 1964; Cooke, Biometrika 66, 1979).
 
     Parameters
     ----------
-    known_delay_ns, known_delay_uncertainty_ns : smallest delay from the moment that a stamp marks to its arrival here,
-        measured at the site; a one-way stream cannot show it.
+    known_delay_ns, known_delay_uncertainty_ns
+        Smallest delay from the moment that a stamp marks to its arrival here, and its uncertainty, both measured at the
+        site; a one-way stream cannot show them.
     """
 
     def __init__(self, known_delay_ns: int = 0, known_delay_uncertainty_ns: int = UNKNOWN_NS) -> None:
@@ -133,23 +137,25 @@ class OffsetEstimator:
         self._restart()
 
     def observe(self, raw_ns: int, arrival_ns: int, resolution_ns: int = 0) -> Mapping:
-        """Take one pair and return where its stamp lies on our clock, ns.
+        """Take one pair and return its stamp on our clock.
 
         Parameters
         ----------
-        raw_ns, arrival_ns : the foreign clock's stamp, and its arrival on our clock.
-        resolution_ns : the smallest step of the foreign clock's stamps.
+        raw_ns, arrival_ns
+            Stamp on the foreign clock, and arrival on ours.
+        resolution_ns
+            Smallest step between stamps of the foreign clock.
         """
         self._resolution_ns = resolution_ns
         if self._last is None:
             self._base_ns = arrival_ns - raw_ns
         sample = _Sample(raw_ns, arrival_ns, arrival_ns - raw_ns - self._base_ns)
-        self._sort_in(sample)
+        self._classify(sample)
         self._last = sample
         return self.map(raw_ns)
 
     def map(self, raw_ns: int) -> Mapping:
-        """Return where a foreign stamp lies on our clock; uncertain by `UNKNOWN_NS` while too little is known."""
+        """Return a foreign stamp on our clock. Its uncertainty is `UNKNOWN_NS` while too little is known."""
         host_ns = raw_ns + self._base_ns - self._known_delay_ns
         if len(self._calm) < MIN_SAMPLES:
             newest = self._last.difference_ns if self._last is not None else 0
@@ -169,11 +175,11 @@ class OffsetEstimator:
         self._block_ns = -(2**63)
         self.drift, self._drift_uncertainty = 0.0, MAX_DRIFT
 
-    def _sort_in(self, sample: _Sample) -> None:
-        """Put a pair among those that tell the offset, or among those of which it is not clear what they tell.
+    def _classify(self, sample: _Sample) -> None:
+        """Add a pair to the calm ones, which tell the offset, or to the raised ones, which may not.
 
-        Differences that grow may mean a slower path or a foreign clock that stepped back. Which of them it was shows at
-        the first one: either the arrivals or the stamps left their rhythm.
+        Raised differences mean either a slower path or a foreign clock that stepped back. The first raised pair tells
+        which: either the arrivals or the stamps left their rhythm.
         """
         if len(self._calm) < MIN_SAMPLES:
             self._calm.append(sample)
@@ -192,7 +198,7 @@ class OffsetEstimator:
             self._calm.append(sample)
             while sample.arrival_ns - self._calm[0].arrival_ns > WINDOW_NS and len(self._calm) > MIN_SAMPLES:
                 self._calm.popleft()
-            self._follow_drift(sample)
+            self._update_drift(sample)
 
     def _step(self, samples: list[_Sample] | deque[_Sample]) -> None:
         known = list(samples)
@@ -213,7 +219,7 @@ class OffsetEstimator:
         return sample.difference_ns > highest_ns + allowed_ns
 
     def _interval(self, at_ns: int) -> tuple[float, float]:
-        """Return the bounds of (offset + smallest delay) at a moment of the foreign clock, relative to the base."""
+        """Return the bounds of offset + smallest delay at a time of the foreign clock, relative to the base."""
         ages_ns = np.array([at_ns - sample.raw_ns for sample in self._calm], np.float64)
         differences_ns = np.array([sample.difference_ns for sample in self._calm], np.float64) + self.drift * ages_ns
         wander_ns = self._drift_uncertainty * float(np.abs(ages_ns).max())
@@ -222,8 +228,8 @@ class OffsetEstimator:
         least_ns, spread_ns = differences_ns[0], differences_ns[rank - 1] - differences_ns[0] + 2 * wander_ns
         return float(least_ns - _gap_factor(rank) * spread_ns - wander_ns), float(least_ns + wander_ns)
 
-    def _follow_drift(self, sample: _Sample) -> None:
-        """Keep the least difference of every few seconds, and take the slope from the oldest third to the newest."""
+    def _update_drift(self, sample: _Sample) -> None:
+        """Keep the smallest difference of every few seconds, and take the slope from the oldest third to the newest."""
         if sample.raw_ns - self._block_ns <= BLOCK_NS:
             return
         self._block_ns = sample.raw_ns
@@ -245,20 +251,20 @@ class OffsetEstimator:
 
 
 def offset_of_source(settings: ClockSettings) -> OffsetEstimator:
-    """Return an estimator from a source's clock to the clock of the process that receives its frames."""
+    """Return the estimator from the clock of a source to the clock of the process that receives its frames."""
     return OffsetEstimator(round(settings.source_delay_ms * 1e6), round(settings.source_delay_uncertainty_ms * 1e6))
 
 
 def offset_of_network(settings: ClockSettings) -> OffsetEstimator:
-    """Return an estimator from the clock of another host to the engine's."""
+    """Return the estimator from the clock of another host to the clock of the engine."""
     return OffsetEstimator(round(settings.network_delay_ms * 1e6), round(settings.network_delay_uncertainty_ms * 1e6))
 
 
 def _gap_factor(rank: int) -> float:
-    """Return how far the floor lies below the least of a sample, in units of its spread up to the `rank`-th.
+    """Return how far the floor lies below the smallest of a sample, relative to its spread up to the `rank`-th.
 
-    With a distribution F(x) ~ (x - floor)**a near the floor, ((x_1 - floor) / (x_k - floor))**a follows
-    Beta(1, k - 1), whose quantile is closed.
+    For a distribution F(x) ~ (x - floor)**a near the floor, ((x_1 - floor) / (x_k - floor))**a follows Beta(1, k - 1),
+    whose quantile has a closed form.
     """
     ratio: float = (1 - MISS_PROBABILITY ** (1 / (rank - 1))) ** (1 / DELAY_SHAPE)
     return ratio / (1 - ratio)

@@ -1,4 +1,4 @@
-"""Frames stamped on another host, put on the engine's clock before anything subtracts their stamps."""
+"""Maps the stamps of frames from another host to the engine's clock, before anything subtracts them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from gating.settings.config import ClockSettings
 
 
 class ClockMap:
-    """Replaces the publish clock of foreign frames by the engine's, and adds what that leaves uncertain.
+    """Maps foreign frames to the engine's clock, and adds the uncertainty of the mapping to theirs.
 
-    Frames that are already on the engine's clock pass untouched.
+    Frames that are already on the engine's clock pass unchanged.
 
     Parameters
     ----------
-    clock_name : of the engine's clock.
-    settings : the measured delay of the network.
+    clock_name
+        Name of the engine's clock.
+    settings
+        Hold the measured delay of the network.
     """
 
     def __init__(self, clock_name: str, settings: ClockSettings) -> None:
@@ -27,12 +29,14 @@ class ClockMap:
         self._published_ns = 0
 
     def frame(self, frame: CineFrame, received_ns: int) -> CineFrame:
-        """Return a frame whose `publish_clock` is the engine's, and whose `acquired_clock` tells which it was.
+        """Return the frame with its publish stamps on the engine's clock; its `acquired_clock` names the old one.
 
         Parameters
         ----------
-        frame : as it came by wire.
-        received_ns : when, on the engine's clock.
+        frame
+            The frame as it came by wire.
+        received_ns
+            When it came, on the engine's clock.
         """
         header = frame.header
         if header.publish_clock == self._clock_name:
@@ -56,5 +60,5 @@ class ClockMap:
 
 
 def _added(uncertainty_ns: int, mapping: Mapping) -> int:
-    """Return the sum: the two errors may point the same way."""
+    """Return the sum of the uncertainties, because both errors may have the same sign."""
     return min(UNKNOWN_NS, uncertainty_ns + mapping.uncertainty_ns)

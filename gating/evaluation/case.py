@@ -1,4 +1,4 @@
-"""What is scored: one recording with what is known about its target, and what a tracker answered."""
+"""What is scored: one recording with what is known about its target, and a tracker's results."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ class Case:
     Attributes
     ----------
     name : str
-    frames : (frames, rows, columns), arbitrary intensity units
-    elapsed_s : (frames,) time since the frame before; 0 for the first
-    pixel_spacing_mm : (row, column)
-    contour_px : (n, 2) of (x, y), the target in the first frame
-    labels : (frames, rows, columns) bool, or None
-    track_px : (frames, 2) reference (x, y) of the centre, or None
-    region : scanned region as the challenge names it, or ""
-    grid : image of the frames, with whose geometry masks are written, or None
+    frames : (frames, rows, columns) real numbers
+        Arbitrary intensity units.
+    elapsed_s : (frames,) float64
+        Time since the frame before; 0 for the first.
+    pixel_spacing_mm : tuple of float
+        Spacing of (rows, columns).
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in the first frame.
+    labels : (frames, rows, columns) bool, optional
+    track_px : (frames, 2) float64, optional
+        Reference centre (x, y).
+    region : str
+        Scanned region as the challenge names it, or "".
+    grid : Path, optional
+        Image of the frames, whose geometry the written masks get.
     """
 
     name: str
@@ -43,10 +50,39 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseRun:
-    """What the tracker answered for every frame but the first, and how long each answer took."""
+    """A tracker's result for every frame but the first, and how long each took."""
 
     case: Case
     results: list[TrackResult]
     seconds: NDArray[np.float64]
     started: datetime
     completed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A tracker's scores.
+
+    Attributes
+    ----------
+    tracker : str
+    aggregates : over all cases: means, and sums of what is counted.
+    results : one row of figures a case.
+    refused : a sentence for every case whose target cannot be tracked; its first mask stays where it is, and is scored.
+    frames : one row for every frame but the first of each case.
+    """
+
+    tracker: str
+    aggregates: dict[str, float]
+    results: list[dict[str, Any]]
+    refused: dict[str, str]
+    frames: list[dict[str, Any]]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        return {
+            "tracker": self.tracker,
+            "aggregates": self.aggregates,
+            "results": self.results,
+            "refused": self.refused,
+        }

@@ -1,1 +1,1 @@
-"""Contours in pixels, and the image plane in the patient."""
+"""Contours on the pixel grid, and the image plane in the patient."""

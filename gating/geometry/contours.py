@@ -1,7 +1,7 @@
 """Contours, masks and boxes on the pixel grid.
 
-Pixel convention: an integer coordinate is the centre of a pixel (DICOM PS3.3 C.7.6.2). Contours are (n, 2) arrays
-of (x = column, y = row), closed implicitly. A mask is the set of pixels whose centres lie inside the contour.
+Integer coordinates are pixel centres (DICOM PS3.3 C.7.6.2). Contours are (n, 2) arrays of (x = column, y = row), closed
+implicitly. A mask is the set of pixels whose centres lie inside the contour.
 """
 
 from __future__ import annotations
@@ -10,20 +10,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CELLS_PER_PX = 4
-"""Sub-pixel resolution of areas: a cell is a sixteenth of a pixel. A constant of compiled code."""
+"""Sub-pixel resolution of areas: a cell is a sixteenth of a pixel. Compiled code contains this constant."""
 
 
 def box_contour(x_px: float, y_px: float, width_px: float, height_px: float) -> NDArray[np.float32]:
-    """Contour of a box that covers the pixels x .. x + width - 1 and y .. y + height - 1.
+    """Return the contour of a box that covers the pixels x .. x + width - 1 and y .. y + height - 1.
 
     Parameters
     ----------
-    x_px, y_px : column and row of the first pixel covered.
-    width_px, height_px : number of columns and rows covered; both above 0.
+    x_px, y_px
+        Column and row of the first pixel.
+    width_px, height_px
+        Number of columns and rows; both above 0.
 
     Returns
     -------
-    (4, 2) float32, the outer edges of those pixels; its centroid is (x + (width - 1) / 2, y + (height - 1) / 2).
+    (4, 2) float32
+        Outer edges of those pixels. Their centroid is (x + (width - 1) / 2, y + (height - 1) / 2).
+
+    Raises
+    ------
+    ValueError
+        If width or height is not above 0.
     """
     if not (width_px > 0 and height_px > 0):
         raise ValueError(f"box: width and height must be above 0 px, got {width_px} x {height_px}")
@@ -33,18 +41,25 @@ def box_contour(x_px: float, y_px: float, width_px: float, height_px: float) -> 
 
 
 def contour_from_mask(mask: ArrayLike) -> NDArray[np.float32]:
-    """Outline of a mask along the edges of its pixels, one vertex per pixel edge.
+    """Return the outline of a mask along the edges of its pixels, one vertex per pixel edge.
 
-    Every component and every hole is kept: their outlines are joined by bridges of zero width, which are walked once
-    in each direction and so enclose nothing. `mask_from_contour` gives the same mask back, pixel for pixel.
+    Every component and every hole is kept. Their outlines are joined by bridges of zero width, which run once in each
+    direction and so enclose nothing. `mask_from_contour` returns the same mask, pixel for pixel.
 
     Parameters
     ----------
-    mask : (rows, columns), non-zero inside.
+    mask
+        (rows, columns), non-zero inside.
 
     Returns
     -------
-    (n, 2) float32 of (x, y) at half-integer coordinates; (0, 2) for an empty mask.
+    (n, 2) float32
+        (x, y) at half-integer coordinates; (0, 2) for an empty mask.
+
+    Raises
+    ------
+    ValueError
+        If the mask has not two dimensions.
     """
     inside = np.asarray(mask) != 0
     if inside.ndim != 2:
@@ -58,7 +73,7 @@ def contour_from_mask(mask: ArrayLike) -> NDArray[np.float32]:
 
 
 def _pixel_edge_loops(inside: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
-    """Closed loops of (x, y) pixel corners, the inside on the right hand in image coordinates."""
+    """Return closed loops of (x, y) pixel corners, with the inside on the right in image coordinates."""
     padded = np.pad(inside, 1)
     core = padded[1:-1, 1:-1]
     following: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -89,18 +104,21 @@ def _pixel_edge_loops(inside: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
 
 
 def mask_from_contour(contour_px: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels whose centres lie inside a contour (even-odd rule, centres on a left or upper edge belong to the inside).
+    """Return the pixels whose centres lie inside a contour.
 
-    `cv2.fillPoly` also fills every pixel that the outline touches, which makes small targets up to 40 % too large.
+    The even-odd rule applies; centres on a left or upper edge are inside. `cv2.fillPoly` also fills every pixel that
+    the outline touches, which makes small targets up to 40 % too large.
 
     Parameters
     ----------
-    contour_px : (n, 2) of (x, y); fewer than three vertices enclose nothing.
-    shape : (rows, columns) of the mask; parts of the contour outside it are cut off.
+    contour_px
+        (n, 2) of (x, y); fewer than three vertices enclose nothing.
+    shape
+        (rows, columns) of the mask. Parts of the contour outside it are cut off.
 
     Returns
     -------
-    (rows, columns) bool.
+    (rows, columns) bool
     """
     rows, columns = shape
     mask = np.zeros(shape, np.bool_)
@@ -127,16 +145,16 @@ def mask_from_contour(contour_px: ArrayLike, shape: tuple[int, int]) -> NDArray[
 
 
 def runs_of_mask(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(n, 3) of the runs of a (rows, columns) mask: row, first column, one past the last column; by row."""
+    """Return the runs of a (rows, columns) mask: (n, 3) of row, first column, one past the last column, by row."""
     edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
     return np.ascontiguousarray(np.column_stack([starts, stops[:, 1]]), dtype=np.int64)
 
 
 def contour_centroid(contour_px: ArrayLike) -> tuple[float, float]:
-    """Centroid (x, y) of the area inside a contour, px; NaN when it encloses no area.
+    """Return the centroid (x, y) of the area inside a contour, px; NaN if it encloses no area.
 
-    Source: the shoelace formula, as a fan of triangles from the first vertex, which keeps full precision.
+    The shoelace formula, written as a fan of triangles from the first vertex to keep full precision.
     """
     vertices = np.asarray(contour_px, np.float64).reshape(-1, 2)
     if len(vertices) < 3:

@@ -1,4 +1,4 @@
-"""The imaging plane in the patient: pixels to LPS millimetres, and which patient direction is which way in the image.
+"""The image plane in the patient: from pixels to LPS millimetres, and from patient directions to image directions.
 
 Source: DICOM PS3.3 C.7.6.2.1.1 (image plane attributes).
 """
@@ -15,33 +15,36 @@ _LPS_AXES = ("lr", "ap", "si")
 
 
 class HasGeometry(Protocol):
-    """A header that places its pixels in the patient."""
+    """The part of a header that places its pixels in the patient."""
 
     @property
     def pixel_spacing_mm(self) -> tuple[float, float]:
-        """(row, column) spacing."""
+        """Pixel spacing (row, column)."""
         ...
 
     @property
     def image_orientation(self) -> tuple[float, float, float, float, float, float]:
-        """Directions of increasing column and of increasing row."""
+        """Directions of increasing column and of increasing row, LPS."""
         ...
 
     @property
     def image_position_mm(self) -> tuple[float, float, float]:
-        """LPS position of pixel (0, 0)."""
+        """Position of the centre of pixel (0, 0), LPS."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePlane:
-    """A plane in patient coordinates.
+    """An image plane in patient coordinates.
 
     Attributes
     ----------
-    spacing_mm : (row, column) pixel spacing.
-    along_columns, along_rows : unit vectors (LPS) of increasing column and of increasing row.
-    origin_mm : LPS position of the centre of pixel (0, 0).
+    spacing_mm
+        (row, column) pixel spacing.
+    along_columns, along_rows
+        Unit vectors (LPS) of increasing column and of increasing row.
+    origin_mm
+        Position of the centre of pixel (0, 0), LPS.
     """
 
     spacing_mm: tuple[float, float]
@@ -51,7 +54,7 @@ class ImagePlane:
 
     @classmethod
     def of(cls, header: HasGeometry) -> ImagePlane:
-        """Build the plane of a frame or stream.
+        """Return the plane of a frame or stream.
 
         Raises
         ------
@@ -75,16 +78,16 @@ class ImagePlane:
         return float(point[0]), float(point[1]), float(point[2])
 
     def shown_axes(self) -> dict[str, int]:
-        """Return which patient axes the plane shows, as name ('lr', 'ap', 'si') to LPS index.
+        """Return the patient axes that the plane shows: name ('lr', 'ap', 'si') to LPS index.
 
-        An oblique plane shows the two axes that its own two come closest to.
+        Of an oblique plane, these are the axes closest to its rows and columns.
         """
         return {_LPS_AXES[i]: i for i in (_dominant(self.along_columns), _dominant(self.along_rows))}
 
     def margins_px(
         self, *, left: float, right: float, posterior: float, anterior: float, superior: float, inferior: float
     ) -> tuple[float, float, float, float]:
-        """Turn margins in mm per patient direction into px towards (-x, +x, -y, +y)."""
+        """Convert margins per patient direction, mm, to margins towards (-x, +x, -y, +y), px."""
         towards = {
             (0, 1): left,
             (0, -1): right,

@@ -1,1 +1,1 @@
-"""Latency: stages of a frame, budgets, the published chain, the physical measurement."""
+"""Latency: stages of a frame, their budgets, the chain from published figures, and the physical measurement."""

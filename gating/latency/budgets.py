@@ -1,4 +1,4 @@
-"""The latency budgets: `budgets.toml` beside this file is the only place where they stand."""
+"""The latency budgets. `budgets.toml` beside this file is the only place that defines them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DecisionBudget(_Table, frozen=True, kw_only=True):
-    """From frame received to decided; `repeated` of the last `window` decisions over it are a hard fault."""
+    """From frame received to decided. If `repeated` of the last `window` decisions exceed it, that is a hard fault."""
 
     max_ms: Milliseconds
     repeated: Annotated[int, Meta(ge=1)]
@@ -28,12 +28,12 @@ class DecisionBudget(_Table, frozen=True, kw_only=True):
 
 
 class Deadline(_Table, frozen=True, kw_only=True):
-    """From frame published to command received; one frame interval, where that is shorter."""
+    """From frame published to command received; at most one frame interval."""
 
     max_ms: Milliseconds
 
     def at_rate(self, rate_hz: float) -> float:
-        """Return the deadline at a frame rate, ms (0 frames/s: no rate of its own)."""
+        """Return the deadline at a frame rate, ms; 0 frames/s stands for no rate."""
         return min(self.max_ms, 1e3 / rate_hz) if rate_hz > 0 else self.max_ms
 
 
@@ -47,21 +47,21 @@ class Tail(_Table, frozen=True, kw_only=True):
 
 
 class BeamOff(_Table, frozen=True, kw_only=True):
-    """From the loss of a process to line off: the lease, or the stale limit, plus the margin."""
+    """From the loss of a process to line off: the lease or the stale limit, plus the margin."""
 
     lost_engine_ms: Milliseconds
     margin_ms: Milliseconds
 
 
 class Ready(_Table, frozen=True, kw_only=True):
-    """From the start of the engine process to READY, with compiled kernels in the cache and without."""
+    """From the start of the engine process to READY, with and without compiled kernels in the cache."""
 
     warm_s: Annotated[float, Meta(gt=0)]
     cold_s: Annotated[float, Meta(gt=0)]
 
 
 class Ratios(_Table, frozen=True, kw_only=True):
-    """Of the rigid match to the bare relay, and to the same pipeline with OpenCV, in one run."""
+    """Of the pipeline with rigid matching to a bare relay, and to the same pipeline with OpenCV, in one run."""
 
     loop_over_relay_p50: Ratio
     loop_over_relay_p99: Ratio
@@ -70,7 +70,7 @@ class Ratios(_Table, frozen=True, kw_only=True):
 
 
 class Kernels(_Table, frozen=True, kw_only=True):
-    """Least ratios to `cv2.matchTemplate` over the points of the comparison, and least share of the FMA peak."""
+    """Least speed-ups over `cv2.matchTemplate` in the comparison, and least fraction of the FMA peak."""
 
     exact_mean: Ratio
     exact_worst: Ratio
@@ -81,7 +81,7 @@ class Kernels(_Table, frozen=True, kw_only=True):
 
 
 class LongRun(_Table, frozen=True, kw_only=True):
-    """What many frames, and a soak, may show."""
+    """Limits for runs of many frames and for soaks."""
 
     frames: Count
     rate_hz: Annotated[float, Meta(gt=0)]
@@ -93,7 +93,7 @@ class LongRun(_Table, frozen=True, kw_only=True):
 
 
 class Budgets(_Table, frozen=True, kw_only=True):
-    """The whole file. `stage` is keyed as `gating.latency.stages.STAGES`, with variants such as `engine_rigid`."""
+    """The whole file. The keys of `stage` are those of `gating.latency.stages.STAGES`, and `engine_rigid`."""
 
     conditions: str
     decision: DecisionBudget
@@ -107,12 +107,12 @@ class Budgets(_Table, frozen=True, kw_only=True):
 
 
 def parse_budgets(text: str) -> Budgets:
-    """Validate the text of a budgets file.
+    """Parse and validate a budgets file.
 
     Raises
     ------
     ValueError
-        One sentence that names the key and the limit.
+        If the text is no TOML, or a budget is missing, unknown or out of its range.
     """
     try:
         return msgspec.convert(tomllib.loads(text), Budgets)

@@ -1,9 +1,9 @@
 """The physical latency of a gating chain, from a log of what a camera and a scintillator saw.
 
-A log is CSV with the columns `t_s`, `position_mm` and `beam` (0 or 1, or a level with a limit halfway): the phantom's
-position and whether radiation was on, on one clock. Two methods:
+A log is a CSV file with the columns `t_s`, `position_mm` and `beam`: the position of a phantom and whether radiation
+was on, on the same clock. `beam` is 0 or 1, or a signal that counts as on above the middle of its range. Two methods:
 
-- crossings: from the phantom's crossing of a gating level to the change of the beam, beam off and beam on apart;
+- crossings: from the phantom crossing a gating level to the change of the beam, separately for beam off and beam on;
 - phase: how late a tracker sees the phantom's sine, from the phases of two fits (Borman et al., ISMRM 2018, 4166: a
   sinusoidal model of the centre of mass).
 """
@@ -28,12 +28,12 @@ Series = NDArray[np.float64]
 
 
 class PhysicalLogError(ValueError):
-    """A log that cannot be used; one sentence with the line or the column."""
+    """A log cannot be used. The text is one sentence that names the line or the column."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhysicalLog:
-    """Times increasing, s; positions, mm; beam on or not."""
+    """Increasing times, positions of the phantom, and whether the beam was on."""
 
     t_s: Series
     position_mm: Series
@@ -50,7 +50,7 @@ class Crossing:
 
     @property
     def latency_ms(self) -> float:
-        """Return how late the beam was, ms; below 0 where it was ahead, as with prediction."""
+        """Return how late the beam followed, ms; negative if it was ahead, as with prediction."""
         return 1e3 * (self.followed_s - self.at_s)
 
 
@@ -66,12 +66,14 @@ class Sine:
 
 
 def read_physical_log(path: Path) -> PhysicalLog:
-    """Read a CSV log.
+    """Read a log.
 
     Raises
     ------
     PhysicalLogError
-        If a column is missing, a number cannot be read, or time does not run forward.
+        If a column is missing, a number cannot be read, or the times do not increase.
+    OSError
+        If the file cannot be read.
     """
     with path.open(newline="", encoding="utf-8-sig") as text:
         reader = csv.DictReader(text)
@@ -101,15 +103,18 @@ def _number(path: Path, line: int, row: dict[str, Any], name: str) -> float:
 
 
 def crossings(log: PhysicalLog, level_mm: float, beam_on_below: bool = True) -> list[Crossing]:
-    """Pair every crossing of the gating level with the change of the beam that follows it.
+    """Pair each crossing of the gating level with the change of the beam that follows it.
+
+    Crossings after which the beam does not change before the phantom crosses back are left out.
 
     Parameters
     ----------
-    log : of the phantom and the beam.
-    level_mm : position at which the target leaves or enters the gating window.
-    beam_on_below : whether the window lies below the level.
-
-    A crossing whose beam change does not come before the phantom crosses back is left out.
+    log
+        Phantom and beam.
+    level_mm
+        Position at which the phantom leaves or enters the gating window.
+    beam_on_below
+        Whether the window lies below the level.
     """
     should = (log.position_mm < level_mm) == beam_on_below
     at = np.flatnonzero(np.diff(should.astype(np.int8)))
@@ -128,7 +133,14 @@ def crossings(log: PhysicalLog, level_mm: float, beam_on_below: bool = True) -> 
 
 
 def fit_sine(t_s: Sequence[float] | Series, values: Sequence[float] | Series, period_s: float | None = None) -> Sine:
-    """Fit a sine by linear least squares at a given period, or at the best one.
+    """Fit a sine by linear least squares.
+
+    Parameters
+    ----------
+    t_s, values
+        Samples; those that are not finite are left out.
+    period_s
+        Period of the sine; the best-fitting one if not given.
 
     Raises
     ------
@@ -155,10 +167,16 @@ def phase_latency_ms(
     seen_t_s: Sequence[float] | Series,
     seen: Sequence[float] | Series,
 ) -> float:
-    """Return how late `seen` follows `truth`, ms: the difference of phase of two sines of one period.
+    """Return how late `seen` follows `truth`, ms: the phase difference of two sines of the same period.
 
-    The seen stamps are when each position was known (a frame published, a command sent), on the clock of the truth.
-    A delay of more than half a period cannot be told from one that is a period shorter.
+    A delay of more than half a period cannot be distinguished from one that is a period shorter.
+
+    Parameters
+    ----------
+    truth_t_s, truth
+        Times and positions of the phantom.
+    seen_t_s, seen
+        When each position was known (a frame was published, a command sent), on the same clock, and that position.
     """
     reference = fit_sine(truth_t_s, truth)
     followed = fit_sine(seen_t_s, seen, reference.period_s)
@@ -175,7 +193,7 @@ def _solve(t: Series, y: Series, period_s: float) -> tuple[Series, float]:
 
 
 def _best_period(t: Series, y: Series) -> float:
-    """Scan frequencies at a quarter of the resolution, then halve the bracket around the best by golden section."""
+    """Scan frequencies at a quarter of the resolution, then narrow the bracket around the best by golden section."""
     span = float(np.ptp(t))
     highest = min(HIGHEST_HZ, 0.5 * (len(t) - 1) / span)
     frequencies = np.arange(MIN_CYCLES / span, highest, 0.25 / span)

@@ -1,7 +1,7 @@
-"""The whole gating chain as a sum of distributions, of which the software is one link. See `docs/latency_budget.md`.
+"""The latency of the whole gating chain as a sum of published distributions. See `docs/latency_budget.md`.
 
-From the moment at which the target crosses the gating boundary to the moment at which the beam has followed. Links are
-taken as independent and added by Monte Carlo; a link that a site has measured takes its samples instead.
+The chain reaches from the target crossing the gating boundary to the beam having followed. Its links are assumed to be
+independent and added by Monte Carlo. A link that was measured contributes its samples instead of the published figure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 DRAWS: Final = 200_000
 SEED: Final = 5
 TG76_LIMIT_MS: Final = 500.0
-"""AAPM Task Group 76, section VI: the whole loop of a gated or tracked delivery, doi:10.1118/1.2349696."""
+"""Limit for the whole loop of a gated or tracked delivery: AAPM TG-76 section VI, doi:10.1118/1.2349696."""
 
 Milliseconds = Annotated[float, Meta(ge=0, le=10_000)]
 Beam = Literal["off", "on"]
@@ -30,8 +30,8 @@ Beam = Literal["off", "on"]
 class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One delay of the chain.
 
-    `uniform` lies between `low` and `high`, `normal` has a mean `low` and a standard deviation `high` (never below 0);
-    both in ms, or in frame intervals where `per_interval` is set.
+    `uniform` lies between `low` and `high`; `normal` has the mean `low` and the standard deviation `high`, cut at 0.
+    Both are in ms, or in frame intervals if `per_interval` is set.
     """
 
     name: str
@@ -57,20 +57,20 @@ class _Chain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class LinkShare:
-    """A link's part in the sum."""
+    """The contribution of one link to the sum."""
 
     name: str
     p50_ms: float
     p99_ms: float
     share: float
-    """Of the mean of the sum, 0 to 1."""
+    """Share of the mean of the sum, 0 to 1."""
     software: bool
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChainSummary:
-    """The sum, and what each link adds to it."""
+    """The latency of the chain, and what each link contributes."""
 
     beam: Beam
     rate_hz: float
@@ -79,13 +79,13 @@ class ChainSummary:
     p99_ms: float
     software_share: float
     within_tg76: float
-    """Probability that the sum is no longer than 500 ms."""
+    """Probability that the latency is at most 500 ms."""
     links: tuple[LinkShare, ...]
 
 
 @cache
 def published_chain() -> tuple[Link, ...]:
-    """Return the links with published figures, in order."""
+    """Return the links of the chain with their published figures, in order."""
     text = files("gating.latency").joinpath("published_chain.toml").read_text(encoding="utf-8")
     return tuple(msgspec.convert(tomllib.loads(text), _Chain).link)
 
@@ -98,14 +98,20 @@ def sum_chain(
     links: Sequence[Link] | None = None,
     draws: int = DRAWS,
 ) -> ChainSummary:
-    """Add the links up.
+    """Return the latency of the chain.
 
     Parameters
     ----------
-    rate_hz : cine frames per second.
-    beam : which change of the beam.
-    measured_ms : samples of one's own by link name; they take the place of the published figure.
-    links : the chain; the published one by default.
+    rate_hz
+        Cine frames per second.
+    beam
+        Which change of the beam ends the chain.
+    measured_ms
+        Measured samples by name of the link, which replace the published figure.
+    links
+        Links of the chain; the published ones by default.
+    draws
+        Number of Monte Carlo samples.
 
     Raises
     ------

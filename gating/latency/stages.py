@@ -1,7 +1,7 @@
-"""Latency per stage, from the stamps that messages carry. Percentiles of the raw samples, never a mean alone.
+"""Latency per stage, from the stamps in messages, as percentiles of the raw samples.
 
-Only stamps of one clock are subtracted. What is measured is software: frame published to command received and line
-driven. Acquisition, reconstruction and the linac come on top, see `NOT_MEASURED`.
+Only stamps of the same clock are subtracted. The stages are those of the software, from frame published to command
+received and line driven. Acquisition, reconstruction and linac come on top, see `NOT_MEASURED`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SPANS: Final = {
 
 
 class LatencySummary(Struct, frozen=True):
-    """Percentiles of one stage, ms; None where there is no sample."""
+    """Percentiles of one stage, ms; None without samples."""
 
     p50: float | None
     p99: float | None
@@ -55,7 +55,7 @@ class LatencySummary(Struct, frozen=True):
 
 
 def summarise(samples_ms: Samples) -> LatencySummary:
-    """Return percentiles by the nearest rank, so that each is a latency that did occur and none is understated.
+    """Return percentiles by nearest rank, so that each is a latency that occurred and none is understated.
 
     Source: Hyndman and Fan 1996, doi:10.1080/00031305.1996.10473566, definition 1.
     """
@@ -66,12 +66,19 @@ def summarise(samples_ms: Samples) -> LatencySummary:
 
 
 def in_millimetres(latency_ms: Samples, speeds_mm_s: Samples) -> dict[str, dict[str, float]]:
-    """Return how far the target moves within a latency, mm: percentiles of the speed by percentiles of the latency.
+    """Return how far the target moves within a latency, mm.
 
     Parameters
     ----------
-    latency_ms : samples of one latency.
-    speeds_mm_s : samples of the speed of the tracked target.
+    latency_ms
+        Samples of one latency.
+    speeds_mm_s
+        Samples of the speed of the target.
+
+    Returns
+    -------
+    dict
+        By percentile of the speed, then of the latency; `mm_s` is the speed itself. Empty without samples.
     """
     speeds = np.asarray(speeds_mm_s, dtype=np.float64)
     speeds = speeds[np.isfinite(speeds)]
@@ -91,7 +98,7 @@ def _ranks(samples: Samples, percentiles: Sequence[float]) -> list[float]:
 
 
 def stage_ms(stamps: StageStamps) -> dict[str, float]:
-    """Return the stages of one frame inside the engine, ms; a stage with a stamp that was not reached is left out."""
+    """Return the stages of one frame in the engine, ms, without those that it did not reach."""
     spans: dict[str, float] = {}
     for stage, (begin, end) in _SPANS.items():
         begin_ns, end_ns = getattr(stamps, begin), getattr(stamps, end)
@@ -101,9 +108,14 @@ def stage_ms(stamps: StageStamps) -> dict[str, float]:
 
 
 def beam_ms(status: BeamStatus, published_ns: int) -> dict[str, float]:
-    """Return the stages that end at the beam interface, ms, for the status that answers a newly announced frame.
+    """Return the stages of one frame that end at the beam interface, ms.
 
-    published_ns : when the frame was published, on the clock of the status; 0 where that is not known.
+    Parameters
+    ----------
+    status
+        First status after the command that announced the frame.
+    published_ns
+        When the frame was published, on the clock of the status; 0 if unknown.
     """
     spans: dict[str, float] = {}
     if published_ns and status.command_received_ns:

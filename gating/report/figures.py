@@ -1,4 +1,4 @@
-"""The report's plots, as plain plotly figures (JSON), so that nothing but plotly.js is needed to draw them."""
+"""The plots of the report as plotly figures in JSON, so that plotly.js alone can draw them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: 
 
 
 def latency_figure(data: SessionData) -> Figure:
-    """Return the share of frames slower than a latency, per stage, both axes logarithmic: the tail can be read off."""
+    """Return the share of frames slower than a latency, per stage. Logarithmic axes show the tail."""
     traces = []
     for stage, description in STAGES.items():
         samples = np.sort(np.asarray(data.stages_ms.get(stage, [])))
@@ -199,7 +199,7 @@ def _colour(number: int) -> str:
 
 
 def _domains(weights: list[float], gap: float = 0.035) -> list[tuple[float, float]]:
-    """Split the height from the top by weight."""
+    """Divide the height by weight, from the top down."""
     free = 1 - gap * (len(weights) - 1)
     heights = [free * weight / sum(weights) for weight in weights]
     tops = [1 - sum(heights[:k]) - gap * k for k in range(len(weights))]

@@ -1,4 +1,4 @@
-"""What this computer is and allows: for the provenance of a measurement, and for `cinegate doctor`."""
+"""What this computer is and permits: for the provenance of measurements, and for `cinegate doctor`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from gating.service.real_time import CORE_LATENCY
 
 LIBRARIES: Final = ("cinegate", "numpy", "numba", "opencv-python", "pyzmq", "msgpack", "msgspec", "xxhash", "plotly")
 SYSTEM_LIBRARIES: Final = {"GL": "libgl1", "glib-2.0": "libglib2.0-0", "xcb": "libxcb1"}
-"""What opencv-python loads, and the Debian packages that hold it."""
+"""System libraries that opencv-python loads, and their Debian packages."""
 PIPELINE_PROCESSES: Final = 4
 MIN_FREE_BYTES: Final = 2**30
 STALLED_US: Final = 5_000
-"""A sleep that ends later than this on an idle computer tells of power saving, of a busy host or of a bad clock."""
+"""On an idle computer, a sleep that ends later than this indicates power saving, a busy host or a bad clock."""
 
-Verdict = Literal["good", "could be better", "bad"]
+Verdict = Literal["good", "could be better", "bad", "optional"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that matters to latency: what was found, and the command that changes it."""
+    """Something that affects latency: what was found, and the command that improves it."""
 
     subject: str
     verdict: Verdict
@@ -38,7 +38,7 @@ class Finding:
 
 
 def provenance() -> dict[str, Any]:
-    """Return what a measurement on this computer depends on."""
+    """Return the properties of this computer on which measurements depend."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count() or 0,
@@ -57,7 +57,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_revision() -> str:
-    """Return the revision of the source tree that runs, with `+` where files differ from it; empty outside of one."""
+    """Return the git revision of the running source tree, with `+` if files were changed; empty outside a git tree."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""
@@ -70,12 +70,12 @@ def git_revision() -> str:
 
 
 def governor() -> str:
-    """Return the frequency governor of the first core; empty where there is none."""
+    """Return the frequency governor of the first core; empty if it has none."""
     return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def examine() -> list[Finding]:
-    """Look at everything that `doctor` reports, the gravest kinds first."""
+    """Return everything that `cinegate doctor` reports, the worst first."""
     checks: list[Callable[[], Finding]] = [
         _python,
         _privileges,
@@ -147,7 +147,7 @@ def _load() -> Finding:
     if load <= 0.5 * cores:
         return Finding("other load", "good", found)
     verdict: Verdict = "could be better" if load <= cores else "bad"
-    return Finding("other load", verdict, found, "ps -eo pcpu,comm --sort=-pcpu | head   # and end what is not needed")
+    return Finding("other load", verdict, found, "ps -eo pcpu,comm --sort=-pcpu | head   # then end what is not needed")
 
 
 def _clock() -> Finding:
@@ -167,7 +167,7 @@ def _governor() -> Finding:
     if name == "performance":
         return Finding("frequency governor", "good", name)
     if not name:
-        return Finding("frequency governor", "good", "none to be seen: the host decides")
+        return Finding("frequency governor", "good", "not visible: the host decides")
     advice = "sudo cpupower frequency-set -g performance"
     return Finding("frequency governor", "could be better", name, advice)
 
@@ -178,7 +178,7 @@ def _memory_lock() -> Finding:
     if soft == resource.RLIM_INFINITY or soft >= 2 * 2**30 or os.geteuid() == 0:
         return Finding("locked memory", "good", found)
     advice = (
-        f"echo '{_user()} - memlock unlimited' | sudo tee -a /etc/security/limits.d/cinegate.conf   # then log in anew"
+        f"echo '{_user()} - memlock unlimited' | sudo tee -a /etc/security/limits.d/cinegate.conf   # then log in again"
     )
     return Finding("locked memory", "could be better", found, advice)
 
@@ -186,12 +186,12 @@ def _memory_lock() -> Finding:
 def _real_time_priority() -> Finding:
     if may_schedule_fifo():
         return Finding("real-time priority", "good", "SCHED_FIFO is permitted")
-    advice = f"echo '{_user()} - rtprio 50' | sudo tee -a /etc/security/limits.d/cinegate.conf   # then log in anew"
+    advice = f"echo '{_user()} - rtprio 50' | sudo tee -a /etc/security/limits.d/cinegate.conf   # then log in again"
     return Finding("real-time priority", "could be better", "SCHED_FIFO is not permitted", advice)
 
 
 def may_schedule_fifo() -> bool:
-    """Return whether this process may take SCHED_FIFO; tried in a child that ends at once."""
+    """Return whether this process may use SCHED_FIFO; a child process tries it."""
     program = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     tried = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     return tried.returncode == 0
@@ -199,7 +199,7 @@ def may_schedule_fifo() -> bool:
 
 def _core_sleep() -> Finding:
     if os.access(CORE_LATENCY, os.W_OK):
-        return Finding("core sleep", "good", "idle cores may be kept awake")
+        return Finding("core sleep", "good", "idle cores can be kept awake")
     if not CORE_LATENCY.exists():
         return Finding("core sleep", "could be better", f"no {CORE_LATENCY}: idle cores fall asleep")
     rule = f'KERNEL=="cpu_dma_latency", OWNER="{_user()}", MODE="0600"'
@@ -210,11 +210,11 @@ def _core_sleep() -> Finding:
 def _preemption() -> Finding:
     built, chosen = platform.version().split(), _read("/proc/cmdline").split()
     if "PREEMPT_RT" in built or "PREEMPT" in built or "preempt=full" in chosen:
-        return Finding("preemption", "good", "the kernel gives a core up at once")
+        return Finding("preemption", "good", "the kernel gives up a core at once")
     advice = "add preempt=full to GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && sudo reboot"
     if "PREEMPT_DYNAMIC" not in built:
         advice = "use a kernel with PREEMPT_DYNAMIC and preempt=full, or with PREEMPT_RT"
-    found = "others may keep a core for ms inside the kernel, for instance while they sync a file"
+    found = "other processes may hold a core for milliseconds inside the kernel, for example while they sync a file"
     return Finding("preemption", "could be better", found, advice)
 
 
@@ -227,19 +227,17 @@ def _sleep_lateness() -> Finding:
         time.sleep(1e-3)
         late_us.append((time.monotonic_ns() - due) / 1e3)
     late_us.sort()
-    found = f"a 1 ms sleep ends {late_us[50]:.0f} us late, at worst {late_us[-1]:.0f} us of 100"
+    found = f"a 1 ms sleep ends {late_us[50]:.0f} us late, {late_us[-1]:.0f} us at worst of 100"
     if late_us[-1] < STALLED_US:
         return Finding("wake-up", "good", found)
-    return Finding(
-        "wake-up", "could be better", found, "see other load and frequency governor; on a laptop, plug it in"
-    )
+    return Finding("wake-up", "could be better", found, "see other load and frequency governor; plug in a laptop")
 
 
 def _sockets_folder() -> Finding:
-    folder = Path("/tmp/cinegate")  # noqa: S108 - the default endpoints' folder, made for its owner alone
+    folder = Path("/tmp/cinegate")  # noqa: S108 - folder of the default endpoints, made for its owner alone
     if not folder.exists() or (folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)):
         return Finding("sockets", "good", f"{folder} is ours or free")
-    return Finding("sockets", "bad", f"{folder} belongs to someone else", "set other [endpoints] in the configuration")
+    return Finding("sockets", "bad", f"{folder} belongs to another user", "set other [endpoints] in the configuration")
 
 
 def _disk() -> Finding:
@@ -248,7 +246,9 @@ def _disk() -> Finding:
     found = f"{free / 2**30:.1f} GB free here for session logs"
     if free >= MIN_FREE_BYTES:
         return Finding("disk", "good", found)
-    return Finding("disk", "bad", found, "an hour at 8 frames/s of 256x256 uint16 takes 4 GB: free some, or use --log")
+    return Finding(
+        "disk", "bad", found, "an hour at 8 frames/s of 256x256 uint16 takes 4 GB: free some space, or use --log"
+    )
 
 
 def _cpu_name() -> str:

@@ -1,4 +1,4 @@
-"""One session's processes: started in order, watched, ended together. What each one prints goes to a file."""
+"""Starts, watches and ends the processes of one session. What each of them prints goes to a file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -16,6 +17,7 @@ from typing import IO, Final, Literal
 import zmq
 from msgspec.structs import replace
 
+from gating.errors import CinegateError
 from gating.messages import ControlReply, ControlRequest, Message
 from gating.settings.config import Config, EndpointSettings, to_toml
 from gating.wire.codec import WireError, decode, encode
@@ -24,11 +26,11 @@ from gating.wire.sockets import dial, receive, secure_process, subscribe
 STOP_GRACE_S: Final = 5.0
 ANSWER_MS: Final = 2000
 ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3}
-"""Who is ended after whom; any other process with the source."""
+"""The order in which the processes are ended. Those that are not listed end with the source."""
 
 
-class PipelineError(RuntimeError):
-    """A session that cannot go on; one sentence."""
+class PipelineError(CinegateError, RuntimeError):
+    """A session cannot go on. The text is one sentence."""
 
 
 def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
@@ -48,26 +50,26 @@ def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
 
 
 def local_endpoints(folder: Path) -> EndpointSettings:
-    """Return ipc endpoints inside a folder (whose path must stay under about 80 characters)."""
+    """Return ipc endpoints in a folder, whose path must be shorter than about 80 characters."""
     return EndpointSettings(
         **{name: f"ipc://{folder / name}" for name in EndpointSettings.__struct_fields__},
     )
 
 
 def loopback_endpoints() -> EndpointSettings:
-    """Return tcp endpoints on ports of this host that are free now."""
+    """Return tcp endpoints on free ports of this host."""
     names = EndpointSettings.__struct_fields__
     with ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in names]
-        for one in held:
+        sockets = [stack.enter_context(socket.socket()) for _ in names]
+        for one in sockets:
             one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in held]
+        ports = [one.getsockname()[1] for one in sockets]
     return EndpointSettings(**{name: f"tcp://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)})
 
 
 @dataclass
 class Session:
-    """The processes of one session, in their own folder (sockets, settings, output of each)."""
+    """The processes of one session, with a folder for their sockets, their settings and what they print."""
 
     config: Config
     session_id: str
@@ -82,24 +84,25 @@ class Session:
         (self.folder / "config.toml").write_text(to_toml(self.config))
 
     def start(self, role: str, *arguments: str) -> None:
-        """Start `cinegate ROLE ...` of this session."""
+        """Start `cinegate ROLE ...` for this session."""
         output = (self.folder / f"{role}.out").open("wb")
         self._outputs.append(output)
         common = ["--session", self.session_id, "--config", str(self.folder / "config.toml")]
-        self.processes[role] = subprocess.Popen(
-            [sys.executable, "-m", "cinegate", role, *arguments, *common],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        with _signals_wait():
+            self.processes[role] = subprocess.Popen(
+                [sys.executable, "-m", "cinegate", role, *arguments, *common],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def messages(self, *, until: str) -> Iterator[Message]:
-        """Yield what engine and beam interface say, until the process `until` has ended.
+        """Yield the messages of engine and beam interface until the process `until` has ended.
 
         Raises
         ------
         PipelineError
-            If another process ends before it.
+            If another process ends first.
         """
         secure_process(self.config, "operator")
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -115,7 +118,7 @@ class Session:
             context.destroy(linger=0)
 
     def stop(self) -> None:
-        """End every process: SIGTERM, then SIGKILL after a grace; the beam interface last but the recorder."""
+        """End every process, the beam interface and then the recorder last: SIGTERM, and SIGKILL after a grace."""
         for role in sorted(self.processes, key=lambda role: ENDING_TURN.get(role, 0)):
             process = self.processes[role]
             if process.poll() is not None:
@@ -140,8 +143,26 @@ class Session:
             code = process.poll()
             if role == until or code is None or (role == "source" and code == 0):
                 continue
-            said = self.output(role).splitlines()
-            raise PipelineError(f"{role} ended with code {code}: {said[-1] if said else 'it said nothing'}")
+            printed = self.output(role).splitlines()
+            raise PipelineError(f"{role} ended with code {code}: {printed[-1] if printed else 'it printed nothing'}")
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Handle SIGTERM and SIGINT afterwards: a process that is being started must be known to be ended."""
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    caught = {number: handler for number, handler in handlers.items() if on_main_thread and callable(handler)}
+    for number in caught:
+        signal.signal(number, lambda signalled, _frame: came.append(signalled))
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+    for received in came:
+        signal.raise_signal(received)
 
 
 def _readable(parts: list[bytes]) -> Iterator[Message]:

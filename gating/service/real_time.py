@@ -1,4 +1,4 @@
-"""What a process asks of the operating system so that frames do not wait: where permitted, and said where not."""
+"""Prepares a process for real time: scheduling, cores and memory, as far as the operating system permits."""
 
 from __future__ import annotations
 
@@ -19,36 +19,46 @@ from gating.settings.host import ANY_CORE, LAST_CORE, HostSettings
 _MCL_CURRENT_AND_FUTURE: Final = 3
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _LOOP_ABOVE, _CARRIERS_ABOVE, _WATCHDOG_ABOVE = 1, 2, 3
-"""Above the source's priority: what ends the beam comes before what permits it, and the threads that carry messages
-before the loops that make them."""
+"""Added to the priority of the source: what ends the beam runs before what permits it, and threads that carry messages
+run before the loops that make them."""
 _LIBZMQ: Final = "ZMQbg"
-"""How libzmq begins the names of its threads, which name themselves some time after they start."""
+"""Prefix of the names of libzmq's threads, which they give themselves some time after they start."""
 _PRIORITIES_WITHIN_S: Final = 1.0
 CORE_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _kept_open: list[int] = []
-"""The kernel keeps the cores awake for as long as this process has the device open."""
+"""File descriptors of that device: the kernel keeps the cores awake while this process has it open."""
 
 
 def prepare_process(
     settings: HostSettings, *, gating_loop: bool = False, watchdog: bool = False, message_threads: int = 0
 ) -> list[str]:
-    """Apply the settings to every thread that there is; return a sentence for each that had no effect.
+    """Apply the settings to all threads of this process, and give up root if `run_as` names a user.
 
-    Everything that is loaded by now is also left out of the collector's later passes: a full one takes 20 to 70 ms.
-    Call it after warm-up and after the sockets are made: libzmq's own threads have to be included. Real-time priority
-    for the main thread alone is worse than none. The last step gives up root where `run_as` names a user.
+    Call it after warm-up and after the sockets are made, so that it includes libzmq's threads: real-time priority for
+    the main thread alone is worse than none. It also excludes all present objects from later garbage collections, a
+    full one of which takes 20 to 70 ms.
 
     Parameters
     ----------
-    gating_loop : the calling thread is the engine's. It comes before the source's and keeps to one core, for on another
-        one nothing of it is in the caches.
-    watchdog : the calling thread ends the beam when the engine does not answer: it comes before the gating loop.
-    message_threads : so many threads of libzmq's are waited for, a second at most, see `gating.wire.sockets`.
+    settings
+        What to request.
+    gating_loop
+        Whether the calling thread is the engine's. It runs before the source, and on one core only, because the caches
+        of another core hold nothing of it.
+    watchdog
+        Whether the calling thread ends the beam when the engine does not answer. It runs before the gating loop.
+    message_threads
+        Number of libzmq's threads to wait for, at most a second; see `gating.wire.sockets.message_threads`.
+
+    Returns
+    -------
+    list of str
+        A sentence for each setting that could not be applied.
 
     Raises
     ------
     PermissionError
-        If `run_as` names a user that this process cannot become: then it must not go on.
+        If this process cannot become the user `run_as`. It must then not go on.
     """
     gc.collect()
     gc.freeze()
@@ -60,19 +70,19 @@ def prepare_process(
     if settings.fifo_priority:
         own = settings.fifo_priority + _LOOP_ABOVE * gating_loop + _WATCHDOG_ABOVE * watchdog
         carriers = max(own + 1, settings.fifo_priority + _CARRIERS_ABOVE)
-        wish = f"run with SCHED_FIFO priority {own}, and {carriers} for what carries its messages"
-        steps.append((wish, lambda: _prioritise(own, carriers, message_threads)))
+        request = f"run with SCHED_FIFO priority {own}, and {carriers} for the threads that carry its messages"
+        steps.append((request, lambda: _prioritise(own, carriers, message_threads)))
     if gating_loop:
         steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
     refused = []
-    for wish, step in steps:
+    for request, step in steps:
         try:
             step()
         except TimeoutError as error:
-            refused.append(f"could not {wish}: {error}")
+            refused.append(f"could not {request}: {error}")
         except OSError as error:
             refused.append(
-                f"not permitted to {wish} ({error.strerror or error}); `cinegate doctor` says how to permit it"
+                f"not permitted to {request} ({error.strerror or error}); `cinegate doctor` says how to permit it"
             )
     if settings.run_as:
         become(settings.run_as)
@@ -80,7 +90,7 @@ def prepare_process(
 
 
 def become(user: str) -> None:
-    """Give up root for good: the user's groups and ids, and no way back, also not through a set-user-id program.
+    """Give up root for good: take the user's ids and groups, with no way back, not even by a set-user-id program.
 
     Raises
     ------
@@ -101,14 +111,14 @@ def become(user: str) -> None:
 
 
 def _prioritise(own: int, carriers: int, message_threads: int) -> None:
-    """Give libzmq's threads the priority of what carries messages, and every other one that of the process.
+    """Give libzmq's threads the priority `carriers`, and all others the priority `own`.
 
-    It is done when every thread is seen to have what it should have, and libzmq's are all among them.
+    It repeats until all threads of libzmq are found and every thread is seen to have its priority.
 
     Raises
     ------
     TimeoutError
-        If that is not so within a second.
+        If that takes more than a second.
     """
     until_s = time.monotonic() + _PRIORITIES_WITHIN_S
     while True:
@@ -126,14 +136,14 @@ def _prioritise(own: int, carriers: int, message_threads: int) -> None:
 def _thread_names() -> dict[int, str]:
     names = {}
     for entry in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             names[int(entry.name)] = (entry / "comm").read_text(encoding="utf-8")
     return names
 
 
 def _set_priority(thread: int, priority: int) -> bool:
-    """Return whether that changed anything."""
-    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+    """Set the priority of a thread. Return whether that changed anything."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended
         if (os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority) != (os.SCHED_FIFO, priority):
             os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
             return True
@@ -147,7 +157,7 @@ def _keep_to_core(core: int) -> None:
 
 
 def _keep_cores_awake() -> None:
-    """Ask for no wake-up latency at all.
+    """Request a wake-up latency of 0.
 
     Source: Linux kernel documentation, power/pm_qos_interface: 32 bits, us, in force until the file is closed.
     """

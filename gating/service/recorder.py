@@ -1,7 +1,7 @@
-"""The recorder process: everything that crosses the wire into one session log, never in anyone's way.
+"""The recorder process: writes everything that crosses the wire to one session log.
 
-It only listens, so a slow disk can hold up nothing but itself; its heartbeat says whether it keeps up, and an engine
-that requires a recording holds the beam when it does not.
+It only listens, so a slow disk delays no other process. Its heartbeat says whether it keeps up. If it does not, an
+engine that requires a recording holds the beam.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import zmq
 
@@ -18,7 +18,7 @@ from gating.clocks.clock import MonotonicClock
 from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.service.real_time import become
-from gating.session.log import SessionWriter, session_log_name
+from gating.session.log_writer import SessionWriter, session_log_name
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
@@ -27,11 +27,11 @@ HEARTBEAT_NS: Final = 100_000_000
 BATCH: Final = 256
 QUEUE_MESSAGES: Final = 2000
 LATE_NS: Final = 250_000_000
-"""A frame that waited longer than this before it was read shows that the recorder does not keep up."""
+"""If a frame waits longer than this before it is read, the recorder does not keep up."""
 BEHIND_NS: Final = 1_000_000_000
-"""The recorder says so for this long after the last sign of it."""
+"""How long the recorder reports after the last late frame that it does not keep up."""
 REMEMBERED_GAP: Final = 1000
-"""Of so many missing frames a late one still counts as found."""
+"""How many missing frames are remembered, in case they come late."""
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
 STOP_LINGER_MS: Final = 200
@@ -42,18 +42,18 @@ _TOPICS: Final = frozenset(TOPICS.values())
 
 
 class Recorder:
-    """Write what four sockets hear to one log; say every 100 ms how that goes.
+    """Writes the messages of four sockets to one log, and reports its progress every 100 ms.
 
     Parameters
     ----------
     config
         Endpoints.
     session_id
-        Goes into the log's metadata and every heartbeat.
+        Written to the log's metadata and to every heartbeat.
     path
-        The log, or a folder, in which it is named after the session and its start.
+        The log, or its folder; the log is then named after the session and its start.
     end_after_ms
-        Stop by itself so long after the stream's end; None: only when asked to.
+        Stop this long after the end of the stream; None: only on request.
     """
 
     def __init__(self, config: Config, session_id: str, path: Path, *, end_after_ms: float | None = None) -> None:
@@ -75,18 +75,20 @@ class Recorder:
 
     @property
     def path(self) -> Path:
-        """The log."""
+        """Path of the log."""
         return self._writer.path
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Record until `stop` says so or the stream has ended; then drain, and close the log.
+        """Record until `stop` returns True or the stream has ended; then receive what remains, and close the log.
+
+        A disk that refuses raises nothing; the heartbeat reports it.
 
         Raises
         ------
         zmq.ZMQError
-            If an endpoint cannot be used. A disk that refuses raises nothing: the heartbeat says so.
+            If an endpoint cannot be used.
         PermissionError
-            If `host.run_as` names a user that this process cannot become.
+            If this process cannot become the user `host.run_as`.
         """
         context: zmq.Context[Any] = zmq.Context()
         try:
@@ -95,8 +97,8 @@ class Recorder:
                 become(self._config.host.run_as)
             self._guard(self._writer.open)
             endpoints = self._config.endpoints
-            heard = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
-            self._sockets = [ReconnectingSubscriber(context, endpoint, queue=QUEUE_MESSAGES) for endpoint in heard]
+            channels = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
+            self._subscribers = [ReconnectingSubscriber(context, channel, queue=QUEUE_MESSAGES) for channel in channels]
             try:
                 self._serve(stop)
             finally:
@@ -107,41 +109,41 @@ class Recorder:
     def _serve(self, stop: Callable[[], bool]) -> None:
         while not (stop() or self._is_over()):
             poller = zmq.Poller()
-            for ear in self._sockets:
-                poller.register(ear.socket, zmq.POLLIN)
+            for subscriber in self._subscribers:
+                poller.register(subscriber.socket, zmq.POLLIN)
             poller.poll(POLL_MS)
             self._drain()
-            for ear in self._sockets:
-                ear.reopen_if_deaf(self._clock.now_ns())
+            for subscriber in self._subscribers:
+                subscriber.reopen_if_silent(self._clock.now_ns())
             self._guard(self._writer.flush_if_due)
-            self._beat()
+            self._report_progress()
 
     def _is_over(self) -> bool:
         return self._ends_ns is not None and self._clock.now_ns() >= self._ends_ns
 
     def _drain(self) -> bool:
-        """Take what waits, a bounded batch from each socket; return whether anything did."""
-        taken = 0
-        for ear in self._sockets:
-            of_this = self._drain_one(ear)
-            taken += of_this
-            if of_this == BATCH:
+        """Record waiting messages, a bounded batch from each socket. Return whether there were any."""
+        recorded = 0
+        for subscriber in self._subscribers:
+            count = self._drain_one(subscriber)
+            recorded += count
+            if count == BATCH:
                 self._fell_behind()
-        return taken > 0
+        return recorded > 0
 
-    def _drain_one(self, ear: ReconnectingSubscriber) -> int:
+    def _drain_one(self, subscriber: ReconnectingSubscriber) -> int:
         for count in range(BATCH):
-            parts = receive(ear.socket)
+            parts = receive(subscriber.socket)
             if parts is None:
                 return count
-            received_ns = ear.heard_ns = self._clock.now_ns()
+            received_ns = subscriber.last_message_ns = self._clock.now_ns()
             self._messages += 1
             self._guard(self._writer.write, parts, received_ns)
-            self._look_at(parts, received_ns)
+            self._examine(parts, received_ns)
         return BATCH
 
-    def _look_at(self, parts: list[bytes], received_ns: int) -> None:
-        """Count frames and gaps, but for what is in the log as refused; everything else is written unread."""
+    def _examine(self, parts: list[bytes], received_ns: int) -> None:
+        """Count frames and gaps, without those that the log holds as refused. Other messages are not read."""
         if parts[0] not in (_FRAME, _END):
             self._refused_since_frame += parts[0] not in _TOPICS
             return
@@ -152,11 +154,11 @@ class Recorder:
             self._refused_since_frame += 1
             return
         if isinstance(message, CineFrame):
-            self._count(message.header, received_ns)
+            self._count_frame(message.header, received_ns)
         elif self._end_after_ns is not None:
             self._ends_ns = received_ns + self._end_after_ns
 
-    def _count(self, header: FrameHeader, received_ns: int) -> None:
+    def _count_frame(self, header: FrameHeader, received_ns: int) -> None:
         self._frames += 1
         expected = self._next_sequence.get(header.publisher_id)
         if expected is None:
@@ -176,7 +178,7 @@ class Recorder:
         self._behind_until_ns = self._clock.now_ns() + BEHIND_NS
 
     def _guard(self, action: Callable[..., None], *arguments: object) -> None:
-        """Do something with the disk; the first refusal ends the recording, never the recorder."""
+        """Do something with the disk. Its first refusal ends the recording, but not the recorder."""
         if self._failure:
             return
         try:
@@ -187,7 +189,7 @@ class Recorder:
             self._report("fault", "recording_failed", self._failure)
             self._heartbeat_due_ns = 0
 
-    def _beat(self) -> None:
+    def _report_progress(self) -> None:
         now_ns = self._clock.now_ns()
         behind = now_ns < self._behind_until_ns
         if behind and not self._behind:
@@ -216,7 +218,7 @@ class Recorder:
             )
         )
 
-    def _report(self, severity: Any, code: str, sentence: str) -> None:
+    def _report(self, severity: Literal["warning", "fault"], code: str, sentence: str) -> None:
         at_ns = self._clock.now_ns()
         event = Event(
             session_id=self._session_id, role="recorder", severity=severity, code=code, text=sentence, at_ns=at_ns
@@ -228,7 +230,7 @@ class Recorder:
         send(self._publisher, encode(message))
 
     def _close(self) -> None:
-        """Take what is still on its way, then close the log, so that the last words of the others are in it."""
+        """Record what is still on its way, so that the log has the last messages of the others, and close the log."""
         deadline_ns = self._clock.now_ns() + DRAIN_MS * 1_000_000
         while self._clock.now_ns() < deadline_ns:
             if not self._drain():
@@ -244,12 +246,21 @@ def run_recorder(
     end_after_ms: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Path:
-    """Record one session until SIGTERM, SIGINT, `stop` or the stream's end, see `Recorder`; return the log's path.
+    """Record one session until SIGTERM, SIGINT or `stop`, and return the path of the log.
+
+    Parameters
+    ----------
+    config, session_id, path, end_after_ms
+        As for `Recorder`.
+    stop
+        Called often; the recording ends when it returns True.
 
     Raises
     ------
     zmq.ZMQError
         If an endpoint cannot be used.
+    PermissionError
+        If this process cannot become the user `host.run_as`.
     """
     recorder = Recorder(config, session_id, path, end_after_ms=end_after_ms)
     signalled = stop_on_signals()

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
@@ -32,6 +32,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
+from gating.service.arrivals import Arrival, pass_over_older_frames
 from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, config_hash, to_toml
@@ -52,7 +53,6 @@ from gating.wire.sockets import (
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
 """Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
-_FRAME_TOPIC: Final = b"frame"
 _NEVER: Final = 2**63
 
 
@@ -137,7 +137,7 @@ class EngineService:
                 self._guarded(self._take_frames)
             self._guarded(self._hear_others)
             now_ns = self._clock.now_ns()
-            self._frames.reopen_if_deaf(now_ns)
+            self._frames.reopen_if_silent(now_ns)
             if now_ns >= self._due_ns(renew_ns):
                 self._publish(self._engine.tick())
             elif not came and self._warmer.is_due(now_ns):
@@ -168,34 +168,24 @@ class EngineService:
             self._publish(self._engine.latch_internal_error(f"{type(error).__name__} inside the engine: {error}"))
 
     def _take_frames(self) -> None:
-        """Work on the newest waiting frame.
+        """Work on what waits, and of the frames on the newest."""
+        for arrival in pass_over_older_frames(self._arrivals(), self._engine.skip):
+            self._handle(*arrival)
 
-        A frame that came twice is shown to the engine twice, so that it says so. On every one, one a turn, where the
-        source waits for answers, and before arming: then no beam depends on how old a frame is, and learning the
-        reference takes longer than a frame interval at high rates.
+    def _arrivals(self) -> Iterator[Arrival]:
+        """Yield what waits on the frames' socket.
+
+        Only one message a turn where the source waits for answers, and before arming: then no beam depends on how old a
+        frame is, and learning the reference takes longer than a frame interval at high rates.
         """
-        newest: tuple[list[bytes], int] | None = None
         for _ in range(MAX_DRAIN):
             parts = receive(self._frames.socket)
             if parts is None:
-                break
-            received_ns = self._frames.heard_ns = self._clock.now_ns()
-            if self._every_frame or self._engine.state is not EngineState.ARMED:
-                self._handle(parts, received_ns)
                 return
-            if parts[0] != _FRAME_TOPIC:
-                if newest is not None:
-                    self._handle(*newest)
-                    newest = None
-                self._handle(parts, received_ns)
-            else:
-                if newest is not None and newest[0][1] == parts[1]:
-                    self._handle(*newest)
-                elif newest is not None:
-                    self._engine.skip(1)
-                newest = (parts, received_ns)
-        if newest is not None:
-            self._handle(*newest)
+            received_ns = self._frames.last_message_ns = self._clock.now_ns()
+            yield Arrival(parts, received_ns)
+            if self._every_frame or self._engine.state is not EngineState.ARMED:
+                return
 
     def _handle(self, parts: list[bytes], received_ns: int) -> None:
         try:

@@ -1,1 +1,1 @@
-"""Session logs: written, sealed, checked and read."""
+"""Session logs: writing, sealing, checking and reading them."""

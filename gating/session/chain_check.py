@@ -1,4 +1,4 @@
-"""Whether a session log is as it was written: its seals compared with what stands before them."""
+"""Checks whether a session log is as it was written, by comparing its seals with the messages before them."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from gating.session.log import METADATA, SessionReader
 
 
 class ChainReport(Struct, frozen=True, kw_only=True):
-    """What became of a log's chain."""
+    """What the check of a log's hash chain found."""
 
     seals: int
     sealed_messages: int
     unsealed_messages: int
-    """After the last seal: what a killed writer had flushed and not yet sealed."""
+    """Messages after the last seal, which a killed writer had flushed and not yet sealed."""
     digest: str
     broken: str = ""
-    """One sentence where the chain does not fit; empty if it does."""
+    """One sentence that says where the chain is broken; empty if it is whole."""
 
 
 def check_chain(path: Path) -> ChainReport:
-    """Follow the chain of a log from its beginning to its last seal.
+    """Check the chain of a log from its beginning to its last seal.
 
     Raises
     ------
     SessionError
         If the file is no session log.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
-    chain, follower = HashChain(), Follower()
+    chain, checker = HashChain(), SealChecker()
     for record in SessionReader(path).records():
         if isinstance(record, Metadata) and record.name == METADATA:
             chain.begin(record.metadata)
-        elif not follower.take(chain, record):
+        elif not checker.check(chain, record):
             break
-    broken = follower.broken or ("" if chain.seals else f"{path.name} holds no seal")
+    broken = checker.broken or ("" if chain.seals else f"{path.name} holds no seal")
     return ChainReport(
         seals=chain.seals,
-        sealed_messages=follower.sealed,
-        unsealed_messages=follower.waiting,
-        digest=follower.digest,
+        sealed_messages=checker.sealed,
+        unsealed_messages=checker.waiting,
+        digest=checker.digest,
         broken=broken,
     )
 
 
-class Follower:
-    """Compares a log's seals with the digest of what stands before them."""
+class SealChecker:
+    """Compares the seals of a log with the digest of the messages before them."""
 
     def __init__(self) -> None:
         self.topics: dict[int, str] = {}
         self.sealed = self.waiting = 0
         self.digest = self.broken = ""
 
-    def take(self, chain: HashChain, record: McapRecord) -> bool:
-        """Follow one record; return False once the chain is broken."""
+    def check(self, chain: HashChain, record: McapRecord) -> bool:
+        """Take the next record; return False if it breaks the chain."""
         if isinstance(record, Channel):
             self.topics[record.id] = record.topic
         elif isinstance(record, McapMessage):
@@ -70,7 +70,7 @@ class Follower:
             expected = chain.seal()
             if dict(record.metadata) != expected:
                 number, messages = expected["seal"], self.sealed + self.waiting
-                self.broken = f"seal {number} does not fit the {self.waiting} messages before it (up to {messages})"
+                self.broken = f"seal {number} does not match the {self.waiting} messages before it (up to {messages})"
                 return False
             self.sealed, self.waiting, self.digest = self.sealed + self.waiting, 0, expected["digest"]
         return True

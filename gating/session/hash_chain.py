@@ -1,8 +1,8 @@
-"""The hash chain of a session log: each seal covers every message since the last one, and that seal.
+"""The hash chain of a session log: each seal covers the seal before it and every message in between.
 
-A seal is an MCAP metadata record with the running BLAKE2b-256 (RFC 7693). Whoever changes, removes, adds or reorders a
-record breaks the chain at the next seal. It needs no key, so it cannot tell a log that was rewritten from its
-beginning: for that, keep the last digest somewhere else.
+A seal is an MCAP metadata record with the running BLAKE2b-256 (RFC 7693). Changing, removing, adding or reordering a
+record breaks the chain at the next seal. The chain has no key, so it does not reveal a log that was rewritten from the
+beginning. To detect that, keep the last digest elsewhere.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class HashChain:
         self.seals = 0
 
     def begin(self, metadata: Mapping[str, str]) -> None:
-        """Cover what the log says of itself."""
+        """Add the metadata of the log."""
         for name in sorted(metadata):
             self._hash.update(f"{name}={metadata[name]}\n".encode())
         self.unsealed += 1
 
     def add(self, topic: str, log_time_ns: int, sequence: int, data: bytes) -> None:
-        """Cover one message."""
+        """Add one message."""
         name = topic.encode()
         self._hash.update(_HEAD.pack(len(name), log_time_ns, sequence, len(data)))
         self._hash.update(name)
@@ -41,7 +41,7 @@ class HashChain:
         self.unsealed += 1
 
     def seal(self) -> dict[str, str]:
-        """Return what goes into the seal, and begin the next stretch with it."""
+        """Return the content of the seal, and begin the next part of the chain with its digest."""
         digest = self._hash.hexdigest()
         sealed = {"digest": digest, "records": str(self.unsealed), "seal": str(self.seals)}
         self._hash = blake2b(digest.encode(), digest_size=DIGEST_BYTES)

@@ -1,4 +1,4 @@
-"""One pass over a session log: everything the summary and the page need, without keeping pixels."""
+"""What the summary and the report need from a session log, read in one pass; pixels are not kept."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gating.messages import (
 from gating.session.log import read_session
 
 STATUS_GAP_NS: Final = 500_000_000
-"""A confirmed state counts no longer than this without another status."""
+"""How long a confirmed state counts without another status."""
 
 Interval = tuple[int, int]
 
 
 @dataclass(slots=True)
 class FrameOutcome:
-    """What the engine announced for one frame, first."""
+    """The first command that announced a frame, and when it was sent."""
 
     command: GateCommand
     at_ns: int
@@ -39,7 +39,7 @@ class FrameOutcome:
 
 @dataclass(slots=True)
 class SessionData:
-    """A session in memory. Times are ns on the recorder's monotonic clock; lists are in their order of arrival."""
+    """A session in memory. Times are ns on the recorder's monotonic clock; lists are in order of arrival."""
 
     path: Path
     metadata: dict[str, str] = field(default_factory=dict)
@@ -50,8 +50,12 @@ class SessionData:
     frames: dict[int, FrameHeader] = field(default_factory=dict)
     estimates: dict[str, list[TargetEstimate]] = field(default_factory=dict)
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
+    commands: list[tuple[int, GateCommand]] = field(default_factory=list)
+    """Every command, with its time."""
     commanded: list[tuple[int, GateCommand]] = field(default_factory=list)
-    """Every change of commanded state or reason, with its moment."""
+    """Every change of commanded state or reason, with its time."""
+    statuses: list[tuple[int, BeamStatus]] = field(default_factory=list)
+    """Every status of the beam interface, with its time."""
     events: list[Event] = field(default_factory=list)
     stages_ms: dict[str, list[float]] = field(default_factory=dict)
     stage_frames: dict[str, list[int]] = field(default_factory=dict)
@@ -63,35 +67,35 @@ class SessionData:
 
     @property
     def first_ns(self) -> int:
-        """When the first frame was published (0: none was)."""
+        """When the first frame was published; 0 if none was."""
         return min((frame.published_ns for frame in self.frames.values()), default=0)
 
     @property
     def last_ns(self) -> int:
-        """When the last frame's place in the stream ends."""
+        """When the interval of the last frame ends."""
         last_ns = max((frame.published_ns for frame in self.frames.values()), default=0)
         return last_ns + self.interval_ns if self.frames else 0
 
     @property
     def interval_ns(self) -> int:
-        """The frame interval: between published frames, on average."""
+        """The mean interval between published frames."""
         stamps = sorted(frame.published_ns for frame in self.frames.values())
         return (stamps[-1] - stamps[0]) // (len(stamps) - 1) if len(stamps) > 1 else 0
 
     def seconds(self, at_ns: int) -> float:
-        """Return a moment as seconds after the first published frame."""
+        """Return a time in seconds after the first published frame."""
         return (at_ns - self.first_ns) / 1e9
 
 
 def read_data(path: Path) -> SessionData:
-    """Read a log.
+    """Read a session log.
 
     Raises
     ------
     SessionError
         If the file is no session log.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     data = SessionData(path)
     reader = read_session(path)
@@ -131,6 +135,7 @@ def _fold_commands(data: SessionData, commands: list[tuple[int, GateCommand]]) -
     before: tuple[GateState, str] | None = None
     for log_time_ns, command in commands:
         at_ns = command.stamps.sent_ns if same_clock and command.stamps.sent_ns else log_time_ns
+        data.commands.append((at_ns, command))
         on = command.state is GateState.ON
         changes.append((at_ns, on, at_ns + round(command.lease_ms * 1e6)))
         if (command.state, command.reason) != before:
@@ -151,6 +156,7 @@ def _fold_statuses(data: SessionData, statuses: list[tuple[int, BeamStatus]]) ->
     for log_time_ns, status in statuses:
         data.beam_kind = status.beam_kind
         at_ns = status.sent_ns if status.clock == data.metadata.get("clock") else log_time_ns
+        data.statuses.append((at_ns, status))
         changes.append((at_ns, status.confirmed is GateState.ON, at_ns + STATUS_GAP_NS))
         if status.renewal or status.frame_sequence in answered:
             continue
@@ -168,7 +174,7 @@ def _add(data: SessionData, stage: str, sequence: int, took_ms: float) -> None:
 
 
 def _merge(changes: Iterable[tuple[int, bool, int]]) -> list[Interval]:
-    """Fold (moment, on, valid until) into intervals of on; a state lasts until the next one or its own end."""
+    """Turn (time, on, valid until) into intervals of on. A state lasts until the next one or its own end."""
     intervals: list[Interval] = []
     begin_ns: int | None = None
     until_ns = 0

@@ -1,1 +1,1 @@
-"""What can be set, as data: every setting once, with its unit, range, default and source."""
+"""The settings as data: each defined once, with its unit, range, default and source."""

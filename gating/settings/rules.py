@@ -1,4 +1,4 @@
-"""Settings of decision rules and prediction: `[gating.margins]`, `[[gating.rules]]`, `[prediction]`. Pure data."""
+"""Settings of the decision rules and of prediction: `[gating.margins]`, `[[gating.rules]]`, `[prediction]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-_KIM = "3 mm for 5 s: convention of prostate monitoring (KIM, SPARK protocol, PMC5341369); the site's to confirm"
+_KIM = "3 mm for 5 s: convention of prostate monitoring (KIM, SPARK protocol, PMC5341369); to be confirmed by the site"
 _HOLD = "doi:10.1186/s13014-015-0383-y"
 MARGIN_SOURCE = "3 mm boundary, 10 % of the target outside: Lamb et al. 2017, PMC5689863"
 
@@ -25,9 +25,9 @@ def _fraction(description: str, source: str = "") -> Meta:
 
 ShiftMm = Annotated[float, Meta(ge=-50, le=50)]
 Shift = tuple[ShiftMm, ShiftMm, ShiftMm]
-"""Towards left, posterior, superior, mm."""
-Structure = Annotated[str, Meta(max_length=64, description="structure by name; empty: every target")]
-NamedStructure = Annotated[str, Meta(min_length=1, max_length=64, description="structure by name")]
+"""Shift towards left, posterior, superior, mm."""
+Structure = Annotated[str, Meta(max_length=64, description="name of the structure; empty: every target")]
+NamedStructure = Annotated[str, Meta(min_length=1, max_length=64, description="name of the structure")]
 
 
 class Margins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,11 +42,11 @@ class Margins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """A condition for beam on. A structure that a rule names follows its rules alone, all of them."""
+    """A condition for beam on. A structure that rules name must satisfy all of those rules, and no others."""
 
 
 class BoundaryRule(_Rule, frozen=True, kw_only=True, tag="boundary"):
-    """No more of the target than `max_out_fraction` lies outside its reference contour plus margins."""
+    """At most `max_out_fraction` of the target lies outside its reference contour plus margins."""
 
     structure: Structure = ""
     margins: Margins = Margins()
@@ -55,56 +55,58 @@ class BoundaryRule(_Rule, frozen=True, kw_only=True, tag="boundary"):
 
 
 class OverlapRule(_Rule, frozen=True, kw_only=True, tag="overlap"):
-    """At least `min_overlap` of the target lies in its reference contour: of its area, or of its estimated volume."""
+    """At least `min_overlap` of the target lies inside its reference contour, by area or by estimated volume."""
 
     structure: Structure = ""
-    min_overlap: Annotated[float, _fraction("share of the target inside its reference contour")] = 0.90
+    min_overlap: Annotated[float, _fraction("fraction of the target inside its reference contour")] = 0.90
     measure: Literal["area", "volume"] = "area"
     shift_lps_mm: Shift = (0.0, 0.0, 0.0)
 
 
 class CentreRule(_Rule, frozen=True, kw_only=True, tag="centre"):
-    """The target centre is within a window per axis; an axis that the plane does not show is not judged."""
+    """The target centre lies within a window on each axis that the plane shows."""
 
     structure: Structure = ""
-    lr_mm: Annotated[float, _mm("farthest centre to left or right")] = 3.0
-    ap_mm: Annotated[float, _mm("farthest centre to front or back")] = 3.0
-    si_mm: Annotated[float, _mm("farthest centre to head or feet")] = 3.0
+    lr_mm: Annotated[float, _mm("largest distance of the centre to the left or right")] = 3.0
+    ap_mm: Annotated[float, _mm("largest distance of the centre to the front or back")] = 3.0
+    si_mm: Annotated[float, _mm("largest distance of the centre towards head or feet")] = 3.0
     shift_lps_mm: Shift = (0.0, 0.0, 0.0)
 
 
 class ExcursionRule(_Rule, frozen=True, kw_only=True, tag="excursion"):
-    """The target centre may be farther than `distance_mm` from its reference, but not for `duration_s`."""
+    """The target centre is not farther than `distance_mm` from its reference for `duration_s` or longer."""
 
     structure: Structure = ""
-    distance_mm: Annotated[float, _mm("distance from which the time counts", _KIM, ge=0.1)] = 3.0
-    duration_s: Annotated[float, _s("time that is tolerated", _KIM)] = 5.0
+    distance_mm: Annotated[float, _mm("distance beyond which the time counts", _KIM, ge=0.1)] = 3.0
+    duration_s: Annotated[float, _s("tolerated time beyond the distance", _KIM)] = 5.0
 
 
 class AvoidanceRule(_Rule, frozen=True, kw_only=True, tag="avoidance"):
-    """An organ at risk stays out of the region round a target: its reference contour plus margins."""
+    """An organ at risk stays out of the region around a target: its reference contour plus margins."""
 
     structure: NamedStructure
     target: NamedStructure = "target"
     margins: Margins = Margins()
-    max_in_fraction: Annotated[float, _fraction("organ area that may lie in the region")] = 0.05
+    max_in_fraction: Annotated[float, _fraction("fraction of the organ's area that may lie in the region")] = 0.05
 
 
 class BreathHoldRule(_Rule, frozen=True, kw_only=True, tag="breath_hold"):
-    """The target stands still, where it stood in the reference, and no longer than the patient can hold."""
+    """The target stands still where it was in the reference, for no longer than a patient can hold their breath."""
 
     structure: Structure = ""
-    flat_mm: Annotated[float, _mm("range of the centre that counts as still", ge=0.1)] = 2.0
-    plateau_s: Annotated[float, _s("it must have been still this long", _HOLD, ge=0.2, le=10)] = 2.0
-    reproducibility_mm: Annotated[float, _mm("farthest plateau from the reference position", _HOLD, ge=0.1)] = 2.5
-    max_hold_s: Annotated[float, _s("longest plateau that is used", ge=1)] = 25.0
+    flat_mm: Annotated[float, _mm("range of the centre within which it counts as still", ge=0.1)] = 2.0
+    plateau_s: Annotated[float, _s("time it must have been still", _HOLD, ge=0.2, le=10)] = 2.0
+    reproducibility_mm: Annotated[
+        float, _mm("largest distance of a plateau from the reference position", _HOLD, ge=0.1)
+    ] = 2.5
+    max_hold_s: Annotated[float, _s("longest usable plateau", ge=1)] = 25.0
 
 
 RuleSettings = BoundaryRule | OverlapRule | CentreRule | ExcursionRule | AvoidanceRule | BreathHoldRule
 
 
 class PredictionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Latency compensation. It only takes beam away: the measured and the predicted target must both be in."""
+    """Latency compensation. It can only hold the beam: the measured and the predicted target must both be inside."""
 
     method: Literal["off", "persistence", "ridge", "rls", "kalman"] = "off"
     horizon_ms: Annotated[

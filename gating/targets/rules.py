@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
@@ -28,12 +28,12 @@ class TargetObservation(Struct, frozen=True):
     ----------
     at_ns : acquisition, on the engine's clock.
     contour_px : (n, 2) float32 of (x, y).
-    displacement_mm : (3,) LPS, of the centre from its place in the reference frame; NaN where it was not found.
+    displacement_mm : LPS, of the centre from its place in the reference frame; NaN where it was not found.
     """
 
     at_ns: int
     contour_px: NDArray[np.float32]
-    displacement_mm: NDArray[np.float64]
+    displacement_mm: tuple[float, float, float]
 
 
 class Region(Protocol):
@@ -123,7 +123,7 @@ class OverlapWindow(WindowRule):
         if self._settings.measure == "area":
             overlap = 1.0 - self._contour.out_fraction(observation.contour_px)
         else:
-            x = _distance_mm(observation.displacement_mm - np.array(self._settings.shift_lps_mm)) / self._diameter_mm
+            x = _distance_mm(np.subtract(observation.displacement_mm, self._settings.shift_lps_mm)) / self._diameter_mm
             overlap = 1.0 - 1.5 * x + 0.5 * x**3 if not x > 1 else 0.0
         least = self._settings.min_overlap
         measure = self._settings.measure
@@ -138,12 +138,12 @@ class CentreWindow(WindowRule):
     def __init__(self, settings: CentreRule) -> None:
         super().__init__()
         self._most_mm = [getattr(settings, axis) for axis, _ in _AXES]
-        self._shift_mm = np.array(settings.shift_lps_mm)
+        self._shift_mm = settings.shift_lps_mm
 
     def judge(self, observation: TargetObservation) -> str:
         """Compare the displacement with the window, axis by axis."""
         for (_, axis), away_mm, most_mm in zip(
-            _AXES, (observation.displacement_mm - self._shift_mm).tolist(), self._most_mm, strict=True
+            _AXES, np.subtract(observation.displacement_mm, self._shift_mm).tolist(), self._most_mm, strict=True
         ):
             if not (abs(away_mm) <= most_mm):
                 return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {most_mm:g} mm"
@@ -238,7 +238,7 @@ class BreathHold:
 
     def update(self, observation: TargetObservation) -> None:
         """Extend the plateau, or look for the next one."""
-        here = observation.displacement_mm
+        here = np.array(observation.displacement_mm)
         if not np.isfinite(here).all():
             self._still.clear()
             self._began_ns = None
@@ -312,5 +312,5 @@ class StructureRules:
         return next((rule.state(now_ns) for rule in self._rules if isinstance(rule, BreathHold)), None)
 
 
-def _distance_mm(displacement_mm: NDArray[np.float64]) -> float:
-    return float(np.sqrt((displacement_mm**2).sum()))
+def _distance_mm(displacement_mm: ArrayLike) -> float:
+    return float(np.sqrt(np.square(displacement_mm).sum()))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.decision.reasons import HoldReason
+from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
 from gating.prediction import Predictor, make_predictor
 from gating.settings.config import GatingSettings
@@ -39,7 +40,7 @@ from gating.tracking.tracker import TrackResult, TrackStatus
 
 _NO_MARGINS = Margins(superior_mm=0, inferior_mm=0, anterior_mm=0, posterior_mm=0, left_mm=0, right_mm=0)
 _NO_SHIFT = (0.0, 0.0, 0.0)
-_UNKNOWN_MM = np.full(3, np.nan)
+_UNKNOWN_MM = (np.nan, np.nan, np.nan)
 
 
 def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
@@ -52,12 +53,12 @@ def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
 
 
 def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
-    """Raise `ValueError` if a rule names a structure that is not followed; one sentence."""
+    """Raise `TargetError` if a rule names a structure that is not followed; one sentence."""
     for number, rule in enumerate(rules):
         wanted = {rule.structure, rule.target} if isinstance(rule, AvoidanceRule) else {rule.structure} - {""}
         for name in sorted(wanted - names):
             known = ", ".join(sorted(names))
-            raise ValueError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
+            raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
 
 
 def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
@@ -101,8 +102,9 @@ class StructureGate:
         prediction: PredictionSettings,
     ) -> None:
         self._plane = plane
-        self._reference_px = np.array([reference.x_px, reference.y_px])
-        self._to_mm = np.stack([plane.along_columns * plane.spacing_mm[1], plane.along_rows * plane.spacing_mm[0]])
+        self._reference_px = reference.x_px, reference.y_px
+        per_column_mm, per_row_mm = plane.along_columns * plane.spacing_mm[1], plane.along_rows * plane.spacing_mm[0]
+        self._to_mm: list[tuple[float, float]] = list(zip(per_column_mm.tolist(), per_row_mm.tolist(), strict=True))
         common = boundary_rule(name, gating)
         wanted = rules_of(name, gating.rules) or [common]
         self.boundary = structure_boundary(name, contours_px[name], plane, gating)
@@ -124,12 +126,20 @@ class StructureGate:
     def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
         """Take the newest result; `acquired_ns` on the engine's clock, `raw_ns` the source's own stamp."""
         found = result.status is TrackStatus.TRACKED
-        shift_px = np.array([result.x_px, result.y_px]) - self._reference_px
-        away_mm = shift_px @ self._to_mm if found else _UNKNOWN_MM
+        x_px, y_px = result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
+        away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
         seen = TargetObservation(acquired_ns, result.contour_px, away_mm)
         for window in self._unjudged:
             window.update(seen)
-        self._rules.update(seen, self._predict(seen, shift_px, raw_ns) if found else None)
+        predicted = None
+        if found and self._predictor is not None:
+            predicted = self._predict(self._predictor, seen, np.array([x_px, y_px]), raw_ns)
+        self._rules.update(seen, predicted)
+
+    def _away_mm(self, x_px: float, y_px: float) -> tuple[float, float, float]:
+        """Return a shift in the image as LPS, mm. Plain numbers: an array takes ten times as long on the gate path."""
+        lr, ap, si = self._to_mm
+        return x_px * lr[0] + y_px * lr[1], x_px * ap[0] + y_px * ap[1], x_px * si[0] + y_px * si[1]
 
     def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return why this structure forbids beam, or None."""
@@ -143,14 +153,14 @@ class StructureGate:
         """Measure the newest result once more, without consequences."""
         self.boundary.out_fraction(result.contour_px)
 
-    def _predict(self, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int) -> TargetObservation | None:
-        if self._predictor is None:
-            return None
+    def _predict(
+        self, predictor: Predictor, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int
+    ) -> TargetObservation:
         spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
-        self._predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
-        ahead_px = self._predictor.predict(self._horizon_s) / spacing_mm
+        predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
+        ahead_px = predictor.predict(self._horizon_s) / spacing_mm
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
-        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, ahead_px @ self._to_mm)
+        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, self._away_mm(*ahead_px.tolist()))
 
     def _build(self, rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]]) -> Rule:
         contour_px = contours_px[name]
@@ -169,7 +179,7 @@ class StructureGate:
             case AvoidanceRule():
                 if rule.target not in contours_px:
                     text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
-                    raise ValueError(text)
+                    raise TargetError(text)
                 return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
 
 

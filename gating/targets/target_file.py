@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gating.errors import TargetError
 from gating.targets.targets import TargetSpec
 
 
@@ -23,7 +24,7 @@ def write_targets(path: Path, targets: list[TargetSpec]) -> None:
 def read_targets(path: Path) -> list[TargetSpec]:
     """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...]}]}.
 
-    Only name and contour are needed. Raises `ValueError` with one sentence, or `OSError`.
+    Only name and contour are needed. Raises `TargetError` with one sentence, or `OSError`.
     """
     try:
         plain: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["targets"]
@@ -37,7 +38,7 @@ def read_targets(path: Path) -> list[TargetSpec]:
             for t in plain
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a target file: {type(error).__name__} {error}") from None
+        raise TargetError(f"{path} is not a target file: {type(error).__name__} {error}") from None
     if any(len(t.contour_px) < 3 or not np.isfinite(t.contour_px).all() for t in targets):
-        raise ValueError(f"{path}: contour_px of every target needs three finite points or more")
+        raise TargetError(f"{path}: contour_px of every target needs three finite points or more")
     return targets

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.decision.decide import GateDecision, TargetView
+from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
 from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
 from gating.prediction import make_predictor
@@ -65,7 +66,7 @@ class TargetSet:
 
     Raises
     ------
-    ValueError
+    TargetError
         If the targets cannot be used together, or a rule names a structure that is none of them.
     """
 
@@ -77,12 +78,12 @@ class TargetSet:
         prediction: PredictionSettings,
     ) -> None:
         if not 1 <= len(specs) <= MAX_TARGETS:
-            raise ValueError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
+            raise TargetError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
         if len({spec.name for spec in specs}) != len(specs):
-            raise ValueError("targets: two have the same name; names must differ")
+            raise TargetError("targets: two have the same name; names must differ")
         views = [(spec.structure, spec.plane) for spec in specs if spec.structure]
         if len(set(views)) != len(views):
-            raise ValueError("targets: two of one plane name the same structure; each plane shows it once")
+            raise TargetError("targets: two of one plane name the same structure; each plane shows it once")
         self._specs = tuple(specs)
         self._make_tracker = make_tracker
         self._gating, self._prediction = gating, prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -13,6 +14,8 @@ BUILT_IN = {
     "opencv": "gating.tracking.opencv_tracker:OpenCvTracker",
 }
 ENTRY_POINT_GROUP = "cinegate.trackers"
+TrackerFactory = Callable[[TrackerSettings], Tracker]
+"""A class of trackers, or whatever else makes one from the settings."""
 
 
 def tracker_names() -> list[str]:
@@ -20,19 +23,36 @@ def tracker_names() -> list[str]:
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
-def make_tracker(name: str, settings: TrackerSettings) -> Tracker:
-    """Build a tracker; built-in names cannot be overridden from outside.
+def make_tracker(name: str | TrackerFactory, settings: TrackerSettings) -> Tracker:
+    """Build a tracker by its name or with its class; built-in names cannot be overridden from outside.
 
     Raises
     ------
     TrackingError
-        If no tracker has this name.
+        If no tracker has this name, it cannot be loaded, or it is no tracker.
     """
+    if not isinstance(name, str):
+        return _checked(name(settings), getattr(name, "__name__", "tracker"))
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         tracker: Tracker = getattr(import_module(module), attribute)(settings)
         return tracker
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        site_tracker: Tracker = point.load()(settings)
-        return site_tracker
-    raise TrackingError(f"tracker: {name!r} is unknown; known are {', '.join(tracker_names())}")
+    points = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    if not points:
+        raise TrackingError(f"tracker: {name!r} is unknown; known are {', '.join(tracker_names())}")
+    if len(points) > 1:
+        offers = " and ".join(point.value for point in points)
+        raise TrackingError(f"tracker: {name!r} is offered by {offers}; one must go or be renamed")
+    try:
+        factory: TrackerFactory = points[0].load()
+    except (ImportError, AttributeError) as error:
+        raise TrackingError(f"tracker: {name!r} ({points[0].value}) cannot be loaded: {error}") from None
+    return _checked(factory(settings), name)
+
+
+def _checked(tracker: object, name: str) -> Tracker:
+    """Return a site's tracker if it has the methods of one. Raises `TrackingError`."""
+    if not isinstance(tracker, Tracker):
+        kind = type(tracker).__name__
+        raise TrackingError(f"tracker: {name!r} makes a {kind}; its warm_up, set_reference and track are needed")
+    return tracker

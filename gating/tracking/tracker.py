@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.errors import CinegateError
 from gating.settings.tracking import TrackerSettings
 
 __all__ = ["IdleTracker", "TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError", "reach_mm"]
@@ -67,7 +68,7 @@ class TrackResult(Struct, frozen=True):
     templates: int
 
 
-class TrackingError(ValueError):
+class TrackingError(CinegateError, ValueError):
     """The reference frame or target cannot be tracked; the message is one clear sentence."""
 
 

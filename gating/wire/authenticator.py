@@ -1,7 +1,7 @@
-"""Who may connect to a bound socket: the ZAP authenticator (https://rfc.zeromq.org/spec/27), in a thread of its own.
+"""Decides who may connect to a bound socket: a ZAP authenticator (https://rfc.zeromq.org/spec/27) in its own thread.
 
-libzmq admits any key while no authenticator runs; every guarded socket therefore also enforces its ZAP domain, so that
-without this thread nobody is admitted.
+While no authenticator runs, libzmq admits any key. Every protected socket therefore also enforces its ZAP domain, so
+that nobody is admitted without this thread.
 """
 
 from __future__ import annotations
@@ -26,23 +26,28 @@ _ZAP_PARTS: Final = 7
 Socket = zmq.Socket[bytes]
 
 
-def say(sentence: str) -> None:
+def print_to_stderr(sentence: str) -> None:
     """Write one sentence to standard error."""
     sys.stderr.write(f"cinegate: {sentence}\n")
     sys.stderr.flush()
 
 
 class Authenticator:
-    """Answers for one context whom its sockets admit, and says whom it turned away. Ends with the context.
+    """Admits clients to the sockets of one context by their keys, and reports those it rejects. Ends with the context.
 
     Parameters
     ----------
-    context : of the sockets; the authenticator's own are hidden from it, so that its thread alone touches them.
-    keyring : who is admitted where.
-    report : takes one sentence for each that is not.
+    context
+        Context of the sockets. The authenticator uses a shadow of it, so that only its thread touches its own sockets.
+    keyring
+        Which keys are admitted to which channel.
+    report
+        Called with one sentence for each rejected client.
     """
 
-    def __init__(self, context: zmq.Context[Any], keyring: Keyring, report: Callable[[str], None] = say) -> None:
+    def __init__(
+        self, context: zmq.Context[Any], keyring: Keyring, report: Callable[[str], None] = print_to_stderr
+    ) -> None:
         self._context: zmq.Context[Socket] = zmq.Context.shadow(context.underlying)
         self._keyring, self._report = keyring, report
         self._zap = self._socket(zmq.REP)
@@ -52,7 +57,7 @@ class Authenticator:
         threading.Thread(target=self._serve, name="authenticator", daemon=True).start()
 
     def watch(self, server: Socket, channel: str) -> None:
-        """Report failed handshakes of a socket that is about to bind."""
+        """Report failed handshakes of a socket; to be called before it is bound."""
         address = f"inproc://authenticator.{id(server)}"
         server.monitor(address, FAILED)
         monitor = self._socket(zmq.PAIR)
@@ -74,7 +79,7 @@ class Authenticator:
                     monitors = list(self._monitors.items())
                 for monitor, channel in monitors:
                     while monitor.poll(0):
-                        self._tell(parse_monitor_message(monitor.recv_multipart()), channel)
+                        self._report_failure(parse_monitor_message(monitor.recv_multipart()), channel)
         except zmq.ZMQError:
             pass
         finally:
@@ -82,15 +87,15 @@ class Authenticator:
                 socket.close()
 
     def _answer(self, request: list[bytes]) -> None:
-        good = len(request) == _ZAP_PARTS and request[0] == b"1.0" and request[5] == b"CURVE"
-        channel = request[2].decode(errors="replace") if good else "?"
-        admitted = good and self._keyring.admits(channel, z85.encode(request[6]))
+        valid = len(request) == _ZAP_PARTS and request[0] == b"1.0" and request[5] == b"CURVE"
+        channel = request[2].decode(errors="replace") if valid else "?"
+        admitted = valid and self._keyring.admits(channel, z85.encode(request[6]))
         if not admitted:
             self._report(f"a client with an unknown key or on the wrong channel was turned away from {channel}")
         code, text = (b"200", b"OK") if admitted else (b"400", b"not admitted")
         self._zap.send_multipart([b"1.0", request[1] if len(request) > 1 else b"", code, text, b"", b""])
 
-    def _tell(self, event: Mapping[str, Any], channel: str) -> None:
+    def _report_failure(self, event: Mapping[str, Any], channel: str) -> None:
         if event["event"] == zmq.EVENT_MONITOR_STOPPED:
             return
         self._report(f"a client without a valid key failed to connect to {channel}")

@@ -1,7 +1,7 @@
-"""Message <-> wire parts. Bytes only: no sockets, no clocks.
+"""Turns messages into wire parts and back. It knows bytes only: no sockets, no clocks.
 
-A message is `[topic, msgpack header]`; a frame is `[topic, msgpack header, raw pixels]`, so that pixels are neither
-packed nor copied twice. Everything that arrives is bounded before it is unpacked, and refused with one sentence.
+A message is `[topic, msgpack header]`. A frame is `[topic, msgpack header, raw pixels]`, so that its pixels are neither
+packed nor copied twice. Whatever arrives is checked against limits before it is unpacked.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 _QUICK: Final[dict[type[Message], Any]] = {
     kind: msgspec.msgpack.Decoder(kind).decode for kind in (FrameHeader, GateCommand)
 }
-"""Of messages on the gate path, whose fields are all known and bounded: read in one step, a quarter of the time.
+"""Decoders of the messages on the gate path, all of whose fields are bounded: one step, in a quarter of the time.
 
-They refuse unknown keys, whose values nothing would bound; `_strictly` leaves such keys out after looking at them.
+They refuse unknown keys, because nothing bounds their values. `_strictly` drops such keys after bounding them.
 """
 
 Part = bytes | bytearray | memoryview
@@ -42,7 +42,7 @@ M = TypeVar("M", bound=Message)
 
 
 class WireError(ValueError):
-    """A message that cannot be trusted. Its text is one sentence that names the field, the value and the limit."""
+    """A message cannot be trusted. The text is one sentence that names the field, the value and the limit."""
 
 
 def content_hash(pixels: Pixels | Part) -> str:
@@ -61,7 +61,7 @@ def encode_frame(frame: CineFrame) -> list[Part]:
     Raises
     ------
     WireError
-        If the pixels do not have the dtype, shape and C order that the header states.
+        If the pixels do not have the dtype and shape of the header, or are not in C order.
     """
     header, pixels = frame.header, frame.pixels
     agree = header.dtype in _DTYPES and pixels.dtype == _DTYPES[header.dtype]
@@ -75,12 +75,12 @@ def encode_frame(frame: CineFrame) -> list[Part]:
 
 
 def decode(parts: Sequence[Part]) -> Message | CineFrame:
-    """Turn wire parts into a message, or a `CineFrame` whose read-only pixels share the last part's memory.
+    """Return the message, or the `CineFrame` whose read-only pixels share the memory of the last part.
 
     Raises
     ------
     WireError
-        With one sentence, for anything unknown, truncated, oversize or inconsistent.
+        If anything is unknown, truncated, oversize or inconsistent.
     """
     if not 2 <= len(parts) <= MAX_PARTS:
         raise WireError(f"message has {len(parts)} parts; 2 or 3 are allowed")
@@ -104,7 +104,7 @@ def _message(packed: Part, kind: type[M]) -> M:
 
 
 def _quickly(packed: Part, kind: type[M]) -> M | None:
-    """Read a message of exactly our schema, or None: why it is refused is said by `_strictly`."""
+    """Return a message of exactly our schema, or None; `_strictly` then finds out why."""
     read = _QUICK.get(kind)
     if read is None:
         return None

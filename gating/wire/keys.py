@@ -1,12 +1,11 @@
-"""Keys of the processes and who may speak to whom: CURVE (https://rfc.zeromq.org/spec/25) key pairs in files.
+"""The keys of the processes, and which process may connect to which channel.
 
-A folder holds `<name>.key` (secret, 0600), `<name>.pub`, and `allowed.toml` with the names that each channel admits.
-Who binds a channel is fixed: the source its frames, the engine gate, telemetry and control, and so on.
+Keys are CURVE pairs (https://rfc.zeromq.org/spec/25) in files. A folder holds `<name>.key` (secret, mode 0600),
+`<name>.pub`, and `allowed.toml` with the names that each channel admits. Which process binds a channel is fixed.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -14,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import tomli_w
 import zmq
 
+from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
 
 SERVERS: Final = {
@@ -26,8 +27,8 @@ SERVERS: Final = {
     "beam": "beam",
     "recorder": "recorder",
 }
-"""Whose key a client of a channel expects."""
-USUAL: Final = {
+"""Channel to the process that binds it, whose key its clients expect."""
+ADMITTED_BY_DEFAULT: Final = {
     "frames": ("engine", "recorder"),
     "gate": ("beam", "recorder", "source", "operator"),
     "telemetry": ("recorder", "operator"),
@@ -35,19 +36,19 @@ USUAL: Final = {
     "beam": ("engine", "recorder", "operator"),
     "recorder": ("engine", "operator"),
 }
-"""Whom `cinegate keys new` admits to each channel by these names."""
+"""Channel to the names that `cinegate keys new` admits to it."""
 ROLES: Final = ("source", "engine", "beam", "recorder", "operator")
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _Z85: Final = re.compile(rb"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 
 
-class KeyProblem(ValueError):
-    """Keys that are missing, malformed or readable by others; one sentence."""
+class KeyProblem(CinegateError, ValueError):
+    """A key is missing, malformed or readable by others. The text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """What one process knows: its own pair, the servers' public keys, and whom it admits where."""
+    """The keys of one process: its own pair, those of the servers, and those that it admits."""
 
     name: str
     public: bytes
@@ -55,28 +56,28 @@ class Keyring:
     channels: dict[str, str]
     """Endpoint to channel."""
     servers: dict[str, bytes]
-    """Channel to the public key of whoever binds it."""
+    """Channel to the public key of the process that binds it."""
     admitted: dict[str, frozenset[bytes]]
     """Channel to the public keys of its clients."""
 
     def channel_of(self, endpoint: str) -> str:
-        """Return the channel of an endpoint. Raises `KeyProblem` for one that the configuration does not know."""
+        """Return the channel of an endpoint. Raises `KeyProblem` if the configuration does not have it."""
         if endpoint not in self.channels:
-            raise KeyProblem(f"endpoint {endpoint} is no channel of the configuration, so no key belongs to it")
+            raise KeyProblem(f"endpoint {endpoint} is not in the configuration, so no key belongs to it")
         return self.channels[endpoint]
 
     def admits(self, channel: str, public: bytes) -> bool:
-        """Whether a client may speak on a channel."""
+        """Whether a client with this public key may connect to a channel."""
         return public in self.admitted.get(channel, frozenset())
 
 
 def new_key(folder: Path, name: str) -> Path:
-    """Make a key pair, and admit it where its name is usual; return the secret file.
+    """Make a key pair, admit it to the usual channels of its name, and return the path of the secret key.
 
     Raises
     ------
     KeyProblem
-        If the name is not a plain word, or taken.
+        If the name is malformed or taken.
     OSError
         If the folder cannot be written.
     """
@@ -89,26 +90,25 @@ def new_key(folder: Path, name: str) -> Path:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secret + b"\n")
     (folder / f"{name}.pub").write_bytes(public + b"\n")
-    for channel, names in USUAL.items():
+    for channel, names in ADMITTED_BY_DEFAULT.items():
         if name in names:
             allow(folder, name, channel)
     return path
 
 
 def allow(folder: Path, name: str, channel: str) -> None:
-    """Admit a name to a channel; its `.pub` must be in the folder. Raises `KeyProblem` or `OSError`."""
+    """Admit a name, whose `.pub` must be in the folder, to a channel. Raises `KeyProblem` or `OSError`."""
     _check_name(name)
     if channel not in SERVERS:
         raise KeyProblem(f"channel is {channel!r}; known are {', '.join(SERVERS)}")
     _read_public(folder, name)
     names = allowed(folder)
     names[channel] = sorted({*names.get(channel, []), name})
-    rows = [f"{one} = {json.dumps(who_may)}" for one, who_may in sorted(names.items())]
-    (folder / "allowed.toml").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "allowed.toml").write_text(tomli_w.dumps(dict(sorted(names.items()))), encoding="utf-8")
 
 
 def allowed(folder: Path) -> dict[str, list[str]]:
-    """Return the names that each channel admits. Raises `KeyProblem`."""
+    """Return the names that each channel admits. Raises `KeyProblem` if the file is malformed."""
     path = folder / "allowed.toml"
     if not path.exists():
         return {}
@@ -123,12 +123,12 @@ def allowed(folder: Path) -> dict[str, list[str]]:
 
 
 def load_keyring(folder: Path, name: str, endpoints: EndpointSettings) -> Keyring:
-    """Read what the process `name` needs to know.
+    """Read the keys that the process `name` needs.
 
     Raises
     ------
     KeyProblem
-        If a key is missing or malformed, or the secret may be read by others; one sentence.
+        If a key is missing or malformed, or others may read the secret one.
     """
     _check_name(name)
     path = folder / f"{name}.key"

@@ -1,4 +1,4 @@
-"""ZeroMQ sockets as every process of cinegate opens them: bounded, without linger, never conflated."""
+"""The ZeroMQ sockets of all processes: bounded, without linger, never conflated."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from gating.wire.keys import Keyring, load_keyring
 Socket = zmq.Socket[bytes]
 
 BURST_MESSAGES: Final = 1000
-"""Room for bursts: a small receive mark would keep the oldest messages and drop the newest."""
+"""Room for bursts: a full queue keeps the oldest messages and drops the newest."""
 MAX_MESSAGE_BYTES: Final = 4096 * 4096 * 4
-"""Of one part; the peer of a larger one is disconnected by the socket itself."""
-DEAF_NS: Final = 2_000_000_000
-"""Every peer says something twice a second; one that was heard and is silent for longer may have been cut off."""
+"""Size limit of one part. The socket disconnects a peer that sends a larger one."""
+SILENCE_NS: Final = 2_000_000_000
+"""Every peer sends at least twice a second. One that falls silent for longer may have been disconnected."""
 _EVENTS, _RCVMORE, _POLLIN = int(zmq.EVENTS), int(zmq.RCVMORE), int(zmq.POLLIN)
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
-"""Plain numbers: to combine two of zmq's enumerations takes longer than to send a message."""
+"""As plain integers: combining two of zmq's enumerations takes longer than sending a message."""
 
 
 @dataclass(slots=True)
 class _Security:
-    """How every socket of this process is opened; set once, before the first."""
+    """How this process opens its sockets; set once, before the first."""
 
     keyring: Keyring | None = None
     open_network_allowed: bool = False
@@ -51,9 +51,16 @@ _contexts: Final[weakref.WeakSet[zmq.Context[Any]]] = weakref.WeakSet()
 
 
 def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner: str = "") -> None:
-    """Open every later socket with these keys; None: without, and then only on this host unless explicitly allowed.
+    """Set how all later sockets are opened.
 
-    Where root binds them, `ipc://` sockets, and folders made for them, are given to the user `owner`.
+    Parameters
+    ----------
+    keyring
+        Their keys; None: without keys.
+    open_network_allowed
+        Whether sockets without keys may be bound to addresses that other hosts reach.
+    owner
+        User who becomes the owner of `ipc://` sockets, and of folders made for them, if root binds them.
     """
     _security.keyring, _security.open_network_allowed, _security.owner = keyring, open_network_allowed, owner
 
@@ -66,18 +73,20 @@ def bind(
     queue: int = BURST_MESSAGES,
     max_bytes: int = MAX_MESSAGE_BYTES,
 ) -> Socket:
-    """Open a bounded socket and bind it; the folder of an `ipc://` endpoint is made, for its owner alone.
+    """Open a bounded socket and bind it. A missing folder of an `ipc://` endpoint is made, for its owner alone.
 
     Raises
     ------
     zmq.ZMQError
         If the endpoint is malformed or taken.
     OSError
-        If the folder cannot be made or given away, or the endpoint lies beyond this host without keys or leave.
+        If the folder or socket cannot be made or given to its owner.
+    PermissionError
+        If other hosts can reach the endpoint and there are neither keys nor permission to bind without them.
     KeyProblem
         If keys are in use and none belongs to the endpoint.
     """
-    _check_reach(endpoint)
+    _check_exposure(endpoint)
     socket = open_socket(context, kind, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     _authenticate(context, socket, endpoint)
@@ -85,10 +94,10 @@ def bind(
     try:
         if path is not None and not path.parent.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _give_away(path.parent)
+            _give_to_owner(path.parent)
         socket.bind(endpoint)
         if path is not None:
-            _give_away(path)
+            _give_to_owner(path)
     except BaseException:
         socket.close()
         raise
@@ -98,7 +107,7 @@ def bind(
 def subscribe(
     context: zmq.Context[Any], *endpoints: str, queue: int = BURST_MESSAGES, max_bytes: int = MAX_MESSAGE_BYTES
 ) -> Socket:
-    """Open a bounded SUB socket that hears everything from these endpoints, whenever they appear.
+    """Open a bounded SUB socket that receives everything from these endpoints, whenever they appear.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def subscribe(
 
 
 def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
-    """Open a bounded DEALER socket to a ROUTER. Raises `zmq.ZMQError` if the endpoint is malformed."""
+    """Open a bounded DEALER socket and connect it. Raises `zmq.ZMQError` if the endpoint is malformed."""
     socket = open_socket(context, zmq.DEALER, 16)
     _use_keys(socket, endpoint)
     socket.connect(endpoint)
@@ -129,11 +138,12 @@ def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
 
 
 class ReconnectingSubscriber:
-    """A subscription that survives an oversize message, after which libzmq drops a peer and never connects again.
+    """A subscription that recovers from an oversize message, after which libzmq disconnects the peer for good.
 
     Parameters
     ----------
-    context, endpoint, queue, max_bytes : as for `subscribe`.
+    context, endpoint, queue, max_bytes
+        As for `subscribe`.
     """
 
     def __init__(
@@ -146,41 +156,42 @@ class ReconnectingSubscriber:
     ) -> None:
         self._open = partial(subscribe, context, endpoint, queue=queue, max_bytes=max_bytes)
         self.socket = self._open()
-        self.heard_ns: int | None = None
-        """When something was last heard; to be set by whoever listens."""
+        self.last_message_ns: int | None = None
+        """When the last message came; to be set by the caller."""
 
     def wait(self, timeout_ms: int) -> bool:
-        """Wait for a message; return whether one is there."""
+        """Wait for a message. Return whether there is one."""
         return bool(zmq.zmq_poll([(self.socket, _POLLIN)], timeout_ms))
 
-    def reopen_if_deaf(self, now_ns: int) -> bool:
-        """Subscribe anew if something was heard once and nothing for two seconds; return whether that was done."""
-        if self.heard_ns is None or now_ns - self.heard_ns < DEAF_NS:
+    def reopen_if_silent(self, now_ns: int) -> bool:
+        """Subscribe anew if the last message came more than two seconds ago. Return whether that was done."""
+        if self.last_message_ns is None or now_ns - self.last_message_ns < SILENCE_NS:
             return False
-        self.heard_ns = now_ns
+        self.last_message_ns = now_ns
         self.socket.close()
         self.socket = self._open()
         return True
 
 
 def send(socket: Socket, parts: Sequence[Part]) -> None:
-    """Send one message without waiting. Raises `zmq.Again` where the queue of a socket that never drops is full."""
+    """Send one message without waiting. Raises `zmq.Again` if the queue of a socket that never drops is full."""
     for part in parts[:-1]:
         socket.send(part, _NOBLOCK | _SNDMORE)
     socket.send(parts[-1], _NOBLOCK)
 
 
 def is_waiting(socket: Socket) -> bool:
-    """Whether a message can be taken."""
+    """Whether a message is waiting."""
     return bool(int(socket.get(_EVENTS)) & _POLLIN)
 
 
 def receive(socket: Socket) -> list[bytes] | None:
-    """Take one waiting message, or None. Parts beyond what the wire allows are dropped, all but the first of them.
+    """Return the parts of one waiting message, or None.
 
-    The one extra part makes `gating.wire.codec.decode` refuse the message, while memory stays bounded.
+    Of the parts beyond the wire's limit, only the first is kept. It makes `gating.wire.codec.decode` refuse the
+    message, while memory stays bounded.
     """
-    if not is_waiting(socket):  # cheaper than the exception that tells of an empty queue
+    if not is_waiting(socket):  # cheaper than the exception that an empty queue raises
         return None
     parts = [socket.recv(_NOBLOCK)]
     while socket.get(_RCVMORE):
@@ -190,7 +201,7 @@ def receive(socket: Socket) -> list[bytes] | None:
     return parts
 
 
-def _give_away(path: Path) -> None:
+def _give_to_owner(path: Path) -> None:
     if _security.owner and os.geteuid() == 0:
         try:
             shutil.chown(path, _security.owner)
@@ -198,8 +209,8 @@ def _give_away(path: Path) -> None:
             raise PermissionError(f"host.run_as is {_security.owner!r}; there is no such user") from None
 
 
-def _check_reach(endpoint: str) -> None:
-    """Refuse to listen beyond this host where nobody checks who connects."""
+def _check_exposure(endpoint: str) -> None:
+    """Refuse an endpoint that other hosts reach if nothing checks who connects."""
     if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
         return
     host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
@@ -249,25 +260,25 @@ def open_socket(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
 
 
 def message_threads() -> int:
-    """Return how many threads libzmq runs for the sockets of this process; not all of them have their names yet."""
+    """Return how many threads libzmq runs for the sockets of this process; some may not have their names yet."""
     reaper = 1
     return sum(int(context.get(zmq.IO_THREADS)) + reaper for context in tuple(_contexts) if not context.closed)
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """Catch SIGTERM and SIGINT from now on; return a function that says whether one came.
+    """Catch SIGTERM and SIGINT from now on. Return a function that tells whether one came.
 
-    Elsewhere than on the main thread, where Python allows no handlers, nothing is caught.
+    Python allows handlers on the main thread only; called on another thread, this catches nothing.
     """
-    came: list[int] = []
+    caught: list[int] = []
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda caught, _frame: came.append(caught))
-    return lambda: bool(came)
+            signal.signal(number, lambda received, _frame: caught.append(received))
+    return lambda: bool(caught)
 
 
 def secure_process(config: Config, role: str) -> None:
-    """Open every later socket of this process as `[security]` says. Raises `KeyProblem`."""
+    """Set how this process opens its sockets, according to `[security]`. Raises `KeyProblem`."""
     security = config.security
     keyring = load_keyring(Path(security.keys).expanduser(), role, config.endpoints) if security.keys else None
     secure(keyring, open_network_allowed=security.allow_open_network, owner=config.host.run_as)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gating.report.html import write_html
-from tests.unit.test_report import write_session
+from tests.unit.session_bench import write_session
 
 FLAGS = [
     "--headless",

@@ -29,19 +29,18 @@ def unity(folder: Path) -> CineSource:
         pytest.skip("the development recordings are missing (set CINEGATE_DATA)")
     whole = small(files[0].read_bytes())
     source = UnitySource(UnitySettings(folder=str(folder)))
-    _feed(source, lambda _, index: put(folder / f"{index}.bin", later(whole, index * 10_000_000, index)))
+    feed(source, lambda _, index: put(folder / f"{index}.bin", later(whole, index * 10_000_000, index)))
     return source
 
 
 def dicom_folder(folder: Path) -> CineSource:
     """DICOM files appear in a folder, one every 10 ms."""
-    pytest.importorskip("pydicom", reason="install cinegate[dicom]")
     from drivers.sources.dicom import DicomSettings, DicomSource
     from tests.dicom_files import image
     from tests.dicom_files import put as put_image
 
     source = DicomSource(DicomSettings(folder=str(folder)))
-    _feed(source, lambda _, index: put_image(folder / f"{index}.dcm", image(index)))
+    feed(source, lambda _, index: put_image(folder / f"{index}.dcm", image(index)))
     return source
 
 
@@ -62,11 +61,11 @@ def dicom(_: Path) -> CineSource:
             links[-1].send_c_store(image(index))
 
     source = DicomSource(DicomSettings(port=0))
-    _feed(source, send)
+    feed(source, send)
     return source
 
 
-def _feed(source: Any, send: Callable[[Any, int], object]) -> None:
+def feed(source: Any, send: Callable[[Any, int], object]) -> None:
     """Send frame after frame for as long as the source exists, a minute at most."""
     there = weakref.ref(source)
 

@@ -52,7 +52,7 @@ def wait_for_engine(running):
     assert wait_until(lambda: any(record.topic == "heartbeat" for record in read_raw(log)))
 
 
-def test_the_log_names_who_accepted_which_shift_and_why(drifted, session):
+def test_the_log_says_who_accepted_which_shift_and_why(drifted, session):
     arguments = ["--accept", "--operator", "dr_who", "--why", "the liver sank", "--session", "s1"]
     config = ["--config", str(session.folder / "config.toml")]
     said = CliRunner().invoke(app, ["drift", str(drifted), *arguments, *config, "--json"])

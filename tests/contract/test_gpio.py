@@ -15,7 +15,7 @@ from drivers.beam.gpio import GpioSettings, GpioSwitch
 from drivers.beam.simulated import line_level
 from drivers.errors import BeamFault, Unavailable
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.stand_ins import StandInLines
 
 ON, HOLD = GateState.ON, GateState.HOLD
@@ -34,13 +34,16 @@ class TestGpioOnAStandIn(BeamSwitchContract):
             "switch = GpioSwitch(settings, request=StandInLines); switch.open(); switch.set_beam(GateState.ON);"
             "print('on', flush=True); time.sleep(30)"
         )
-        switch = GpioSwitch(settings, request=StandInLines)
+        made: list[StandInLines] = []
+
+        def request(asked: GpioSettings) -> StandInLines:
+            made.append(StandInLines(asked))
+            return made[-1]
 
         def seen() -> GateState:
-            own = switch._lines is not None and switch._lines.read()
-            return ON if own else line_level(chip)
+            return ON if any(lines.read() for lines in made) else line_level(chip)
 
-        return Bench(switch, seen, lambda: None, elsewhere)
+        return Bench(GpioSwitch(settings, request=request), seen, lambda: None, elsewhere)
 
 
 class TestGpio:
@@ -69,7 +72,7 @@ class TestGpio:
             switch.set_beam(ON)
         switch.close()
 
-    def test_one_line_for_both_is_refused(self) -> None:
+    def test_one_line_for_output_and_read_back_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="another line than the output"):
             GpioSwitch(GpioSettings(chip="/dev/gpiochip0", line=3, read_back_line=3)).open()
 

@@ -116,9 +116,7 @@ def test_one_stream_declares_both_planes_and_every_frame_says_its_own(patient: P
         np.testing.assert_allclose(frame.header.image_position_mm, patient.position_mm(plane), atol=1e-3)
 
 
-def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
-    patient: Patient, heard: list[Any]
-) -> None:
+def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, heard: list[Any]) -> None:
     info = next(message for message in heard if isinstance(message, StreamInfo))
     frames = [message for message in heard if isinstance(message, CineFrame)]
     first = {frame.header.plane: frame.header.sequence for frame in reversed(frames)}

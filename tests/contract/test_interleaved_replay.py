@@ -59,7 +59,7 @@ def test_every_frame_of_both_planes_is_decided_in_real_time(rehearsal):
     assert rehearsal["duty_cycle_commanded"] > 0, rehearsal["reasons"]
 
 
-def test_the_stream_declares_both_planes_and_the_interval_between_any_two_frames(logged):
+def test_the_stream_declares_both_planes_and_the_interval_between_frames(logged):
     info = next(message for message in logged if isinstance(message, StreamInfo))
     assert (info.planes, info.nominal_interval_ns) == (PLANES, round(INTERVAL_S * 1e9))
 
@@ -144,7 +144,7 @@ def test_targets_from_a_file_name_their_planes(patient, recordings, tmp_path):
         (["--target", "{2}"], "plane of GTV is coronal; the scan is sagittal"),
     ],
 )
-def test_what_cannot_be_one_stream_is_refused_in_one_sentence(recordings, tmp_path, options, words):
+def test_recordings_that_cannot_be_one_stream_are_refused_in_one_sentence(recordings, tmp_path, options, words):
     targets = tmp_path / "targets.json"
     square = [[10, 10], [20, 10], [20, 20], [10, 20]]
     targets.write_text(json.dumps({"targets": [{"name": "GTV", "plane": "coronal", "contour_px": square}]}))

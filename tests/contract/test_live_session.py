@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,19 +20,20 @@ from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.peers import GivenPeers
-from gating.messages import CineFrame, EngineState, Event, GateState, StampMeaning, StreamInfo
+from gating.messages import CineFrame, EngineState, Event, GateCommand, GateState, StampMeaning, StreamInfo
 from gating.service.service import EngineService
-from gating.settings.config import Config, HealthSettings
+from gating.settings.config import Config, EndpointSettings, HealthSettings
+from gating.settings.host import ANY_CORE, HostSettings
 from gating.stream.checks import StreamMemory, check_frame, remember
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import decode, encode
-from gating.wire.sockets import receive, subscribe
+from gating.wire.sockets import bind, receive, subscribe
 
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
 from tests.mrd_client import TICK_NS, connect, image, packed, preamble, synthetic_cine
-from tests.patience import PATIENCE_S, reserved_ports
+from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
 ROOT = Path(__file__).parents[2]
 INTERVAL_S = 0.025
@@ -172,7 +174,7 @@ def test_arrival_times_are_flagged_in_every_header_and_by_a_warning(live: Callab
     assert GateReason.STAMP_UNCERTAIN not in session.reasons()
 
 
-def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callable[..., Live]) -> None:
+def test_a_stamp_in_the_future_is_reported_as_an_uncertain_clock_step(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.run(range(1, 40))
     session.run(range(40, 45), ahead_s=100)
@@ -180,7 +182,7 @@ def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callab
     assert session.reasons()[-1] is not None
 
 
-def test_a_clock_set_back_is_told_and_latches_the_engine(live: Callable[..., Live]) -> None:
+def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[..., Live]) -> None:
     """One frame is dropped with a fault; the next goes out, and its stamp tells the engine what happened."""
     session = live(MEASURED)
     session.run(range(1, 40))
@@ -211,7 +213,7 @@ def test_a_repeated_image_with_a_new_stamp_is_a_frozen_image(live: Callable[...,
     assert session.reasons(max_stamp_uncertainty_ms=5_000, max_interval_ratio=100)[-1] is GateReason.FROZEN_IMAGE
 
 
-def test_a_refused_frame_is_told_as_a_fault_that_holds_the_engine_at_once(live: Callable[..., Live]) -> None:
+def test_a_refused_frame_is_a_fault_that_holds_the_engine_at_once(live: Callable[..., Live], tmp_path: Path) -> None:
     session = live(MEASURED)
     session.run(range(1, 20))
     session.send(20, position=(0.0, 0.0, 300.0), published=False)
@@ -219,10 +221,34 @@ def test_a_refused_frame_is_told_as_a_fault_that_holds_the_engine_at_once(live: 
     assert "image_position_mm" in refused.text
     assert refused.severity == "fault"
 
-    square = [(30, 30), (60, 30), (60, 60), (30, 60)]
-    service = EngineService(Config(), [TargetSpec("GTV", np.array(square, np.float32))], "session")
-    published: list[Any] = []
-    service._publish = published.append  # type: ignore[method-assign]
-    service._handle(encode(refused), 0)
-    assert (published[-1].command.state, published[-1].command.reason) == (GateState.HOLD, GateReason.MESSAGE_REFUSED)
-    assert "image_position_mm" in published[-1].command.detail
+    command = answer_to(refused, tmp_path)
+    assert (command.state, command.reason) == (GateState.HOLD, GateReason.MESSAGE_REFUSED)
+    assert "image_position_mm" in command.detail
+
+
+def answer_to(event: Event, folder: Path) -> GateCommand:
+    """What the engine commands when its source sends this event."""
+    roles = ("frames", "gate", "telemetry", "control", "beam", "recorder")
+    endpoints = EndpointSettings(**{role: f"ipc://{folder}/engine-{role}" for role in roles})
+    host = HostSettings(fifo_priority=0, engine_core=ANY_CORE, keep_cores_awake=False)
+    square = np.array([(30, 30), (60, 30), (60, 60), (30, 60)], np.float32)
+    service = EngineService(Config(endpoints=endpoints, host=host), [TargetSpec("GTV", square)], "session")
+    stop, answers = threading.Event(), []
+    with zmq.Context() as context, bind(context, zmq.PUB, endpoints.frames) as source:
+        gate = subscribe(context, endpoints.gate)
+        loop = threading.Thread(target=service.run, args=(stop.is_set,))
+        loop.start()
+
+        def answered() -> bool:
+            source.send_multipart(encode(event))
+            while (parts := receive(gate)) is not None:
+                command: Any = decode(parts)
+                answers.extend([command] if event.text in command.detail else [])
+            return bool(answers)
+
+        came = wait_until(answered, 60)
+        stop.set()
+        loop.join()
+        gate.close()
+    assert came, "the engine does not answer"
+    return answers[0]

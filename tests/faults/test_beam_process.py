@@ -152,7 +152,7 @@ def test_every_announced_frame_gets_one_status_and_renewals_get_none(
     assert all(status.command_received_ns >= status.command_sent_ns > 0 for status in announced)
 
 
-def test_a_silent_gate_still_has_a_status_every_fifty_milliseconds(ear: ReconnectingSubscriber) -> None:
+def test_without_commands_a_status_comes_every_50_ms(ear: ReconnectingSubscriber) -> None:
     stamps = [ear.wait_for(BeamStatus, lambda _: True).sent_ns for _ in range(12)]
     gaps_ms = [(later - earlier) / 1e6 for earlier, later in itertools.pairwise(stamps)]
     assert sorted(gaps_ms)[len(gaps_ms) // 2] <= 50
@@ -170,7 +170,7 @@ def test_a_silent_gate_still_has_a_status_every_fifty_milliseconds(ear: Reconnec
         ([b"heartbeat", b"\x80"], "schema"),
     ],
 )
-def test_garbage_holds_with_a_sentence_and_the_interface_lives_on(
+def test_garbage_holds_with_a_sentence_and_the_interface_goes_on(
     engine: Commander, ear: ReconnectingSubscriber, parts: list[bytes], said: str
 ) -> None:
     turn_on(engine, ear)
@@ -193,7 +193,7 @@ def test_garbage_holds_with_a_sentence_and_the_interface_lives_on(
         ({"engine": "e2"}, "two_engines"),
     ],
 )
-def test_a_command_of_another_session_engine_or_past_holds(
+def test_a_command_of_another_session_or_engine_or_an_older_one_holds(
     engine: Commander, ear: ReconnectingSubscriber, changes: dict[str, Any], reason: str
 ) -> None:
     turn_on(engine, ear)
@@ -222,7 +222,7 @@ def test_a_killed_beam_interface_drops_the_line(
     assert line_level(record) is GateState.HOLD
 
 
-def test_commands_that_queued_while_the_interface_stood_still_are_not_believed(
+def test_commands_queued_while_the_interface_was_frozen_are_ignored(
     engine: Commander, ear: ReconnectingSubscriber, beam: subprocess.Popen[str]
 ) -> None:
     turn_on(engine, ear)
@@ -363,7 +363,7 @@ class SteppingClock:
         return self._now_ns
 
 
-def test_what_is_said_to_be_held_was_driven_to_hold_whenever_the_lease_ends(
+def test_a_reported_hold_was_driven_to_hold_whenever_the_lease_ends(
     config: Config, peers: tuple[ReconnectingSubscriber, Commander]
 ) -> None:
     (ear, engine), switch = peers, BadSwitch()

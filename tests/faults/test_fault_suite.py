@@ -26,14 +26,14 @@ def suite(*arguments: str) -> tuple[int, dict]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_the_catalogue_holds_more_than_sixty_faults_of_every_family():
+def test_the_catalogue_has_more_than_60_faults_and_every_family():
     families = Counter(fault.family for fault in read_catalogue().fault)
     assert set(families) == FAMILIES
     assert sum(families.values()) >= 60
     assert min(families.values()) >= 6
 
 
-def test_every_fault_can_be_injected_and_nothing_else():
+def test_exactly_the_faults_of_the_catalogue_can_be_injected():
     assert {fault.id for fault in read_catalogue().fault} == set(INJECTIONS)
 
 
@@ -48,7 +48,7 @@ def test_a_latching_fault_expects_a_hard_reason_and_a_soft_one_does_not():
             }, fault.id
 
 
-def test_the_short_form_touches_every_family():
+def test_the_short_form_covers_every_family():
     assert {fault.family for fault in read_catalogue().fault if fault.quick} == FAMILIES
 
 
@@ -65,7 +65,7 @@ BUSY_MACHINE_MS = 50
 """What a machine that others keep busy may add to a bound; the whole suite allows 20."""
 
 
-def test_one_fault_of_every_family_is_held_in_time_and_nothing_recorded_is_lost():
+def test_one_fault_of_every_family_holds_in_time_and_loses_no_record():
     chosen = [word for fault in ONE_OF_EVERY_FAMILY for word in ("--fault", fault)]
     code, found = suite("--tolerance-ms", str(BUSY_MACHINE_MS), *chosen)
     assert {fault["family"] for fault in found["faults"]} == FAMILIES
@@ -102,7 +102,7 @@ for sequence in range(100_000):
 
 
 @pytest.mark.slow
-def test_an_engine_that_never_looks_at_frames_fails_and_its_unsafe_beam_is_measured(tmp_path):
+def test_an_engine_that_ignores_frames_fails_with_unsafe_beam_measured(tmp_path):
     (tmp_path / "reckless.py").write_text(UNSAFE_ENGINE)
     command = f"{sys.executable} {tmp_path / 'reckless.py'} {{config}} {{session}}"
     code, found = suite("--engine-command", command, "--fault", "silence")

@@ -141,7 +141,7 @@ def hosts(cable: tuple[str, str]) -> Iterator[TwoHosts]:
     ],
     ids=["link down", "every packet lost", "every packet 400 ms late"],
 )
-def test_the_beam_is_off_within_the_lease_of_a_cut_and_comes_back_by_itself(
+def test_beam_is_off_within_a_lease_of_a_cut_and_returns_by_itself(
     hosts: TwoHosts, cable: tuple[str, str], cut: tuple[str, ...], mend: tuple[str, ...]
 ) -> None:
     hosts.wait_for_steady_beam(START_S)

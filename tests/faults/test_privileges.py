@@ -86,15 +86,15 @@ def becomes(user: str) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving up root needs root")
-def test_there_is_no_way_back() -> None:
+def test_root_cannot_be_regained() -> None:
     assert becomes(USER) == "PermissionError: [Errno 1] Operation not permitted"
 
 
-def test_an_unknown_user_is_named() -> None:
+def test_an_unknown_user_is_refused() -> None:
     assert becomes("no-such-user") == "PermissionError: host.run_as is 'no-such-user'; there is no such user"
 
 
-def test_root_is_no_user_to_become() -> None:
+def test_becoming_root_is_refused() -> None:
     assert "only one that is not root" in becomes("root")
 
 

@@ -9,7 +9,7 @@ BUSY = 4.0
 """So much slower may a shared machine be than an idle one."""
 
 
-def test_the_engine_compiles_at_its_first_start_and_is_quicker_at_later_ones() -> None:
+def test_the_engine_compiles_at_its_first_start_and_later_ones_are_faster() -> None:
     budget = load_budgets().ready
     warm_s, cold_s = ready_s(cold=False), ready_s(cold=True)
     assert warm_s < BUSY * budget.warm_s

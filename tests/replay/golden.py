@@ -9,7 +9,8 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from cinegate.verbs.options import load_targets, recording_images, recording_stream
+from cinegate.recordings import recording_images, recording_stream
+from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
 from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import TargetEstimate

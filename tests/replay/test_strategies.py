@@ -112,7 +112,7 @@ def test_a_hold_that_does_not_repeat_the_reference_is_not_used(held_session):
     assert not motion.gate_on[during(motion, elsewhere)].any()
 
 
-def test_the_recorded_breath_hold_is_held_open_until_the_longest_hold(shared_data):
+def test_the_beam_stays_on_in_a_recorded_hold_up_to_the_longest_hold(shared_data):
     t, p = read_motion(shared_data / "traces" / "LiverTraj_BreathHold1_robot.txt")
     motion, _ = drive(t[t <= 40], p[t <= 40], BREATH_HOLD)
     on_s = motion.t_s[motion.gate_on]
@@ -143,7 +143,7 @@ def test_the_beam_is_never_on_once_an_excursion_has_lasted_its_seconds(excursion
         assert not motion.gate_on[outside].any(), left
 
 
-def test_an_excursion_drawn_by_the_phantom_holds_in_time_and_its_shift_is_right(shared_data):
+def test_a_phantoms_excursion_holds_in_time_with_the_right_shift(shared_data):
     t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
     chosen = (t >= 80) & (t <= 125)
     motion, truth = drive(t[chosen] - 80, p[chosen], EXCEPTION, frames_per_s=4.0)

@@ -115,7 +115,7 @@ def arrivals(plan: WarmingPlan, received_ns: Iterable[float], declared_ns: int =
     return errors
 
 
-def test_arrivals_that_scatter_about_an_even_pace_are_expected_at_that_pace() -> None:
+def test_scattered_arrivals_are_expected_at_their_even_pace() -> None:
     scatter = np.random.default_rng(3).uniform(-2.0, 2.0, 300) * MS
     scatter -= scatter.mean()
     even_ns = RECEIVED_NS + np.arange(300) * INTERVAL_NS

@@ -6,9 +6,13 @@ import struct
 from pathlib import Path
 
 import pytest
+from mcap.writer import Writer
 
 from gating.session.chain_check import check_chain
-from gating.session.log import SessionWriter, read_raw, recover
+from gating.session.hash_chain import SEAL
+from gating.session.log import read_raw
+from gating.session.log_writer import SessionWriter
+from gating.session.recovery import recover
 from gating.wire.codec import encode, encode_frame
 from tests.factories import beam_status, frame
 
@@ -65,8 +69,14 @@ def test_a_torn_log_is_verified_up_to_its_last_seal_also_after_recovery(log: Pat
     assert again.digest == torn.digest
 
 
-def test_a_log_without_a_chain_is_not_taken_for_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SessionWriter, "_seal", lambda self: None)
+def test_a_log_without_a_chain_is_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Writer.add_metadata
+
+    def all_but_seals(writer: Writer, name: str, data: dict[str, str]) -> None:
+        if name != SEAL:
+            add(writer, name, data)
+
+    monkeypatch.setattr(Writer, "add_metadata", all_but_seals)
     writer = SessionWriter(tmp_path / "old.mcap", "s1", "manual")
     writer.open()
     writer.write(encode(beam_status()), 1)

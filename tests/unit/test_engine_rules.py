@@ -23,8 +23,8 @@ from gating.settings.rules import (
 )
 from gating.settings.tracking import TrackerSettings
 from gating.targets.targets import TargetSpec
+from tests.engine_bench import BOX, Bench
 from tests.factories import INTERVAL_NS, anatomy
-from tests.unit.test_engine import BOX, Bench
 
 DT_S = INTERVAL_NS / 1e9
 

@@ -14,7 +14,9 @@ from bench.fuzz import TARGETS, Target, fuzz
 from drivers.errors import DriverError
 from gating.messages import TOPICS
 from gating.session.chain_check import check_chain
-from gating.session.log import SessionError, SessionWriter, read_session, recover
+from gating.session.log import SessionError, read_session
+from gating.session.log_writer import SessionWriter
+from gating.session.recovery import recover
 from gating.settings.config import ConfigError, parse_config
 from gating.wire.codec import WireError, decode, encode, encode_frame
 from tests.factories import beam_status, frame, stream
@@ -104,7 +106,7 @@ def test_a_session_log_with_anything_done_to_it(log, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("parser", TARGETS)
-def test_nothing_but_its_documented_errors_escapes_a_parser(parser):
+def test_only_documented_errors_escape_a_parser(parser):
     found = fuzz(parser, seconds=1.5)
     assert found.failure == ""
     assert found.inputs > 0

@@ -38,7 +38,7 @@ def test_a_point_that_stands_still_is_found_from_any_two_planes(point: np.ndarra
     np.testing.assert_allclose(found[0], point, atol=1e-9)
 
 
-def test_superior_inferior_comes_from_the_newest_plane_and_every_coordinate_says_its_age() -> None:
+def test_superior_inferior_is_the_newest_planes_and_each_axis_has_its_age() -> None:
     then, now = np.array([10.0, 20.0, 30.0]), np.array([12.0, 24.0, 36.0])
     found = position_in_3d(position("sagittal", now, 125), position("coronal", then, 0))
     assert found is not None
@@ -63,7 +63,7 @@ def test_oblique_planes_agree_with_a_search_for_the_nearest_point(
     np.testing.assert_allclose(found[0], here + nearest.x * normal, atol=1e-3)
 
 
-def test_planes_that_are_nearly_parallel_tell_nothing_about_the_step_between_them() -> None:
+def test_nearly_parallel_planes_say_nothing_of_the_axis_across_them() -> None:
     point = np.array([1.0, 2.0, 3.0])
     assert position_in_3d(position("sagittal", point, 1), position("sagittal", point, 0, turned=0.2)) is None
 

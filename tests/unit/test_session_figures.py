@@ -11,16 +11,17 @@ from typer.testing import CliRunner
 
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
-from gating.analysis import figures, motion_from_session, session_figures
+from gating.analysis.figures import figures, session_figures
+from gating.analysis.motion import motion_from_session
 from gating.analysis.replay_tracking import gated_motion, track_session
 from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
-from gating.session.log import SessionWriter
+from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
 from gating.targets.targets import TargetSpec
 from gating.wire.codec import encode, encode_frame
+from tests.engine_bench import BOX
 from tests.factories import INTERVAL_NS, anatomy, beam_status, stream
-from tests.unit.test_engine import BOX
 
 CONFIG = Config(
     gating=GatingSettings(resume_good_frames=1, max_out_fraction=0.05), safety=SafetySettings(arm_good_frames=1)
@@ -109,7 +110,7 @@ def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
     assert one["beam_off"]["travel_p50_mm"] > 0
 
 
-def test_a_log_that_is_still_being_written_already_tells_the_motion(log, tmp_path):
+def test_a_log_that_is_still_being_written_already_gives_the_motion(log, tmp_path):
     whole = log.read_bytes()
     (tmp_path / "growing.mcap").write_bytes(whole[: len(whole) // 2])
     (half,), (all_of_it,) = (motion_from_session(path) for path in (tmp_path / "growing.mcap", log))

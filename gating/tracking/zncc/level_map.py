@@ -7,7 +7,6 @@ from numba import cfunc, types
 
 from gating.tracking.zncc.block import (  # fmt: skip
     FACTS_AT,
-    FLOATS_AT,
     FOLDED,
     HEIGHT,
     LEVELS_AT,
@@ -20,9 +19,9 @@ from gating.tracking.zncc.block import (  # fmt: skip
 )
 from gating.tracking.zncc.dense import correlate_column, correlate_pairs, pair_lines, spare_columns
 from gating.tracking.zncc.folded import folded_products
-from gating.tracking.zncc.intrinsics import LANES, padded
-from gating.tracking.zncc.memory import floats_of, part, reals_of, shorts_of, words_of
-from gating.tracking.zncc.search import scale_map
+from gating.tracking.zncc.intrinsics import LANES
+from gating.tracking.zncc.memory import part, reals_of, shorts_of, words_of
+from gating.tracking.zncc.search import maps_of, pitches, scale_map
 
 FOLD_MACS = 2_000_000
 """Above this many multiply-adds the map is folded: its three small maps then save more than making them costs."""
@@ -31,14 +30,13 @@ FOLD_MACS = 2_000_000
 @cfunc(types.void(*[types.intp] * 3), cache=True)
 def _level_map(rows, cols, block_at):
     """Score every placement of a loaded window."""
-    facts, floats = reals_of(block_at, FACTS_AT), floats_of(block_at, FLOATS_AT)
+    facts = reals_of(block_at, FACTS_AT)
     levels, words = shorts_of(block_at, LEVELS_AT), words_of(block_at, WORDS_AT)
     taps, row_taps = words_of(block_at, TAPS_AT), shorts_of(block_at, ROW_TAPS_AT)
     height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    pitch, map_pitch = padded(cols + width - 1), padded(cols)
-    size = rows * map_pitch
-    scores, means, inverses = part(floats, 0, size), part(floats, size, size), part(floats, 2 * size, size)
-    room = size + 8 * LANES + 3 * ((rows + 1) // 2) * map_pitch
+    pitch, map_pitch = pitches(cols, block_at)
+    scores, means, inverses = maps_of(rows, cols, block_at)
+    room = scores.size + 8 * LANES + 3 * ((rows + 1) // 2) * map_pitch
     products, pairs = part(words, 0, room), part(words, room, words.size - room)
     tap_rows, folded = (height + 1) // 2, 3 * int(facts[FOLDED])
     spare = spare_columns(cols)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Never
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gating.geometry.contours import runs_of_mask
 from gating.tracking.zncc.block import CELL_ROWS, FACTS, PEAK, block_of
-from gating.tracking.zncc.bounded import CELL_PX
+from gating.tracking.zncc.bounds import CELL_PX
 from gating.tracking.zncc.dense import padded_lines, padded_rows
 from gating.tracking.zncc.dots import LEAD
 from gating.tracking.zncc.intrinsics import LANES, padded
@@ -21,57 +21,36 @@ MIN_CELL_ENERGY = 0.25
 """Share of the template's energy that its 4x4 averages must hold: below it nearly nothing can be ruled out."""
 FLOAT_SLACK = 2e-6
 """float32 rounding of a score made from exact integer sums."""
+SPARE = 8 * LANES
+"""Elements after a buffer that vectors may read and write."""
 
 
 class Prepared:
-    """A template's weights, integer taps and facts, with the buffers to search a window of `side` placements a side.
+    """A template's weights, integer taps and facts, and the buffers to search a window in.
 
     Parameters
     ----------
     values : (h, w) float64
-    inside : (h, w) bool, the mask
-    side : largest number of placements in a row or column
-    coarser : the same template at half the resolution
+        Intensities of the template.
+    inside : (h, w) bool
+        True where the template counts.
+    side : int
+        Largest number of placements in a row or column of a window.
+    coarser : Prepared, optional
+        The same template at half the resolution.
     """
 
     def __init__(
         self, values: NDArray[np.float64], inside: NDArray[np.bool_], side: int, coarser: Prepared | None = None
     ) -> None:
-        height, width = values.shape
         weights = np.where(inside, values - values[inside].mean(), 0.0)
-        norm = float(np.linalg.norm(weights))
-        unit_weights = weights / norm
-        taps, tap_scale = _quantised(unit_weights, HALF_RANGE)
-        cells, cell_taps, cell_scale = _cells(unit_weights, inside)
-        folded = _folded(taps)
-        error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
-        plain = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error, folded.size // 3)
-        line = padded(width)
-        row_weights = np.zeros((padded_rows(height), line), np.float32)
-        row_taps = np.zeros((2, padded_lines(height), line), np.int16)
-        row_weights[:height, :width] = weights
-        row_taps[:, LEAD : LEAD + height, :width] = taps, inside
-        runs = np.zeros((0, 3), np.int64) if inside.all() else runs_of_mask(inside)
-        pitch, map_pitch = padded(width + side - 1), padded(side)
-        spare = 8 * LANES
-        area, size = (height + side + 8) * pitch + spare, side * map_pitch
-        self.floats = np.zeros(5 * size + spare, np.float32)
+        self.floats = np.zeros(5 * side * padded(side) + SPARE, np.float32)
         self.answer = np.zeros(4)
         self._coarser = coarser  # never read, but its buffers must live: our block holds their addresses
         self._arrays = {
-            "facts": np.array([*plain, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
-            "weights": weights.astype(np.float32),
-            "row_weights": row_weights,
-            "runs": runs,
-            "taps": np.concatenate([_paired(taps), _paired(cell_taps), folded]),
-            "row_taps": row_taps,
-            "raw": np.zeros(area, np.float32),
-            "scaling": np.zeros(3),
+            **_template_arrays(weights, inside),
+            **_window_buffers(values.shape[0], values.shape[1], side),
             "floats": self.floats,
-            "levels": np.zeros(2 * area + pitch, np.int16),
-            "words": np.zeros(size + spare + 3 * ((side + 1) // 2) * map_pitch + area, np.int32),
-            "lines": np.zeros(2 * (pitch + 1) + 2 * size + pitch),
-            "peak": np.zeros(PEAK),
             "answer": self.answer,
             "coarser": np.zeros(0, np.int64) if coarser is None else coarser.block,
         }
@@ -80,6 +59,45 @@ class Prepared:
 
     def __reduce__(self) -> Never:
         raise TypeError("a prepared template holds the addresses of its buffers: build another one instead of a copy")
+
+
+def _template_arrays(weights: NDArray[np.float64], inside: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a block that only the template decides."""
+    height, width = weights.shape
+    norm = float(np.linalg.norm(weights))
+    unit_weights = weights / norm
+    taps, tap_scale = _quantised(unit_weights, HALF_RANGE)
+    cells, cell_taps, cell_scale = _cells(unit_weights, inside)
+    folded = _folded(taps)
+    error = float(np.linalg.norm(unit_weights - taps / tap_scale)) + FLOAT_SLACK
+    facts = (height, width, inside.sum(), norm, 1.0 / tap_scale, taps.sum(), error, folded.size // 3)
+    line = padded(width)
+    row_weights = np.zeros((padded_rows(height), line), np.float32)
+    row_weights[:height, :width] = weights
+    row_taps = np.zeros((2, padded_lines(height), line), np.int16)
+    row_taps[:, LEAD : LEAD + height, :width] = taps, inside
+    return {
+        "facts": np.array([*facts, *_cell_facts(unit_weights, cells, cell_taps, cell_scale)], np.float64),
+        "weights": weights.astype(np.float32),
+        "row_weights": row_weights,
+        "runs": np.zeros((0, 3), np.int64) if inside.all() else runs_of_mask(inside),
+        "taps": np.concatenate([_paired(taps), _paired(cell_taps), folded]),
+        "row_taps": row_taps,
+    }
+
+
+def _window_buffers(height: int, width: int, side: int) -> dict[str, NDArray[Any]]:
+    """Return the buffers of a block that a search writes, for windows of up to `side` placements a side."""
+    pitch, map_pitch = padded(width + side - 1), padded(side)
+    area, size = (height + side + 8) * pitch + SPARE, side * map_pitch
+    return {
+        "raw": np.zeros(area, np.float32),
+        "scaling": np.zeros(3),
+        "levels": np.zeros(2 * area + pitch, np.int16),
+        "words": np.zeros(size + SPARE + 3 * ((side + 1) // 2) * map_pitch + area, np.int32),
+        "lines": np.zeros(2 * (pitch + 1) + 2 * size + pitch),
+        "peak": np.zeros(PEAK),
+    }
 
 
 def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArray[np.int16], float]:

@@ -1,4 +1,4 @@
-"""Bounds that spare most placements: only those that can win are scored, one at a time."""
+"""Search by pruning: upper bounds rule out most placements, and only those that can win are scored, one at a time."""
 
 from __future__ import annotations
 
@@ -8,48 +8,36 @@ from numba import cfunc, types
 
 from gating.tracking.zncc.block import (  # fmt: skip
     CELL_ANGLE,
-    CELL_COLS,
-    CELL_ERROR,
     CELL_LOSS,
-    CELL_NORM,
-    CELL_ROWS,
-    CELL_SUM,
-    CELL_UNIT,
     COUNT,
     FACTS_AT,
-    FLOATS_AT,
     HEIGHT,
-    LEVELS_AT,
-    LINES_AT,
-    ROW_TAPS_AT,
     SCALING_AT,
     TAP_ERROR,
-    TAPS_AT,
     WIDTH,
-    WORDS_AT,
 )
-from gating.tracking.zncc.bounded import bound_scores, correlate_cells
+from gating.tracking.zncc.bounds import bound_maps, bound_scores, score_cells
 from gating.tracking.zncc.intrinsics import padded
-from gating.tracking.zncc.memory import fill, floats_of, helper, part, reals_of, shorts_of, words_of
-from gating.tracking.zncc.search import UNSCORED, count_above, largest, level_score, scale_map
+from gating.tracking.zncc.memory import fill, helper, reals_of
+from gating.tracking.zncc.search import UNSCORED, count_above, first_peak, largest, level_score, maps_of
 
-RACE_MACS = 400_000
-"""Above this many multiply-adds in a race on angles alone, sharper bounds pay."""
+ANGLE_MACS = 400_000
+"""If the angle to the cells alone leaves more multiply-adds than this to do, sharper bounds pay."""
 DENSE_SHARE = 0.35
-"""Share of placements in the race above which the full map is quicker than one placement at a time."""
+"""If more than this share of the placements can win, the full map is quicker than one placement at a time."""
 
 
 @helper
-def _climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores):
-    """Step to the best of the eight neighbours until none is better."""
+def _climb(start, rows, cols, block_at):
+    """Step to the best of the eight neighbours until none is better; the index of that placement in the map."""
+    map_pitch = padded(cols)
     r, c = start // map_pitch, start % map_pitch
     while True:
         best_r, best_c = r, c
-        best = level_score(levels, pitch, map_pitch, r * map_pitch + c, row_taps, facts, means, inverses, scores)
+        best = level_score(r * map_pitch + c, rows, cols, block_at)
         for y in range(max(r - 1, 0), min(r + 2, rows)):
             for x in range(max(c - 1, 0), min(c + 2, cols)):
-                at = y * map_pitch + x
-                score = level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+                score = level_score(y * map_pitch + x, rows, cols, block_at)
                 if score > best:
                     best_r, best_c, best = y, x, score
         if best_r == r and best_c == c:
@@ -65,61 +53,39 @@ def _angle_floor(score, angle):
 
 
 @helper
-def _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, bounds, floor, scores):
+def _score_candidates(bounds, blur, floor, rows, cols, block_at):
     """Score every placement whose bound reaches the floor."""
+    map_pitch = padded(cols)
+    _, _, inverses = maps_of(rows, cols, block_at)
     for r in range(rows):
         if largest(bounds, inverses, r * map_pitch, map_pitch, blur) >= floor:
             for at in range(r * map_pitch, r * map_pitch + cols):
                 if bounds[at] + blur * inverses[at] >= floor:
-                    level_score(levels, pitch, map_pitch, at, row_taps, facts, means, inverses, scores)
+                    level_score(at, rows, cols, block_at)
 
 
 @cfunc(types.intp(*[types.intp] * 3), cache=True)
-def _bounded(rows, cols, block_at):
-    """Score the placements of a loaded window that can win; 0 when they are too many for one at a time."""
-    facts, scaling, lines = reals_of(block_at, FACTS_AT), reals_of(block_at, SCALING_AT), reals_of(block_at, LINES_AT)
-    floats, all_levels, words = (
-        floats_of(block_at, FLOATS_AT),
-        shorts_of(block_at, LEVELS_AT),
-        words_of(block_at, WORDS_AT),
-    )
-    taps, row_taps = words_of(block_at, TAPS_AT), shorts_of(block_at, ROW_TAPS_AT)
-    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
-    cell_rows, cell_cols, area = int(facts[CELL_ROWS]), int(facts[CELL_COLS]), height * width
-    pitch, map_pitch = padded(cols + width - 1), padded(cols)
-    size, room = rows * map_pitch, (rows + height + 7) * pitch
-    levels, cells = part(all_levels, 0, room), part(all_levels, room, all_levels.size - room)
-    scores, means, inverses = part(floats, 0, size), part(floats, size, size), part(floats, 2 * size, size)
-    likely, bounds = part(floats, 3 * size, size), part(floats, 4 * size, size)
-    products, pairs = part(words, 0, size), part(words, size, words.size - size)
-    whole = (height + 1) // 2 * width
-    cell_taps = part(taps, whole, taps.size - whole)
+def _pruned_search(rows, cols, block_at):
+    """Score the placements of a loaded window that can win; 0 where they are too many for one at a time, else 1."""
+    facts, scaling = reals_of(block_at, FACTS_AT), reals_of(block_at, SCALING_AT)
+    scores, _, inverses = maps_of(rows, cols, block_at)
+    likely, bounds = bound_maps(rows, cols, block_at)
     blur = scaling[2] * np.sqrt(facts[COUNT])
-    correlate_cells(
-        levels, cells, pairs, products, pitch, map_pitch, rows, cols, cell_taps, cell_rows, cell_cols, height
-    )
-    scale_map(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
+    score_cells(rows, cols, block_at)
     fill(scores, 0, scores.size, UNSCORED)
-    peak = largest(likely, inverses, 0, likely.size, 0.0)
-    start = 0
-    while likely[start] != peak:
-        start += 1
-    start = _climb(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, start, scores)
+    start = _climb(first_peak(likely, inverses), rows, cols, block_at)
     floor = scores[start] - facts[TAP_ERROR] - blur * inverses[start]
     angle_floor = _angle_floor(floor, facts[CELL_ANGLE])
-    if count_above(likely, inverses, blur, angle_floor) * area <= RACE_MACS:
-        _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, blur, likely, angle_floor, scores)
+    if count_above(likely, inverses, blur, angle_floor) * int(facts[HEIGHT]) * int(facts[WIDTH]) <= ANGLE_MACS:
+        _score_candidates(likely, blur, angle_floor, rows, cols, block_at)
         return 1
     if not floor > facts[CELL_LOSS]:  # a patch of pure detail would reach the floor: so would most of a noisy window
         return 0
-    bound_scores(
-        cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, facts[CELL_NORM], facts[CELL_ERROR],
-        facts[CELL_LOSS], blur, likely, means, inverses, bounds,
-    )  # fmt: skip
+    bound_scores(rows, cols, blur, block_at)
     if count_above(bounds, inverses, 0.0, floor) > DENSE_SHARE * rows * cols:
         return 0
-    _race(levels, pitch, map_pitch, rows, cols, row_taps, facts, means, inverses, 0.0, bounds, floor, scores)
+    _score_candidates(bounds, 0.0, floor, rows, cols, block_at)
     return 1
 
 
-llvm.add_symbol("cinegate_bounded", _bounded.address)
+llvm.add_symbol("cinegate_pruned_search", _pruned_search.address)

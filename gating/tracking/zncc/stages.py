@@ -27,8 +27,8 @@ BESIDE: Final = (
     "tracking.zncc.rivals",
     "tracking.motion_fit",
 )
-"""By order, and so that both take as long: `level_map` and `race` need `maps`, `pyramid` all before it."""
-SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "bounded")
+"""In this order; both lists take as long. `level_map` and `pruned_search` need `maps`, `pyramid` needs them all."""
+SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "pruned_search")
 """Of the stages compiled here: those compiled beside are linked to them, and never called there."""
 PATIENCE_S: Final = 180.0
 

@@ -1,4 +1,4 @@
-"""Upper bounds of the score from 4x4 cells: a sixteenth of the work tells which placements cannot win.
+"""Upper bounds of the score from 4x4 cells: a sixteenth of the work shows which placements cannot win.
 
 Source : M. Gharavi-Alkhansari, "A fast globally optimal algorithm for template matching using low-resolution pruning",
          IEEE Trans. Image Process. 10(4), 2001, doi:10.1109/83.913587; here for zero-mean normalised correlation.
@@ -8,11 +8,44 @@ from __future__ import annotations
 
 import numpy as np
 
+from gating.tracking.zncc.block import (  # fmt: skip
+    CELL_COLS,
+    CELL_ERROR,
+    CELL_LOSS,
+    CELL_NORM,
+    CELL_ROWS,
+    CELL_SUM,
+    CELL_UNIT,
+    FACTS_AT,
+    FLOATS_AT,
+    HEIGHT,
+    LEVELS_AT,
+    LINES_AT,
+    TAPS_AT,
+    WIDTH,
+    WORDS_AT,
+)
 from gating.tracking.zncc.dense import correlate_pairs, pair_lines
 from gating.tracking.zncc.intrinsics import LANES
-from gating.tracking.zncc.memory import fast_helper, fill, helper, part
+from gating.tracking.zncc.memory import fast_helper, fill, floats_of, helper, part, reals_of, shorts_of, words_of
+from gating.tracking.zncc.search import UNSCORED, maps_of, pitches, scale_map
 
 CELL_PX = 4
+
+
+@helper
+def bound_maps(rows, cols, block_at):
+    """Scores of the cells and upper bounds of the scores: the fourth and fifth map of `floats`, flat."""
+    floats, size = floats_of(block_at, FLOATS_AT), rows * pitches(cols, block_at)[1]
+    return part(floats, 3 * size, size), part(floats, 4 * size, size)
+
+
+@helper
+def _levels_and_cells(rows, cols, block_at):
+    """The window's levels and, behind them, the sums of levels over the cell that begins at every pixel, flat."""
+    levels, height = shorts_of(block_at, LEVELS_AT), int(reals_of(block_at, FACTS_AT)[HEIGHT])
+    room = (rows + height + 7) * pitches(cols, block_at)[0]
+    return part(levels, 0, room), part(levels, room, levels.size - room)
 
 
 @helper
@@ -68,13 +101,24 @@ def _grid_sums(cells, pitch, rows, cols, cell_rows, cell_cols, lines, sums, squa
 
 
 @helper
-def correlate_cells(levels, cells, pairs, products, pitch, map_pitch, rows, cols, taps, cell_rows, cell_cols, height):
-    """Sum the levels of 4x4 cells at every pixel into `cells`, and their products with the template's cells."""
+def score_cells(rows, cols, block_at):
+    """Score the template's cells at every placement, into the first of `bound_maps`."""
+    facts, taps, words = reals_of(block_at, FACTS_AT), words_of(block_at, TAPS_AT), words_of(block_at, WORDS_AT)
+    height, width = int(facts[HEIGHT]), int(facts[WIDTH])
+    pitch, map_pitch = pitches(cols, block_at)
+    levels, cells = _levels_and_cells(rows, cols, block_at)
+    _, means, inverses = maps_of(rows, cols, block_at)
+    likely, _ = bound_maps(rows, cols, block_at)
+    products, pairs = part(words, 0, likely.size), part(words, likely.size, words.size - likely.size)
+    whole = (height + 1) // 2 * width
+    tap_rows, vectors = (int(facts[CELL_ROWS]) + 1) // 2, (cols + LANES - 1) // LANES
     _sum_cells(levels, rows + height - 1, pitch, cells, part(cells, cells.size - pitch, pitch))
-    tap_rows = (cell_rows + 1) // 2
     pair_lines(cells, rows + 2 * CELL_PX * tap_rows - 2 * CELL_PX, pitch, CELL_PX, pairs)
-    vectors = (cols + LANES - 1) // LANES
-    correlate_pairs(pairs, pitch, 2 * CELL_PX, CELL_PX, taps, tap_rows, cell_cols, rows, vectors, products, map_pitch)
+    correlate_pairs(
+        pairs, pitch, 2 * CELL_PX, CELL_PX, part(taps, whole, taps.size - whole), tap_rows, int(facts[CELL_COLS]), rows,
+        vectors, products, map_pitch,
+    )  # fmt: skip
+    scale_map(products, means, inverses, rows, cols, map_pitch, facts[CELL_UNIT], facts[CELL_SUM], likely)
 
 
 @fast_helper
@@ -90,23 +134,30 @@ def _bound_line(likely, sums, squares, means, inverses, cols, norm, error, loss,
 
 
 @helper
-def bound_scores(
-    cells, lines, pitch, map_pitch, rows, cols, cell_rows, cell_cols, norm, error, loss, rounding,
-    likely, means, inverses, bounds,
-):  # fmt: skip
-    """Upper bound of the score at every placement, sharper than the angle to the cells alone.
+def bound_scores(rows, cols, rounding, block_at):
+    """Upper bound of the score at every placement, sharper than the angle to the cells alone, after `score_cells`.
 
-    With T the unit template, L its part constant on cells (quantised, of norm `norm`), P the patch about its mean, a
+    With T the unit template, L its part constant on cells (quantised, of norm CELL_NORM), P the patch about its mean, a
     and b the norms of P's part constant on cells and of the rest: <T, P> <= <L, P> + error a + loss b, where
-    loss = |T - cell averages| and a^2 + b^2 = |P|^2. `rounding` is the norm of the rounding of the levels.
+    loss = |T - cell averages| and a^2 + b^2 = |P|^2.
+
+    Parameters
+    ----------
+    rounding : norm of the rounding of a patch's levels
     """
-    size = rows * map_pitch
-    sums, squares = part(lines, 2 * pitch, size), part(lines, 2 * pitch + size, size)
+    facts, lines = reals_of(block_at, FACTS_AT), reals_of(block_at, LINES_AT)
+    cell_rows, cell_cols = int(facts[CELL_ROWS]), int(facts[CELL_COLS])
+    pitch, map_pitch = pitches(cols, block_at)
+    _, cells = _levels_and_cells(rows, cols, block_at)
+    _, means, inverses = maps_of(rows, cols, block_at)
+    likely, bounds = bound_maps(rows, cols, block_at)
+    sums, squares = part(lines, 2 * pitch, bounds.size), part(lines, 2 * pitch + bounds.size, bounds.size)
     _grid_sums(cells, pitch, rows, cols, cell_rows, cell_cols, lines, sums, squares, map_pitch)
     for r in range(rows):
         at = r * map_pitch
         _bound_line(
             part(likely, at, cols), part(sums, at, cols), part(squares, at, cols), part(means, at, cols),
-            part(inverses, at, cols), cols, norm, error, loss, cell_rows * cell_cols, rounding, part(bounds, at, cols),
+            part(inverses, at, cols), cols, facts[CELL_NORM], facts[CELL_ERROR], facts[CELL_LOSS],
+            cell_rows * cell_cols, rounding, part(bounds, at, cols),
         )  # fmt: skip
-        fill(bounds, at + cols, map_pitch - cols, np.float32(-4.0))
+        fill(bounds, at + cols, map_pitch - cols, UNSCORED)
