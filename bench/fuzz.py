@@ -257,7 +257,7 @@ def fuzz(name: str, seconds: float, seed: int = 0) -> Fuzzed:
     while time.monotonic() - began < seconds and not failure:
         try:
             seeded(seed)(test)()
-        except Exception as error:  # noqa: BLE001 - whatever escapes a parser is what is looked for
+        except Exception as error:  # noqa: BLE001 - undocumented errors are looked for
             notes = " ".join(getattr(error, "__notes__", []))
             failure = f"{type(error).__name__}: {error} {notes}"[:2000]
         seed += 1

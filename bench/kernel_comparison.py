@@ -112,6 +112,20 @@ def _fft_zncc(region: NDArray[np.float32], weights: NDArray[np.float32], norm: f
     return np.asarray(product[:rows, :cols] / (norm * np.sqrt(energy)), np.float32)
 
 
+def _same_peaks(
+    calls: dict[str, Callable[[NDArray[Any]], Any]], frames: Frames, region: slice, template: NDArray[Any]
+) -> tuple[bool, bool]:
+    """Return whether the exact search finds OpenCV's peak on every frame, and the half-resolution one the same peak."""
+    exact_equal = coarse_equal = True
+    for frame in frames:
+        searched = frame[region, region].astype(np.float32)
+        best = float(cv2.matchTemplate(searched, template.astype(np.float32), cv2.TM_CCOEFF_NORMED).max())
+        exact = calls["exact_us"](frame)
+        exact_equal &= abs(exact.score - best) < 2e-5
+        coarse_equal &= abs(calls["coarse_to_fine_us"](frame).score - exact.score) < 1e-6
+    return exact_equal, coarse_equal
+
+
 def _compare(
     template_px: int, window_px: int, dtype: str, frames: Frames, content: str, rounds: int, rng: np.random.Generator
 ) -> dict[str, Any]:
@@ -141,13 +155,7 @@ def _compare(
     }
     if _scikit_image is None:
         del slow["skimage_us"]
-    exact_equal = coarse_equal = True
-    for frame in frames[1:]:
-        searched = frame[region, region].astype(np.float32)
-        best = float(cv2.matchTemplate(searched, template.astype(np.float32), cv2.TM_CCOEFF_NORMED).max())
-        exact = calls["exact_us"](frame)
-        exact_equal &= abs(exact.score - best) < 2e-5
-        coarse_equal &= abs(calls["coarse_to_fine_us"](frame).score - exact.score) < 1e-6
+    exact_equal, coarse_equal = _same_peaks(calls, frames[1:], region, template)
     samples: dict[str, list[int]] = {name: [] for name in (*calls, *slow)}
     for turn in range(rounds):
         frame = frames[1 + turn % (len(frames) - 1)]

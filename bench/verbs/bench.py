@@ -15,6 +15,7 @@ from gating.latency.stages import NOT_MEASURED
 
 if TYPE_CHECKING:
     from bench.loop import Case
+    from gating.latency.budgets import Budgets
 
 QUICK_FRAMES: Final = 200
 MIN_FRAMES: Final = 80
@@ -47,30 +48,19 @@ def bench(
     if curve:
         _curve(quick, as_json)
         return
-    from bench.results import collect, detail_row, engine_rows, loop_row
+    from bench.loop import Case
+    from bench.results import collect
     from gating.latency.budgets import load_budgets
     from gating.service.host import provenance
 
     budgets, host = load_budgets(), provenance()
     everything = not (loop or kernels or rate_hz is not None)
-    measured: dict[str, list[dict[str, Any]]] = {"kernels": [], "loop": [], "details": [], "engine": []}
-    if kernels or everything:
-        from bench.kernel_comparison import compare_kernels
-
-        console.print("kernels ...")
-        measured["kernels"] = compare_kernels(quick=quick)
-    if everything and not quick:
-        console.print("engine ...")
-        measured["engine"] = engine_rows(quick)
-    if loop or everything or rate_hz is not None:
-        from bench.loop import Case, run_case
-
-        cases = _cases(quick) if rate_hz is None else [Case(transport, rate_hz, size_px, dtype, frames)]  # type: ignore[arg-type]
-        for case in cases:
-            console.print(f"{case} ...", highlight=False)
-            found = run_case(case)
-            measured["loop"].append(loop_row(case, found, budgets))
-            measured["details"].append(detail_row(case, found))
+    cases: list[Case] = []
+    if rate_hz is not None:
+        cases = [Case(transport, rate_hz, size_px, dtype, frames)]  # type: ignore[arg-type]
+    elif loop or everything:
+        cases = _cases(quick)
+    measured = _measure(cases, budgets, kernels=kernels or everything, engine=everything and not quick, quick=quick)
     result = collect(host, budgets, **measured)
     written = _write(result, out)
     if as_json:
@@ -78,6 +68,30 @@ def bench(
         return
     _show(result)
     console.print(f"results: {written.with_suffix('.json')} and {written.with_suffix('.html')}")
+
+
+def _measure(
+    cases: list[Case], budgets: Budgets, *, kernels: bool, engine: bool, quick: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure kernels, engine and loop, as far as requested; return the rows of each."""
+    from bench.loop import run_case
+    from bench.results import detail_row, engine_rows, loop_row
+
+    measured: dict[str, list[dict[str, Any]]] = {"kernels": [], "loop": [], "details": [], "engine": []}
+    if kernels:
+        from bench.kernel_comparison import compare_kernels
+
+        console.print("kernels ...")
+        measured["kernels"] = compare_kernels(quick=quick)
+    if engine:
+        console.print("engine ...")
+        measured["engine"] = engine_rows(quick)
+    for case in cases:
+        console.print(f"{case} ...", highlight=False)
+        found = run_case(case)
+        measured["loop"].append(loop_row(case, found, budgets))
+        measured["details"].append(detail_row(case, found))
+    return measured
 
 
 def _curve(quick: bool, as_json: bool) -> None:

@@ -238,7 +238,7 @@ class LiveSource:
         if frame.series != series and now_ns - arrived_ns < SERIES_SILENCE_NS:
             return self._refuse(
                 "second_series",
-                f"frame {frame.name} was refused: it belongs to a second series, and the first one was heard "
+                f"frame {frame.name} was refused: it belongs to a second series, and the first one sent a frame "
                 f"{(now_ns - arrived_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
             )
         self._series[frame.plane] = frame.series, now_ns

@@ -191,7 +191,7 @@ class ZeromqSource:
                 return self._refuse(
                     "second_bridge",
                     f"frame {header.sequence} was refused: it comes from a second bridge, {since_ns / 1e6:.0f} ms "
-                    f"after the first was heard; {OTHER_BRIDGE_NS / 1e6:g} ms is the limit",
+                    f"after the newest frame of the first; {OTHER_BRIDGE_NS / 1e6:g} ms is the limit",
                 )
             return True
         if header.sequence <= last.sequence:

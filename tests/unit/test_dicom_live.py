@@ -220,7 +220,7 @@ def test_a_second_series_at_the_same_time_is_refused(receiver: DicomSource) -> N
     info = opened_by(receiver, lambda port: store(port, image(0), other, image(2)))
     assert len(read(receiver, info, 2)[0]) == 2
     assert receiver.counters == {"second_series": 1}
-    assert "the first one was heard" in receiver.take_notices()[0]
+    assert "the first one sent a frame" in receiver.take_notices()[0]
 
 
 @pytest.mark.parametrize(
