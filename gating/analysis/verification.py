@@ -8,14 +8,13 @@ have held the beam. So every beam-on in the log must follow again from its frame
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from msgspec import Struct
 
+from gating.analysis.engine_history import EngineHistory, frame_of, frames_and_commands, read_histories
 from gating.clocks.clock import RecordedClock
 from gating.clocks.remap import ClockMap
 from gating.decision.reasons import NOT_REPLAYABLE, GateReason, HoldReason
@@ -30,21 +29,16 @@ from gating.messages import (
     Event,
     GateCommand,
     GateState,
-    Message,
-    SessionHeader,
     StageStamps,
     StreamEnd,
-    StreamInfo,
     TargetEstimate,
     TargetReference,
 )
-from gating.session.log import SessionError, read_session
+from gating.session.log import SessionError
 from gating.settings.config import Config, config_hash, parse_config
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 
-LOOK_AHEAD_NS: Final = 1_000_000_000
-"""The recorder may have heard a command before the frame that it answers."""
 REFUSAL_NS: Final = 5_000_000
 """A refusal's event follows its command within this time."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
@@ -72,17 +66,6 @@ class Verification(Struct, kw_only=True):
         self.first_difference = self.first_difference or sentence
 
 
-@dataclass(slots=True)
-class _Script:
-    """All of a log but its frames: what happened to one engine, in order."""
-
-    header: SessionHeader
-    streams: list[StreamInfo] = field(default_factory=list)
-    references: list[TargetReference] = field(default_factory=list)
-    events: deque[Event] = field(default_factory=deque)
-    estimates: dict[tuple[int, str], TargetEstimate] = field(default_factory=dict)
-
-
 def verify_session(path: Path, config: Config | None = None, tolerance_px: float = 0.0) -> Verification:
     """Replay a log and compare.
 
@@ -100,19 +83,19 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
     OSError
         If it cannot be read.
     """
-    scripts = _read_scripts(path)
+    histories = read_histories(path)
     found = Verification()
     replays: dict[str, _Replay] = {}
     frames: deque[tuple[int, CineFrame]] = deque()
-    for frame_or_command, log_time_ns in _in_order(path):
+    for frame_or_command, log_time_ns in frames_and_commands(path):
         if isinstance(frame_or_command, CineFrame):
             frames.append((log_time_ns, frame_or_command))
             continue
         command = frame_or_command
         if command.engine_id not in replays:
-            if command.engine_id not in scripts:
+            if command.engine_id not in histories:
                 raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
-            replays[command.engine_id] = _Replay(scripts[command.engine_id], config, tolerance_px, found)
+            replays[command.engine_id] = _Replay(histories[command.engine_id], config, tolerance_px, found)
         replays[command.engine_id].replay(command, frames)
     if found.commands == 0:
         raise SessionError(f"{path.name} holds no gate command")
@@ -122,27 +105,27 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
 class _Replay:
     """One engine of the log, decision by decision."""
 
-    def __init__(self, script: _Script, config: Config | None, tolerance_px: float, found: Verification) -> None:
-        logged = parse_config(script.header.config_toml, "configuration in the log")
-        if config_hash(logged) != script.header.config_hash:
+    def __init__(self, history: EngineHistory, config: Config | None, tolerance_px: float, found: Verification) -> None:
+        logged = parse_config(history.header.config_toml, "configuration in the log")
+        if config_hash(logged) != history.header.config_hash:
             found.differ("the configuration in the session header does not have the hash that stands beside it")
-        if not script.references or not script.streams:
+        if not history.references or not history.streams:
             raise SessionError("the log holds no target or no stream; nothing was decided that could be replayed")
-        self._script, self._found, self._tolerance_px = script, found, tolerance_px
+        self._history, self._found, self._tolerance_px = history, found, tolerance_px
         self._other_config = config is not None
         settings = config or logged
-        self._clock = RecordedClock(script.header.clock)
+        self._clock = RecordedClock(history.header.clock)
         self._peers = GivenPeers()
-        self._clock_map = ClockMap(script.header.clock, settings.clocks)
+        self._clock_map = ClockMap(history.header.clock, settings.clocks)
         self._engine = Engine(
             settings,
-            [_target(reference) for reference in script.references],
+            [_target(reference) for reference in history.references],
             lambda: make_tracker(settings.tracker, settings.tracking),
             self._clock,
-            script.header.session_id,
-            script.header.engine_id,
+            history.header.session_id,
+            history.header.engine_id,
             peers=self._peers,
-            arm_by_itself=any(event.code == "armed" for event in script.events),
+            arm_by_itself=any(event.code == "armed" for event in history.events),
             budget=load_budgets().decision,
         )
         self._warm = False
@@ -158,7 +141,7 @@ class _Replay:
         self._sequence = command.command_sequence
         if not self._warm and command.engine_state is not EngineState.STARTING:
             self._engine.warm_up()
-            self._engine.open_stream(self._script.streams[0])
+            self._engine.open_stream(self._history.streams[0])
             self._warm = True
         stamps = command.stamps
         self._clock.set(decided_ns=stamps.decided_ns)
@@ -180,7 +163,7 @@ class _Replay:
             return self._engine.close_stream(end)
         if stamps.received_ns != self._received_ns:
             self._received_ns = stamps.received_ns
-            frame = _frame_of(command, frames)
+            frame = frame_of(command, frames)
             if frame is None:
                 raise SessionError(f"frame {command.frame_sequence} of command {command.command_sequence} is missing")
             self._found.frames += 1
@@ -191,18 +174,18 @@ class _Replay:
 
     def _act_until(self, moment_ns: int) -> None:
         """Do what operators asked for and sources declared before a moment."""
-        events = self._script.events
+        events = self._history.events
         while events and events[0].at_ns <= moment_ns and events[0].code != GateReason.MESSAGE_REFUSED:
             event = events.popleft()
             if event.code in ("arm", "disarm", "acknowledge"):
                 self._engine.control(_request(event))
             elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
-                for stream in self._script.streams[1:]:
+                for stream in self._history.streams[1:]:
                     self._engine.open_stream(stream)
 
     def _refusal(self, decided_ns: int, sent_ns: int) -> Event | None:
         """Return the refusal that led to a command: its event was made just after the decision."""
-        events = self._script.events
+        events = self._history.events
         if events and events[0].code == GateReason.MESSAGE_REFUSED and events[0].at_ns >= decided_ns:
             following = events[0].at_ns - max(decided_ns, sent_ns) < REFUSAL_NS
             return events.popleft() if following else None
@@ -228,7 +211,7 @@ class _Replay:
                 self._compare_estimate(message)
 
     def _compare_estimate(self, ours: TargetEstimate) -> None:
-        logged = self._script.estimates.pop((ours.frame_sequence, ours.target), None)
+        logged = self._history.estimates.pop((ours.frame_sequence, ours.target), None)
         if logged is None:
             self._found.differ(f"frame {ours.frame_sequence}: the log has no estimate of {ours.target}")
             return
@@ -266,67 +249,3 @@ def _request(event: Event) -> ControlRequest:
         operator=operator[:64] or "unknown",
         why="as logged",
     )
-
-
-def _frame_of(command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> CineFrame | None:
-    """Return the frame of a command: of that number, the one heard nearest to when the engine received it."""
-    received_ns = command.stamps.received_ns
-    while frames and frames[0][0] < received_ns - 5 * LOOK_AHEAD_NS:
-        frames.popleft()
-    candidates = [(abs(at - received_ns), frame) for at, frame in frames if _number(frame) == command.frame_sequence]
-    return min(candidates, key=lambda one: one[0])[1] if candidates else None
-
-
-def _number(frame: CineFrame) -> int:
-    return frame.header.sequence
-
-
-def _in_order(path: Path) -> Iterator[tuple[CineFrame | GateCommand, int]]:
-    """Yield frames as they come, and commands a second later than they were heard."""
-    waiting: deque[tuple[int, GateCommand]] = deque()
-    for _, log_time_ns, message in read_session(path):
-        if isinstance(message, CineFrame):
-            yield message, log_time_ns
-        elif isinstance(message, GateCommand):
-            waiting.append((log_time_ns, message))
-        while waiting and waiting[0][0] < log_time_ns - LOOK_AHEAD_NS:
-            at_ns, command = waiting.popleft()
-            yield command, at_ns
-    for at_ns, command in waiting:
-        yield command, at_ns
-
-
-def _read_scripts(path: Path) -> dict[str, _Script]:
-    """Read everything but the frames; a log that was joined by a later engine has one script for each."""
-    scripts: dict[str, _Script] = {}
-    streams: list[StreamInfo] = []
-    current: _Script | None = None
-    early: list[Message] = []
-    for _, _, message in read_session(path):
-        if isinstance(message, SessionHeader):
-            current = scripts.setdefault(message.engine_id, _Script(message))
-            for one in early:
-                _note(current, one)
-            early.clear()
-        elif isinstance(message, StreamInfo):
-            if message not in streams:
-                streams.append(message)
-        elif isinstance(message, TargetReference | TargetEstimate | Event):
-            if current is None:
-                early.append(message)
-            else:
-                _note(current, message)
-    for script in scripts.values():
-        script.streams = streams
-        script.events = deque(sorted(script.events, key=lambda event: event.at_ns))
-    return scripts
-
-
-def _note(script: _Script, message: Message) -> None:
-    if isinstance(message, TargetReference):
-        if message not in script.references:
-            script.references.append(message)
-    elif isinstance(message, TargetEstimate):
-        script.estimates[message.frame_sequence, message.target] = message
-    elif isinstance(message, Event) and message.role == "engine":
-        script.events.append(message)
