@@ -1,4 +1,4 @@
-"""The engine step without sockets: `pytest bench/bench_engine.py`. Ratios are of pairs that took turns."""
+"""The engine step without sockets: `pytest bench/bench_engine.py`. Ratios compare pairs that took turns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The floor: a relay and a sink over the same sockets as the engine and the beam interface, and nothing else.
+"""The lower bound: only a relay and a sink, over the same sockets as the engine and the beam interface.
 
-The relay answers every frame with a gate command that was packed beforehand; the sink stamps its arrival.
+The relay answers every frame with a gate command packed beforehand; the sink stamps its arrival.
 
 python -m bench.relay relay|sink CONFIG SESSION [STAMPS.npy]
 """
@@ -25,11 +25,11 @@ from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, r
 
 WAIT_MS: Final = 50
 _MARK: Final = 0x7FFF_FF01
-"""Stands in the packed command where the frame's sequence goes: four bytes in msgpack."""
+"""Placeholder for the frame sequence in the packed command: four bytes in msgpack."""
 
 
 def packed_command(session_id: str) -> tuple[bytearray, int]:
-    """Return a gate command of ordinary size and the place of its frame sequence."""
+    """Return a gate command of ordinary size, and the index of its frame sequence."""
     command = GateCommand(
         session_id=session_id,
         engine_id="relay",
@@ -68,7 +68,7 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
 
 
 def sink(config: Config, stamps_path: Path, stop: Callable[[], bool]) -> None:
-    """Stamp each command; write the stamps at the end."""
+    """Stamp each command, and write the stamps at the end."""
     context: zmq.Context[Any] = zmq.Context()
     clock = MonotonicClock()
     gate = ReconnectingSubscriber(context, config.endpoints.gate)

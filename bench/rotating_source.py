@@ -1,7 +1,7 @@
-"""One source process that drives several pipelines in turns, frame by frame, each by the product's own pump.
+"""One source process that drives several pipelines in turns, frame by frame, each through the product's own pump.
 
-So every pipeline sees the same pictures within a frame interval of the others, and what the machine does in a second
-it does to all of them. Without a rate (back to back) they take turns in blocks.
+So every pipeline gets the same pictures within one frame interval, and a disturbance of the machine affects all of
+them. Without a rate (back to back) they take turns in blocks.
 
 python -m bench.rotating_source PLAN.json
 """
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.formats.pixels import wire_dtype_name
 from drivers.ports import FrameStamp
 from drivers.pump import Pump
 from drivers.sources.pacing import Pacer
@@ -46,15 +47,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate_hz: float
     """0: back to back."""
     lead_in: int
-    """Frames before those that count: reference, arming, caches."""
+    """Frames before those that count, for reference, arming and caches."""
     frames: int
     out: str
     keys: dict[str, str] = {}
-    """Folder of each pipeline's keys; empty: none."""
+    """Folder of each pipeline's keys; empty for none."""
 
 
 class Pictures:
-    """Frames in memory as a source that the rotation itself reads."""
+    """Frames in memory as a source, whose frames the rotation itself publishes."""
 
     def __init__(self, frames: NDArray[Any], spacing_mm: tuple[float, float], rate_hz: float) -> None:
         self.frames = frames
@@ -69,7 +70,7 @@ class Pictures:
             pacing=Pacing.REAL_TIME if self._rate_hz > 0 else Pacing.UNPACED,
             speed=float(self._rate_hz > 0),
             planes=("coronal",),
-            dtype=str(self.frames.dtype),  # type: ignore[arg-type]
+            dtype=wire_dtype_name(self.frames),
             shape=(self.frames.shape[1], self.frames.shape[2]),
             pixel_spacing_mm=self._spacing_mm,
             image_orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
@@ -85,11 +86,11 @@ class Pictures:
         return None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""
 
 
 def run(plan: Plan) -> None:
-    """Publish the plan; leave `published_ns` (variants, frames) and `took_s` (variants, of blocks) in `plan.out`."""
+    """Publish the plan; write `published_ns` (pipelines, frames) and `took_s` (pipelines; of blocks) to `plan.out`."""
     loaded = np.load(plan.recording)
     spacing = (float(loaded["pixel_spacing_mm"][0]), float(loaded["pixel_spacing_mm"][1]))
     pictures = Pictures(np.ascontiguousarray(loaded["frames"]), spacing, plan.rate_hz)
@@ -133,7 +134,8 @@ def _wait_for_subscribers(pumps: list[Pump]) -> None:
 def _in_turns(pumps: list[Pump], frames: NDArray[Any], rate_hz: float, published_ns: NDArray[np.int64]) -> None:
     """Publish each picture to every pipeline, evenly spread over the frame interval.
 
-    Each pipeline gets its frames as evenly as from a scanner; who comes after whom changes every `SAME_ORDER` frames.
+    Each pipeline gets its frames as evenly as from a scanner. The order of the pipelines changes every `SAME_ORDER`
+    frames.
     """
     pacer = Pacer(Pacing.REAL_TIME, 1.0, MonotonicClock())
     interval_ns = 1e9 / rate_hz
@@ -188,7 +190,7 @@ def _stamp(acquired_ns: int, on_host_ns: int) -> FrameStamp:
 
 
 def main(plan: str) -> None:
-    """Run the plan of a file."""
+    """Run the plan in a file."""
     run(msgspec.json.decode(Path(plan).read_bytes(), type=Plan))
 
 

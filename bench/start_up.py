@@ -1,4 +1,4 @@
-"""From the start of the engine process to READY: with compiled kernels in the cache, and with an empty one.
+"""Time from the start of the engine process to READY, with compiled kernels in the cache and with an empty cache.
 
 python -m bench.start_up
 """
@@ -25,12 +25,12 @@ LIMIT_S: Final = 180.0
 
 
 def ready_s(*, cold: bool, tracker: str = "template") -> float:
-    """Start an engine and return how long it takes to READY, s.
+    """Start an engine and return the time until it is READY, s.
 
     Parameters
     ----------
     cold
-        Give it an empty cache of compiled kernels.
+        Whether the cache of compiled kernels is empty.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def ready_s(*, cold: bool, tracker: str = "template") -> float:
         if cold:
             os.environ["NUMBA_CACHE_DIR"] = str(folder / "kernels")
         try:
-            ear = subscribe(context, session.config.endpoints.gate)
+            gate = subscribe(context, session.config.endpoints.gate)
             began = time.monotonic()
             session.start("engine", "--target", str(folder / "targets.json"))
-            return _wait(session, ear, began)
+            return _wait(session, gate, began)
         finally:
             if before is not None:
                 os.environ["NUMBA_CACHE_DIR"] = before
@@ -58,11 +58,11 @@ def ready_s(*, cold: bool, tracker: str = "template") -> float:
             context.destroy(linger=0)
 
 
-def _wait(session: Session, ear: zmq.Socket[bytes], began: float) -> float:
+def _wait(session: Session, gate: zmq.Socket[bytes], began: float) -> float:
     while time.monotonic() - began < LIMIT_S:
         session.check()
-        ear.poll(50)
-        while (parts := receive(ear)) is not None:
+        gate.poll(50)
+        while (parts := receive(gate)) is not None:
             command = decode(parts)
             if isinstance(command, GateCommand) and command.engine_state is EngineState.READY:
                 return time.monotonic() - began

@@ -30,6 +30,8 @@ from gating.wire.sockets import secure_process
 if TYPE_CHECKING:
     from gating.targets.targets import TargetSpec
 
+START_S: Final = 60.0
+"""For so long an engine that does not answer may be starting."""
 _ASK_AGAIN_S: Final = 0.5
 Action = Literal["arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
 
@@ -123,7 +125,7 @@ class LiveSession:
         operator
             Who asks; goes into the log.
         timeout_s
-            For so long the request is repeated, twice a second, while no engine answers or it refuses.
+            For so long the request is repeated, twice a second, while the engine refuses.
 
         Raises
         ------
@@ -132,15 +134,7 @@ class LiveSession:
         PipelineError
             If no engine answers.
         """
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                return self._ask("arm", operator)
-            except PipelineError:
-                self._running().check()
-                if time.monotonic() + _ASK_AGAIN_S > deadline_s:
-                    raise
-            time.sleep(_ASK_AGAIN_S)
+        return self._ask("arm", operator, timeout_s=timeout_s)
 
     def disarm(self, operator: str) -> ControlReply:
         """Hold the beam until it is armed again. Raises `RequestRefused`, `PipelineError`."""
@@ -154,12 +148,24 @@ class LiveSession:
         """Return the engine's state. Raises as `disarm`."""
         return self._ask("status", operator)
 
-    def _ask(self, action: Action, operator: str, why: str = "") -> ControlReply:
+    def _ask(self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0) -> ControlReply:
+        """Ask until the engine, which may still be starting, answers; and while it refuses, for as long as allowed."""
         request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why)
-        reply = ask_engine(self._running().config.endpoints.control, request)
-        if not reply.accepted:
-            raise RequestRefused(reply.text)
-        return reply
+        began_s = time.monotonic()
+        while True:
+            session = self._running()
+            try:
+                reply = ask_engine(session.config.endpoints.control, request)
+            except PipelineError:
+                session.check()
+                if time.monotonic() - began_s > START_S:
+                    raise
+                continue
+            if reply.accepted:
+                return reply
+            if time.monotonic() + _ASK_AGAIN_S - began_s > timeout_s:
+                raise RequestRefused(reply.text)
+            time.sleep(_ASK_AGAIN_S)
 
     def _running(self) -> Session:
         if self._pipeline is None:

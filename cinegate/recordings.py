@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import drivers.recordings
 from drivers.errors import BadRecording
+from drivers.formats.pixels import WireDtype
 from drivers.recordings.recording import (
     SAGITTAL,
-    DtypeName,
     Orientation,
     Recording,
     checked_recording,
@@ -191,7 +191,7 @@ def as_recording(
 class _ArrayFrames:
     """Frames that are in memory already."""
 
-    def __init__(self, pixels: NDArray[Any], dtype: DtypeName) -> None:
+    def __init__(self, pixels: NDArray[Any], dtype: WireDtype) -> None:
         self._pixels, self._dtype = pixels, dtype
 
     def __len__(self) -> int:

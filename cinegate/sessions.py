@@ -106,7 +106,12 @@ class SessionLog:
 
 
 def read_session(path: str | os.PathLike[str]) -> SessionLog:
-    """Read a session log (`.mcap`), also a torn one: `summary.cut` then says what it lacks.
+    """Read a session log, also a torn one: `summary.cut` then says what it lacks.
+
+    Parameters
+    ----------
+    path
+        Session log (`.mcap`).
 
     Raises
     ------

@@ -74,7 +74,7 @@ class Pump:
     offset: OffsetEstimator
     statistics: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
-    context: zmq.Context[Any] | None = None
+    context: zmq.Context[zmq.Socket[bytes]] | None = None
     frames: Socket = field(init=False)
     gate: Socket | None = None
     info: StreamInfo = field(init=False)

@@ -22,7 +22,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def ordinary_scheduling() -> Iterator[None]:
-    """Give the test process its scheduling back: services that ran inside it may have asked for SCHED_FIFO."""
+    """Restore ordinary scheduling: services that ran inside the test process may have asked for SCHED_FIFO."""
     yield
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         for entry in Path("/proc/self/task").iterdir():

@@ -1,4 +1,4 @@
-"""Brute-force truth for the kernels: every placement, one at a time, in float64; and scenes to search in."""
+"""Brute-force truth for the kernels (every placement, one at a time, in float64), and scenes to search."""
 
 from __future__ import annotations
 

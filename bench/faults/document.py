@@ -1,4 +1,4 @@
-"""The tables of `docs/safety.md` that follow from the code: `python -m bench.faults.document docs/safety.md`."""
+"""Write the tables of `docs/safety.md` that follow from the code: `python -m bench.faults.document docs/safety.md`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def faults_table() -> str:
 
 
 def filled(text: str) -> str:
-    """Return the document with its tables made anew, each between its pair of markers."""
+    """Return the document with new tables, each between its pair of markers."""
     for name, table in (("reasons", reasons_table()), ("states", states_table()), ("faults", faults_table())):
         begin, end = f"<!-- {name}: made by bench.faults.document -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What a scene hears of its pipeline, and when."""
+"""The messages that a scene receives from its pipeline, and when."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RECENT_NS: Final = 150_000_000
 
 
 class MessageLog:
-    """Messages since the scene began, or since it was told to forget; moments on the host's monotonic clock, ns."""
+    """Messages since the scene began or since `forget`. Times are on the host's monotonic clock, ns."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[int, GateCommand]] = []
@@ -21,8 +21,8 @@ class MessageLog:
         self.recorder_beats: list[tuple[int, Heartbeat]] = []
         self.replies: list[ControlReply] = []
 
-    def hear(self, parts: list[bytes], at_ns: int) -> None:
-        """Take a message; what cannot be read is passed over."""
+    def add(self, parts: list[bytes], at_ns: int) -> None:
+        """Add a message; one that cannot be read is skipped."""
         try:
             message = decode(parts)
         except WireError:
@@ -42,17 +42,17 @@ class MessageLog:
                 pass
 
     def forget(self) -> None:
-        """Keep the newest command, status and event only."""
+        """Keep only the newest command, status and event."""
         self.commands, self.statuses, self.events = self.commands[-1:], self.statuses[-1:], self.events[-1:]
 
     @property
     def newest(self) -> GateCommand | None:
-        """The newest gate command; None before the first."""
+        """Newest gate command; None before the first."""
         return self.commands[-1][1] if self.commands else None
 
     def beam_is_on(self) -> bool:
-        """Whether the beam is on now, as its interface has just confirmed."""
+        """Return whether the beam interface has just confirmed that the beam is on."""
         if not self.statuses:
             return False
-        heard_ns, status = self.statuses[-1]
-        return status.confirmed is GateState.ON and time.monotonic_ns() - heard_ns < RECENT_NS
+        received_ns, status = self.statuses[-1]
+        return status.confirmed is GateState.ON and time.monotonic_ns() - received_ns < RECENT_NS

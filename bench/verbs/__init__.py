@@ -1,1 +1,1 @@
-"""The verbs that measure: they join the command line by entry points."""
+"""The verbs that measure, which join the command line through entry points."""

@@ -1,10 +1,10 @@
-"""`cinegate bench`: kernels, engine and the whole loop, side by side with their floors, as table, JSON and page."""
+"""`cinegate bench`: kernels, engine and the whole loop beside their lower bounds, as table, JSON and HTML page."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -13,10 +13,14 @@ from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import JsonOption
 from gating.latency.stages import NOT_MEASURED
 
+if TYPE_CHECKING:
+    from bench.loop import Case
+    from gating.latency.budgets import Budgets
+
 QUICK_FRAMES: Final = 200
 MIN_FRAMES: Final = 80
 CASE_S: Final = 12.0
-"""A full row takes about so long, whatever its rate."""
+"""A full row takes about this long, whatever its rate."""
 BACK_TO_BACK_FRAMES: Final = 3000
 
 
@@ -24,9 +28,9 @@ BACK_TO_BACK_FRAMES: Final = 3000
 def bench(
     loop: Annotated[bool, typer.Option("--loop", help="Only the whole loop, in real processes.")] = False,
     kernels: Annotated[bool, typer.Option("--kernels", help="Only the matching kernels and their peers.")] = False,
-    curve: Annotated[bool, typer.Option("--curve", help="Only what CURVE keys add to the loop.")] = False,
+    curve: Annotated[bool, typer.Option("--curve", help="Only the time that CURVE keys add to the loop.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and frames: under 45 s.")] = False,
-    rate_hz: Annotated[float | None, typer.Option("--rate", help="One row of this rate; 0 is back to back.")] = None,
+    rate_hz: Annotated[float | None, typer.Option("--rate", help="One row at this rate; 0 is back to back.")] = None,
     transport: Annotated[str, typer.Option("--transport", help="With --rate: ipc or tcp.")] = "ipc",
     size_px: Annotated[int, typer.Option("--size", min=64, max=1024, help="With --rate: side of the frame.")] = 256,
     dtype: Annotated[str, typer.Option("--dtype", help="With --rate: uint8 or uint16.")] = "uint16",
@@ -37,37 +41,26 @@ def bench(
     out: Annotated[Path, typer.Option("--out", help="Folder for the JSON file and the HTML page.")] = Path("results"),
     as_json: JsonOption = False,
 ) -> None:
-    """Measure software latency on this computer, each row beside its floor in the same run."""
+    """Measure software latency on this computer, each row beside its lower bound in the same run."""
     if compare is not None:
         _compare(compare, out, as_json)
         return
     if curve:
         _curve(quick, as_json)
         return
-    from bench.results import collect, detail_row, engine_rows, loop_row
+    from bench.loop import Case
+    from bench.results import collect
     from gating.latency.budgets import load_budgets
     from gating.service.host import provenance
 
     budgets, host = load_budgets(), provenance()
     everything = not (loop or kernels or rate_hz is not None)
-    measured: dict[str, list[dict[str, Any]]] = {"kernels": [], "loop": [], "details": [], "engine": []}
-    if kernels or everything:
-        from bench.kernel_comparison import compare_kernels
-
-        console.print("kernels ...")
-        measured["kernels"] = compare_kernels(quick=quick)
-    if everything and not quick:
-        console.print("engine ...")
-        measured["engine"] = engine_rows(quick)
-    if loop or everything or rate_hz is not None:
-        from bench.loop import Case, run_case
-
-        cases = _cases(quick) if rate_hz is None else [Case(transport, rate_hz, size_px, dtype, frames)]  # type: ignore[arg-type]
-        for case in cases:
-            console.print(f"{case} ...", highlight=False)
-            found = run_case(case)
-            measured["loop"].append(loop_row(case, found, budgets))
-            measured["details"].append(detail_row(case, found))
+    cases: list[Case] = []
+    if rate_hz is not None:
+        cases = [Case(transport, rate_hz, size_px, dtype, frames)]  # type: ignore[arg-type]
+    elif loop or everything:
+        cases = _cases(quick)
+    measured = _measure(cases, budgets, kernels=kernels or everything, engine=everything and not quick, quick=quick)
     result = collect(host, budgets, **measured)
     written = _write(result, out)
     if as_json:
@@ -75,6 +68,30 @@ def bench(
         return
     _show(result)
     console.print(f"results: {written.with_suffix('.json')} and {written.with_suffix('.html')}")
+
+
+def _measure(
+    cases: list[Case], budgets: Budgets, *, kernels: bool, engine: bool, quick: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure kernels, engine and loop, as far as requested; return the rows of each."""
+    from bench.loop import run_case
+    from bench.results import detail_row, engine_rows, loop_row
+
+    measured: dict[str, list[dict[str, Any]]] = {"kernels": [], "loop": [], "details": [], "engine": []}
+    if kernels:
+        from bench.kernel_comparison import compare_kernels
+
+        console.print("kernels ...")
+        measured["kernels"] = compare_kernels(quick=quick)
+    if engine:
+        console.print("engine ...")
+        measured["engine"] = engine_rows(quick)
+    for case in cases:
+        console.print(f"{case} ...", highlight=False)
+        found = run_case(case)
+        measured["loop"].append(loop_row(case, found, budgets))
+        measured["details"].append(detail_row(case, found))
+    return measured
 
 
 def _curve(quick: bool, as_json: bool) -> None:
@@ -93,19 +110,20 @@ def _curve(quick: bool, as_json: bool) -> None:
     console.print(table)
 
 
-def _cases(quick: bool) -> list[Any]:
-    """Every rate over both transports, then every other size and dtype at 60 frames/s."""
-    from bench.loop import Case
+def _cases(quick: bool) -> list[Case]:
+    """Return every rate over both transports, then other sizes and dtypes at 60 frames/s."""
+    from bench.loop import BenchDtype, Case, Transport
 
     if quick:
         return [Case("ipc", 60.0, 256, "uint16", QUICK_FRAMES), Case("tcp", 200.0, 128, "uint8", QUICK_FRAMES)]
-    rows: list[Any] = [
+    transports: tuple[Transport, ...] = ("ipc", "tcp")
+    rows = [
         Case(transport, rate, 256, "uint16", max(MIN_FRAMES, round(CASE_S * rate)) if rate else BACK_TO_BACK_FRAMES)
-        for transport in ("ipc", "tcp")
+        for transport in transports
         for rate in (8.0, 60.0, 200.0, 0.0)
     ]
-    others = ((128, "uint8"), (128, "uint16"), (256, "uint8"), (512, "uint16"))
-    return rows + [Case("ipc", 60.0, size, dtype, round(CASE_S * 60)) for size, dtype in others]  # type: ignore[arg-type]
+    others: tuple[tuple[int, BenchDtype], ...] = ((128, "uint8"), (128, "uint16"), (256, "uint8"), (512, "uint16"))
+    return rows + [Case("ipc", 60.0, size, dtype, round(CASE_S * 60)) for size, dtype in others]
 
 
 def _write(result: dict[str, Any], out: Path) -> Path:
@@ -182,12 +200,12 @@ def _show(result: dict[str, Any]) -> None:
         console.print(table)
     for detail in result["details"]:
         if detail["frames_per_s"]:
-            said = ", ".join(f"{name} {rate:g}" for name, rate in detail["frames_per_s"].items())
-            console.print(f"{detail['case']}: frames/s: {said}", highlight=False)
+            text = ", ".join(f"{name} {rate:g}" for name, rate in detail["frames_per_s"].items())
+            console.print(f"{detail['case']}: frames/s: {text}", highlight=False)
         moved = detail["latency_mm"].get("largest_speed")
         if moved:
-            said = f"{moved['p50']:.3f} mm (p50), {moved['p99']:.3f} mm (p99) at {moved['mm_s']:.0f} mm/s"
-            console.print(f"{detail['case']}: {said}", highlight=False)
+            text = f"{moved['p50']:.3f} mm (p50), {moved['p99']:.3f} mm (p99) at {moved['mm_s']:.0f} mm/s"
+            console.print(f"{detail['case']}: {text}", highlight=False)
     if result["kernels"]:
         columns = ("exact_us", "coarse_to_fine_us", "dense_us", "opencv_us", "skimage_us", "fma_fraction")
         table = Table("template in window", "frame", *columns, "peaks equal", title="Kernels, medians")
@@ -198,8 +216,8 @@ def _show(result: dict[str, Any]) -> None:
         console.print(table)
     for check in result["checks"]:
         if not check["met"]:
-            said = f"{check['where']}: {check['what']} is {check['found']:g}, the budget is {check['limit']:g}"
-            console.print(f"[red]over budget[/] {said}", highlight=False)
+            text = f"{check['where']}: {check['what']} is {check['found']:g}, the budget is {check['limit']:g}"
+            console.print(f"[red]over budget[/] {text}", highlight=False)
     console.print(f"Left out: {'; '.join(NOT_MEASURED)}.")
 
 

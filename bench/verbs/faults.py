@@ -1,4 +1,4 @@
-"""`cinegate faults`: the conformance suite, on our own engine or on another that speaks the wire."""
+"""`cinegate faults`: the conformance suite, for our own engine or another one that speaks the wire."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def faults(
         seeds=seeds,
         engine_command=engine_command,
         tolerance_ms=tolerance_ms,
-        progress=(lambda _: None) if as_json else _say,
+        progress=(lambda _: None) if as_json else _print_progress,
     )
     if as_json:
         print_json(summary(results))
@@ -65,7 +65,7 @@ def faults(
 
 
 def summary(results: list[Result]) -> dict[str, Any]:
-    """Return what the suite came to, for machines."""
+    """Return the result of the suite, for machines."""
     import msgspec
 
     return {
@@ -97,7 +97,7 @@ def _choose(every: list[Fault], families: list[str], ids: list[str], quick: bool
     ]
 
 
-def _say(result: Result) -> None:
+def _print_progress(result: Result) -> None:
     console.print(f"{_verdict(result)} {result.id} {result.why}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""`cinegate soak`: the pipeline for minutes under load; memory, missed deadlines and the tail over time."""
+"""`cinegate soak`: the pipeline under load for minutes; memory, missed deadlines and latency tail over time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 
 @app.command()
 def soak(
-    minutes: Annotated[float, typer.Option("--minutes", min=0.05, max=1440, help="How long.")] = 10.0,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.05, max=1440, help="Duration.")] = 10.0,
     rate_hz: Annotated[float, typer.Option("--rate", min=1, max=400, help="Frames per second.")] = 8.0,
-    load: Annotated[bool, typer.Option("--load/--no-load", help="CPU, memory and disk load from others.")] = True,
+    load: Annotated[bool, typer.Option("--load/--no-load", help="Load on CPU, memory and disk meanwhile.")] = True,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Play the bundled recording in a loop through all processes while others keep the machine busy."""
+    """Play the bundled recording in a loop through all processes, while others keep the machine busy."""
     from bench.soak import run_soak
     from gating.latency.budgets import load_budgets
     from gating.service.host import provenance

@@ -1,6 +1,7 @@
-"""The command line: one small file a verb. Heavy libraries load only inside the verb that needs them.
+"""The command line: one small file per verb. Heavy libraries are imported only by the verb that needs them.
 
-A package adds verbs with an entry point of the group `cinegate.verbs` that names a module; loading it registers them.
+A package adds verbs through an entry point of the group `cinegate.verbs` that names a module, whose import registers
+them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from cinegate.verbs.app import run_app
 
 
 def register_verbs() -> None:
-    """Import every verb: ours, then those of installed packages."""
+    """Import every verb: our own, then those of installed packages."""
     from cinegate.verbs import (  # noqa: F401 - verbs register themselves
         bed,
         demo,
@@ -37,5 +38,5 @@ def register_verbs() -> None:
 
 
 def main() -> None:
-    """Entry point of the `cinegate` command."""
+    """Run the `cinegate` command."""
     run_app(register_verbs)

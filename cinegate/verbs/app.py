@@ -1,4 +1,4 @@
-"""The command line's frame: one typer application, exit codes, and errors as one sentence."""
+"""The frame of the command line: one typer application, exit codes, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console(stderr=True)
-"""For people. Standard output is for results: tables' files and `--json`."""
+"""For people. Standard output is for results: files of tables and `--json`."""
 
 
 def _print_version(asked: bool) -> None:
@@ -42,7 +42,7 @@ def _options(
 
 
 class CommandError(Exception):
-    """A command that cannot go on: one sentence and an exit code."""
+    """The command cannot go on: one sentence and an exit code."""
 
     def __init__(self, sentence: str, exit_code: int = EXIT_BAD_INPUT) -> None:
         super().__init__(sentence)
@@ -66,9 +66,10 @@ def _finite(value: Any) -> Any:
 
 
 def run_app(register: Callable[[], None]) -> None:
-    """Run the command line; known errors become one sentence on standard error and an exit code.
+    """Run the command line. Known errors become one sentence on standard error and an exit code.
 
-    SIGTERM unwinds as Ctrl-C does, so that a verb ends the processes it has started; some verbs catch it themselves.
+    SIGTERM unwinds as Ctrl-C does, so that a verb ends the processes that it has started. Some verbs catch it
+    themselves.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
     register()

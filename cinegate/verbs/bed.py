@@ -10,28 +10,28 @@ from cinegate.verbs.app import CommandError, app, print_json
 from cinegate.verbs.options import JsonOption
 
 ABLATIVE_BED_GY: Final = 100.0
-"""BED (alpha/beta 10 Gy) that MAESTRO asks for: Hoegen et al. 2022, doi:10.1186/s13014-022-02033-2."""
+"""BED (alpha/beta 10 Gy) that MAESTRO requires: Hoegen et al. 2022, doi:10.1186/s13014-022-02033-2."""
 
 
 @app.command()
 def bed(
     fractions: Annotated[int, typer.Option("--fractions", min=1, max=100)],
-    dose_gy: Annotated[float, typer.Option("--dose-gy", min=0, max=100, help="Per fraction.")],
+    dose_gy: Annotated[float, typer.Option("--dose-gy", min=0, max=100, help="Dose per fraction.")],
     alpha_beta_gy: Annotated[float, typer.Option("--alpha-beta-gy", help="Of the tumour.")] = 10.0,
     late_alpha_beta_gy: Annotated[float, typer.Option("--late-alpha-beta-gy", help="Of late-responding tissue.")] = 3.0,
-    goal_gy: Annotated[float, typer.Option("--goal-gy", min=0.1, help="BED that is asked for.")] = ABLATIVE_BED_GY,
+    goal_gy: Annotated[float, typer.Option("--goal-gy", min=0.1, help="Required BED.")] = ABLATIVE_BED_GY,
     organ_dose_gy: Annotated[
-        float | None, typer.Option("--organ-dose-gy", help="To an organ at risk, per fraction, as planned.")
+        float | None, typer.Option("--organ-dose-gy", help="Planned dose per fraction to an organ at risk.")
     ] = None,
     organ_limit_gy: Annotated[
-        float | None, typer.Option("--organ-limit-gy", help="What the organ may get, per fraction.")
+        float | None, typer.Option("--organ-limit-gy", help="Limit of the organ's dose per fraction.")
     ] = None,
     diameters_cm: Annotated[
-        str | None, typer.Option("--diameters-cm", help="Liver metastases: checked against MAESTRO's size criteria.")
+        str | None, typer.Option("--diameters-cm", help="Liver metastases, to check against MAESTRO's size criteria.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """BED = n d (1 + d / (alpha/beta)), whether a goal is reached, and the dose at which an organ is at its limit."""
+    """Show BED = n d (1 + d / (alpha/beta)), whether it reaches a goal, and the dose at an organ's limit."""
     from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
 
     tumour_gy = bed_gy(fractions, dose_gy, alpha_beta_gy)
@@ -91,5 +91,5 @@ def _diameters(text: str) -> list[float]:
     except ValueError:
         diameters = []
     if not diameters or not all(0 < one < 50 for one in diameters):
-        raise CommandError(f"--diameters-cm is {text!r}; numbers between 0 and 50 with commas between them are needed")
+        raise CommandError(f"--diameters-cm is {text!r}; numbers between 0 and 50, separated by commas, are needed")
     return diameters

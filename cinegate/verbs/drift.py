@@ -1,4 +1,4 @@
-"""`cinegate drift`: baseline shift so far, and the couch shift that is proposed for it."""
+"""`cinegate drift`: the baseline shift so far, and the couch shift proposed for it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LONGEST_WHY: Final = 150
 @app.command()
 def drift(
     session: Annotated[
-        Path, typer.Argument(help="Session log (.mcap), also one that is still being written, or a trace.")
+        Path, typer.Argument(help="Session log (.mcap), even one that is still being written, or a trace.")
     ],
     window_mm: Annotated[float, typer.Option("--window-mm", min=0.1, max=50, help="Half width of the window.")] = 3.0,
-    until_s: Annotated[float | None, typer.Option("--until-s", help="Look at the session up to this time.")] = None,
+    until_s: Annotated[float | None, typer.Option("--until-s", help="Use the session up to this time.")] = None,
     patient_position: Annotated[str, typer.Option("--patient-position", help="HFS, HFP, FFS or FFP.")] = "HFS",
     accept: Annotated[
         bool, typer.Option("--accept", help="Tell the running engine that --operator accepts the proposal.")
@@ -34,13 +34,13 @@ def drift(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose a couch shift (IEC 61217) that takes the exhale position back to where the session began.
+    """Propose a couch shift (IEC 61217) that returns the exhale position to where it was when the session began.
 
-    Nothing moves and nothing is re-based: with --accept, the engine writes the proposal with the operator's name and
-    reason into the session log, and that is all.
+    Nothing moves and no baseline changes. With --accept the engine only writes the proposal, with the operator's name
+    and reason, into the session log.
     """
     if accept and not (operator.strip() and why.strip()):
-        raise CommandError("--accept needs --operator and --why: a shift is accepted by somebody, for a reason")
+        raise CommandError("--accept needs --operator and --why: somebody accepts a shift, for a reason")
     if not len(why) <= LONGEST_WHY:
         raise CommandError(f"--why has {len(why)} characters; at most {LONGEST_WHY} fit beside the proposal in the log")
     proposal = _propose(session, window_mm, until_s, patient_position)
@@ -66,7 +66,7 @@ def drift(
     if answer:
         console.print(answer, highlight=False)
     elif proposal.worthwhile:
-        console.print("to accept: the same command with --accept --operator NAME --why REASON", highlight=False)
+        console.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
 
 
 def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:
@@ -81,17 +81,17 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     else:
         motions = motion_from_session(session)
         if not motions:
-            raise CommandError(f"{session} holds no followed target")
+            raise CommandError(f"{session} holds no tracked target")
         t_s, away_mm = motions[0].t_s, motions[0].displacement_mm
     chosen = t_s <= (np.inf if until_s is None else until_s)
     t_s, away_mm = t_s[chosen], away_mm[chosen]
     began = session_exhale(t_s, away_mm)
     if began is None:
-        raise CommandError(f"{session}: fewer than 3 exhales were found; no shift can be told")
+        raise CommandError(f"{session}: fewer than 3 exhales were found; the shift cannot be measured")
     window = (window_mm, window_mm, window_mm)
     proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position)
     if proposal is None:
-        raise CommandError(f"{session}: fewer than 3 exhales since the beginning; no shift can be told")
+        raise CommandError(f"{session}: fewer than 3 exhales since the beginning; the shift cannot be measured")
     return proposal
 
 
@@ -104,8 +104,8 @@ def _accept(proposal: CouchShift, operator: str, why: str, session_id: str, conf
         raise CommandError(f"there is nothing to accept: {proposal.text}")
     settings = load_config(config)
     secure_process(settings, "operator")
-    said = f"{proposal.text}; because {why}"
-    request = ControlRequest(session_id=session_id, action="accept_shift", operator=operator, why=said)
+    reason = f"{proposal.text}; because {why}"
+    request = ControlRequest(session_id=session_id, action="accept_shift", operator=operator, why=reason)
     reply = ask_engine(settings.endpoints.control, request)
     if not reply.accepted:
         raise CommandError(f"the engine refused: {reply.text}", EXIT_UNSAFE)

@@ -1,4 +1,4 @@
-"""Settings of drivers on the command line: `-o key=value` turned into them, and what there is to set."""
+"""Driver settings on the command line: `-o key=value` turned into settings, and a list of them all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cinegate.verbs.app import CommandError
 def driver_settings(driver: Any, name: str, options: list[str] | None) -> Any:
     """Turn `key=value` texts into the driver's own validated settings.
 
-    Where a setting is no text, a value that begins with [ or { is read as JSON: lists and tables can be given.
+    Unless the setting is a text, a value that begins with [ or { is read as JSON, so lists and tables can be given.
 
     Raises
     ------
     CommandError
-        If a text is no pair, or a setting is unknown, missing or out of bounds.
+        If a text is not a pair, or a setting is unknown, missing or out of bounds.
     """
     if any("=" not in text for text in options or []):
         raise CommandError(f"--option of {name}: key=value is needed, got {', '.join(options or [])}")
@@ -33,11 +33,11 @@ def driver_settings(driver: Any, name: str, options: list[str] | None) -> Any:
         return msgspec.convert(pairs, driver.Settings, strict=False)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         known = ", ".join(driver.Settings.__struct_fields__)
-        raise CommandError(f"--option of {name}: {error}; it knows {known}") from None
+        raise CommandError(f"--option of {name}: {error}; known are {known}") from None
 
 
 def setting_rows(driver: Any) -> list[dict[str, Any]]:
-    """Describe every setting of a driver: name, default (None where one is needed), what is allowed, meaning."""
+    """Return every setting of a driver: name, default (None if it must be given), allowed values, meaning."""
     kind = getattr(driver, "Settings", None)
     if kind is None:
         return []
@@ -60,7 +60,7 @@ def setting_rows(driver: Any) -> list[dict[str, Any]]:
 
 
 def bounds(meta: msgspec.Meta | None) -> str:
-    """Return the range that a setting may have, as "low to high"; empty where there is none."""
+    """Return the range of a setting as "low to high"; empty if it has none."""
     if meta is None:
         return ""
     low = meta.ge if meta.ge is not None else meta.gt

@@ -1,4 +1,4 @@
-"""`cinegate itv`: the margins that this motion asks of an ITV plan, of a mid-position plan and of a gated one."""
+"""`cinegate itv`: the margins that a motion requires in an ITV plan, a mid-position plan and a gated plan."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 @app.command()
 def itv(
     session: Annotated[
-        Path, typer.Argument(help="Session log (.mcap): its own beam. A recording or trace: gated here by --config.")
+        Path, typer.Argument(help="Session log (.mcap) with its own beam, or recording or trace to gate by --config.")
     ],
     table: Annotated[
-        Path | None, typer.Option("--table", help="Uncertainties (TOML); a table of assumptions by default.")
+        Path | None, typer.Option("--table", help="Uncertainties (TOML); by default a table of assumptions.")
     ] = None,
     save_table: Annotated[
         Path | None, typer.Option("--save-table", help="Write the table in use, to fill in the site's values.")
     ] = None,
     latency_ms: Annotated[
-        float, typer.Option("--latency-ms", min=0, max=2000, help="Acquisition to beam on or off, where none is known.")
+        float, typer.Option("--latency-ms", min=0, max=2000, help="From acquisition to beam on or off, if unknown.")
     ] = 250.0,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
@@ -44,9 +44,9 @@ def itv(
     pixel_spacing_mm: SpacingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Gated against ITV, for one patient's motion: margins by the van Herk recipe, areas, and the ratio of the PTVs.
+    """Compare gating with an ITV for one patient's motion: margins by the van Herk recipe, areas, ratio of PTVs.
 
-    Arithmetic on one plane's motion, not advice for a treatment.
+    This is arithmetic on the motion in one plane, not advice for a treatment.
     """
     from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv, plane_areas
     from gating.analysis.uncertainty import default_table, read_table, table_toml
@@ -60,7 +60,7 @@ def itv(
     for motion, contour_px, plane in cases:
         used = read_table(table) if table is not None else default_table(max(plane.spacing_mm))
         radius_mm = equivalent_radius_mm(contour_px, plane.spacing_mm)
-        # A simulated or confirmed beam is late already: its residual motion holds the latency.
+        # A simulated or confirmed beam is late already: its residual motion includes the latency.
         extra_ms = latency_ms if motion.beam_known_by == "commanded" else 0.0
         compared = gated_versus_itv(motion, radius_mm, used, latency_ms=extra_ms)
         found.append((motion, compared, plane_areas(motion, contour_px, plane)))
@@ -91,7 +91,7 @@ def _logged(log: Path) -> list[Case]:
     geometry = data.stream or next(iter(data.frames.values()), None)
     motions = motion_from_session(data)
     if not motions or geometry is None:
-        raise CommandError(f"{log} holds no followed target")
+        raise CommandError(f"{log} holds no tracked target")
     plane = ImagePlane.of(geometry)
     return [(m, np.array(data.references[m.target].contour_px, np.float32), plane) for m in motions]
 
@@ -124,7 +124,7 @@ def _print(one: GatedVersusItv, areas: PlaneAreas, known_by: str) -> None:
         rows.add_row(label, *(f"{getattr(axis, field):.1f}" for axis in one.axes))
     console.print(rows)
     if still := [axis.axis for axis in one.axes if axis.motion_mm == 0]:
-        console.print(f"no motion is known along {', '.join(still)}: a plane shows two axes")
+        console.print(f"no motion is known along {', '.join(still)}: a plane shows two axes only")
     console.print(
         f"in the plane: target {areas.target_mm2 / 100:.1f} cm2, ITV (union over the motion) {areas.itv_mm2 / 100:.1f} "
         f"cm2, union while the beam was on {areas.gated_mm2 / 100:.1f} cm2",

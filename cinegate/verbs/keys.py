@@ -1,4 +1,4 @@
-"""`cinegate keys`: key pairs of the processes, and who may speak to whom."""
+"""`cinegate keys`: key pairs of the processes, and who may connect to whom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import JsonOption
 
-keys_app = typer.Typer(help="Keys of the processes, and who may speak to whom.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys of the processes, and who may connect to whom.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the keys; `security.keys` names it.")]
@@ -21,7 +21,7 @@ NameArgument = Annotated[str, typer.Argument(help="source, engine, beam, recorde
 
 @keys_app.command()
 def new(name: NameArgument, folder: FolderOption = Path("keys")) -> None:
-    """Make a key pair (secret 0600), admitted to the channels that are usual for its name."""
+    """Make a key pair (secret 0600), admitted to the channels usual for its name."""
     from gating.wire.keys import new_key
 
     console.print(f"secret: {new_key(folder, name)}; give {name}.pub to the other hosts")
@@ -58,7 +58,7 @@ def allow(
     channel: Annotated[str, typer.Argument(help="frames, gate, telemetry, control, beam or recorder.")],
     folder: FolderOption = Path("keys"),
 ) -> None:
-    """Admit a key to a channel; processes that run already admit it after a restart."""
+    """Admit a key to a channel. Running processes admit it after a restart."""
     from gating.wire.keys import allow as allow_name
 
     allow_name(folder, name, channel)

@@ -1,4 +1,4 @@
-"""`cinegate latency`: the physical latency from a camera's log, beside the software's own, and the whole chain."""
+"""`cinegate latency`: the physical latency from a camera's log, that of the software, and the whole chain."""
 
 from __future__ import annotations
 
@@ -18,21 +18,19 @@ from cinegate.verbs.options import JsonOption
 @app.command()
 def latency(
     camera: Annotated[
-        Path | None, typer.Argument(help="CSV with t_s, position_mm, beam: what camera and scintillator saw.")
+        Path | None, typer.Argument(help="CSV with t_s, position_mm and beam, as seen by camera and scintillator.")
     ] = None,
     level_mm: Annotated[float | None, typer.Option("--level", help="Position at which the gate changes, mm.")] = None,
     above: Annotated[bool, typer.Option("--above", help="Beam is on above the level (default: below).")] = False,
-    log: Annotated[
-        Path | None, typer.Option("--log", help="Session log of the same delivery, to compare with.")
-    ] = None,
+    log: Annotated[Path | None, typer.Option("--log", help="Session log of the same delivery, for comparison.")] = None,
     offset_s: Annotated[
-        float | None, typer.Option("--offset-s", help="Log's clock minus the camera's, s: then phases are compared.")
+        float | None, typer.Option("--offset-s", help="Clock of the log minus the camera's, s, to compare phases.")
     ] = None,
     rate_hz: Annotated[float, typer.Option("--rate", min=0.1, max=1000, help="Frames/s of the chain's model.")] = 8.0,
     out: Annotated[Path | None, typer.Option("--out", help="HTML page.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure beam-on and beam-off latency from a camera's log; without one, show the model of the whole chain."""
+    """Measure beam-on and beam-off latency from a camera's log, and show the model of the whole chain."""
     from gating.latency.published_chain import sum_chain
 
     software = _software(log)
@@ -68,7 +66,7 @@ def _physical(camera: Path, level_mm: float | None, above: bool) -> dict[str, li
     from gating.latency.physical import crossings, read_physical_log
 
     if level_mm is None:
-        raise CommandError("give --level MM: the position at which the gate changes")
+        raise CommandError("--level MM is needed: the position at which the gate changes")
     found = crossings(read_physical_log(camera), level_mm, beam_on_below=not above)
     return {beam: [one.latency_ms for one in found if one.beam == beam] for beam in ("off", "on")}
 
@@ -84,7 +82,7 @@ def _software(log: Path | None) -> dict[str, list[float]]:
 
 
 def _phase_ms(camera: Path, log: Path, offset_s: float) -> float:
-    """Compare the phantom's sine with the tracked one, along the axis on which the target moves most."""
+    """Return the delay of the tracked sine behind the phantom's, along the axis of the largest motion."""
     from gating.latency.physical import phase_latency_ms, read_physical_log
     from gating.session.summary_data import read_data
 
@@ -104,7 +102,7 @@ def _phase_ms(camera: Path, log: Path, offset_s: float) -> float:
 
 
 def _correlation(known: list[tuple[float, Any]], moving: Any, seen: Any) -> float:
-    """Return whether camera and tracker count along one axis in one direction: below 0 if not."""
+    """Return the correlation of camera and tracker: below 0 if their axes point in opposite directions."""
     truth = np.interp([t_s for t_s, _ in known], seen.t_s, seen.position_mm)
     return float(np.corrcoef(truth, moving)[0, 1])
 

@@ -1,4 +1,4 @@
-"""`cinegate prepare`: a dry run without beam that proposes strategy and window."""
+"""`cinegate prepare`: propose strategy and window from a dry run without beam."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def prepare(
     out: Annotated[Path, typer.Option("--out", help="The proposal, as a configuration file.")] = Path("proposal.toml"),
     seconds: Annotated[float, typer.Option("--seconds", min=30, max=120, help="Length of the dry run.")] = 45.0,
     latency_ms: Annotated[
-        float, typer.Option("--latency-ms", min=0, max=2000, help="Measured, acquisition to beam off.")
+        float, typer.Option("--latency-ms", min=0, max=2000, help="Measured latency from acquisition to beam off.")
     ] = 250.0,
     predictor: Annotated[str, typer.Option("--predictor", help="off, persistence, ridge, rls, kalman.")] = "off",
     target_box: BoxOption = None,
@@ -28,9 +28,9 @@ def prepare(
     pixel_spacing_mm: SpacingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn range, period, exhale position and speed; propose strategy and window; predict what each margin gives.
+    """Learn range, period, exhale position and speed; propose strategy and window; predict the result of each margin.
 
-    Nothing is applied: the proposal is a file, and it is in force in a session that is started with `--config` on it.
+    Nothing is applied: the proposal is a file, and takes effect in a session started with it as `--config`.
     """
     from cinegate.verbs.sessions import followed_session
     from gating.analysis.preparation import proposal_toml, propose
@@ -59,4 +59,4 @@ def prepare(
         if not line.startswith("#"):
             break
         console.print(line[2:], highlight=False, markup=False)
-    console.print(f"proposal: {out} (start a session with --config {out} to accept it)")
+    console.print(f"proposal: {out} (to accept it, start a session with --config {out})")

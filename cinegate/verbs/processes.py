@@ -1,4 +1,4 @@
-"""`cinegate source|engine|beam|line|record`: each process alone, on configured endpoints."""
+"""`cinegate source|engine|beam|line|record|outlet|control`: each process alone, on configured endpoints."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from drivers.recordings.scan import Scan
     from gating.targets.targets import TargetSpec
 
-SessionOption = Annotated[str, typer.Option("--session", help="Session id; the same for every process of a session.")]
+SessionOption = Annotated[str, typer.Option("--session", help="Session id, the same for every process of a session.")]
 OptionsOption = Annotated[
     list[str] | None, typer.Option("--option", "-o", help="Setting of the driver, key=value; may be repeated.")
 ]
 SwitchOption = Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")]
 DeliveryOption = Annotated[
-    Path | None, typer.Option("--delivery-record", help="The simulated linac writes here what it delivered when.")
+    Path | None, typer.Option("--delivery-record", help="File in which the simulated linac records its delivery.")
 ]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
@@ -46,18 +46,18 @@ SpeedOption = Annotated[
 
 @app.command()
 def source(
-    name: Annotated[str, typer.Argument(help="A recording to replay, or a source by name; see `cinegate drivers`.")],
+    name: Annotated[str, typer.Argument(help="Recording to replay, or name of a source; see `cinegate drivers`.")],
     option: OptionsOption = None,
     session: SessionOption = "session",
     speed: SpeedOption = "1",
-    loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, for ever.")] = False,
-    subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Wait for so many before frame 0.")] = 1,
+    loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, without limit.")] = False,
+    subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Subscribers to await before frame 0.")] = 1,
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
     arrival_time: Annotated[
         bool,
-        typer.Option("--arrival-time", help="Live: take the arrival for the stamp. The images' age is then unknown."),
+        typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown."),
     ] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -123,16 +123,16 @@ def engine(
     target_mask: MaskOption = None,
     reference: Annotated[
         Path | None,
-        typer.Option("--reference", help="Recording whose own target is meant, or that the box or mask must fit."),
+        typer.Option("--reference", help="Recording with its own target, or one that the box or mask must fit."),
     ] = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     arm_by_itself: Annotated[
-        bool, typer.Option("--arm-by-itself", help="Arm without an operator: for recordings and phantoms only.")
+        bool, typer.Option("--arm-by-itself", help="Arm without an operator; for recordings and phantoms only.")
     ] = False,
-    end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Leave when the source is done.")] = False,
+    end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
 ) -> None:
     """Track and decide: the engine process."""
     from gating.service.service import EngineService
@@ -187,7 +187,7 @@ def line(
     delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Drive a beam line of this host for a beam interface on another, which uses the switch zeromq."""
+    """Drive a beam line of this host for a beam interface on another host, which uses the switch zeromq."""
     from drivers.beam.remote_line import RemoteLine
     from gating.wire.sockets import secure, stop_on_signals
 
@@ -211,7 +211,7 @@ def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery
 
 @app.command()
 def record(
-    path: Annotated[Path, typer.Argument(help="Session log to write (.mcap); must not exist.")],
+    path: Annotated[Path, typer.Argument(help="Session log to write (.mcap); it must not exist.")],
     session: SessionOption = "session",
     config: ConfigOption = None,
 ) -> None:
@@ -242,8 +242,8 @@ def outlet(
 @app.command()
 def control(
     action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, accept_shift, status or stop.")],
-    operator: Annotated[str, typer.Option("--operator", help="Who asks; goes into the log.")],
-    why: Annotated[str, typer.Option("--why", help="Reason; an acknowledgement needs one.")] = "",
+    operator: Annotated[str, typer.Option("--operator", help="Who makes the request; goes into the log.")],
+    why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
     session: SessionOption = "session",
     config: ConfigOption = None,
 ) -> None:

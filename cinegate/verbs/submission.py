@@ -1,4 +1,4 @@
-"""`cinegate submission`: the TrackRAD2025 challenge's interface of an algorithm, without a container."""
+"""`cinegate submission`: the interface of an algorithm in the TrackRAD2025 challenge, without a container."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FIGURES = ("frame_count", "not_tracked", "confident_fraction", "seconds_per_fram
 def submission(
     input_folder: Annotated[
         Path,
-        typer.Option("--input", help="Holds images/mri-linacs, images/mri-linac-target and frame-rate.json."),
+        typer.Option("--input", help="Folder of images/mri-linacs, images/mri-linac-target and frame-rate.json."),
     ] = Path("/input"),
     output_folder: Annotated[
-        Path, typer.Option("--output", help="The masks go to images/mri-linac-series-targets/output.mha in it.")
+        Path, typer.Option("--output", help="Folder; the masks go to images/mri-linac-series-targets/output.mha in it.")
     ] = Path("/output"),
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Track one case as the TrackRAD2025 challenge asks an algorithm to: images and first label in, masks out.
+    """Track one case as the TrackRAD2025 challenge requires of an algorithm: images and first label in, masks out.
 
-    Each frame's mask comes from that frame and those before it. Without frame-rate.json 4 frames/s are assumed.
+    The mask of each frame depends on that frame and those before it. Without frame-rate.json, 4 frames/s are assumed.
     """
     from cinegate.cases import case_of
     from drivers.recordings.labelled import read_submission

@@ -17,12 +17,12 @@ from cinegate.verbs.report import LogArgument
 def verify(
     log: LogArgument,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Other settings: show what they would have decided differently.")
+        Path | None, typer.Option("--config", help="Other settings, to show which decisions would differ.")
     ] = None,
     tolerance_px: Annotated[
         float, typer.Option("--tolerance-px", min=0.0, max=1.0, help="0: bit for bit; 0.02 on another machine.")
     ] = 0.0,
-    chain_only: Annotated[bool, typer.Option("--chain-only", help="Check the hash chain; replay nothing.")] = False,
+    chain_only: Annotated[bool, typer.Option("--chain-only", help="Check the hash chain only.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a log's hash chain, replay its frames through the engine, and compare every decision.

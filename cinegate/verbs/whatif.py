@@ -23,14 +23,14 @@ def whatif(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for whatif.csv and whatif.html.")] = Path("whatif"),
     margins_mm: Annotated[str, typer.Option("--margins-mm")] = "2,3,4,5,7",
-    out_percents: Annotated[str, typer.Option("--out-percent", help="Target area that may lie outside.")] = "5,10",
+    out_percents: Annotated[str, typer.Option("--out-percent", help="Target area that may lie outside, %.")] = "5,10",
     delays_ms: Annotated[str, typer.Option("--delays-ms", help="Beam-on delays.")] = "0",
     predictors: Annotated[
         str, typer.Option("--predictors", help="off, persistence, ridge, rls, kalman.")
     ] = "off,ridge",
-    latencies_ms: Annotated[str, typer.Option("--latencies-ms", help="Acquisition to beam on or off.")] = "250",
+    latencies_ms: Annotated[str, typer.Option("--latencies-ms", help="From acquisition to beam on or off.")] = "250",
     processes: Annotated[
-        int, typer.Option("--processes", min=0, max=256, help="0: as many as pay off on this host.")
+        int, typer.Option("--processes", min=0, max=256, help="0: as many as are useful on this host.")
     ] = 0,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
@@ -39,9 +39,9 @@ def whatif(
     pixel_spacing_mm: SpacingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sweep margin, percent out, delay, predictor and latency; show which settings nothing beats.
+    """Sweep margin, percentage out, delay, predictor and latency; show the settings that no other one beats.
 
-    The targets are followed once; every setting is then decided by the real engine, so its decisions are those of
+    The targets are tracked once. The real engine then decides under every setting, so the decisions are those of
     `cinegate track` with that setting, frame for frame.
     """
     from cinegate.verbs.sessions import followed_session
@@ -52,7 +52,7 @@ def whatif(
     methods = [name.strip() for name in predictors.split(",")]
     unknown = set(methods) - {"off", *PREDICTORS}
     if unknown:
-        raise CommandError(f"--predictors {predictors}: {min(unknown)} is none; off, {', '.join(PREDICTORS)} are")
+        raise CommandError(f"--predictors: {min(unknown)!r} is unknown; known are off, {', '.join(PREDICTORS)}")
     grid = settings_grid(
         _numbers("--margins-mm", margins_mm, 50),
         _numbers("--out-percent", out_percents, 100),
@@ -102,7 +102,7 @@ def _numbers(option: str, text: str, most: float) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise CommandError(f"{option} is {text!r}; numbers with commas between them are needed") from None
+        raise CommandError(f"{option} is {text!r}; numbers separated by commas are needed") from None
     for number in numbers:
         if not 0 <= number <= most:
             raise CommandError(f"{option} has {number:g}; 0 to {most:g} is allowed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import zmq
 
@@ -97,7 +97,7 @@ class BeamInterface:
         zmq.ZMQError
             If an endpoint cannot be used.
         """
-        context: zmq.Context[Any] = zmq.Context()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._publisher = bind(context, zmq.PUB, self._config.endpoints.beam)
             gate = ReconnectingSubscriber(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import zmq
 
@@ -132,7 +132,7 @@ class RemoteLine:
         Unavailable
             If the switch cannot be opened, or the endpoint cannot be bound.
         """
-        context: zmq.Context[Any] = zmq.Context()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             try:
                 socket = bind(context, zmq.ROUTER, self._endpoint, max_bytes=MAX_MESSAGE_BYTES)

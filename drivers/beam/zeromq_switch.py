@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import zmq
 from msgspec import Meta, Struct
@@ -54,7 +54,7 @@ class ZeromqSwitch:
 
     def __init__(self, settings: ZeromqSwitchSettings, *, clock: Clock | None = None) -> None:
         self._settings, self._clock = settings, clock or MonotonicClock()
-        self._context: zmq.Context[Any] | None = None
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: Socket | None = None
         self._state = GateState.HOLD
         self._sequence = self._answered_sequence = self._token = 0
@@ -84,7 +84,7 @@ class ZeromqSwitch:
         self._answer, self._sent_ns = GateState.HOLD, {}
         self._send_order(HOLD)
         socket.poll(FIRST_ANSWER_MS)
-        self._read_answers()
+        self._take_answers()
 
     def set_beam(self, state: GateState) -> None:
         """Order the remote line to begin or to hold. Raises `BeamFault`."""
@@ -97,7 +97,7 @@ class ZeromqSwitch:
     def read_back(self) -> GateState:
         """Renew, and return the state that the remote line confirmed last. Raises `BeamFault` if the line is silent."""
         self._send_order(RENEW if self._state is GateState.ON else HOLD)
-        self._read_answers()
+        self._take_answers()
         silent_ms = (self._clock.now_ns() - self._answered_ns) / 1e6
         if not silent_ms <= self._settings.silence_ms:
             raise BeamFault(
@@ -108,7 +108,7 @@ class ZeromqSwitch:
 
     def newest_answer(self) -> GateState | None:
         """Return what the remote line answered to the newest order; None until it has. Raises `BeamFault`."""
-        self._read_answers()
+        self._take_answers()
         return self._answer if self._answered_sequence == self._sequence else None
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class ZeromqSwitch:
         self._context.destroy(linger=50)
         self._socket = self._context = None
 
-    def _read_answers(self) -> None:
+    def _take_answers(self) -> None:
         socket = self._require_open()
         while True:
             try:

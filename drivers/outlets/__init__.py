@@ -1,1 +1,1 @@
-"""Where decisions go besides the beam line."""
+"""Outlets: where frames, targets and decisions go besides the beam line."""

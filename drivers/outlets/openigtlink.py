@@ -1,7 +1,7 @@
 """What the engine sees, for 3D Slicer and PLUS: cine as IMAGE, target as TRANSFORM and POINT, gate as STATUS, STRING.
 
-Its own process, a subscriber like any other: it can be slow, hang or die, and neither engine nor beam notices. A client
-that does not keep up misses messages, never delays them.
+The outlet is a process of its own and an ordinary subscriber: it can be slow, hang or die, and neither engine nor beam
+notices. A client that does not keep up misses messages and delays nobody.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import zmq
 
@@ -40,15 +40,15 @@ class _Client:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connection, self.pending, self.alive = connection, bytearray(), True
 
-    def put(self, message: bytes) -> bool:
-        """Queue a message, unless the client is too far behind."""
+    def enqueue(self, message: bytes) -> bool:
+        """Queue a message unless the client is too far behind; return whether it was queued."""
         if len(self.pending) + len(message) > MAX_PENDING_BYTES:
             return False
         self.pending += message
         return True
 
-    def push(self) -> None:
-        """Send what the client takes now."""
+    def flush(self) -> None:
+        """Send as much as the client takes now."""
         try:
             while self.pending:
                 sent = self.connection.send(memoryview(self.pending)[:65536])
@@ -58,8 +58,8 @@ class _Client:
         except OSError:
             self.alive = False
 
-    def hear(self) -> None:
-        """Discard what a client says; notice that it left."""
+    def discard_input(self) -> None:
+        """Discard what the client sends; notice if it has left."""
         try:
             self.alive = self.alive and bool(self.connection.recv(65536))
         except BlockingIOError:
@@ -69,14 +69,14 @@ class _Client:
 
 
 class Outlet:
-    """An OpenIGTLink server fed by our telemetry.
+    """An OpenIGTLink server for frames, targets and the gate.
 
     Parameters
     ----------
     endpoints
-        Where frames, gate commands and telemetry are.
+        Endpoints of frames, gate commands and telemetry.
     host, port
-        Where to listen; loopback unless asked, port 0 takes a free one.
+        Address to listen on, by default of this host alone; port 0 takes a free one.
     """
 
     def __init__(self, endpoints: EndpointSettings, host: str = "127.0.0.1", port: int = PORT) -> None:
@@ -91,32 +91,32 @@ class Outlet:
 
     @property
     def port(self) -> int:
-        """The port in use once `run` listens."""
+        """Port in use, once `run` listens."""
         return self._port
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop` says so. Raises `Unavailable` where the port cannot be had."""
+        """Serve until `stop` returns true. Raises `Unavailable` if the port is not available."""
         try:
             listener = socket.create_server((self._host, self._port), backlog=MAX_CLIENTS)
         except OSError as error:
             raise Unavailable(f"{self._host}:{self._port} cannot be listened on: {error.strerror or error}") from None
-        context: zmq.Context[Any] = zmq.Context()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             listener.setblocking(False)
             self._port = int(listener.getsockname()[1])
             endpoints = self._endpoints
-            feed = subscribe(context, endpoints.frames, endpoints.gate, endpoints.telemetry)
+            telemetry = subscribe(context, endpoints.frames, endpoints.gate, endpoints.telemetry)
             while not stop():
-                self._serve(listener, feed)
+                self._serve(listener, telemetry)
         finally:
             for client in self._clients:
                 client.connection.close()
             listener.close()
             context.destroy(linger=0)
 
-    def _serve(self, listener: socket.socket, feed: zmq.Socket[bytes]) -> None:
-        if feed.poll(POLL_MS):
-            while (parts := receive(feed)) is not None:
+    def _serve(self, listener: socket.socket, telemetry: zmq.Socket[bytes]) -> None:
+        if telemetry.poll(POLL_MS):
+            while (parts := receive(telemetry)) is not None:
                 self._translate(parts)
         waiting = [client.connection for client in self._clients]
         readable, _, _ = select.select([listener, *waiting], [], [], 0)
@@ -128,8 +128,8 @@ class Outlet:
                 connection.close()
         for client in list(self._clients):
             if client.connection in readable:
-                client.hear()
-            client.push()
+                client.discard_input()
+            client.flush()
             if not client.alive:
                 client.connection.close()
                 self._clients.remove(client)
@@ -171,6 +171,6 @@ class Outlet:
 
     def _send(self, message: bytes) -> None:
         for client in self._clients:
-            taken = client.put(message)
-            self.sent += taken
-            self.missed += not taken
+            queued = client.enqueue(message)
+            self.sent += queued
+            self.missed += not queued

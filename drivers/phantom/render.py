@@ -1,10 +1,10 @@
-"""Pixels and truth of a phantom at a time.
+"""Pixels and truth of a phantom at any time.
 
-The anatomy is drawn once, three times finer than the frames; a frame looks it up where each of its pixels came from:
-X = x - u(x, t), with u smooth and known everywhere. The target's outline in a frame is the solution of x = X + u(x, t)
-for the outline at exhale, so position and contour are exact to the solver's 1e-6 mm, the pixels to the interpolation.
+The anatomy is drawn once, three times finer than the frames. A frame looks up where each of its pixels came from:
+X = x - u(x, t), with u smooth and known everywhere. The outline of the target in a frame solves x = X + u(x, t) for the
+outline at exhale. So position and contour are exact to the solver's 1e-6 mm, and pixels to the interpolation.
 
-Only sums, products, square roots and table look-ups touch the pixels: they are rounded alike on every machine, so the
+Pixels pass through sums, products, square roots and table look-ups only. These round alike on every machine, so the
 same seed gives the same bits (a library's warp may contract products, depending on the processor).
 """
 
@@ -27,11 +27,11 @@ MARGIN_MM: Final = 60.0
 COUNTS: Final = {"uint8": 200.0, "uint16": 600.0, "float32": 600.0}
 """Pixel value of a signal of 1 (fat)."""
 MAX_FOLD: Final = 0.9
-"""Steepest allowed displacement field; at 1 the anatomy folds over itself."""
+"""Largest allowed gradient of the displacement field; at 1 the anatomy folds over itself."""
 _STAMP_STREAM: Final = 1
 _NOISE_STREAM: Final = 5
 _PSF: Final = np.array([1.0, 6.0, 15.0, 20.0, 15.0, 6.0, 1.0]) / 64.0
-"""Binomial, sigma 1.2 samples of the fine grid, 0.4 px of a frame: no detail finer than the frame can show."""
+"""Binomial, with a sigma of 1.2 samples of the fine grid or 0.4 px of a frame: no detail is finer than a pixel."""
 
 _ORIENTATIONS: Final = {"sagittal": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), "coronal": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)}
 
@@ -49,7 +49,7 @@ class Truth:
 
 
 class Phantom:
-    """Frames and truth by index. Construction draws the anatomy (a fraction of a second).
+    """Frames and truth by index. The constructor draws the anatomy, in a fraction of a second.
 
     Raises
     ------
@@ -72,18 +72,18 @@ class Phantom:
         self._draw()
 
     def stamp_ns(self, index: int) -> int:
-        """Return the acquisition stamp of a frame, ns: unevenly spaced, on a 0.1 ms grid, increasing."""
+        """Return the acquisition stamp of a frame, ns. Stamps increase in uneven steps on a 0.1 ms grid."""
         interval_ns = 1e9 / self.settings.frames_per_s
         random = np.random.Generator(np.random.PCG64([self.settings.seed, _STAMP_STREAM, index]))
         jitter = random.uniform(-0.5, 0.5) * self.settings.interval_jitter * bool(index)
         return round((index + jitter) * interval_ns / 1e5) * 100_000
 
     def displacement(self, index: int) -> Displacement:
-        """Return the displacement of the anatomy around the target in a frame."""
+        """Return the displacement of the anatomy at the target in a frame."""
         return self._motion.at(self.stamp_ns(index) / 1e9)
 
     def truth(self, index: int) -> Truth:
-        """Return the target's exact place in a frame."""
+        """Return the exact position of the target in a frame."""
         displacement = self.displacement(index)
         across_mm, down_mm = self.in_image(displacement)
         here = self._outline_mm.copy()
@@ -123,7 +123,7 @@ class Phantom:
         return self._look_up(fine_x, fine_y, displacement)
 
     def _look_up(self, fine_x: NDArray[Any], fine_y: NDArray[Any], displacement: Displacement) -> NDArray[np.float32]:
-        """Mix the slices, each interpolated bilinearly; deep breaths bring in the neighbour, a loss the empty one."""
+        """Mix the slices, each interpolated bilinearly: a deep breath shows the neighbour, a loss the empty one."""
         height, width = self._slices[0].shape
         np.clip(fine_x, 0, width - 2, out=fine_x)
         np.clip(fine_y, 0, height - 2, out=fine_y)
@@ -146,9 +146,9 @@ class Phantom:
         return signal
 
     def motion_weights(self, x_mm: NDArray[Any], y_mm: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """How far each place moves along (columns, rows), relative to the target's centre.
+        """Return how far each point moves along (columns, rows), relative to the target's centre.
 
-        The dome of the liver moves most, organs below less and less, spine and skin not at all.
+        The dome of the liver moves most, organs below it less and less, spine and skin not at all.
         """
         at_target = self._participation(np.array(TARGET_CENTRE[0]), np.array(TARGET_CENTRE[1]))
         sideways, downward = self._participation(x_mm / self.unit_mm, y_mm / self.unit_mm)
@@ -179,7 +179,7 @@ class Phantom:
         return x, y, z
 
     def _draw(self) -> None:
-        """Draw the slices: this one, its neighbour with other vessels, and one that misses the target."""
+        """Draw the slices: the imaged one, its neighbour with other vessels, and one that misses the target."""
         settings = self.settings
         down_mm, across_mm = self._fine_axes_mm()
         y, x = down_mm[:, None] / self.unit_mm, across_mm[None, :] / self.unit_mm
@@ -196,7 +196,7 @@ class Phantom:
         self._slices = [_quantised(_blurred(image)) for image in images]
 
     def _fine_axes_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the places of the fine grid's rows and columns, with a margin around the frame."""
+        """Return the coordinates of the fine grid's rows and columns, with a margin around the frame."""
         axes = []
         for side, fine_mm in zip(self.shape, self._fine_mm, strict=True):
             border = int(MARGIN_MM / fine_mm) + 1
@@ -205,7 +205,7 @@ class Phantom:
         return axes[0], axes[1]
 
     def _prepare(self) -> None:
-        """Lay out everything that stays the same from frame to frame."""
+        """Compute everything that stays the same from frame to frame."""
         rows, columns = self.shape
         y_mm = ((np.arange(rows) - (rows - 1) / 2) * self.spacing_mm[0])[:, None] + np.zeros((1, columns))
         x_mm = ((np.arange(columns) - (columns - 1) / 2) * self.spacing_mm[1])[None, :] + np.zeros((rows, 1))
@@ -244,7 +244,7 @@ def _smooth(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convolve with the point spread function, rows then columns; the border keeps its nearest value."""
+    """Convolve with the point spread function along rows, then columns; the border repeats its nearest value."""
     reach = len(_PSF) // 2
     for axis in (0, 1):
         wide = np.pad(image, [(reach, reach) if axis == at else (0, 0) for at in (0, 1)], mode="edge")
@@ -254,5 +254,5 @@ def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _quantised(image: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Round to 2^-14, which absorbs the last bits in which mathematical libraries differ."""
+    """Round to 2^-14, to absorb the last bits in which mathematical libraries differ."""
     return np.ascontiguousarray(np.rint(image * 16384) / 16384, np.float32)

@@ -1,4 +1,4 @@
-"""What is scored: one recording with what is known about its target, and what a tracker answered."""
+"""What is scored: one recording with what is known about its target, and a tracker's results."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ class Case:
     Attributes
     ----------
     name : str
-    frames : (frames, rows, columns), arbitrary intensity units
-    elapsed_s : (frames,) time since the frame before; 0 for the first
-    pixel_spacing_mm : (row, column)
-    contour_px : (n, 2) of (x, y), the target in the first frame
-    labels : (frames, rows, columns) bool, or None
-    track_px : (frames, 2) reference (x, y) of the centre, or None
-    region : scanned region as the challenge names it, or ""
-    grid : image of the frames, with whose geometry masks are written, or None
+    frames : (frames, rows, columns) real numbers
+        Arbitrary intensity units.
+    elapsed_s : (frames,) float64
+        Time since the frame before; 0 for the first.
+    pixel_spacing_mm : tuple of float
+        Spacing of (rows, columns).
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in the first frame.
+    labels : (frames, rows, columns) bool, optional
+    track_px : (frames, 2) float64, optional
+        Reference centre (x, y).
+    region : str
+        Scanned region as the challenge names it, or "".
+    grid : Path, optional
+        Image of the frames, whose geometry the written masks get.
     """
 
     name: str
@@ -43,7 +50,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseRun:
-    """What the tracker answered for every frame but the first, and how long each answer took."""
+    """A tracker's result for every frame but the first, and how long each took."""
 
     case: Case
     results: list[TrackResult]

@@ -25,7 +25,7 @@ LUNG_SIGMA_PX = 6.0
 
 
 def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings) -> CaseRun:
-    """Track one case; each frame's answer sees that frame and those before it, nothing later.
+    """Track one case; each frame's result depends on that frame and those before it, on nothing later.
 
     Raises
     ------
@@ -49,16 +49,16 @@ def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSetting
 
 
 def _untracked(case: Case, sentence: str) -> CaseRun:
-    """Return the run of a case that no tracker would take."""
+    """Return the run of a case that the tracker has refused."""
     now = datetime.now(UTC)
     return CaseRun(case, [refused(sentence, 0)] * (len(case.frames) - 1), np.zeros(len(case.frames) - 1), now, now)
 
 
 def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
-    """(frames, rows, columns): the given label, then the mask of every propagated contour.
+    """Return masks, (frames, rows, columns): the given label, then that of every propagated contour.
 
-    A lost target has the mask of the best guess. A frame that is refused says nothing of where the target is, and keeps
-    the mask before.
+    A lost target gets the mask of the best guess. A refused frame does not show where the target is, and gets the mask
+    of the frame before.
     """
     shape = run.case.frames.shape[1:]
     masks = [mask_from_contour(run.case.contour_px, (shape[0], shape[1]))]
@@ -69,7 +69,7 @@ def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
 
 
 def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
-    """Distance of every tracked centre from the truth, mm; NaN where either is unknown."""
+    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown."""
     case = run.case
     if case.track_px is not None:
         truth = case.track_px
@@ -89,7 +89,7 @@ def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], FrameMetrics | None]:
-    """All figures of one case; the challenge's metrics only where there are labels."""
+    """Return all figures of one case, with the challenge's metrics only where there are labels."""
     case = run.case
     confidence = np.array([result.confidence for result in run.results])
     errors = centre_errors_mm(run)
@@ -130,13 +130,25 @@ def evaluate(
 
     Parameters
     ----------
-    cases : with their truth, as far as it is known; held in memory one at a time.
-    out : folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last is laid
-        out as the input of the organisers' own evaluation program.
-    tracker : name in the registry, or a class.
-    settings : tracker settings; the defaults when left out.
-    worst_frames : frames drawn per case.
-    progress : called with one line per case.
+    cases : iterable of Case
+        With their truth, as far as it is known; one at a time is held in memory.
+    out : Path, optional
+        Folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last has the
+        layout that the organisers' evaluation program reads.
+    tracker : str or class
+        Name in the registry, or a tracker's class.
+    settings : TrackerSettings, optional
+        The defaults if left out.
+    worst_frames : int
+        Frames drawn per case.
+    progress : callable
+        Called with one line per case.
+
+    Returns
+    -------
+    Evaluation
+        One row per case, their means, and one sentence for every case whose target cannot be tracked; its first mask
+        is kept for all frames and scored.
 
     Raises
     ------

@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -87,12 +88,13 @@ class Session:
         output = (self.folder / f"{role}.out").open("wb")
         self._outputs.append(output)
         common = ["--session", self.session_id, "--config", str(self.folder / "config.toml")]
-        self.processes[role] = subprocess.Popen(
-            [sys.executable, "-m", "cinegate", role, *arguments, *common],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        with _signals_wait():
+            self.processes[role] = subprocess.Popen(
+                [sys.executable, "-m", "cinegate", role, *arguments, *common],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def messages(self, *, until: str) -> Iterator[Message]:
         """Yield the messages of engine and beam interface until the process `until` has ended.
@@ -143,6 +145,24 @@ class Session:
                 continue
             printed = self.output(role).splitlines()
             raise PipelineError(f"{role} ended with code {code}: {printed[-1] if printed else 'it printed nothing'}")
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Handle SIGTERM and SIGINT afterwards: a process that is being started must be known to be ended."""
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    caught = {number: handler for number, handler in handlers.items() if on_main_thread and callable(handler)}
+    for number in caught:
+        signal.signal(number, lambda signalled, _frame: came.append(signalled))
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+    for received in came:
+        signal.raise_signal(received)
 
 
 def _readable(parts: list[bytes]) -> Iterator[Message]:

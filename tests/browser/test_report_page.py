@@ -1,4 +1,4 @@
-"""The report in a real browser: it draws, offline, without a complaint."""
+"""The report in a real browser: it draws its plots offline, without an error."""
 
 from __future__ import annotations
 

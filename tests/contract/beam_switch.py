@@ -16,12 +16,12 @@ from gating.messages import GateState
 from tests.patience import shortest_s
 
 LONGEST_CALL_MS = {"on": 5.0, "read": 5.0, "open": 50.0, "close": 50.0}
-"""Of five calls the shortest counts: a loaded machine may stop any one of them."""
+"""The shortest of five calls counts, since a loaded machine may delay any one of them."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A switch, and eyes on its line that do not go through the switch."""
+    """A switch, and a way to see its line that does not go through the switch."""
 
     switch: BeamSwitch
     line: Callable[[], GateState]
@@ -29,7 +29,7 @@ class Bench:
     turn_on_elsewhere: str
     """Python text that opens such a switch in another process, turns it on, prints 'on' and waits."""
     come_to_rest: Callable[[], None] = lambda: None
-    """After close or death: wait for a line that another process holds, at the end of a lease."""
+    """After close or death: wait for the end of the lease, where another process drives the line."""
 
 
 class BeamSwitchContract:

@@ -18,7 +18,7 @@ from tests.patience import PATIENCE_S
 
 
 class Bridge:
-    """A bridge in the test's own process, message by message. The source's clock stands, however long a test takes."""
+    """A bridge in the test's own process, message by message; the source's clock stands still."""
 
     def __init__(self, endpoint: str, *, arrival_time: bool = False) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
@@ -73,7 +73,7 @@ BAD = {
     ),
     "other spacing": (lambda peer: peer.frame(1, pixel_spacing_mm=(2.0, 2.5)), "pixel_spacing_mm is (2.0, 2.5)"),
     "other session": (lambda peer: peer.frame(1, session_id="s2"), "session_id is s2"),
-    "unknown plane": (lambda peer: peer.frame(1, plane="coronal"), "plane coronal; sagittal is"),
+    "unknown plane": (lambda peer: peer.frame(1, plane="coronal"), "plane is coronal; the stream declared sagittal"),
     "second bridge": (lambda peer: peer.frame(1, publisher_id="p2"), "a second bridge"),
     "repeated frame": (lambda peer: peer.frame(0), "it came after frame 0"),
     "lost frames": (lambda peer: peer.frame(3), "2 frames of the bridge are missing before frame 3"),

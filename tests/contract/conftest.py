@@ -1,4 +1,4 @@
-"""The contract that test classes inherit explains its failures as test modules do."""
+"""Failures in the contract that test classes inherit are explained as in test modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live sources for the contract suite, each with a peer that feeds it from another thread while it lives."""
+"""Live sources for the contract suite, each fed by a peer in another thread for as long as it exists."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def dicom_folder(folder: Path) -> CineSource:
 
 
 def dicom(_: Path) -> CineSource:
-    """A pynetdicom peer sends an image every 10 ms, and connects again whenever it was let go."""
+    """A pynetdicom peer sends an image every 10 ms, and reconnects whenever it is disconnected."""
     pynetdicom = pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
     from drivers.sources.dicom import DicomSettings, DicomSource
     from tests.dicom_files import image
@@ -66,7 +66,7 @@ def dicom(_: Path) -> CineSource:
 
 
 def feed(source: Any, send: Callable[[Any, int], object]) -> None:
-    """Send frame after frame for as long as the source exists, a minute at most."""
+    """Send frame after frame for as long as the source exists, for at most a minute."""
     there = weakref.ref(source)
 
     def run() -> None:

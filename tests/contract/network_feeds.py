@@ -77,7 +77,7 @@ def zeromq(folder: Path) -> CineSource:
 
 
 def sender(message: Callable[[int], bytes], greeting: bytes = b"") -> Callable[[Any, int], None]:
-    """Return what sends message after message, and connects again whenever it was let go."""
+    """Return a function that sends message after message, and reconnects whenever it is disconnected."""
     links: list[socket.socket] = []
 
     def send(source: Any, index: int) -> None:

@@ -24,7 +24,7 @@ NEEDED = ("zmq.h", "msgpack.hpp", "xxhash.h")
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example of the documentation, compiled as it says."""
+    """The documentation's example, compiled as the documentation says."""
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
     missing = [name for name in NEEDED if not Path("/usr/include", name).exists()]
@@ -66,7 +66,7 @@ def peer(tmp_path: Path) -> Iterator[Bridge]:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named_in_a_sentence_and_the_stream_goes_on(peer: Bridge, name: str) -> None:
+def test_bad_input_is_reported_and_the_stream_goes_on(peer: Bridge, name: str) -> None:
     send, said = BAD[name]
     peer.frame(0)
     assert len(read(peer.source, 1)) == 1
@@ -100,7 +100,7 @@ def test_arrival_times_stand_in_for_stamps_on_request(tmp_path: Path) -> None:
     assert stamp.acquired_on_host_ns == stamp.arrived_ns
 
 
-def test_no_bridge_is_said_after_the_time_out(tmp_path: Path) -> None:
+def test_a_missing_bridge_is_reported_after_the_timeout(tmp_path: Path) -> None:
     source = ZeromqSource(ZeromqSettings(endpoint=f"ipc://{tmp_path}/nobody", first_frame_timeout_s=0.1))
     with pytest.raises(Unavailable, match=r"no stream message came from ipc://.* within 0.1 s"):
         source.open()

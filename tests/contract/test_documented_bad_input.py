@@ -34,7 +34,7 @@ def bridge(tmp_path: Path) -> Iterator[bridge_peer.Bridge]:
     made.close()
 
 
-def test_every_case_that_is_tried_stands_in_the_table() -> None:
+def test_the_table_holds_every_case_that_is_tried() -> None:
     assert {(source, name) for source, name, _ in ROWS} == {(s, name) for s, cases in CASES.items() for name in cases}
 
 

@@ -1,4 +1,4 @@
-"""A proposed couch shift, accepted over the control socket of a running engine: logged with name and reason."""
+"""A proposed couch shift, accepted over a running engine's control socket, is logged with name and reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def session(tmp_path_factory):
 
 
 def wait_for_engine(running):
-    """Until it is ready, which takes minutes where its kernels have to be compiled, and the recorder hears it."""
+    """Wait until the engine is ready (minutes, where its kernels must be compiled) and the recorder hears it."""
     asked = ControlRequest(session_id="s1", action="status", operator="test")
 
     def ready():
@@ -52,7 +52,7 @@ def wait_for_engine(running):
     assert wait_until(lambda: any(record.topic == "heartbeat" for record in read_raw(log)))
 
 
-def test_the_log_names_who_accepted_which_shift_and_why(drifted, session):
+def test_the_log_says_who_accepted_which_shift_and_why(drifted, session):
     arguments = ["--accept", "--operator", "dr_who", "--why", "the liver sank", "--session", "s1"]
     config = ["--config", str(session.folder / "config.toml")]
     said = CliRunner().invoke(app, ["drift", str(drifted), *arguments, *config, "--json"])

@@ -1,4 +1,4 @@
-"""The GPIO line: the contract with a stand-in for the line calls, and the kernel's simulator where there is one.
+"""The GPIO line: the contract on a stand-in for the line calls, and on the kernel's simulator where there is one.
 
 Not shown here: what a real GPIO controller does with its line when the process dies.
 """
@@ -72,7 +72,7 @@ class TestGpio:
             switch.set_beam(ON)
         switch.close()
 
-    def test_one_line_for_both_is_refused(self) -> None:
+    def test_one_line_for_output_and_read_back_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="another line than the output"):
             GpioSwitch(GpioSettings(chip="/dev/gpiochip0", line=3, read_back_line=3)).open()
 
@@ -95,7 +95,7 @@ class TestGpio:
 
 @pytest.fixture
 def simulated_chip() -> Iterator[tuple[Path, Path]]:
-    """A chip of two lines of the kernel's gpio-sim: its device, and the folder where its lines are seen and pulled."""
+    """A gpio-sim chip of two lines: its device, and the folder where its lines are read and pulled."""
     root = Path("/sys/kernel/config/gpio-sim")
     if not root.is_dir():
         pytest.skip("this kernel has no gpio-sim: the GPIO line is shown with a stand-in for its calls alone")

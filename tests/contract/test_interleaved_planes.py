@@ -1,4 +1,4 @@
-"""Sagittal and coronal frames in turn: one stream through the source's process, a template per plane, a place in 3D."""
+"""Sagittal and coronal frames in turn: one stream through the source's process, a template per plane, a 3D position."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FRAMES = 140
 
 
 def dicom(patient: Patient, index: int) -> Any:
-    """The frame as the scanner sends it, each plane a series of its own."""
+    """The frame as the scanner sends it: each plane is a series of its own."""
     plane = patient.plane(index)
     phantom = patient.phantoms[plane]
     return image(

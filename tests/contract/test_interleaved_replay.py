@@ -1,4 +1,4 @@
-"""Two planes taken in turn, replayed at their own pace as one stream through the real processes, and from the log."""
+"""Two planes imaged in turn, replayed at their own pace as one stream through the real processes, and from the log."""
 
 from __future__ import annotations
 
@@ -139,12 +139,12 @@ def test_targets_from_a_file_name_their_planes(patient, recordings, tmp_path):
     [
         (["--with", "{0}"], "both are sagittal"),
         (["--with", "{1}", "--target-box", "10,10,20,20"], "give --target FILE, whose targets name theirs"),
-        (["--with", "{1}", "--plane", "sagittal"], "it is coronal; sagittal was asked for"),
-        (["--plane", "coronal"], "it is sagittal; coronal was asked for"),
+        (["--with", "{1}", "--plane", "sagittal"], "it is coronal; sagittal was requested"),
+        (["--plane", "coronal"], "it is sagittal; coronal was requested"),
         (["--target", "{2}"], "plane of GTV is coronal; the scan is sagittal"),
     ],
 )
-def test_what_cannot_be_one_stream_is_refused_in_one_sentence(recordings, tmp_path, options, words):
+def test_recordings_that_cannot_be_one_stream_are_refused_in_one_sentence(recordings, tmp_path, options, words):
     targets = tmp_path / "targets.json"
     square = [[10, 10], [20, 10], [20, 20], [10, 20]]
     targets.write_text(json.dumps({"targets": [{"name": "GTV", "plane": "coronal", "contour_px": square}]}))

@@ -66,18 +66,18 @@ class Live:
         self.hear(lambda: self.of(StreamInfo))
 
     def send(self, index: int, *, ahead_s: float = 0.0, published: bool = True, **overrides: Any) -> None:
-        """Send a frame that is stamped with the time since the session began, or with one that lies ahead of it."""
+        """Send a frame stamped with the time since the session began, or with a later one."""
         elapsed_ns = time.monotonic_ns() - self._began_ns + round(ahead_s * 1e9)
         fields = {"acquisition_time_stamp": TICKS + round(elapsed_ns / TICK_NS)} | overrides
         self.client.sendall(packed(image(self.cine, index % 64, **fields)))
         self._published += published
 
     def sent_ns(self, frame: CineFrame) -> int:
-        """When a frame was really stamped, on this host's clock."""
+        """When a frame was really acquired, on this host's clock."""
         return self._began_ns + frame.header.acquired_ns - TICKS * TICK_NS
 
     def run(self, indices: range, *, ahead_s: float = 0.0, **overrides: Any) -> None:
-        """Send a frame every 25 ms, later where this machine is busy, and hear all that is published of them."""
+        """Send a frame every 25 ms, or later where the machine is busy, and receive all that is published of them."""
         for index in indices:
             time.sleep(INTERVAL_S)
             self.send(index, ahead_s=ahead_s, **overrides)
@@ -85,7 +85,7 @@ class Live:
         self.hear(lambda: self.of(CineFrame) and self.of(CineFrame)[-1].header.sequence == self._published - 1)
 
     def hear(self, wanted: Callable[[], object]) -> None:
-        """Take in what is published until what is wanted is among it."""
+        """Receive what is published until the wanted message is among it."""
         until_s = time.monotonic() + PATIENCE_S
         while True:
             while (parts := receive(self._feed)) is not None:
@@ -99,7 +99,7 @@ class Live:
         return [message for message, _ in self.heard if isinstance(message, kind)]
 
     def events(self, code: str) -> list[Event]:
-        """The events of one code; waited for."""
+        """The events with one code, once they have come."""
         self.hear(lambda: any(event.code == code for event in self.of(Event)))
         return [event for event in self.of(Event) if event.code == code]
 
@@ -174,7 +174,7 @@ def test_arrival_times_are_flagged_in_every_header_and_by_a_warning(live: Callab
     assert GateReason.STAMP_UNCERTAIN not in session.reasons()
 
 
-def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callable[..., Live]) -> None:
+def test_a_stamp_in_the_future_is_reported_as_an_uncertain_clock_step(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.run(range(1, 40))
     session.run(range(40, 45), ahead_s=100)
@@ -182,7 +182,7 @@ def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callab
     assert session.reasons()[-1] is not None
 
 
-def test_a_clock_set_back_is_told_and_latches_the_engine(live: Callable[..., Live]) -> None:
+def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[..., Live]) -> None:
     """One frame is dropped with a fault; the next goes out, and its stamp tells the engine what happened."""
     session = live(MEASURED)
     session.run(range(1, 40))

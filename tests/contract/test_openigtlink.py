@@ -117,7 +117,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("session", [{"arrival_time": True, "frames_per_s": 20}], indirect=True)
 def test_images_of_debians_example_client_arrive(session: LiveSession, debian: Callable[[str], Path]) -> None:
-    """It sets no time stamp, so arrival times have to stand in."""
+    """It sets no time stamp, so arrival times must stand in."""
     images = EXAMPLES / "Imager" / "img"
     command = [debian("Imager/ImagerClient"), "127.0.0.1", str(session.port), "20", images]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -130,7 +130,7 @@ def test_images_of_debians_example_client_arrive(session: LiveSession, debian: C
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: LiveSession, name: str) -> None:
+def test_bad_input_is_reported_and_the_next_connection_works(session: LiveSession, name: str) -> None:
     make, said = BAD[name]
     with connect(session.port) as client:
         started(session, client)
@@ -233,7 +233,7 @@ def test_pyigtl_hears_cine_target_and_gate_from_the_outlet(outlet: Outlet) -> No
     assert heard["string"] == "beam on: in_window"
 
 
-def test_debians_example_client_hears_every_kind_with_the_right_checksum(
+def test_debians_example_client_accepts_every_kind_of_message(
     outlet: Outlet, debian: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """The C++ library checks each message's checksum before it prints the content."""

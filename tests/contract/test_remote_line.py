@@ -1,4 +1,4 @@
-"""A beam line in another process, its own or another host's: the contract, and what is special about the way there."""
+"""A beam line in another process, on this or another host: the contract, and what is special about the way there."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def confirmed(switch: ZeromqSwitch) -> GateState | None:
 
 
 def turn_on(switch: ZeromqSwitch) -> None:
-    """Begin anew until the line is on: a pause of the machine may end a lease that has just begun."""
+    """Begin again until the line is on: a pause of the machine may end a lease that has just begun."""
 
     def on() -> bool:
         switch.set_beam(ON)
@@ -122,7 +122,7 @@ def endpoint(tmp_path: Path) -> str:
 
 @pytest.fixture
 def remote(request: pytest.FixtureRequest, endpoint: str, record: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The line's process; its clock is as much slower as a test asks for."""
+    """The line's process; its clock is slower by the factor that a test asks for."""
     times = str(getattr(request, "param", 1))
     process = subprocess.Popen([sys.executable, "-c", REMOTE, endpoint, str(record), times])
     yield process
@@ -141,7 +141,7 @@ def switch(request: pytest.FixtureRequest, endpoint: str, remote: subprocess.Pop
 
 @pytest.mark.parametrize("remote", [4], indirect=True)
 class TestZeromqSwitch(BeamSwitchContract):
-    """The remote line's lease of 100 ms is four times as long here, lest a pause of the machine ends it."""
+    """The remote line's lease of 100 ms is four times as long here, so that a pause of the machine does not end it."""
 
     @pytest.fixture
     def bench(self, remote: subprocess.Popen[bytes], record: Path, endpoint: str) -> Iterator[Bench]:  # type: ignore[override]
@@ -234,20 +234,18 @@ class TestTheWayThere:
         assert wait_until(lambda: confirmed(switch) is not None)
         assert (switch.newest_answer(), line_level(record)) == (HOLD, HOLD)
 
-    def test_an_order_that_does_not_know_the_newest_token_is_not_obeyed(self, master: RawMaster, record: Path) -> None:
+    def test_an_order_without_the_newest_token_is_ignored(self, master: RawMaster, record: Path) -> None:
         assert master.begin() is HOLD
         assert wait_until(lambda: master.begin() is ON)
         assert wait_until(lambda: line_level(record) is HOLD)
 
-    def test_a_damaged_number_holds_and_the_next_orders_are_taken_as_before(
-        self, master: RawMaster, record: Path
-    ) -> None:
+    def test_a_damaged_number_holds_and_the_next_orders_are_obeyed(self, master: RawMaster, record: Path) -> None:
         assert wait_until(lambda: master.begin() is ON)
         assert master.order(RENEW, master.number | 1 << 50) is HOLD
         assert line_level(record) is HOLD
         assert wait_until(lambda: master.begin() is ON)
 
-    def test_an_answer_to_an_order_that_was_never_given_says_nothing(self, endpoint: str) -> None:
+    def test_an_answer_to_an_order_never_given_is_ignored(self, endpoint: str) -> None:
         with zmq.Context() as context, context.socket(zmq.ROUTER) as line:
             line.bind(endpoint)
             switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint, silence_ms=1000))
@@ -272,7 +270,7 @@ class TestTheWayThere:
             assert set(tokens) == {0, 77}
             switch.close()
 
-    def test_beyond_this_host_the_line_listens_only_where_that_is_allowed(self) -> None:
+    def test_the_line_listens_beyond_this_host_only_where_allowed(self) -> None:
         line = RemoteLine(SimulatedLinac(LinacSettings()), "tcp://0.0.0.0:0")
         with pytest.raises(Unavailable, match="listens beyond this host"):
             line.run(lambda: True)

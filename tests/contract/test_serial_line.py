@@ -1,4 +1,4 @@
-"""The serial line: the contract with a stand-in for the line calls, and the heartbeat over a real pseudo-terminal.
+"""The serial line: the contract on a stand-in for the line calls, and the heartbeat over a real pseudo-terminal.
 
 Not shown here: that a real port's RTS or DTR falls when its process dies.
 """
@@ -29,7 +29,7 @@ from tests.stand_ins import StandInPort
 
 ON, HOLD = GateState.ON, GateState.HOLD
 TIMES = 10
-"""Leases are so much longer here than in use, lest a pause of the test machine ends one."""
+"""Leases are longer here by this factor, so that a pause of the test machine does not end one."""
 
 
 class TestSerialLineOnAStandIn(BeamSwitchContract):
@@ -92,7 +92,7 @@ class TestSerialLine:
             ("dtr", "dsr", True),
         ]
 
-    def test_a_pseudo_terminal_has_no_modem_lines_and_that_is_said(self, tmp_path: Path) -> None:
+    def test_a_pseudo_terminal_without_modem_lines_is_reported(self, tmp_path: Path) -> None:
         pytest.importorskip("serial", reason="pyserial is not installed")
         master, slave = pty.openpty()
         switch = SerialLine(SerialLineSettings(port=os.ttyname(slave)))
@@ -106,7 +106,7 @@ class TestSerialLine:
 
 
 class BeamBox:
-    """The far end of a heartbeat line: on while a `+` came within the lease; echoes every byte."""
+    """The far end of a heartbeat line: on while the last `+` is younger than the lease; echoes every byte."""
 
     LEASE_S = 0.1 * TIMES
 

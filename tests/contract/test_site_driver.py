@@ -1,4 +1,4 @@
-"""The example of a site's own drivers: installed as a package, found by name, and put through the contracts."""
+"""The example of a site's own drivers: installed as a package, found by name, and held to the contracts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def package(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         del sys.modules[name]
 
 
-def test_cinegate_lists_the_sites_drivers_and_imports_none(installed: Path) -> None:
+def test_cinegate_lists_the_sites_drivers_without_importing_them(installed: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cinegate", "drivers", "--json"],
         env=os.environ | {"PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"},

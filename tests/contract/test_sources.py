@@ -78,7 +78,7 @@ def test_opening_and_closing_twice_is_harmless(source: CineSource) -> None:
     source.close()
 
 
-def test_starts_anew_when_opened_again(source: CineSource) -> None:
+def test_starts_from_the_beginning_when_opened_again(source: CineSource) -> None:
     info = source.open()
     _, first = read(source, info, 3)
     source.close()
@@ -102,7 +102,7 @@ def test_stamps_increase_and_name_a_declared_plane(source: CineSource) -> None:
     assert {stamp.meaning for stamp in stamps} == {info.acquired_meaning}
 
 
-def test_no_frame_is_handed_over_before_it_arrived(source: CineSource) -> None:
+def test_no_frame_is_returned_before_it_arrived(source: CineSource) -> None:
     info = source.open()
     pixels = np.zeros(info.shape, info.dtype)
     for _ in range(5):
@@ -111,7 +111,7 @@ def test_no_frame_is_handed_over_before_it_arrived(source: CineSource) -> None:
         assert stamp.arrived_ns <= time.monotonic_ns()
 
 
-def test_a_time_out_returns_none_and_loses_no_frame(source: CineSource) -> None:
+def test_a_timeout_returns_none_and_loses_no_frame(source: CineSource) -> None:
     info = source.open()
     patient, _ = read(source, info, 6)
     source.close()
@@ -129,7 +129,7 @@ def test_a_time_out_returns_none_and_loses_no_frame(source: CineSource) -> None:
         assert [stamp.acquired_ns for stamp in hasty] == [stamp.acquired_ns for stamp in patient]
 
 
-def test_a_known_number_of_frames_is_kept_and_then_the_stream_ends(source: CineSource) -> None:
+def test_a_stream_of_known_length_ends_after_its_frames(source: CineSource) -> None:
     info = source.open()
     if info.frame_count is None or info.frame_count * info.nominal_interval_ns > 2e9:
         pytest.skip("no end within two seconds")

@@ -118,7 +118,7 @@ class ReconnectingSubscriber:
             pass
 
     def wait_for(self, kind: type[M], good: Callable[[M], bool], seconds: float = PATIENCE_S) -> M:
-        """Return the next message of this kind that is good; fail loudly after `seconds`."""
+        """Return the next message of this kind that is `good`; fail after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not self._socket.poll(50):
@@ -143,7 +143,7 @@ class ReconnectingSubscriber:
 
 @contextmanager
 def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script in a process of its own; it is gone afterwards, whatever its state."""
+    """Run a script in a process of its own, and kill it afterwards."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", script, *arguments]
     child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)

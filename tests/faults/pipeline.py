@@ -51,7 +51,7 @@ def write_still_recording(path: Path, frames: int = 400) -> Path:
 
 
 class LivePipeline:
-    """Source, engine and beam interface of one looped replay, and an ear on the beam."""
+    """Source, engine and beam interface of one looped replay, and a subscriber to the beam's status."""
 
     def __init__(self, recording: Path, box: str, folder: Path, config: Config | None = None) -> None:
         opened = open_recording(recording)
@@ -102,7 +102,7 @@ class LivePipeline:
         return {role: self.session.output(role)[-400:] for role in self.session.processes}
 
     def stop(self) -> None:
-        """End everything that still lives, stopped or not."""
+        """End every process that is left, stopped or not."""
         for process in self.session.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -124,7 +124,7 @@ class LivePipeline:
 
 @contextmanager
 def live_pipeline(recording: Path, box: str, config: Config | None = None) -> Iterator[LivePipeline]:
-    """Start a pipeline in a folder of its own, and end it whatever happens."""
+    """Start a pipeline in a folder of its own; it ends whatever happens."""
     with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
         pipeline = LivePipeline(recording, box, Path(folder), config)
         try:

@@ -30,7 +30,7 @@ from tests.faults.beam_bench import BEAM, ENGINE, Commander, ReconnectingSubscri
 LEASE_NS = 100_000_000
 MARGIN_NS = 20_000_000
 BUSY_MACHINE_NS = 100_000_000
-"""What a machine that others keep busy may add to one try; the middle one of several keeps to the margin."""
+"""What a busy machine may add to one try; the median of several keeps to the margin."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_imports_neither_numba_nor_opencv() -> None:
 def commanding_engine(
     config: Config, ear: ReconnectingSubscriber, name: str, heard_ns: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """An engine that commands beam on. It succeeds one last heard at `heard_ns`, so it begins a silent second later."""
+    """An engine that commands beam on. It succeeds one last heard at `heard_ns`, after a silent second."""
     with process(ENGINE, msgspec.json.encode(config).decode(), name) as engine:
         assert engine.stdin is not None
         assert engine.stdout is not None
@@ -152,7 +152,7 @@ def test_every_announced_frame_gets_one_status_and_renewals_get_none(
     assert all(status.command_received_ns >= status.command_sent_ns > 0 for status in announced)
 
 
-def test_a_silent_gate_still_has_a_status_every_fifty_milliseconds(ear: ReconnectingSubscriber) -> None:
+def test_without_commands_a_status_comes_every_50_ms(ear: ReconnectingSubscriber) -> None:
     stamps = [ear.wait_for(BeamStatus, lambda _: True).sent_ns for _ in range(12)]
     gaps_ms = [(later - earlier) / 1e6 for earlier, later in itertools.pairwise(stamps)]
     assert sorted(gaps_ms)[len(gaps_ms) // 2] <= 50
@@ -170,7 +170,7 @@ def test_a_silent_gate_still_has_a_status_every_fifty_milliseconds(ear: Reconnec
         ([b"heartbeat", b"\x80"], "schema"),
     ],
 )
-def test_garbage_holds_with_a_sentence_and_the_interface_lives_on(
+def test_garbage_holds_with_a_sentence_and_the_interface_goes_on(
     engine: Commander, ear: ReconnectingSubscriber, parts: list[bytes], said: str
 ) -> None:
     turn_on(engine, ear)
@@ -193,7 +193,7 @@ def test_garbage_holds_with_a_sentence_and_the_interface_lives_on(
         ({"engine": "e2"}, "two_engines"),
     ],
 )
-def test_a_command_of_another_session_engine_or_past_holds(
+def test_a_command_of_another_session_or_engine_or_an_older_one_holds(
     engine: Commander, ear: ReconnectingSubscriber, changes: dict[str, Any], reason: str
 ) -> None:
     turn_on(engine, ear)
@@ -246,7 +246,7 @@ def test_commands_queued_while_the_interface_was_frozen_are_ignored(
 
 
 class BadSwitch:
-    """A hardware line that is stuck, or that raises."""
+    """A hardware line that is stuck or raises."""
 
     kind = "hardware"
     settle_ms = 20.0
@@ -350,7 +350,7 @@ def test_an_allowed_simulated_source_is_announced(
 
 
 class SteppingClock:
-    """Every look at it takes 1 to 3 ms, so that a lease ends between any two of them."""
+    """Every reading takes 1 to 3 ms, so that a lease may end between any two of them."""
 
     name = "stepping"
 

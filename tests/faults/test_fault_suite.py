@@ -1,4 +1,4 @@
-"""The fault suite itself: its catalogue is whole, it finds what is wrong, and its short form passes."""
+"""The fault suite itself: its catalogue is complete, it finds what is wrong, and its short form passes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def suite(*arguments: str) -> tuple[int, dict]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_the_catalogue_holds_more_than_sixty_faults_of_every_family():
+def test_the_catalogue_has_more_than_60_faults_and_every_family():
     families = Counter(fault.family for fault in read_catalogue().fault)
     assert set(families) == FAMILIES
     assert sum(families.values()) >= 60
     assert min(families.values()) >= 6
 
 
-def test_every_fault_can_be_injected_and_nothing_else():
+def test_exactly_the_faults_of_the_catalogue_can_be_injected():
     assert {fault.id for fault in read_catalogue().fault} == set(INJECTIONS)
 
 
@@ -48,7 +48,7 @@ def test_a_latching_fault_expects_a_hard_reason_and_a_soft_one_does_not():
             }, fault.id
 
 
-def test_the_short_form_touches_every_family():
+def test_the_short_form_covers_every_family():
     assert {fault.family for fault in read_catalogue().fault if fault.quick} == FAMILIES
 
 
@@ -62,7 +62,7 @@ ONE_OF_EVERY_FAMILY = (
     "log_writer_killed",
 )
 BUSY_MACHINE_MS = 50
-"""What a machine that others keep busy may add to a bound; the whole suite allows 20."""
+"""What a busy machine may add to a bound; the whole suite allows 20."""
 
 
 def test_one_fault_of_every_family_holds_in_time_and_loses_no_record():

@@ -35,7 +35,7 @@ def run(*words: str) -> None:
 
 @pytest.fixture(scope="module")
 def cable() -> Iterator[tuple[str, str]]:
-    """Two namespaces joined by a virtual cable whose ends are called `cable`; the names of the namespaces."""
+    """The names of two namespaces, joined by a virtual cable whose ends are called `cable`."""
     engine, beam = f"cgE{os.getpid()}", f"cgB{os.getpid()}"
     with ExitStack() as stack:
         if os.geteuid() != 0 or shutil.which("ip") is None:
@@ -88,7 +88,7 @@ class TwoHosts:
         raise AssertionError(f"no steady beam within {seconds:g} s: {outputs}")
 
     def off_ns(self) -> int:
-        """Wait for the beam to be off; return since when."""
+        """Wait for the beam to be off; return when it went off."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             last = read_delivery_record(self.record)[-1]

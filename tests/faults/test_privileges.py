@@ -1,4 +1,4 @@
-"""Processes that root starts and that then give root up: a whole session, as the kernel sees it."""
+"""Processes that root starts and that then give up root: a whole session, as the kernel sees it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROLES = ("beam", "record", "engine", "source")
 
 
 def status_of(process_id: int) -> dict[str, str]:
-    """What the kernel says of a process: its user ids, capabilities, whether it may gain any."""
+    """What the kernel says of a process: its user ids, its capabilities, and whether it may gain any."""
     rows = Path(f"/proc/{process_id}/status").read_text(encoding="ascii").splitlines()
     return {name: value.strip() for name, _, value in (row.partition(":") for row in rows)}
 
@@ -86,15 +86,15 @@ def becomes(user: str) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving up root needs root")
-def test_there_is_no_way_back() -> None:
+def test_root_cannot_be_regained() -> None:
     assert becomes(USER) == "PermissionError: [Errno 1] Operation not permitted"
 
 
-def test_an_unknown_user_is_named() -> None:
+def test_an_unknown_user_is_refused() -> None:
     assert becomes("no-such-user") == "PermissionError: host.run_as is 'no-such-user'; there is no such user"
 
 
-def test_root_is_no_user_to_become() -> None:
+def test_becoming_root_is_refused() -> None:
     assert "only one that is not root" in becomes("root")
 
 

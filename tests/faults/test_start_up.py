@@ -1,4 +1,4 @@
-"""From the start of the engine process to READY, as at a first start and at every later one."""
+"""From the start of the engine process to READY: the first start, and every later one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bench.start_up import ready_s
 from gating.latency.budgets import load_budgets
 
 BUSY = 4.0
-"""So much slower may a shared machine be than an idle one."""
+"""How much slower a shared machine may be than an idle one."""
 
 
 def test_the_engine_compiles_at_its_first_start_and_later_ones_are_faster() -> None:

@@ -1,4 +1,4 @@
-"""A verb that starts processes ends them, whatever ends it."""
+"""A verb that starts processes ends them, however it ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gating.service.pipeline import Session
+from gating.settings.config import Config
 from replay_data import session_path
 
 
@@ -20,14 +23,14 @@ def children(process_id: int) -> set[int]:
 
 @pytest.fixture(autouse=True)
 def _signals_are_not_ignored() -> Iterator[None]:
-    """A shell has what it starts in the background ignore SIGINT, and so would what the tests start."""
+    """A shell's background jobs ignore SIGINT, and so would the processes that these tests start."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "cinegate", "run", str(session_path("free_breathing")), "--log", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         deadline = time.monotonic() + 60
@@ -37,3 +40,19 @@ def test_a_run_that_is_asked_to_end_leaves_no_process_behind(tmp_path: Path, num
         assert run.wait(30) != 0
     assert len(started) == 4
     assert not [child for child in started if Path(f"/proc/{child}").exists()]
+
+
+class InterruptedPopen(subprocess.Popen):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_while_a_process_starts_does_not_lose_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", InterruptedPopen)
+    session = Session(Config(), "s1", tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        session.start("record", str(tmp_path / "log.mcap"))
+    (started,) = session.processes.values()
+    session.stop()
+    assert started.poll() is not None

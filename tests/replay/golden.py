@@ -1,6 +1,6 @@
 """Golden decisions of the bundled sessions: gate and reason exact, positions within 0.02 px.
 
-python -m tests.replay.golden        rewrite them; a commit of its own, with the reason
+python -m tests.replay.golden        rewrites them: a commit of its own, with the reason
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def test_track_writes_a_row_a_frame_and_masks_on_the_grid_of_the_frames(short_se
     assert np.median(np.hypot(*(found - truth).T)) < 0.5
 
 
-def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path):
+def test_a_coronal_session_leaves_the_hidden_axis_empty(tmp_path):
     cinegate("track", session_path("high_rate"), "--out", tmp_path / "t.csv")
     row = rows_of(tmp_path / "t.csv")[0]
     assert row["ap_mm"] == ""
@@ -169,15 +169,33 @@ def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["track", "nowhere.npz"], "nowhere.npz: there is no such file"),
-        (["track", session_path("free_breathing"), "--target-box", "1,2,3"], "four numbers X,Y,W,H"),
-        (["track", session_path("free_breathing"), "--target-box", "80,90,40,40"], "leaves the image"),
-        (["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000"),
-        (["config", "--check", "nowhere.toml"], "nowhere.toml"),
-        (["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed"),
-        (["report", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
-        (["recover", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
-        (["track", session_path("free_breathing"), "--tracker", "magic"], "magic"),
+        pytest.param(["track", "nowhere.npz"], "nowhere.npz: there is no such file", id="missing recording"),
+        pytest.param(
+            ["track", session_path("free_breathing"), "--target-box", "1,2,3"],
+            "four numbers X,Y,W,H",
+            id="three numbers",
+        ),
+        pytest.param(
+            ["track", session_path("free_breathing"), "--target-box", "80,90,40,40"],
+            "leaves the image",
+            id="box outside",
+        ),
+        pytest.param(
+            ["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000", id="speed in words"
+        ),
+        pytest.param(["config", "--check", "nowhere.toml"], "nowhere.toml", id="missing settings"),
+        pytest.param(["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed", id="folder for a log"),
+        pytest.param(
+            ["report", "nowhere.mcap"],
+            "nowhere.mcap: there is no such file; a session log (.mcap) is needed",
+            id="report of nothing",
+        ),
+        pytest.param(
+            ["recover", "nowhere.mcap"],
+            "nowhere.mcap: there is no such file; a session log (.mcap) is needed",
+            id="recover of nothing",
+        ),
+        pytest.param(["track", session_path("free_breathing"), "--tracker", "magic"], "magic", id="unknown tracker"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_two(arguments, sentence):

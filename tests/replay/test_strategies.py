@@ -24,7 +24,7 @@ EXCEPTION = parse_config(read_preset("exception"))
 
 
 def drive(t_s, displacement_mm, config, *, frames_per_s=6.0):
-    """Draw the motion, track it, decide; return the gated motion and the drawn truth, (n, 3) LPS mm."""
+    """Draw the motion, track it and decide; return the gated motion and the drawn truth, (n, 3) LPS mm."""
     lr, ap, si = np.asarray(displacement_mm, float).T
     settings = PhantomSettings(
         seed=5, rows=112, columns=112, pixel_spacing_mm=(2.0, 2.0), frames_per_s=frames_per_s, duration_s=float(t_s[-1])
@@ -112,7 +112,7 @@ def test_a_hold_that_does_not_repeat_the_reference_is_not_used(held_session):
     assert not motion.gate_on[during(motion, elsewhere)].any()
 
 
-def test_the_recorded_breath_hold_is_held_open_until_the_longest_hold(shared_data):
+def test_the_beam_stays_on_in_a_recorded_hold_up_to_the_longest_hold(shared_data):
     t, p = read_motion(shared_data / "traces" / "LiverTraj_BreathHold1_robot.txt")
     motion, _ = drive(t[t <= 40], p[t <= 40], BREATH_HOLD)
     on_s = motion.t_s[motion.gate_on]

@@ -104,7 +104,7 @@ def test_masks_of_early_frames_do_not_depend_on_later_ones(case, answer, folder,
     assert (other[25:] != read_labels(answer[1])[25:]).any()
 
 
-def test_the_name_of_the_interface_is_read_as_a_folder_too(case, answer, tmp_path):
+def test_the_input_may_be_a_folder_named_as_the_interface(case, answer, tmp_path):
     submitted(as_submission_input(case, tmp_path / "input", series="mri-linac-series"), tmp_path / "output")
     masks = read_labels(tmp_path / "output" / MASKS / "output.mha")
     np.testing.assert_array_equal(masks, read_labels(answer[1]))

@@ -1,4 +1,4 @@
-"""What the tracker answers while it doubts: the best guess there is, on real frames moved by known amounts."""
+"""What the tracker answers while it is in doubt: its best guess, on real frames moved by known amounts."""
 
 import numpy as np
 import pytest

@@ -44,7 +44,7 @@ def test_a_breath_hold_on_top_of_a_real_recording_is_followed(recordings, name):
     assert not ((confidence >= CONFIDENT) & (errors > 3.0)).any()
 
 
-def test_a_recording_of_low_signal_is_doubted(shared_data):
+def test_tracking_in_a_recording_of_low_signal_is_doubted(shared_data):
     with np.load(shared_data / "liver_cine" / "ON65_2.npz") as arrays:
         frames, t_s, spacing = arrays["frames"][:200], arrays["t_s"][:200], arrays["pixel_spacing_mm"]
     tracker = make_tracker("template", TrackerSettings())

@@ -1,4 +1,4 @@
-"""A session of real processes, verified: its log is unbroken and every decision follows again from its frames."""
+"""A session of real processes, verified: its log is unbroken, and its frames lead to the same decisions again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_decision_follows_again_bit_for_bit(log):
     assert found.commands > found.frames
 
 
-def test_its_chain_is_unbroken_to_the_end(log):
+def test_the_chain_is_unbroken_to_the_end(log):
     report = check_chain(log)
     assert (report.broken, report.unsealed_messages) == ("", 0)
 

@@ -154,7 +154,7 @@ def estimate(sequence: int) -> TargetEstimate:
 
 
 def command(sequence: int, at_ns: int, command_sequence: int, *, renewal: bool) -> GateCommand:
-    """A command of 0.8 ms after its frame, or a renewal of 20 ms after it."""
+    """A command sent 0.8 ms after its frame, or a renewal sent 20 ms after it."""
     gate, reason = decision(sequence)
     return GateCommand(
         session_id="s1",
@@ -181,7 +181,7 @@ def command(sequence: int, at_ns: int, command_sequence: int, *, renewal: bool) 
 
 
 def status(sequence: int, at_ns: int, status_sequence: int, *, changed: bool) -> BeamStatus:
-    """The answer to a frame's first of three commands, applied 1.2 ms after the frame where the beam changed."""
+    """The answer to the first of a frame's three commands, applied 1.2 ms after the frame where the beam changes."""
     gate, _ = decision(sequence)
     return BeamStatus(
         session_id="s1",

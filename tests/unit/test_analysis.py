@@ -60,20 +60,20 @@ def sweep_images(count=40):
 
 
 class TestBeam:
-    def test_it_follows_every_decision_after_the_latency(self):
+    def test_the_beam_follows_every_decision_after_the_latency(self):
         on = np.array([0, 1, 1, 0, 0, 1, 0], bool)
         np.testing.assert_allclose(beam_intervals(np.arange(7.0), on, 0.3, 0.2), [[1.3, 3.2], [5.3, 6.2]])
 
-    def test_a_beam_that_would_end_before_it_begins_is_none(self):
+    def test_a_beam_that_would_end_before_it_begins_is_left_out(self):
         on = np.array([0, 1, 0, 0], bool)
         assert len(beam_intervals(np.arange(4.0), on, 1.5, 0.2)) == 0
 
-    def test_beams_that_overlap_are_one(self):
+    def test_overlapping_beams_are_joined(self):
         on = np.array([1, 0, 1, 1], bool)
         np.testing.assert_allclose(beam_intervals(np.arange(4.0), on, 0.1, 1.5), [[0.1, 4.5]])
 
     @given(edges=st.lists(st.floats(0, 9), min_size=2, max_size=8, unique=True))
-    def test_times_lie_in_the_intervals_that_hold_them(self, edges):
+    def test_times_are_found_in_their_intervals(self, edges):
         pairs = np.array(sorted(edges)[: len(edges) // 2 * 2]).reshape(-1, 2)
         when = np.linspace(0, 10, 101)
         expected = [any(a <= t < b for a, b in pairs) for t in when]
@@ -103,7 +103,7 @@ class TestFigures:
         assert cut.count == whole.count - 1
         assert cut.latency_p95_ms == pytest.approx(whole.latency_p95_ms, abs=5)
 
-    def test_latency_is_found_again_in_ms_and_in_mm(self):
+    def test_latency_is_recovered_in_ms_and_in_mm(self):
         fast, slow = (
             figures(gated_motion(track_motion(*sine(dt_s=0.02)), WIDE, latency_ms=latency)) for latency in (0.0, 200.0)
         )
@@ -112,13 +112,13 @@ class TestFigures:
         assert slow.beam_off.travel_p50_mm == pytest.approx(0.2 * speed_mm_s, abs=0.4)
         assert slow.beam_on.latency_p50_ms == pytest.approx(200, abs=30)
 
-    def test_a_beam_that_was_never_on_leaves_unknowns_not_zeros(self):
+    def test_a_beam_that_was_never_on_gives_unknowns_rather_than_zeros(self):
         config = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=SafetySettings(arm_good_frames=1))
         found = figures(gated_motion(track_motion(*sine(20)), config))
         assert found.duty_cycle == 0
         assert np.isnan([found.extended_by, found.residual_p95_mm, found.coverage, found.relative_d98]).all()
 
-    def test_dose_falls_with_motion_and_not_without(self):
+    def test_dose_falls_with_motion_alone(self):
         assert relative_d98(np.zeros((10, 3))) == pytest.approx(1.0, abs=0.01)
         dose = [relative_d98(np.outer(a * np.sin(np.arange(500)), [0, 0, 1])) for a in (1, 4, 10)]
         assert dose == sorted(dose, reverse=True)
@@ -169,7 +169,7 @@ class TestWhatIf:
             Config(prediction=PredictionSettings(method="ridge", horizon_ms=250)),
         ],
     )
-    def test_deciding_again_is_running_the_engine_frame_for_frame(self, config):
+    def test_deciding_again_equals_running_the_engine_frame_by_frame(self, config):
         followed = track_session(Config(), self.SPECS, stream(), offline_frames(stream(), sweep_images()))
         anew = [
             (o.command, [m for m in o.messages if isinstance(m, TargetEstimate)])
@@ -187,7 +187,7 @@ class TestWhatIf:
         assert found[one].duty_cycle == direct.duty_cycle
         assert found[one].residual_p95_mm == direct.residual_p95_mm
 
-    def test_the_front_is_what_nothing_beats(self, tmp_path):
+    def test_the_pareto_front_is_what_nothing_beats(self, tmp_path):
         grid = settings_grid([1, 2, 3, 5, 8], [5, 20], [0], ["off"], [200])
         outcomes = pareto(list(sweep(track_motion(*sine(40)), PLAIN, grid, "sine")))
         for one in outcomes:
@@ -288,7 +288,7 @@ class TestMargins:
         with pytest.raises(ValueError, match="never found"):
             gated_versus_itv(motion, 15.0, default_table(1.8))
 
-    def test_a_table_is_read_as_it_was_written(self, tmp_path):
+    def test_a_table_reads_back_as_it_was_written(self, tmp_path):
         table = (*default_table(1.8), Uncertainty(name='a "quoted" one', sd_mm=0.25, kind="random", source="\\ site"))
         (tmp_path / "t.toml").write_text(table_toml(table))
         assert read_table(tmp_path / "t.toml") == table
@@ -342,7 +342,7 @@ NEVER_ON = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=Sa
 
 
 @pytest.mark.parametrize("config", [WIDE, NEVER_ON])
-def test_the_key_figures_keep_to_the_schema_that_is_kept_as_a_file(tmp_path, config):
+def test_the_key_figures_match_the_committed_schema(tmp_path, config):
     schema = json.loads(SCHEMA.read_text())
     assert schema == figures_schema(), "python -m gating.analysis.export writes it anew"
     write_figures_json(tmp_path / "f.json", [figures(gated_motion(track_motion(*sine()), config))], "s1")

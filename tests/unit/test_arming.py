@@ -9,7 +9,7 @@ from gating.decision.arming import TRANSITIONS, ArmingEvent, transition
 from gating.messages import EngineState
 
 
-def test_every_pair_outside_the_table_is_refused_and_changes_nothing():
+def test_every_transition_outside_the_table_is_refused():
     for state in EngineState:
         for event in ArmingEvent:
             outcome = transition(state, event)

@@ -1,4 +1,4 @@
-"""When the step is rehearsed: shortly before the next frame is due, never for long."""
+"""When the step is rehearsed: shortly before the next frame is due, and never for long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MS = 1_000_000
 INTERVAL_NS = 160 * MS
 RECEIVED_NS = 7_000 * MS
 NARROW_MS = 0.2
-"""Narrower than what the scatter of arrivals asks for: then the margin is this one."""
+"""Narrower than the scatter of arrivals asks for; then this is the margin."""
 
 
 def planned(plan: WarmingPlan, pacing: Pacing = Pacing.REAL_TIME, interval_ns: int = INTERVAL_NS) -> int | None:
@@ -35,7 +35,7 @@ def test_at_high_rates_the_margin_is_a_share_of_the_interval() -> None:
 
 
 def margins_ms(plan: WarmingPlan, scatter_ms: Iterable[float]) -> list[float]:
-    """How long before the even pace of the arrivals, which scatter about it, each rehearsal ends."""
+    """How long before each evenly paced frame the rehearsal ends; arrivals scatter about that pace."""
     margins = []
     for index, off_ms in enumerate(scatter_ms):
         even_ns = RECEIVED_NS + index * INTERVAL_NS

@@ -1,4 +1,4 @@
-"""The hash chain of a session log, and the replay that compares its decisions."""
+"""The hash chain of a session log: whatever was changed, removed or cut is found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_log_as_it_was_written_has_an_unbroken_chain(log: Path) -> None:
 
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.7])
 def test_one_changed_bit_breaks_it(log: Path, part: float) -> None:
-    """The bit lies in the pixels of a frame, so that the file is as readable as before."""
+    """The bit lies in a frame's pixels, so that the file stays readable."""
     data = bytearray(log.read_bytes())
     starts = [at for at in range(len(data)) if data.startswith(b"content_hash", at)]
     data[starts[int(part * len(starts))] + 2000] ^= 1
@@ -69,7 +69,7 @@ def test_a_torn_log_is_verified_up_to_its_last_seal_also_after_recovery(log: Pat
     assert again.digest == torn.digest
 
 
-def test_a_log_without_a_chain_is_not_taken_for_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_without_a_chain_is_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add = Writer.add_metadata
 
     def all_but_seals(writer: Writer, name: str, data: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""`whatif`, `prepare`, `drift`, `itv` and `bed` as somebody types them."""
+"""`whatif`, `prepare`, `drift`, `itv` and `bed` as a user types them."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_drift_proposes_and_tells_how_to_accept(drifted):
 
 
 @pytest.mark.parametrize("missing", [("--operator", "dr_who"), ("--why", "the liver sank")])
-def test_nobody_accepts_a_shift_without_a_name_and_a_reason(drifted, missing):
+def test_accepting_a_shift_needs_a_name_and_a_reason(drifted, missing):
     result = CliRunner().invoke(app, ["drift", str(drifted), "--accept", *missing])
     assert "--accept needs --operator and --why" in str(result.exception)
 
 
 def documented(verb):
-    """Yield every `$ cinegate VERB ...` of the document with the lines that it is said to print."""
+    """Yield every `$ cinegate VERB ...` of the document with the lines that the document shows below it."""
     found = []
     for block in DOCUMENT.read_text().split("```console\n")[1:]:
         for line in block.split("```")[0].splitlines():
@@ -125,7 +125,7 @@ def test_itv_compares_the_plans_and_saves_its_table(trace, tmp_path):
     assert "gated / ITV" in said
 
 
-def test_a_bad_uncertainty_is_named_with_its_limit(trace, tmp_path):
+def test_a_bad_uncertainty_is_refused_with_its_limit(trace, tmp_path):
     table = tmp_path / "table.toml"
     table.write_text('[[uncertainty]]\nname = "x"\nsd_mm = -1.0\nkind = "random"\nsource = "y"\n')
     result = CliRunner().invoke(app, ["itv", str(trace), "--table", str(table)])

@@ -23,7 +23,7 @@ def test_an_empty_file_gives_the_defaults():
     assert parse_config("") == Config()
 
 
-def test_what_is_written_is_read_back():
+def test_written_settings_read_back_equal():
     config = parse_config("tracker = 'opencv'\n[gating.margins]\nsuperior_mm = 5.5\n[recording]\nrequired = true\n")
     assert config.gating.margins.superior_mm == 5.5
     assert parse_config(to_toml(config)) == config
@@ -37,24 +37,45 @@ def test_the_hash_tells_any_two_settings_apart():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("\n[gating]\nmargn = 3", r"my.toml, line 3: gating.margn = 3: no such setting"),
-        ("[safety]\n# comment\nlease_ms = 1000", r"line 3: safety.lease_ms = 1000: .*<= 500"),
-        ("[gating.margins]\nsuperior_mm = -1", r"line 2: gating.margins.superior_mm = -1: .*>= 0"),
-        ("gating.margins.superior_mm = 'a'", r"line 1: gating.margins.superior_mm = 'a': Expected `float`"),
-        ("[safety]\nlease_ms = nan", r"line 2: safety.lease_ms"),
-        ("[nowhere]\nx = 1", r"line 1: nowhere"),
-        ("x = 1\ny = = 2", r"my.toml: .*line 2"),
-        (
+        pytest.param("\n[gating]\nmargn = 3", r"my.toml, line 3: gating.margn = 3: no such setting", id="unknown key"),
+        pytest.param(
+            "[safety]\n# comment\nlease_ms = 1000", r"line 3: safety.lease_ms = 1000: .*<= 500", id="above the limit"
+        ),
+        pytest.param(
+            "[gating.margins]\nsuperior_mm = -1",
+            r"line 2: gating.margins.superior_mm = -1: .*>= 0",
+            id="below the limit",
+        ),
+        pytest.param(
+            "gating.margins.superior_mm = 'a'",
+            r"line 1: gating.margins.superior_mm = 'a': Expected `float`",
+            id="wrong type",
+        ),
+        pytest.param("[safety]\nlease_ms = nan", r"line 2: safety.lease_ms", id="nan"),
+        pytest.param("[nowhere]\nx = 1", r"line 1: nowhere", id="unknown table"),
+        pytest.param("x = 1\ny = = 2", r"my.toml: .*line 2", id="no toml"),
+        pytest.param(
             "[gating]\non_delay_ms = 1\n\nrules = [\n  {kind = 'centre', lr_mm = 70},\n]",
             r"line 4: gating.rules.0.lr_mm",
+            id="rule in a list",
         ),
-        ("[[gating.rules]]\nkind = 'excursion'\n[[gating.rules]]\nkind = 'x'", r"line 4: gating.rules.1.kind = 'x'"),
-        ("gating = { on_delay_ms = 1, margins = { left_mm = -1 } }", r"line 1: gating.margins.left_mm = -1"),
-        ("# first\r\n[safety]\r\nlease_ms = 1\r\n", r"line 3: safety.lease_ms = 1"),
-        ('[endpoints]\nframes = """\na = 1\n"""\ngate = 7', r"line 5: endpoints.gate = 7"),
+        pytest.param(
+            "[[gating.rules]]\nkind = 'excursion'\n[[gating.rules]]\nkind = 'x'",
+            r"line 4: gating.rules.1.kind = 'x'",
+            id="rule of a table",
+        ),
+        pytest.param(
+            "gating = { on_delay_ms = 1, margins = { left_mm = -1 } }",
+            r"line 1: gating.margins.left_mm = -1",
+            id="inline table",
+        ),
+        pytest.param("# first\r\n[safety]\r\nlease_ms = 1\r\n", r"line 3: safety.lease_ms = 1", id="carriage returns"),
+        pytest.param(
+            '[endpoints]\nframes = """\na = 1\n"""\ngate = 7', r"line 5: endpoints.gate = 7", id="after a long text"
+        ),
     ],
 )
-def test_a_bad_setting_is_named_with_its_line_value_and_limit(text, sentence):
+def test_a_bad_setting_is_refused_with_its_line_value_and_limit(text, sentence):
     with pytest.raises(ConfigError, match=sentence):
         parse_config(text, "my.toml")
 

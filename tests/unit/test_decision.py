@@ -76,7 +76,7 @@ def test_beam_comes_back_after_the_set_number_of_good_frames():
     assert second.state is GateState.ON
 
 
-def test_looking_again_between_frames_counts_no_good_frame():
+def test_a_tick_between_frames_counts_no_good_frame():
     held = HELD
     for now in range(100):
         held = decide(EngineState.ARMED, None, [GOOD], LIMITS, held, now, new_frame=False)

@@ -1,4 +1,4 @@
-"""DICOM MR images as they come: sent by dcmtk and by pynetdicom, or written into a folder."""
+"""DICOM MR images as they arrive: sent by dcmtk or pynetdicom, or written into a folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def receiver() -> Iterator[DicomSource]:
 
 
 def opened_by(source: DicomSource, send: Callable[[int], object]) -> Any:
-    """Open a receiver while a peer sends, since the first frames say what the stream is."""
+    """Open a receiver while a peer sends, since the first frames define the stream."""
 
     def wait_and_send() -> None:
         if wait_until(lambda: source.port):
@@ -183,7 +183,7 @@ def test_a_peer_that_vanishes_in_mid_message_leaves_the_receiver_ready(receiver:
     association = entity.associate("127.0.0.1", receiver.port)
     association.dul.socket.send(b"\x04\x00\x00\x00\x10\x00\x00\x00\x0f\xf0\x01\x03" + b"\x00" * 100)
     association.dul.socket.close()
-    assert "went without releasing its association" in next_notices(receiver, info)
+    assert "left without releasing its association" in next_notices(receiver, info)
     takes_the_next_image(receiver, info)
 
 
@@ -197,7 +197,7 @@ def test_a_length_beyond_the_limit_is_not_believed(receiver: DicomSource) -> Non
     takes_the_next_image(receiver, info)
 
 
-def test_a_message_without_end_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_oversized_message_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
     info = opened_by(receiver, lambda port: store(port, image(0)))
     read(receiver, info, 1)
     monkeypatch.setattr("drivers.sources.dicom.MAX_BYTES", 50_000)
@@ -220,17 +220,29 @@ def test_a_second_series_at_the_same_time_is_refused(receiver: DicomSource) -> N
     info = opened_by(receiver, lambda port: store(port, image(0), other, image(2)))
     assert len(read(receiver, info, 2)[0]) == 2
     assert receiver.counters == {"second_series": 1}
-    assert "the first one was heard" in receiver.take_notices()[0]
+    assert "the first one sent a frame" in receiver.take_notices()[0]
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        (lambda: image(1, picture(1, (40, 48))), "its shape is (40, 48), the stream began with (48, 40)"),
-        (lambda: image(1, picture(1).astype(np.uint8)), "its pixel type is uint8, the stream began with uint16"),
-        (lambda: image(1, PixelSpacing=[2.0, 2.0]), "pixel_spacing_mm is 2, 2, the stream began with 2, 1.5"),
-        (lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60"),
-        (lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local"),
+        pytest.param(
+            lambda: image(1, picture(1, (40, 48))), "its shape is (40, 48), the stream began with (48, 40)", id="shape"
+        ),
+        pytest.param(
+            lambda: image(1, picture(1).astype(np.uint8)),
+            "its pixel type is uint8, the stream began with uint16",
+            id="pixel type",
+        ),
+        pytest.param(
+            lambda: image(1, PixelSpacing=[2.0, 2.0]),
+            "pixel_spacing_mm is 2, 2, the stream began with 2, 1.5",
+            id="spacing",
+        ),
+        pytest.param(
+            lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60", id="position"
+        ),
+        pytest.param(lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local", id="clock"),
     ],
 )
 def test_another_shape_or_geometry_in_mid_stream_is_refused(receiver: DicomSource, changed, sentence: str) -> None:
@@ -262,7 +274,7 @@ def test_unstamped_images_are_accepted_only_with_arrival_times() -> None:
     source.close()
 
 
-def test_a_peer_that_is_not_on_the_list_is_turned_away() -> None:
+def test_a_peer_that_is_not_listed_is_rejected() -> None:
     source = DicomSource(DicomSettings(port=0, calling_ae_titles=("SCANNER",)))
     source.arrivals.open()
     entity = AE(ae_title="PEER")
@@ -271,12 +283,12 @@ def test_a_peer_that_is_not_on_the_list_is_turned_away() -> None:
     source.close()
 
 
-def test_images_that_do_not_come_are_named_after_the_time_out() -> None:
+def test_missing_images_are_reported_after_the_timeout() -> None:
     with pytest.raises(Unavailable, match=r"0 frames came within 0.2 s; 1 are needed"):
         DicomSource(DicomSettings(port=0, frames_per_s=5.0, first_frame_timeout_s=0.2)).open()
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{port}"):
@@ -284,7 +296,7 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_a_folder_is_watched_and_files_without_a_suffix_are_read(tmp_path: Path) -> None:
-    """Whatever is written before the watch begins is old, so a file is written again and again."""
+    """Files written before the watch begins count as old, so a file is written again and again."""
     source, done = DicomSource(DicomSettings(folder=str(tmp_path))), threading.Event()
 
     def write() -> None:

@@ -20,11 +20,13 @@ def found(subject: str) -> Finding:
 @pytest.mark.parametrize(
     ("version", "chosen", "verdict", "advised"),
     [
-        ("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet", "could be better", "preempt=full to GRUB"),
-        ("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet preempt=full", "good", ""),
-        ("#1 SMP PREEMPT_RT Debian 6.1", "quiet", "good", ""),
-        ("#1 SMP PREEMPT Debian 6.1", "quiet", "good", ""),
-        ("#1 SMP Debian 6.1", "quiet", "could be better", "PREEMPT_RT"),
+        pytest.param(
+            "#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet", "could be better", "preempt=full to GRUB", id="dynamic"
+        ),
+        pytest.param("#1 SMP PREEMPT_DYNAMIC Debian 6.1", "quiet preempt=full", "good", "", id="dynamic full"),
+        pytest.param("#1 SMP PREEMPT_RT Debian 6.1", "quiet", "good", "", id="real time"),
+        pytest.param("#1 SMP PREEMPT Debian 6.1", "quiet", "good", "", id="full"),
+        pytest.param("#1 SMP Debian 6.1", "quiet", "could be better", "PREEMPT_RT", id="none"),
     ],
 )
 def test_a_kernel_that_preempts_late_is_reported_with_what_to_change(

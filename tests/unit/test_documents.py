@@ -1,4 +1,4 @@
-"""What the documents say of files, modules, links and verbs is there."""
+"""The files, modules, links and verbs that the documents name exist."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ DOCUMENTS = sorted(
     for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "examples/**/*.md")
     for path in ROOT.glob(pattern)
 )
-FOLDERS = "|".join(
-    ("cinegate", "gating", "drivers", "bench", "replay_data", "tests", "docs", "examples", r"\.ci", r"\.github")
-)
+FOLDERS = r"cinegate|gating|drivers|bench|replay_data|tests|docs|examples|requirements|\.ci|\.github"
 EVERY_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 
 

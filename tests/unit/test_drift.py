@@ -31,7 +31,7 @@ def test_a_baseline_shift_is_found_under_breathing(ap, si, seed, irregular):
     assert (shift.uncertainty_mm < 0.5).all()
 
 
-def test_the_speed_of_a_steady_drift_is_told():
+def test_the_speed_of_a_steady_drift_is_found():
     shift = baseline_shift(*breathing(180, (0.0, 1.5, -3.0)))
     np.testing.assert_allclose(shift.speed_mm_min, (0.0, 0.5, -1.0), atol=0.3)
 

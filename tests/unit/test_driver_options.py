@@ -1,4 +1,4 @@
-"""`-o key=value`: what becomes of the texts, and that every driver says what it can be told."""
+"""`-o key=value`: how texts are converted, and that every driver describes its options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drivers.sources.phantom import PhantomSource
 from replay_data import session_path
 
 
-def test_texts_become_numbers_and_switches():
+def test_option_texts_become_numbers_and_switches():
     settings = driver_settings(DicomSource, "dicom", ["port=104", "arrival_time=true", "ae_title=MRL"])
     assert (settings.port, settings.arrival_time, settings.ae_title) == (104, True, "MRL")
 
@@ -47,7 +47,7 @@ def test_a_text_that_looks_like_json_stays_a_text_where_one_is_needed():
         ("calling_ae_titles=MR1", "Expected `array`"),
     ],
 )
-def test_what_cannot_be_set_is_said_in_one_sentence(option, words):
+def test_an_impossible_option_is_refused_in_one_sentence(option, words):
     with pytest.raises(CommandError, match=words) as raised:
         driver_settings(DicomSource, "dicom", [option])
     assert str(raised.value).startswith("--option of dicom: ")
@@ -65,7 +65,7 @@ def test_every_setting_of_every_driver_is_described(driver: Any):
     msgspec.json.encode(rows)
 
 
-def test_a_needed_setting_is_told_from_one_with_a_default():
+def test_a_required_setting_is_told_from_one_with_a_default():
     rows = {row["setting"]: row for row in setting_rows(PhantomSource) + setting_rows(load_beam("serial_line"))}
     assert rows["port"]["needed"] is True
     assert (rows["mode"]["needed"], rows["mode"]["default"], rows["mode"]["allowed"]) == (

@@ -216,7 +216,7 @@ def test_frames_lost_to_all_are_a_gap_but_to_the_log_alone_an_audit_loss():
     assert bench.step(9).command.reason is GateReason.AUDIT_LOSS
 
 
-def test_something_going_wrong_inside_latches(bench):
+def test_an_internal_error_latches(bench):
     bench.steps(6)
     held = bench.engine.latch_internal_error("ZeroDivisionError inside the engine").command
     assert (held.state, held.reason, held.engine_state) == (

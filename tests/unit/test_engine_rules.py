@@ -1,6 +1,6 @@
 """Every reason of a decision rule, reached through the whole engine with the real tracker.
 
-The tracker may be doubtful here: these are about rules, and a synthetic image gives it reason to be.
+The tracker may be in doubt here: these tests are about rules, and a synthetic image gives it reason to be.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_masks_come_back_from_a_file_with_the_axes_of_the_challenge(tmp_path):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A textured disc that moves down by 2 px a frame."""
+    """A textured disc that moves down by 2 px per frame."""
     rng = np.random.default_rng(3)
     ground = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 2.0)
     texture = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 1.5) * 3
@@ -136,7 +136,7 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("unseen", [0.0, np.nan, np.inf])
-def test_a_frame_that_cannot_be_looked_at_keeps_the_mask_before(dataset, unseen):
+def test_a_frame_that_cannot_be_tracked_keeps_the_mask_before(dataset, unseen):
     from gating.evaluation.run import predicted_masks, run_case
     from gating.tracking.tracker import TrackerSettings
 

@@ -52,7 +52,7 @@ def test_near_identical_frames_do_not_make_later_noise_look_like_motion(watched)
     assert np.mean([status is TrackStatus.TRACKED for status in seen]) >= 0.95
 
 
-def test_the_least_value_is_forgotten_after_the_memory():
+def test_the_least_value_is_forgotten_when_it_leaves_the_memory():
     least = LeastLately()
     assert least.of(3.0, 0.1) == 3.0
     assert least.of(1.0, 0.1) == 1.0
@@ -60,7 +60,7 @@ def test_the_least_value_is_forgotten_after_the_memory():
     assert (later[0], later[-1]) == (1.0, 2.0)
 
 
-def test_a_value_of_nothing_is_no_least_value():
+def test_zero_is_no_least_value():
     least = LeastLately()
     least.of(3.0, 0.1)
     assert least.of(0.0, 0.1) == 3.0

@@ -133,7 +133,7 @@ def test_a_mapped_stamp_may_move_back_within_what_it_is_uncertain_by() -> None:
 
 
 def through(headers):
-    """Let frames pass one after another; return the first fault."""
+    """Check frames one after another; return the first fault."""
     memory = None
     for number, header in enumerate(headers):
         received_ns = START_NS + number * INTERVAL_NS + MS
@@ -145,7 +145,7 @@ def through(headers):
 
 
 def test_a_mapped_clock_that_drifts_from_the_raw_one_is_a_clock_fault():
-    """Each step stays within what one frame may differ; their sum does not."""
+    """Each step is within the tolerance of one frame; their sum is not."""
     headers = [frame(n).header for n in range(40)]
     steady = [replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns - 50 * MS) for h in headers]
     creeping = [
@@ -155,7 +155,7 @@ def test_a_mapped_clock_that_drifts_from_the_raw_one_is_a_clock_fault():
     assert through(creeping).reason is GateReason.CLOCK_FAULT
 
 
-def test_a_quartz_that_is_off_by_a_hundred_millionths_is_no_fault():
+def test_a_clock_that_is_off_by_100_ppm_is_no_fault():
     headers = [frame(n).header for n in range(200)]
     drifting = [
         replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns - round(n * INTERVAL_NS * 1e-4))
@@ -189,7 +189,7 @@ def test_a_beam_interface_that_follows_another_engine_holds():
     assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
 
 
-def test_a_beam_interface_that_is_asked_to_stop_is_no_broken_line():
+def test_a_beam_interface_that_stops_on_request_is_no_broken_line():
     status = beam_status(reason="stopping", latched=True)
     assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
 

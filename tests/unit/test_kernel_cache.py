@@ -21,7 +21,7 @@ def test_the_cache_lies_in_the_users_cache_folder(tmp_path):
     assert folder_chosen(XDG_CACHE_HOME=str(tmp_path)).startswith(str(tmp_path / "cinegate"))
 
 
-def test_a_users_own_choice_is_kept(tmp_path):
+def test_the_users_own_cache_folder_is_kept(tmp_path):
     assert folder_chosen(NUMBA_CACHE_DIR=str(tmp_path)) == str(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_a_few_bright_pixels_do_not_hide_the_peak():
 
 
 @pytest.mark.parametrize("method", ["exact", "coarse_to_fine", "dense"])
-def test_the_peak_at_the_border_of_the_window_is_flagged(method):
+def test_a_peak_at_the_border_of_the_window_is_flagged(method):
     frame = frame_of(np.uint16, 6)
     matcher = TemplateMatcher(frame[30:62, 30:62], max_radius_px=8)
     assert matcher.match(frame, 30, 22, 8, method).at_edge

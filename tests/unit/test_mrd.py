@@ -75,7 +75,7 @@ def test_every_real_pixel_type_keeps_its_values(session: LiveSession, dtype: str
     np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
 
 
-def test_the_client_may_trickle_bytes(session: LiveSession) -> None:
+def test_bytes_may_arrive_a_few_at_a_time(session: LiveSession) -> None:
     cine = synthetic_cine(4)
     stream = preamble() + b"".join(packed(image(cine, index)) for index in range(4))
     with connect(session.port) as client:
@@ -85,7 +85,7 @@ def test_the_client_may_trickle_bytes(session: LiveSession) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_named_in_a_sentence_and_the_next_connection_works(session: LiveSession, name: str) -> None:
+def test_bad_input_is_reported_and_the_next_connection_works(session: LiveSession, name: str) -> None:
     make, said = BAD[name]
     cine = synthetic_cine(20)
     with connect(session.port) as client:
@@ -109,7 +109,7 @@ def test_a_client_lost_mid_message_is_reported_and_the_next_served(session: Live
         assert len(session.read(1)) == 1
 
 
-def test_a_client_that_stops_in_mid_message_is_cut_off(session: LiveSession) -> None:
+def test_a_client_that_stalls_mid_message_is_cut_off(session: LiveSession) -> None:
     cine = synthetic_cine(20)
     with connect(session.port) as client:
         started(session, client, cine)
@@ -138,7 +138,7 @@ def test_slices_of_one_orientation_are_told_apart_by_position(session: LiveSessi
     assert session.source.counters["differing"] == 1
 
 
-def test_another_orientation_is_passed_over_as_another_plane() -> None:
+def test_images_of_another_orientation_are_skipped_as_another_plane() -> None:
     session = opening(plane="coronal")
     sagittal = synthetic_cine(20)
     coronal = sagittal | {"orientation": (1.0, 0, 0, 0, 0, -1.0)}
@@ -164,7 +164,7 @@ def test_arrival_times_stand_in_for_stamps_only_on_request() -> None:
     assert all(stamp.acquired_on_host_ns == stamp.arrived_ns == stamp.acquired_ns for stamp, _ in frames)
 
 
-def test_the_source_listens_on_loopback_alone(session: LiveSession) -> None:
+def test_the_source_listens_only_on_loopback(session: LiveSession) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", session.port), timeout=1)
     with connect(session.port) as client:
@@ -176,7 +176,7 @@ def made_image(cine: dict[str, Any], index: int, **overrides: Any) -> MrdImage:
     return MrdImage(image_header(bytes(raw.getHead())), raw.data.tobytes())
 
 
-def test_stamps_pass_midnight_and_the_image_index_its_wrap() -> None:
+def test_stamps_pass_midnight_and_the_image_index_wraps() -> None:
     cine, maker = synthetic_cine(4), FrameMaker(StampMeaning.START, "centre")
     before = DAY_NS // TICK_NS - 2
     ticks = [before, before + 1, 0, 1]
@@ -234,7 +234,7 @@ class TestRecording:
             ({"image_type": 5}, "image 3: image_type is 5"),
         ],
     )
-    def test_a_bad_image_is_named(self, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    def test_a_bad_image_is_refused(self, tmp_path: Path, change: dict[str, Any], said: str) -> None:
         with pytest.raises(BadRecording, match=said):
             open_recording(self.written(tmp_path / "cine.h5", synthetic_cine(6), (3, change)))
 

@@ -1,4 +1,4 @@
-"""Whatever arrives, the parsers answer with a message or one sentence of their own error; nothing else escapes."""
+"""Whatever arrives, a parser returns a message or raises its documented error with one sentence."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_session_log_with_anything_done_to_it(log, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("parser", TARGETS)
-def test_nothing_but_its_documented_errors_escapes_a_parser(parser):
+def test_only_documented_errors_escape_a_parser(parser):
     found = fuzz(parser, seconds=1.5)
     assert found.failure == ""
     assert found.inputs > 0

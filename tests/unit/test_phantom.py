@@ -115,7 +115,7 @@ class TestMotion:
         si_mm = np.array([motion.at(t_s).si_mm for t_s in np.arange(0, 30, 0.002)])
         assert np.abs(np.diff(si_mm)).max() < 0.5
 
-    def test_cycles_differ_from_one_another(self) -> None:
+    def test_breathing_cycles_differ_from_one_another(self) -> None:
         motion = Motion(PhantomSettings())
         si_mm = np.array([motion.at(t_s).si_mm for t_s in np.arange(0, 60, 0.05)])
         deepest = [cycle.min() for cycle in np.array_split(si_mm, 10)]
@@ -148,7 +148,7 @@ class TestMotion:
             (Trace(np.array([0.0, 1.0]), *[np.zeros(3)] * 3), "lengths are"),
         ],
     )
-    def test_a_senseless_trace_is_refused(self, trace, sentence) -> None:
+    def test_an_invalid_trace_is_refused(self, trace, sentence) -> None:
         with pytest.raises(Unavailable, match=sentence):
             phantom(trace)
 
@@ -244,12 +244,12 @@ class TestPixels:
         ({"pixel_spacing_mm": (0.3, 0.3)}, "folds the anatomy"),
     ],
 )
-def test_settings_out_of_bounds_are_named(changes, sentence) -> None:
+def test_settings_out_of_bounds_are_refused(changes, sentence) -> None:
     with pytest.raises(Unavailable, match=sentence):
         phantom(**changes)
 
 
-def test_pixels_are_those_of_every_other_machine() -> None:
+def test_pixels_are_the_same_on_every_machine() -> None:
     """Guards the claim that only exactly rounded operations touch the pixels."""
     source = phantom(dtype="uint16", seed=5)
     digest = hashlib.sha256(b"".join(drawn(source, index).tobytes() for index in (0, 7, 20))).hexdigest()

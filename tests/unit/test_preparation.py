@@ -1,4 +1,4 @@
-"""The dry run: what is learned, which strategy follows, and that a proposal is a file and nothing else."""
+"""The dry run: what is learned, which strategy follows, and that a proposal is only a file."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_still_target_is_watched_for_excursions():
     assert [type(rule) for rule in rules] == [BoundaryRule, ExcursionRule]
 
 
-def test_holds_are_recognised():
+def test_breath_holds_are_recognised():
     t = np.arange(0, 60, 0.2)
     held = (t % 20) >= 8
     proposal = propose(dry_run(np.where(held, 0.0, 12 * np.sin(np.pi * t / 2))), CONFIG)
@@ -79,7 +79,7 @@ def test_holds_are_recognised():
     assert [type(rule) for rule in rules] == [BoundaryRule, BreathHoldRule]
 
 
-def test_a_proposal_says_that_it_is_one():
+def test_a_proposal_says_that_it_is_a_proposal():
     text = proposal_toml(propose(dry_run(np.zeros(200)), CONFIG), CONFIG, "a dry run")
     assert text.startswith("# PROPOSAL, not in force")
     assert "<- proposed" in text

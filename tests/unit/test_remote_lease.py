@@ -20,7 +20,7 @@ def order(wanted: int, token: int, sequence: int) -> bytes:
 
 
 class Switch:
-    """An honest peer: renews every 10 ms what is on, and begins anew what is not."""
+    """An honest peer: every 10 ms it renews a lease that runs, or begins a new one."""
 
     def __init__(self, lease: RemoteLease) -> None:
         self.lease, self.sequence, self.now_ns = lease, 0, 0
@@ -77,7 +77,7 @@ def test_a_damaged_first_number_is_forgotten_after_a_second():
     assert switch.state is GateState.ON
 
 
-def test_whoever_succeeds_after_a_quiet_second_needs_the_new_token(switch):
+def test_a_successor_after_a_silent_second_needs_the_new_token(switch):
     token, later_ns = switch.lease.token, switch.now_ns + QUIET_NS
     assert switch.lease.receive(OTHER, order(BEGIN, token, 1), later_ns)
     assert switch.lease.state(later_ns) is GateState.HOLD
@@ -88,11 +88,11 @@ def test_whoever_succeeds_after_a_quiet_second_needs_the_new_token(switch):
 @pytest.mark.parametrize(
     ("peer", "sent", "words"),
     [
-        (PEER, b"garbage", "order has 7 bytes"),
-        (PEER, MESSAGE.pack(b"cgl1", RENEW, 0, 2), "begins with b'cgl1'"),
-        (PEER, order(7, 0, 2), "order is 7; 0 to 2 are known"),
-        (PEER, order(RENEW, 0, 1), "order 1 came after 1"),
-        (OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first"),
+        pytest.param(PEER, b"garbage", "order has 7 bytes", id="garbage"),
+        pytest.param(PEER, MESSAGE.pack(b"cgl1", RENEW, 0, 2), "begins with b'cgl1'", id="magic"),
+        pytest.param(PEER, order(7, 0, 2), "order is 7; 0 to 2 are known", id="unknown order"),
+        pytest.param(PEER, order(RENEW, 0, 1), "order 1 came after 1", id="repeated number"),
+        pytest.param(OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first", id="second peer"),
     ],
 )
 def test_what_cannot_be_trusted_holds_and_is_counted(switch, peer, sent, words):
@@ -136,7 +136,7 @@ def test_the_line_is_on_only_within_a_lease_begun_with_the_newest_token(sent):
     assert honest.state is GateState.ON
 
 
-def test_a_line_that_stood_still_believes_nothing_from_before(switch):
+def test_a_line_that_froze_ignores_older_orders(switch):
     token = switch.lease.token
     switch.lease.draw_token()
     assert switch.state is GateState.HOLD

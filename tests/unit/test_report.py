@@ -1,4 +1,4 @@
-"""The summary and the report of a small synthetic session whose every figure is known."""
+"""The summary and the report of a small synthetic session whose figures are all known."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_decided_frame_has_one_reason(summary: SessionSummary) -> None:
 
 
 def test_the_confirmed_duty_cycle_is_beam_on_time_over_stream_time(summary: SessionSummary) -> None:
-    """Statuses come 1.3 ms after each frame, so the last period is cut by that at the stream's end, if it is on."""
+    """Statuses come 1.3 ms after each frame, which shortens a last period that is on at the stream's end."""
     on_ms = len(ON) * INTERVAL_MS - (1.3 if FRAMES - 1 in ON else 0.0)
     assert summary.duration_s == pytest.approx(FRAMES * INTERVAL_MS / 1e3)
     assert summary.duty_cycle == pytest.approx(on_ms / (FRAMES * INTERVAL_MS), abs=1e-6)
@@ -87,7 +87,7 @@ def test_beam_on_periods_are_the_runs_of_confirmed_frames(summary: SessionSummar
     ]
 
 
-def test_what_ended_each_permission_is_counted(summary: SessionSummary) -> None:
+def test_what_ended_each_beam_on_is_counted(summary: SessionSummary) -> None:
     ends = [sequence for sequence in ON if sequence + 1 not in ON and sequence + 1 < FRAMES]
     assert summary.holds == {"out_of_window": len(ends)}
 
@@ -203,7 +203,7 @@ def page_plots(page: str) -> Any:
     return json.loads(re.findall(r"^const plots = (.*);$", page, re.M)[-1])
 
 
-def test_the_page_holds_everything_and_fetches_nothing(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
+def test_the_page_is_self_contained(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
     write_html(log, tmp_path / "s1.html")
     page = (tmp_path / "s1.html").read_text(encoding="utf-8")
     assert not re.search(r"<(script|link|img|image)[^>]*(src|href)=[\"']https?:", page)

@@ -1,4 +1,4 @@
-"""Each decision rule against plain geometry and plain time, and every one so that NaN holds the beam."""
+"""Each decision rule against plain geometry and plain time; NaN breaks every one."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_centre_window_names_the_axis():
     assert rule.judge(observation((0.0, -2.5, 8.0))) == "centre -2.5 mm off in AP, the limit is 2 mm"
 
 
-def test_an_organ_that_enters_the_region_of_a_target_holds():
+def test_an_organ_that_enters_a_targets_region_holds():
     organ = box_contour(50, 20, 10, 10)
     region = GatingBoundary(BOX, (0, 5, 0, 0))
     rule = AvoidanceWindow(AvoidanceRule(structure="organ", max_in_fraction=0.2), region)
@@ -147,13 +147,13 @@ class TestExcursion:
     def test_a_short_excursion_is_tolerated(self):
         assert not self.times_broken([0] * 5 + [4] * 24 + [0] * 5).any()
 
-    def test_a_persistent_one_holds_within_its_time(self):
+    def test_a_persistent_excursion_holds_within_its_time(self):
         violation = self.times_broken([0] * 5 + [4] * 40)
         last_inside = 4
         assert np.flatnonzero(violation)[0] * 0.2 - last_inside * 0.2 <= 5.0 + 1e-9
         assert violation[np.flatnonzero(violation)[0] :].all()
 
-    def test_coming_back_ends_it(self):
+    def test_an_excursion_ends_when_the_target_comes_back(self):
         violation = self.times_broken([4] * 40 + [0])
         assert violation[39]
         assert not violation[40]

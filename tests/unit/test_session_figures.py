@@ -1,4 +1,4 @@
-"""The hook for reports: clinical figures from a session log, and from an offline run of the same session."""
+"""Clinical figures for reports: from a session log, and from an offline run of the same session."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
     assert one["beam_off"]["travel_p50_mm"] > 0
 
 
-def test_a_log_that_is_still_being_written_already_tells_the_motion(log, tmp_path):
+def test_a_log_that_is_still_being_written_already_gives_the_motion(log, tmp_path):
     whole = log.read_bytes()
     (tmp_path / "growing.mcap").write_bytes(whole[: len(whole) // 2])
     (half,), (all_of_it,) = (motion_from_session(path) for path in (tmp_path / "growing.mcap", log))

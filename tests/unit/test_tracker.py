@@ -1,4 +1,4 @@
-"""What the tracker promises: position, shape, honest doubt, one sentence for everything it cannot do."""
+"""What the tracker promises: position, shape, honest doubt, and one sentence for everything that it cannot do."""
 
 import re
 
@@ -137,9 +137,9 @@ def test_a_template_is_added_only_for_a_new_appearance_and_is_counted():
         told += made.finish_frame()
     assert counts[:5] == [1] * 5
     assert counts[-1] > 1
-    assert made.growth.accepted == counts[-1] - 1
+    assert made.templates.accepted == counts[-1] - 1
     generations = [int(number) for number in re.findall(r"of generation (\d+)", told)]
-    assert len(generations) == made.growth.accepted
+    assert len(generations) == made.templates.accepted
     assert max(generations) <= 3
 
 
@@ -153,17 +153,17 @@ def fading_scene():
     ]
 
 
-def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
+def test_an_accepted_template_is_reported_with_its_time_and_all_ages():
     made, told = tracker(), []
     for seen in fading_scene():
         made.track(seen, 0.25)
         told.append(made.finish_frame())
     first = next(sentence for sentence in told if sentence)
     assert re.match(r"template accepted \d+\.\d s after the reference, of generation 1; 2 in use, \d, 0 s old", first)
-    assert sum(map(bool, told)) == made.growth.accepted
+    assert sum(map(bool, told)) == made.templates.accepted
 
 
-def test_answers_do_not_depend_on_who_calls_settle():
+def test_results_do_not_depend_on_who_calls_finish_frame():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
@@ -184,15 +184,17 @@ def test_one_template_is_kept_alone_when_the_settings_say_so():
 @pytest.mark.parametrize(
     ("pixels", "sentence"),
     [
-        (np.full(SHAPE, np.nan), "NaN or infinite"),
-        (np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535"),
-        (np.zeros(SHAPE, np.uint8), "flat: every pixel is 0"),
-        (np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)"),
-        (np.zeros((3, 150, 140)), "must be a 2D array"),
-        (np.zeros(SHAPE, complex), "real numbers"),
+        pytest.param(np.full(SHAPE, np.nan), "NaN or infinite", id="nan"),
+        pytest.param(np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535", id="saturated"),
+        pytest.param(np.zeros(SHAPE, np.uint8), "flat: every pixel is 0", id="empty"),
+        pytest.param(
+            np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)", id="another shape"
+        ),
+        pytest.param(np.zeros((3, 150, 140)), "must be a 2D array", id="volume"),
+        pytest.param(np.zeros(SHAPE, complex), "real numbers", id="complex"),
     ],
 )
-def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixels, sentence):
+def test_an_unusable_frame_is_refused_with_a_sentence(name, pixels, sentence):
     import re
 
     result = tracker(name).track(pixels, 0.25)
@@ -295,7 +297,7 @@ def test_every_pixel_type_gives_the_same_answer(dtype):
 
 
 def test_a_still_scene_is_no_fixed_pattern() -> None:
-    """Where nothing moves, only noise is left of frame and template; its chance likeness elsewhere is no evidence."""
+    """Where nothing moves, frame and template differ by noise alone; its chance likeness elsewhere is no evidence."""
     from tests.factories import anatomy
 
     tracker = make_tracker("template", TrackerSettings())
@@ -320,8 +322,8 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
     assert {made.track(pixels.astype(np.uint16), 0.25).status for pixels in seen} == {TrackStatus.TRACKED}
 
 
-def test_a_pattern_fixed_in_the_image_that_holds_the_match_is_noticed() -> None:
-    """The pattern is stronger than the anatomy behind it: once a second was seen, the match is doubted."""
+def test_a_fixed_pattern_that_holds_the_match_is_detected() -> None:
+    """The pattern is stronger than the anatomy behind it: after one second, the match is doubted."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
     seen = [np.clip(frame(0, dy) + pattern + rng.normal(0, 6, SHAPE), 0, 65535).astype(np.uint16) for dy in path]

@@ -76,7 +76,7 @@ def test_an_expired_lease_restarts_only_with_a_newly_announced_frame(watchdog: L
     assert state_at(watchdog, 102)[0] is GateState.ON
 
 
-def test_a_hold_ends_the_lease_at_once_and_passes_its_reason_on(watchdog: LeaseWatchdog) -> None:
+def test_a_hold_ends_the_lease_at_once_with_its_own_reason(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     watchdog.receive(command(2, GateState.HOLD, detail="target 14 % out"), MS)
     permission = watchdog.permission(MS)
@@ -90,7 +90,7 @@ def test_a_longer_lease_is_cut_to_the_configured_one(watchdog: LeaseWatchdog) ->
 
 
 @pytest.mark.parametrize("lease_ms", [0.0, -1.0, float("nan")])
-def test_a_lease_of_nothing_permits_nothing(watchdog: LeaseWatchdog, lease_ms: float) -> None:
+def test_a_lease_of_zero_permits_nothing(watchdog: LeaseWatchdog, lease_ms: float) -> None:
     watchdog.receive(command(1, lease_ms=lease_ms), 0)
     assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.COMMANDED_HOLD)
 
@@ -146,7 +146,7 @@ def test_a_simulated_source_may_be_allowed_explicitly() -> None:
     assert state_at(watchdog, 0)[0] is GateState.ON
 
 
-def test_a_latch_outlasts_everything_and_keeps_its_first_reason(watchdog: LeaseWatchdog) -> None:
+def test_a_latch_outlasts_every_command_and_keeps_its_first_reason(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     watchdog.latch(BeamReason.READ_BACK_MISMATCH, "line stuck")
     watchdog.latch(BeamReason.SWITCH_FAULT, "later")
@@ -160,7 +160,7 @@ def test_a_clock_that_runs_backward_holds(watchdog: LeaseWatchdog) -> None:
     assert state_at(watchdog, 49)[0] is GateState.HOLD
 
 
-def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog: LeaseWatchdog) -> None:
+def test_a_process_that_froze_ignores_queued_commands(watchdog: LeaseWatchdog) -> None:
     watchdog.note_awake(0)
     watchdog.receive(command(1), 0)
     watchdog.note_awake(500 * MS)
@@ -175,7 +175,7 @@ def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog
 
 
 class AnyInput(RuleBasedStateMachine):
-    """Whatever arrives, whenever: a plain model says which commands may have opened or prolonged the beam."""
+    """Any input at any time: a plain model says which commands may have opened or prolonged the beam."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -297,7 +297,7 @@ def test_one_stamp_from_the_future_does_not_make_later_commands_late(watchdog: L
         assert state_at(watchdog, 15 * sequence + 1)[0] is GateState.ON
 
 
-def test_a_way_that_became_faster_is_what_later_commands_are_measured_by(watchdog: LeaseWatchdog) -> None:
+def test_later_commands_are_measured_against_a_faster_path(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(sent_at(1, 0), 500 * MS)
     for sequence in (2, 3):
         watchdog.receive(sent_at(sequence, 500 + sequence), (502 + sequence) * MS)
