@@ -12,7 +12,7 @@ QUIET_NS: Final = 1_000_000_000
 """After this long, a silent engine may be succeeded, and a violation without another one is forgotten."""
 
 CLOCK_DRIFT: Final = 0.001
-"""Fastest drift between two clocks: ten times the error of a quartz."""
+"""Largest relative drift between two clocks: ten times the error of a quartz."""
 
 COMMANDS_PER_S: Final = 10_000
 COMMANDS_AT_ONCE: Final = 64
