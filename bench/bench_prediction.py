@@ -150,22 +150,24 @@ def score(predicted: NDArray[np.float64], trace: Trace, horizon_s: float) -> dic
     miss = np.linalg.norm(predicted - truth, axis=1)
     centre = np.median(p, axis=0)
     radius = np.percentile(np.linalg.norm(p - centre, axis=1), 60)
-    right, asked = (np.linalg.norm(x - centre, axis=1) <= radius for x in (truth, predicted))
+    true_gate, predicted_gate = (np.linalg.norm(x - centre, axis=1) <= radius for x in (truth, predicted))
     return {
         "rmse_mm": float(np.sqrt((miss**2).mean())),
         "p95_mm": float(np.percentile(miss, 95)),
-        "accuracy": float((right == asked).mean()),
-        "gate_error_ms": 1e3 * _transition_error_s(t, right, asked),
+        "accuracy": float((true_gate == predicted_gate).mean()),
+        "gate_error_ms": 1e3 * _transition_error_s(t, true_gate, predicted_gate),
     }
 
 
-def _transition_error_s(t: NDArray[np.float64], right: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
+def _transition_error_s(
+    t: NDArray[np.float64], true_gate: NDArray[np.bool_], predicted_gate: NDArray[np.bool_]
+) -> float:
     """Return the mean time between each true transition and the nearest predicted one of its direction within 1 s."""
     errors = []
     for direction in (1, -1):
-        true_s, asked_s = (t[1:][np.diff(x.astype(int)) == direction] for x in (right, asked))
-        if len(asked_s):
-            away_s = np.abs(true_s[:, None] - asked_s[None]).min(axis=1)
+        true_s, predicted_s = (t[1:][np.diff(x.astype(int)) == direction] for x in (true_gate, predicted_gate))
+        if len(predicted_s):
+            away_s = np.abs(true_s[:, None] - predicted_s[None]).min(axis=1)
             errors += away_s[away_s <= 1.0].tolist()
     return float(np.mean(errors)) if errors else float("nan")
 

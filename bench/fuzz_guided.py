@@ -137,19 +137,19 @@ def _number(pattern: re.Pattern[str], text: str) -> int:
 
 def main() -> None:
     """Fuzz every parser; exit code 1 after an undocumented error."""
-    arguments = argparse.ArgumentParser(prog="python -m bench.fuzz_guided", description=main.__doc__)
-    arguments.add_argument("--minutes", type=float, default=5.0, help="for all parsers together")
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--json", type=Path, help="also write the result here")
-    arguments.add_argument("--parser", help="only this one, in this process")
-    arguments.add_argument("--seconds", type=int, default=30, help="for --parser")
-    asked = arguments.parse_args()
-    if asked.parser:
-        run_one(asked.parser, asked.seconds, asked.seed)
+    parser = argparse.ArgumentParser(prog="python -m bench.fuzz_guided", description=main.__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="for all parsers together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write the result here")
+    parser.add_argument("--parser", help="only this one, in this process")
+    parser.add_argument("--seconds", type=int, default=30, help="for --parser")
+    arguments = parser.parse_args()
+    if arguments.parser:
+        run_one(arguments.parser, arguments.seconds, arguments.seed)
         return
-    found = run_all(asked.minutes, asked.seed)
-    if asked.json:
-        asked.json.write_text(json.dumps(found), encoding="utf-8")
+    found = run_all(arguments.minutes, arguments.seed)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found), encoding="utf-8")
     failed = [one["parser"] for one in found if one["failure"]]
     print(f"{sum(one['inputs'] for one in found)} inputs, {len(failed)} parsers failed")
     sys.exit(bool(failed))

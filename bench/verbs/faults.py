@@ -13,7 +13,7 @@ from cinegate.verbs.options import JsonOption
 
 if TYPE_CHECKING:
     from bench.faults.catalogue import Fault
-    from bench.faults.suite import Result
+    from bench.faults.judgement import Result
 
 
 _LOG = {None: "", True: "whole", False: "[red]LOST[/]"}

@@ -170,8 +170,8 @@ class RemoteLine:
 
     def _answer(self, socket: Socket, parts: list[bytes]) -> None:
         confirmed = self._switch.read_back() is GateState.ON
-        asked = parts[1] if len(parts) == 2 and len(parts[1]) == MESSAGE.size else bytes(MESSAGE.size)
-        *_, sequence = MESSAGE.unpack(asked)
+        order = parts[1] if len(parts) == 2 and len(parts[1]) == MESSAGE.size else bytes(MESSAGE.size)
+        *_, sequence = MESSAGE.unpack(order)
         answer = MESSAGE.pack(MAGIC, int(confirmed), self._lease.token, sequence)
         try:
             send(socket, [parts[0], answer])

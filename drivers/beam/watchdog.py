@@ -12,7 +12,7 @@ QUIET_NS: Final = 1_000_000_000
 """After this long, a silent engine may be succeeded, and a violation without another one is forgotten."""
 
 CLOCK_DRIFT: Final = 0.001
-"""Fastest drift between two clocks: ten times the error of a quartz."""
+"""Largest relative drift between two clocks: ten times the error of a quartz."""
 
 COMMANDS_PER_S: Final = 10_000
 COMMANDS_AT_ONCE: Final = 64
@@ -75,7 +75,7 @@ class LeaseWatchdog:
         self._allow_simulated = allow_simulated
         self._engine_id: str | None = None
         self._sequence = -1
-        self._heard_ns = 0
+        self._received_ns = 0
         self._awake_ns: int | None = None
         self._lease: tuple[int, int] | None = None
         self._violation_ns: int | None = None
@@ -116,7 +116,7 @@ class LeaseWatchdog:
             return False
         if command.engine_id != self._engine_id:
             self._fastest = None
-        self._engine_id, self._sequence, self._heard_ns = command.engine_id, command.command_sequence, now_ns
+        self._engine_id, self._sequence, self._received_ns = command.engine_id, command.command_sequence, now_ns
         slower_ns = self._slower_than_fastest_ns(command, now_ns)
         if slower_ns > self._max_lease_ns and command.state is GateState.ON and not self._in_quarantine(now_ns):
             self._refuse(BeamReason.OLD_COMMAND, f"command came {slower_ns / 1e6:.0f} ms later than others did", now_ns)
@@ -159,14 +159,14 @@ class LeaseWatchdog:
         if self._engine_id is None:
             return None
         if command.engine_id != self._engine_id:
-            if 0 <= now_ns - self._heard_ns < QUIET_NS:
+            if 0 <= now_ns - self._received_ns < QUIET_NS:
                 return BeamReason.TWO_ENGINES, f"{command.engine_id!r} commands beside {self._engine_id!r}"
             if command.state is GateState.ON:
                 return BeamReason.TWO_ENGINES, f"{command.engine_id!r} succeeds and must begin with a hold"
             return None
         if not command.command_sequence > self._sequence:
             return BeamReason.OLD_COMMAND, f"command {command.command_sequence} came after {self._sequence}"
-        possible = highest_possible(self._sequence, now_ns - self._heard_ns)
+        possible = highest_possible(self._sequence, now_ns - self._received_ns)
         if not command.command_sequence <= possible:
             sentence = f"command {command.command_sequence} came after {self._sequence}; it cannot be above {possible}"
             return BeamReason.MESSAGE_REFUSED, sentence
