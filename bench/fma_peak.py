@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from gating.tracking.zncc.dense import correlate_floats
 from gating.tracking.zncc.intrinsics import LANES, splat
@@ -20,10 +21,10 @@ _I64 = ir.IntType(64)
 
 
 @intrinsic
-def _fma_loop(typing_context, count, factor):
+def _fma_loop(typing_context: Any, count: Any, factor: Any) -> Any:
     """Run _FMA_CHAINS independent vector FMAs, which stay in registers, `count` times."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         count, factor = arguments
         vector = ir.VectorType(ir.FloatType(), LANES)
         contract = ("contract",)
@@ -52,8 +53,18 @@ def _run_fma(count: int, factor: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def run_map(repeats, source, pitch, taps, row_taps, side, rows, out, out_pitch):
-    """Correlate `repeats` times in compiled code, so that the cost of the call does not count."""
+def run_map(
+    repeats: int,
+    source: NDArray[np.float32],
+    pitch: int,
+    taps: NDArray[np.float32],
+    row_taps: NDArray[np.float32],
+    side: int,
+    rows: int,
+    out: NDArray[np.float32],
+    out_pitch: int,
+) -> None:
+    """Correlate `repeats` times in compiled code, so that the call itself does not count."""
     for _ in range(repeats):
         correlate_floats(source, pitch, taps, row_taps, side, side, rows, rows, out, out_pitch)
 

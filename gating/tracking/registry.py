@@ -1,4 +1,4 @@
-"""Trackers by name: ours, the peer, and those that a site adds under the entry-point group `cinegate.trackers`."""
+"""Trackers by name: the built-in ones, and those that a site adds under the entry-point group `cinegate.trackers`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TrackerFactory = Callable[[TrackerSettings], Tracker]
 
 
 def tracker_names() -> list[str]:
-    """Every name that `make_tracker` accepts."""
+    """Return every name that `make_tracker` accepts."""
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
 def make_tracker(name: str | TrackerFactory, settings: TrackerSettings) -> Tracker:
-    """Build a tracker by its name or with its class; built-in names cannot be overridden from outside.
+    """Make a tracker by its name or from its class; a site cannot replace a built-in name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The match alone: one template placed by our kernels, the outline shifted with it. The quickest tracker."""
+"""The quickest tracker: one template, matched, and the outline shifted with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gating.tracking.zncc.matcher import Match, TemplateMatcher
 
 
 class RigidTracker:
-    """No deformation, no second template; like the OpenCV peer, its confidence is the clipped score: uncalibrated."""
+    """Without deformation or a second template. As with the OpenCV peer, its confidence is the clipped score."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
@@ -58,7 +58,7 @@ class RigidTracker:
         self._centre = contour_centroid(self._contour)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        """Best placement where the target can have come since it was last seen."""
+        """Find the best placement that the target can have reached since it was last seen."""
         if self._matcher is None:
             return refused("no reference has been set", 0)
         self._unseen_s += elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
@@ -81,12 +81,12 @@ class RigidTracker:
     def _result(self, match: Match) -> TrackResult:
         down, right = match.row - self._origin[0], match.col - self._origin[1]
         centre_px = self._centre[0] + right, self._centre[1] + down
-        # Two thirds of numpy's time; the stubs know no scalar of several channels.
+        # Takes two thirds of numpy's time; the stubs know no scalar of several channels.
         contour = cv2.add(self._points, (right, down, 0.0, 0.0)).reshape(-1, 2)  # type: ignore[call-overload]
         return matched(centre_px, contour, match.score, self._settings.min_confidence)
 
     def finish_frame(self) -> str:
-        """Nothing waits."""
+        """Do nothing: no work waits."""
         return ""
 
     def warm_caches(self) -> None:

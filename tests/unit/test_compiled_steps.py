@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 
 from gating.tracking.motion_fit import fit_affine, motion_at, score_at
-from gating.tracking.zncc.rivals import best_two
+from gating.tracking.rivals import best_two
 
 
 @given(seed=st.integers(0, 10_000), apart=st.floats(0.5, 30.0), cost=st.floats(0.0, 0.1))

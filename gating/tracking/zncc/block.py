@@ -1,4 +1,4 @@
-"""The arrays of a template, handed over by address, and the numbers that compiled code knows its parts by."""
+"""A block: addresses and sizes of a template's arrays, with the indices by which compiled code finds its parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 EXACT, COARSE_TO_FINE, DENSE, SURFACE = range(4)
 FOUND, NO_ROOM, NOT_FINITE = range(3)
 FLAT_ENERGY = 1e-3
-"""Squared levels. A patch with less energy is flat: its contrast is below float32's resolution of the window."""
+"""Squared levels. A patch with less energy is flat: float32 does not resolve its contrast in the window."""
 
 # Indices into a template's `facts`, float64.
 HEIGHT, WIDTH, COUNT, NORM, UNIT, TAP_SUM, TAP_ERROR, FOLDED = range(8)
@@ -34,5 +34,5 @@ BLOCK = _SLOTS
 
 
 def block_of(arrays: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Addresses and sizes of the arrays, which the caller keeps alive."""
+    """Return addresses and sizes of the arrays, which the caller keeps alive."""
     return np.array([n for name in BLOCK for n in (arrays[name].ctypes.data, arrays[name].size)], np.int64)

@@ -72,7 +72,7 @@ def _add_line(line, sign, width, sums, squares):
 
 @helper
 def _grid_sums(cells, pitch, rows, cols, cell_rows, cell_cols, lines, sums, squares, map_pitch):
-    """Sum and sum of squares of the cells that tile the patch at every placement."""
+    """Sum and sum of squares, at every placement, of the cells that tile the patch."""
     width = cols + CELL_PX * (cell_cols - 1)
     column, column_squares = part(lines, 0, width), part(lines, pitch, width)
     for phase in range(min(CELL_PX, rows)):

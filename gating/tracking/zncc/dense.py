@@ -1,4 +1,4 @@
-"""Full correlation maps in constant time, by the C functions of `maps`, and the correlation of single placements."""
+"""Full correlation maps, whose time does not depend on the pixels, and the correlation of single placements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _pair_map_symbol = types.ExternalFunction("cinegate_pair_map", types.void(*[type
 
 @helper
 def spare_columns(cols):
-    """Columns better summed one by one: the one beyond whole vectors that windows of radius 8, 16 or 24 px have."""
+    """Columns to sum one by one: windows of radius 8, 16 or 24 px have one column more than whole vectors."""
     return cols % LANES if cols > LANES and cols % LANES <= 1 else 0
 
 
@@ -36,10 +36,13 @@ def padded_rows(rows: int) -> int:
 
 @helper
 def correlate_floats(source, pitch, taps, row_taps, tap_rows, tap_cols, rows, cols, out, out_pitch):
-    """out[r, c] = sum over p, j of source[r + p, c + j] * taps[p, j], all float32 and flat.
+    """out[r, c] = sum over p, j of source[r + p, c + j] * taps[p, j].
 
-    row_taps  : taps with lines and columns padded with zeros to whole groups and vectors
-    out_pitch : a multiple of LANES; source has a vector to spare at its end
+    Parameters
+    ----------
+    source, taps, out : flat, float32; source has a vector to spare at its end
+    row_taps : flat, float32, the taps with zeros after lines and columns, up to whole groups and vectors
+    pitch, out_pitch : elements from line to line; out_pitch is a multiple of LANES
     """
     spare = spare_columns(cols)
     vectors = (cols - spare + LANES - 1) // LANES
@@ -56,9 +59,12 @@ def correlate_floats(source, pitch, taps, row_taps, tap_rows, tap_cols, rows, co
 def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols, rows, vectors, out, out_pitch):
     """out[r, c] = sum over p, j of pairs source[r + p * row_step, c + j * col_step] with pairs taps[p, j].
 
-    source, taps  : flat int32, two int16 each
-    rows, vectors : rows of the map and its width in vectors of LANES
-    out           : flat int32, modulo 2**32; out_pitch a multiple of LANES
+    Parameters
+    ----------
+    source, taps : flat, int32, two int16 each
+    rows, vectors : rows of the map, and its width in vectors of LANES
+    out : flat, int32, modulo 2**32
+    out_pitch : elements from line to line, a multiple of LANES
     """
     _pair_map_symbol(
         address_of(source), pitch, row_step, col_step, address_of(taps), tap_rows, tap_cols, rows, vectors,
@@ -68,13 +74,19 @@ def correlate_pairs(source, pitch, row_step, col_step, taps, tap_rows, tap_cols,
 
 @register_jitable
 def padded_lines(rows: int) -> int:
-    """Lines of the int16 taps of single placements: `padded_rows`, between lines of zeros."""
+    """Lines of the int16 taps of single placements: `padded_rows` and the lines of zeros around them."""
     return padded_rows(rows) + 2 * LEAD
 
 
 @helper
 def dot_pairs(source, at, pitch, row_taps, tap_rows):
-    """Correlation of one placement: flat int16 pixels with flat int16 taps, then a mask, each of `padded_lines`."""
+    """Correlation of one placement.
+
+    Parameters
+    ----------
+    source : flat, int16; `at` is the first pixel of the placement
+    row_taps : flat, int16, the taps and then a mask, each of `padded_lines`
+    """
     tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
     taps = address_of(row_taps) + 2 * LEAD * tap_pitch
     return pair_dot(address_of(source), at, pitch, taps, padded_rows(tap_rows), tap_pitch)
@@ -82,7 +94,7 @@ def dot_pairs(source, at, pitch, row_taps, tap_rows):
 
 @helper
 def correlate_window(source, pitch, row_taps, tap_rows, out, out_pitch):
-    """out[r, c] as `dot_pairs`, of a window of WINDOW_PX a side."""
+    """out[r, c] as by `dot_pairs`, for a window of WINDOW_PX a side."""
     tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
     taps = address_of(row_taps) + 2 * LEAD * tap_pitch
     pair_window(address_of(source), pitch, taps, tap_rows, tap_pitch, address_of(out), out_pitch)
@@ -90,7 +102,7 @@ def correlate_window(source, pitch, row_taps, tap_rows, out, out_pitch):
 
 @helper
 def correlate_column(source, pitch, row_taps, tap_rows, rows, out, out_pitch):
-    """out[r, 0] as `dot_pairs`, for a column of placements, and of COLUMN_PX - 1 rows more at most."""
+    """out[r, 0] as by `dot_pairs`, for a column of placements; up to COLUMN_PX - 1 more rows are written."""
     tap_pitch = row_taps.size // 2 // padded_lines(tap_rows)
     taps = address_of(row_taps) + 2 * LEAD * tap_pitch
     for r in range(0, rows, COLUMN_PX):
@@ -100,7 +112,7 @@ def correlate_column(source, pitch, row_taps, tap_rows, rows, out, out_pitch):
 
 @helper
 def pair_lines(levels, lines, pitch, distance, pairs):
-    """pairs[y, x] = levels[y, x] and levels[y + distance, x] in one int32, for `lines` lines; all flat."""
+    """pairs[y, x] = levels[y, x] and levels[y + distance, x] in one int32, for `lines` lines; all are flat."""
     for y in range(lines):
         upper = part(levels, y * pitch, pitch)
         lower = part(levels, (y + distance) * pitch, pitch)

@@ -14,17 +14,17 @@ from numba.extending import intrinsic
 from gating.tracking.zncc.intrinsics import LANES, FloatLane, PairLane, data_at, splat
 
 DOT_ROWS = 4
-"""Lines of a template that a dot product takes at once; templates are padded with zero lines."""
+"""Lines of a template that a dot product takes at once; zero lines fill up the last group."""
 WINDOW_PX, COLUMN_PX = 5, 8
-"""Side of the small windows that `pair_window` serves, and placements one below the other that `pair_column` does."""
+"""Side of the windows of `pair_window`, and placements in a column of `pair_column`."""
 LEAD = COLUMN_PX - 1
-"""Lines of zeros before and after the taps of these two."""
+"""Lines of zeros before and after the taps of both."""
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 
 
 def _zeros(builder: Any, vector: Any, count: int) -> list[Any]:
-    """Variables that are zero here, also when this is inside a loop."""
+    """Variables that are set to zero here, in every turn of a loop around this."""
     zero = ir.Constant(vector, None)
     variables = [cgutils.alloca_once_value(builder, zero) for _ in range(count)]
     for variable in variables:
@@ -61,8 +61,13 @@ def _over_patch(
 def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., Any]:
     """Make a kernel (source, start, pitch, taps, tap_rows, tap_pitch) -> sum of products over lines of tap_pitch.
 
-    source and taps are addresses; start and pitch count elements; tap_pitch is a multiple of lanes * per_lane, tap_rows
-    of DOT_ROWS, so that as many sums run side by side.
+    DOT_ROWS sums run side by side.
+
+    Parameters
+    ----------
+    source, taps : addresses of pixels and weights
+    start, pitch : first element, and elements from line to line
+    tap_rows, tap_pitch : lines of taps, a multiple of DOT_ROWS, and their length, a multiple of lanes * per_lane
     """
 
     @intrinsic
@@ -91,9 +96,9 @@ def _dot(lane: Any, lanes: int, per_lane: int, element: Any) -> Callable[..., An
 def _pair_dots(rows: int, columns: int) -> Callable[..., None]:
     """Make a kernel (source, pitch, taps, tap_rows, tap_pitch, out, out_pitch) for rows x columns placements.
 
-    out[r, c] = sum of products of int16 source[r + y, c + x] and taps[y, x], as int32. All are addresses and counts of
-    elements. The taps stand between LEAD lines of zeros; tap_pitch is a multiple of LANES. Each line of pixels is
-    loaded once for all rows.
+    out[r, c] = sum of products of int16 source[r + y, c + x] and taps[y, x], as int32. All arguments are addresses and
+    counts of elements. LEAD lines of zeros stand before and after the taps; tap_pitch is a multiple of LANES. Each line
+    of pixels is loaded once for all rows.
     """
 
     @intrinsic
@@ -133,10 +138,12 @@ def _pair_dots(rows: int, columns: int) -> Callable[..., None]:
 
 @intrinsic
 def patch_sums(typing_context, pixels, start, pitch, middle, weights, keep, tap_rows, tap_pitch):
-    """Sums of product, value and squared value over a patch, in float64; value: float32 pixel minus the middle.
+    """Sums of product, value and squared value over a patch, in float64; a value is a pixel minus the middle.
 
-    pixels, weights, keep : addresses of float32, float32 and int16; where keep is 0 a pixel does not count
-    Indices as in `_dot`.
+    Parameters
+    ----------
+    pixels, weights, keep : addresses of float32, float32 and int16; a pixel counts where keep is not 0
+    start, pitch, tap_rows, tap_pitch : as in `_dot`
     """
     result = types.UniTuple(types.float64, 3)
     lanes = LANES // 2
@@ -175,7 +182,7 @@ def patch_sums(typing_context, pixels, start, pitch, middle, weights, keep, tap_
 def column_sums(typing_context, levels, start, pitch, lines, columns, sums, squares):
     """Sums and sums of squares of `lines` lines of int16, for `columns` columns rounded up to whole vectors, as int32.
 
-    LLVM, left to itself, loads and stores the sums at every line.
+    By itself, LLVM loads and stores the sums at every line.
     """
     wide, narrow = ir.VectorType(_I32, LANES), ir.VectorType(ir.IntType(16), LANES)
 
@@ -224,8 +231,8 @@ pair_dot = _dot(PairLane, LANES // 2, 2, ir.IntType(16))
 def add_run(typing_context, prefix, prefix_squares, start, stop, count, sums, squares):
     """sums[c] += prefix[stop + c] - prefix[start + c], and squares from prefix_squares, for c < count.
 
-    All but the counts are addresses of float64. Whole vectors are worked on: up to LANES / 2 - 1 places more are read
-    and overwritten.
+    Arrays are given as addresses of float64. The work is done in whole vectors: up to LANES / 2 - 1 more places are
+    read and overwritten.
     """
 
     def generate(context, builder, signature, arguments):

@@ -1,4 +1,4 @@
-"""The full int16 map from three quarters of its products: Karatsuba's step, along the lines.
+"""The full int16 map from three quarters of its products, by a Karatsuba step along the lines.
 
 Source : Z.-J. Mou and P. Duhamel, "Short-length FIR filters and their use in fast nonrecursive filtering", IEEE Trans.
          Signal Process. 39(6), 1991, doi:10.1109/78.136539.
@@ -33,13 +33,17 @@ def _combine(common, other, sign, size, out):
 
 @helper
 def folded_products(levels, pairs, products, pitch, map_pitch, rows, cols, taps, height, width):
-    """As a map by `correlate_pairs` of the levels with all taps; exact modulo 2**32, as its sums are.
+    """The map that `correlate_pairs` makes of the levels with all taps, exact modulo 2**32 like that.
 
     With E and O the even and odd lines of the window, G and H those of the template, and D the lines minus the next:
     even lines of the map are D_even * G + O * (G + H), odd ones O * (G + H) - D_odd * H.
 
-    taps     : G, G + H and H, paired as the template's taps are
-    products : the map, then room for three of half its lines
+    Parameters
+    ----------
+    levels : flat, int16
+    pairs : flat, int32, overwritten
+    products : flat, int32, the map, and then room for three maps of half its lines
+    taps : flat, int32, G, G + H and H, each paired as the template's taps are
     """
     half_rows, tap_rows = (rows + 1) // 2, ((height + 1) // 2 + 1) // 2
     size, count, lines = half_rows * map_pitch, tap_rows * width, rows + height

@@ -1,8 +1,8 @@
 """Register tiles in generic vector LLVM IR.
 
-Loops that numba vectorises by itself reach a third of what the core can do: they reload pixels for every output. A
-tile keeps `rows` x `vectors` sums in registers and uses each loaded vector of pixels for all its rows. The IR names no
-instruction set: LLVM lowers it to AVX-512, AVX2, SSE or NEON; only the vector length is chosen from the host.
+Loops that numba vectorises reach a third of what the core can do: they reload pixels for every output. A tile keeps
+`rows` x `vectors` sums in registers and uses each loaded vector of pixels for all its rows. The IR names no instruction
+set: LLVM lowers it to AVX-512, AVX2, SSE or NEON. Only the vector length depends on the host.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PairLane:
 
 
 def multiply_pairs(builder: Any, left: Any, right: Any, lanes: int) -> Any:
-    """Sum of products of the int16 pairs in each 32-bit lane, in the shape that LLVM recognises as pmaddwd."""
+    """Sum of products of the int16 pairs in each 32-bit lane, in the form that LLVM recognises as pmaddwd."""
     halves = ir.VectorType(ir.IntType(16), 2 * lanes)
     wide = ir.VectorType(_I32, 2 * lanes)
     products = builder.mul(
@@ -98,8 +98,8 @@ def correlation_tile(lane: Any, rows: int, vectors: int) -> Callable[..., None]:
         out[out_start + r * out_pitch + x] =
             sum over p < tap_rows, j < tap_cols of source[start + (r + p) * pitch + j * col_step + x] * taps[p, j]
 
-    for r < rows and x < vectors * LANES: source line r + p serves `rows` sums at once. All indices count elements of
-    the flat arrays; tap_rows >= rows - 1.
+    for r < rows and x < vectors * LANES: source line r + p serves `rows` sums at once. Arrays are given as addresses,
+    indices count elements; tap_rows >= rows - 1.
     """
 
     @intrinsic
@@ -169,7 +169,7 @@ def pair_tile(rows: int, vectors: int) -> Callable[..., None]:
 def blurred_maximum(typing_context, scores, inverses, start, count, blur):
     """Largest of scores[k] + blur * inverses[k] for start <= k < start + count, count a multiple of LANES, no NaN.
 
-    LLVM does not vectorise a floating-point maximum that numba writes.
+    LLVM does not vectorise the floating-point maximum that numba writes.
     """
     signature = types.float32(types.intp, types.intp, types.intp, types.intp, types.float32)
 
@@ -198,5 +198,5 @@ def blurred_maximum(typing_context, scores, inverses, start, count, blur):
 
 @register_jitable
 def padded(columns: int) -> int:
-    """Columns rounded up to whole vectors; tiles read a vector past the end of a line, into the next or spare space."""
+    """Columns rounded up to whole vectors; tiles read up to a vector past the end of a line."""
     return (columns + LANES - 1) // LANES * LANES

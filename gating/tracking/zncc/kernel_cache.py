@@ -1,7 +1,7 @@
-"""Where compiled kernels are kept: chosen here, because numba's own choice fails on a read-only install.
+"""The folder of the compiled kernels: chosen here, because numba's own choice fails on a read-only install.
 
-numba checks a kernel's cache against its own file only; a kernel that inlines code of another file would be served
-stale. So the folder is keyed by the version and by every source file that holds kernels.
+numba compares a cached kernel with the kernel's own file only, so it would use an old one after a change in a file
+whose code the kernel inlines. So the folder's name depends on the version and on every source file that holds kernels.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Final
 
 _GATING: Final = Path(__file__).parents[2]
 _COMPILED: Final = b"from numba", b"from gating.tracking.zncc.memory", b"compiled code"
-"""Files that say any of these hold kernels, or code or constants that are compiled into them."""
+"""Files with one of these words hold kernels, or code or constants that are compiled into them."""
 
 
 def choose_cache_folder(version: str) -> None:
-    """Set NUMBA_CACHE_DIR, unless the user has, to a private folder that can be written. Call before numba loads."""
+    """Set NUMBA_CACHE_DIR to a private, writable folder unless the user has set it. Call before numba is imported."""
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The full map of scores from int16 products, in constant time."""
+"""The full map of scores from int16 products; its time does not depend on the pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gating.tracking.zncc.memory import part, reals_of, shorts_of, words_of
 from gating.tracking.zncc.search import maps_of, pitches, scale_map
 
 FOLD_MACS = 2_000_000
-"""Above this many multiply-adds the map is folded: its three small maps then save more than making them costs."""
+"""Above this many multiply-adds the map is folded: three small maps then save more than they cost to prepare."""
 
 
 @cfunc(types.void(*[types.intp] * 3), cache=True)

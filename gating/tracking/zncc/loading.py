@@ -67,7 +67,7 @@ def _load_lines(pixels, item_bytes, frame_cols, height, width, reduction, raw, p
 
 @helper
 def _range_bits(bits, size):
-    """Least and greatest of float32 bit patterns as keys in the order of their values, which vectorises."""
+    """Least and greatest of float32 bit patterns, as keys in the order of their values: this loop vectorises."""
     low = np.int32(0x7FFFFFFF)
     high = np.int32(-0x7FFFFFFF)
     mask = np.int32(0x7FFFFFFF)
@@ -80,7 +80,7 @@ def _range_bits(bits, size):
 
 @helper
 def _range(raw, size, scaling):
-    """Least and greatest value; NaN, NaN when one is not finite."""
+    """Least and greatest value; NaN, NaN if one is not finite."""
     low, high = _range_bits(bits_of(raw), size)
     if high >= np.int32(INFINITE_BITS) or low <= np.int32(~INFINITE_BITS):
         return np.nan, np.nan
@@ -105,14 +105,18 @@ def _quantise(raw, size, middle, scale, levels):
 def load_window(pixels, item_bytes, frame_cols, top, left, height, width, reduction, raw, levels, scaling, lines):
     """Copy the height x width pixels from (top, left) as float32 and as levels of -HALF_RANGE..HALF_RANGE.
 
-    pixels    : address of a frame of uint8, uint16 or float32, told apart by `item_bytes`
-    reduction : 1 for the pixels as they are, 2 or 4 for sums of 2x2 or 4x4, whose rounding is not told
-    raw       : flat float32, `padded(width)` a line
-    levels    : flat int16, the pixels minus the middle of their range, scaled where that does not fit or is not whole
-    scaling   : (3,) float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
-    lines     : scratch of 16 bytes times `padded(width)` or more
+    Parameters
+    ----------
+    pixels : address of a frame of uint8, uint16 or float32, which `item_bytes` tells apart
+    reduction : 1 for the pixels as they are, 2 or 4 for sums of 2x2 or 4x4, whose rounding error is not stated
+    raw : flat, float32, `padded(width)` a line
+    levels : flat, int16, the pixels minus the middle of their range, scaled if that does not fit or is not whole
+    scaling : (3,), float64, overwritten: middle, levels per unit of intensity, largest rounding error in levels
+    lines : work space of 16 bytes times `padded(width)` or more
 
-    Returns False when a pixel is not finite.
+    Returns
+    -------
+    False if a pixel is not finite.
     """
     pitch = padded(width)
     first = pixels + item_bytes * (top * frame_cols + left)

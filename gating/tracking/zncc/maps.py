@@ -1,4 +1,4 @@
-"""Correlation maps from register tiles, as C functions that the other stages call by symbol: the longest to compile."""
+"""Correlation maps from register tiles: the stages that take longest to compile."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from gating.tracking.zncc.intrinsics import LANES, float_tile, pair_tile
 from gating.tracking.zncc.memory import helper
 
 TALL = 4
-"""Rows of a tall tile: enough to hide the loads, few enough for 16 registers at three vectors of an AVX2 core.
+"""Rows of a tall tile: enough to hide the loads, few enough for the 16 registers of an AVX2 core at three vectors.
 
-One row alone waits for its own sums: a map of 4 n + 1 rows, as windows of radius 8, 16 and 24 px have, ends with five.
+A single row waits for its own sums, so a map of 4 n + 1 rows, as windows of radius 8, 16 and 24 px have, ends with a
+tile of five.
 """
 
 _float_4x3, _float_4x2, _float_4x1, _float_1x1 = float_tile(4, 3), float_tile(4, 2), float_tile(4, 1), float_tile(1, 1)

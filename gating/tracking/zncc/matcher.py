@@ -16,10 +16,10 @@ from gating.tracking.zncc.prepared import Prepared
 Method = Literal["exact", "coarse_to_fine", "dense"]
 MIN_TEMPLATE_PX = 4
 MIN_HALVED_PX, MIN_QUARTERED_PX = 16, 12
-"""Side, and square root of the area, of a template at half and quarter resolution below which it is not used.
+"""Least side, and least square root of the area, of a template at half and at quarter resolution.
 
-A template of less than 32 px is searched exactly: it costs little more, and what is left of it at half resolution can
-have its peak beside the true one.
+A template of less than 32 px is searched exactly: that costs little more, and at half resolution its peak can lie
+beside the true one.
 """
 
 
@@ -48,7 +48,7 @@ class TemplateMatcher:
     Parameters
     ----------
     template : (h, w) array
-        Intensities in any unit; kept as float32.
+        Intensities in any unit; stored as float32.
     mask : (h, w) boolean array, optional
         True where the template counts.
     max_radius_px : int
@@ -82,7 +82,8 @@ class TemplateMatcher:
 
         Returns
         -------
-        scores : (n, m) float32 view of a buffer that the next call overwrites
+        scores : (n, m) float32
+            View of a buffer that the next call overwrites.
         top, left : int
             Placement that scores[0, 0] belongs to.
 
@@ -101,11 +102,16 @@ class TemplateMatcher:
 
         Parameters
         ----------
-        pixels : (H, W) uint8, uint16 or float32, C-contiguous; may be read-only
+        pixels : (H, W) uint8, uint16 or float32
+            C-contiguous; may be read-only.
+        row, col : int
+            Expected placement.
+        radius_px : int
+            0 to `max_radius_px`.
         method : "exact", "coarse_to_fine" or "dense"
-            `exact` finds the peak of the full float64 surface, provably; `coarse_to_fine` looks for it at a quarter or
-            half of the resolution, then about that place at every higher one; `dense` computes the float32 surface and
-            takes its peak.
+            `exact` provably finds the peak of the full float64 surface. `coarse_to_fine` searches at a quarter or half
+            of the resolution, then about that place at every higher one. `dense` computes the float32 surface and takes
+            its peak.
 
         Raises
         ------
@@ -134,7 +140,7 @@ class TemplateMatcher:
             raise ValueError("frame holds NaN or infinite pixels in the search window; every pixel must be finite")
 
     def _window(self, pixels: NDArray[Any], row: int, col: int, radius_px: int) -> tuple[int, int, int, int]:
-        """First placement of the window, clipped to the image, and its rows and columns of placements."""
+        """Return the first placement of the window, clipped to the image, and its rows and columns of placements."""
         height, width = pixels.shape
         top, left = max(row - radius_px, 0), max(col - radius_px, 0)
         rows = min(row + radius_px, height - self.shape[0]) - top + 1
@@ -150,7 +156,7 @@ def _reduced(
     side: int,
     coarser: Prepared | None = None,
 ) -> Prepared | None:
-    """The template at a lower resolution; None where too little of it is left to be found."""
+    """Return the template at a lower resolution; None if too little of it is left."""
     rows, cols = values.shape[0] // reduction, values.shape[1] // reduction
     blocks, cells = (slice(reduction * rows), slice(reduction * cols)), (rows, reduction, cols, reduction)
     reduced = values[blocks].reshape(cells).mean((1, 3))
@@ -179,7 +185,7 @@ def _check_template(template: NDArray[np.float32], mask: NDArray[np.bool_] | Non
 
 
 def warm_up() -> None:
-    """Compile every kernel, or load it from the cache, and go through each once."""
+    """Compile every kernel, or load it from the cache, and run each once."""
     frame = ((np.arange(96 * 96, dtype=np.int64).reshape(96, 96) * 7919) % 251).astype(np.uint8)
     matcher = TemplateMatcher(frame[24:64, 24:64], max_radius_px=24)
     for dtype in (np.uint8, np.uint16, np.float32):

@@ -1,7 +1,7 @@
 """Arrays at addresses, lines of pixels as float32, and how helpers of the kernels are compiled.
 
-numba takes a tenth of a second of compilation for every slice, view or reshape of an array and every wrapper that only
-Python would call; these intrinsics and options leave all of that out of a cold start.
+numba takes a tenth of a second to compile each slice, view or reshape of an array and each wrapper for calls from
+Python. These intrinsics and options avoid both, which shortens a cold start.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _FAST = {"contract", "reassoc", "nsz"}
 _BARE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 helper: Callable[..., Any] = njit(**_BARE)
-"""For functions that only compiled code calls: without wrappers, and kept in the cache by their callers."""
+"""For functions that only compiled code calls: without wrappers, cached with their callers."""
 fast_helper: Callable[..., Any] = njit(**_BARE, fastmath=_FAST)
-"""The same, with products and sums in any order; NaN and infinity keep their meaning."""
+"""The same, with products and sums in any order; NaN and infinity are respected."""
 finite_helper: Callable[..., Any] = njit(**_BARE, fastmath=_FAST | {"nnan"})
 
 
@@ -108,8 +108,8 @@ def fill(array, start, size, value):
 def _line_loader(element: Any, side: int) -> Callable[..., Any]:
     """Make a kernel (line, below, width, pitch, out): `width` float32 pixels of a line, or sums of 2x2 (side 2) of two.
 
-    All but the counts are addresses. From LANES pixels on, the last vector overlaps the one before, so that nothing
-    past the line is read. Up to `pitch`, whole vectors, the line is padded with pixels of its own.
+    Lines and `out` are addresses. Lines of LANES pixels or more end with a vector that overlaps the one before, so that
+    nothing past the line is read. Pixels of the line itself fill it up to `pitch`, which is whole vectors.
     """
 
     def load(builder: Any, lines: list[Any], at: Any, result: Any, to: Any, lanes: int) -> None:

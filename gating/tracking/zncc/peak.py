@@ -22,10 +22,10 @@ def _vertex(before, middle, after):
 def quadratic_peak(s):
     """Vertex (row, column offset, each in -0.5..0.5) of a paraboloid through the logarithm of the 3x3 scores s, flat.
 
-    The cross term matters: anatomy has oblique edges, along which two separate parabolas are wrong by 0.1 px. Slopes
-    and curvatures are averaged over the three lines with Simpson's weights, which on Fourier-shifted cine frames halves
-    the error of either the central line alone or the unweighted mean. Without a maximum, (0, 0); scores that are not
-    all positive are used as they are.
+    The cross term matters: along the oblique edges of anatomy, two separate parabolas are wrong by 0.1 px. Slopes and
+    curvatures are averaged over the three lines with Simpson's weights; on Fourier-shifted cine frames this halves the
+    error, compared with the central line alone or the unweighted mean. Scores that are not all positive are used
+    without the logarithm. The vertex is (0, 0) if there is no maximum.
 
     Source : H. Nobach and M. Honkanen, "Two-dimensional Gaussian regression for sub-pixel displacement estimation in
              particle image velocimetry", Exp. Fluids 38, 2005, doi:10.1007/s00348-005-0942-3.
@@ -57,7 +57,7 @@ def line_peak(before, middle, after):
 
 @helper
 def rough_offsets(scores, pitch, rows, cols, at):
-    """Sub-pixel offsets of a peak in a map, to know where to look at a higher resolution."""
+    """Sub-pixel offsets of a peak in a map, as a start for the next higher resolution."""
     down = line_peak(scores[at - pitch], scores[at], scores[at + pitch]) if 0 < at // pitch < rows - 1 else 0.0
     right = line_peak(scores[at - 1], scores[at], scores[at + 1]) if 0 < at % pitch < cols - 1 else 0.0
     return down, right

@@ -1,4 +1,4 @@
-"""Everything about a template that does not depend on the frame, in the layout that the kernels expect."""
+"""All that the kernels know of a template before they see a frame, in the layout that they expect."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gating.tracking.zncc.intrinsics import LANES, padded
 from gating.tracking.zncc.loading import HALF_RANGE
 
 MIN_CELLS = 4
-"""Cells a side below which bounds are not worth their set-up."""
+"""Least number of cells a side: with fewer, bounds cost more than they save."""
 MIN_CELL_ENERGY = 0.25
-"""Share of the template's energy that its 4x4 averages must hold: below it nearly nothing can be ruled out."""
+"""Least share of the template's energy in its 4x4 averages: with less, bounds rule out hardly anything."""
 FLOAT_SLACK = 2e-6
-"""float32 rounding of a score made from exact integer sums."""
+"""Largest float32 rounding error of a score from exact integer sums."""
 SPARE = 8 * LANES
 """Elements after a buffer that vectors may read and write."""
 
@@ -101,7 +101,7 @@ def _window_buffers(height: int, width: int, side: int) -> dict[str, NDArray[Any
 
 
 def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArray[np.int16], float]:
-    """Weights times the returned scale as int16, so that their sum of products with int16 pixels fits int32."""
+    """Return weights times a scale as int16, and the scale: sums of products with int16 pixels fit int32."""
     room = (2**31 - 1) / largest_pixel - weights.size / 2
     scale = min(room / float(np.abs(weights).sum()), 32767.0 / float(np.abs(weights).max()))
     return np.rint(weights * scale).astype(np.int16), scale
@@ -110,7 +110,7 @@ def _quantised(weights: NDArray[np.float64], largest_pixel: int) -> tuple[NDArra
 def _cells(
     weights: NDArray[np.float64], inside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.int16], float]:
-    """Average weight of each whole 4x4 cell, and its integer taps; no cells where they cannot serve."""
+    """Return the average weight of each whole 4x4 cell, its integer taps and their scale; no cells if of no use."""
     side = CELL_PX
     rows, cols = weights.shape[0] // side, weights.shape[1] // side
     cells = weights[: rows * side, : cols * side].reshape(rows, side, cols, side).mean((1, 3))
@@ -123,7 +123,7 @@ def _cells(
 def _cell_facts(
     weights: NDArray[np.float64], cells: NDArray[np.float64], taps: NDArray[np.int16], scale: float
 ) -> tuple[float, ...]:
-    """The CELL_ facts of kernels: how well whole cells stand in for the unit template."""
+    """Return the facts from CELL_ROWS on: how well whole cells approximate the unit template."""
     if not cells.size:
         return (0.0,) * (FACTS - CELL_ROWS)
     side = CELL_PX
@@ -139,7 +139,7 @@ def _cell_facts(
 
 
 def _paired(taps: NDArray[np.int16]) -> NDArray[np.int32]:
-    """Rows 2k and 2k + 1 side by side in one int32 a column, flat; an odd last row pairs with zeros."""
+    """Return rows 2k and 2k + 1 in one int32 for each column, flat; an odd last row is paired with zeros."""
     rows, cols = taps.shape
     even = np.zeros((rows + rows % 2, cols), np.int16)
     even[:rows] = taps
@@ -149,7 +149,7 @@ def _paired(taps: NDArray[np.int16]) -> NDArray[np.int32]:
 
 
 def _folded(taps: NDArray[np.int16]) -> NDArray[np.int32]:
-    """Even lines of the taps, even plus odd ones, and odd ones, each paired; nothing where the sums do not fit."""
+    """Return even lines of the taps, even plus odd ones, and odd ones, each paired; nothing if the sums do not fit."""
     upper = taps[0::2].astype(np.int32)
     lower = np.zeros_like(upper)
     lower[: len(taps) // 2] = taps[1::2]

@@ -1,7 +1,7 @@
 """The compiled stages, each of which defines a symbol that others call; a cold start compiles them on two cores.
 
-numba compiles one function at a time in a process. Where the cache holds none of them yet, a second process compiles
-half of the stages into it, and this one loads those from there.
+numba compiles one function at a time in a process. If the cache is empty, a second process compiles half of the stages
+into it, and this process loads those from there.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BESIDE: Final = (
     "tracking.zncc.window",
     "tracking.zncc.placement",
     "tracking.zncc.pyramid",
-    "tracking.zncc.rivals",
+    "tracking.rivals",
     "tracking.motion_fit",
 )
 """In this order; both lists take as long. `level_map` and `pruned_search` need `maps`, `pyramid` needs them all."""
 SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "pruned_search")
-"""Of the stages compiled here: those compiled beside are linked to them, and never called there."""
+"""Of the stages compiled here. The second process needs them to link its own, and never calls them."""
 PATIENCE_S: Final = 180.0
 
 
@@ -46,7 +46,7 @@ def load() -> None:
 
 
 def _is_cold() -> bool:
-    """Whether there is a folder for compiled kernels that holds no `pyramid`."""
+    """Return whether there is a folder for compiled kernels that holds no `pyramid`."""
     folder = os.environ.get("NUMBA_CACHE_DIR")
     return folder is not None and not any(Path(folder).rglob("pyramid.*.nbi"))
 

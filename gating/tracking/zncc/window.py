@@ -34,7 +34,7 @@ from gating.tracking.zncc.memory import (  # fmt: skip
 )
 
 MAX_SUMMED_LINES = 512
-"""So many squared levels fit int32."""
+"""This many squared levels can be summed in int32."""
 
 
 @fast_helper
@@ -100,7 +100,7 @@ def _first_level_columns(levels, pitch, height, region, scratch, columns, column
 
 @helper
 def _box_sums(pixels, middle, pitch, rows, cols, height, width, columns, column_squares, sums, squares, map_pitch):
-    """From the sums of the first lines down the columns."""
+    """Sums over the patch at every placement, from those of the first lines down the columns."""
     region = cols + width - 1
     _slide_across(columns, column_squares, cols, width, part(sums, 0, map_pitch), part(squares, 0, map_pitch))
     for r in range(1, rows):
@@ -151,7 +151,7 @@ def _finish(share, scale, size, sums, squares, means, inverses):
 def _statistics(rows, cols, rounded, block_at):
     """Mean level and 1 / Euclidean norm about it (0 for a flat patch) of the patch at every placement.
 
-    Into the second and third map of `floats`. Rounded: statistics of the rounded levels will do.
+    They go into the second and third map of `floats`. Rounded: those of the rounded levels are accurate enough.
     """
     facts, scaling, lines = reals_of(block_at, FACTS_AT), reals_of(block_at, SCALING_AT), reals_of(block_at, LINES_AT)
     raw, levels, floats = floats_of(block_at, RAW_AT), shorts_of(block_at, LEVELS_AT), floats_of(block_at, FLOATS_AT)
