@@ -85,6 +85,7 @@ def test_a_sites_tracker_is_found_by_its_name(installed: Path, tmp_path: Path) -
         (["one:A", "other:B"], "'ours' is offered by one:A and other:B; one must go or be renamed"),
         ([], "'ours' is unknown; known are opencv, rigid, template"),
     ],
+    ids=["missing", "no_tracker", "twice", "unknown"],
 )
 def test_a_tracker_that_cannot_be_used_is_named(values: list[str], words: str, monkeypatch) -> None:
     points = [EntryPoint("ours", value, registry.ENTRY_POINT_GROUP) for value in values]

@@ -58,6 +58,7 @@ def test_the_beam_process_starts_without_numba_and_opencv() -> None:
 
 
 def test_every_public_name_can_be_used_and_has_a_docstring() -> None:
+    assert sorted(set(cinegate.__all__)) == cinegate.__all__
     for name in cinegate.__all__:
         found = getattr(cinegate, name)
         assert name in dir(cinegate)
@@ -123,6 +124,20 @@ def test_a_recordings_own_target_is_taken_where_none_is_given() -> None:
         ([[1, 2], [3]], r"target is \[\[1, 2\], \[3\]\]; a box"),
         ({"x": 1}, r"target is {'x': 1}; a box"),
     ],
+    ids=[
+        "none",
+        "outside",
+        "no_width",
+        "not_a_number",
+        "empty_mask",
+        "other_mask",
+        "contour_outside",
+        "two_points",
+        "volume",
+        "three_numbers",
+        "ragged",
+        "dictionary",
+    ],
 )
 def test_a_target_that_does_not_fit_is_refused(recording: cinegate.Recording, target: object, words: str) -> None:
     with pytest.raises(cinegate.TargetError, match=words):
@@ -150,6 +165,7 @@ def test_a_named_target_must_lie_in_the_image_and_its_plane(recording: cinegate.
         ({"spacing_mm": -1.0}, "pixel_spacing_mm is -1, -1; above 0"),
         ({"plane": "oblique"}, "plane is 'oblique'; one of sagittal, coronal, transversal"),
     ],
+    ids=["one_image", "ragged", "few_times", "equal_times", "no_times", "no_spacing", "negative_spacing", "oblique"],
 )
 def test_arrays_that_are_no_recording_are_refused(change: dict[str, object], words: str) -> None:
     given: dict[str, object] = {"frames": still_frames(), "times_s": np.arange(12) / 8, "spacing_mm": 2.0, "plane": ""}
@@ -190,6 +206,7 @@ def test_settings_are_a_config_a_file_or_a_preset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [("nowhere.toml", "configuration nowhere.toml cannot be read: No such file"), ("preset:deep", "preset is 'deep'")],
+    ids=["file", "preset"],
 )
 def test_settings_that_are_not_there_are_named(config: str, words: str) -> None:
     with pytest.raises(cinegate.ConfigError, match=words):
@@ -277,6 +294,7 @@ def test_masks_outlines_and_label_files_score_alike(recording: cinegate.Recordin
         (np.ones((12, 96, 96), bool), r"labels: 12 of \(96, 96\); 12 of \(96, 80\)"),
         ([], r"labels: 0 of \(96, 80\); 12"),
     ],
+    ids=["none", "few", "other_shape", "empty"],
 )
 def test_labels_that_do_not_fit_are_refused(recording: cinegate.Recording, labels: object, words: str) -> None:
     with pytest.raises(cinegate.BadRecording, match=words):
