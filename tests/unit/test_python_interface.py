@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import typing
@@ -57,11 +58,17 @@ def test_the_beam_process_starts_without_numba_and_opencv() -> None:
 
 
 def test_every_public_name_can_be_used_and_has_a_docstring() -> None:
-    assert sorted(set(cinegate.__all__)) == cinegate.__all__
     for name in cinegate.__all__:
         found = getattr(cinegate, name)
         assert name in dir(cinegate)
         assert name == "__version__" or found.__doc__, name
+
+
+def test_editors_and_type_checkers_see_every_public_name() -> None:
+    source = Path(cinegate.__file__).read_text("utf-8")
+    (imports,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
+    seen = [alias.name for node in imports.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted([*seen, "__version__"]) == sorted(cinegate.__all__)
 
 
 @pytest.mark.parametrize("name", ["gate", "track", "evaluate", "run", "open_recording", "read_session", "report"])
