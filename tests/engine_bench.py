@@ -5,7 +5,7 @@ from __future__ import annotations
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
-from gating.engine.peers import GivenPeers
+from gating.engine.peers import OfflinePeers
 from gating.geometry.contours import box_contour
 from gating.messages import ControlRequest
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
@@ -33,7 +33,7 @@ class Bench:
             self.clock,
             "s1",
             "e1",
-            peers=None if peers_required else GivenPeers(),
+            peers=None if peers_required else OfflinePeers(),
             arm_by_itself=arm_by_itself,
         )
         self.engine.warm_up()

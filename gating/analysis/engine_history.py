@@ -1,4 +1,4 @@
-"""What a session log tells of each engine that wrote to it, in the order in which it happened."""
+"""The history of each engine in a session log, in order of time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gating.messages import (
 from gating.session.log import read_session
 
 LOOK_AHEAD_NS: Final = 1_000_000_000
-"""The recorder may have heard a command before the frame that it answers."""
+"""The recorder may receive a command before the frame that caused it; it may be this much later."""
 
 
 @dataclass(slots=True)
 class EngineHistory:
-    """All of a log but its frames: what happened to one engine, in order."""
+    """What a log holds of one engine, except frames and commands."""
 
     header: SessionHeader
     streams: list[StreamInfo] = field(default_factory=list)
@@ -36,7 +36,7 @@ class EngineHistory:
 
 
 def read_histories(path: Path) -> dict[str, EngineHistory]:
-    """Read everything but the frames; a log that was joined by a later engine has one history for each."""
+    """Read the history of every engine; a log has several if an engine was restarted."""
     histories: dict[str, EngineHistory] = {}
     streams: list[StreamInfo] = []
     current: EngineHistory | None = None
@@ -44,8 +44,8 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
     for _, _, message in read_session(path):
         if isinstance(message, SessionHeader):
             current = histories.setdefault(message.engine_id, EngineHistory(message))
-            for one in early:
-                _note(current, one)
+            for earlier in early:
+                _add(current, earlier)
             early.clear()
         elif isinstance(message, StreamInfo):
             if message not in streams:
@@ -54,14 +54,14 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
             if current is None:
                 early.append(message)
             else:
-                _note(current, message)
+                _add(current, message)
     for history in histories.values():
         history.streams = streams
         history.events = deque(sorted(history.events, key=lambda event: event.at_ns))
     return histories
 
 
-def _note(history: EngineHistory, message: Message) -> None:
+def _add(history: EngineHistory, message: Message) -> None:
     if isinstance(message, TargetReference):
         if message not in history.references:
             history.references.append(message)
@@ -72,12 +72,12 @@ def _note(history: EngineHistory, message: Message) -> None:
 
 
 def frame_of(command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> CineFrame | None:
-    """Return the frame of a command: of that number, the one heard nearest to when the engine received it."""
+    """Return the frame that caused a command: the one of its number that was logged nearest to the engine's receipt."""
     received_ns = command.stamps.received_ns
     while frames and frames[0][0] < received_ns - 5 * LOOK_AHEAD_NS:
         frames.popleft()
     candidates = [(abs(at - received_ns), frame) for at, frame in frames if _number(frame) == command.frame_sequence]
-    return min(candidates, key=lambda one: one[0])[1] if candidates else None
+    return min(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
 def _number(frame: CineFrame) -> int:
@@ -85,7 +85,7 @@ def _number(frame: CineFrame) -> int:
 
 
 def frames_and_commands(path: Path) -> Iterator[tuple[CineFrame | GateCommand, int]]:
-    """Yield frames as they come, and commands a second later than they were heard."""
+    """Yield frames and commands with their log times; commands a second late, so that their frames precede them."""
     waiting: deque[tuple[int, GateCommand]] = deque()
     for _, log_time_ns, message in read_session(path):
         if isinstance(message, CineFrame):

@@ -1,8 +1,8 @@
-"""Replay a session log through the engine, at the moments that the log names, and compare every decision with the log.
+"""Replays a session log through the engine, at the logged times, and compares every decision with the log.
 
-What follows from frames, targets, settings and time is computed anew: estimates, states, reasons, leases. What the log
-says of other processes (a silent beam interface, a failed recorder, a refused message) is taken as given; it can only
-have held the beam. So every beam-on in the log must follow again from its frames.
+What follows from frames, targets, settings and time is computed again: estimates, states, reasons, leases. Faults of
+other processes (a silent beam interface, a failed recorder, a refused message) are taken from the log; they can only
+hold the beam. So every beam-on in the log must follow again from its frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gating.clocks.remap import ClockMap
 from gating.decision.reasons import NOT_REPLAYABLE, GateReason, HoldReason
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
-from gating.engine.peers import GivenPeers
+from gating.engine.peers import OfflinePeers
 from gating.latency.budgets import load_budgets
 from gating.messages import (
     CineFrame,
@@ -40,48 +40,50 @@ from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 
 REFUSAL_NS: Final = 5_000_000
-"""A refusal's event follows its command within this time."""
+"""Longest time from a command to the event of the refusal that caused it."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
 NUMBERS: Final = ("x_px", "y_px", "confidence", "score", "target_out_fraction")
 
 
 class Verification(Struct, kw_only=True):
-    """What the replay of a log came to."""
+    """The result of replaying a log."""
 
     commands: int = 0
     frames: int = 0
     differences: int = 0
     first_difference: str = ""
     given: int = 0
-    """Decisions whose reason the log gives and the replay cannot recompute; all of them hold."""
+    """Decisions whose reason is taken from the log, as the replay cannot compute it; all of them hold."""
     on_to_hold: int = 0
     hold_to_on: int = 0
-    """Decisions that are beam on in the log and hold in the replay, and the other way round."""
+    """Decisions that are beam-on in the log and hold in the replay, and the reverse."""
     largest_px: float = 0.0
     """Largest distance between a target centre in the log and in the replay."""
 
     def differ(self, sentence: str) -> None:
-        """Note a difference."""
+        """Count a difference, and keep the text of the first one."""
         self.differences += 1
         self.first_difference = self.first_difference or sentence
 
 
 def verify_session(path: Path, config: Config | None = None, tolerance_px: float = 0.0) -> Verification:
-    """Replay a log and compare.
+    """Replay a log and compare its decisions.
 
     Parameters
     ----------
-    path : of the log.
-    config : other settings than those in the log, to see which decisions they would have changed; estimates are not
-        compared then. None: those in the log.
-    tolerance_px : distance between target centres that is no difference; 0: bit for bit, as on the same machine.
+    path
+        Path of the log.
+    config
+        Settings to use instead of those in the log, to see which decisions change; estimates are then not compared.
+    tolerance_px
+        Largest distance between target centres that is not a difference; 0 compares bit for bit, for the same machine.
 
     Raises
     ------
     SessionError
         If the log lacks what a replay needs; one sentence.
     OSError
-        If it cannot be read.
+        If the log cannot be read.
     """
     histories = read_histories(path)
     found = Verification()
@@ -103,19 +105,19 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
 
 
 class _Replay:
-    """One engine of the log, decision by decision."""
+    """Replays one engine of the log, decision by decision."""
 
     def __init__(self, history: EngineHistory, config: Config | None, tolerance_px: float, found: Verification) -> None:
         logged = parse_config(history.header.config_toml, "configuration in the log")
         if config_hash(logged) != history.header.config_hash:
-            found.differ("the configuration in the session header does not have the hash that stands beside it")
+            found.differ("the configuration in the session header does not match its hash there")
         if not history.references or not history.streams:
             raise SessionError("the log holds no target or no stream; nothing was decided that could be replayed")
         self._history, self._found, self._tolerance_px = history, found, tolerance_px
         self._other_config = config is not None
         settings = config or logged
         self._clock = RecordedClock(history.header.clock)
-        self._peers = GivenPeers()
+        self._peers = OfflinePeers()
         self._clock_map = ClockMap(history.header.clock, settings.clocks)
         self._engine = Engine(
             settings,
@@ -133,7 +135,7 @@ class _Replay:
         self._sequence: int | None = None
 
     def replay(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> None:
-        """Do what led to a command, and compare."""
+        """Repeat the cause of a command, and compare the results."""
         self._found.commands += 1
         if self._sequence is not None and command.command_sequence != self._sequence + 1:
             missing = command.command_sequence - self._sequence - 1
@@ -146,9 +148,9 @@ class _Replay:
         stamps = command.stamps
         self._clock.set(decided_ns=stamps.decided_ns)
         self._act_until(stamps.decided_ns)
-        given = command.reason in NOT_REPLAYABLE
-        self._found.given += given
-        self._peers.given = HoldReason(GateReason(command.reason), command.detail) if given else None
+        from_log = command.reason in NOT_REPLAYABLE
+        self._found.given += from_log
+        self._peers.fault = HoldReason(GateReason(command.reason), command.detail) if from_log else None
         outcome = self._cause(command, stamps, frames)
         self._compare(command, outcome)
 
@@ -173,7 +175,7 @@ class _Replay:
         return self._engine.tick()
 
     def _act_until(self, moment_ns: int) -> None:
-        """Do what operators asked for and sources declared before a moment."""
+        """Repeat the operators' requests and the sources' declarations up to a moment."""
         events = self._history.events
         while events and events[0].at_ns <= moment_ns and events[0].code != GateReason.MESSAGE_REFUSED:
             event = events.popleft()
@@ -184,7 +186,7 @@ class _Replay:
                     self._engine.open_stream(stream)
 
     def _refusal(self, decided_ns: int, sent_ns: int) -> Event | None:
-        """Return the refusal that led to a command: its event was made just after the decision."""
+        """Return the event of the refusal that caused a command, or None. It was logged just after the decision."""
         events = self._history.events
         if events and events[0].code == GateReason.MESSAGE_REFUSED and events[0].at_ns >= decided_ns:
             following = events[0].at_ns - max(decided_ns, sent_ns) < REFUSAL_NS

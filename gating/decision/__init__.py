@@ -1,1 +1,1 @@
-"""May the beam be on? Reasons, the decision, its limits, arming."""
+"""The beam decision: its reasons, its limits, and arming."""

@@ -1,6 +1,6 @@
-"""The engine's life as one small state machine: STARTING, READY, ARMED, LATCHED.
+"""The engine's state machine: STARTING, READY, ARMED, LATCHED.
 
-Beam on is a property of ARMED alone (`gating.decision.decide`); no other state can permit beam.
+Only ARMED can permit beam (`gating.decision.decide`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gating.messages import EngineState
 
 
 class ArmingEvent(enum.StrEnum):
-    """What can happen to the engine's state."""
+    """Events that can change the engine's state."""
 
     WARMED_UP = "warmed_up"
     ARM = "arm"
@@ -34,12 +34,12 @@ TRANSITIONS: Final[dict[tuple[EngineState, ArmingEvent], EngineState]] = {
     (_S.ARMED, _E.HARD_FAULT): _S.LATCHED,
     (_S.LATCHED, _E.ACKNOWLEDGE): _S.READY,
 }
-"""Every transition there is; any other pair leaves the state as it was and is refused."""
+"""All transitions. Any other pair is refused, and the state does not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Outcome of an event."""
+    """The state after an event, and whether the event was accepted."""
 
     state: EngineState
     accepted: bool

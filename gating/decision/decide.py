@@ -1,6 +1,6 @@
-"""The beam decision: a pure function of what is known, and the reasons it can give.
+"""The beam decision, a pure function: it reads no clock and no socket.
 
-Nothing here reads a clock or a socket. Comparisons are written `not (x >= limit)` so that NaN holds the beam.
+Comparisons are written `not (x >= limit)` so that NaN holds the beam.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gating.messages import EngineState, GateState
 
 
 class TargetView(Struct, frozen=True):
-    """What the decision knows of one target in one plane: its newest result and how old that is."""
+    """One target in one plane as the decision sees it: its newest result, and the age of that result."""
 
     name: str
     status: str
@@ -23,11 +23,11 @@ class TargetView(Struct, frozen=True):
     age_ns: int
     detail: str = ""
     hold_reason: HoldReason | None = None
-    """Why its rules (`gating.targets.rules`) forbid beam, now or by what is predicted; None while they permit it."""
+    """Why its rules (`gating.targets.rules`) forbid beam, now or by prediction; None while they permit it."""
 
 
 class DecisionLimits(Struct, frozen=True):
-    """The numbers of the decision; see `gating.settings.config` for defaults and sources."""
+    """The limits of the decision; see `gating.settings.config` for defaults and sources."""
 
     min_confidence: float
     stale_ns: int
@@ -39,7 +39,7 @@ class DecisionLimits(Struct, frozen=True):
 
 
 class GateDecision(Struct, frozen=True):
-    """A beam state with its reason, and the memory that hysteresis needs."""
+    """A beam state with its reason, and what hysteresis needs to remember."""
 
     state: GateState
     reason: GateReason
@@ -48,13 +48,13 @@ class GateDecision(Struct, frozen=True):
     since_ns: int = 0
     """When `state` began."""
     good_since_ns: int = -1
-    """Since when nothing has objected; -1 while something does."""
+    """Since when there has been no reason to hold; -1 while there is one."""
     out_since_ns: int = -1
-    """Since when a beam-off delay has been bridging a reason to hold; -1 while none is."""
+    """Since when the beam-off delay has bridged a reason to hold; -1 while it does not."""
 
 
 def first_decision(now_ns: int) -> GateDecision:
-    """Return the decision before anything is known: hold."""
+    """Return the first decision, before any frame: hold."""
     return GateDecision(GateState.HOLD, GateReason.NOT_READY, since_ns=now_ns)
 
 
@@ -68,23 +68,31 @@ def decide(
     *,
     new_frame: bool,
 ) -> GateDecision:
-    """Fold what is known now into a beam decision. Total: any input gives a state and a reason.
+    """Decide whether the beam may be on. Any input gives a state and a reason.
 
     Parameters
     ----------
-    engine_state : beam on needs ARMED.
-    fault : of the stream, a peer process or the engine itself; None if all is well.
-    targets : the newest view of every target in every plane; an empty sequence holds.
-    previous : the decision before this one, for hysteresis.
-    now_ns : the engine's clock.
-    new_frame : False where a decision is only re-examined between frames; good frames are counted once.
+    engine_state
+        Only ARMED can permit beam.
+    fault
+        Fault of the stream, of a peer process or of the engine itself, or None.
+    targets
+        The newest view of every target in every plane; an empty sequence holds.
+    limits
+        Limits of the decision.
+    previous
+        The previous decision, for hysteresis.
+    now_ns
+        Time on the engine's clock.
+    new_frame
+        Whether this is the first decision on a frame; each good frame is counted once.
     """
     hold_reason = fault or _first_hold_reason(targets, limits)
     out_since_ns = -1
     if hold_reason is not None:
         out_since_ns = previous.out_since_ns if previous.out_since_ns >= 0 else now_ns
-        waits = fault is None and previous.state is GateState.ON and now_ns - out_since_ns < limits.off_delay_ns
-        if not (waits and all(_may_wait(target, limits) for target in targets)):
+        may_bridge = fault is None and previous.state is GateState.ON and now_ns - out_since_ns < limits.off_delay_ns
+        if not (may_bridge and all(_is_bridgeable(target, limits) for target in targets)):
             return _hold(hold_reason.reason, hold_reason.detail, 0, previous, now_ns)
     good_frames = previous.good_frames + int(new_frame and hold_reason is None)
     if engine_state is not EngineState.ARMED:
@@ -106,7 +114,7 @@ def decide(
     return GateDecision(GateState.ON, GateReason.IN_WINDOW, "", good_frames, now_ns, good_since_ns)
 
 
-def _may_wait(target: TargetView, limits: DecisionLimits) -> bool:
+def _is_bridgeable(target: TargetView, limits: DecisionLimits) -> bool:
     hold_reason = _hold_reason(target, limits)
     return hold_reason is None or hold_reason.reason in BRIDGEABLE
 

@@ -1,4 +1,4 @@
-"""The limits of every decision, from the configuration and the declared stream: they change with nothing else."""
+"""The limits of every decision; they depend only on the configuration and the declared stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gating.settings.config import Config, SafetySettings
 
 
 def decision_limits(config: Config, stream: StreamInfo | None) -> DecisionLimits:
-    """Return the limits in ns; before a stream is declared, a frame may be as old as `stale_max_ms`."""
+    """Return the limits; until a stream is declared, a frame may be as old as `stale_max_ms`."""
     gating, safety = config.gating, config.safety
     stale_ns = round(safety.stale_max_ms * 1e6)
     if stream is not None and stream.nominal_interval_ns > 0:
@@ -27,8 +27,8 @@ def decision_limits(config: Config, stream: StreamInfo | None) -> DecisionLimits
 def stale_limit_ns(nominal_interval_ns: int, planes: int, speed: float, settings: SafetySettings) -> int:
     """Return the age at which a frame no longer permits beam, ns.
 
-    1.5 intervals plus a margin, so that one late frame does not hold the beam and one lost frame does; at most
-    `stale_max_ms`. With interleaved planes an interval is that of one plane.
+    The default is 1.5 intervals plus a margin, at most `stale_max_ms`: one late frame does not hold the beam, one lost
+    frame does. With interleaved planes the interval is that between two frames of the same plane.
     """
     interval_ms = nominal_interval_ns * planes / 1e6 / (speed if speed > 0 else 1.0)
     limit_ms = settings.stale_intervals * interval_ms + settings.stale_margin_ms + settings.source_latency_ms

@@ -1,4 +1,4 @@
-"""Why the beam is permitted or held: every reason, and what follows from it, in one table."""
+"""Why the beam is permitted or held: every reason and its consequences, in one table."""
 
 from __future__ import annotations
 
@@ -52,16 +52,21 @@ class GateReason(enum.StrEnum):
 
 
 class Consequence(NamedTuple):
-    """What follows from a reason.
+    """The consequences of a reason.
 
     Attributes
     ----------
-    words : what it means, for people.
-    latches : only an operator's named acknowledgement ends it; every other reason ends by itself.
-    bridgeable : the beam-off delay may bridge it: the target is known, and out of its window.
-    tracked : a frame with this fault is still shown to the trackers; any other would corrupt what they remember.
-    replayable : a replay of the log's frames comes to it by itself; any other comes from outside the engine, and the
-        replay takes it from the log.
+    words
+        The meaning of the reason, in words for people.
+    latches
+        Whether the hold lasts until a named operator acknowledges it; other holds end by themselves.
+    bridgeable
+        Whether the beam-off delay may bridge it: the target's position is known, but outside its window.
+    tracked
+        Whether a frame with this fault is still tracked; other faulty frames would mislead the trackers.
+    replayable
+        Whether a replay of the logged frames arrives at it; otherwise its cause is outside them, and the replay takes
+        it from the log.
     """
 
     words: str
@@ -116,7 +121,7 @@ CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
 }
 
 
-def _where(**wanted: bool) -> frozenset[GateReason]:
+def _reasons_with(**wanted: bool) -> frozenset[GateReason]:
     return frozenset(
         reason
         for reason, consequence in CONSEQUENCES.items()
@@ -124,15 +129,15 @@ def _where(**wanted: bool) -> frozenset[GateReason]:
     )
 
 
-LATCHING: Final = _where(latches=True)
-BRIDGEABLE: Final = _where(bridgeable=True)
-NOT_TRACKED: Final = _where(tracked=False)
-NOT_REPLAYABLE: Final = _where(replayable=False)
-"""Sets of reasons by one column of the table each, for look-ups on the gate path."""
+LATCHING: Final = _reasons_with(latches=True)
+BRIDGEABLE: Final = _reasons_with(bridgeable=True)
+NOT_TRACKED: Final = _reasons_with(tracked=False)
+NOT_REPLAYABLE: Final = _reasons_with(replayable=False)
+"""Sets of reasons, each from one column of the table, for quick look-ups on the gate path."""
 
 
 class HoldReason(Struct, frozen=True):
-    """Why the beam is held, and one sentence with the values that led to it."""
+    """A reason to hold the beam, and a sentence with the values that led to it."""
 
     reason: GateReason
     detail: str

@@ -1,4 +1,4 @@
-"""How each decision is held to its latency budget."""
+"""Checks each decision against its latency budget."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gating.messages import StageStamps
 
 @dataclass(slots=True)
 class DecisionWatch:
-    """Compares each decision with its budget, and remembers how often it was exceeded of late."""
+    """Compares each decision with its budget, and remembers which recent ones exceeded it."""
 
     budget: DecisionBudget
     _over: deque[int] = field(default_factory=deque)
-    """Numbers of the decisions that took too long, within the window."""
+    """Numbers of the decisions within the window that took too long."""
     _decisions: int = 0
 
     def observe(self, frame_sequence: int, stamps: StageStamps) -> HoldReason | None:
@@ -24,8 +24,10 @@ class DecisionWatch:
 
         Parameters
         ----------
-        frame_sequence : of the frame that was decided, for the sentence.
-        stamps : from received to tracked.
+        frame_sequence
+            Sequence number of the frame that was decided on, for the text of the fault.
+        stamps
+            Time stamps of the decision; those from received to tracked are used.
         """
         self._decisions += 1
         took_ms = (stamps.tracked_ns - stamps.received_ns) / 1e6
@@ -36,15 +38,15 @@ class DecisionWatch:
             self._over.popleft()
         decode_ms = (stamps.decoded_ns - stamps.received_ns) / 1e6
         slowest_ms, slowest = max((decode_ms, "decode"), (took_ms - decode_ms, "track"))
-        said = (
+        text = (
             f"frame {frame_sequence} took {took_ms:.1f} ms ({slowest} {slowest_ms:.1f} ms), "
             f"the budget is {self.budget.max_ms:g} ms"
         )
         if len(self._over) >= self.budget.repeated:
-            repeated = f"{len(self._over)} of the last {self.budget.window} decisions were over budget: {said}"
+            repeated = f"{len(self._over)} of the last {self.budget.window} decisions were over budget: {text}"
             return HoldReason(GateReason.OVER_BUDGET_REPEATEDLY, repeated)
-        return HoldReason(GateReason.OVER_BUDGET, said)
+        return HoldReason(GateReason.OVER_BUDGET, text)
 
     def forget(self) -> None:
-        """Start anew: an operator has acknowledged what was remembered."""
+        """Start the count again after an operator's acknowledgement."""
         self._over.clear()

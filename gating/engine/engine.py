@@ -1,4 +1,4 @@
-"""The engine: frames in, gate commands and estimates out. No socket, no file, no thread; the clock is handed in."""
+"""The engine: frames in, gate commands and estimates out. It has no socket, file or thread, and is given its clock."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gating.decision.reasons import LATCHING, GateReason, HoldReason
 from gating.engine.budget import DecisionWatch
 from gating.engine.intake import FrameIntake
 from gating.engine.lifecycle import Lifecycle
+from gating.engine.message_factory import MessageFactory
 from gating.engine.outcome import StepOutcome
 from gating.engine.peers import PeerMonitor, Peers
-from gating.engine.statements import Statements
 from gating.latency.budgets import DecisionBudget
 from gating.messages import (
     ARRIVAL_TIME,
@@ -40,18 +40,26 @@ from gating.tracking.tracker import Tracker
 
 
 class Engine:
-    """One gating session. After each `step`, once its command is out, call `finish_frame`.
+    """One gating session. Call `finish_frame` after each `step`, once its command has been sent.
 
     Parameters
     ----------
-    config : validated settings; they do not change while the engine lives.
-    targets : one to ten targets.
-    make_tracker : returns a new, warm tracker; called once per target.
-    clock : of this host, or one that a log has recorded.
-    session_id, engine_id : who speaks.
-    peers : what is known of beam interface and recorder; by default they are listened to, and missed.
-    arm_by_itself : arm without an operator, for recordings and phantoms.
-    budget : of each decision; None where time does not run by itself (offline).
+    config
+        Validated settings; they do not change while the engine runs.
+    targets
+        One to ten targets.
+    make_tracker
+        Returns a new, warm tracker; called once per target.
+    clock
+        Clock of this host, or the recorded clock of a log.
+    session_id, engine_id
+        Identify the session and the engine in every message.
+    peers
+        State of the beam interface and the recorder. By default the engine monitors both and holds if one is silent.
+    arm_by_itself
+        Arm without an operator, for recordings and phantoms.
+    budget
+        Latency budget of each decision; None offline, where decisions are not timed.
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class Engine:
         self._peers = Peers(engine_id, config.recording) if peers is None else peers
         self._life = Lifecycle()
         self._watch = None if budget is None else DecisionWatch(budget)
-        self._say = Statements(session_id, engine_id, clock, config.safety.lease_ms)
+        self._factory = MessageFactory(session_id, engine_id, clock, config.safety.lease_ms)
         self._arm_by_itself = arm_by_itself
         self._limits = decision_limits(config, None)
         self._decision = first_decision(clock.now_ns())
@@ -89,37 +97,37 @@ class Engine:
 
     @property
     def references(self) -> tuple[TargetReference, ...]:
-        """The targets as learned from their reference frames, for whoever joins late."""
+        """The targets as learned from their reference frames, for subscribers that join late."""
         return tuple(self._intake.targets.references)
 
     @property
     def stale_at_ns(self) -> int | None:
-        """When the beam that is on now ends for want of a newer frame; None while held."""
+        """When the present beam-on ends unless a newer frame arrives; None while the beam is held."""
         if self._decision.state is not GateState.ON:
             return None
         return min(self._intake.targets.acquired_ns, default=0) + self._limits.stale_ns
 
     @property
     def frame_interval_ns(self) -> int:
-        """How often frames come, as declared; 0 if that is not known."""
+        """Declared time between frames; 0 if it is not known."""
         return self._intake.stream.frame_interval_ns
 
     def warm_up(self) -> None:
-        """Compile and touch everything that `step` needs; then the engine is READY."""
+        """Compile and load everything that `step` needs; the engine is READY afterwards."""
         self._intake.targets.warm_up()
         self._life.apply(ArmingEvent.WARMED_UP)
 
     # ---- the stream -------------------------------------------------------------------------------------------------
 
     def open_stream(self, stream: StreamInfo) -> list[Message]:
-        """Take a source's declaration; the first one binds, a contradicting later one latches."""
+        """Accept a source's declaration of its stream. The first one is binding; a later one that differs latches."""
         if self._intake.stream.declared is None:
             self._intake.stream.declared = stream
             self._limits = decision_limits(self._config, stream)
             opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
-            messages: list[Message] = [self._say.event("info", "stream_opened", opened)]
+            messages: list[Message] = [self._factory.event("info", "stream_opened", opened)]
             if stream.acquired_meaning is StampMeaning.ARRIVAL:
-                messages.append(self._say.event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
+                messages.append(self._factory.event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
             return messages
         if stream != self._intake.stream.declared:
             return self._latch(HoldReason(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
@@ -130,18 +138,20 @@ class Engine:
 
         Parameters
         ----------
-        frame : decoded frame.
-        received_ns : when its bytes were received, engine clock.
+        frame
+            Decoded frame.
+        received_ns
+            When its bytes were received, on the engine's clock.
 
         Raises
         ------
         RuntimeError
-            If the frame before was not finished.
+            If the previous frame was not finished.
         """
         decoded_ns = self._clock.stage_ns("decoded")
         missing = self._intake.missing_before(frame)
-        if self._intake.take(frame, received_ns):
-            self._peers.count_gap(missing)
+        if self._intake.process(frame, received_ns):
+            self._peers.count_missing(missing)
         header = frame.header
         self._frame_sequence = header.sequence
         self._stamps = StageStamps(
@@ -157,20 +167,26 @@ class Engine:
         return StepOutcome(outcome.command, [*messages, *outcome.messages])
 
     def finish_frame(self) -> list[Message]:
-        """Do what the last frame has left to do once its command is out; return what the log and the screen get.
+        """Do the work on the last frame that can wait until its command has been sent.
 
-        The stream's memory, references that are learned from the frame, templates that trackers accept, and estimates.
-        """
-        finished = self._intake.finish(self._say.session_id, self._decision)
-        accepted = [self._say.event("info", "template_accepted", text) for text in finished.accepted_templates]
-        return [*finished.references, *finished.estimates, *accepted]
-
-    def warm_caches(self, frame: CineFrame) -> GateCommand:
-        """Go through a step on the newest frame without consequences, so that the next one finds warm caches.
+        The frame is remembered, targets may be learned from it, and trackers may accept it as a template.
 
         Returns
         -------
-        The command that it would lead to: not to be sent.
+        list of Message
+            New references, estimates and accepted templates, for the log and the screen.
+        """
+        finished = self._intake.finish(self._factory.session_id, self._decision)
+        accepted = [self._factory.event("info", "template_accepted", text) for text in finished.accepted_templates]
+        return [*finished.references, *finished.estimates, *accepted]
+
+    def warm_caches(self, frame: CineFrame) -> GateCommand:
+        """Repeat the step on the newest frame without any effect, so that the next step finds warm caches.
+
+        Returns
+        -------
+        GateCommand
+            The resulting command. It must not be sent.
         """
         now_ns = self._clock.now_ns()
         self._intake.warm_caches(frame, now_ns)
@@ -178,21 +194,21 @@ class Engine:
         return self._command(decision, now_ns, renewal=False)
 
     def refuse(self, sentence: str) -> StepOutcome:
-        """Hold because a message could not be trusted; the next good frame clears it."""
+        """Hold because a message could not be trusted, until the next good frame."""
         self.counters["refused"] += 1
-        self._peers.pass_over(1)
+        self._peers.count_skipped(1)
         self._intake.refuse(HoldReason(GateReason.MESSAGE_REFUSED, sentence[:300]))
         outcome = self._decide(new_frame=False, renewal=False)
-        said = self._say.event("warning", GateReason.MESSAGE_REFUSED, sentence)
-        return StepOutcome(outcome.command, [*outcome.messages, said])
+        event = self._factory.event("warning", GateReason.MESSAGE_REFUSED, sentence)
+        return StepOutcome(outcome.command, [*outcome.messages, event])
 
     def skip(self, frames: int) -> None:
-        """Count frames that were passed over for a newer one."""
+        """Count frames that were skipped in favour of a newer one."""
         self.counters["skipped"] += frames
-        self._peers.pass_over(frames)
+        self._peers.count_skipped(frames)
 
     def close_stream(self, end: StreamEnd) -> StepOutcome:
-        """Hold because the source is done."""
+        """Hold because the source has ended its stream."""
         self._intake.fault = HoldReason(GateReason.STREAM_ENDED, end.why)
         self._life.apply(ArmingEvent.STREAM_ENDED)
         return self._decide(new_frame=False, renewal=False)
@@ -200,44 +216,46 @@ class Engine:
     # ---- time, peers, operators -------------------------------------------------------------------------------------
 
     def tick(self) -> StepOutcome:
-        """Re-examine the decision between frames: renew the lease, or hold because something has gone stale."""
+        """Decide again between frames: renew the lease, or hold because of a fault or a stale frame."""
         return self._decide(new_frame=False, renewal=True)
 
     def observe_beam(self, status: BeamStatus) -> None:
-        """Take the beam interface's confirmation."""
-        self._peers.hear_beam(status, self._clock.now_ns())
+        """Record a status report of the beam interface."""
+        self._peers.observe_beam(status, self._clock.now_ns())
 
     def observe_recorder(self, heartbeat: Heartbeat) -> None:
-        """Take the recorder's sign of life."""
-        self._peers.hear_recorder(heartbeat, self._clock.now_ns())
+        """Record a heartbeat of the recorder."""
+        self._peers.observe_recorder(heartbeat, self._clock.now_ns())
 
     def latch_internal_error(self, sentence: str) -> StepOutcome:
-        """Latch because something inside went wrong; what the last frame has left to do is dropped."""
+        """Latch because of an error inside the engine. Unfinished work on the last frame is dropped."""
         self._intake.drop_unfinished()
         messages = self._latch(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
         outcome = self._decide(new_frame=False, renewal=False)
         return StepOutcome(outcome.command, [*outcome.messages, *messages])
 
     def stop(self) -> GateCommand:
-        """Return the last command: hold."""
+        """Disarm, and return the last command: hold."""
         self._life.apply(ArmingEvent.DISARM)
         self._intake.fault = HoldReason(GateReason.STOPPING, "the engine is stopping")
         return self._decide(new_frame=False, renewal=False).command
 
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
-        """Do what an operator asks, or say why not."""
+        """Carry out an operator's request, or refuse it with a reason."""
         asked = f"{request.action} by {request.operator}"
         refused = self._carry_out(request)
         if refused is not None:
             text = f"{asked} refused: {refused}"
-            said = self._say.event("warning", "request_refused", text)
-            return self._say.reply(self.state, text, accepted=False), [said]
+            event = self._factory.event("warning", "request_refused", text)
+            return self._factory.reply(self.state, text, accepted=False), [event]
         text = f"{asked}: {self.state}" + (f" ({request.why})" if request.why else "")
-        told: list[Message] = [] if request.action == "status" else [self._say.event("info", request.action, text)]
-        return self._say.reply(self.state, text, accepted=True), told
+        events: list[Message] = []
+        if request.action != "status":
+            events.append(self._factory.event("info", request.action, text))
+        return self._factory.reply(self.state, text, accepted=True), events
 
     def _carry_out(self, request: ControlRequest) -> str | None:
-        """Do what is asked; return why that is not possible, or None."""
+        """Carry out a request; return why it is refused, or None."""
         reasoned = bool(request.why.strip())
         match request.action:
             case "arm":
@@ -255,7 +273,7 @@ class Engine:
         refused = self._life.acknowledge()
         if refused is None:
             self._intake.forget_faults()
-            self._peers.excuse_losses()
+            self._peers.acknowledge_losses()
             if self._watch is not None:
                 self._watch.forget()
         return refused
@@ -263,23 +281,23 @@ class Engine:
     # ---- the decision -----------------------------------------------------------------------------------------------
 
     def _check_budget(self) -> list[Message]:
-        """Count a decision that took too long; it holds where frames come at a pace of their own."""
+        """Count a decision that took too long. It holds the beam if the source sets the pace of the frames."""
         over = None if self._watch is None else self._watch.observe(self._frame_sequence, self._stamps)
         if over is None:
             return []
         self.counters["over_budget"] += 1
         if self._config.safety.hold_over_budget and self._intake.stream.pacing.is_timed:
             self._intake.fault = self._intake.fault or over
-        return [self._say.event("warning", over.reason, over.detail)]
+        return [self._factory.event("warning", over.reason, over.detail)]
 
     def _arm_if_possible(self) -> list[Message]:
-        """Arm without an operator, on a frame that is as fresh as the stream allows: not while catching up."""
+        """Arm without an operator, but not while the engine is still catching up with the stream."""
         if not self._arm_by_itself or self.state is not EngineState.READY or self._not_armable() is not None:
             return []
         if self._intake.stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
             return []
         self._life.apply(ArmingEvent.ARM)
-        return [self._say.event("info", "armed", "armed by itself: the source is a recording or a phantom")]
+        return [self._factory.event("info", "armed", "armed by itself: the source is a recording or a phantom")]
 
     def _not_armable(self) -> str | None:
         """Return why the engine cannot be armed now, or None."""
@@ -292,7 +310,7 @@ class Engine:
         return None if reason is None else reason.detail
 
     def _hold_reason(self, now_ns: int) -> HoldReason | None:
-        """Return what forbids beam wherever the targets are, the gravest first, or None."""
+        """Return the most serious reason to hold that does not depend on the targets' positions, or None."""
         return self._life.latched_by or self._intake.hold_reason or self._peers.hold_reason(now_ns)
 
     def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:
@@ -308,17 +326,17 @@ class Engine:
         return StepOutcome(self._command(after, now_ns, renewal=renewal and unchanged), messages)
 
     def _next_decision(self, reason: HoldReason | None, now_ns: int, *, new_frame: bool) -> GateDecision:
-        """Return what follows from all that is known now; nothing is changed."""
+        """Return the decision that follows from the present state, without changing that state."""
         views = self._intake.targets.views(now_ns)
         return decide(self.state, reason, views, self._limits, self._decision, now_ns, new_frame=new_frame)
 
     def _latch(self, reason: HoldReason) -> list[Message]:
         if not self._life.latch(reason):
             return []
-        return [self._say.event("fault", reason.reason, f"latched: {reason.detail}")]
+        return [self._factory.event("fault", reason.reason, f"latched: {reason.detail}")]
 
     def _command(self, decision: GateDecision, decided_ns: int, *, renewal: bool) -> GateCommand:
-        return self._say.command(
+        return self._factory.command(
             decision,
             decided_ns,
             number=self._command_sequence,

@@ -1,4 +1,4 @@
-"""Frames as they come in: checked, shown to the trackers, and remembered once their command is out. Pure."""
+"""Incoming frames: checked, tracked, and remembered once their command has been sent. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gating.tracking.tracker import Tracker
 
 
 class FinishedFrame(NamedTuple):
-    """What a frame led to beside its command: references learned from it, estimates, and templates accepted."""
+    """Results of a frame beside its command: new references, estimates and accepted templates."""
 
     references: Sequence[TargetReference]
     estimates: Sequence[TargetEstimate]
@@ -23,19 +23,25 @@ class FinishedFrame(NamedTuple):
 
 
 class FrameIntake:
-    """The stream and the targets that are followed in it.
+    """The stream and the targets that are tracked in it.
 
     Parameters
     ----------
-    config, targets, make_tracker : as of `Engine`.
+    config, targets, make_tracker
+        As for `Engine`.
 
     Attributes
     ----------
-    stream : what the source has declared, and the frames so far.
-    targets : learned and followed.
-    fault : what is wrong with the newest frame or message; None if nothing is.
-    unlearned : why the targets are not learned yet, or cannot be; None once they are.
-    healthy_in_a_row : frames without a fault since the last one with a fault.
+    stream
+        The declaration of the source, and what is remembered of its frames.
+    targets
+        The targets, learned or still to be learned.
+    fault
+        Fault of the newest frame or message, or None.
+    unlearned
+        Why the targets have not been learned yet, or cannot be; None once they have.
+    healthy_in_a_row
+        Number of frames without a fault since the last fault.
     """
 
     def __init__(self, config: Config, targets: Sequence[TargetSpec], make_tracker: Callable[[], Tracker]) -> None:
@@ -48,24 +54,25 @@ class FrameIntake:
 
     @property
     def hold_reason(self) -> HoldReason | None:
-        """Why the newest frame forbids beam, wherever the targets are; None if it does not."""
+        """Reason to hold that does not depend on the targets' positions, or None."""
         return self.fault or self.unlearned
 
     def missing_before(self, frame: CineFrame) -> int:
-        """Return how many frames are missing between the newest one that was tracked and this one."""
+        """Return how many frames are missing between the newest remembered one and this one."""
         return self.stream.missing_before(frame.header)
 
-    def take(self, frame: CineFrame, received_ns: int) -> bool:
-        """Check a frame, and show it to the trackers unless its fault would mislead them.
+    def process(self, frame: CineFrame, received_ns: int) -> bool:
+        """Check a frame, and track the targets in it unless its fault would mislead the trackers.
 
         Returns
         -------
-        Whether the trackers saw it; then `finish` has something to do.
+        bool
+            Whether the frame was tracked; if so, `finish` must follow.
 
         Raises
         ------
         RuntimeError
-            If the frame before was not finished.
+            If the previous frame was not finished.
         """
         if self._unfinished is not None:
             raise RuntimeError("the last frame was not finished: call finish_frame() after each step()")
@@ -74,7 +81,7 @@ class FrameIntake:
         self.healthy_in_a_row = self.healthy_in_a_row + 1 if fault is None else 0
         if fault is not None and fault.reason in NOT_TRACKED:
             if fault.reason is GateReason.FRAME_REFUSED:
-                self.stream.pass_over(header, received_ns)
+                self.stream.remember_untracked(header, received_ns)
             return False
         self.targets.update(frame, self.stream.elapsed_s(header))
         if self.unlearned is None and not self.targets.knows(header.plane):
@@ -84,7 +91,7 @@ class FrameIntake:
         return True
 
     def finish(self, session_id: str, decision: GateDecision) -> FinishedFrame:
-        """Remember the newest frame, learn targets from it, and let the trackers do what could wait."""
+        """Remember the newest frame, learn targets from it, and let the trackers do their deferred work."""
         if self._unfinished is None:
             return FinishedFrame((), (), ())
         (frame, received_ns), self._unfinished = self._unfinished, None
@@ -106,21 +113,21 @@ class FrameIntake:
             self.healthy_in_a_row = 0
 
     def refuse(self, fault: HoldReason) -> None:
-        """Take a message that could not be trusted for the newest frame."""
+        """Set the fault of a message that could not be trusted, as if it were that of the newest frame."""
         self.fault = fault
         self.healthy_in_a_row = 0
 
     def drop_unfinished(self) -> None:
-        """Forget what the newest frame has left to do."""
+        """Drop the deferred work on the newest frame."""
         self._unfinished = None
 
     def forget_faults(self) -> None:
-        """Start anew after an operator's acknowledgement; the stream's geometry stays bound."""
+        """Clear all faults after an operator's acknowledgement; the stream must keep its geometry."""
         self.fault = self.unlearned = None
         self.healthy_in_a_row = 0
         self.stream.forget()
 
     def warm_caches(self, frame: CineFrame, now_ns: int) -> None:
-        """Go through `take` once more for the newest frame, without consequences."""
+        """Repeat `process` on the newest frame without any effect."""
         self.stream.warm_caches(frame, now_ns)
         self.targets.warm_caches(frame.header.plane)

@@ -1,4 +1,4 @@
-"""The engine's life: whether it is armed, and what has latched it. Pure."""
+"""The engine's state: whether it is armed, and what has latched it. Pure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from gating.messages import EngineState
 
 
 class Lifecycle:
-    """Goes through the transitions of `gating.decision.arming`, and keeps the first reason that latched."""
+    """Makes the transitions of `gating.decision.arming`, and keeps the first reason that latched."""
 
     def __init__(self) -> None:
         self.state = EngineState.STARTING
         self.latched_by: HoldReason | None = None
 
     def apply(self, event: ArmingEvent) -> str | None:
-        """Go through a transition; return why that is not possible, or None."""
+        """Make a transition; return why it is not possible, or None."""
         before = self.state
         outcome = transition(before, event)
         self.state = outcome.state
         return None if outcome.accepted else f"not possible while {before}"
 
     def latch(self, reason: HoldReason) -> bool:
-        """Latch; return False if something has latched already."""
+        """Latch; return False if the engine has latched already."""
         if self.latched_by is not None:
             return False
         self.latched_by = reason
@@ -30,7 +30,7 @@ class Lifecycle:
         return True
 
     def acknowledge(self) -> str | None:
-        """Let go of what has latched; return why that is not possible, or None."""
+        """Clear the reason that latched; return why that is not possible, or None."""
         refused = self.apply(ArmingEvent.ACKNOWLEDGE)
         if refused is None:
             self.latched_by = None

@@ -1,4 +1,4 @@
-"""The same engine without sockets: frames in, decisions out, on the recording's own clock. Deterministic."""
+"""The engine without sockets: frames in, decisions out, on the recording's own clock. Deterministic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
-from gating.engine.peers import GivenPeers
+from gating.engine.peers import OfflinePeers
 from gating.messages import CineFrame, FrameHeader, Pacing, Pixels, StreamInfo
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
@@ -23,7 +23,7 @@ _CLOCK_START_NS: Final = 1_000_000_000
 
 
 def offline_frames(stream: StreamInfo, images: Iterable[tuple[int, Pixels]]) -> Iterator[CineFrame]:
-    """Dress (stamp in ns, pixels) pairs as frames that are published at the moment of their acquisition."""
+    """Turn pairs of (stamp in ns, pixels) into frames that are published at the moment of their acquisition."""
     for sequence, (acquired_ns, pixels) in enumerate(images):
         on_clock_ns = acquired_ns + _CLOCK_START_NS
         header = FrameHeader(
@@ -57,14 +57,25 @@ def decide_offline(
     frames: Iterable[CineFrame],
     tracker: Callable[[], Tracker] | None = None,
 ) -> Iterator[tuple[CineFrame, StepOutcome]]:
-    """Run every frame through an engine that is armed as soon as it may be; yield each frame with its outcome.
+    """Run every frame through an engine that arms as soon as it can; yield each frame with its outcome.
 
-    `tracker` stands in for the configured one, to decide again on what was found before.
+    Parameters
+    ----------
+    config
+        Settings of the engine.
+    targets
+        One to ten targets.
+    stream
+        The stream as its source declares it; it is replayed without pacing.
+    frames
+        Frames in the order of acquisition.
+    tracker
+        Used instead of the configured tracker, to decide again on earlier tracking results.
 
     Raises
     ------
     ValueError
-        If the targets cannot be used at all (their number or names).
+        If the targets are too many or too few, or their names are not unique.
     """
     clock = ManualClock(_CLOCK_START_NS, "offline")
     engine = Engine(
@@ -74,7 +85,7 @@ def decide_offline(
         clock,
         SESSION,
         SESSION,
-        peers=GivenPeers(),
+        peers=OfflinePeers(),
         arm_by_itself=True,
     )
     engine.warm_up()

@@ -1,4 +1,4 @@
-"""What one input to the engine leads to."""
+"""The result of one input to the engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gating.messages import GateCommand, Message
 
 
 class StepOutcome(NamedTuple):
-    """A command, to be sent at once, and what the log and the screen get after it."""
+    """A command, to be sent at once, and the messages for the log and the screen that follow it."""
 
     command: GateCommand
     messages: list[Message]

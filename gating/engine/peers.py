@@ -1,4 +1,4 @@
-"""What the engine hears of beam interface and recorder, and whether it may rely on them. Pure: time is an argument."""
+"""Whether the engine may rely on the beam interface and the recorder. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from gating.messages import BeamStatus, Heartbeat
 from gating.settings.config import RecordingSettings
 
 BEAM_SILENCE_NS = 100_000_000
-"""The beam interface reports every 20 ms; five in a row missing is silence."""
+"""The beam interface reports every 20 ms; it counts as silent after five missing reports."""
 
 
 class PeerMonitor(Protocol):
-    """What the engine is told of beam interface and recorder, and whether it may rely on them."""
+    """Monitors the beam interface and the recorder, and decides whether the engine may rely on them."""
 
-    def hear_beam(self, status: BeamStatus, now_ns: int) -> None:
-        """Take the beam interface's confirmation."""
+    def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
+        """Record a status report of the beam interface."""
         ...
 
-    def hear_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
-        """Take the recorder's sign of life."""
+    def observe_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
+        """Record a heartbeat of the recorder."""
         ...
 
-    def pass_over(self, frames: int) -> None:
-        """Count frames that the engine received and did not work on: the recorder must have them."""
+    def count_skipped(self, frames: int) -> None:
+        """Count frames that the engine received but skipped; the recorder must have them."""
         ...
 
-    def count_gap(self, frames: int) -> None:
-        """Count frames between two that the engine worked on; those not passed over never reached it."""
+    def count_missing(self, frames: int) -> None:
+        """Count the frames missing between two processed ones; those that were not skipped never reached the engine."""
         ...
 
-    def excuse_losses(self) -> None:
-        """Take what the log has lost so far as acknowledged; only what it loses from now on is a fault again."""
+    def acknowledge_losses(self) -> None:
+        """Acknowledge the frames that the log has lost so far; only further losses are faults."""
         ...
 
     def hold_reason(self, now_ns: int) -> HoldReason | None:
@@ -41,12 +41,14 @@ class PeerMonitor(Protocol):
 
 
 class Peers:
-    """The newest words of beam interface and recorder, and the frames that neither recorder nor engine received.
+    """Keeps the newest reports of the peers, and counts the frames that reached neither recorder nor engine.
 
     Parameters
     ----------
-    engine_id : that the beam interface must follow.
-    recording : whether a recorder is required, and how long it may say nothing.
+    engine_id
+        The engine that the beam interface must follow.
+    recording
+        Whether a recorder is required, and how long it may be silent.
     """
 
     def __init__(self, engine_id: str, recording: RecordingSettings) -> None:
@@ -55,27 +57,27 @@ class Peers:
         self._recorder_required = recording.required
         self._beam: tuple[BeamStatus | None, int] = (None, 0)
         self._recorder: tuple[Heartbeat | None, int] = (None, 0)
-        self._missing_frames = self._passed_over = 0
+        self._missing_frames = self._skipped_frames = 0
 
-    def hear_beam(self, status: BeamStatus, now_ns: int) -> None:
-        """Take the beam interface's confirmation."""
+    def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
+        """Record a status report of the beam interface."""
         self._beam = (status, now_ns)
 
-    def hear_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
-        """Take the recorder's sign of life."""
+    def observe_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
+        """Record a heartbeat of the recorder."""
         self._recorder = (heartbeat, now_ns)
 
-    def pass_over(self, frames: int) -> None:
-        """Count frames that the engine received and did not work on: the recorder must have them."""
-        self._passed_over += frames
+    def count_skipped(self, frames: int) -> None:
+        """Count frames that the engine received but skipped; the recorder must have them."""
+        self._skipped_frames += frames
 
-    def count_gap(self, frames: int) -> None:
-        """Count frames between two that the engine worked on; those not passed over never reached it."""
-        self._missing_frames += max(0, frames - self._passed_over)
-        self._passed_over = 0
+    def count_missing(self, frames: int) -> None:
+        """Count the frames missing between two processed ones; those that were not skipped never reached the engine."""
+        self._missing_frames += max(0, frames - self._skipped_frames)
+        self._skipped_frames = 0
 
-    def excuse_losses(self) -> None:
-        """Take what the log has lost so far as acknowledged; only what it loses from now on is a fault again."""
+    def acknowledge_losses(self) -> None:
+        """Acknowledge the frames that the log has lost so far; only further losses are faults."""
         heartbeat, _ = self._recorder
         if heartbeat is not None:
             self._missing_frames = max(self._missing_frames, heartbeat.counters.get("frames_lost", 0))
@@ -88,42 +90,44 @@ class Peers:
         return reason
 
 
-class GivenPeers:
-    """No beam interface and no recorder: the engine runs alone, or with what a log tells of them.
+class OfflinePeers:
+    """Replaces beam interface and recorder offline, where the engine runs alone or replays a log.
 
     Attributes
     ----------
-    given : why the beam is held on account of the peers; None while all is well.
+    fault
+        Fault of a peer as the log has it; None while there is none.
     """
 
-    given: HoldReason | None = None
+    fault: HoldReason | None = None
 
-    def hear_beam(self, status: BeamStatus, now_ns: int) -> None:
-        """Nobody is listened to."""
+    def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
+        """Do nothing: offline there is no peer."""
 
-    def hear_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
-        """Nobody is listened to."""
+    def observe_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
+        """Do nothing: offline there is no peer."""
 
-    def pass_over(self, frames: int) -> None:
-        """Nothing is recorded, so nothing can be missing."""
+    def count_skipped(self, frames: int) -> None:
+        """Do nothing: offline nothing is recorded, so nothing can be lost."""
 
-    def count_gap(self, frames: int) -> None:
-        """Nothing is recorded, so nothing can be missing."""
+    def count_missing(self, frames: int) -> None:
+        """Do nothing: offline nothing is recorded, so nothing can be lost."""
 
-    def excuse_losses(self) -> None:
-        """Nothing is recorded, so nothing can be missing."""
+    def acknowledge_losses(self) -> None:
+        """Do nothing: offline nothing is recorded, so nothing can be lost."""
 
     def hold_reason(self, now_ns: int) -> HoldReason | None:
-        """Return what was given."""
-        return self.given
+        """Return the fault that the log has, or None."""
+        return self.fault
 
 
 def check_recorder(
     heartbeat: Heartbeat | None, received_ns: int, now_ns: int, max_silence_ns: int, *, missing_frames: int = 0
 ) -> HoldReason | None:
-    """Return a fault unless the recorder says that it keeps up.
+    """Return a fault unless the recorder reports that it keeps up.
 
-    A log that lost frames which the engine did see is an audit loss; `missing_frames` never reached the engine either.
+    It is an audit loss if the log lost frames that the engine received. The `missing_frames` did not reach the engine
+    either, so they are not counted.
     """
     if heartbeat is None or now_ns - received_ns > max_silence_ns:
         return HoldReason(GateReason.RECORDER_BEHIND, f"recorder silent for more than {max_silence_ns / 1e6:g} ms")
@@ -138,10 +142,10 @@ def check_recorder(
 
 
 def check_beam(status: BeamStatus | None, received_ns: int, now_ns: int, engine_id: str = "") -> HoldReason | None:
-    """Return a fault unless the beam interface is heard, hears this engine, and its line does what it was told.
+    """Return a fault unless the beam interface reports, receives this engine's commands, and its line obeys them.
 
-    The interface repeats when the newest command that it took was sent, on this engine's clock: the time for the whole
-    way there and back, without comparing clocks.
+    The interface echoes when its newest command was sent, on this engine's clock. The age of that stamp is the
+    round-trip time, and no two clocks have to be compared.
     """
     if status is None or now_ns - received_ns > BEAM_SILENCE_NS:
         return HoldReason(GateReason.BEAM_SILENT, f"beam interface silent for more than {BEAM_SILENCE_NS / 1e6:g} ms")

@@ -1,4 +1,4 @@
-"""Of all the messages that wait, those that the engine works on: the newest frame, and whatever is no frame. Pure."""
+"""Selects from the waiting messages those that the engine processes: all but frames that a newer one replaces. Pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ _FRAME_TOPIC: Final = b"frame"
 
 
 class Arrival(NamedTuple):
-    """A message as it came by wire, and when, engine clock."""
+    """A message as received, and its time of receipt on the engine's clock."""
 
     parts: list[bytes]
     received_ns: int
 
 
-def pass_over_older_frames(arrivals: Iterable[Arrival], skip: Callable[[int], None]) -> Iterator[Arrival]:
-    """Yield the newest of each run of frames, and every other message, in their order.
+def skip_older_frames(arrivals: Iterable[Arrival], skip: Callable[[int], None]) -> Iterator[Arrival]:
+    """Yield the newest frame of each run of frames, and all other messages, in order.
 
-    A frame that came twice in a row is yielded twice, so that the engine says so.
+    A frame that was received twice in a row is yielded twice, so that the engine can report it.
 
     Parameters
     ----------
-    arrivals : in the order in which they came.
-    skip : is told of each frame that a newer one replaces.
+    arrivals
+        Messages in the order of receipt.
+    skip
+        Called with 1 for each frame that a newer one replaces.
     """
     newest: Arrival | None = None
     for arrival in arrivals:

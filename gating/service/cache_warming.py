@@ -1,4 +1,4 @@
-"""Shortly before a frame is due, the step is gone through once more on the last one, so that it finds warm caches."""
+"""Repeats the step on the last frame shortly before the next one is due, so that the next step finds warm caches."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ from gating.messages import CineFrame, FrameHeader
 from gating.wire.codec import decode, encode
 
 ROUNDS: Final = 2
-"""In a row: after the second one a step takes a tenth less than after the first."""
+"""Repetitions: after two, a step takes a tenth less time than after one."""
 MAX_SHARE, MAX_MARGIN_SHARE = 0.25, 0.1
-"""Of a frame interval: warming that takes longer is left out; it ends no earlier than this before the next frame."""
-LEAST_MARGIN_NS: Final = 500_000
-"""A frame is on its way for this long: warming that runs meanwhile delays the threads that carry it."""
+"""Shares of a frame interval: the longest warming that is not skipped, and the largest margin after it."""
+MIN_MARGIN_NS: Final = 500_000
+"""Duration of a frame's transport. Warming at the same time would delay the threads that receive the frame."""
 EARLIEST_KEPT: Final = 0.98
-"""What each frame leaves of how early one has come: a margin that one frame needed, later ones need as well."""
+"""Decay per frame of the largest earliness: a margin that one frame needed will be needed again."""
 FORGET: Final = 0.9
-"""What each frame leaves of how long warming takes: one slow round does not end it for good."""
-ALLOWED_LENGTH: Final = 1.25
-"""The time set aside for it, over what it is expected to take."""
+"""Decay per frame of the expected duration, so that one slow round does not stop warming for good."""
+RESERVED_FACTOR: Final = 1.25
+"""Time reserved for warming, as a multiple of its expected duration."""
 PHASE_GAIN, PACE_GAIN = 0.2, 0.02
-"""How far an arrival moves the known phase and interval: single stamps are a ms or two off."""
+"""Gains of the filter for phase and interval: single stamps are off by a ms or two."""
 LOST_SHARE: Final = 0.25
-"""Of an interval: an arrival that is farther from its expected moment starts the estimate anew."""
+"""Share of an interval: an arrival that is off by more restarts the filter."""
 
 
 class CacheWarmer:
-    """Goes through the newest frame again, from its bytes to a packed command, without consequences.
+    """Processes the newest frame again, from its bytes to a packed command, without any effect.
 
     Parameters
     ----------
-    engine : whose caches are warmed.
-    clock : of this host.
-    most_margin_ms : as of `WarmingPlan`.
+    engine
+        Engine whose caches are warmed.
+    clock
+        Clock of this host.
+    max_margin_ms
+        As for `WarmingPlan`.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, most_margin_ms: float) -> None:
+    def __init__(self, engine: Engine, clock: Clock, max_margin_ms: float) -> None:
         self._engine, self._clock = engine, clock
-        self._plan = WarmingPlan(most_margin_ms)
+        self._plan = WarmingPlan(max_margin_ms)
         self._newest: tuple[list[bytes], CineFrame] | None = None
 
     @property
     def due_ns(self) -> int | None:
-        """When to warm the caches for the next frame; None where that is not to be done."""
+        """When to warm the caches for the next frame; None if they are not to be warmed."""
         return self._plan.due_ns
 
     def expect(self, parts: list[bytes], frame: CineFrame, received_ns: int) -> None:
-        """Plan for the frame after this one, whose bytes came at `received_ns`."""
+        """Plan the warming for the frame after this one, which was received at `received_ns`."""
         self._newest = parts, frame
         self._plan.expect(frame.header, received_ns, self._engine.frame_interval_ns)
 
     def warm(self, is_waiting: Callable[[], bool]) -> None:
-        """Go through the newest frame, unless the next one waits already."""
+        """Process the newest frame again, unless the next one is already waiting."""
         if self._newest is None:
             return
         began_ns = self._clock.now_ns()
@@ -65,47 +68,48 @@ class CacheWarmer:
             encode(self._engine.warm_caches(frame))
             done += 1
         if done:
-            self._plan.took((self._clock.now_ns() - began_ns) * ROUNDS // done)
+            self._plan.record_duration((self._clock.now_ns() - began_ns) * ROUNDS // done)
 
     def is_due(self, now_ns: int) -> bool:
-        """Whether to warm the caches now; said once for each frame."""
+        """Return whether to warm the caches now; True once per frame."""
         return self._plan.is_due(now_ns)
 
 
 class WarmingPlan:
-    """When to warm the caches for each frame of a stream with a pace of its own: as late as the frames' scatter allows.
+    """Schedules warming for each frame of a stream whose source sets the pace, as late as the frames' jitter allows.
 
     Parameters
     ----------
-    most_margin_ms : it has ended no longer than this before the next frame is due; 0: never.
+    max_margin_ms
+        Longest time between the end of warming and the next frame; 0 turns warming off.
     """
 
-    def __init__(self, most_margin_ms: float) -> None:
-        self._most_margin_ns = round(most_margin_ms * 1e6)
-        self._length_ns = self._early_ns = 0.0
+    def __init__(self, max_margin_ms: float) -> None:
+        self._max_margin_ns = round(max_margin_ms * 1e6)
+        self._duration_ns = self._early_ns = 0.0
         self._declared_ns, self._interval_ns, self._expected_ns = 0, 0.0, 0.0
         self.due_ns: int | None = None
 
     def is_due(self, now_ns: int) -> bool:
-        """Whether the time for it has come; said once for each frame."""
+        """Return whether warming is due; True once per frame."""
         if self.due_ns is None or now_ns < self.due_ns:
             return False
         self.due_ns = None
         return True
 
     def expect(self, header: FrameHeader, received_ns: int, interval_ns: int) -> None:
-        """Plan for the frame after the one of `header`, which came at `received_ns`."""
+        """Plan the warming for the frame after that of `header`, which was received at `received_ns`."""
         self.due_ns = None
-        if not (header.pacing.is_timed and self._most_margin_ns > 0 and interval_ns > 0):
+        if not (header.pacing.is_timed and self._max_margin_ns > 0 and interval_ns > 0):
             return
         self._learn_pace(received_ns, interval_ns)
-        self._length_ns *= FORGET
-        if self._length_ns < MAX_SHARE * interval_ns:
-            margin_ns = min(self._most_margin_ns, MAX_MARGIN_SHARE * interval_ns, LEAST_MARGIN_NS + self._early_ns)
-            self.due_ns = round(self._expected_ns - margin_ns - ALLOWED_LENGTH * self._length_ns)
+        self._duration_ns *= FORGET
+        if self._duration_ns < MAX_SHARE * interval_ns:
+            margin_ns = min(self._max_margin_ns, MAX_MARGIN_SHARE * interval_ns, MIN_MARGIN_NS + self._early_ns)
+            self.due_ns = round(self._expected_ns - margin_ns - RESERVED_FACTOR * self._duration_ns)
 
     def _learn_pace(self, received_ns: int, declared_ns: int) -> None:
-        """Learn from an arrival when the next one is expected: an alpha-beta filter of phase and interval.
+        """Predict the next arrival from this one with an alpha-beta filter of phase and interval.
 
         Source: E. Brookner, "Tracking and Kalman Filtering Made Easy", 1998, chapter 1 (there: g-h filter).
         """
@@ -119,6 +123,7 @@ class WarmingPlan:
             self._interval_ns += PACE_GAIN * error_ns
         self._expected_ns += self._interval_ns
 
-    def took(self, took_ns: int) -> None:
-        """Learn how long it took; what is longer than the time before counts for half, for it may be a stall."""
-        self._length_ns = min(took_ns, (self._length_ns + took_ns) / 2.0) if self._length_ns else float(took_ns)
+    def record_duration(self, duration_ns: int) -> None:
+        """Update the expected duration; a longer one counts only half, as it may be a stall."""
+        longer_ns = (self._duration_ns + duration_ns) / 2.0
+        self._duration_ns = min(duration_ns, longer_ns) if self._duration_ns else float(duration_ns)

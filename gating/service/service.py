@@ -1,4 +1,4 @@
-"""The engine's only sockets: drain to the newest frame, step, publish the command, then the telemetry."""
+"""The engine's sockets: take the newest frame, step, publish the command, then the telemetry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
-from gating.service.arrivals import Arrival, pass_over_older_frames
+from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, config_hash, to_toml
@@ -52,7 +52,7 @@ from gating.wire.sockets import (
 
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
-"""Messages taken in one go: a flood of frames cannot keep the loop from renewing or ending the lease."""
+"""Most messages taken in one turn, so that a flood of frames cannot keep the loop from renewing or ending the lease."""
 _NEVER: Final = 2**63
 
 
@@ -61,9 +61,12 @@ class EngineService:
 
     Parameters
     ----------
-    config, targets, session_id : of the session.
-    arm_by_itself : recordings and phantoms may arm without an operator; a live stream never should.
-    end_with_stream : leave the loop when the source says that it is done.
+    config, targets, session_id
+        Settings, targets and identifier of the session.
+    arm_by_itself
+        Arm without an operator. Meant for recordings and phantoms, never for a live stream.
+    end_with_stream
+        Leave the loop when the source ends its stream.
     """
 
     def __init__(
@@ -98,7 +101,7 @@ class EngineService:
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop()` is true (looked at a hundred times a second), then hold and leave.
+        """Serve until `stop()`, checked in each turn of the loop, is true; then hold and return.
 
         Raises
         ------
@@ -134,8 +137,8 @@ class EngineService:
             wait_ns = min(self._due_ns(renew_ns), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
             if came:
-                self._guarded(self._take_frames)
-            self._guarded(self._hear_others)
+                self._guarded(self._process_frames)
+            self._guarded(self._serve_others)
             now_ns = self._clock.now_ns()
             self._frames.reopen_if_silent(now_ns)
             if now_ns >= self._due_ns(renew_ns):
@@ -150,33 +153,33 @@ class EngineService:
         self._warmer.warm(lambda: is_waiting(self._frames.socket))
 
     def _due_ns(self, renew_ns: int) -> int:
-        """Return when the next command is due: to renew the last one, or because its frame goes stale."""
+        """Return when the next command is due: to renew the last one, or because its frame becomes too old."""
         renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
         return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
-    def _hear_others(self) -> None:
-        """Listen to beam interface, recorder and operators, which the loop does not wait for."""
-        self._hear_peers()
-        self._answer()
-        self._welcome()
+    def _serve_others(self) -> None:
+        """Process messages of beam interface, recorder and operators, for which the loop does not wait."""
+        self._receive_peers()
+        self._answer_operators()
+        self._greet_subscribers()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do something; whatever goes wrong inside holds the beam and is said, and the process lives."""
+        """Do some work. Any exception latches the engine and is reported, and the process continues."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
             self._publish(self._engine.latch_internal_error(f"{type(error).__name__} inside the engine: {error}"))
 
-    def _take_frames(self) -> None:
-        """Work on what waits, and of the frames on the newest."""
-        for arrival in pass_over_older_frames(self._arrivals(), self._engine.skip):
+    def _process_frames(self) -> None:
+        """Process all waiting messages, but only the newest of the frames."""
+        for arrival in skip_older_frames(self._arrivals(), self._engine.skip):
             self._handle(*arrival)
 
     def _arrivals(self) -> Iterator[Arrival]:
-        """Yield what waits on the frames' socket.
+        """Yield the messages that wait on the frames' socket.
 
-        Only one message a turn where the source waits for answers, and before arming: then no beam depends on how old a
-        frame is, and learning the reference takes longer than a frame interval at high rates.
+        Only one message per turn if the source waits for replies, and before arming: the beam is held anyway, and at
+        high rates learning the reference takes longer than a frame interval.
         """
         for _ in range(MAX_DRAIN):
             parts = receive(self._frames.socket)
@@ -209,7 +212,7 @@ class EngineService:
         elif isinstance(message, Event) and message.severity == "fault":
             self._publish(self._engine.refuse(f"from the source: {message.text}"))
 
-    def _hear_peers(self) -> None:
+    def _receive_peers(self) -> None:
         for _ in range(MAX_DRAIN):
             parts = receive(self._peers)
             if parts is None:
@@ -224,7 +227,7 @@ class EngineService:
             elif isinstance(message, Heartbeat) and message.role == "recorder":
                 self._engine.observe_recorder(message)
 
-    def _answer(self) -> None:
+    def _answer_operators(self) -> None:
         for _ in range(MAX_DRAIN):
             parts = receive(self._control)
             if parts is None:
@@ -243,8 +246,8 @@ class EngineService:
                 self._ended |= request.action == "stop"
                 self._end_with_stream |= request.action == "stop"
 
-    def _welcome(self) -> None:
-        """Tell a new listener of the telemetry what ran before it came."""
+    def _greet_subscribers(self) -> None:
+        """Send the session header and the references again for each new subscriber of the telemetry."""
         while receive(self._telemetry) is not None:
             self._send_telemetry([self._header, *self._engine.references])
 

@@ -1,1 +1,1 @@
-"""May this frame be trusted? Checks of one frame, and what the stream remembers."""
+"""Checks of each frame, and what is remembered of the stream."""

@@ -1,4 +1,4 @@
-"""Is the stream to be trusted? Pure checks of each frame against the one before and against what was declared."""
+"""Checks each frame against the frames before it and against the declared stream. Pure."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from gating.messages import FrameHeader, StreamInfo
 from gating.settings.config import HealthSettings
 
 FUTURE_TOLERANCE_NS = 2_000_000
-"""Two processes of one host read the same clock; this covers the order of their readings."""
+"""Two processes of one host share a clock; this allows for the order in which they read it."""
 
 REMEMBERED_IMAGES = 16
-"""A buffer that is no longer filled repeats a few images in turn; tissue under noise never repeats one."""
+"""A buffer that is no longer filled repeats a few images in turn; noise keeps real images from repeating."""
 
 ANCHOR_NS = 10_000_000_000
 CLOCK_SLACK_NS = 5_000_000
 CLOCK_DRIFT = 0.001
-"""Ten times what a quartz is off; over this time and beyond the slack, two clocks that differ by more are not one."""
+"""Ten times the error of a quartz clock. A larger difference, beyond the slack, means that a clock was set."""
 
 DECLARED: Final = ("dtype", "shape", "pixel_spacing_mm")
 GEOMETRY: Final = (*DECLARED, "image_orientation", "image_position_mm")
 _declared, _geometry = attrgetter(*DECLARED), attrgetter(*GEOMETRY)
 
 LARGEST: Final = {kind: np.iinfo(kind).max for kind in np.typecodes["AllInteger"]}
-"""Value of each integer type, by its character: the same in either byte order."""
+"""Largest value of each integer type, by its type character, which is the same in either byte order."""
 EVERY_ROW = 4
-"""Saturation covers regions: it is counted in every so many rows."""
+"""Only every fourth row is counted: saturation covers whole regions."""
 
 
 class StreamMemory(Struct, frozen=True):
-    """What a check needs of the past: the newest frame of the stream and of each plane, one from some seconds ago."""
+    """Past frames that the checks need: the newest of the stream and of each plane, and one some seconds old."""
 
     newest: FrameHeader | None
     newest_received_ns: int
     by_plane: dict[str, FrameHeader]
     anchor: FrameHeader | None = None
     images: dict[tuple[str, str], int] = {}
-    """Sequence of the newest frames by plane and content hash, oldest first."""
+    """Sequence numbers of the newest frames by plane and content hash, oldest first."""
 
 
 def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int) -> StreamMemory:
@@ -61,7 +61,7 @@ def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int)
 
 
 def forget_stream(memory: StreamMemory | None) -> StreamMemory | None:
-    """Return the memory without the newest frame, so that a stream may start anew; its geometry stays bound."""
+    """Return the memory without its newest frame, so that the stream may restart; the geometry must stay the same."""
     return None if memory is None else replace(memory, newest=None, anchor=None, images={})
 
 
@@ -72,14 +72,20 @@ def check_frame(
     stream: StreamInfo | None,
     settings: HealthSettings,
 ) -> HoldReason | None:
-    """Return what is wrong with a frame, the gravest first, or None.
+    """Return the most serious fault of a frame, or None.
 
     Parameters
     ----------
-    header : the frame just received.
-    received_ns : when, on the clock that `header.publish_clock` names.
-    memory : of the frames before; None for the first.
-    stream : what the source declared; None if it has not.
+    header
+        Header of the frame just received.
+    received_ns
+        Time of receipt, on the clock that `header.publish_clock` names.
+    memory
+        Memory of the earlier frames; None for the first frame.
+    stream
+        The stream as its source declared it, or None.
+    settings
+        Limits of the checks.
     """
     before = None if memory is None else memory.newest
     fault = None
@@ -104,12 +110,16 @@ def check_frame(
 
 
 def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) -> HoldReason | None:
-    """Return that too much of a frame is saturated, or None; floating-point pixels have no largest value.
+    """Return a fault if too much of a frame is saturated; floating-point pixels cannot saturate.
 
     Parameters
     ----------
-    sequence : of the frame.
-    pixels : (rows, columns) integers or reals.
+    sequence
+        Sequence number of the frame.
+    pixels
+        Image of shape (rows, columns), integer or floating-point.
+    settings
+        Limits of the checks.
     """
     largest = LARGEST.get(pixels.dtype.char)
     rows = pixels[::EVERY_ROW]
@@ -126,9 +136,9 @@ def check_pixels(sequence: int, pixels: NDArray[Any], settings: HealthSettings) 
 
 
 def _largest(rows: NDArray[Any]) -> float:
-    """Return the largest of integers. OpenCV takes a fourth of numpy's time, for what it knows."""
-    known = rows.dtype.char in "BH" and rows.dtype.isnative
-    return cv2.norm(rows, cv2.NORM_INF) if known else float(rows.max())
+    """Return the largest of some integers. OpenCV needs a quarter of numpy's time, but knows only some types."""
+    opencv_knows = rows.dtype.char in "BH" and rows.dtype.isnative
+    return cv2.norm(rows, cv2.NORM_INF) if opencv_knows else float(rows.max())
 
 
 def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSettings) -> HoldReason | None:
@@ -152,7 +162,7 @@ def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSetting
 
 
 def _check_source_clock(header: FrameHeader, before: FrameHeader) -> HoldReason | None:
-    """A clock that was set back latches, before anything is said of stamps that are uncertain because of it."""
+    """Return a fault if the source's clock was set back; it comes before the uncertain stamps that this causes."""
     back_ns = before.acquired_ns - header.acquired_ns
     if header.sequence > before.sequence and back_ns > 0:
         text = f"acquired_ns ran backward by {back_ns / 1e6:.1f} ms at frame {header.sequence}"
@@ -202,7 +212,7 @@ def _check_same_plane(header: FrameHeader, memory: StreamMemory) -> HoldReason |
 
 
 def _difference(fields: tuple[str, ...], one: object, other: object) -> tuple[str, Any, Any]:
-    """Return the first field in which two messages differ, and both values; one of `fields` must differ."""
+    """Return the first of `fields` in which two messages differ, and both values. At least one must differ."""
     return next((f, getattr(one, f), getattr(other, f)) for f in fields if getattr(one, f) != getattr(other, f))
 
 
@@ -230,7 +240,7 @@ def _check_time_runs(header: FrameHeader, before: FrameHeader) -> HoldReason | N
 
 
 def _check_clocks_agree(header: FrameHeader, *earlier: FrameHeader | None) -> HoldReason | None:
-    """The raw stamps and the mapped ones must tell the same time, since one frame ago and since some seconds ago."""
+    """Return a fault unless raw and mapped stamps have advanced equally since each of the earlier frames."""
     if not header.pacing.is_timed or header.speed <= 0:
         return None
     for before in earlier:

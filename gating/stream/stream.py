@@ -1,4 +1,4 @@
-"""What the engine knows of the stream of frames: what its source declared, and the frames so far. Pure."""
+"""The stream of frames: its declaration, and what is remembered of its frames. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from gating.stream.checks import StreamMemory, check_frame, check_pixels, forget
 
 
 class Stream:
-    """The stream that an engine is bound to; until its source has declared it, it is taken for a live one.
+    """The stream that an engine processes; it counts as live until its source has declared it.
 
     Parameters
     ----------
-    settings : of the checks of each frame.
+    settings
+        Limits of the checks of each frame.
     """
 
     def __init__(self, settings: HealthSettings) -> None:
@@ -26,7 +27,7 @@ class Stream:
 
     @property
     def source_kind(self) -> SourceKind:
-        """What the frames come from."""
+        """Kind of source that publishes the frames."""
         return SourceKind.LIVE if self.declared is None else self.declared.source_kind
 
     @property
@@ -36,7 +37,7 @@ class Stream:
 
     @property
     def frame_interval_ns(self) -> int:
-        """How often frames come, as declared; 0 if that is not known."""
+        """Declared time between frames; 0 if it is not known."""
         declared = self.declared
         return 0 if declared is None or declared.speed <= 0 else round(declared.nominal_interval_ns / declared.speed)
 
@@ -46,15 +47,15 @@ class Stream:
         return None if self._memory is None else self._memory.newest
 
     def first_plane(self, header: FrameHeader) -> str:
-        """Return the plane of targets that name none, where a frame of `header` is there."""
+        """Return the plane of targets that name none: the first declared one, or else that of `header`."""
         return header.plane if self.declared is None else self.declared.planes[0]
 
     def check(self, frame: CineFrame, received_ns: int) -> HoldReason | None:
-        """Return what is wrong with a frame, the gravest first, or None; see `gating.stream.checks`."""
+        """Return the most serious fault of a frame, or None; see `gating.stream.checks`."""
         return self._check(frame, received_ns, self._memory)
 
     def warm_caches(self, frame: CineFrame, received_ns: int) -> None:
-        """Go through `check` once more for the newest frame, without consequences."""
+        """Repeat `check` on the newest frame without any effect."""
         self._check(frame, received_ns, self._memory_before)
 
     def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> HoldReason | None:
@@ -63,28 +64,28 @@ class Stream:
         return fault or check_pixels(header.sequence, frame.pixels, self._settings)
 
     def remember(self, header: FrameHeader, received_ns: int) -> None:
-        """Take a frame as the newest one."""
+        """Remember a frame as the newest one."""
         self._memory_before, self._memory = self._memory, remember(self._memory, header, received_ns)
 
-    def pass_over(self, header: FrameHeader, received_ns: int) -> None:
-        """Take a frame as the newest one that is not tracked: for the targets of its plane, time runs on."""
+    def remember_untracked(self, header: FrameHeader, received_ns: int) -> None:
+        """Remember an untracked frame as the newest one; `elapsed_s` still counts from the last tracked frame."""
         tracked = {} if self._memory is None else self._memory.by_plane
         self._memory = replace(remember(self._memory, header, received_ns), by_plane=tracked)
 
     def forget(self) -> None:
-        """Let the stream start anew; its geometry stays bound."""
+        """Let the stream restart; its geometry must stay the same."""
         self._memory = forget_stream(self._memory)
 
     def missing_before(self, header: FrameHeader) -> int:
-        """Return how many frames are missing between the newest one and this one."""
+        """Return how many frames are missing between the newest remembered one and this one."""
         return 0 if self.newest is None else header.sequence - self.newest.sequence - 1
 
     def elapsed_s(self, header: FrameHeader) -> float:
-        """Return the time since the newest frame of the same plane, s; 0 where there is none."""
+        """Return the time since the newest tracked frame of the same plane, s; 0 if there is none."""
         before = None if self._memory is None else self._memory.by_plane.get(header.plane)
         return 0.0 if before is None else (header.acquired_ns - before.acquired_ns) / 1e9
 
     def is_late(self, age_ns: int) -> bool:
-        """Whether the next frame must be there by now, where the newest one is as old as this."""
+        """Return whether a newest frame of this age means that the next frame should have arrived."""
         declared = self.declared
         return declared is not None and age_ns * declared.speed > declared.nominal_interval_ns

@@ -1,1 +1,1 @@
-"""Is the target inside? Targets, their rules, their boundary, their position in 3D."""
+"""Targets: their rules, their gating boundary, and their position in 3D."""

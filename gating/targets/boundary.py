@@ -1,4 +1,4 @@
-"""The gating boundary: target contour plus a margin per direction, and how much of the target lies outside it."""
+"""The gating boundary: the target contour plus a margin in each direction."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from numpy.typing import NDArray
 from gating.geometry.contours import CELLS_PER_PX, mask_from_contour, runs_of_mask
 
 MAX_VERTICES, MAX_ROWS, MAX_CROSSINGS = 4096, 4 * 4096, 2**17
-"""Of a contour: its vertices, the rows of cells it spans, the places where they enter or leave it."""
+"""Largest numbers for a contour: its vertices, the rows of cells it spans, and its crossings of their centre lines."""
 
 
 class GatingBoundary:
-    """Region in which the target may be while the beam is on.
+    """The region in which the target may be while the beam is on.
 
     Parameters
     ----------
-    contour_px : (n, 2) of (x, y), the target in the reference frame.
-    margins_px : margins towards (-x, +x, -y, +y), px, each 0 or more. Between two directions the margin follows an
-        ellipse: the boundary is the Minkowski sum of the target and four quarter ellipses.
+    contour_px
+        Array (n, 2) of (x, y): the target in the reference frame.
+    margins_px
+        Margins towards -x, +x, -y and +y, each 0 or more. Between two directions the margin follows an ellipse: the
+        boundary is the Minkowski sum of the target and four quarter ellipses.
     """
 
     def __init__(self, contour_px: NDArray[np.floating], margins_px: tuple[float, float, float, float]) -> None:
         from scipy.ndimage import binary_dilation
 
-        from gating.targets.boundary_cells import (
-            covered_cells,  # compiles on import: only once `gating.tracking.zncc.stages` has begun
-        )
+        # It compiles on import, so not before `gating.tracking.zncc.stages` has started.
+        from gating.targets.boundary_cells import covered_cells
 
         self._covered_cells = covered_cells
         contour = np.ascontiguousarray(contour_px, dtype=np.float32)
@@ -41,11 +42,12 @@ class GatingBoundary:
         self.outline_px = self._outline(mask)
 
     def out_fraction(self, contour_px: NDArray[np.float32]) -> float:
-        """Return the fraction of the target's area outside the boundary, 0 to 1; 1 for a contour that has no area.
+        """Return the fraction of the target's area outside the boundary, 0 to 1; 1 for a contour without area.
 
         Parameters
         ----------
-        contour_px : (n, 2) float32, C-contiguous, of (x, y); beyond the limits above, or NaN, it counts as outside.
+        contour_px
+            C-contiguous float32 array (n, 2) of (x, y). With NaN, or beyond the limits above, it counts as outside.
         """
         if not 3 <= len(contour_px) <= MAX_VERTICES:
             return 1.0
@@ -73,7 +75,7 @@ class GatingBoundary:
 
 
 def _quarter_ellipses(margins_px: tuple[float, float, float, float]) -> NDArray[np.bool_]:
-    """Structuring element of `scipy.ndimage.binary_dilation` with its own radius in each direction, in cells."""
+    """Return a structuring element for `scipy.ndimage.binary_dilation` with a different radius in each direction."""
     reach = int(np.ceil(max(margins_px) * CELLS_PER_PX))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
     left, right, up, down = (max(m * CELLS_PER_PX, 0.25) for m in margins_px)

@@ -1,4 +1,4 @@
-"""How much of a contour lies within a region, in cells of a sixteenth of a pixel: compiled code."""
+"""Counts how much of a contour lies in a region, in cells of a sixteenth of a pixel. Compiled code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gating.geometry.contours import CELLS_PER_PX
 
 FAR_PX = 1e5
-"""No image reaches this far."""
+"""Larger than any image."""
 
 
 @njit("int64(float32[:, ::1], float64, int64, int32[::1], float64[::1])", cache=True, nogil=True)
@@ -20,12 +20,28 @@ def _cross_rows(
     ends: NDArray[np.int32],
     crossings: NDArray[np.float64],
 ) -> int:
-    """Write down where a contour crosses the centre lines of rows of cells, row by row, each row in no order.
+    """Find where a contour crosses the centre lines of rows of cells.
 
-    Twice along the outline: first how often each row is crossed, which gives every row its place, then where.
+    The outline is followed twice: first to count the crossings of each row, which gives each row its place in
+    `crossings`, then to store them. Those of one row are in no order.
 
-    ends : (rows,) int32, on return the index in `crossings` after the last one of each row. Returns that of the last
-    row, or -1 where there is no room.
+    Parameters
+    ----------
+    contour
+        Array (n, 2) of (x, y), px.
+    top_px
+        Upper edge of row 0.
+    first_row
+        Number of the first row, to which `ends[0]` belongs.
+    ends
+        Array (rows,). On return, the index in `crossings` after the last crossing of each row.
+    crossings
+        On return, the x of every crossing, row by row.
+
+    Returns
+    -------
+    int
+        Number of crossings, or -1 if `crossings` is too small.
     """
     n, rows = contour.shape[0], ends.shape[0]
     ends[:] = 0
@@ -63,11 +79,23 @@ def covered_cells(
     ends: NDArray[np.int32],
     crossings: NDArray[np.float64],
 ) -> tuple[int, int]:
-    """Count the cells whose centres lie in the contour (even-odd rule): in all, and inside the boundary.
+    """Count the cells whose centres lie in a contour (even-odd rule), in all and inside the boundary.
 
-    contour : (n, 2) float32 of (x, y), px. left_px, top_px : position of the outer corner of cell [0, 0].
-    runs : (n, 3) of the boundary's cells: row, first column, one past the last column; by row.
-    ends, crossings : work space. None are counted where it is too small, or the contour is far away or not finite.
+    Parameters
+    ----------
+    contour
+        Array (n, 2) of (x, y), px.
+    left_px, top_px
+        Position of the outer corner of cell [0, 0].
+    runs
+        Array (n, 3) of the boundary's cells, sorted by row: row, first column, one past the last column.
+    ends, crossings
+        Work space.
+
+    Returns
+    -------
+    tuple of int
+        Both counts; each is 0 if the work space is too small, or the contour is far away or not finite.
     """
     low, high = np.inf, -np.inf
     for i in range(contour.shape[0]):

@@ -1,4 +1,4 @@
-"""Where a structure is in 3D, from what two interleaved planes show of it. Each alone is blind along its normal."""
+"""The 3D position of a structure from two interleaved planes. Each alone shows nothing along its normal."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 from gating.geometry.plane import ImagePlane
 
 PositionMm = tuple[float, float, float]
-LEAST_SEEN = 0.25
-"""Squared share of a plane's normal that another must show to say anything of it: planes at least 30 degrees apart."""
+MIN_SHARE = 0.25
+"""Least squared share of one plane's normal that the other must show: planes at least 30 degrees apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanePosition:
-    """A structure as one plane showed it."""
+    """The position of a structure in one plane."""
 
     plane: ImagePlane
     position_mm: PositionMm
     """LPS, in the plane."""
     acquired_ns: int
-    """The source's own stamp: the difference of two is exact, wherever they lie on our clock."""
+    """Stamp of the source's own clock, so that the difference of two is exact."""
 
 
 def position_in_3d(newest: PlanePosition, other: PlanePosition) -> tuple[PositionMm, PositionMm] | None:
-    """Return the position (LPS, mm) and how old each coordinate is (ms); None for planes that are nearly parallel.
+    """Return the position (LPS, mm) and the age of each coordinate (ms); None for nearly parallel planes.
 
-    What the newest plane shows is taken from it, superior-inferior too where both show it. Only the step along its
-    normal comes from the other: of all points under the newest position, the one that lies closest to the other
-    position, seen in that one's plane.
+    The position in the newest plane is kept, including the superior-inferior coordinate if both planes show it. Only
+    the step along that plane's normal comes from the other plane: of all points on the normal through the newest
+    position, take the one that, projected onto the other plane, is closest to the position found there.
     """
     normal = np.cross(newest.plane.along_columns, newest.plane.along_rows)
     axes = np.stack([other.plane.along_columns, other.plane.along_rows])
     seen = axes @ normal
     share = float(seen @ seen)
-    if not share >= LEAST_SEEN:
+    if not share >= MIN_SHARE:
         return None
     here, there = np.asarray(newest.position_mm), np.asarray(other.position_mm)
     step_mm = float(seen @ (axes @ (there - here))) / share

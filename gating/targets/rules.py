@@ -1,4 +1,4 @@
-"""The decision rules of one structure: pure, fed with one observation a frame, asked at any time.
+"""The decision rules of one structure. Pure: updated with each frame, evaluated at any time.
 
 Comparisons are written `not (x <= limit)` so that NaN holds the beam.
 """
@@ -22,13 +22,16 @@ _AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
 
 
 class TargetObservation(Struct, frozen=True):
-    """What one frame shows of one structure, or what is predicted for it.
+    """The observed or predicted position of one structure.
 
     Attributes
     ----------
-    at_ns : acquisition, on the engine's clock.
-    contour_px : (n, 2) float32 of (x, y).
-    displacement_mm : LPS, of the centre from its place in the reference frame; NaN where it was not found.
+    at_ns
+        Time of acquisition, on the engine's clock.
+    contour_px
+        Float32 array (n, 2) of (x, y).
+    displacement_mm
+        Displacement of the centre from the reference frame, LPS; NaN if the structure was not found.
     """
 
     at_ns: int
@@ -40,7 +43,7 @@ class Region(Protocol):
     """A region of the image plane: `gating.targets.boundary.GatingBoundary`."""
 
     def out_fraction(self, contour_px: NDArray[np.float32]) -> float:
-        """Return the fraction of a contour's area outside, 0 to 1; 1 for a contour that has no area."""
+        """Return the fraction of a contour's area outside the region, 0 to 1; 1 for a contour without area."""
         ...
 
 
@@ -50,16 +53,16 @@ class Rule(Protocol):
     reason: GateReason
 
     def update(self, observation: TargetObservation) -> None:
-        """Take the newest observation."""
+        """Update the rule with the newest observation."""
         ...
 
     def violation(self, now_ns: int) -> str:
-        """Return one phrase that says how the rule is broken now; empty while it is kept."""
+        """Return a phrase that describes how the rule is broken now; empty while it is kept."""
         ...
 
 
 class WindowRule:
-    """A rule that looks at one observation alone; the same holds for a predicted one."""
+    """A rule that depends on a single observation, and so applies to a predicted one too."""
 
     reason: GateReason
 
@@ -67,7 +70,7 @@ class WindowRule:
         self._violation = "not seen yet"
 
     def judge(self, observation: TargetObservation) -> str:
-        """Return one phrase that says how the observation breaks the rule; empty where it keeps it."""
+        """Return a phrase that describes how an observation breaks the rule; empty if it does not."""
         raise NotImplementedError
 
     def update(self, observation: TargetObservation) -> None:
@@ -75,20 +78,20 @@ class WindowRule:
         self._violation = self.judge(observation)
 
     def violation(self, now_ns: int) -> str:
-        """Return the judgement of the newest observation."""
+        """Return how the newest observation breaks the rule; empty if it does not."""
         return self._violation
 
 
 class BoundaryWindow(WindowRule):
-    """Percent out, as on the MRIdian: Lamb et al. 2017, PMC5689863."""
+    """Limits the percentage of the target outside its boundary, as on the MRIdian: Lamb et al. 2017, PMC5689863."""
 
     reason = GateReason.OUT_OF_WINDOW
 
     def __init__(self, settings: BoundaryRule, boundary: Region) -> None:
         super().__init__()
-        self._most, self._boundary = settings.max_out_fraction, boundary
+        self._max_out_fraction, self._boundary = settings.max_out_fraction, boundary
         self.out_fraction = 1.0
-        """Of the newest observation."""
+        """Fraction of the newest observation outside the boundary."""
 
     def update(self, observation: TargetObservation) -> None:
         """Measure the newest observation."""
@@ -100,16 +103,16 @@ class BoundaryWindow(WindowRule):
         return self._compare(self._boundary.out_fraction(observation.contour_px))
 
     def _compare(self, out: float) -> str:
-        if out <= self._most:
+        if out <= self._max_out_fraction:
             return ""
-        return f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._most:g} %"
+        return f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._max_out_fraction:g} %"
 
 
 class OverlapWindow(WindowRule):
-    """Share of the target inside its reference contour, of its area or of its estimated volume.
+    """Requires a share of the target's area or estimated volume to lie inside its reference contour.
 
-    The volume is that of two equal spheres, each with the cross-section of the reference contour, as far apart as the
-    centres: 1 - 3/2 x + 1/2 x^3 with x = distance / diameter (the lens of two equal spheres).
+    For the volume, target and reference are two equal spheres with the cross-section of the reference contour. Their
+    overlap is the lens 1 - 3/2 x + 1/2 x^3, with x = distance of the centres / diameter.
     """
 
     reason = GateReason.LOW_OVERLAP
@@ -131,27 +134,27 @@ class OverlapWindow(WindowRule):
 
 
 class CentreWindow(WindowRule):
-    """Centre within a window per patient axis; an axis that the plane does not show reads 0 and is not judged."""
+    """Limits the displacement of the centre along each patient axis; along an axis that is not imaged it is 0."""
 
     reason = GateReason.OFF_CENTRE
 
     def __init__(self, settings: CentreRule) -> None:
         super().__init__()
-        self._most_mm = [getattr(settings, axis) for axis, _ in _AXES]
+        self._max_mm = [getattr(settings, axis) for axis, _ in _AXES]
         self._shift_mm = settings.shift_lps_mm
 
     def judge(self, observation: TargetObservation) -> str:
         """Compare the displacement with the window, axis by axis."""
-        for (_, axis), away_mm, most_mm in zip(
-            _AXES, np.subtract(observation.displacement_mm, self._shift_mm).tolist(), self._most_mm, strict=True
+        for (_, axis), away_mm, max_mm in zip(
+            _AXES, np.subtract(observation.displacement_mm, self._shift_mm).tolist(), self._max_mm, strict=True
         ):
-            if not (abs(away_mm) <= most_mm):
-                return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {most_mm:g} mm"
+            if not (abs(away_mm) <= max_mm):
+                return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {max_mm:g} mm"
         return ""
 
 
 class AvoidanceWindow(WindowRule):
-    """An organ at risk stays out of a target's region."""
+    """Keeps an organ at risk out of a target's region."""
 
     reason = GateReason.ORGAN_IN_WINDOW
 
@@ -160,21 +163,20 @@ class AvoidanceWindow(WindowRule):
         self._settings, self._region = settings, region
 
     def judge(self, observation: TargetObservation) -> str:
-        """Compare the area inside the region with the limit; an organ that has no area is not known to be out."""
-        contour, most = observation.contour_px, self._settings.max_in_fraction
-        seen = len(contour) >= 3 and bool(np.isfinite(contour).all())
-        inside = 1.0 - self._region.out_fraction(contour) if seen else math.nan
-        return (
-            ""
-            if inside <= most
-            else f"{100 * inside:.1f} % inside the region of {self._settings.target}, the limit is {100 * most:g} %"
-        )
+        """Compare the area inside the region with the limit; an organ whose contour is unusable counts as inside."""
+        contour, max_fraction = observation.contour_px, self._settings.max_in_fraction
+        usable = len(contour) >= 3 and bool(np.isfinite(contour).all())
+        inside = 1.0 - self._region.out_fraction(contour) if usable else math.nan
+        if inside <= max_fraction:
+            return ""
+        region = f"the region of {self._settings.target}"
+        return f"{100 * inside:.1f} % inside {region}, the limit is {100 * max_fraction:g} %"
 
 
 class Excursion:
-    """Farther than X mm for Y s: the rule of intrafraction prostate monitoring.
+    """Holds once the target has been farther than X mm away for Y s: the rule of intrafraction prostate monitoring.
 
-    The time counts from the last observation that was inside, so the beam is never on Y s after the target left.
+    Time counts from the last observation inside, so the beam is off by Y s after the target left.
     Source: kilovoltage intrafraction monitoring, the SPARK protocol, Keall et al. 2017, PMC5341369.
     """
 
@@ -186,7 +188,7 @@ class Excursion:
         self._outside = False
 
     def update(self, observation: TargetObservation) -> None:
-        """Note when the target was last inside."""
+        """Record when the target was last inside."""
         self._outside = not (_distance_mm(observation.displacement_mm) <= self._settings.distance_mm)
         if not self._outside or self._inside_ns is None:
             self._inside_ns = observation.at_ns
@@ -195,23 +197,26 @@ class Excursion:
         """Compare the time outside with the limit."""
         if not self._outside or self._inside_ns is None:
             return ""
-        outside_s, most_s = (now_ns - self._inside_ns) / 1e9, self._settings.duration_s
+        outside_s, max_s = (now_ns - self._inside_ns) / 1e9, self._settings.duration_s
         return (
             ""
-            if outside_s < most_s
-            else f"more than {self._settings.distance_mm:g} mm away for {outside_s:.1f} s, the limit is {most_s:g} s"
+            if outside_s < max_s
+            else f"more than {self._settings.distance_mm:g} mm away for {outside_s:.1f} s, the limit is {max_s:g} s"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BreathHoldState:
-    """Where a breath-hold is.
+    """The progress of a breath-hold.
 
     Attributes
     ----------
-    held_s : since the plateau began; 0 while breathing.
-    left_s : until the longest hold is reached; the longest hold while breathing.
-    shift_mm : (3,) LPS, of the plateau from the reference; NaN while breathing.
+    held_s
+        Time since the plateau began; 0 while breathing.
+    left_s
+        Time left until the longest hold is reached; the longest hold while breathing.
+    shift_mm
+        Array (3,): shift of the plateau from the reference, LPS; NaN while breathing.
     """
 
     held_s: float
@@ -220,10 +225,10 @@ class BreathHoldState:
 
 
 class BreathHold:
-    """Beam on only in plateaus that repeat the reference position.
+    """Permits beam only in plateaus that repeat the reference position.
 
-    A plateau is a stretch of `plateau_s` or more in which the centre keeps within `flat_mm`; it ends with the first
-    observation that leaves that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
+    A plateau is a period of `plateau_s` or more in which the centre moves by at most `flat_mm`; it ends with the first
+    observation outside that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
     holds settle within 2 s and were used within 2.5 mm of their reference level, doi:10.1186/s13014-015-0383-y.
     """
 
@@ -233,11 +238,11 @@ class BreathHold:
         self._settings = settings
         self._still: deque[tuple[int, NDArray[np.float64]]] = deque()
         self._began_ns: int | None = None
-        """First observation of the plateau."""
+        """Time of the first observation of the plateau."""
         self._low = self._high = np.zeros(3)
 
     def update(self, observation: TargetObservation) -> None:
-        """Extend the plateau, or look for the next one."""
+        """Extend the present plateau, or look for a new one."""
         here = np.array(observation.displacement_mm)
         if not np.isfinite(here).all():
             self._still.clear()
@@ -259,7 +264,7 @@ class BreathHold:
             self._low, self._high = positions.min(axis=0), positions.max(axis=0)
 
     def state(self, now_ns: int) -> BreathHoldState:
-        """Return where the breath-hold is: for the display, and for the patient's guidance."""
+        """Return the progress of the breath-hold, for the display and for guiding the patient."""
         longest_s = self._settings.max_hold_s
         if self._began_ns is None:
             return BreathHoldState(0.0, longest_s, np.full(3, np.nan))
@@ -267,7 +272,7 @@ class BreathHold:
         return BreathHoldState(held_s, longest_s - held_s, (self._low + self._high) / 2)
 
     def violation(self, now_ns: int) -> str:
-        """Say whether there is a plateau, where it should be, and whether it lasts too long."""
+        """Return a phrase if there is no plateau, it is in the wrong place, or it lasts too long; empty otherwise."""
         settings, state = self._settings, self.state(now_ns)
         if self._began_ns is None:
             return f"no plateau of {settings.plateau_s:g} s yet"
@@ -278,15 +283,15 @@ class BreathHold:
 
 
 class StructureRules:
-    """All rules of one structure: each must be kept, and each window also by what is predicted."""
+    """All rules of one structure. Each must be kept, and each window rule by the predicted position too."""
 
     def __init__(self, name: str, rules: Sequence[Rule]) -> None:
         self._name, self._rules = name, tuple(rules)
         self.predicted: HoldReason | None = None
-        """What is predicted to break a window."""
+        """Why the predicted position breaks a window rule, or None."""
 
     def update(self, seen: TargetObservation, predicted: TargetObservation | None) -> None:
-        """Take the newest observation, and what is predicted from it (None where nothing is)."""
+        """Update every rule with the newest observation, and check the position predicted from it, if any."""
         for rule in self._rules:
             rule.update(seen)
         self.predicted = None
@@ -299,7 +304,7 @@ class StructureRules:
                 return
 
     def hold_reason(self, now_ns: int) -> HoldReason | None:
-        """Return a broken rule with its structure, one that a beam-off delay may not bridge first; or None."""
+        """Return the first broken rule, or None; those that a beam-off delay may not bridge come first."""
         found = self.predicted
         for rule in reversed(self._rules):
             text = rule.violation(now_ns)
@@ -308,7 +313,7 @@ class StructureRules:
         return found
 
     def breath_hold(self, now_ns: int) -> BreathHoldState | None:
-        """Return where the breath-hold is, if there is a rule for it."""
+        """Return the progress of the breath-hold, or None without a breath-hold rule."""
         return next((rule.state(now_ns) for rule in self._rules if isinstance(rule, BreathHold)), None)
 
 

@@ -1,8 +1,9 @@
-"""One structure in its plane: which rules it follows, where it is relative to its reference, where it will be."""
+"""One structure in its plane: its rules, its displacement from the reference, and its predicted position."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,16 +45,22 @@ _UNKNOWN_MM = (np.nan, np.nan, np.nan)
 
 
 def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
-    """Return the rules that a structure follows: those that name it, and those for every target if it is one.
+    """Return the rules for a structure: those that name it and, if it is a target, those for every target.
 
-    A structure that an avoidance rule names is an organ at risk, so rules for every target leave it out.
+    A structure that an avoidance rule keeps away is an organ at risk, not a target.
     """
     organs = {rule.structure for rule in rules if isinstance(rule, AvoidanceRule)}
     return [rule for rule in rules if rule.structure == name or (rule.structure == "" and name not in organs)]
 
 
 def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
-    """Raise `TargetError` if a rule names a structure that is not followed; one sentence."""
+    """Check that rules name only structures of the session.
+
+    Raises
+    ------
+    TargetError
+        If a rule names any other structure; one sentence.
+    """
     for number, rule in enumerate(rules):
         wanted = {rule.structure, rule.target} if isinstance(rule, AvoidanceRule) else {rule.structure} - {""}
         for name in sorted(wanted - names):
@@ -62,7 +69,7 @@ def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
 
 
 def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
-    """Return the first boundary rule that a structure follows, or the common one, whose limits are the table's own."""
+    """Return the first boundary rule of a structure, or the common one with the limits of the `gating` table."""
     own = next((rule for rule in rules_of(name, gating.rules) if isinstance(rule, BoundaryRule)), None)
     return own or BoundaryRule(margins=gating.margins, max_out_fraction=gating.max_out_fraction)
 
@@ -70,26 +77,31 @@ def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
 def structure_boundary(
     name: str, contour_px: NDArray[np.float32], plane: ImagePlane, gating: GatingSettings
 ) -> GatingBoundary:
-    """Return the gating boundary of a structure: that of its `boundary_rule`."""
+    """Return the gating boundary of a structure, from its `boundary_rule`."""
     rule = boundary_rule(name, gating)
     return _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm)
 
 
 class StructureGate:
-    """Rules and prediction of one structure, which follows the common boundary rule if no rule is for it.
+    """Rules and prediction of one structure. The common boundary rule applies if it has no rule of its own.
 
     Parameters
     ----------
-    name : of the structure.
-    contours_px : reference contours of every structure of the plane, by name.
-    plane : of the reference frame.
-    reference : what the tracker found in the reference frame.
-    gating, prediction : settings.
+    name
+        Name of the structure.
+    contours_px
+        Reference contours of every structure in the plane, by name.
+    plane
+        Image plane of the reference frame.
+    reference
+        Result of the tracker in the reference frame.
+    gating, prediction
+        Settings.
 
     Raises
     ------
-    ValueError
-        If an avoidance rule names a target of another plane.
+    TargetError
+        If an avoidance rule names a target in another plane.
     """
 
     def __init__(
@@ -108,10 +120,10 @@ class StructureGate:
         common = boundary_rule(name, gating)
         wanted = rules_of(name, gating.rules) or [common]
         self.boundary = structure_boundary(name, contours_px[name], plane, gating)
-        """Of the first boundary rule. A structure whose rules are of other kinds is measured against it, not judged."""
+        """Boundary of the first boundary rule. Without such a rule, the structure is only measured against it."""
         self._window = BoundaryWindow(common, self.boundary)
         rules = [self._window if rule is common else self._build(rule, name, contours_px) for rule in wanted]
-        self._unjudged = () if self._window in rules else (self._window,)
+        self._measured_only = () if self._window in rules else (self._window,)
         self._rules = StructureRules(name, rules)
         self._horizon_s = prediction.horizon_ms / 1e3
         self._predictor: Predictor | None = None
@@ -120,16 +132,16 @@ class StructureGate:
 
     @property
     def out_fraction(self) -> float:
-        """Fraction of the structure's area outside its boundary, as last seen."""
+        """Fraction of the structure's area outside its boundary in the newest frame."""
         return self._window.out_fraction
 
     def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
-        """Take the newest result; `acquired_ns` on the engine's clock, `raw_ns` the source's own stamp."""
+        """Update the rules with the newest result; `acquired_ns` is on the engine's clock, `raw_ns` on the source's."""
         found = result.status is TrackStatus.TRACKED
         x_px, y_px = result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
         away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
         seen = TargetObservation(acquired_ns, result.contour_px, away_mm)
-        for window in self._unjudged:
+        for window in self._measured_only:
             window.update(seen)
         predicted = None
         if found and self._predictor is not None:
@@ -137,7 +149,7 @@ class StructureGate:
         self._rules.update(seen, predicted)
 
     def _away_mm(self, x_px: float, y_px: float) -> tuple[float, float, float]:
-        """Return a shift in the image as LPS, mm. Plain numbers: an array takes ten times as long on the gate path."""
+        """Return a shift in the image as LPS, mm. Plain numbers, as arrays take ten times as long on the gate path."""
         lr, ap, si = self._to_mm
         return x_px * lr[0] + y_px * lr[1], x_px * ap[0] + y_px * ap[1], x_px * si[0] + y_px * si[1]
 
@@ -146,11 +158,11 @@ class StructureGate:
         return self._rules.hold_reason(now_ns)
 
     def breath_hold(self, now_ns: int) -> BreathHoldState | None:
-        """Return where the breath-hold is, if there is a rule for it."""
+        """Return the progress of the breath-hold, or None without a breath-hold rule."""
         return self._rules.breath_hold(now_ns)
 
     def warm_caches(self, result: TrackResult) -> None:
-        """Measure the newest result once more, without consequences."""
+        """Measure the newest result again without any effect."""
         self.boundary.out_fraction(result.contour_px)
 
     def _predict(
@@ -181,6 +193,8 @@ class StructureGate:
                     text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
                     raise TargetError(text)
                 return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
+            case _:
+                assert_never(rule)
 
 
 def _boundary(
@@ -205,7 +219,7 @@ def _boundary(
 
 
 def _equivalent_diameter_mm(contour_px: NDArray[np.float32], plane: ImagePlane) -> float:
-    """Diameter of the circle with the area of a contour (shoelace formula)."""
+    """Return the diameter of the circle with the area of a contour (shoelace formula)."""
     x, y = contour_px[:, 0] * plane.spacing_mm[1], contour_px[:, 1] * plane.spacing_mm[0]
     area_mm2 = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
     return 2 * float(np.sqrt(area_mm2 / np.pi))

@@ -1,4 +1,4 @@
-"""Targets as they were drawn, in a JSON file."""
+"""Reads and writes target contours in a JSON file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gating.targets.targets import TargetSpec
 
 
 def write_targets(path: Path, targets: list[TargetSpec]) -> None:
-    """Write targets for the engine process."""
+    """Write targets to a JSON file for the engine process."""
     plain = [
         {"name": t.name, "plane": t.plane, "structure": t.structure, "contour_px": t.contour_px.tolist()}
         for t in targets
@@ -24,7 +24,14 @@ def write_targets(path: Path, targets: list[TargetSpec]) -> None:
 def read_targets(path: Path) -> list[TargetSpec]:
     """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...]}]}.
 
-    Only name and contour are needed. Raises `TargetError` with one sentence, or `OSError`.
+    Only name and contour are required.
+
+    Raises
+    ------
+    TargetError
+        If the file does not hold targets; one sentence.
+    OSError
+        If the file cannot be read.
     """
     try:
         plain: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["targets"]

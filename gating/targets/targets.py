@@ -1,4 +1,4 @@
-"""The targets of a session: learned on the first good frame of their plane, followed in every later one."""
+"""The targets of a session: learned from the first good frame of their plane, tracked in every later one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,18 @@ _PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """A target as it was drawn: (n, 2) contour of (x, y) px. `plane` "" means the stream's first plane.
+    """A target as it was drawn.
 
-    Targets of different planes with one `structure` are views of it, which together tell its position in 3D.
+    Attributes
+    ----------
+    name
+        Unique name.
+    contour_px
+        Array (n, 2) of (x, y).
+    plane
+        Plane in which it was drawn; "" for the stream's first plane.
+    structure
+        Targets in different planes with the same `structure` are views of it, which together give its 3D position.
     """
 
     name: str
@@ -42,14 +51,14 @@ class _TrackedTarget:
     spec: TargetSpec
     tracker: Tracker
     idle: IdleTracker | None
-    """The tracker, where it uses the time between frames."""
+    """The tracker, if it uses the time between frames."""
     gate: StructureGate
     result: TrackResult
     acquired_ns: int = 0
     raw_ns: int = 0
 
     def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
-        """Take the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
+        """Set the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
         self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
         self.gate.update(result, acquired_ns, raw_ns)
 
@@ -59,15 +68,19 @@ class TargetSet:
 
     Parameters
     ----------
-    specs : one to ten targets with different names.
-    make_tracker : returns a new tracker; called once per target.
-    gating : margins, and the rules of structures that have their own.
-    prediction : off unless asked for.
+    specs
+        One to ten targets with unique names.
+    make_tracker
+        Returns a new tracker; called once per target.
+    gating
+        Margins and rules.
+    prediction
+        Settings of the prediction; off by default.
 
     Raises
     ------
     TargetError
-        If the targets cannot be used together, or a rule names a structure that is none of them.
+        If the targets cannot be used together, or a rule names a structure that is not among them.
     """
 
     def __init__(
@@ -93,7 +106,7 @@ class TargetSet:
         self.references: list[TargetReference] = []
 
     def warm_up(self) -> None:
-        """Compile and touch what `update` needs."""
+        """Compile and load what `update` needs."""
         self._make_tracker().warm_up()
         square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
         GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
@@ -104,17 +117,17 @@ class TargetSet:
                 predictor.predict(0.1)
 
     def knows(self, plane: str) -> bool:
-        """Whether the targets of a plane have been learned."""
+        """Return whether the targets of a plane have been learned."""
         return plane in self._tracked
 
     def update(self, frame: CineFrame, elapsed_s: float) -> None:
-        """Find the targets of the frame's plane, if they have been learned."""
+        """Track the targets of the frame's plane, if they have been learned."""
         header = frame.header
         for target in self._tracked.get(header.plane, ()):
             target.update(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
 
     def finish_frame(self, plane: str) -> list[str]:
-        """Let the trackers of a plane do what may wait until the command is out; return what they learned."""
+        """Let the trackers of a plane do their deferred work; return a sentence for each template they accepted."""
         learned = [
             (target.spec.name, target.idle.finish_frame())
             for target in self._tracked.get(plane, ())
@@ -123,7 +136,7 @@ class TargetSet:
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
     def warm_caches(self, plane: str) -> None:
-        """Go through `update` for a plane without consequences."""
+        """Repeat the work of `update` for a plane without any effect."""
         for target in self._tracked.get(plane, ()):
             if target.idle is not None:
                 target.idle.warm_caches()
@@ -131,11 +144,11 @@ class TargetSet:
 
     @property
     def acquired_ns(self) -> list[int]:
-        """When the newest frame of each target was acquired, engine clock."""
+        """Time at which the newest frame of each target was acquired, on the engine's clock."""
         return [target.acquired_ns for targets in self._tracked.values() for target in targets]
 
     def views(self, now_ns: int) -> list[TargetView]:
-        """Return the newest view of every target; empty until each has been seen."""
+        """Return the newest view of every target; empty until all have been learned."""
         views = [
             TargetView(
                 target.spec.name,
@@ -151,7 +164,7 @@ class TargetSet:
         return views if len(views) == len(self._specs) else []
 
     def estimates(self, header: FrameHeader, session_id: str, decision: GateDecision) -> list[TargetEstimate]:
-        """Return what was found in the frame of `header`, with the decision that it led to."""
+        """Return the estimates for the frame of `header`, with the decision that followed."""
         return [
             TargetEstimate(
                 session_id=session_id,
@@ -178,7 +191,7 @@ class TargetSet:
         ]
 
     def _position(self, target: _TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
-        """Return where a target of the newest frame is, in 3D where another plane shows its structure."""
+        """Return the position of a target in the newest frame, in 3D if another plane shows its structure."""
         here = self._plane_position(target, plane)
         if not target.spec.structure:
             return here.position_mm, None
@@ -200,7 +213,10 @@ class TargetSet:
 
         Parameters
         ----------
-        first_plane : plane of the targets that name none.
+        frame
+            The reference frame.
+        first_plane
+            Plane of the targets that name none.
 
         Raises
         ------
@@ -228,7 +244,7 @@ class TargetSet:
 
 
 def _oldest_ns(header: FrameHeader) -> int:
-    """Return when the frame was acquired at the earliest: its age is never taken for less than it may be."""
+    """Return the earliest time at which the frame may have been acquired, so that its age is never underestimated."""
     return header.acquired_on_publish_clock_ns - header.acquired_uncertainty_ns
 
 

@@ -19,7 +19,7 @@ from gating.clocks.clock import ManualClock
 from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
-from gating.engine.peers import GivenPeers
+from gating.engine.peers import OfflinePeers
 from gating.messages import CineFrame, EngineState, Event, GateCommand, GateState, StampMeaning, StreamInfo
 from gating.service.service import EngineService
 from gating.settings.config import Config, EndpointSettings, HealthSettings
@@ -195,7 +195,7 @@ def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[...,
     clock = ManualClock(0, session.of(CineFrame)[0].header.publish_clock)
     square = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
     engine = Engine(Config(), [TargetSpec("GTV", square)], lambda: make_tracker(Config().tracker, Config().tracking),
-                    clock, session.of(StreamInfo)[0].session_id, "e1", peers=GivenPeers())  # fmt: skip
+                    clock, session.of(StreamInfo)[0].session_id, "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(session.of(StreamInfo)[0])
     for message, received_ns in session.heard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.service.arrivals import Arrival, pass_over_older_frames
+from gating.service.arrivals import Arrival, skip_older_frames
 
 
 def frame(number: int) -> Arrival:
@@ -17,7 +17,7 @@ OTHER = Arrival([b"heartbeat", b"0"], 0)
 
 def worked_on(*arrivals: Arrival) -> tuple[list[Arrival], int]:
     skipped: list[int] = []
-    return list(pass_over_older_frames(arrivals, skipped.append)), sum(skipped)
+    return list(skip_older_frames(arrivals, skipped.append)), sum(skipped)
 
 
 def test_of_waiting_frames_the_newest_is_worked_on_and_the_others_counted() -> None:

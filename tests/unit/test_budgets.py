@@ -12,7 +12,7 @@ from gating.clocks.clock import ManualClock
 from gating.decision.reasons import GateReason
 from gating.engine.budget import DecisionWatch
 from gating.engine.engine import Engine
-from gating.engine.peers import GivenPeers
+from gating.engine.peers import OfflinePeers
 from gating.geometry.contours import box_contour
 from gating.latency.budgets import DecisionBudget, load_budgets, parse_budgets
 from gating.latency.stages import STAGES
@@ -58,7 +58,7 @@ class Bench:
             self.clock,
             "s1",
             "e1",
-            peers=GivenPeers(),
+            peers=OfflinePeers(),
             arm_by_itself=True,
             budget=BUDGET,
         )

@@ -1,4 +1,4 @@
-"""When the step is rehearsed: shortly before the next frame is due, and never for long."""
+"""When the step is warmed: shortly before the next frame is due, and never for long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gating.messages import Pacing
-from gating.service.cache_warming import ALLOWED_LENGTH, LEAST_MARGIN_NS, MAX_MARGIN_SHARE, MAX_SHARE, WarmingPlan
+from gating.service.cache_warming import MAX_MARGIN_SHARE, MAX_SHARE, MIN_MARGIN_NS, RESERVED_FACTOR, WarmingPlan
 from tests.factories import frame
 
 MS = 1_000_000
@@ -26,8 +26,8 @@ def planned(plan: WarmingPlan, pacing: Pacing = Pacing.REAL_TIME, interval_ns: i
 def test_it_ends_the_margin_before_the_next_frame_is_due() -> None:
     plan = WarmingPlan(NARROW_MS)
     assert planned(plan) == RECEIVED_NS + INTERVAL_NS - NARROW_MS * MS
-    plan.took(2 * MS)
-    assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (NARROW_MS + ALLOWED_LENGTH * 1.8) * MS)
+    plan.record_duration(2 * MS)
+    assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (NARROW_MS + RESERVED_FACTOR * 1.8) * MS)
 
 
 def test_at_high_rates_the_margin_is_a_share_of_the_interval() -> None:
@@ -35,7 +35,7 @@ def test_at_high_rates_the_margin_is_a_share_of_the_interval() -> None:
 
 
 def margins_ms(plan: WarmingPlan, scatter_ms: Iterable[float]) -> list[float]:
-    """How long before each evenly paced frame the rehearsal ends; arrivals scatter about that pace."""
+    """How long before each evenly paced frame the warming ends; arrivals scatter about that pace."""
     margins = []
     for index, off_ms in enumerate(scatter_ms):
         even_ns = RECEIVED_NS + index * INTERVAL_NS
@@ -46,7 +46,7 @@ def margins_ms(plan: WarmingPlan, scatter_ms: Iterable[float]) -> list[float]:
 
 
 def test_frames_of_an_even_pace_need_no_more_than_the_least_margin() -> None:
-    assert margins_ms(WarmingPlan(2.5), np.zeros(20)) == pytest.approx([LEAST_MARGIN_NS / MS] * 20)
+    assert margins_ms(WarmingPlan(2.5), np.zeros(20)) == pytest.approx([MIN_MARGIN_NS / MS] * 20)
 
 
 def test_it_has_ended_before_nearly_all_of_the_frames_that_scatter() -> None:
@@ -63,7 +63,7 @@ def test_the_margin_is_never_wider_than_permitted() -> None:
 def test_one_frame_that_came_early_is_forgotten_after_a_while() -> None:
     margins = margins_ms(WarmingPlan(2.5), [*np.zeros(10), -1.5, *np.zeros(300)])
     assert margins[11] > 1.5
-    assert margins[-1] == pytest.approx(LEAST_MARGIN_NS / MS, abs=0.05)
+    assert margins[-1] == pytest.approx(MIN_MARGIN_NS / MS, abs=0.05)
 
 
 def test_there_is_one_for_every_frame() -> None:
@@ -75,7 +75,7 @@ def test_there_is_one_for_every_frame() -> None:
 
 
 @pytest.mark.parametrize("pacing", [Pacing.STEPPED, Pacing.UNPACED])
-def test_a_stream_without_a_pace_of_its_own_is_not_rehearsed(pacing: Pacing) -> None:
+def test_a_stream_without_a_pace_of_its_own_is_not_warmed(pacing: Pacing) -> None:
     assert planned(WarmingPlan(1.5), pacing) is None
 
 
@@ -83,13 +83,13 @@ def test_it_can_be_switched_off() -> None:
     assert planned(WarmingPlan(0.0)) is None
 
 
-def test_an_unknown_interval_is_not_rehearsed() -> None:
+def test_an_unknown_interval_is_not_warmed() -> None:
     assert planned(WarmingPlan(1.5), interval_ns=0) is None
 
 
 def test_one_that_takes_too_long_is_left_out_and_tried_again_later() -> None:
     plan = WarmingPlan(1.5)
-    plan.took(round(1.5 * MAX_SHARE * INTERVAL_NS))
+    plan.record_duration(round(1.5 * MAX_SHARE * INTERVAL_NS))
     tries = [planned(plan) is not None for _ in range(10)]
     assert not tries[0]
     assert tries[-1]
@@ -98,9 +98,9 @@ def test_one_that_takes_too_long_is_left_out_and_tried_again_later() -> None:
 
 def test_a_stall_during_one_counts_for_half() -> None:
     plan = WarmingPlan(NARROW_MS)
-    plan.took(1 * MS)
-    plan.took(11 * MS)
-    assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (NARROW_MS + ALLOWED_LENGTH * 0.9 * 6.0) * MS)
+    plan.record_duration(1 * MS)
+    plan.record_duration(11 * MS)
+    assert planned(plan) == pytest.approx(RECEIVED_NS + INTERVAL_NS - (NARROW_MS + RESERVED_FACTOR * 0.9 * 6.0) * MS)
 
 
 def arrivals(plan: WarmingPlan, received_ns: Iterable[float], declared_ns: int = INTERVAL_NS) -> list[float]:

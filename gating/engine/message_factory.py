@@ -1,4 +1,4 @@
-"""What the engine says: every command, event and reply, signed with its session, its name and its clock. Pure."""
+"""Builds the engine's commands, events and replies, each with its session, sender and time stamp. Pure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from gating.messages import (
 )
 
 
-class Statements:
-    """Makes the engine's messages.
+class MessageFactory:
+    """Builds the engine's messages.
 
     Parameters
     ----------
-    session_id, engine_id : who speaks.
-    clock : of the stamps.
-    lease_ms : of each permission.
+    session_id, engine_id
+        Identify the session and the engine in every message.
+    clock
+        Clock of the time stamps.
+    lease_ms
+        How long each beam-on command is valid.
     """
 
     def __init__(self, session_id: str, engine_id: str, clock: Clock, lease_ms: float) -> None:
@@ -46,7 +49,7 @@ class Statements:
         pacing: Pacing,
         stamps: StageStamps,
     ) -> GateCommand:
-        """Return a decision as a gate command, stamped as sent now."""
+        """Return a decision as a gate command whose time of sending is now."""
         return GateCommand(
             session_id=self.session_id,
             engine_id=self._engine_id,
@@ -64,11 +67,11 @@ class Statements:
         )
 
     def reply(self, state: EngineState, text: str, *, accepted: bool) -> ControlReply:
-        """Return an answer to an operator."""
+        """Return a reply to an operator."""
         return ControlReply(session_id=self.session_id, accepted=accepted, engine_state=state, text=text[:400])
 
     def event(self, severity: Severity, code: str, text: str) -> Event:
-        """Return something worth the log."""
+        """Return an event for the log."""
         return Event(
             session_id=self.session_id,
             role="engine",
