@@ -293,9 +293,5 @@ def parse_speed(speed: float | str) -> tuple[Pacing, float]:
 
 
 def _options(settings: Mapping[str, Any] | None) -> list[str]:
-    texts = {name: value if isinstance(value, str) else _json(value) for name, value in (settings or {}).items()}
-    return [word for name, text in texts.items() for word in ("-o", f"{name}={text}")]
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    plain = {n: v if isinstance(v, str) else msgspec.json.encode(v).decode() for n, v in (settings or {}).items()}
+    return [word for name, text in plain.items() for word in ("-o", f"{name}={text}")]

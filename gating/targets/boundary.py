@@ -25,7 +25,7 @@ class GatingBoundary:
         from scipy.ndimage import binary_dilation
 
         from gating.targets.boundary_cells import (
-            covered_cells,  # compiles on import: only once `gating.tracking.stages` has begun
+            covered_cells,  # compiles on import: only once `gating.tracking.zncc.stages` has begun
         )
 
         self._covered_cells = covered_cells

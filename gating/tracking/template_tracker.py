@@ -10,6 +10,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.tracking.zncc import matcher  # first: a cold start then compiles in two processes at once
+
+# isort: split
 from gating.geometry.contours import box_contour, contour_centroid
 from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
@@ -38,7 +41,6 @@ from gating.tracking.tracker import (
     reach_mm,
 )
 from gating.tracking.trust import Trust
-from gating.tracking.zncc import matcher
 
 Image = NDArray[np.float32]
 

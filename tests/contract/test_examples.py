@@ -95,6 +95,7 @@ def test_a_sites_tracker_is_found_by_its_name(installed: Path, tmp_path: Path) -
         ),
         ([], "'ours' is unknown; known are opencv, rigid, template"),
     ],
+    ids=["missing", "no_tracker", "twice", "unknown"],
 )
 def test_a_tracker_that_cannot_be_used_is_refused(values: list[str], words: str, monkeypatch) -> None:
     points = [EntryPoint("ours", value, registry.ENTRY_POINT_GROUP) for value in values]

@@ -44,7 +44,11 @@ def live(short_session, tmp_path_factory) -> tuple[Path, list[object]]:
         return session.log, list(session)
 
 
-@pytest.mark.parametrize("options", [{}, {"config": "preset:exhale"}, {"tracker": "rigid"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"config": "preset:exhale"}, {"tracker": "rigid"}],
+    ids=["defaults", "preset", "rigid"],
+)
 def test_a_table_is_what_the_verb_track_writes(short_session, tmp_path, options):
     given = [word for name, value in options.items() for word in (f"--{name}", value)]
     said = command("track", short_session, "--target-box", "33,54,12,11", "--out", tmp_path / "verb.csv", *given)

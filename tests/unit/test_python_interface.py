@@ -127,6 +127,20 @@ def test_a_recordings_own_target_is_taken_where_none_is_given() -> None:
         pytest.param([[1, 2], [3]], r"target is \[\[1, 2\], \[3\]\]; a box", id="ragged"),
         pytest.param({"x": 1}, r"target is {'x': 1}; a box", id="dictionary"),
     ],
+    ids=[
+        "none",
+        "outside",
+        "no_width",
+        "not_a_number",
+        "empty_mask",
+        "other_mask",
+        "contour_outside",
+        "two_points",
+        "volume",
+        "three_numbers",
+        "ragged",
+        "dictionary",
+    ],
 )
 def test_a_target_that_does_not_fit_is_refused(recording: cinegate.Recording, target: object, words: str) -> None:
     with pytest.raises(cinegate.TargetError, match=words):
@@ -166,6 +180,7 @@ def test_a_named_target_must_lie_in_the_image_and_its_plane(recording: cinegate.
             {"plane": "oblique"}, "plane is 'oblique'; one of sagittal, coronal, transversal", id="oblique plane"
         ),
     ],
+    ids=["one_image", "ragged", "few_times", "equal_times", "no_times", "no_spacing", "negative_spacing", "oblique"],
 )
 def test_arrays_that_are_no_recording_are_refused(change: dict[str, object], words: str) -> None:
     given: dict[str, object] = {"frames": still_frames(), "times_s": np.arange(12) / 8, "spacing_mm": 2.0, "plane": ""}
@@ -206,6 +221,7 @@ def test_settings_are_a_config_a_file_or_a_preset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [("nowhere.toml", "configuration nowhere.toml cannot be read: No such file"), ("preset:deep", "preset is 'deep'")],
+    ids=["file", "preset"],
 )
 def test_settings_that_are_not_there_are_named(config: str, words: str) -> None:
     with pytest.raises(cinegate.ConfigError, match=words):
@@ -293,6 +309,7 @@ def test_masks_outlines_and_label_files_score_alike(recording: cinegate.Recordin
         pytest.param(np.ones((12, 96, 96), bool), r"labels: 12 of \(96, 96\); 12 of \(96, 80\)", id="shape"),
         pytest.param([], r"labels: 0 of \(96, 80\); 12", id="empty"),
     ],
+    ids=["none", "few", "other_shape", "empty"],
 )
 def test_labels_that_do_not_fit_are_refused(recording: cinegate.Recording, labels: object, words: str) -> None:
     with pytest.raises(cinegate.BadRecording, match=words):
