@@ -80,14 +80,24 @@ def test_a_sites_tracker_is_found_by_its_name(installed: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (["nowhere:Tracker"], r"'ours' \(nowhere:Tracker\) cannot be loaded: No module named 'nowhere'"),
-        (["builtins:repr"], "'ours' makes a str; its warm_up, set_reference and track are needed"),
-        (["one:A", "other:B"], "'ours' is offered by one:A and other:B; one must go or be renamed"),
+        pytest.param(
+            ["nowhere:Tracker"],
+            r"'ours' \(nowhere:Tracker\) cannot be loaded: No module named 'nowhere'",
+            id="no such module",
+        ),
+        pytest.param(
+            ["builtins:repr"], "'ours' makes a str; its warm_up, set_reference and track are needed", id="no tracker"
+        ),
+        pytest.param(
+            ["one:A", "other:B"],
+            "'ours' is offered by one:A and other:B; one must go or be renamed",
+            id="offered twice",
+        ),
         ([], "'ours' is unknown; known are opencv, rigid, template"),
     ],
     ids=["missing", "no_tracker", "twice", "unknown"],
 )
-def test_a_tracker_that_cannot_be_used_is_named(values: list[str], words: str, monkeypatch) -> None:
+def test_a_tracker_that_cannot_be_used_is_refused(values: list[str], words: str, monkeypatch) -> None:
     points = [EntryPoint("ours", value, registry.ENTRY_POINT_GROUP) for value in values]
     monkeypatch.setattr(registry, "entry_points", lambda *, group, name=None: points if name else [])
     with pytest.raises(TrackingError, match=words):

@@ -110,18 +110,22 @@ def test_a_recordings_own_target_is_taken_where_none_is_given() -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (None, "arrays holds no target; a target is needed: a box"),
-        ((60, 36, 24, 20), "target box 60, 36, 24, 20 leaves the image of 80 columns and 96 rows"),
-        ((36, 36, 0, 20), "width and height must be above 0"),
-        ((36, 36, float("nan"), 20), "width and height must be above 0"),
-        (np.zeros(SHAPE), "target mask is empty; no pixel is above 0"),
-        (np.ones((96, 96)), r"target mask is \(96, 96\); the frames are \(96, 80\)"),
-        (np.array([[1, 1], [200, 1], [1, 20]]), "target contour leaves the image of 80 columns"),
-        (np.array([[1, 1], [9, 1]]), r"target contour has shape \(2, 2\); 3 or more"),
-        (np.zeros((3, 4, 5)), r"target is an array of shape \(3, 4, 5\); a box"),
-        ((1, 2, 3), r"target is an array of shape \(3,\); a box"),
-        ([[1, 2], [3]], r"target is \[\[1, 2\], \[3\]\]; a box"),
-        ({"x": 1}, r"target is {'x': 1}; a box"),
+        pytest.param(None, "arrays holds no target; a target is needed: a box", id="none"),
+        pytest.param(
+            (60, 36, 24, 20), "target box 60, 36, 24, 20 leaves the image of 80 columns and 96 rows", id="box outside"
+        ),
+        pytest.param((36, 36, 0, 20), "width and height must be above 0", id="box without width"),
+        pytest.param((36, 36, float("nan"), 20), "width and height must be above 0", id="box with nan"),
+        pytest.param(np.zeros(SHAPE), "target mask is empty; no pixel is above 0", id="empty mask"),
+        pytest.param(np.ones((96, 96)), r"target mask is \(96, 96\); the frames are \(96, 80\)", id="mask shape"),
+        pytest.param(
+            np.array([[1, 1], [200, 1], [1, 20]]), "target contour leaves the image of 80 columns", id="contour outside"
+        ),
+        pytest.param(np.array([[1, 1], [9, 1]]), r"target contour has shape \(2, 2\); 3 or more", id="two points"),
+        pytest.param(np.zeros((3, 4, 5)), r"target is an array of shape \(3, 4, 5\); a box", id="volume"),
+        pytest.param((1, 2, 3), r"target is an array of shape \(3,\); a box", id="three numbers"),
+        pytest.param([[1, 2], [3]], r"target is \[\[1, 2\], \[3\]\]; a box", id="ragged"),
+        pytest.param({"x": 1}, r"target is {'x': 1}; a box", id="dictionary"),
     ],
     ids=[
         "none",
@@ -155,14 +159,26 @@ def test_a_named_target_must_lie_in_the_image_and_its_plane(recording: cinegate.
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"frames": np.zeros((96, 80))}, r"frames has shape \(96, 80\); \(frames, rows, columns\) is needed"),
-        ({"frames": [np.zeros((9, 9)), np.zeros((8, 9))]}, "frames is no array: its parts differ in shape"),
-        ({"times_s": np.arange(5)}, "5 time stamps for 12 frames"),
-        ({"times_s": np.zeros(12)}, "time stamp 1 is 0 s after the one before"),
-        ({"times_s": None}, "times_s is missing; frames as arrays need times_s and spacing_mm"),
-        ({"spacing_mm": None}, "spacing_mm is missing"),
-        ({"spacing_mm": -1.0}, "pixel_spacing_mm is -1, -1; above 0"),
-        ({"plane": "oblique"}, "plane is 'oblique'; one of sagittal, coronal, transversal"),
+        pytest.param(
+            {"frames": np.zeros((96, 80))},
+            r"frames has shape \(96, 80\); \(frames, rows, columns\) is needed",
+            id="one frame",
+        ),
+        pytest.param(
+            {"frames": [np.zeros((9, 9)), np.zeros((8, 9))]},
+            "frames is no array: its parts differ in shape",
+            id="ragged frames",
+        ),
+        pytest.param({"times_s": np.arange(5)}, "5 time stamps for 12 frames", id="too few stamps"),
+        pytest.param({"times_s": np.zeros(12)}, "time stamp 1 is 0 s after the one before", id="equal stamps"),
+        pytest.param(
+            {"times_s": None}, "times_s is missing; frames as arrays need times_s and spacing_mm", id="no stamps"
+        ),
+        pytest.param({"spacing_mm": None}, "spacing_mm is missing", id="no spacing"),
+        pytest.param({"spacing_mm": -1.0}, "pixel_spacing_mm is -1, -1; above 0", id="negative spacing"),
+        pytest.param(
+            {"plane": "oblique"}, "plane is 'oblique'; one of sagittal, coronal, transversal", id="oblique plane"
+        ),
     ],
     ids=["one_image", "ragged", "few_times", "equal_times", "no_times", "no_spacing", "negative_spacing", "oblique"],
 )
@@ -288,10 +304,10 @@ def test_masks_outlines_and_label_files_score_alike(recording: cinegate.Recordin
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (None, "arrays holds no target track; labels are needed"),
-        (np.ones((5, *SHAPE), bool), r"labels: 5 of \(96, 80\); 12 of \(96, 80\)"),
-        (np.ones((12, 96, 96), bool), r"labels: 12 of \(96, 96\); 12 of \(96, 80\)"),
-        ([], r"labels: 0 of \(96, 80\); 12"),
+        pytest.param(None, "arrays holds no target track; labels are needed", id="none"),
+        pytest.param(np.ones((5, *SHAPE), bool), r"labels: 5 of \(96, 80\); 12 of \(96, 80\)", id="too few"),
+        pytest.param(np.ones((12, 96, 96), bool), r"labels: 12 of \(96, 96\); 12 of \(96, 80\)", id="shape"),
+        pytest.param([], r"labels: 0 of \(96, 80\); 12", id="empty"),
     ],
     ids=["none", "few", "other_shape", "empty"],
 )

@@ -156,9 +156,10 @@ class TestNpz:
             ({"pixel_spacing_mm": np.array([1.0])}, "2 finite numbers"),
             ({"image_position_patient": np.array([0, 0, np.nan])}, "image_position_patient is"),
             ({"image_orientation_patient": np.array([0, 1, 0, 0, 1, 0])}, "orthogonal unit vectors"),
-            (
+            pytest.param(
                 {"target_mask_first": np.zeros((3, 3), bool)},
                 r"target_mask_first has shape \(3, 3\); the frames need \(12, 10\)",
+                id="mask shape",
             ),
             ({"target_box": np.array([1, 2, 0, 4])}, "target_box is"),
             ({"target_xy_px": np.zeros((3, 2))}, r"target_xy_px has shape \(3, 2\); \(4, 2\)"),

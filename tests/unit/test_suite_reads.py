@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 TESTS = Path(__file__).parents[1]
 LONGEST_NAME = 69
 LONGEST_BUILDER = 39
+RAW = re.compile(r"(?<!\\)\\[nrtx]|<lambda>")
+"""Line breaks, bytes and functions as pytest writes them into an id."""
 PATCHES = ("setattr", "delattr", "getattr", "hasattr", "patch")
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -73,7 +76,7 @@ def test_every_test_file_keeps_to_the_rules(rule: Callable[[ast.Module], Iterato
 def test_the_ids_of_cases_are_short_and_plain(request: pytest.FixtureRequest) -> None:
     cases = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
     ids = {item.nodeid: item.callspec.id for item in cases}
-    odd = [node for node, name in ids.items() if len(name) > LONGEST_NAME or "\\" in name or "<lambda>" in name]
+    odd = [node for node, name in ids.items() if len(name) > LONGEST_NAME or RAW.search(name)]
     assert odd == []
 
 
