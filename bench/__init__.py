@@ -1,1 +1,1 @@
-"""Benchmarks, their peers and their budgets."""
+"""Benchmarks and the fault suite."""

@@ -1,4 +1,4 @@
-"""The engine step without sockets: `pytest bench/bench_engine.py`. Ratios are of pairs that took turns."""
+"""The engine step without sockets: `pytest bench/bench_engine.py`. Ratios compare pairs that took turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from bench.engine_steps import EngineBench
 from bench.loop import bench_config
 from bench.sampling import measure
-from gating.budgets import load_budgets
+from gating.latency.budgets import load_budgets
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Kernels under pytest-benchmark, and their goals as ratios to the peers measured in the same run.
+"""Kernels under pytest-benchmark, and their goals as ratios to peers in the same run: `pytest bench/bench_kernels.py`.
 
-Run with `pytest bench/bench_kernels.py`. pytest-benchmark times its cases one after another and picks up the machine's
-drift: the ratios come from the interleaved comparison, the cases are for following one kernel over time.
+pytest-benchmark times its cases one after another, so they include the drift of the machine. The ratios therefore come
+from the interleaved comparison; the cases show how one kernel changes over time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from bench.kernel_comparison import compare_kernels, summarise
-from gating.budgets import load_budgets
-from gating.tracking.matcher import Method, TemplateMatcher
+from gating.latency.budgets import load_budgets
+from gating.tracking.zncc.matcher import Method, TemplateMatcher
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The loop in real processes: `pytest bench/bench_loop.py`. Budgets are ratios to what took turns in the same run."""
+"""The loop in real processes: `pytest bench/bench_loop.py`. Budgets are ratios to pipelines in the same run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from bench.loop import Case, run_case
 from bench.results import detail_row, loop_row
-from gating.budgets import load_budgets
+from gating.latency.budgets import load_budgets
 
 FRAMES = 1000
 SLACK = 1.25
-"""Where builds are run, other jobs share the cores: a budget missed by less says nothing of the code."""
+"""On build machines other jobs share the cores: a budget missed by less than this says nothing about the code."""
 
 
 @pytest.mark.parametrize("rate_hz", [60.0, 200.0])

@@ -1,17 +1,17 @@
-"""How far predictions miss on recorded motion, beside persistence, scikit-learn's ridge and statsmodels' AutoReg.
+"""Prediction errors on recorded motion, beside persistence, scikit-learn's ridge and statsmodels' AutoReg.
 
 Run: python -m bench.bench_prediction FOLDER_OF_TRACES [--out FILE.csv] [--markdown FILE.md]
 
-Every predictor sees one position after the other, as it would live. Truth at `t + horizon` is the trace itself, read by
-linear interpolation. Figures, over all axes of the trace together (3D, or 1D for a surrogate signal):
+Every predictor gets one position after another, as in a live session. The truth at `t + horizon` is the trace itself,
+interpolated linearly. Figures, over all axes of the trace together (3D, or 1D for a surrogate signal):
 
 rmse_mm, p95_mm   of the distance between prediction and truth
-vs_persistence    RMSE over that of persistence; below 0.6 is 40 % under it
-accuracy          share of time in which the gate that the prediction asks for is the right one
-gate_error_ms     mean time by which a transition of that gate is early or late (unmatched transitions are not counted)
+vs_persistence    RMSE divided by that of persistence
+accuracy          share of time in which the predicted gate is the right one
+gate_error_ms     mean time by which a transition of the predicted gate is early or late; unmatched ones do not count
 
-The gate is open where the target is within the 60th percentile of its distances from its median position; that window
-is the scorer's, no predictor sees it.
+The gate is open while the target is within the 60th percentile of its distances from its median position. That window
+belongs to the scoring; no predictor sees it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ COLUMNS = ("trace", "horizon_ms", "predictor", "rmse_mm", "p95_mm", "vs_persiste
 
 
 class Peer(ABC):
-    """A library's model, refitted every second to the last 40 s; the newest position until 5 s are known."""
+    """A library's model, fitted every second to the last 40 s. For the first 5 s it predicts the newest position."""
 
     def __init__(self) -> None:
         self._t: list[float] = []
@@ -50,7 +51,8 @@ class Peer(ABC):
     def predict(self, horizon_s: float) -> NDArray[np.float64]:
         t, p = np.array(self._t[-2048:]), np.array(self._p[-2048:])
         if t[-1] - t[0] < 5.0:
-            return p[-1]  # type: ignore[no-any-return]
+            newest: NDArray[np.float64] = p[-1]
+            return newest
         if t[-1] - self._fitted_s >= 1.0:
             self._fit(t, p, horizon_s)
             self._fitted_s = t[-1]
@@ -81,16 +83,17 @@ class SklearnRidge(Peer):
 
     def _forecast(self, t: NDArray[np.float64], p: NDArray[np.float64], horizon_s: float) -> NDArray[np.float64]:
         del horizon_s  # the model was fitted for it
-        return self._model.predict(self._lagged(t[-1:], t, p)).reshape(-1)  # type: ignore[no-any-return]
+        predicted: NDArray[np.float64] = self._model.predict(self._lagged(t[-1:], t, p)).reshape(-1)
+        return predicted
 
     def _lagged(self, rows: NDArray[np.float64], t: NDArray[np.float64], p: NDArray[np.float64]) -> Any:
         return np.concatenate([_at(rows - lag_s, t, p) for lag_s in self._lags_s], axis=1)
 
 
 class StatsmodelsAutoReg(Peer):
-    """statsmodels' `AutoReg` per axis, on even samples.
+    """statsmodels' `AutoReg` for each axis, on even samples.
 
-    What it forecasts are its own coefficients applied to the newest positions, one even sample after the other.
+    Its coefficients are applied to the newest positions, one even sample after another.
     """
 
     def __init__(self, span_s: float = 1.0) -> None:
@@ -122,7 +125,7 @@ class StatsmodelsAutoReg(Peer):
 
 
 def read_trace(path: Path) -> Trace:
-    """Return times (samples,) s and positions (samples, axes) mm, without axes that stand still."""
+    """Return times (samples,) in s and positions (samples, axes) in mm, without axes that do not move."""
     from drivers.recordings.traces import read_trace as read
 
     trace = read(path)
@@ -131,38 +134,40 @@ def read_trace(path: Path) -> Trace:
 
 
 def predict_all(predictor: Predictor, trace: Trace, horizon_s: float) -> NDArray[np.float64]:
-    """Return what the predictor says at every sample, (samples, axes), for `horizon_s` later."""
-    said = []
+    """Return the prediction at every sample for `horizon_s` later, (samples, axes)."""
+    predicted = []
     for t_s, position in zip(*trace, strict=True):
         predictor.observe(float(t_s), position)
-        said.append(predictor.predict(horizon_s))
-    return np.array(said)
+        predicted.append(predictor.predict(horizon_s))
+    return np.array(predicted)
 
 
-def score(said: NDArray[np.float64], trace: Trace, horizon_s: float) -> dict[str, float]:
-    """Compare predictions with what the trace did."""
+def score(predicted: NDArray[np.float64], trace: Trace, horizon_s: float) -> dict[str, float]:
+    """Compare predictions with the trace."""
     t, p = trace
     known = t + horizon_s <= t[-1]
-    truth, said, t = _at(t[known] + horizon_s, *trace), said[known], t[known]
-    miss = np.linalg.norm(said - truth, axis=1)
+    truth, predicted, t = _at(t[known] + horizon_s, *trace), predicted[known], t[known]
+    miss = np.linalg.norm(predicted - truth, axis=1)
     centre = np.median(p, axis=0)
     radius = np.percentile(np.linalg.norm(p - centre, axis=1), 60)
-    right, asked = (np.linalg.norm(x - centre, axis=1) <= radius for x in (truth, said))
+    true_gate, predicted_gate = (np.linalg.norm(x - centre, axis=1) <= radius for x in (truth, predicted))
     return {
         "rmse_mm": float(np.sqrt((miss**2).mean())),
         "p95_mm": float(np.percentile(miss, 95)),
-        "accuracy": float((right == asked).mean()),
-        "gate_error_ms": 1e3 * _transition_error_s(t, right, asked),
+        "accuracy": float((true_gate == predicted_gate).mean()),
+        "gate_error_ms": 1e3 * _transition_error_s(t, true_gate, predicted_gate),
     }
 
 
-def _transition_error_s(t: NDArray[np.float64], right: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
-    """Mean distance from each true transition to the nearest asked one of the same direction, at most 1 s away."""
+def _transition_error_s(
+    t: NDArray[np.float64], true_gate: NDArray[np.bool_], predicted_gate: NDArray[np.bool_]
+) -> float:
+    """Return the mean time between each true transition and the nearest predicted one of its direction within 1 s."""
     errors = []
     for direction in (1, -1):
-        true_s, asked_s = (t[1:][np.diff(x.astype(int)) == direction] for x in (right, asked))
-        if len(asked_s):
-            away_s = np.abs(true_s[:, None] - asked_s[None]).min(axis=1)
+        true_s, predicted_s = (t[1:][np.diff(x.astype(int)) == direction] for x in (true_gate, predicted_gate))
+        if len(predicted_s):
+            away_s = np.abs(true_s[:, None] - predicted_s[None]).min(axis=1)
             errors += away_s[away_s <= 1.0].tolist()
     return float(np.mean(errors)) if errors else float("nan")
 
@@ -174,7 +179,7 @@ def _at(when_s: NDArray[np.float64], t: NDArray[np.float64], p: NDArray[np.float
 def bench(path: Path) -> list[dict[str, Any]]:
     """Return one row per horizon and predictor."""
     trace = read_trace(path)
-    makers: dict[str, Callable[[], Predictor]] = {name: lambda name=name: make_predictor(name) for name in PREDICTORS}  # type: ignore[misc]
+    makers: dict[str, Callable[[], Predictor]] = {name: partial(make_predictor, name) for name in PREDICTORS}
     makers["sklearn Ridge"] = SklearnRidge
     makers["statsmodels AutoReg"] = StatsmodelsAutoReg
     rows = []

@@ -1,11 +1,10 @@
-"""What each strategy's preset gives on recorded motion: the table of docs/gating.md.
+"""The result of each strategy's preset on recorded motion: the table of docs/gating.md.
 
 Run: python -m bench.bench_strategies FOLDER_OF_DEVELOPMENT_RECORDINGS [--latency-ms 250]
 
-The targets are followed once per recording; every strategy is then decided by the engine. The exhale window stands
-where `cinegate prepare` puts it after the first 45 s, and "as prepared" is all that it proposes then; the session that
-is scored contains them. The beam follows every
-decision `latency-ms` after the acquisition of its frame.
+The targets are tracked once per recording; the engine then decides under every strategy. The exhale window is where
+`cinegate prepare` puts it after the first 45 s, and "as prepared" is its whole proposal; the scored session includes
+those 45 s. The beam follows every decision `latency-ms` after the acquisition of its frame.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
-from gating.analysis.again import Followed, follow_motion, gated_motion
+from cinegate.verbs.sessions import followed_session, read_motion
 from gating.analysis.figures import figures
 from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv
+from gating.analysis.preparation import accepted_config, learn_motion, propose
+from gating.analysis.replay_tracking import TrackedSession, gated_motion, track_motion
 from gating.analysis.uncertainty import default_table
-from gating.cli.sessions import followed_session, read_motion
-from gating.config import Config, parse_config
-from gating.preparation import accepted_config, learn_motion, propose
-from gating.presets import NAMES, read_preset
-from gating.rule_settings import BoundaryRule
+from gating.settings.config import Config, parse_config
+from gating.settings.presets import NAMES, read_preset
+from gating.settings.rules import BoundaryRule
 
 BOXES = {"KS81_1": "60,64,40,34", "QN76_1": "56,74,36,34", "II29_1": "78,70,34,34", "ON65_2": "60,70,36,34"}
 TRACES = (
@@ -39,8 +38,8 @@ LEARN_S = 45.0
 PREPARED = "as prepared"
 
 
-def sessions(data: Path) -> Iterator[tuple[str, Followed]]:
-    """Yield name and followed target."""
+def sessions(data: Path) -> Iterator[tuple[str, TrackedSession]]:
+    """Yield the name and the tracked target of each session."""
     for name, box in BOXES.items():
         yield name, followed_session(data / "liver_cine" / f"{name}.npz", Config(), target_box=box)
     yield "phantom breath-holds", followed_session(Path("replay_data") / PHANTOM, Config())
@@ -48,22 +47,22 @@ def sessions(data: Path) -> Iterator[tuple[str, Followed]]:
         yield trace_session(data / "traces" / file)
 
 
-def trace_session(path: Path) -> tuple[str, Followed]:
-    """Return the name of a trace and its motion as that of a followed target."""
-    return path.stem.removesuffix("_robot"), follow_motion(*read_motion(path))
+def trace_session(path: Path) -> tuple[str, TrackedSession]:
+    """Return the name of a trace, and its motion as that of a tracked target."""
+    return path.stem.removesuffix("_robot"), track_motion(*read_motion(path))
 
 
-def strategy_config(name: str, followed: Followed, latency_ms: float) -> Config:
-    """Return a preset, its exhale window where the first 45 s say, or what `cinegate prepare` makes of those 45 s.
+def strategy_config(name: str, tracked: TrackedSession, latency_ms: float) -> Config:
+    """Return a preset, with the exhale window of the first 45 s, or the proposal of `cinegate prepare` for those 45 s.
 
     Raises
     ------
     ValueError
-        If they show too little of the target to propose anything.
+        If they show too little of the target for a proposal.
     """
-    first_ns = followed.frames[0].header.acquired_ns
-    head = tuple(f for f in followed.frames if f.header.acquired_ns - first_ns <= LEARN_S * 1e9)
-    dry = Followed(followed.stream, followed.specs, head, followed.results)
+    first_ns = tracked.frames[0].header.acquired_ns
+    head = tuple(f for f in tracked.frames if f.header.acquired_ns - first_ns <= LEARN_S * 1e9)
+    dry = TrackedSession(tracked.stream, tracked.specs, head, tracked.results)
     if name == PREPARED:
         return accepted_config(propose(dry, Config(), latency_ms=latency_ms), Config())
     config = parse_config(read_preset(name), name)
@@ -78,15 +77,15 @@ def strategy_config(name: str, followed: Followed, latency_ms: float) -> Config:
     return config
 
 
-def strategy_row(session: str, followed: Followed, name: str, latency_ms: float = 250.0) -> str:
+def strategy_row(session: str, tracked: TrackedSession, name: str, latency_ms: float = 250.0) -> str:
     """Return one row of the table."""
     try:
-        config = strategy_config(name, followed, latency_ms)
+        config = strategy_config(name, tracked, latency_ms)
     except ValueError:
         return f"| {session} | {name} | no proposal{' | -' * 7} |"
-    motion = gated_motion(followed, config, latency_ms=latency_ms)
-    found, spacing_mm = figures(motion), followed.stream.pixel_spacing_mm
-    radius_mm = equivalent_radius_mm(followed.specs[0].contour_px, spacing_mm)
+    motion = gated_motion(tracked, config, latency_ms=latency_ms)
+    found, spacing_mm = figures(motion), tracked.stream.pixel_spacing_mm
+    radius_mm = equivalent_radius_mm(tracked.specs[0].contour_px, spacing_mm)
     itv = gated_versus_itv(motion, radius_mm, default_table(max(spacing_mm))).gated_over_itv
     sd_mm = float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual)))
     cells = (
@@ -119,9 +118,9 @@ def main() -> None:
     )
     print(head + "overshoot p95 mm | coverage % | D98 % | PTV gated / ITV |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for session, followed in sessions(arguments.data):
+    for session, tracked in sessions(arguments.data):
         for name in (*NAMES, PREPARED):
-            print(strategy_row(session, followed, name, arguments.latency_ms), flush=True)
+            print(strategy_row(session, tracked, name, arguments.latency_ms), flush=True)
 
 
 if __name__ == "__main__":

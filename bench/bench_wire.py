@@ -10,9 +10,9 @@ from bench.engine_steps import EngineBench
 from bench.loop import bench_config
 from bench.relay import packed_command
 from bench.sampling import measure
-from gating.budgets import load_budgets
+from gating.latency.budgets import load_budgets
 from gating.messages import GateCommand
-from gating.wire import decode, encode
+from gating.wire.codec import decode, encode
 
 
 @pytest.mark.parametrize("size_px", [128, 256, 512])

@@ -1,7 +1,7 @@
-"""Fit the confidence to known errors, and draw its reliability diagram on recordings that took no part in the fit.
+"""Fit the confidence to known errors, and draw its reliability diagram on recordings that were not part of the fit.
 
-`python -m bench.calibrate_confidence` prints the weights for `gating/tracking/confidence.py`;
-`--check` leaves them alone and draws `docs/img/reliability.svg` with the weights in use.
+`python -m bench.calibrate_confidence` prints the weights for `gating/tracking/confidence.py`. `--check` fits nothing
+and draws `docs/img/reliability.svg` with the weights in use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bench.semi_synthetic import SCENARIOS, recorded_cases, synthetic_cases
+from bench.disturbances import SCENARIOS
+from bench.semi_synthetic import recorded_cases, synthetic_cases
 from gating.evaluation.case import Case
 from gating.tracking import confidence
 from gating.tracking.template_tracker import TemplateTracker
@@ -31,14 +32,18 @@ PICTURE = Path(__file__).parents[1] / "docs" / "img" / "reliability.svg"
 
 
 class Observed(NamedTuple):
-    """What the tracker saw and said in n frames, and how far it was off.
+    """Evidence, reported confidence and error of a tracker in n frames.
 
     Attributes
     ----------
-    features : (n, 10)
-    reported : (n,) confidence
-    errors_mm : (n,) distance of the centre from the truth
-    vetoed : (n,) bool; the model has no say there
+    features
+        (n, 10).
+    reported
+        (n,) confidence.
+    errors_mm
+        (n,) distance of the centre from the truth.
+    vetoed
+        (n,) bool; the model has no say there.
     """
 
     features: Array
@@ -71,7 +76,7 @@ def _centre(label: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def fit(features: Array, errors_mm: Array) -> Array:
-    """Intercept and weights of a logistic model of `error <= 2 mm`; no weight below 0, wrong frames count more."""
+    """Return intercept and weights (0 or more) of a logistic model of `error <= 2 mm`; wrong frames count more."""
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
     design = np.column_stack([np.ones(len(features)), (features - mean) / deviation])
     good = (errors_mm <= GOOD_MM).astype(float)
@@ -92,7 +97,7 @@ def fit(features: Array, errors_mm: Array) -> Array:
 
 
 def reliability(reported: Array, errors_mm: Array) -> list[tuple[float, float, float, int, int]]:
-    """Per bin of reported confidence: its upper limit, mean, observed fraction, frames, frames wrong by > 3 mm."""
+    """Return for each bin of confidence: upper limit, mean, observed fraction, frames, frames wrong by > 3 mm."""
     table = []
     edges = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0]
     for low, high in itertools.pairwise(edges):
@@ -105,7 +110,7 @@ def reliability(reported: Array, errors_mm: Array) -> list[tuple[float, float, f
 
 
 def draw(path: Path, table: list[tuple[float, float, float, int, int]]) -> None:
-    """Reliability diagram as SVG: the area of a dot grows with the number of frames."""
+    """Draw the reliability diagram as SVG. The area of a dot grows with its number of frames."""
     size, pad = 360, 50
     total = sum(row[3] for row in table)
 

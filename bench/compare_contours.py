@@ -1,6 +1,6 @@
-"""Ways to carry the contour, side by side on the same matches: none, Farneback, ECC, DIS at four settings.
+"""Optical flows for the contour, side by side on the same matches: none, Farneback, ECC, and DIS at five settings.
 
-Only the optical flow is exchanged; templates, search, fit and confidence stay the same.
+Only the flow differs; templates, search, fit and confidence are the same.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SHOWN = ("dice_similarity_coefficient", "hausdorff_distance_95", "centre_error_m
 
 
 class NoFlow:
-    """The match alone."""
+    """No flow: the match alone."""
 
     def calc(self, one: Grey, other: Grey, _: None) -> NDArray[np.float32]:
-        """No motion beyond the match."""
+        """Return no motion beyond the match."""
         return np.zeros((*one.shape, 2), np.float32)
 
 
@@ -43,7 +43,7 @@ class Farneback:
     """Polynomial expansion. Source: G. Farneback, SCIA 2003, doi 10.1007/3-540-45103-X_50."""
 
     def calc(self, one: Grey, other: Grey, _: None) -> NDArray[np.float32]:
-        """Dense flow."""
+        """Return a dense flow."""
         still: Any = None
         return np.asarray(cv2.calcOpticalFlowFarneback(one, other, still, 0.5, 3, 15, 5, 5, 1.1, 0), np.float32)
 
@@ -52,7 +52,7 @@ class AffineEcc:
     """Affine alignment. Source: G. Evangelidis, E. Psarakis, TPAMI 2008, doi 10.1109/TPAMI.2008.113."""
 
     def calc(self, one: Grey, other: Grey, _: None) -> NDArray[np.float32]:
-        """Flow of the affine motion; none where it does not converge."""
+        """Return the flow of the affine motion; none if it does not converge."""
         matrix = np.eye(2, 3, dtype=np.float32)
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
         try:
@@ -65,7 +65,7 @@ class AffineEcc:
 
 
 class Timed:
-    """Counts the time that a flow takes."""
+    """A flow whose calls are timed."""
 
     seconds: list[float]
 
@@ -74,7 +74,7 @@ class Timed:
         self.seconds = []
 
     def calc(self, one: Grey, other: Grey, start: None) -> NDArray[np.float32]:
-        """Delegate."""
+        """Return the flow, and note its time."""
         before = time.perf_counter()
         flow: NDArray[np.float32] = self._flow.calc(one, other, start)
         self.seconds.append(time.perf_counter() - before)

@@ -1,4 +1,4 @@
-"""What CURVE adds to the loop: the same pipeline with keys and without, in turns, frame by frame."""
+"""The time that CURVE adds to the loop: the same pipeline with and without keys, in turns, frame by frame."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any, Final
 import numpy as np
 from msgspec.structs import replace
 
-from bench.loop import Case, bench_config, run_case
+from bench.loop import Case, Transport, bench_config, run_case
 from bench.results import tail
-from gating.config import SecuritySettings
-from gating.keys import ROLES, new_key
+from gating.settings.config import SecuritySettings
+from gating.wire.keys import ROLES, new_key
 
 SECONDS: Final = 12.0
-CASES: Final = tuple((transport, rate_hz) for transport in ("ipc", "tcp") for rate_hz in (8.0, 60.0))
+TRANSPORTS: Final[tuple[Transport, ...]] = ("ipc", "tcp")
+CASES: Final = tuple((transport, rate_hz) for transport in TRANSPORTS for rate_hz in (8.0, 60.0))
 
 
 def curve_rows(seconds: float = SECONDS) -> list[dict[str, Any]]:
     """Run every row at 256x256 uint16; return `curve[]`.
 
-    `added_ms` are percentiles of the difference frame by frame: the two pipelines saw each picture one after another.
+    `added_ms` holds percentiles of the difference for each frame: the two pipelines get each picture one after the
+    other.
     """
     rows = []
     with tempfile.TemporaryDirectory(prefix="cinegate-keys-") as name:
@@ -31,7 +33,7 @@ def curve_rows(seconds: float = SECONDS) -> list[dict[str, Any]]:
         plain = bench_config()
         pipelines = {"plain": plain, "curve": replace(plain, security=SecuritySettings(keys=str(folder)))}
         for transport, rate_hz in CASES:
-            case = Case(transport, rate_hz, 256, "uint16", max(80, round(seconds * rate_hz)))  # type: ignore[arg-type]
+            case = Case(transport, rate_hz, 256, "uint16", max(80, round(seconds * rate_hz)))
             found = run_case(case, pipelines)
             added = found["curve"].loop_ms - found["plain"].loop_ms
             rows.append(

@@ -1,4 +1,4 @@
-"""The engine without sockets: decode, track, decide and pack, frame after frame, hot or cold as between real frames."""
+"""The engine without sockets: decode, track, decide and pack, with warm caches or cold ones as between real frames."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.loop import bench_config, pictures
-from gating.clock import MonotonicClock
-from gating.config import Config
-from gating.engine import Engine
+from drivers.formats.pixels import wire_dtype_name
+from gating.clocks.clock import MonotonicClock
+from gating.engine.engine import Engine
 from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacing, SourceKind, StampMeaning
-from gating.targets import TargetSpec
+from gating.settings.config import Config
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire import content_hash, decode, encode, encode_frame
+from gating.wire.codec import content_hash, decode, encode, encode_frame
 
 EVICT_BYTES: Final = 4 * 2**20
-"""Touched between frames in place of the other processes that push the engine out of the caches."""
+"""Memory written between frames, in place of the other processes that evict the engine from the caches."""
 
 
 class EngineBench:
-    """An engine that is fed wire messages; every step is timed from bytes to packed command."""
+    """An engine that gets wire messages. Every step is timed from bytes to packed command."""
 
     def __init__(self, config: Config, size_px: int, dtype: str) -> None:
         frames, spacing_mm, contour = pictures(size_px, dtype)
@@ -45,7 +46,7 @@ class EngineBench:
         self.step()
 
     def message(self) -> list[Any]:
-        """Return the next frame as it arrives."""
+        """Return the next frame as it would arrive."""
         pixels = self._frames[self._sequence % len(self._frames)]
         now_ns = self._clock.now_ns()
         header = FrameHeader(
@@ -61,7 +62,7 @@ class EngineBench:
             acquired_on_publish_clock_ns=now_ns,
             published_ns=now_ns,
             publish_clock=self._clock.name,
-            dtype=str(pixels.dtype),  # type: ignore[arg-type]
+            dtype=wire_dtype_name(pixels),
             shape=(pixels.shape[0], pixels.shape[1]),
             pixel_spacing_mm=self._spacing_mm,
             image_orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
@@ -72,18 +73,20 @@ class EngineBench:
         return [bytes(part) for part in encode_frame(CineFrame(header, pixels))]
 
     def evict(self) -> None:
-        """Push the engine out of the core's own caches, as other processes do between two frames."""
+        """Evict the engine from the caches of the core, as other processes do between two frames."""
         self._evicted += 1.0
 
     def step(self, parts: list[Any] | None = None) -> float:
-        """Work on one frame; return how long it took from bytes to packed command, ms."""
+        """Process one frame; return the time from bytes to packed command, ms."""
         parts = self.message() if parts is None else parts
         self._engine.observe_beam(self._status())
         received_ns = self._clock.now_ns()
         frame = decode(parts)
         assert isinstance(frame, CineFrame)
         encode(self._engine.step(frame, received_ns).command)
-        return (self._clock.now_ns() - received_ns) / 1e6
+        took_ms = (self._clock.now_ns() - received_ns) / 1e6
+        self._engine.finish_frame()
+        return took_ms
 
     def _status(self) -> BeamStatus:
         return BeamStatus(
@@ -102,12 +105,14 @@ class EngineBench:
 def step_samples_ms(
     tracker: str, size_px: int, dtype: str, frames: int, *, cold: bool, interval_s: float = 0.0
 ) -> NDArray[np.float64]:
-    """Return how long each of `frames` steps took, ms.
+    """Return the time of each of `frames` steps, ms.
 
     Parameters
     ----------
-    cold : evict the caches before every frame.
-    interval_s : sleep before every frame.
+    cold
+        Evict the engine from the caches before every frame.
+    interval_s
+        Time to sleep before every frame.
     """
     bench = EngineBench(bench_config(tracker), size_px, dtype)
     return sample_ms(bench.step, bench, frames, cold=cold, interval_s=interval_s)
@@ -116,7 +121,7 @@ def step_samples_ms(
 def sample_ms(
     step: Callable[[list[Any]], float], bench: EngineBench, frames: int, *, cold: bool, interval_s: float = 0.0
 ) -> NDArray[np.float64]:
-    """Time steps with the collector off, as in the service."""
+    """Return the time of each step, ms, with the garbage collector off as in the service."""
     for _ in range(20):
         step(bench.message())
     taken = np.empty(frames)

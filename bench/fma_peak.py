@@ -1,4 +1,4 @@
-"""What one core can multiply and add: the floor under every dense correlation."""
+"""Rate of multiply-adds of one core: the lower bound of every dense correlation."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from gating.tracking.dense import correlate_floats
-from gating.tracking.intrinsics import LANES, splat
+from gating.tracking.zncc.dense import correlate_floats
+from gating.tracking.zncc.intrinsics import LANES, splat
 
 _FMA_CHAINS: Final = 12
 _I64 = ir.IntType(64)
 
 
 @intrinsic
-def _fma_loop(typing_context, count, factor):
-    """Run `count` times _FMA_CHAINS independent vector FMAs that stay in registers."""
+def _fma_loop(typing_context: Any, count: Any, factor: Any) -> Any:
+    """Run _FMA_CHAINS independent vector FMAs, which stay in registers, `count` times."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         count, factor = arguments
         vector = ir.VectorType(ir.FloatType(), LANES)
         contract = ("contract",)
         x = splat(builder, factor, vector)
-        starts = [ir.Constant(vector, [1.0 + k] * LANES) for k in range(_FMA_CHAINS)]  # unlike, or LLVM keeps only one
+        starts = [
+            ir.Constant(vector, [1.0 + k] * LANES) for k in range(_FMA_CHAINS)
+        ]  # different, or LLVM keeps one only
         chains = [cgutils.alloca_once_value(builder, start) for start in starts]
         for chain, start in zip(chains, starts, strict=True):
             builder.store(start, chain)
@@ -50,14 +53,24 @@ def _run_fma(count: int, factor: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def run_map(repeats, source, pitch, taps, row_taps, side, rows, out, out_pitch):
+def run_map(
+    repeats: int,
+    source: NDArray[np.float32],
+    pitch: int,
+    taps: NDArray[np.float32],
+    row_taps: NDArray[np.float32],
+    side: int,
+    rows: int,
+    out: NDArray[np.float32],
+    out_pitch: int,
+) -> None:
     """Correlate `repeats` times in compiled code, so that the call itself does not count."""
     for _ in range(repeats):
         correlate_floats(source, pitch, taps, row_taps, side, side, rows, rows, out, out_pitch)
 
 
 def median_s(call: Callable[[], Any], repeats: int) -> float:
-    """Median duration of a call in seconds."""
+    """Return the median duration of a call, s."""
     samples = []
     for _ in range(repeats):
         start = time.perf_counter_ns()
@@ -67,7 +80,7 @@ def median_s(call: Callable[[], Any], repeats: int) -> float:
 
 
 def measure_fma_peak(repeats: int = 25) -> float:
-    """Float32 multiply-adds per nanosecond (GMAC/s) of one core in registers: the floor under every dense map."""
+    """Return the float32 multiply-adds per nanosecond (GMAC/s) of one core in registers."""
     count = 20_000
     _run_fma(count, 0.5)
     return count * _FMA_CHAINS * LANES / median_s(lambda: _run_fma(count, 0.5), repeats) / 1e9

@@ -1,7 +1,7 @@
-"""Damaged and made-up input for every parser, for a short time each; `bench.fuzz_guided` is the long form.
+"""Damaged and random input for every parser, for a short time each; `bench.fuzz_guided` is the long form.
 
-Each parser is called with random bytes and with valid input in which bits, bytes, lengths and whole stretches were
-changed. Its own documented errors are the only ones allowed.
+Each parser gets random bytes, and valid input with changed bits, bytes, lengths and longer stretches. Only its own
+documented errors are allowed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from drivers.errors import DriverError
 from drivers.formats import mrd, openigtlink
 from drivers.formats.crc64 import crc64
 from drivers.formats.dicom import read_dicom_file
-from drivers.formats.stream import Format
+from drivers.formats.stream import StreamParser
 from drivers.formats.unity import parse_unity
 from drivers.recordings import open_recording
 from drivers.recordings.masks import read_mask
 from drivers.recordings.traces import read_trace
-from gating.chain import check_chain
-from gating.config import ConfigError, parse_config
 from gating.messages import StampMeaning
-from gating.session import SessionError, read_session, recover
-from gating.wire import WireError, decode
+from gating.session.chain_check import check_chain
+from gating.session.log import SessionError, read_session
+from gating.session.recovery import recover
+from gating.settings.config import ConfigError, parse_config
+from gating.wire.codec import WireError, decode
 
 LIMIT_BYTES: Final = 2 * 2**30
 BATCH: Final = 200
@@ -60,7 +61,7 @@ Parts = list[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parser: valid input, the call, and the errors that it documents."""
+    """A parser: valid input, the call, and its documented errors."""
 
     seeds: Callable[[], list[Parts]]
     call: Callable[[Parts], None]
@@ -68,17 +69,17 @@ class Target:
 
 
 class Fuzzed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one parser."""
+    """The result of one parser."""
 
     parser: str
     inputs: int
     accepted: int
-    """Of the inputs; the others were refused with a documented error."""
+    """Number of inputs accepted; the others were refused with a documented error."""
     seconds: float
     grown_mb: float
-    """Resident memory at its highest, beyond what the process had before the first input."""
+    """Peak of the resident memory above that before the first input."""
     failure: str = ""
-    """What escaped, and the smallest input found that brings it about."""
+    """The undocumented error, and the smallest input found that causes it."""
 
 
 def _decode(parts: Parts) -> None:
@@ -91,29 +92,29 @@ def _unity(parts: Parts) -> None:
 
 def _mrd(parts: Parts) -> None:
     maker = mrd.FrameMaker(StampMeaning.START, "centre")
-    for message in _streamed(mrd.messages(), parts[0]):
+    for message in _streamed(mrd.parse_messages(), parts[0]):
         if isinstance(message, mrd.MrdImage):
             maker.frame(message, 0)
 
 
 def _openigtlink(parts: Parts) -> None:
-    """Once as it is, and once with the first message's checksum made right, so that what lies behind it is reached."""
+    """Parse the input as it is, and with the first checksum corrected, so that the code behind the check is reached."""
     data = parts[0]
     (body_bytes,) = struct.unpack(">Q", data[42:50].rjust(8, b"\0"))
     checked = data[:50] + struct.pack(">Q", crc64(data[58 : 58 + min(body_bytes, len(data))])) + data[58:]
     for stream in (data, checked):
         with suppress(DriverError):
-            for message in _streamed(openigtlink.messages(), stream):
+            for message in _streamed(openigtlink.parse_messages(), stream):
                 if isinstance(message, openigtlink.Image):
                     openigtlink.geometry(message)
-    for _ in _streamed(openigtlink.messages(), data):
+    for _ in _streamed(openigtlink.parse_messages(), data):
         pass
 
 
-def _streamed(format_: Format, data: bytes) -> list[Any]:
-    """Hand a stream's bytes to a format as it asks for them; it must not ask for more than a socket would buffer."""
+def _streamed(parser: StreamParser, data: bytes) -> list[Any]:
+    """Give a parser the bytes that it asks for, never more than a socket would buffer; return its messages."""
     messages: list[Any] = []
-    at, wanted = 0, next(format_)
+    at, wanted = 0, next(parser)
     while at < len(data):
         if isinstance(wanted, int) and not isinstance(wanted, bool):
             assert 0 <= wanted <= LIMIT_BYTES
@@ -121,12 +122,12 @@ def _streamed(format_: Format, data: bytes) -> list[Any]:
                 break
             at, given_bytes = at + wanted, data[at : at + wanted]
             try:
-                wanted = format_.send(given_bytes)
+                wanted = parser.send(given_bytes)
             except StopIteration:
                 break
         else:
             messages.append(wanted)
-            wanted = next(format_)
+            wanted = next(parser)
     return messages
 
 
@@ -167,7 +168,7 @@ def _dicom(parts: Parts) -> None:
 
 
 def _traces(parts: Parts) -> None:
-    """The first part chooses the format."""
+    """Read a trace whose suffix is the first part."""
     suffix = parts[0].decode("ascii", "replace").replace("/", "").replace("\0", "")[-8:]
     with tempfile.TemporaryDirectory(prefix="cgf-") as name:
         path = Path(name) / f"trace{suffix}"
@@ -199,7 +200,7 @@ TARGETS: Final = {
 
 @st.composite
 def spoilt(draw: st.DrawFn, valid: Sequence[Parts]) -> Parts:
-    """Draw valid input with up to eight changes."""
+    """Draw valid input with one to eight changes."""
     parts = [bytearray(part) for part in draw(st.sampled_from(valid))]
     for _ in range(draw(st.integers(1, MOST_CHANGES))):
         part = parts[draw(st.integers(0, len(parts) - 1))]
@@ -233,7 +234,7 @@ def _inputs(name: str) -> st.SearchStrategy[Parts]:
 
 
 def fuzz(name: str, seconds: float, seed: int = 0) -> Fuzzed:
-    """Call one parser for a time; what escapes it is shrunk, which may take longer."""
+    """Call one parser for a time. An input that causes an undocumented error is shrunk, which may take longer."""
     target, counts = TARGETS[name], [0, 0]
 
     def call(parts: Parts) -> None:
@@ -256,7 +257,7 @@ def fuzz(name: str, seconds: float, seed: int = 0) -> Fuzzed:
     while time.monotonic() - began < seconds and not failure:
         try:
             seeded(seed)(test)()
-        except Exception as error:  # noqa: BLE001 - whatever escapes a parser is what is looked for
+        except Exception as error:  # noqa: BLE001 - undocumented errors are looked for
             notes = " ".join(getattr(error, "__notes__", []))
             failure = f"{type(error).__name__}: {error} {notes}"[:2000]
         seed += 1
@@ -268,5 +269,5 @@ def fuzz(name: str, seconds: float, seed: int = 0) -> Fuzzed:
 
 
 def _resident_mb() -> float:
-    """Return the largest resident memory so far."""
+    """Return the peak of the resident memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,8 +1,8 @@
 """Every parser under a coverage-guided fuzzer: `python -m bench.fuzz_guided --minutes 5 [--json FILE]`.
 
-Needs atheris (libFuzzer for Python): `pip install cinegate[fuzz]`. Each parser runs for its share of the time in a
-process of its own, which is ended if it takes more than `LIMIT_MB` of memory or ten seconds for one input. Its own
-documented errors are the only ones allowed; the parsers, and what a failure means, are those of `bench.fuzz`.
+This needs atheris (libFuzzer for Python): `pip install 'cinegate[fuzz]'`. Each parser runs for its share of the time in
+a process of its own, which ends if it takes more than `LIMIT_MB` of memory or ten seconds for one input. The parsers
+and their documented errors are those of `bench.fuzz`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from typing import Any, Final
 LIMIT_MB: Final = 2048
 LONGEST_S: Final = 10
 IN_MEMORY: Final = Path("/dev", "shm")
-"""For the files of parsers that read files; a disk would be what is tested."""
+"""Folder for parsers that read files: on a disk, the disk would be tested."""
 INSTRUMENTED: Final = [
-    "gating.wire",
-    "gating.session",
-    "gating.chain",
-    "gating.config",
+    "gating.wire.codec",
+    "gating.session.log",
+    "gating.session.recovery",
+    "gating.session.hash_chain",
+    "gating.settings.config",
     "drivers",
     "mcap",
     "bench.fuzz",
@@ -39,12 +40,12 @@ _COVERED: Final = re.compile(r"cov: (\d+)")
 
 
 def packed(parts: list[bytes]) -> bytes:
-    """Return parts as one text of bytes, each with its length before it."""
+    """Return parts as one string of bytes, each after its length."""
     return b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
 
 def unpacked(data: bytes, count: int) -> list[bytes]:
-    """Return parts again; a length that reaches beyond the end means all that is left."""
+    """Return the parts of a packed string. A length beyond the end stands for the rest."""
     parts: list[bytes] = []
     while len(data) >= 4 and len(parts) < count:
         (length,) = struct.unpack("<I", data[:4])
@@ -54,7 +55,7 @@ def unpacked(data: bytes, count: int) -> list[bytes]:
 
 
 def run_one(name: str, seconds: int, seed: int) -> None:
-    """Fuzz one parser in this process; does not return."""
+    """Fuzz one parser in this process. This does not return."""
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
@@ -96,7 +97,7 @@ def run_one(name: str, seconds: int, seed: int) -> None:
 
 
 def run_all(minutes: float, seed: int) -> list[dict[str, Any]]:
-    """Fuzz every parser, one after another; return what became of each."""
+    """Fuzz every parser, one after another; return the result of each."""
     from bench.fuzz import TARGETS
 
     seconds = max(1, round(60 * minutes / len(TARGETS)))
@@ -111,20 +112,20 @@ def run_all(minutes: float, seed: int) -> list[dict[str, Any]]:
 
 
 def _in_own_process(name: str, seconds: int, seed: int) -> dict[str, Any]:
-    """Fuzz one parser; its files are removed afterwards, for libFuzzer ends the process without a farewell."""
+    """Fuzz one parser in a process of its own, and remove its files, since libFuzzer ends without cleaning up."""
     command = [sys.executable, "-m", "bench.fuzz_guided", "--parser", name, "--seconds", str(seconds)]
     where = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="cinegate-fuzz-", dir=where) as folder:
         environment = {**os.environ, "TMPDIR": folder}
         done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, check=False, env=environment)
-    said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+    output = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
     return {
         "parser": name,
-        "inputs": _number(_EXECUTED, said),
-        "edges": _number(_COVERED, said),
-        "peak_mb": _number(_PEAK, said),
+        "inputs": _number(_EXECUTED, output),
+        "edges": _number(_COVERED, output),
+        "peak_mb": _number(_PEAK, output),
         "seconds": seconds,
-        "failure": "" if done.returncode == 0 else said[-4000:],
+        "failure": "" if done.returncode == 0 else output[-4000:],
     }
 
 
@@ -135,20 +136,20 @@ def _number(pattern: re.Pattern[str], text: str) -> int:
 
 
 def main() -> None:
-    """Fuzz every parser; exit code 1 if anything escaped one."""
-    arguments = argparse.ArgumentParser(prog="python -m bench.fuzz_guided", description=main.__doc__)
-    arguments.add_argument("--minutes", type=float, default=5.0, help="for all parsers together")
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--json", type=Path, help="also write the result here")
-    arguments.add_argument("--parser", help="only this one, in this process")
-    arguments.add_argument("--seconds", type=int, default=30, help="for --parser")
-    asked = arguments.parse_args()
-    if asked.parser:
-        run_one(asked.parser, asked.seconds, asked.seed)
+    """Fuzz every parser; exit code 1 after an undocumented error."""
+    parser = argparse.ArgumentParser(prog="python -m bench.fuzz_guided", description=main.__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="for all parsers together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write the result here")
+    parser.add_argument("--parser", help="only this one, in this process")
+    parser.add_argument("--seconds", type=int, default=30, help="for --parser")
+    arguments = parser.parse_args()
+    if arguments.parser:
+        run_one(arguments.parser, arguments.seconds, arguments.seed)
         return
-    found = run_all(asked.minutes, asked.seed)
-    if asked.json:
-        asked.json.write_text(json.dumps(found), encoding="utf-8")
+    found = run_all(arguments.minutes, arguments.seed)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found), encoding="utf-8")
     failed = [one["parser"] for one in found if one["failure"]]
     print(f"{sum(one['inputs'] for one in found)} inputs, {len(failed)} parsers failed")
     sys.exit(bool(failed))

@@ -1,4 +1,4 @@
-"""Valid input for each parser, small, so that a random change hits structure more often than pixels."""
+"""Valid input for each parser. It is small, so that random changes hit structure more often than pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 
 from drivers.formats import mrd, openigtlink
 from drivers.formats.unity import ROOT_TYPE, SECONDS_1900_TO_1970
-from gating.config import Config, to_toml
 from gating.messages import (
     BeamStatus,
     CineFrame,
@@ -31,8 +30,9 @@ from gating.messages import (
     StampMeaning,
     StreamInfo,
 )
-from gating.session import SessionWriter
-from gating.wire import content_hash, encode, encode_frame
+from gating.session.log_writer import SessionWriter
+from gating.settings.config import Config, to_toml
+from gating.wire.codec import content_hash, encode, encode_frame
 
 SIDE: Final = 8
 PIXELS: Final = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE)
@@ -41,8 +41,18 @@ ORIGIN: Final = (0.0, 0.0, 0.0)
 
 
 def wire_messages() -> list[list[bytes]]:
-    """Return the parts of one message of each kind that another process sends us, control requests included."""
-    stream = StreamInfo(
+    """Return the parts of one message of each kind that other processes send, including control requests."""
+    others = [
+        ControlRequest(session_id="s", action="acknowledge", operator="o", why="w"),
+        Event(session_id="s", role="beam", severity="fault", code="c", text="t", at_ns=1),
+        Heartbeat(session_id="s", role="recorder", process_id=1, state="recording", sent_ns=1, counters={"frames": 1}),
+    ]
+    encoded = [encode(message) for message in (_stream(), _command(), _status(), *others)]
+    return [_frame(1), *([bytes(part) for part in parts] for parts in encoded)]
+
+
+def _stream() -> StreamInfo:
+    return StreamInfo(
         session_id="s",
         source="fuzz",
         source_kind=SourceKind.PHANTOM,
@@ -57,7 +67,10 @@ def wire_messages() -> list[list[bytes]]:
         acquired_clock="c",
         acquired_meaning=StampMeaning.START,
     )
-    command = GateCommand(
+
+
+def _command() -> GateCommand:
+    return GateCommand(
         session_id="s",
         engine_id="e",
         command_sequence=1,
@@ -71,7 +84,10 @@ def wire_messages() -> list[list[bytes]]:
         pacing=Pacing.REAL_TIME,
         stamps=StageStamps(sent_ns=1),
     )
-    status = BeamStatus(
+
+
+def _status() -> BeamStatus:
+    return BeamStatus(
         session_id="s",
         beam="b",
         beam_kind="simulated",
@@ -90,13 +106,6 @@ def wire_messages() -> list[list[bytes]]:
         clock="monotonic",
         latched=False,
     )
-    others = [
-        ControlRequest(session_id="s", action="acknowledge", operator="o", why="w"),
-        Event(session_id="s", role="beam", severity="fault", code="c", text="t", at_ns=1),
-        Heartbeat(session_id="s", role="recorder", process_id=1, state="recording", sent_ns=1, counters={"frames": 1}),
-    ]
-    encoded = [encode(message) for message in (stream, command, status, *others)]
-    return [_frame(1), *([bytes(part) for part in parts] for parts in encoded)]
 
 
 def _frame(number: int) -> list[bytes]:
@@ -139,7 +148,7 @@ def session_log() -> bytes:
 
 
 def unity_frame() -> bytes:
-    """Return a frame of the 1.5 T MR-linac: the same members, an image of 8 x 8."""
+    """Return a frame of the 1.5 T MR-linac with all members and an image of 8 x 8."""
     point = {"X": 0.0, "Y": 0.0, "Z": 0.0}
     image = {
         "VoxelSize": {"XInmm": 1.0, "YInmm": 1.0, "ZInmm": 5.0},
@@ -166,7 +175,7 @@ def unity_frame() -> bytes:
 
 
 def _nrbf(value: Any, numbers: Iterator[int], type_name: str = "Held") -> bytes:
-    """Serialise plain data as [MS-NRBF] records, each member with its own type."""
+    """Return plain data as [MS-NRBF] records, each member with its own type."""
     match value:
         case None:
             return b"\x0a"
@@ -194,7 +203,7 @@ def _text(text: str) -> bytes:
 
 
 def mrd_stream() -> bytes:
-    """Return a configuration, a header, two images, a waveform and the farewell."""
+    """Return a configuration, a header, two images, a waveform and the close message."""
     header = struct.pack(
         "<HHQI3H3fH3f3f3f3f3f6HI3I3H8i8fI",
         *(1, 2, 0, 1, SIDE, SIDE, 1, 8.0, 8.0, 5.0, 1),
@@ -217,7 +226,7 @@ def openigtlink_stream() -> bytes:
 
 
 def npz_recording() -> bytes:
-    """Return a recording of three frames with everything that is read; stored, so that a change is no bad checksum."""
+    """Return a recording of three frames with optional arrays, uncompressed so that changes are not bad checksums."""
     file = io.BytesIO()
     np.savez(
         file,
@@ -233,7 +242,7 @@ def npz_recording() -> bytes:
 
 
 def mha_image() -> bytes:
-    """Return an image of 8 x 8 and three frames, time last, as TrackRAD2025 has it."""
+    """Return three frames of 8 x 8, with time last as in TrackRAD2025."""
     text = (
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
         "TransformMatrix = 0 0 1 0 1 0 1 0 0\nOffset = 0 0 0\nCenterOfRotation = 0 0 0\nElementSpacing = 1 1 1\n"

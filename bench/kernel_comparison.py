@@ -1,9 +1,9 @@
-"""The matcher beside what a user would call instead: one machine, one run, one thread, calls in random order.
+"""The matcher beside the functions that a user would call instead: one machine, run and thread, random order.
 
 Each row times whole Python calls: `TemplateMatcher.match` (a sub-pixel peak), `TemplateMatcher.surface` (the float32
 map), `cv2.matchTemplate` with TM_CCOEFF_NORMED on the same search region (the map only; no peak), scikit-image's
-`match_template`, and an FFT ZNCC on scipy's transforms. OpenCV gets what it is best at: its own uint8 path for uint8,
-float32 otherwise; a uint16 region is converted inside its timing, since it has no uint16 path.
+`match_template`, and an FFT ZNCC on scipy's transforms. OpenCV gets its best input: uint8 as it is, and float32
+otherwise. It has no uint16 path, so the conversion of a uint16 region is part of its time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from bench.fma_peak import measure_fma_peak, median_s, run_map
-from gating.tracking.dense import padded_rows
-from gating.tracking.intrinsics import LANES, padded
-from gating.tracking.kernels import warm_up
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.zncc.dense import padded_rows
+from gating.tracking.zncc.intrinsics import LANES, padded
+from gating.tracking.zncc.matcher import TemplateMatcher, warm_up
 
 WINDOWS_PX: Final = (8, 16, 24)
 TEMPLATES_PX: Final = (32, 48, 64)
@@ -37,12 +36,12 @@ Frames = list[NDArray[Any]]
 _scikit_image: Any
 try:
     from skimage.feature import match_template as _scikit_image
-except ImportError:  # a peer of the test extra: without it, its column is missing
+except ImportError:  # a peer from the test extra; without it its column is missing
     _scikit_image = None
 
 
 def _map_rate(template_px: int, window_px: int) -> float:
-    """GMAC/s of the float32 map kernel alone, counting only the products that the map needs."""
+    """Return the rate of the float32 map kernel alone, GMAC/s, counting only the products that the map needs."""
     rows, region = 2 * window_px + 1, 2 * window_px + template_px
     pitch, out_pitch = padded(region), padded(rows)
     rng = np.random.default_rng(0)
@@ -59,7 +58,7 @@ def _map_rate(template_px: int, window_px: int) -> float:
 
 
 def _synthetic_frames(rng: np.random.Generator) -> Frames:
-    """A seeded scene with an abdomen's look: organs of even intensity, fine vessels, a little noise, breathing."""
+    """Return a seeded scene like an abdomen: organs of even intensity, fine vessels, a little noise, breathing."""
     y, x = np.mgrid[:FRAME_PX, :FRAME_PX].astype(np.float32)
     scene = np.full((FRAME_PX, FRAME_PX), 60.0, np.float32)
     for _ in range(40):
@@ -97,7 +96,7 @@ def _as_dtype(frames: Frames, dtype: str) -> Frames:
 
 
 def _fft_zncc(region: NDArray[np.float32], weights: NDArray[np.float32], norm: float) -> NDArray[np.float32]:
-    """ZNCC by transforms of the next fast length, with box sums by cumulative sums."""
+    """Return the ZNCC by transforms of the next fast length, with box sums by cumulative sums."""
     shape = [scipy.fft.next_fast_len(n, real=True) for n in region.shape]
     height, width = weights.shape
     rows, cols = region.shape[0] - height + 1, region.shape[1] - width + 1
@@ -111,6 +110,20 @@ def _fft_zncc(region: NDArray[np.float32], weights: NDArray[np.float32], norm: f
         )
     energy = np.maximum(sums[1] - sums[0] ** 2 / weights.size, 1e-6)
     return np.asarray(product[:rows, :cols] / (norm * np.sqrt(energy)), np.float32)
+
+
+def _same_peaks(
+    calls: dict[str, Callable[[NDArray[Any]], Any]], frames: Frames, region: slice, template: NDArray[Any]
+) -> tuple[bool, bool]:
+    """Return whether the exact search finds OpenCV's peak on every frame, and the half-resolution one the same peak."""
+    exact_equal = coarse_equal = True
+    for frame in frames:
+        searched = frame[region, region].astype(np.float32)
+        best = float(cv2.matchTemplate(searched, template.astype(np.float32), cv2.TM_CCOEFF_NORMED).max())
+        exact = calls["exact_us"](frame)
+        exact_equal &= abs(exact.score - best) < 2e-5
+        coarse_equal &= abs(calls["coarse_to_fine_us"](frame).score - exact.score) < 1e-6
+    return exact_equal, coarse_equal
 
 
 def _compare(
@@ -142,13 +155,7 @@ def _compare(
     }
     if _scikit_image is None:
         del slow["skimage_us"]
-    exact_equal = coarse_equal = True
-    for frame in frames[1:]:
-        searched = frame[region, region].astype(np.float32)
-        best = float(cv2.matchTemplate(searched, template.astype(np.float32), cv2.TM_CCOEFF_NORMED).max())
-        exact = calls["exact_us"](frame)
-        exact_equal &= abs(exact.score - best) < 2e-5
-        coarse_equal &= abs(calls["coarse_to_fine_us"](frame).score - exact.score) < 1e-6
+    exact_equal, coarse_equal = _same_peaks(calls, frames[1:], region, template)
     samples: dict[str, list[int]] = {name: [] for name in (*calls, *slow)}
     for turn in range(rounds):
         frame = frames[1 + turn % (len(frames) - 1)]
@@ -172,18 +179,18 @@ def compare_kernels(*, quick: bool = False, recordings: Path | None = None) -> l
     Parameters
     ----------
     quick : bool
-        Fewer rounds, and noise at the corners of the grid only: under 20 s.
+        Fewer rounds, and noise only at the corners of the grid: under 20 s.
     recordings : Path, optional
-        Folder of the development recordings (default: CINEGATE_DATA, then ../shared/data beside the checkout); without
-        them the frames are a seeded synthetic scene.
+        Folder of the development recordings (default: CINEGATE_DATA, then ../shared/data beside the checkout). Without
+        them the frames show a seeded synthetic scene.
 
     Returns
     -------
     list of dict
-        One row a point: sizes, dtype, `content` ("recording", "synthetic" or "noise"), medians in microseconds, ratios
-        to OpenCV, `fma_fraction` (the float32 map kernel's multiply-adds over the core's peak, both of this run)
-        and `peaks_equal` (the exact and the half-resolution search both at OpenCV's peak on every frame timed; on noise
-        the latter has no reason to be).
+        One row per point: sizes, dtype, `content` ("recording", "synthetic" or "noise"), medians in microseconds,
+        ratios to OpenCV, `fma_fraction` (the float32 map kernel's multiply-adds over the core's peak, both of this run)
+        and `peaks_equal` (whether the exact and the half-resolution search were both at OpenCV's peak on every frame;
+        on noise the latter need not be).
     """
     folder = recordings or Path(os.environ.get("CINEGATE_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
     threads = cv2.getNumThreads()
@@ -212,7 +219,7 @@ def compare_kernels(*, quick: bool = False, recordings: Path | None = None) -> l
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Geometric mean and worst of the ratios to OpenCV, on anatomy and on noise."""
+    """Return the geometric mean and the worst of the ratios to OpenCV, on anatomy and on noise."""
     anatomy = [row for row in rows if row["content"] != "noise"]
     noise = [row for row in rows if row["content"] == "noise"]
     summary = {}

@@ -25,7 +25,7 @@ _X_RANGE, _Y_RANGE = (0.2, 14.0), (8.0, 400.0)
 
 
 def work_mmac(row: dict[str, Any]) -> float:
-    """Million multiply-adds of the full map."""
+    """Return the multiply-adds of the full map, in millions."""
     return float((2 * row["window_px"] + 1) ** 2 * row["template_px"] ** 2) / 1e6
 
 
@@ -36,7 +36,7 @@ def _place(x: float, y: float) -> tuple[float, float]:
 
 
 def svg(rows: list[dict[str, Any]], fma_gmacs: float) -> str:
-    """Cost against work on uint16 frames, both logarithmic, with the floor that the core's FMA rate sets to any map."""
+    """Return a plot of cost against work on uint16 frames, both logarithmic, with the lower bound by the FMA rate."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
@@ -76,7 +76,7 @@ def svg(rows: list[dict[str, Any]], fma_gmacs: float) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One line a point: medians in microseconds and ratios to OpenCV."""
+    """Return a table with one line per point: medians in microseconds, and ratios to OpenCV."""
     lines = [
         "| window px | template px | dtype | exact µs | coarse to fine µs | dense µs | OpenCV µs | scikit-image µs "
         "| FFT µs | exact × | coarse × | FMA share |",
@@ -93,7 +93,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main(docs: Path) -> None:
-    """Run the whole comparison, write the plot, print table and summary."""
+    """Run the whole comparison, write the plot, and print tables and summary."""
     rows = compare_kernels()
     anatomy = [row for row in rows if row["content"] != "noise"]
     image = docs / "img" / "kernels.svg"

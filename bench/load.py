@@ -1,4 +1,4 @@
-"""Load from other processes: CPU, memory and disk. stress-ng where it is installed, small loops of our own elsewhere.
+"""CPU, memory and disk load from other processes: stress-ng if it is installed, else small loops of our own.
 
 python -m bench.load cpu|memory|disk FOLDER
 """
@@ -23,7 +23,7 @@ KINDS: Final = ("cpu", "memory", "disk")
 
 @contextmanager
 def loaded(folder: Path, *, cores: int) -> Iterator[str]:
-    """Keep the machine busy: a CPU process for each core, one for memory, one for disk; yield what does it."""
+    """Keep the machine busy: a CPU process for each core, one for memory, one for disk. Yields the name of the load."""
     stress = shutil.which("stress-ng")
     if stress:
         kinds = ["--cpu", str(cores), "--vm", "1", "--vm-bytes", "256M", "--hdd", "1", "--hdd-bytes", "64M"]
@@ -49,7 +49,7 @@ def burn_cpu() -> None:
 
 
 def burn_memory() -> None:
-    """Walk through a large array for ever."""
+    """Write to a large array for ever."""
     words = np.zeros(MEMORY_BYTES // 8)
     while True:
         words += 1.0

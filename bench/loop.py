@@ -1,7 +1,7 @@
 """The whole loop in real processes, side by side: cinegate, the same pipeline with OpenCV's match, and a bare relay.
 
-All three get the same pictures in turns, frame by frame, from one source process over sockets of one kind, so that each
-row compares what the same machine did within the same milliseconds.
+One source process sends all three the same pictures in turns, frame by frame, over the same kind of socket. So each row
+compares what one machine did within the same milliseconds.
 """
 
 from __future__ import annotations
@@ -26,18 +26,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bench.rotating_source import Plan
-from gating.cli.app import EXIT_UNSAFE, CommandError
-from gating.cli.keys import secure_process
-from gating.cli.options import write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.latency import beam_ms, stage_ms
+from gating.latency.stages import beam_ms, stage_ms
 from gating.messages import BeamStatus, GateCommand
-from gating.real_time import ANY_CORE, HostSettings
-from gating.sockets import receive, secure, subscribe
-from gating.targets import TargetSpec
-from gating.tracking.settings import TrackerSettings
-from gating.wire import decode
+from gating.service.pipeline import PipelineError, Session
+from gating.settings.config import Config
+from gating.settings.host import ANY_CORE, HostSettings
+from gating.settings.tracking import TrackerSettings
+from gating.targets.target_file import write_targets
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, secure, secure_process, subscribe
 from replay_data import session_path
 
 RECORDING: Final = "high_rate"
@@ -45,17 +43,20 @@ DRAIN_S: Final = 0.2
 QUEUE: Final = 100_000
 NOISE: Final = 0.01
 SEARCH_RADIUS_MM: Final = 20.0
-"""Of every tracker here: above 15 mm, the way in 125 ms at the largest plausible speed (120 mm/s)."""
+"""Search radius of every tracker here, above the 15 mm that the largest plausible speed (120 mm/s) covers in 125 ms."""
 UINT16_GAIN: Final = 16
+
+Transport = Literal["ipc", "tcp"]
+BenchDtype = Literal["uint8", "uint16"]
 
 
 def bench_config(tracker: str = "rigid") -> Config:
-    """Return the settings of a benchmark: the defaults, and one search radius for every tracker."""
+    """Return the settings of a benchmark: the defaults, with one search radius for every tracker."""
     return Config(tracker=tracker, tracking=TrackerSettings(search_radius_mm=SEARCH_RADIUS_MM))
 
 
 def three_pipelines() -> dict[str, Config | None]:
-    """Return what the benchmark compares: the floor, the rigid match, and the same with OpenCV's."""
+    """Return the pipelines to compare: the bare relay, the rigid match, and the same with OpenCV's match."""
     return {"relay": None, "cinegate": bench_config("rigid"), "opencv": bench_config("opencv")}
 
 
@@ -63,16 +64,16 @@ def three_pipelines() -> dict[str, Config | None]:
 class Case:
     """One row of the benchmark."""
 
-    transport: Literal["ipc", "tcp"]
+    transport: Transport
     rate_hz: float
     """0: back to back."""
     size_px: int
-    dtype: Literal["uint8", "uint16"]
+    dtype: BenchDtype
     frames: int
 
     @property
     def lead_in(self) -> int:
-        """Frames before those that count: the reference is learned, the engine arms."""
+        """Number of frames before those that count, in which the reference is learned and the engine arms."""
         return max(16, round(0.4 * self.rate_hz)) if self.rate_hz > 0 else 100
 
     def __str__(self) -> str:
@@ -82,16 +83,16 @@ class Case:
 
 @dataclass
 class Samples:
-    """Every latency of one pipeline, ms, by frame; NaN where a frame got no command of its own."""
+    """Latencies of one pipeline by frame, ms; NaN for a frame without a command of its own."""
 
     loop_ms: NDArray[np.float64]
     stages_ms: dict[str, list[float]] = field(default_factory=dict)
     per_s: float = 0.0
-    """Back to back: frames decided in a second."""
+    """Frames decided per second, back to back."""
 
     @property
     def answered(self) -> NDArray[np.float64]:
-        """Return the latencies that there are."""
+        """Latencies of the frames that got a command, ms."""
         kept: NDArray[np.float64] = self.loop_ms[np.isfinite(self.loop_ms)]
         return kept
 
@@ -99,8 +100,8 @@ class Samples:
 def pictures(size_px: int, dtype: str) -> tuple[NDArray[Any], tuple[float, float], NDArray[np.float32]]:
     """Return the bundled recording resized: frames, (row, column) spacing in mm, target contour in the first frame.
 
-    uint16 has 16 times the levels, and both get noise of 1 % of the range, without which resized pictures are smoother
-    than any scanner's.
+    uint16 has 16 times the levels. Both dtypes get noise of 1 % of the range, without which resized pictures would be
+    smoother than any scanner's.
     """
     import cv2
 
@@ -121,7 +122,7 @@ def pictures(size_px: int, dtype: str) -> tuple[NDArray[Any], tuple[float, float
 
 
 def target_speeds_mm_s() -> NDArray[np.float64]:
-    """Return how fast the recording's target moves, at its own rate: true positions over 0.25 s."""
+    """Return the speeds of the recording's target at its own rate, mm/s: true displacements over 0.25 s."""
     with np.load(session_path(RECORDING)) as loaded:
         at_mm = loaded["target_xy_px"] * loaded["pixel_spacing_mm"][::-1]
         t_s = loaded["t_s"]
@@ -131,15 +132,16 @@ def target_speeds_mm_s() -> NDArray[np.float64]:
 
 
 def run_case(case: Case, pipelines: Mapping[str, Config | None] | None = None) -> dict[str, Samples]:
-    """Run one row: every pipeline, in turns; return the samples of each.
+    """Run one row, with all pipelines in turns; return the samples of each.
 
     Parameters
     ----------
-    pipelines : name to settings; None stands for the bare relay. By default the three of the benchmark.
+    pipelines
+        Settings by name; None stands for the bare relay. By default the three of the benchmark.
 
     Raises
     ------
-    CommandError
+    PipelineError
         If a process ends before its time.
     """
     with tempfile.TemporaryDirectory(prefix="cinegate-bench-") as folder:
@@ -155,7 +157,7 @@ def run_case(case: Case, pipelines: Mapping[str, Config | None] | None = None) -
 
 
 def _each_its_core(pipelines: Mapping[str, Config | None]) -> dict[str, Config | None]:
-    """Spread the engines over the cores: two loops that keep to one core would wait for each other."""
+    """Spread the engines over the cores: two loops on one core would wait for each other."""
     cores = itertools.cycle(sorted(os.sched_getaffinity(0), reverse=True))
     return {
         name: one and replace(one, host=replace(one.host, engine_core=next(cores))) for name, one in pipelines.items()
@@ -178,8 +180,8 @@ def _start(name: str, case: Case, config: Config | None, folder: Path, contour: 
 
 
 def _popen(command: list[str], output: Path) -> subprocess.Popen[bytes]:
-    with output.open("wb") as said:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+    with output.open("wb") as file:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
 
 
 def _measure(case: Case, pipelines: dict[str, Session], folder: Path) -> dict[str, Samples]:
@@ -194,21 +196,21 @@ def _measure(case: Case, pipelines: dict[str, Session], folder: Path) -> dict[st
         keys={name: session.config.security.keys for name, session in pipelines.items()},
     )
     (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
-    with _ears(pipelines) as heard:
+    with _listening(pipelines) as received:
         command = [sys.executable, "-m", "bench.rotating_source", str(folder / "plan.json")]
         source = _popen(command, folder / "source.out")
         try:
             while source.poll() is None:
                 time.sleep(DRAIN_S)
-                heard.drain()
+                received.drain()
                 _check(pipelines)
         finally:
             if source.poll() is None:
                 source.terminate()
             source.wait()
-        heard.drain()
+        received.drain()
     if source.returncode != 0:
-        raise CommandError(f"the source failed: {(folder / 'source.out').read_text()[-500:]}", EXIT_UNSAFE)
+        raise PipelineError(f"the source failed: {(folder / 'source.out').read_text()[-500:]}")
     for session in pipelines.values():
         _end_bare(session)
     with np.load(folder / "published.npz") as published:
@@ -218,7 +220,7 @@ def _measure(case: Case, pipelines: dict[str, Session], folder: Path) -> dict[st
         if "relay" in session.processes:
             samples = Samples(_relay_ms(np.load(session.folder / "stamps.npy"), published_ns[row]))
         else:
-            samples = _engine_samples(heard.messages[name], published_ns[row], case.lead_in)
+            samples = _engine_samples(received.messages[name], published_ns[row], case.lead_in)
         samples.loop_ms = samples.loop_ms[case.lead_in :]
         samples.per_s = case.frames / took_s[row] if took_s[row] > 0 else 0.0
         found[name] = samples
@@ -238,11 +240,11 @@ def _check(sessions: dict[str, Session]) -> None:
     for name, session in sessions.items():
         for role, process in session.processes.items():
             if process.poll() not in (None, 0):
-                raise CommandError(f"{name}: {role} ended: {session.output(role)[-500:]}", EXIT_UNSAFE)
+                raise PipelineError(f"{name}: {role} ended: {session.output(role)[-500:]}")
 
 
 def _relay_ms(stamps_ns: NDArray[np.int64], published_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Pair stamps and frames by their order; a frame short, nothing can be said of any."""
+    """Return the latencies of a relay, which pairs stamps and frames by order; all NaN if one is missing."""
     if len(stamps_ns) != len(published_ns):
         return np.full(len(published_ns), np.nan)
     paired: NDArray[np.float64] = (stamps_ns - published_ns) / 1e6
@@ -270,7 +272,7 @@ def _engine_samples(messages: list[list[bytes]], published_ns: NDArray[np.int64]
 
 
 @dataclass
-class _Heard:
+class _Received:
     sockets: dict[str, zmq.Socket[bytes]]
     messages: dict[str, list[list[bytes]]]
 
@@ -282,8 +284,8 @@ class _Heard:
 
 
 @contextmanager
-def _ears(sessions: dict[str, Session]) -> Iterator[_Heard]:
-    """Subscribe to gates and beams; what they say is kept undecoded, a few times a second, until the run is over."""
+def _listening(sessions: dict[str, Session]) -> Iterator[_Received]:
+    """Subscribe to all gates and beams. Messages are read a few times a second, and decoded after the run."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         sockets = {}
@@ -292,7 +294,7 @@ def _ears(sessions: dict[str, Session]) -> Iterator[_Heard]:
             sockets[name] = subscribe(
                 context, session.config.endpoints.gate, session.config.endpoints.beam, queue=QUEUE
             )
-        yield _Heard(sockets, {name: [] for name in sessions})
+        yield _Received(sockets, {name: [] for name in sessions})
     finally:
         secure(None)
         context.destroy(linger=0)

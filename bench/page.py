@@ -1,4 +1,4 @@
-"""A benchmark run, or two of them compared, as one HTML page that opens offline."""
+"""One benchmark run, or several compared, as an HTML page that works offline."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def render(results: list[dict[str, Any]], names: list[str]) -> str:
 
     Parameters
     ----------
-    results : as `bench.results.collect` returns them.
-    names : of the runs, for the headings.
+    results
+        Results of `bench.results.collect`.
+    names
+        Names of the runs, for the headings.
     """
     from plotly.offline import get_plotlyjs
 
@@ -64,19 +66,19 @@ for (const [name, plot] of Object.entries(plots))
 
 
 def distribution_figure(case: str, results: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
-    """Return the share of frames slower than a latency, both axes logarithmic, every pipeline and run."""
+    """Return a plot of the share of frames slower than a latency, both axes logarithmic, for each pipeline and run."""
     traces = []
     for run, (result, name) in enumerate(zip(results, names, strict=True)):
         for detail in result["details"]:
             for pipeline, one in detail["distributions"].items() if detail["case"] == case else ():
-                said, colour = PIPELINES.get(pipeline, (pipeline, "#11857f"))
+                label, colour = PIPELINES.get(pipeline, (pipeline, "#11857f"))
                 traces.append(
                     {
                         "type": "scatter",
                         "mode": "lines",
                         "x": one["ms"],
                         "y": [round(100 - share, 4) for share in one["percentile"]],
-                        "name": said if len(results) == 1 else f"{name}: {pipeline}",
+                        "name": label if len(results) == 1 else f"{name}: {pipeline}",
                         "line": {"color": colour, "width": 2, "dash": DASHES[run % len(DASHES)], "shape": "hv"},
                         "hovertemplate": "%{y:.2f} % take %{x:.3f} ms or longer<extra></extra>",
                     }
@@ -189,8 +191,8 @@ def _provenance(results: list[dict[str, Any]], names: list[str]) -> str:
 
 
 def _section(title: str, caption: str, body: str) -> str:
-    said = f'<p class="caption">{escape(caption)}</p>' if caption else ""
-    return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+    shown = f'<p class="caption">{escape(caption)}</p>' if caption else ""
+    return f"<section><h2>{escape(title)}</h2>{shown}{body}</section>"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
-"""The floor: a relay and a sink over the same sockets as the engine and the beam interface, and nothing else.
+"""The lower bound: only a relay and a sink, over the same sockets as the engine and the beam interface.
 
-The relay answers every frame with a gate command that was packed beforehand; the sink stamps its arrival.
+The relay answers every frame with a gate command packed beforehand; the sink stamps its arrival.
 
 python -m bench.relay relay|sink CONFIG SESSION [STAMPS.npy]
 """
@@ -16,20 +16,20 @@ from typing import Any, Final
 import numpy as np
 import zmq
 
-from gating.clock import MonotonicClock
-from gating.config import Config, parse_config
+from gating.clocks.clock import MonotonicClock
 from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceKind, StageStamps
-from gating.real_time import prepare_process
-from gating.sockets import Ear, bind, message_threads, receive, send, stop_on_signals
-from gating.wire import encode
+from gating.service.real_time import prepare_process
+from gating.settings.config import Config, parse_config
+from gating.wire.codec import encode
+from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
 WAIT_MS: Final = 50
 _MARK: Final = 0x7FFF_FF01
-"""Stands in the packed command where the frame's sequence goes: four bytes in msgpack."""
+"""Placeholder for the frame sequence in the packed command: four bytes in msgpack."""
 
 
 def packed_command(session_id: str) -> tuple[bytearray, int]:
-    """Return a gate command of ordinary size and the place of its frame sequence."""
+    """Return a gate command of ordinary size, and the index of its frame sequence."""
     command = GateCommand(
         session_id=session_id,
         engine_id="relay",
@@ -53,7 +53,7 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
     context: zmq.Context[Any] = zmq.Context()
     header, place = packed_command(session_id)
     gate = bind(context, zmq.PUB, config.endpoints.gate)
-    frames = Ear(context, config.endpoints.frames)
+    frames = ReconnectingSubscriber(context, config.endpoints.frames)
     prepare_process(config.host, gating_loop=True, message_threads=message_threads())
     sequence = 0
     while not stop():
@@ -68,10 +68,10 @@ def relay(config: Config, session_id: str, stop: Callable[[], bool]) -> None:
 
 
 def sink(config: Config, stamps_path: Path, stop: Callable[[], bool]) -> None:
-    """Stamp each command; write the stamps at the end."""
+    """Stamp each command, and write the stamps at the end."""
     context: zmq.Context[Any] = zmq.Context()
     clock = MonotonicClock()
-    gate = Ear(context, config.endpoints.gate)
+    gate = ReconnectingSubscriber(context, config.endpoints.gate)
     prepare_process(config.host, watchdog=True, message_threads=message_threads())
     stamps_ns: list[int] = []
     while not stop():

@@ -1,4 +1,4 @@
-"""What a benchmark run is kept as: one JSON object, with everything that two people need to compare theirs."""
+"""The result of a benchmark run: one JSON object with all that is needed to compare two runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from bench.engine_steps import step_samples_ms
 from bench.loop import Case, Samples, bench_config, target_speeds_mm_s
-from gating.budgets import Budgets
-from gating.latency import NOT_MEASURED, in_millimetres, summarise
+from gating.latency.budgets import Budgets
+from gating.latency.stages import NOT_MEASURED, in_millimetres, summarise
 
 FORMAT: Final = "cinegate bench 1"
 LONGEST_US: Final = 60_000_000
 DIGITS: Final = 3
 SHARES: Final = np.concatenate([np.linspace(0, 90, 19), 100 - np.geomspace(9, 0.01, 40)])
-"""Percentiles at which a distribution is drawn: most of them in the tail."""
+"""Percentiles at which a distribution is drawn, most of them in the tail."""
 
 
 def loop_row(case: Case, found: dict[str, Samples], budgets: Budgets) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def tail(samples_ms: Sequence[float] | NDArray[np.float64]) -> dict[str, float |
 
 
 def detail_row(case: Case, found: dict[str, Samples]) -> dict[str, Any]:
-    """Return what else there is to a row: ratios, p90, jitter (quartiles), frames/s, millimetres, distributions."""
+    """Return the details of a row: ratios, p90, jitter (quartiles), frames/s, millimetres, distributions."""
     relay, ours, opencv = (found[name].answered for name in ("relay", "cinegate", "opencv"))
     speeds = target_speeds_mm_s()
     return {
@@ -70,21 +70,21 @@ def detail_row(case: Case, found: dict[str, Samples]) -> dict[str, Any]:
 
 
 def distribution(samples_ms: NDArray[np.float64]) -> dict[str, Any]:
-    """Return a high dynamic range histogram (three digits, 1 us to 60 s) and points of it for a plot."""
+    """Return a high dynamic range histogram (three digits, 1 us to 60 s), and its points for a plot."""
     histogram = HdrHistogram(1, LONGEST_US, DIGITS)
     for sample in samples_ms:
         histogram.record_value(max(1, round(1e3 * float(sample))))
     deepest = 100 * (1 - 1 / max(1, len(samples_ms)))
-    told = SHARES[deepest >= SHARES]
+    shown = SHARES[deepest >= SHARES]
     return {
         "hdr": histogram.encode().decode("ascii"),
-        "percentile": [round(float(share), 4) for share in told],
-        "ms": [histogram.get_value_at_percentile(float(share)) / 1e3 for share in told],
+        "percentile": [round(float(share), 4) for share in shown],
+        "ms": [histogram.get_value_at_percentile(float(share)) / 1e3 for share in shown],
     }
 
 
 def engine_rows(quick: bool) -> list[dict[str, Any]]:
-    """Return the engine without sockets, received to packed, with caches evicted between frames."""
+    """Return the times of the engine without sockets, from received to packed, with cold caches."""
     frames = 150 if quick else 1000
     return [
         {
@@ -99,7 +99,7 @@ def engine_rows(quick: bool) -> list[dict[str, Any]]:
 
 
 def checks(loop: list[dict[str, Any]], budgets: Budgets) -> list[dict[str, Any]]:
-    """Compare the rows that the budgets speak of (a rate, not back to back) with them."""
+    """Compare the rows with a frame rate (not back to back) with the budgets."""
     limits = budgets.ratio
     verdicts = []
     for row in loop:

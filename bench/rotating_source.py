@@ -1,7 +1,7 @@
-"""One source process that drives several pipelines in turns, frame by frame, each by the product's own pump.
+"""One source process that drives several pipelines in turns, frame by frame, each through the product's own pump.
 
-So every pipeline sees the same pictures within a frame interval of the others, and what the machine does in a second
-it does to all of them. Without a rate (back to back) they take turns in blocks.
+So every pipeline gets the same pictures within one frame interval, and a disturbance of the machine affects all of
+them. Without a rate (back to back) they take turns in blocks.
 
 python -m bench.rotating_source PLAN.json
 """
@@ -17,15 +17,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.formats.pixels import wire_dtype_name
 from drivers.ports import FrameStamp
 from drivers.pump import Pump
 from drivers.sources.pacing import Pacer
-from gating.clock import MonotonicClock
-from gating.config import ClockSettings, EndpointSettings
-from gating.keys import load_keyring
+from gating.clocks.clock import MonotonicClock
+from gating.clocks.offset import offset_of_source
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.real_time import HostSettings
-from gating.sockets import secure
+from gating.settings.config import ClockSettings, EndpointSettings
+from gating.settings.host import HostSettings
+from gating.wire.keys import load_keyring
+from gating.wire.sockets import secure
 
 CREDIT: Final = 8
 """Frames of a back-to-back stream that may wait for an answer."""
@@ -45,15 +47,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate_hz: float
     """0: back to back."""
     lead_in: int
-    """Frames before those that count: reference, arming, caches."""
+    """Frames before those that count, for reference, arming and caches."""
     frames: int
     out: str
     keys: dict[str, str] = {}
-    """Folder of each pipeline's keys; empty: none."""
+    """Folder of each pipeline's keys; empty for none."""
 
 
 class Pictures:
-    """Frames in memory as a source that the rotation itself reads."""
+    """Frames in memory as a source, whose frames the rotation itself publishes."""
 
     def __init__(self, frames: NDArray[Any], spacing_mm: tuple[float, float], rate_hz: float) -> None:
         self.frames = frames
@@ -68,7 +70,7 @@ class Pictures:
             pacing=Pacing.REAL_TIME if self._rate_hz > 0 else Pacing.UNPACED,
             speed=float(self._rate_hz > 0),
             planes=("coronal",),
-            dtype=str(self.frames.dtype),  # type: ignore[arg-type]
+            dtype=wire_dtype_name(self.frames),
             shape=(self.frames.shape[1], self.frames.shape[2]),
             pixel_spacing_mm=self._spacing_mm,
             image_orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
@@ -84,11 +86,11 @@ class Pictures:
         return None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""
 
 
 def run(plan: Plan) -> None:
-    """Publish the plan; leave `published_ns` (variants, frames) and `took_s` (variants, of blocks) in `plan.out`."""
+    """Publish the plan; write `published_ns` (pipelines, frames) and `took_s` (pipelines; of blocks) to `plan.out`."""
     loaded = np.load(plan.recording)
     spacing = (float(loaded["pixel_spacing_mm"][0]), float(loaded["pixel_spacing_mm"][1]))
     pictures = Pictures(np.ascontiguousarray(loaded["frames"]), spacing, plan.rate_hz)
@@ -97,12 +99,12 @@ def run(plan: Plan) -> None:
     for name, endpoints in plan.endpoints.items():
         folder = plan.keys.get(name, "")
         secure(load_keyring(Path(folder), "source", endpoints) if folder else None)
-        pump = Pump(pictures, plan.session_id, "", clock, ClockSettings().of_source())
+        pump = Pump(pictures, plan.session_id, "", clock, offset_of_source(ClockSettings()))
         pump.open(endpoints.frames, endpoints.gate)
         pumps.append(pump)
     try:
         _wait_for_subscribers(pumps)
-        pumps[0].ask_of_host(HostSettings())
+        pumps[0].apply_host_settings(HostSettings())
         published_ns = np.zeros((len(pumps), plan.lead_in + plan.frames), np.int64)
         took_s = np.zeros(len(pumps))
         if plan.rate_hz > 0:
@@ -124,7 +126,7 @@ def _wait_for_subscribers(pumps: list[Pump]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"a pipeline was not ready within {START_LIMIT_S:g} s")
         for pump in pumps:
-            pump.housekeep()
+            pump.serve_subscribers()
         time.sleep(0.01)
     time.sleep(0.2)
 
@@ -132,7 +134,8 @@ def _wait_for_subscribers(pumps: list[Pump]) -> None:
 def _in_turns(pumps: list[Pump], frames: NDArray[Any], rate_hz: float, published_ns: NDArray[np.int64]) -> None:
     """Publish each picture to every pipeline, evenly spread over the frame interval.
 
-    Each pipeline gets its frames as evenly as from a scanner; who comes after whom changes every `SAME_ORDER` frames.
+    Each pipeline gets its frames as evenly as from a scanner. The order of the pipelines changes every `SAME_ORDER`
+    frames.
     """
     pacer = Pacer(Pacing.REAL_TIME, 1.0, MonotonicClock())
     interval_ns = 1e9 / rate_hz
@@ -140,7 +143,7 @@ def _in_turns(pumps: list[Pump], frames: NDArray[Any], rate_hz: float, published
         for turn in range(len(pumps)):
             which = (index // SAME_ORDER + turn) % len(pumps)
             for pump in pumps:
-                pump.housekeep()
+                pump.serve_subscribers()
             since_ns = round((index + turn / len(pumps)) * interval_ns)
             while (due_ns := pacer.wait(since_ns, 100)) is None:
                 pass
@@ -173,7 +176,7 @@ def _in_blocks(
                 pump.read_answers(ANSWER_MS)
             took_s[which] += (time.monotonic() - began) * (first >= lead_in)
             for one in pumps:
-                one.housekeep()
+                one.serve_subscribers()
 
 
 def _stamp(acquired_ns: int, on_host_ns: int) -> FrameStamp:
@@ -187,7 +190,7 @@ def _stamp(acquired_ns: int, on_host_ns: int) -> FrameStamp:
 
 
 def main(plan: str) -> None:
-    """Run the plan of a file."""
+    """Run the plan in a file."""
     run(msgspec.json.decode(Path(plan).read_bytes(), type=Plan))
 
 

@@ -1,4 +1,4 @@
-"""A sampler for pytest-benchmark: one call a sample, nothing averaged away, the tail in `extra_info`."""
+"""A sampler for pytest-benchmark: one call per sample, no averages, and the tail in `extra_info`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from gating.latency import summarise
+from gating.latency.stages import summarise
 
 SAMPLES: Final = 2000
 WARM: Final = 50
 
 
 def measure(benchmark: Any, call: Callable[[], object], samples: int = SAMPLES) -> dict[str, float]:
-    """Time single calls; return percentiles, ms. pytest-benchmark's own rounds average what a tail is made of."""
+    """Time single calls; return percentiles, ms. The rounds of pytest-benchmark itself would average the tail away."""
     taken_ms: list[float] = []
 
     def once() -> None:

@@ -1,12 +1,12 @@
 """Semi-synthetic truth: real cine frames moved, deformed, faded and disturbed by known amounts.
 
-A *still* is one real frame, resampled to 1 mm and freed of most of its noise. A *motion* is a backward displacement
-field per frame, `frame_t(x) = still(x - v(x, t))`; the label of every frame follows from the same field, so the truth
-is exact. Everything that makes tracking hard is then added: sliding along the back, a dark band fixed in the image,
-anatomy that leaves the slice, intensity drift, fresh noise, dropped frames.
+A *still* is one real frame, resampled to 1 mm, with most of its noise removed. A *motion* is a backward displacement
+field for each frame, `frame_t(x) = still(x - v(x, t))`. The label of every frame follows from the same field, so the
+truth is exact. Then come the difficulties of tracking: sliding along the back, a dark band fixed in the image, anatomy
+that leaves the slice, intensity drift, fresh noise and dropped frames.
 
-Real recordings are also *shifted* (real frames, real appearance changes, plus a known shift on top of their
-reference track) and *thinned* (every n-th frame: large steps, same reference track).
+Real recordings are also *shifted* (real frames and changes of appearance, with a known shift added to the reference
+track) and *thinned* (every n-th frame: large steps, same reference track).
 """
 
 from __future__ import annotations
@@ -15,106 +15,27 @@ import argparse
 import itertools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.cli.cases import read_cases
+from bench.disturbances import OTHER, SCENARIOS, TARGETS_MM, Disturbance
+from cinegate.cases import read_cases
 from gating.evaluation.case import Case
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 
 Image = NDArray[np.float32]
 BACK_FRACTION = 0.78
 DATA = Path(os.environ.get("CINEGATE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
-TARGETS_MM: dict[str, dict[str, tuple[float, float, float, float]]] = {
-    "KS81_1": {
-        "vessels": (146, 146, 22, 18),
-        "dome": (140, 95, 24, 14),
-        "parenchyma": (110, 165, 14, 14),
-        "kidney": (173, 240, 20, 30),
-        "edge": (185, 125, 12, 16),
-        "liver": (150, 150, 46, 44),
-    },
-    "QN76_1": {
-        "vessels": (134, 165, 20, 18),
-        "parenchyma": (120, 130, 12, 12),
-        "small": (140, 170, 8, 8),
-        "liver": (150, 150, 44, 40),
-    },
-    "II29_1": {
-        "vessels": (172, 157, 18, 18),
-        "parenchyma": (140, 140, 14, 12),
-        "small": (165, 150, 8, 8),
-        "liver": (150, 165, 42, 40),
-    },
-}
-
-OTHER = {"KS81_1": "QN76_1", "QN76_1": "II29_1", "II29_1": "KS81_1"}
-"""Another volunteer's anatomy comes into the slice when the target leaves it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbance:
-    """What is done to the frames besides moving them.
-
-    Attributes
-    ----------
-    motion : name of a breathing trace, see `breathing_mm`.
-    depth_mm : superior-inferior excursion of a deep breath at the target.
-    deformation_mm : amplitude of a smooth random deformation at full inspiration.
-    deformation_scale_px : its correlation length.
-    stretch_per_mm : how much less the anatomy moves per mm towards the feet (compression of the organs).
-    fade : fraction of the target's own texture that through-plane motion replaces at full inspiration.
-    noise : standard deviation of fresh noise, fraction of the 99th percentile.
-    blur_mm : loss of resolution, as of a 0.35 T cine.
-    band : keep a dark horizontal line fixed in the image.
-    ripple : standard deviation of a pattern fixed in the image (aliasing, parallel imaging), as the noise.
-    ramp : relative change of intensity over the recording.
-    frames_per_s : cine rate.
-    drop : fraction of frames that never arrive.
-    """
-
-    motion: str = "breath_hold"
-    depth_mm: float = 35.0
-    deformation_mm: float = 2.0
-    fade: float = 0.3
-    deformation_scale_px: float = 22.0
-    stretch_per_mm: float = 0.0015
-    noise: float = 0.03
-    blur_mm: float = 0.0
-    band: bool = False
-    ripple: float = 0.0
-    ramp: float = 0.2
-    frames_per_s: float = 4.0
-    drop: float = 0.0
-
-
-SCENARIOS: dict[str, Disturbance] = {
-    "breath_hold": Disturbance(),
-    "breath_hold_45mm": Disturbance(depth_mm=45.0, deformation_mm=3.0, fade=0.45),
-    "deforming": Disturbance(depth_mm=50.0, deformation_mm=5.0, stretch_per_mm=0.004, fade=0.45),
-    "breath_hold_1Hz": Disturbance(frames_per_s=1.0),
-    "low_field": Disturbance(blur_mm=1.5, noise=0.05),
-    "free": Disturbance(motion="free", depth_mm=20.0, fade=0.2),
-    "free_band": Disturbance(motion="free", depth_mm=25.0, band=True),
-    "fast_drops": Disturbance(motion="free", depth_mm=30.0, drop=0.3),
-    "noisy": Disturbance(motion="free", depth_mm=25.0, noise=0.12),
-    "fading": Disturbance(depth_mm=30.0, fade=0.8),
-    "gone": Disturbance(motion="free", depth_mm=25.0, fade=1.2),
-    "artefact": Disturbance(motion="free", depth_mm=20.0, noise=0.05, ripple=0.12),
-    "artefact_strong": Disturbance(motion="free", depth_mm=12.0, noise=0.05, ripple=0.3),
-    "drift": Disturbance(motion="drift", depth_mm=15.0, ramp=0.6),
-}
-
 
 def breathing_mm(
     kind: str, time_s: NDArray[np.float64], depth_mm: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Superior-inferior displacement over time, mm, positive towards the feet, 0 at the first frame."""
+    """Return the superior-inferior displacement over time, mm: positive towards the feet, 0 at the first frame."""
     period = rng.uniform(3.5, 5.0)
     phase = np.cumsum(np.diff(time_s, prepend=time_s[0]) / (period * (1 + 0.15 * np.sin(time_s / 7.0))))
     quiet = np.sin(np.pi * phase) ** 4
@@ -134,13 +55,13 @@ def breathing_mm(
 
 
 def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(2, rows, columns) smooth random field of unit standard deviation: rows first."""
+    """Return a smooth random field of unit standard deviation, (2, rows, columns): along rows first."""
     field = np.stack([cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), scale_px) for _ in "yx"])
     return np.asarray(field / field.std(), np.float32)
 
 
 def load_still(name: str, frame: int = 0) -> tuple[Image, float]:
-    """Real frame resampled to 1 mm and smoothed along its own edges, scaled to a 99th percentile of 1; its mm/px."""
+    """Return a real frame, resampled to 1 mm, smoothed along its edges, with a 99th percentile of 1; and its mm/px."""
     with np.load(DATA / "liver_cine" / f"{name}.npz") as arrays:
         pixels, spacing = arrays["frames"][frame].astype(np.float32), arrays["pixel_spacing_mm"]
     fx, fy = float(spacing[1]), float(spacing[0])
@@ -150,7 +71,7 @@ def load_still(name: str, frame: int = 0) -> tuple[Image, float]:
 
 
 def elliptic_label(shape: tuple[int, int], target: tuple[float, float, float, float], wobble: float) -> Image:
-    """Signed distance-like map of an ellipse with a wavy outline: above 0 inside. target = x, y, rx, ry in mm."""
+    """Return a map like a signed distance, above 0 in a wavy ellipse; `target` is x, y, rx, ry in mm."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     x, y, rx, ry = target
     angle = np.arctan2(rows - y, columns - x)
@@ -159,7 +80,7 @@ def elliptic_label(shape: tuple[int, int], target: tuple[float, float, float, fl
 
 
 def make_case(name: str, target: str, scenario: str, *, seed: int = 0, seconds: float = 30.0) -> Case:
-    """One recording with exact labels, 1 mm pixels."""
+    """Return one recording with exact labels and 1 mm pixels."""
     what = SCENARIOS[scenario]
     rng = np.random.default_rng([seed, *name.encode(), *target.encode(), *scenario.encode()])
     still, _ = load_still(name)
@@ -181,7 +102,7 @@ def make_case(name: str, target: str, scenario: str, *, seed: int = 0, seconds: 
 
 
 class Scene:
-    """One still with the fields that move and disturb it."""
+    """One still, with the fields that move and disturb it."""
 
     def __init__(
         self,
@@ -210,7 +131,7 @@ class Scene:
         self._band_row = int(y + rng.uniform(-0.3, 0.3) * ry)
 
     def render(self, moved_mm: float, progress: float) -> tuple[Image, NDArray[np.bool_]]:
-        """Frame and label with the target displaced by `moved_mm`."""
+        """Return frame and label with the target displaced by `moved_mm`."""
         what = self._what
         depth = min(abs(moved_mm) / what.depth_mm, 1.2)
         v_rows = self._weight * moved_mm + self._field[0] * what.deformation_mm * depth
@@ -231,7 +152,7 @@ class Scene:
 
 
 def synthetic_cases(*, seed: int = 0, scenarios: list[str] | None = None, seconds: float = 30.0) -> Iterator[Case]:
-    """Every target of every still under every scenario."""
+    """Yield every target of every still under every scenario."""
     for name, targets in TARGETS_MM.items():
         for target in targets:
             for scenario in scenarios or SCENARIOS:
@@ -239,7 +160,7 @@ def synthetic_cases(*, seed: int = 0, scenarios: list[str] | None = None, second
 
 
 def thinned(case: Case, step: int) -> Case:
-    """Every `step`-th frame of a recording."""
+    """Return every `step`-th frame of a recording."""
     kept = slice(None, None, step)
     time_s = np.cumsum(case.elapsed_s)[kept]
     track = None if case.track_px is None else case.track_px[kept]
@@ -248,7 +169,7 @@ def thinned(case: Case, step: int) -> Case:
 
 
 def shifted(case: Case, depth_mm: float, *, seed: int = 0) -> Case:
-    """Real frames with a breath-hold's shift on top: the reference track moves along."""
+    """Return real frames with the added shift of a breath-hold, and the reference track shifted alike."""
     rng = np.random.default_rng([seed, *case.name.encode()])
     time_s = np.cumsum(case.elapsed_s)
     step = breathing_mm("breath_hold", time_s, depth_mm, rng) / case.pixel_spacing_mm[0]
@@ -263,7 +184,7 @@ def shifted(case: Case, depth_mm: float, *, seed: int = 0) -> Case:
 
 
 def recorded_cases() -> Iterator[Case]:
-    """The recordings with a reference track: as they are, thinned, shifted."""
+    """Yield the recordings with a reference track: unchanged, thinned and shifted."""
     for case in read_cases(DATA / "liver_cine"):
         yield case
         for step in (2, 4, 7):
@@ -272,7 +193,7 @@ def recorded_cases() -> Iterator[Case]:
 
 
 def main() -> None:
-    """Score a tracker on everything above, one line per recording and a mean per scenario."""
+    """Score a tracker on all these recordings, with one line per recording and a mean per scenario."""
     from gating.evaluation.run import predicted_masks, run_case, score_case
     from gating.tracking.tracker import TrackerSettings
 

@@ -1,4 +1,4 @@
-"""The product's processes for minutes at a rate, under load: tail and memory over time, deadlines missed."""
+"""The product's processes under load for minutes: latency tail and memory over time, and missed deadlines."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from hdrh.histogram import HdrHistogram
 from bench.load import loaded
 from bench.results import DIGITS, LONGEST_US
 from bench.stalls import Stalls, watched
-from gating.budgets import Budgets
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.latency import stage_ms
+from cinegate.verbs.options import load_targets
+from gating.latency.budgets import Budgets
+from gating.latency.stages import stage_ms
 from gating.messages import BeamStatus, GateCommand, Heartbeat
-from gating.sockets import receive, subscribe
-from gating.wire import WireError, decode
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+from gating.targets.target_file import write_targets
+from gating.wire.codec import WireError, decode
+from gating.wire.sockets import receive, subscribe
 from replay_data import demo_recording
 
 WARM_S: Final = 3.0
-"""Not counted: reference, arming, first growth of buffers."""
+"""Time that does not count: reference, arming, first growth of buffers."""
 SLICES: Final = 20
 MEMORY_EVERY_S: Final = 0.5
 SETTLED: Final = 1 / 3
-"""Memory is compared with what it was after this share of the soak, at most a minute."""
+"""Memory is compared with its size after this share of the soak, or after a minute if that is sooner."""
 REMEMBERED: Final = 1000
 MOST_MISSES: Final = 100
-"""Told one by one."""
+"""Number of misses that are reported one by one."""
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,8 +47,8 @@ class _Miss:
     command: GateCommand
     received_ns: int
 
-    def told(self, tally: _Tally, stalls: Stalls) -> dict[str, Any]:
-        """Return when, how late, where in the pipeline, and whether stalls of the machine account for it."""
+    def described(self, tally: _Tally, stalls: Stalls) -> dict[str, Any]:
+        """Return when, how late, where in the pipeline, and whether stalls of the machine explain it."""
         stamps = self.command.stamps
         published_ns = stamps.published_ns
         loop_ms, stalled_ms = (self.received_ns - published_ns) / 1e6, stalls.within_ms(published_ns, self.received_ns)
@@ -65,7 +66,7 @@ class _Miss:
 
 @dataclass
 class _Tally:
-    """What was heard, in constant memory: counts, histograms by slice of time, and the frames that missed."""
+    """Summary of the messages in constant memory: counts, histograms by slice of time, and missed deadlines."""
 
     deadline_ms: float
     minutes: float
@@ -83,7 +84,7 @@ class _Tally:
     counters: dict[str, int] = field(default_factory=dict)
     skipped_before: int = -1
 
-    def hear(self, message: object) -> None:
+    def add(self, message: object) -> None:
         if isinstance(message, GateCommand) and not message.renewal and message.stamps.published_ns:
             if message.frame_sequence > self.last_sequence and message.stamps.published_ns >= self.began_ns:
                 self.commands[message.frame_sequence] = message
@@ -99,8 +100,8 @@ class _Tally:
             if self.skipped_before < 0:
                 self.skipped_before = message.counters["skipped"]
 
-    def settle(self) -> None:
-        """Join what engine and beam interface said of a frame; either may be heard first."""
+    def join(self) -> None:
+        """Join the messages of engine and beam interface about each frame; either may come first."""
         for sequence in self.commands.keys() & self.received_ns.keys():
             self._count(self.commands.pop(sequence), self.received_ns[sequence])
         for sequence in [known for known in self.received_ns if known < self.last_sequence - REMEMBERED]:
@@ -117,16 +118,18 @@ class _Tally:
 
 
 def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *, load: bool = True) -> dict[str, Any]:
-    """Run the four processes under load and say what became of it.
+    """Run the four processes under load; return the result.
 
     Parameters
     ----------
-    minutes : how long, without the start.
-    rate_hz : frames per second; the bundled recording is played at the speed that gives it.
+    minutes
+        Duration, without the start.
+    rate_hz
+        Frames per second. The bundled recording is played at the speed that gives this rate.
 
     Raises
     ------
-    CommandError
+    PipelineError
         If a process ends before its time.
     """
     from drivers.recordings import open_recording
@@ -145,37 +148,37 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.destroy, 0)
         ends = session.config.endpoints
-        ear = subscribe(context, ends.gate, ends.beam, ends.telemetry)
-        _wait_for_frames(session, ear)
+        messages = subscribe(context, ends.gate, ends.beam, ends.telemetry)
+        _wait_for_frames(session, messages)
         what = stack.enter_context(loaded(folder, cores=len(os.sched_getaffinity(0)))) if load else "none"
         with watched(folder) as stalls:
             time.sleep(WARM_S)
             tally = _Tally(budgets.deadline.at_rate(rate_hz), minutes, time.monotonic_ns())
-            memory = _listen(session, ear, tally, minutes)
+            memory = _listen(session, messages, tally, minutes)
         return _result(tally, memory, stalls, budgets, {"minutes": minutes, "rate_hz": rate_hz, "load": what})
 
 
-def _wait_for_frames(session: Session, ear: zmq.Socket[bytes]) -> None:
+def _wait_for_frames(session: Session, messages: zmq.Socket[bytes]) -> None:
     for message in session.messages(until="source"):
         if isinstance(message, GateCommand) and message.frame_sequence > 0:
             break
-    while receive(ear) is not None:
+    while receive(messages) is not None:
         pass
 
 
-def _listen(session: Session, ear: zmq.Socket[bytes], tally: _Tally, minutes: float) -> dict[str, list[float]]:
-    """Hear everything until the time is over; return the resident memory of each process over time, MB."""
+def _listen(session: Session, messages: zmq.Socket[bytes], tally: _Tally, minutes: float) -> dict[str, list[float]]:
+    """Read messages until the time is over; return the resident memory of each process over time, MB."""
     memory: dict[str, list[float]] = {role: [] for role in session.processes}
     end = time.monotonic() + 60 * minutes
     memory_due = 0.0
     while (now := time.monotonic()) < end:
         time.sleep(0.05)
-        while (parts := receive(ear)) is not None:
+        while (parts := receive(messages)) is not None:
             try:
-                tally.hear(decode(parts))
+                tally.add(decode(parts))
             except WireError:
                 continue
-        tally.settle()
+        tally.join()
         if now >= memory_due:
             memory_due = now + MEMORY_EVERY_S
             session.check()
@@ -195,8 +198,8 @@ def _resident_mb(process_id: int) -> float:
 def _result(
     tally: _Tally, memory: dict[str, list[float]], stalls: Stalls, budgets: Budgets, about: dict[str, Any]
 ) -> dict[str, Any]:
-    tally.settle()
-    misses = [miss.told(tally, stalls) for miss in tally.missed]
+    tally.join()
+    misses = [miss.described(tally, stalls) for miss in tally.missed]
     explained = sum(miss["explained"] for miss in misses)
     grown = {role: _growth(samples, about["minutes"]) for role, samples in memory.items()}
     decided = tally.whole.get_total_count()
@@ -231,7 +234,7 @@ def _result(
 
 
 def _growth(samples_mb: list[float], minutes: float) -> dict[str, float]:
-    """Compare the last tenth with a tenth after the first minute, or after a third of a shorter soak."""
+    """Compare the last tenth with a tenth after the first minute, or after the first third of a shorter soak."""
     samples = np.array([sample for sample in samples_mb if np.isfinite(sample)])
     if not len(samples):
         return {"settled": 0.0, "last": 0.0, "growth_percent": 0.0}

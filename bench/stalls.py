@@ -1,8 +1,8 @@
-"""The stall recorder: when this machine itself stood still, seen from outside of the pipeline.
+"""The stall recorder: when this machine itself stood still, observed from outside the pipeline.
 
-One watcher a core looks at the clock four times a millisecond. With SCHED_FIFO it runs before every ordinary process,
-so that what makes it late is the machine (a stolen virtual core, an interrupt, the kernel), not the load. Where it is
-not permitted it spins at ordinary priority and sees every process that took its core as a stall: said in the result.
+One watcher on each core reads the clock four times a millisecond. With SCHED_FIFO it runs before every ordinary
+process, so only the machine (a stolen virtual core, an interrupt, the kernel) can make it late, not the load. Without
+permission it spins at ordinary priority, and every process that takes its core counts as a stall; the result says so.
 
 python -m bench.stalls CORE OUT.npy
 """
@@ -21,37 +21,37 @@ from typing import Final
 
 import numpy as np
 
-from gating.clock import MonotonicClock
-from gating.sockets import stop_on_signals
+from gating.clocks.clock import MonotonicClock
+from gating.wire.sockets import stop_on_signals
 
 LOOK_S: Final = 0.00025
 STALL_NS: Final = 300_000
-"""A watcher that wakes later than this has seen its core stand still, from when it should have woken: on an
-idle one here, 0.05 ms late is usual, and one time in a hundred 0.15 ms."""
+"""If a watcher wakes later than this, its core stood still from when it should have woken. On an idle core it wakes
+0.05 ms late as a rule, and 0.15 ms one time in a hundred."""
 
 
 @dataclass
 class Stalls:
-    """What the watchers saw; filled when they have ended."""
+    """The stalls that the watchers saw, once they have ended."""
 
     permitted: bool = True
-    """Whether they had real-time priority."""
+    """Whether all watchers had real-time priority."""
     intervals_ns: list[tuple[int, int]] = field(default_factory=list)
-    """Of any core, in order, none overlapping another."""
+    """Stalls of any core, in order and without overlap."""
 
     @property
     def longest_ms(self) -> float:
-        """Return the longest one."""
+        """Longest stall, ms."""
         return max(((end - begin) / 1e6 for begin, end in self.intervals_ns), default=0.0)
 
     def within_ms(self, begin_ns: int, end_ns: int) -> float:
-        """Return for how long at least one core stood still in a span, ms."""
+        """Return the time within a span in which at least one core stood still, ms."""
         return sum(max(0, min(end, end_ns) - max(begin, begin_ns)) for begin, end in self.intervals_ns) / 1e6
 
 
 @contextmanager
 def watched(folder: Path) -> Iterator[Stalls]:
-    """Watch every allowed core; the stalls are there once the context is left."""
+    """Watch every allowed core. The stalls are known when the context ends."""
     found = Stalls()
     cores = sorted(os.sched_getaffinity(0))
     files = [folder / f"stalls-{core}.npz" for core in cores]

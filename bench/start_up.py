@@ -1,4 +1,4 @@
-"""From the start of the engine process to READY: with compiled kernels in the cache, and with an empty one.
+"""Time from the start of the engine process to READY, with compiled kernels in the cache and with an empty cache.
 
 python -m bench.start_up
 """
@@ -15,13 +15,12 @@ from typing import Final
 import zmq
 
 from bench.loop import bench_config, pictures
-from gating.cli.app import EXIT_UNSAFE, CommandError
-from gating.cli.options import write_targets
-from gating.cli.supervise import Session
 from gating.messages import EngineState, GateCommand
-from gating.sockets import receive, subscribe
-from gating.targets import TargetSpec
-from gating.wire import decode
+from gating.service.pipeline import PipelineError, Session
+from gating.targets.target_file import write_targets
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, subscribe
 
 LIMIT_S: Final = 180.0
 
@@ -40,11 +39,12 @@ def start_up(*, cold: bool, tracker: str = "template") -> StartUp:
 
     Parameters
     ----------
-    cold : give it an empty cache of compiled kernels.
+    cold
+        Whether the cache of compiled kernels is empty.
 
     Raises
     ------
-    CommandError
+    PipelineError
         If the engine ends, or is not READY within three minutes.
     """
     with tempfile.TemporaryDirectory(prefix="cinegate-start-") as name:
@@ -57,10 +57,10 @@ def start_up(*, cold: bool, tracker: str = "template") -> StartUp:
         if cold:
             os.environ["NUMBA_CACHE_DIR"] = str(folder / "kernels")
         try:
-            ear = subscribe(context, session.config.endpoints.gate)
+            gate = subscribe(context, session.config.endpoints.gate)
             began = time.monotonic()
             session.start("engine", "--target", str(folder / "targets.json"))
-            return _wait(session, ear, began)
+            return _wait(session, gate, began)
         finally:
             if before is not None:
                 os.environ["NUMBA_CACHE_DIR"] = before
@@ -68,15 +68,15 @@ def start_up(*, cold: bool, tracker: str = "template") -> StartUp:
             context.destroy(linger=0)
 
 
-def _wait(session: Session, ear: zmq.Socket[bytes], began: float) -> StartUp:
+def _wait(session: Session, gate: zmq.Socket[bytes], began: float) -> StartUp:
     while time.monotonic() - began < LIMIT_S:
         session.check()
-        ear.poll(50)
-        while (parts := receive(ear)) is not None:
+        gate.poll(50)
+        while (parts := receive(gate)) is not None:
             command = decode(parts)
             if isinstance(command, GateCommand) and command.engine_state is EngineState.READY:
                 return StartUp(time.monotonic() - began, _cpu_s(session.processes["engine"].pid))
-    raise CommandError(f"the engine was not READY within {LIMIT_S:g} s", EXIT_UNSAFE)
+    raise PipelineError(f"the engine was not READY within {LIMIT_S:g} s")
 
 
 def _cpu_s(process_id: int) -> float:

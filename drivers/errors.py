@@ -1,20 +1,22 @@
-"""The one tree of exceptions that drivers raise."""
+"""The exceptions that drivers raise, all of one family."""
+
+from gating.errors import CinegateError
 
 
-class DriverError(Exception):
-    """A driver cannot do what it was asked. Its text is one sentence for the operator."""
+class DriverError(CinegateError):
+    """A driver cannot do what it was asked to. The text is one sentence for the operator."""
 
 
 class Unavailable(DriverError):
-    """The device, peer, file or library is not there (raised by `open`)."""
+    """The device, peer, file or library is not available (raised by `open`)."""
 
 
 class SourceFault(DriverError):
-    """The stream cannot be trusted any more (raised by `read_into`)."""
+    """The stream can no longer be trusted (raised by `read_into`)."""
 
 
 class BeamFault(DriverError):
-    """The beam line does not do what it was told (raised by `set_beam` or `read_back`)."""
+    """The beam line does not do what it was told to (raised by `set_beam` or `read_back`)."""
 
 
 class BadRecording(Unavailable):
@@ -22,8 +24,8 @@ class BadRecording(Unavailable):
 
 
 class PlaneMissing(BadRecording):
-    """A recording that does not show the plane that was asked for."""
+    """A recording without the requested plane."""
 
 
 class BadFrame(DriverError):
-    """One frame, file or message that cannot be used; the stream may go on without it."""
+    """A frame, file or message that cannot be used; the stream may go on without it."""

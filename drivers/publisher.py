@@ -1,15 +1,16 @@
-"""A source published, within a program or as a process of its own, by the pump."""
+"""Publish a source through the pump, within a program or as a process of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from drivers.ports import CineSource
-from drivers.pump import Published, Pump
-from gating.clock import Clock, MonotonicClock
-from gating.config import ClockSettings
-from gating.real_time import HostSettings
-from gating.sockets import stop_on_signals
+from drivers.pump import Pump, PumpStatistics
+from gating.clocks.clock import Clock, MonotonicClock
+from gating.clocks.offset import offset_of_source
+from gating.settings.config import ClockSettings
+from gating.settings.host import HostSettings
+from gating.wire.sockets import stop_on_signals
 
 
 def publish(
@@ -24,34 +25,47 @@ def publish(
     clock: Clock | None = None,
     clocks: ClockSettings | None = None,
     host: HostSettings | None = None,
-) -> Published:
-    """Open a source and publish it until it ends, fails or `stop` says so.
+) -> PumpStatistics:
+    """Open a source and publish it until it ends, it fails, or `stop` returns true.
 
     Parameters
     ----------
-    source : what to publish; opened and closed here.
-    endpoint : where to bind (`ipc://` folders are made), see `gating.config.EndpointSettings.frames`.
-    session_id : goes into every message.
-    gate_endpoint : where the engine's commands are; needed by `STEPPED` and `UNPACED` streams, which wait for them.
-    subscribers : the first frame waits for so many subscriptions. A live source does not wait.
-    simulated_by : non-empty where something is injected on purpose; goes into every header.
-    stop : asked at least every 10 ms.
-    clocks : the measured delays of sources whose clock is not this host's.
-    host : what to ask of the operating system.
+    source
+        The source to publish; it is opened and closed here.
+    endpoint
+        Endpoint to bind, see `gating.settings.config.EndpointSettings.frames`. Folders of `ipc://` paths are made.
+    session_id
+        Session that every message names.
+    gate_endpoint
+        Endpoint of the engine's commands. `STEPPED` and `UNPACED` streams need it, since they wait for commands.
+    subscribers
+        Number of subscriptions to wait for before the first frame. A live source does not wait.
+    simulated_by
+        Name of what injects faults on purpose, in every header; empty if nothing does.
+    stop
+        Called at least every 10 ms.
+    clock
+        This host's clock; the monotonic one by default.
+    clocks
+        Measured delays of sources whose clock is not this host's.
+    host
+        What to request from the operating system.
 
     Raises
     ------
     DriverError
         If the source cannot be opened, or the endpoint cannot be bound.
     """
-    pump = Pump(source, session_id, simulated_by, clock or MonotonicClock(), (clocks or ClockSettings()).of_source())
+    pump = Pump(
+        source, session_id, simulated_by, clock or MonotonicClock(), offset_of_source(clocks or ClockSettings())
+    )
     try:
         pump.open(endpoint, gate_endpoint)
-        pump.ask_of_host(host or HostSettings())
+        pump.apply_host_settings(host or HostSettings())
         pump.run(subscribers, stop)
     finally:
         pump.close()
-    return pump.published
+    return pump.statistics
 
 
 def run_source(
@@ -63,10 +77,10 @@ def run_source(
     subscribers: int = 1,
     clocks: ClockSettings | None = None,
     host: HostSettings | None = None,
-) -> Published:
-    """Publish as a process of its own: SIGTERM and SIGINT end the stream cleanly. Raises as `publish`.
+) -> PumpStatistics:
+    """Publish as a process of its own; SIGTERM and SIGINT end the stream cleanly. Raises as `publish` does.
 
-    Before the source is open, which may take until a peer comes, the signals simply end the process.
+    Until the source is open, which may have to wait for a peer, the signals end the process at once.
     """
     stop: list[Callable[[], bool]] = []
 

@@ -1,7 +1,7 @@
-"""The pump: one `CineSource` to the wire. It binds the frames endpoint, never blocks and never waits for a slow reader.
+"""The pump publishes one `CineSource`. It binds the frames endpoint, and neither blocks nor waits for a slow reader.
 
-Frames leave with `copy=True`: up to 512 KB a copy costs no more than the bookkeeping of a zero-copy send (68 against
-79 us for 128 KB), and one buffer can then be filled again at once.
+Frames are sent with `copy=True`. Up to 512 KB a copy costs no more than the bookkeeping of a zero-copy send (68 against
+79 us for 128 KB), and the one buffer can be filled again at once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource
-from gating.clock import Clock
-from gating.clock_offset import OffsetEstimator
+from gating.clocks.clock import Clock
+from gating.clocks.offset import OffsetEstimator
 from gating.messages import (
+    ARRIVAL_TIME,
+    ARRIVAL_TIME_MEANS,
     CineFrame,
     Event,
     FrameHeader,
@@ -33,28 +35,29 @@ from gating.messages import (
     StreamInfo,
     as_dict,
 )
-from gating.real_time import HostSettings, prepare_process
-from gating.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
-from gating.wire import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
+from gating.service.real_time import prepare_process
+from gating.settings.host import HostSettings
+from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
+from gating.wire.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
 
 INFO_EVERY_NS: Final = 500_000_000
 HEARTBEAT_EVERY_NS: Final = 200_000_000
 POLL_MS: Final = 10
 UNANSWERED_FRAMES: Final = {Pacing.STEPPED: 1, Pacing.UNPACED: 8}
-"""Frames of a stream without a pace of its own that may wait for the engine's answer."""
+"""Frames that may wait for the engine's answer, in a stream without a pace of its own."""
 QUEUED_FRAMES: Final = 200
 QUEUED_BYTES: Final = 256 * 2**20
 LINGER_MS: Final = 500
-"""The last frames and the stream's end get this long to leave; never longer, whoever has stopped reading."""
+"""Longest time for the last frames and the stream's end to leave, even if a subscriber has stopped reading."""
 
 
 @dataclass(slots=True)
-class Published:
-    """What became of a stream."""
+class PumpStatistics:
+    """What was published, and how the stream ended."""
 
     frames: int = 0
     subscriber_stalls: int = 0
-    """Times that a subscriber's queue was found full; it then misses frames, which show as gaps in their sequence."""
+    """How often a subscriber's queue was full. That subscriber misses frames and sees gaps in their sequence."""
     messages_refused: int = 0
     why: str = ""
     faulty: bool = False
@@ -62,16 +65,16 @@ class Published:
 
 @dataclass(slots=True)
 class Pump:
-    """One source, its socket and what it says of itself; `publish` runs it, a benchmark may drive several in turns."""
+    """One source and its socket. `publish` runs it; a benchmark may drive several in turns."""
 
     source: CineSource
     session_id: str
     simulated_by: str
     clock: Clock
     offset: OffsetEstimator
-    published: Published = field(default_factory=Published)
+    statistics: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
-    context: zmq.Context[Any] | None = None
+    context: zmq.Context[zmq.Socket[bytes]] | None = None
     frames: Socket = field(init=False)
     gate: Socket | None = None
     info: StreamInfo = field(init=False)
@@ -87,7 +90,7 @@ class Pump:
         try:
             msgspec.convert(as_dict(self.info), StreamInfo)
         except msgspec.ValidationError as error:
-            raise Unavailable(f"{self.info.source}: what it says of its stream is out of bounds: {error}") from None
+            raise Unavailable(f"{self.info.source}: its description of the stream is out of bounds: {error}") from None
         if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is None:
             raise Unavailable(
                 f"{self.info.source}: pacing {self.info.pacing} waits for the engine; gate_endpoint is None"
@@ -105,49 +108,49 @@ class Pump:
         self.frames.set(zmq.XPUB_VERBOSER, 1)
         self.frames.set(zmq.XPUB_NODROP, 1)
 
-    def ask_of_host(self, settings: HostSettings) -> None:
-        """Ask for priority and memory; say what had no effect."""
-        for said in prepare_process(settings, message_threads=message_threads()):
-            self._report("warning", "host", said)
+    def apply_host_settings(self, settings: HostSettings) -> None:
+        """Request priority and locked memory; report what had no effect."""
+        for sentence in prepare_process(settings, message_threads=message_threads()):
+            self._report("warning", "host", sentence)
 
     def run(self, subscribers: int, stop: Callable[[], bool]) -> None:
-        """Wait for the subscribers, then pump; the stream's end is announced whatever the reason."""
+        """Wait for the subscribers, then publish every frame. The end is announced, whatever its reason."""
         try:
             while self.info.frame_count is not None and self.subscriptions < subscribers:
                 if stop():
                     self.end("stopped before the first frame")
                     return
                 self.frames.poll(POLL_MS)
-                self.housekeep()
+                self.serve_subscribers()
             self.state = "streaming"
             self._pump(stop)
         except EndOfStream:
             self.end("the recording ended")
         except SourceFault as error:
             self._fault("source_fault", str(error))
-        except Exception as error:  # said on the wire, so that the engine holds at once, and raised again
+        except Exception as error:  # published, so that the engine holds at once, then raised again
             self._fault("internal_error", f"{type(error).__name__}: {error}")
             raise
 
     def _pump(self, stop: Callable[[], bool]) -> None:
         pixels = np.zeros(self.info.shape, self.info.dtype)
-        credit = UNANSWERED_FRAMES.get(self.info.pacing)
+        most_unanswered = UNANSWERED_FRAMES.get(self.info.pacing)
         while not stop():
-            self.housekeep()
-            if credit is not None and self.published.frames - 1 - self.answered_sequence >= credit:
+            self.serve_subscribers()
+            if most_unanswered is not None and self.statistics.frames - 1 - self.answered_sequence >= most_unanswered:
                 self.read_answers(POLL_MS)
                 continue
             stamp = self.source.read_into(pixels, POLL_MS)
             if stamp is not None:
                 self.send_frame(pixels, stamp)
-            self._pass_on_notices()
+            self._forward_notices()
         self.end("stopped")
 
     def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
         """Publish one frame now; return its header."""
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
-        acquired_ns, uncertainty_ns = self._on_host(stamp, published_ns)
+        acquired_ns, uncertainty_ns = self._on_publish_clock(stamp, published_ns)
         header = FrameHeader(
             session_id=self.session_id,
             source=self.info.source,
@@ -155,7 +158,7 @@ class Pump:
             source_kind=self.info.source_kind,
             pacing=self.info.pacing,
             speed=self.info.speed,
-            sequence=self.published.frames,
+            sequence=self.statistics.frames,
             plane=stamp.plane,
             acquired_ns=stamp.acquired_ns,
             acquired_clock=self.info.acquired_clock,
@@ -173,14 +176,14 @@ class Pump:
             simulated_by=self.simulated_by,
         )
         self._send(encode_frame(CineFrame(header, pixels)))
-        self.published.frames += 1
+        self.statistics.frames += 1
         return header
 
-    def _on_host(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
+    def _on_publish_clock(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
         """Return the acquisition on the publish clock and its uncertainty, ns.
 
-        An arrival time is the moment that it names; any other stamp of a foreign clock is mapped, and as uncertain as
-        the measured delays and the spread of the arrivals leave it.
+        An arrival time needs no mapping. Any other stamp of a foreign clock is mapped; its uncertainty follows from the
+        measured delays and the spread of the arrivals.
         """
         if self.info.pacing in UNANSWERED_FRAMES:
             return published_ns, 0
@@ -192,14 +195,14 @@ class Pump:
             self._report("fault", "clock_stepped", f"{self.info.source}: the clock {self.info.acquired_clock} stepped")
         return mapping.host_ns, mapping.uncertainty_ns
 
-    def _pass_on_notices(self) -> None:
-        """A refused frame is told at once, so that the engine holds without waiting for the stream to go stale."""
+    def _forward_notices(self) -> None:
+        """Report refused frames at once, so that the engine holds without waiting for the stream to go stale."""
         if isinstance(self.source, ReportingSource):
             for sentence in self.source.take_notices():
                 self._report("fault", "refused", sentence)
 
-    def housekeep(self) -> None:
-        """Greet new subscribers, and repeat what a late one needs to know."""
+    def serve_subscribers(self) -> None:
+        """Register new subscribers, and repeat the stream's description and the heartbeat when they are due."""
         now_ns = self.clock.now_ns()
         while is_waiting(self.frames):
             request = self.frames.recv()
@@ -216,8 +219,7 @@ class Pump:
 
     def _warn_of_arrival_times(self) -> None:
         if self.info.acquired_meaning is StampMeaning.ARRIVAL:
-            text = f"{self.info.source}: stamps are arrival times; how old the images are is not known"
-            self._report("warning", "arrival_time", text)
+            self._report("warning", ARRIVAL_TIME, f"{self.info.source}: {ARRIVAL_TIME_MEANS}")
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:
         own = self.source.counters if isinstance(self.source, CountingSource) else {}
@@ -228,16 +230,16 @@ class Pump:
             state=self.state,
             sent_ns=now_ns,
             counters={
-                "frames_published": self.published.frames,
+                "frames_published": self.statistics.frames,
                 "subscribers": self.subscriptions,
-                "subscriber_stalls": self.published.subscriber_stalls,
-                "messages_refused": self.published.messages_refused,
+                "subscriber_stalls": self.statistics.subscriber_stalls,
+                "messages_refused": self.statistics.messages_refused,
                 **own,
             },
         )
 
     def read_answers(self, timeout_ms: int) -> None:
-        """Take in the engine's commands; each names the newest frame that it has decided."""
+        """Read the engine's commands; each names the newest frame that the engine has decided."""
         assert self.gate is not None
         if not self.gate.poll(timeout_ms):
             return
@@ -245,23 +247,23 @@ class Pump:
             try:
                 command = decode(parts)
             except WireError:
-                self.published.messages_refused += 1
+                self.statistics.messages_refused += 1
                 continue
             if isinstance(command, GateCommand) and command.session_id == self.session_id:
                 self.answered_sequence = max(self.answered_sequence, command.frame_sequence)
 
     def _send(self, parts: Sequence[Part]) -> None:
-        """Send at once. One full queue must not keep the frame from the other subscribers."""
+        """Send without waiting. A full queue must not keep the frame from the other subscribers."""
         try:
             send(self.frames, parts)
         except zmq.Again:
-            self.published.subscriber_stalls += 1
+            self.statistics.subscriber_stalls += 1
             self.frames.set(zmq.XPUB_NODROP, 0)
             send(self.frames, parts)
             self.frames.set(zmq.XPUB_NODROP, 1)
 
     def _fault(self, code: str, text: str) -> None:
-        self.published.faulty = True
+        self.statistics.faulty = True
         self._report("fault", code, text)
         self.end(text)
 
@@ -277,19 +279,19 @@ class Pump:
         self._send(encode(event))
 
     def end(self, why: str) -> None:
-        """Say that the stream is over, and why."""
-        self.published.why, self.state = why[:400], "ended"
+        """Announce the end of the stream, and why it ended."""
+        self.statistics.why, self.state = why[:400], "ended"
         end = StreamEnd(
             session_id=self.session_id,
             source=self.info.source,
-            frames_published=self.published.frames,
-            why=self.published.why,
+            frames_published=self.statistics.frames,
+            why=self.statistics.why,
         )
         self._send(encode(self._heartbeat(self.clock.now_ns())))
         self._send(encode(end))
 
     def close(self) -> None:
-        """Close the source, and let what is queued leave."""
+        """Close the source; queued messages still leave."""
         self.source.close()
         if self.context is not None:
             self.context.destroy(linger=None)

@@ -1,7 +1,7 @@
 """cinegate's engine: cine-MRI frames in, beam-on/beam-off gate commands out. The safe state is beam off."""
 
-from gating.jit_cache import choose_cache_folder
+from gating.tracking.zncc.kernel_cache import choose_cache_folder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 choose_cache_folder(__version__)

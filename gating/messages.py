@@ -1,8 +1,9 @@
-"""The messages that cross the wire and fill the session log: frozen records, units in the names.
+"""The messages of the wire and of the session log: frozen records with units in their names.
 
-A message says what it is by its class; `TOPICS` maps each class to its topic on the wire. Times are integer
-nanoseconds. Stamps of different clocks carry the clock's name and are never subtracted (`gating.clock` maps them).
-Positions are patient LPS millimetres (DICOM PS3.3 C.7.6.2.1.1); pixel coordinates put integers at pixel centres.
+The class tells what a message is; `TOPICS` maps each class to its topic on the wire. Times are integer nanoseconds.
+Each stamp carries the name of its clock, and stamps of different clocks are never subtracted (`gating.clocks.remap`
+maps them to one clock). Positions are in patient LPS millimetres (DICOM PS3.3 C.7.6.2.1.1). In pixel coordinates,
+integers are pixel centres.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 PositiveMm = Annotated[float, Meta(gt=0, le=100)]
 Cosine = Annotated[float, Meta(ge=-1.001, le=1.001)]
 Orientation = tuple[Cosine, Cosine, Cosine, Cosine, Cosine, Cosine]
-"""DICOM ImageOrientationPatient: direction of increasing column, then of increasing row."""
+"""DICOM ImageOrientationPatient: directions of increasing column and of increasing row."""
 PatientMm = Annotated[float, Meta(ge=-10_000, le=10_000)]
 Position = tuple[PatientMm, PatientMm, PatientMm]
-"""LPS, of the centre of pixel (0, 0): DICOM ImagePositionPatient."""
+"""DICOM ImagePositionPatient: the centre of pixel (0, 0), LPS."""
 SideLength = Annotated[int, Meta(ge=8, le=4096)]
 
 
 class SourceKind(enum.StrEnum):
-    """Where frames come from. Copied into every later message, so that a simulation is never taken for a patient."""
+    """Where frames come from. Every later message repeats it, so that a simulation is never taken for a patient."""
 
     LIVE = "live"
     REPLAY = "replay"
@@ -43,7 +44,7 @@ class SourceKind(enum.StrEnum):
 
 
 class Pacing(enum.StrEnum):
-    """How a source spaces its frames; only `REAL_TIME` latencies may be reported as real-time ones."""
+    """How a source spaces its frames. Only latencies of `REAL_TIME` may be reported as real-time."""
 
     REAL_TIME = "real_time"
     SCALED = "scaled"
@@ -52,7 +53,7 @@ class Pacing(enum.StrEnum):
 
     @property
     def is_timed(self) -> bool:
-        """Whether frames come at their own times, whether or not the last one has been decided."""
+        """Whether frames come at set times, even if the last one has not been decided yet."""
         return self in (Pacing.REAL_TIME, Pacing.SCALED)
 
 
@@ -68,7 +69,7 @@ class StampMeaning(enum.StrEnum):
 
 ARRIVAL_TIME: Final = "arrival_time"
 ARRIVAL_TIME_MEANS: Final = "stamps are ARRIVAL TIMES; how old the images are is not known"
-"""Said wherever a stream of `StampMeaning.ARRIVAL` is shown."""
+"""Shown wherever a stream of `StampMeaning.ARRIVAL` is shown."""
 
 
 class GateState(enum.StrEnum):
@@ -79,7 +80,7 @@ class GateState(enum.StrEnum):
 
 
 class EngineState(enum.StrEnum):
-    """The engine's life: see `gating.arming` for the transitions."""
+    """The states of the engine. `gating.decision.arming` has the transitions."""
 
     STARTING = "starting"
     READY = "ready"
@@ -88,30 +89,30 @@ class EngineState(enum.StrEnum):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What every message carries."""
+    """The fields that every message has."""
 
     schema: Annotated[str, Meta(max_length=32)] = SCHEMA
     session_id: Name
 
 
 class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything about a cine frame but its pixels (which travel as their own wire part, never packed)."""
+    """Everything about a cine frame but its pixels, which are a wire part of their own and never packed."""
 
     source: Name
     publisher_id: Annotated[str, Meta(max_length=64)] = ""
-    """New at every start of a source process: tells a restart, or a second publisher, from a continued stream."""
+    """New at every start of a source, so that a restart or a second publisher is not taken for the same stream."""
     source_kind: SourceKind
     pacing: Pacing
     speed: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
-    """Replay speed relative to the recording; 0 where pacing follows no clock."""
+    """Replay speed relative to the recording; 0 if the pacing follows no clock."""
     sequence: Sequence
     plane: Name = "sagittal"
     acquired_ns: Nanoseconds
-    """The source's raw stamp, on the clock named beside it."""
+    """The raw stamp of the source, on `acquired_clock`."""
     acquired_clock: Name
     acquired_meaning: StampMeaning
     acquired_on_publish_clock_ns: Nanoseconds
-    """The same moment mapped onto the clock of `published_ns`."""
+    """The same time on the clock of `published_ns`."""
     acquired_uncertainty_ns: Nanoseconds = 0
     published_ns: Nanoseconds
     publish_clock: Name
@@ -125,18 +126,18 @@ class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     content_hash: Annotated[str, Meta(min_length=16, max_length=16)]
     """xxh3-64 of the pixel bytes, hexadecimal."""
     simulated_by: Annotated[str, Meta(max_length=64)] = ""
-    """Non-empty where a fault or a transformation was injected on purpose."""
+    """What injected a fault or a transformation on purpose; empty otherwise."""
 
 
 class CineFrame(Struct, frozen=True):
-    """A frame in memory: header and (rows, columns) pixels, read-only when they came by wire."""
+    """A frame in memory: header and (rows, columns) pixels, read-only if they came by wire."""
 
     header: FrameHeader
     pixels: Pixels
 
 
 class StreamInfo(Message, frozen=True, kw_only=True):
-    """What a source declares before its first frame; the frames must agree with it."""
+    """What a source declares before its first frame. The frames must agree with it."""
 
     source: Name
     source_kind: SourceKind
@@ -150,14 +151,14 @@ class StreamInfo(Message, frozen=True, kw_only=True):
     image_position_mm: Position
     nominal_interval_ns: Nanoseconds
     frame_count: Sequence | None = None
-    """Known for recordings; None for a live stream."""
+    """Number of frames of a recording; None for a live stream."""
     acquired_clock: Name
     acquired_meaning: StampMeaning
     description: Sentence = ""
 
 
 class StreamEnd(Message, frozen=True, kw_only=True):
-    """The source's last word: how many frames it published, and why it ended."""
+    """The last message of a source: how many frames it published, and why it ended."""
 
     source: Name
     frames_published: Sequence
@@ -165,7 +166,7 @@ class StreamEnd(Message, frozen=True, kw_only=True):
 
 
 class StageStamps(Struct, frozen=True, kw_only=True):
-    """The moments of one frame on its way to a command, ns, on the engine's monotonic clock (0: not reached)."""
+    """When a frame reached each stage on its way to a command, ns on the engine's monotonic clock; 0: not reached."""
 
     acquired_ns: Nanoseconds = 0
     published_ns: Nanoseconds = 0
@@ -185,9 +186,9 @@ class TargetEstimate(Message, frozen=True, kw_only=True):
     x_px: float
     y_px: float
     position_mm: tuple[float, float, float]
-    """LPS. Along the plane's normal it is the plane's own, unless another plane shows the same structure."""
+    """LPS. Along the plane's normal, the position of the plane, unless another plane shows the same structure."""
     ages_ms: tuple[float, float, float] | None = None
-    """How old each coordinate of a position from two planes is; None where one plane is all there is."""
+    """Age of each coordinate of a position from two planes; None for a position from one plane."""
     confidence: float
     score: float
     status: Name
@@ -196,7 +197,7 @@ class TargetEstimate(Message, frozen=True, kw_only=True):
     templates: int = 0
     detail: Sentence = ""
     acquired_ns: Nanoseconds
-    """The frame's raw acquisition stamp (the source's clock), so that a trace can be plotted against it."""
+    """The raw acquisition stamp of the frame, on the clock of the source."""
     gate: GateState
     reason: Name
 
@@ -204,8 +205,8 @@ class TargetEstimate(Message, frozen=True, kw_only=True):
 class GateCommand(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A beam permission (a lease) or a hold, with its reason.
 
-    `lease_ms` counts from receipt on the receiver's own clock and is 0 for a hold. `frame_sequence` is the newest
-    decided frame, -1 before the first.
+    `lease_ms` counts from receipt, on the receiver's clock; it is 0 for a hold. `frame_sequence` is the newest decided
+    frame, -1 before the first.
     """
 
     engine_id: Name
@@ -216,7 +217,7 @@ class GateCommand(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     engine_state: EngineState
     frame_sequence: Annotated[int, Meta(ge=-1, le=2**53)]
     renewal: bool
-    """True where the command renews the decision of a frame that an earlier command already announced."""
+    """True if an earlier command already announced the decision on this frame."""
     lease_ms: Annotated[float, Meta(ge=0, le=1000)]
     source_kind: SourceKind
     pacing: Pacing
@@ -224,7 +225,7 @@ class GateCommand(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BeamStatus(Message, frozen=True, kw_only=True):
-    """What the beam interface was told, and what the line confirms. Published on every change and as a heartbeat."""
+    """What the beam interface was commanded and what the line confirms. Sent on every change and as a heartbeat."""
 
     beam: Name
     beam_kind: Literal["simulated", "hardware"]
@@ -246,7 +247,7 @@ class BeamStatus(Message, frozen=True, kw_only=True):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
-    """A process's sign of life, with its counters."""
+    """A sign of life of a process, with its counters."""
 
     role: Literal["source", "engine", "beam", "recorder"]
     process_id: int
@@ -256,22 +257,25 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
 
 
+Severity = Literal["info", "warning", "fault"]
+
+
 class Event(Message, frozen=True, kw_only=True):
     """One sentence for the operator and the log."""
 
     role: Name
-    severity: Literal["info", "warning", "fault"]
+    severity: Severity
     code: Name
     text: Sentence
     at_ns: Nanoseconds
 
 
 class SessionHeader(Message, frozen=True, kw_only=True):
-    """Written first in every session: what ran, with which settings, on which target."""
+    """The first message of every session: what ran, and with which settings."""
 
     engine_id: Name
     started_at: str
-    """Wall-clock time, ISO 8601 with zone, for people only."""
+    """Wall-clock time, ISO 8601 with zone; for people only."""
     versions: dict[str, str]
     config_toml: Annotated[str, Meta(max_length=65536)]
     config_hash: Name
@@ -280,12 +284,12 @@ class SessionHeader(Message, frozen=True, kw_only=True):
 
 
 class TargetReference(Message, frozen=True, kw_only=True):
-    """The target, its gating boundary and the frame they were drawn on."""
+    """A target, its gating boundary, and the frame on which they were drawn."""
 
     target: Name
     plane: Name
     structure: Annotated[str, Meta(max_length=64)] = ""
-    """What targets in several planes are views of."""
+    """The structure that targets in several planes show."""
     frame_sequence: Sequence
     contour_px: list[tuple[float, float]]
     boundary_px: list[tuple[float, float]]
@@ -302,7 +306,7 @@ class ControlRequest(Message, frozen=True, kw_only=True):
 
 
 class ControlReply(Message, frozen=True, kw_only=True):
-    """The engine's answer: done or refused, and why."""
+    """The engine's reply: accepted or refused, and why."""
 
     accepted: bool
     engine_state: EngineState
@@ -326,6 +330,6 @@ TOPICS: Final[dict[type[Message], bytes]] = {
 
 
 def as_dict(message: Message) -> dict[str, object]:
-    """Return a message as plain builtins (enums to strings), ready for msgpack or JSON."""
+    """Return a message as plain builtins, ready for msgpack or JSON; enums become strings."""
     plain: dict[str, object] = msgspec.to_builtins(message)
     return plain

@@ -1,4 +1,4 @@
-"""Our own recordings: small phantom sessions with exact truth; `manifest.toml` says what is in each."""
+"""Bundled recordings: small phantom sessions with exact truth, described in `manifest.toml`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ FOLDER: Final = Path(__file__).parent
 
 
 def demo_recording() -> Path:
-    """Return the session that a demonstration plays: free breathing, 25 s."""
+    """Return the session for demonstrations: free breathing, 25 s."""
     return session_path("free_breathing")
 
 
 def session_path(name: str) -> Path:
-    """Return the file of a session. Raises `KeyError`, naming those that exist."""
+    """Return the file of a session. Raises `KeyError`, naming the sessions that exist."""
     path = FOLDER / f"{name}.npz"
     if not path.exists():
         raise KeyError(f"there is no session {name!r}; there are {', '.join(session_names())}")

@@ -1,6 +1,6 @@
 """Remake the bundled sessions bit for bit: `python -m replay_data.remake [--check]`.
 
-The content hash covers the arrays; the file hash also the compression, which another zlib may do differently.
+The content hash covers the arrays. The file hash also covers the compression, which may differ with another zlib.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.phantom import Phantom
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from replay_data import FOLDER
 from replay_data.sessions import SESSIONS, Session
 
@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def arrays_of(session: Session) -> Arrays:
-    """Return everything that a session's file holds, by name."""
+    """Return the arrays of a session's file, by name."""
     phantom = Phantom(session.settings)
     count = session.settings.frame_count
     assert count is not None
@@ -51,7 +51,7 @@ def arrays_of(session: Session) -> Arrays:
 
 
 def packed(arrays: Arrays) -> bytes:
-    """Return arrays as an `.npz` file whose bytes depend on nothing else."""
+    """Return an `.npz` file whose bytes depend on the arrays alone."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
@@ -87,7 +87,7 @@ def remake(folder: Path = FOLDER) -> None:
 
 
 def check(folder: Path = FOLDER) -> list[str]:
-    """Return a sentence for each session that is damaged, or that cannot be remade bit for bit."""
+    """Return a sentence for each session that is damaged or cannot be remade bit for bit."""
     manifest = tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8"))["session"]
     wrong = []
     for session in SESSIONS:
@@ -103,7 +103,7 @@ def check(folder: Path = FOLDER) -> list[str]:
 
 
 def _rounded(px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round to 2^-16 px, coarser than the solver and finer than any use."""
+    """Round to 2^-16 px, which is coarser than the solver and finer than any use needs."""
     rounded: NDArray[np.float64] = np.rint(px * 65536) / 65536
     return rounded
 

@@ -1,4 +1,4 @@
-"""What each bundled session is made of, and what an engine should do with it."""
+"""The bundled sessions: the phantom behind each, and what an engine should do with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drivers.phantom import BreathHold, Breathing, Cough, PhantomSettings, Targe
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A name, the phantom behind it, and its point."""
+    """One session: its name, phantom, description and expected outcome."""
 
     name: str
     settings: PhantomSettings

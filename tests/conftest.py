@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +26,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def ordinary_scheduling() -> Iterator[None]:
-    """Give the test process its scheduling back: services that ran inside it may have asked for SCHED_FIFO."""
+    """Restore ordinary scheduling: services that ran inside the test process may have asked for SCHED_FIFO."""
     yield
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         for entry in Path("/proc/self/task").iterdir():

@@ -39,7 +39,7 @@ def image(index: int = 0, pixels: Any = None, **attributes: Any) -> FileDataset:
 
 
 def enhanced(stamps: list[str], pixels: Any, attribute: str = "FrameAcquisitionDateTime", **more: Any) -> FileDataset:
-    """An enhanced image with one date and time a frame."""
+    """An enhanced image with one date and time per frame."""
     dataset = empty(EnhancedMRImageStorage)
     measures, orientation, shared = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing, orientation.ImageOrientationPatient = [2.0, 1.5], [0, 1, 0, 0, 0, -1]
@@ -59,7 +59,7 @@ def enhanced(stamps: list[str], pixels: Any, attribute: str = "FrameAcquisitionD
 
 
 def put(path: Path, dataset: FileDataset) -> Path:
-    """Write a file elsewhere first, then under its name."""
+    """Write a file under another name first, then rename it."""
     hidden = path.with_name(f".{path.name}")
     hidden.write_bytes(encoded(dataset))
     return hidden.replace(path)

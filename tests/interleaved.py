@@ -8,7 +8,7 @@ import numpy as np
 
 from drivers.formats.frame import PlaneGeometry
 from drivers.phantom import Phantom, PhantomSettings
-from gating.plane import ImagePlane
+from gating.geometry.plane import ImagePlane
 
 PLANES = ("sagittal", "coronal")
 INTERVAL_S = 0.05
@@ -27,7 +27,7 @@ class Patient:
         self.shift_mm = {"sagittal": np.array([coronal[0], 0, 0]), "coronal": np.array([0, sagittal[1], 0])}
 
     def seen_mm(self, plane: str, index: int) -> np.ndarray:
-        """The target's centre in its plane, of a phantom whose planes meet in the origin."""
+        """The target's centre in its plane; the phantom's planes meet at the origin."""
         phantom = self.phantoms[plane]
         geometry = PlaneGeometry(phantom.spacing_mm, phantom.orientation, phantom.position_mm)
         return np.array(ImagePlane.of(geometry).to_lps_mm(*phantom.truth(index).centre_px))
@@ -51,7 +51,7 @@ class Patient:
 
 
 def write_recordings(patient: Patient, folder: Path, count: int) -> list[Path]:
-    """One recording a plane, stamped by one clock, each with its target in its first frame."""
+    """One recording per plane, stamped by one clock, each with the target of its first frame."""
     for plane in PLANES:
         phantom, taken = patient.phantoms[plane], [index for index in range(count) if patient.plane(index) == plane]
         np.savez(

@@ -1,4 +1,4 @@
-"""A live source that is opened beside the test, because it waits for the first frames of a peer."""
+"""A live source, opened in another thread because it waits for a peer's first frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.patience import PATIENCE_S
 
 Frames = list[tuple[FrameStamp, np.ndarray[Any, Any]]]
 FIRST_FRAME_TIMEOUT_S = 60.0
-"""A peer may be a program that has to start first."""
+"""Long, because a peer may be a program that must start first."""
 
 
 class LiveSession:
@@ -47,7 +47,7 @@ class LiveSession:
         return frames
 
     def notice(self, patience_s: float = PATIENCE_S) -> str:
-        """The next sentences for the operator; frames on the way there are dropped."""
+        """The next sentences for the operator; frames that come before them are dropped."""
         info, until_s = self.opened(), time.monotonic() + patience_s
         while time.monotonic() < until_s:
             self.source.read_into(np.zeros(info.shape, info.dtype), 20)

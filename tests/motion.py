@@ -13,7 +13,7 @@ Motion = tuple[NDArray[np.float64], NDArray[np.float64]]
 def breathing(
     seconds: float, drift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0), *, seed: int = 0, irregular: float = 0.0
 ) -> Motion:
-    """Liver-like: most of the time near exhale, inhale goes inferior and anterior; drift grows evenly."""
+    """Liver-like: mostly near exhale; inhale moves inferior and anterior; drift grows evenly."""
     rng = np.random.default_rng(seed)
     t = np.cumsum(rng.uniform(0.15, 0.19, round(seconds / 0.17)))
     phase = 2 * np.pi * t / 4 + irregular * np.cumsum(rng.normal(0, 0.02, len(t)))

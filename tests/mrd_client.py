@@ -89,7 +89,7 @@ CLOSE = b"\x04\x00"
 
 
 def connect(port: int, patience_s: float = PATIENCE_S) -> socket.socket:
-    """Call the server until it listens."""
+    """Connect to a server as soon as it listens."""
     until = time.monotonic() + patience_s
     while True:
         try:

@@ -1,12 +1,15 @@
-"""Brute-force truth for the kernels: every placement, one at a time, in float64."""
+"""Brute-force truth for the kernels (every placement, one at a time, in float64), and scenes to search."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+DTYPES = (np.uint8, np.uint16, np.float32)
 
 
 def zncc_oracle(
@@ -26,3 +29,11 @@ def zncc_oracle(
     energy = (patches**2).sum(axis=-1) * (weights**2).sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(energy > 0.0, (patches @ weights) / np.sqrt(energy), 0.0)
+
+
+def frame_of(dtype: type, seed: int = 0, side: int = 96) -> np.ndarray:
+    """A smooth scene with noise, over most of the type's useful range."""
+    rng = np.random.default_rng(seed)
+    scene = cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), 3.0) + 0.03 * rng.normal(size=(side, side))
+    scene = (scene - scene.min()) / np.ptp(scene)
+    return (scene * {np.uint8: 255, np.uint16: 3000, np.float32: 1.0}[dtype]).astype(dtype)

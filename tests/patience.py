@@ -1,4 +1,4 @@
-"""Waiting in tests: for a condition and not for a time. A slow or busy machine makes a test slow and not red."""
+"""Tests wait for conditions, not for times: a slow or busy machine makes a test slow rather than red."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from gating.messages import StreamInfo
 
 PATIENCE_S: Final = 20.0
-"""How long to wait for what has to come. Never waited out by a test that passes."""
+"""How long to wait for what must come. A test that passes never waits this long."""
 
 
 class Teller(Protocol):
@@ -50,7 +50,7 @@ def next_notices(source: Teller, info: StreamInfo) -> str:
 def shortest_s(attempt: Callable[[], object], limit_s: float, tries: int = 6) -> float:
     """The shortest time that an attempt takes, tried again while it lies above the limit.
 
-    A loaded machine is late now and then; what really takes too long always is.
+    A loaded machine is late now and then; what really takes too long is always late.
     """
     shortest = float("inf")
     for _ in range(tries):
@@ -64,7 +64,7 @@ def shortest_s(attempt: Callable[[], object], limit_s: float, tries: int = 6) ->
 
 @contextmanager
 def reserved_ports(count: int = 1) -> Iterator[list[int]]:
-    """Free ports of the loopback interface that no other program gets until the end.
+    """Free ports of the loopback interface, reserved until the end.
 
     They are bound and not listened on, so that a server that sets SO_REUSEADDR, as all of ours do, can take them.
     """

@@ -1,4 +1,4 @@
-"""`.bin` files of a 1.5 T MR-linac for tests: the development recordings' own, with another stamp and other pixels."""
+"""`.bin` files of a 1.5 T MR-linac for tests: development recordings with another stamp and other pixels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def with_double(data: bytes, old: float, new: float) -> bytes:
 
 
 def put(path: Path, data: bytes) -> Path:
-    """Write a file as a careful writer does: elsewhere first, then under its name."""
+    """Write a file as a careful writer does: under another name first, then renamed."""
     hidden = path.with_name(f".{path.name}")
     hidden.write_bytes(data)
     return hidden.replace(path)

@@ -20,7 +20,7 @@ SceneKind = Literal["standard", "float32", "faulty", "replayed", "tiny_disk", "s
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fault.
 
-    `reaction` is `hold` (held, and back by itself once the fault is over), `latch` (held until a named
+    `reaction` is `hold` (the beam resumes by itself once the fault is over), `latch` (held until a named
     acknowledgement with a reason, then armed by an operator) or `rearm` (held until an operator arms).
     """
 
@@ -29,13 +29,13 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     injected: Annotated[str, Meta(min_length=10, max_length=200)]
     reaction: Reaction
     reason: Annotated[tuple[str, ...], Meta(min_length=1)]
-    """Any one of these must be given, by the engine's gate or by the beam interface."""
+    """The engine or the beam interface must give one of these."""
     bound: Bound = "lease"
     momentary: bool = False
-    """Over as soon as it has happened: then the beam must go off once within the bound, and may come back."""
+    """Over as soon as it has happened. The beam must go off once within the bound, and may then come back."""
     scene: SceneKind = "standard"
     inside_ours: bool = False
-    """Reaches into our own engine or beam interface; not applicable to another engine."""
+    """Changes our own engine or beam interface, so it does not apply to another engine."""
     quick: bool = False
 
 
@@ -58,5 +58,5 @@ def read_catalogue(path: Path = CATALOGUE) -> Catalogue:
     ids = [fault.id for fault in catalogue.fault]
     twice = sorted({one for one in ids if ids.count(one) > 1})
     if twice:
-        raise ValueError(f"{path.name}: {', '.join(twice)} stands there twice; ids must differ")
+        raise ValueError(f"{path.name}: {', '.join(twice)} appears twice; ids must differ")
     return catalogue

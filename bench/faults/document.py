@@ -1,4 +1,4 @@
-"""The tables of `docs/safety.md` that follow from the code: `python -m bench.faults.document docs/safety.md`."""
+"""Write the tables of `docs/safety.md` that follow from the code: `python -m bench.faults.document docs/safety.md`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import sys
 from pathlib import Path
 
 from bench.faults.catalogue import read_catalogue
-from gating.arming import TRANSITIONS
-from gating.decision import HARD_FAULTS, GateReason
+from gating.decision.arming import TRANSITIONS
+from gating.decision.reasons import CONSEQUENCES, GateReason
 
 
 def reasons_table() -> str:
     """Return which reasons latch and which resume by themselves."""
-    rows = ["| reason | hold |", "|---|---|"]
-    rows += [
-        f"| `{reason}` | {'**hard**: latches until a named acknowledgement' if reason in HARD_FAULTS else 'soft'} |"
-        for reason in GateReason
-        if reason is not GateReason.IN_WINDOW
-    ]
+    rows = ["| reason | what it means | hold |", "|---|---|---|"]
+    for reason, consequence in CONSEQUENCES.items():
+        if reason is not GateReason.IN_WINDOW:
+            hold = "**hard**: latches until a named acknowledgement" if consequence.latches else "soft"
+            rows.append(f"| `{reason}` | {consequence.words} | {hold} |")
     return "\n".join(rows)
 
 
@@ -41,7 +40,7 @@ def faults_table() -> str:
 
 
 def filled(text: str) -> str:
-    """Return the document with its tables made anew, each between its pair of markers."""
+    """Return the document with new tables, each between its pair of markers."""
     for name, table in (("reasons", reasons_table()), ("states", states_table()), ("faults", faults_table())):
         begin, end = f"<!-- {name}: made by bench.faults.document -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)

@@ -1,7 +1,7 @@
-"""Our beam interface with a switch that can be made to fail from outside: `faulty_beam FILE <beam options>`.
+"""Our beam interface with a switch that fails on order: `faulty_beam FILE <beam options>`.
 
-While FILE holds `reads_on`, the line reads back as on whatever it is; `stuck_hold`: it does not come on; `slow_on`: it
-comes on late; `raises N`: the next N attempts to drive it fail; `unreadable`: it cannot be read back.
+FILE holds the order. `reads_on`: the line reads back as on, whatever its state. `stuck_hold`: it does not come on.
+`slow_on`: it comes on late. `raises N`: the next N attempts to drive it fail. `unreadable`: it cannot be read back.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ SLOW_S = 0.3
 
 
 class FaultySwitch(SimulatedLinac):
-    """A simulated linac that works until it is told otherwise."""
+    """A simulated linac that works until it is ordered to fail."""
 
     orders: Path
     _on_at_s = 0.0
 
     def set_beam(self, state: GateState) -> None:
-        """As the linac does, after what was ordered."""
+        """Drive the line, unless ordered otherwise."""
         match self._order():
             case ["raises", count] if int(count) > 0:
                 self.orders.write_text(f"raises {int(count) - 1}", encoding="ascii")
-                raise BeamFault("the line was told to refuse")
+                raise BeamFault("the line was ordered to refuse")
             case ["stuck_hold"] | ["slow_on"] if state is GateState.ON:
                 self._on_at_s = time.monotonic() + SLOW_S
             case _:
@@ -39,12 +39,12 @@ class FaultySwitch(SimulatedLinac):
                 super().set_beam(state)
 
     def read_back(self) -> GateState:
-        """As the linac does, unless ordered otherwise."""
+        """Read the line back, unless ordered otherwise."""
         match self._order():
             case ["reads_on"]:
                 return GateState.ON
             case ["unreadable"]:
-                raise BeamFault("the line was told to be unreadable")
+                raise BeamFault("the line was ordered to be unreadable")
             case ["slow_on"] if 0 < self._on_at_s <= time.monotonic():
                 self._on_at_s = 0.0
                 super().set_beam(GateState.ON)
@@ -62,7 +62,7 @@ def main() -> None:
         return FaultySwitch
 
     drivers.registry.load_beam = load_beam
-    from gating.cli import main as command_line
+    from cinegate.verbs import main as command_line
 
     sys.argv = ["cinegate", "beam", *sys.argv[2:]]
     command_line()

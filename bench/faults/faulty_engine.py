@@ -1,6 +1,6 @@
-"""Our engine process with a tracker that can be made to fail from outside: `faulty_engine FILE <engine options>`.
+"""Our engine process with a tracker that fails on order: `faulty_engine FILE <engine options>`.
 
-What is written to FILE happens at the next frame: `raise`, `hang`, `sleep S`, `collect`, `memory`, `fork`.
+The order in FILE is carried out at the next frame: `raise`, `hang`, `sleep S`, `collect N`, `memory` or `fork`.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gating.service
+import gating.service.service
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import Tracker, TrackerSettings, TrackResult
 
 
 class FaultyTracker:
-    """A tracker that works until it is told otherwise."""
+    """A tracker that works until it is ordered to fail."""
 
     def __init__(self, tracker: Tracker, orders: Path) -> None:
         self._tracker = tracker
         self._orders = orders
 
     def warm_up(self) -> None:
-        """As the tracker does."""
+        """Warm up the tracker."""
         self._tracker.warm_up()
 
     def set_reference(self, pixels: Any, contour_px: Any, pixel_spacing_mm: tuple[float, float]) -> None:
-        """As the tracker does."""
+        """Set the reference of the tracker."""
         self._tracker.set_reference(pixels, contour_px, pixel_spacing_mm)
 
     def track(self, pixels: Any, elapsed_s: float) -> TrackResult:
-        """As the tracker does, after what was ordered."""
+        """Carry out an order, if there is one, then track."""
         if self._orders.exists():
             order = self._orders.read_text(encoding="ascii").split()
             self._orders.unlink()
-            _obey(order)
+            _carry_out(order)
         return self._tracker.track(pixels, elapsed_s)
 
 
-def _obey(order: list[str]) -> None:
+def _carry_out(order: list[str]) -> None:
     match order:
         case ["raise"]:
-            raise RuntimeError("the tracker was told to fail")
+            raise RuntimeError("the tracker was ordered to fail")
         case ["hang"]:
             while True:
                 pass
@@ -85,8 +85,8 @@ def main() -> None:
     def wrapped(name: str, settings: TrackerSettings) -> Tracker:
         return FaultyTracker(make_tracker(name, settings), orders)
 
-    vars(gating.service)["make_tracker"] = wrapped
-    from gating.cli import main as command_line
+    vars(gating.service.service)["make_tracker"] = wrapped
+    from cinegate.verbs import main as command_line
 
     sys.argv = ["cinegate", "engine", *sys.argv[2:]]
     command_line()

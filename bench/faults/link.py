@@ -1,4 +1,4 @@
-"""A seeded proxy between a PUB socket and its subscribers: loss, delay, doubling, reordering, bit flips."""
+"""A seeded proxy between a PUB socket and its subscribers: loss, delay, duplication, reordering and bit flips."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import zmq
 
-from gating.sockets import bind, receive, subscribe
+from gating.wire.sockets import bind, receive, subscribe
 
 
 @dataclass(slots=True)
-class Weather:
-    """What happens to messages on their way; probabilities from 0 to 1."""
+class Impairment:
+    """What a link does to messages; probabilities from 0 to 1."""
 
     loss: float = 0.0
     delay_ms: float = 0.0
@@ -26,13 +26,16 @@ class Weather:
 
 
 class Link:
-    """Carry messages from one endpoint to another.
+    """Carry messages from one endpoint to another, with impairment.
 
     Parameters
     ----------
-    context, source, sink : listen at `source`, publish at `sink`.
-    seed : of the weather.
-    overheard : is handed every message as it comes in, before the weather.
+    context, source, sink
+        Subscribe at `source`, publish at `sink`.
+    seed
+        Seed of the impairment.
+    on_message
+        Called with every message as it arrives, before the impairment, and the time.
     """
 
     def __init__(
@@ -41,23 +44,23 @@ class Link:
         source: str,
         sink: str,
         seed: int,
-        overheard: Callable[[list[bytes], int], None],
+        on_message: Callable[[list[bytes], int], None],
     ) -> None:
-        self.weather = Weather()
+        self.impairment = Impairment()
         self.socket = subscribe(context, source)
         self._sink = bind(context, zmq.PUB, sink)
         self._random = random.Random(seed)
-        self._overheard = overheard
+        self._on_message = on_message
         self._waiting: list[tuple[int, int, list[bytes]]] = []
         self._count = self._newest = 0
         self.overtaken_ns = 0
-        """When a message last came after a later one; 0: never."""
+        """When a message was last delivered after a later one; 0: never."""
 
     def pump(self) -> None:
-        """Take what came and pass on what is due."""
+        """Read new messages, and send those that are due."""
         while (parts := receive(self.socket)) is not None:
             now_ns = time.monotonic_ns()
-            self._overheard(parts, now_ns)
+            self._on_message(parts, now_ns)
             self._delay(parts, now_ns)
         while self._waiting and self._waiting[0][0] <= time.monotonic_ns():
             _, number, parts = heapq.heappop(self._waiting)
@@ -67,17 +70,17 @@ class Link:
             self._newest = max(self._newest, number)
 
     def send(self, parts: list[bytes]) -> None:
-        """Put a message of our own on the link."""
+        """Send a message of our own."""
         self._sink.send_multipart(parts, zmq.NOBLOCK)
 
     def _delay(self, parts: list[bytes], now_ns: int) -> None:
-        weather, chance = self.weather, self._random.random
-        if chance() < weather.loss:
+        impairment, chance = self.impairment, self._random.random
+        if chance() < impairment.loss:
             return
-        if chance() < weather.bit_flips:
+        if chance() < impairment.bit_flips:
             parts = [parts[0], flip_bit(parts[1], self._random), *parts[2:]]
-        for _ in range(2 if chance() < weather.doubling else 1):
-            delay_ms = weather.delay_ms + chance() * weather.jitter_ms
+        for _ in range(2 if chance() < impairment.doubling else 1):
+            delay_ms = impairment.delay_ms + chance() * impairment.jitter_ms
             self._count += 1
             heapq.heappush(self._waiting, (now_ns + round(delay_ms * 1e6), self._count, parts))
 

@@ -1,4 +1,4 @@
-"""Nothing already recorded is lost: what the session logs of a scene held before a fault, they must hold after it."""
+"""Check that nothing recorded is lost: session logs must still hold after a fault what they held before it."""
 
 from __future__ import annotations
 
@@ -9,67 +9,69 @@ from typing import Final, NamedTuple
 from mcap.records import Message as McapMessage
 from mcap.records import Metadata
 
-from gating.chain import Follower, HashChain
 from gating.messages import CineFrame, FrameHeader, GateCommand
-from gating.session import METADATA, SessionReader, recover, unpack
-from gating.wire import WireError, decode
+from gating.session.chain_check import SealChecker
+from gating.session.hash_chain import HashChain
+from gating.session.log import METADATA, SessionReader, unpack
+from gating.session.recovery import recover
+from gating.wire.codec import WireError, decode
 
 READ: Final = ("gate", "frame")
 BLOCK_BYTES: Final = 2**20
 
 
-class Kept(NamedTuple):
-    """One gate command or frame: who sent it, and its number, which for a frame includes the hash of its pixels."""
+class MessageKey(NamedTuple):
+    """Identity of one gate command or frame: its sender and number, and for a frame the hash of its pixels."""
 
     sender: str
     number: int
     content: str = ""
 
     @classmethod
-    def of(cls, message: GateCommand | FrameHeader) -> Kept:
-        """Return what tells this message from all others."""
+    def of(cls, message: GateCommand | FrameHeader) -> MessageKey:
+        """Return the key of a message."""
         if isinstance(message, GateCommand):
             return cls(message.engine_id, message.command_sequence)
         return cls(message.publisher_id, message.sequence, message.content_hash)
 
 
 class Log:
-    """One session log, read on from where it was left."""
+    """One session log, read a part at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.kept: set[Kept] = set()
+        self.kept: set[MessageKey] = set()
         self.closed = False
-        self._chain, self._follower = HashChain(), Follower()
+        self._chain, self._checker = HashChain(), SealChecker()
         self._good_bytes = 8
         self._mark: tuple[int, bytes] = (0, _digest(path, 0))
 
     @property
     def broken(self) -> str:
-        """Where the hash chain does not fit, one sentence."""
-        return self._follower.broken
+        """Sentence about a break of the hash chain; empty if there is none."""
+        return self._checker.broken
 
     def read(self) -> None:
-        """Take the records that came since the last time."""
+        """Read the records that are new since the last call."""
         reader = SessionReader(self.path)
         with self.path.open("rb") as stream:
             stream.seek(self._good_bytes)
             for record in reader.whole_records(stream):
                 if isinstance(record, Metadata) and record.name == METADATA:
                     self._chain.begin(record.metadata)
-                elif not self._follower.take(self._chain, record):
+                elif not self._checker.check(self._chain, record):
                     return
                 if isinstance(record, McapMessage):
-                    self._keep(self._follower.topics.get(record.channel_id, ""), record.data)
+                    self._keep(self._checker.topics.get(record.channel_id, ""), record.data)
         self._good_bytes, self.closed = reader.good_bytes, reader.closed_properly
 
     def mark(self) -> None:
-        """Remember the bytes that stand on the disk now."""
+        """Remember the bytes that are on the disk now."""
         size = self.path.stat().st_size
         self._mark = size, _digest(self.path, size)
 
     def changed(self) -> bool:
-        """Whether the bytes that stood there at the mark no longer do."""
+        """Return whether any byte has changed since `mark`."""
         size, digest = self._mark
         return _digest(self.path, size) != digest
 
@@ -81,40 +83,40 @@ class Log:
         except WireError:
             return
         if isinstance(message, CineFrame):
-            self.kept.add(Kept.of(message.header))
+            self.kept.add(MessageKey.of(message.header))
         elif isinstance(message, GateCommand):
-            self.kept.add(Kept.of(message))
+            self.kept.add(MessageKey.of(message))
 
 
 class Logs:
-    """Every log in a folder; they are numbered, and only the newest is being written."""
+    """All logs in a folder. They are numbered, and only the newest is being written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._logs: dict[Path, Log] = {}
 
     def mark(self) -> None:
-        """Remember what stands in them before a fault."""
+        """Remember the content of the logs before a fault."""
         for log in self._growing():
             log.read()
             log.mark()
 
-    def objections(self, recorded: set[Kept]) -> list[str]:
-        """Read on, recover what is torn, and say what is missing of all that they held and of what was `recorded`."""
-        said: list[str] = []
+    def violations(self, recorded: set[MessageKey]) -> list[str]:
+        """Read the new records, recover torn logs, and return a sentence for each loss, also of `recorded` messages."""
+        found: list[str] = []
         growing = self._growing()
         for log in growing:
             if log.changed():
-                said.append(f"what stood in {log.path.name} before the fault has changed")
+                found.append(f"what stood in {log.path.name} before the fault has changed")
             log.read()
             if log is not growing[-1] and not log.closed:
-                said += self._recovered(log)
+                found += self._recovered(log)
             if log.broken or self._logs[log.path].broken:
-                said.append(f"{log.path.name}: {log.broken or self._logs[log.path].broken}")
+                found.append(f"{log.path.name}: {log.broken or self._logs[log.path].broken}")
         missing = recorded.difference(*(log.kept for log in self._logs.values()))
         if missing:
-            said.append(f"{len(missing)} of {len(recorded)} recorded messages are in no log, one is {min(missing)}")
-        return said
+            found.append(f"{len(missing)} of {len(recorded)} recorded messages are in no log, one is {min(missing)}")
+        return found
 
     def _growing(self) -> list[Log]:
         """Return the logs that were not closed when they were last read, the newest last."""
@@ -132,7 +134,7 @@ class Logs:
 
 
 def _digest(path: Path, size: int) -> bytes:
-    """Return a hash of the first bytes of a file."""
+    """Return a hash of the first `size` bytes of a file."""
     digest = blake2b()
     with path.open("rb") as stream:
         while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):

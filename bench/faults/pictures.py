@@ -1,4 +1,4 @@
-"""Frames for the fault suite, drawn by the bundled phantom, with the target's exact place in each."""
+"""Frames for the fault suite, drawn by the phantom, with the exact position of the target in each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from drivers.formats.pixels import WireDtype
 from drivers.phantom import Breathing, Phantom, PhantomSettings, TargetLoss, Trace
 
 Picture = NDArray[Any]
@@ -27,16 +28,19 @@ class Shot:
 
 
 class PictureBook:
-    """What the scripted source shows: a calm patient, and motions on demand.
+    """The pictures of the scripted source: a calm patient, and motions on demand.
 
     Parameters
     ----------
-    seed : of the phantom.
-    rate_per_s : frames per second.
-    dtype : of the pixels.
+    seed
+        Seed of the phantom.
+    rate_per_s
+        Frames per second.
+    dtype
+        Dtype of the pixels.
     """
 
-    def __init__(self, seed: int, rate_per_s: float, dtype: str) -> None:
+    def __init__(self, seed: int, rate_per_s: float, dtype: WireDtype) -> None:
         self.settings = PhantomSettings(
             seed=seed,
             rows=104,
@@ -48,7 +52,7 @@ class PictureBook:
             noise_sigma=0.03,
             intensity_drift_per_min=0.0,
             breathing=SHALLOW,
-            dtype=dtype,  # type: ignore[arg-type]
+            dtype=dtype,
         )
         phantom = Phantom(self.settings)
         self.rate_per_s = rate_per_s
@@ -65,7 +69,7 @@ class PictureBook:
         loss: TargetLoss | None = None,
         noise_sigma: float | None = None,
     ) -> list[Shot]:
-        """Draw a movement: displacement in mm as a function of the time since its start, s."""
+        """Draw a motion, given as displacement in mm over the time in s since its start."""
         t_s = np.arange(0, seconds + 2, 0.01)
         rest = np.zeros_like(t_s)
         trace = Trace(t_s, np.array([si_mm(t) for t in t_s]), np.array([ap_mm(t) for t in t_s]), rest)

@@ -1,4 +1,4 @@
-"""The processes of a scene: engine, beam interface and recorder, started in its folder, watched, ended."""
+"""The processes of a scene (engine, beam interface and recorder): started in its folder, watched and ended."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ GRACE_S: Final = 5.0
 
 
 class Processes:
-    """Named processes; what each prints goes to `<name>.out` in the folder.
+    """Named processes. The output of each goes to `<name>.out` in the folder.
 
     Parameters
     ----------
-    folder : of the scene, with its settings and targets (`bench.faults.scene_files`).
-    session : that all of them belong to.
-    engine_command : of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
-    faulty : start our engine and beam interface with a tracker and a switch that can be made to fail.
+    folder
+        Folder of the scene, with its settings and targets (`bench.faults.scene_files`).
+    session
+        Session of all processes.
+    engine_command
+        Command of the engine under test, with `{config}`, `{session}` and `{targets}`; empty for ours.
+    faulty
+        Start our engine and beam interface with a tracker and a switch that fail on order.
     """
 
     def __init__(self, folder: Path, session: str, engine_command: str = "", *, faulty: bool = False) -> None:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.delivery = folder / "delivery.csv"
-        """What the simulated linac records."""
+        """Delivery record of the simulated linac."""
         self.fault_file = folder / "tracker.fault"
-        """What is written here happens in our engine's tracker."""
+        """Orders for the tracker of our engine."""
         self.switch_file = folder / "switch.fault"
-        """What is written here happens in our beam interface's switch."""
+        """Orders for the switch of our beam interface."""
         self.log_folder = folder / "logs"
         self._folder, self._session = folder, session
         self._engine_command, self._faulty = engine_command, faulty
@@ -44,27 +48,27 @@ class Processes:
             words = shlex.split(self._engine_command)
             command = [word.format(config=config, session=self._session, targets=targets) for word in words]
         else:
-            module = ["bench.faults.faulty_engine", str(self.fault_file)] if self._faulty else ["gating.cli", "engine"]
+            module = ["bench.faults.faulty_engine", str(self.fault_file)] if self._faulty else ["cinegate", "engine"]
             command = [sys.executable, "-m", *module, "--target", targets, "--config", config]
             command += ["--session", self._session]
         self.start("engine", command)
 
     def start_beam(self) -> None:
-        """Start the beam interface with a simulated linac that records what it delivers, without delay."""
-        module = ["bench.faults.faulty_beam", str(self.switch_file)] if self._faulty else ["gating.cli", "beam"]
+        """Start the beam interface with a simulated linac without delays, which records its delivery."""
+        module = ["bench.faults.faulty_beam", str(self.switch_file)] if self._faulty else ["cinegate", "beam"]
         command = [sys.executable, "-m", *module, "--config", str(self._folder / "beam.toml")]
         self.start("beam", [*command, "--session", self._session, "--delivery-record", str(self.delivery)])
 
     def start_recorder(self, folder: Path | None = None) -> Path:
-        """Start a recorder on a new log, in `log_folder` unless told otherwise, and return its path."""
+        """Start a recorder on a new log, by default in `log_folder`, and return the path of the log."""
         self._logs += 1
         log = (folder or self.log_folder) / f"{self._logs}.mcap"
-        command = [sys.executable, "-m", "gating.cli", "record", str(log), "--session", self._session]
+        command = [sys.executable, "-m", "cinegate", "record", str(log), "--session", self._session]
         self.start("recorder", [*command, "--config", str(self._folder / "recorder.toml")])
         return log
 
     def start(self, name: str, command: list[str]) -> None:
-        """Start a process under a name; an earlier one of that name must have ended."""
+        """Start a process under a name. An earlier process of that name must have ended."""
         output = (self._folder / f"{name}.out").open("ab")
         self._outputs.append(output)
         self.running[name] = subprocess.Popen(
@@ -72,11 +76,11 @@ class Processes:
         )
 
     def send(self, name: str, number: int) -> None:
-        """Send a signal."""
+        """Send a signal to a process."""
         self.running[name].send_signal(number)
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
-        """End a process and return its exit code; what does not end in time is killed."""
+        """End a process and return its exit code. It is killed if it does not end in time."""
         process = self.running.pop(name)
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
@@ -88,24 +92,24 @@ class Processes:
             return process.wait()
 
     def died(self) -> list[str]:
-        """Return a sentence for each process that ended without being asked to."""
+        """Return a sentence for each process that has ended unasked."""
         return [
-            f"{name} ended with code {process.returncode}: {self.said(name)[-200:]}"
+            f"{name} ended with code {process.returncode}: {self.output(name)[-200:]}"
             for name, process in self.running.items()
             if process.poll() is not None
         ]
 
     def memory_mb(self, name: str) -> float:
-        """Return the largest resident memory that a process has had."""
+        """Return the largest resident memory of a process so far."""
         status = Path(f"/proc/{self.running[name].pid}/status").read_text(encoding="ascii")
         return next(int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("VmHWM"))
 
-    def said(self, name: str) -> str:
-        """Return what a process printed."""
+    def output(self, name: str) -> str:
+        """Return the output of a process."""
         return (self._folder / f"{name}.out").read_text(errors="replace").strip()
 
     def stop(self) -> None:
-        """End everything: the beam first asked to hold, the recorder last."""
+        """End every process, the recorder last."""
         for name in sorted(self.running, key=lambda one: one == "recorder"):
             self.end(name)
         for output in self._outputs:

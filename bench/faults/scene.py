@@ -1,4 +1,4 @@
-"""One running pipeline: engine, beam interface and recorder as processes, our source and links between, and an ear."""
+"""One running pipeline: engine, beam interface and recorder as processes, our source, links between, a message log."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from typing import Any, Final
 
 import zmq
 
-from bench.faults.ear import Ear
 from bench.faults.link import Link
-from bench.faults.logs import Kept, Logs
+from bench.faults.logs import Logs, MessageKey
+from bench.faults.message_log import MessageLog
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
 from bench.faults.scene_files import scene_config, scene_stream, write_files
-from bench.faults.scripted_source import ScriptedSource, as_it_is
+from bench.faults.scripted_source import ScriptedSource, unchanged
 from drivers.beam.simulated import line_level, read_delivery_record
-from gating.clock import MonotonicClock
-from gating.limits import stale_limit_ns
+from drivers.formats.pixels import WireDtype
+from gating.clocks.clock import MonotonicClock
+from gating.decision.limits import stale_limit_ns
+from gating.geometry.plane import ImagePlane
 from gating.messages import ControlReply, ControlRequest, EngineState, FrameHeader, GateCommand, GateState
-from gating.plane import ImagePlane
-from gating.sockets import receive, subscribe
-from gating.structure import structure_boundary
-from gating.wire import encode
+from gating.targets.structure import structure_boundary
+from gating.wire.codec import encode
+from gating.wire.sockets import receive, subscribe
 
 OPERATOR: Final = "fault_suite"
 SETTLE_S: Final = 20.0
 WARM_UP_S: Final = 240.0
-"""A new installation compiles its kernels once."""
+"""Includes the compilation of the kernels in a new installation."""
 AFTER_DRAWING_MS: Final = 200.0
-"""Nothing passes the links while a film is drawn, so the beam goes off; it must be on again when the film begins."""
+"""While a film is drawn nothing passes the links, so the beam goes off; it must be on again when the film begins."""
 RATES_PER_S: Final = (8.0, 16.0, 25.0, 12.0)
-"""Frames per second, one after another from seed to seed."""
+"""Frames per second, chosen in turn by the seed."""
 
 
 class NotSettled(Exception):
-    """The pipeline does not come to a steady beam; one sentence."""
+    """The pipeline does not reach a steady beam; one sentence."""
 
 
 class Scene:
@@ -45,11 +46,16 @@ class Scene:
 
     Parameters
     ----------
-    folder : for sockets, settings, logs; must exist, with a short path.
-    seed : chooses frame rate, anatomy and weather.
-    dtype : of the pixels.
-    engine_command : of the engine under test, with `{config}`, `{session}`, `{targets}`; ours if empty.
-    faulty : start our engine and beam interface with a tracker and a switch that can be made to fail.
+    folder
+        Folder of sockets, settings and logs. It must exist, with a short path.
+    seed
+        Seed of frame rate, anatomy and links.
+    dtype
+        Dtype of the pixels.
+    engine_command
+        Command of the engine under test, with `{config}`, `{session}` and `{targets}`; empty for ours.
+    faulty
+        Start our engine and beam interface with a tracker and a switch that fail on order.
     """
 
     def __init__(
@@ -57,7 +63,7 @@ class Scene:
         folder: Path,
         seed: int,
         *,
-        dtype: str = "uint16",
+        dtype: WireDtype = "uint16",
         engine_command: str = "",
         faulty: bool = False,
     ) -> None:
@@ -68,9 +74,9 @@ class Scene:
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
         self.processes = Processes(folder, self.session, engine_command, faulty=faulty)
         self.processes.log_folder.mkdir(mode=0o700, exist_ok=True)
-        self.heard = Ear()
+        self.messages = MessageLog()
         self.line_falls_ns: list[int] = []
-        self.seen_ns = 0
+        self.visible_ns = 0
         self.played_ns = 0
         """When the newest film began."""
         self.logs = Logs(self.processes.log_folder)
@@ -79,7 +85,7 @@ class Scene:
     # ---- life ---------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Start everything; returns before the pipeline is ready."""
+        """Start everything. This returns before the pipeline is ready."""
         self.context: zmq.Context[Any] = zmq.Context()
         ends = self.config.endpoints
         write_files(folder=self.folder, config=self.config, contour_px=self.book.contour_px.tolist())
@@ -88,10 +94,10 @@ class Scene:
         self.boundary = structure_boundary("target", self.book.contour_px, plane, self.config.gating)
         self.source = ScriptedSource(stream, self._calm, MonotonicClock().name)
         self.source.open(self.context, ends.frames)
-        self.gate = Link(self.context, ends.gate, f"ipc://{self.folder}/gate.b", self.seed, self.heard.hear)
-        self.beam = Link(self.context, f"ipc://{self.folder}/beam.b", ends.beam, self.seed + 1, self.heard.hear)
+        self.gate = Link(self.context, ends.gate, f"ipc://{self.folder}/gate.b", self.seed, self.messages.add)
+        self.beam = Link(self.context, f"ipc://{self.folder}/beam.b", ends.beam, self.seed + 1, self.messages.add)
         recorder = f"ipc://{self.folder}/recorder.r"
-        self.recorder = Link(self.context, recorder, ends.recorder, self.seed + 2, self.heard.hear)
+        self.recorder = Link(self.context, recorder, ends.recorder, self.seed + 2, self.messages.add)
         self._telemetry = subscribe(self.context, ends.telemetry)
         self._control = self.context.socket(zmq.DEALER)
         self._control.setsockopt(zmq.LINGER, 0)
@@ -113,18 +119,18 @@ class Scene:
             self.context.destroy(linger=0)
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
-        """End a process while everything else goes on; return its exit code."""
+        """End a process while everything else runs on; return its exit code."""
         self.processes.send(name, number)
-        return self.ended(name)
+        return self.await_end(name)
 
-    def ended(self, name: str) -> int:
-        """Let a process that was asked to end do so while everything else goes on; return its exit code."""
+    def await_end(self, name: str) -> int:
+        """Wait for a process that was told to end, while everything else runs on; return its exit code."""
         process = self.processes.running[name]
         self.wait(lambda: process.poll() is not None, 10.0)
         return self.processes.end(name, signal.SIGKILL)
 
     def kill_beam(self) -> None:
-        """SIGKILL the beam interface and note when its line fell, which is when the kernel dropped its hold on it."""
+        """Kill the beam interface with SIGKILL and note when its line fell: when the kernel released its lock."""
         self.end("beam", signal.SIGKILL)
         deadline = time.monotonic() + 5
         while line_level(self.processes.delivery) is GateState.ON and time.monotonic() < deadline:
@@ -136,21 +142,21 @@ class Scene:
 
     @property
     def interval_ms(self) -> float:
-        """Between two frames."""
+        """Interval between two frames, ms."""
         return 1e3 / self.book.rate_per_s
 
     @property
     def lease_ms(self) -> float:
-        """The smaller of the lease and the stale limit."""
+        """Smaller of the lease and the stale limit, ms."""
         return min(self.config.safety.lease_ms, self.stale_ms)
 
     @property
     def stale_ms(self) -> float:
-        """The age at which a frame no longer permits beam."""
+        """Age at which a frame no longer permits the beam, ms."""
         return stale_limit_ns(round(1e9 / self.book.rate_per_s), 1, 1.0, self.config.safety) / 1e6
 
     def pump(self, until_ns: int) -> None:
-        """Keep source, links and ears going until a moment."""
+        """Run source, links and message log until `until_ns`."""
         while (now_ns := time.monotonic_ns()) < until_ns:
             self.source.tick()
             wait_ns = min(until_ns - now_ns, self.source.wait_ns(), 2_000_000)
@@ -160,18 +166,18 @@ class Scene:
             self._listen()
 
     def pass_ms(self, milliseconds: float) -> None:
-        """Let time pass."""
+        """Run for a time."""
         self.pump(time.monotonic_ns() + round(milliseconds * 1e6))
 
     def next_frame(self, count: int = 1) -> int:
-        """Let the source's next slots pass; return when the last one was due."""
+        """Run until the source has reached its next slots; return when the last one was due."""
         target = self.source.slot + count
         while self.source.slot < target:
             self.pass_ms(1)
         return self.source.slot_ns
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Let time pass until a condition holds; return whether it came to."""
+        """Run until a condition holds; return False if it does not within the time."""
         deadline_ns = time.monotonic_ns() + round(seconds * 1e9)
         while not condition():
             if time.monotonic_ns() > deadline_ns:
@@ -179,14 +185,14 @@ class Scene:
             self.pass_ms(5)
         return True
 
-    def seen(self, moment_ns: int | None = None) -> None:
-        """Say from when on the fault is there to be seen; now by default."""
-        self.seen_ns = time.monotonic_ns() if moment_ns is None else moment_ns
+    def mark_visible(self, moment_ns: int | None = None) -> None:
+        """Note when the fault can first be noticed; now by default."""
+        self.visible_ns = time.monotonic_ns() if moment_ns is None else moment_ns
 
     # ---- the beam -------------------------------------------------------------------------------------------------
 
     def on_intervals(self) -> list[tuple[int, int]]:
-        """Return when the beam was on, from the linac's own record; an interval that lasts ends now."""
+        """Return when the beam was on, from the linac's own record. An interval that has not ended ends now."""
         changes = [(change.t_ns, change.beam_on) for change in read_delivery_record(self.processes.delivery)]
         changes = sorted([*changes, *((fall_ns, False) for fall_ns in self.line_falls_ns)])
         intervals: list[tuple[int, int]] = []
@@ -200,12 +206,12 @@ class Scene:
         return intervals if since_ns is None else [*intervals, (since_ns, time.monotonic_ns())]
 
     def settle(self, steady_ms: float, *, by_operator: bool = True) -> None:
-        """Come to a steady beam: acknowledge and arm as an operator would.
+        """Reach a steady beam, acknowledging and arming as an operator would.
 
         Raises
         ------
         NotSettled
-            If it does not come.
+            If the beam does not become steady in time.
         """
         limit_s = SETTLE_S if self._warm else WARM_UP_S
         deadline, asked = time.monotonic() + limit_s, 0.0
@@ -214,32 +220,32 @@ class Scene:
             self.pass_ms(5)
             if self.processes.died():
                 break
-            on_since = (on_since or time.monotonic()) if self.heard.beam_is_on() else None
+            on_since = (on_since or time.monotonic()) if self.messages.beam_is_on() else None
             if on_since is not None and time.monotonic() - on_since >= steady_ms / 1e3:
                 self._warm = True
                 return
-            if by_operator and self.heard.newest and time.monotonic() - asked > 0.15:
+            if by_operator and self.messages.newest and time.monotonic() - asked > 0.15:
                 asked = time.monotonic()
-                self._operate(self.heard.newest.engine_state)
-        last = self.heard.newest
-        why = "no gate command was heard" if last is None else f"{last.engine_state}, {last.reason}: {last.detail}"
+                self._operate(self.messages.newest.engine_state)
+        last = self.messages.newest
+        why = "no gate command was received" if last is None else f"{last.engine_state}, {last.reason}: {last.detail}"
         raise NotSettled(f"no steady beam within {limit_s:g} s; {why}; {' '.join(self.processes.died())}")
 
     def ask(self, action: str, why: str = "") -> ControlReply | None:
-        """Ask the engine as the operator; None if it does not answer within a second."""
-        self.heard.replies.clear()
+        """Send a control request as the operator; return the reply, or None if none comes within a second."""
+        self.messages.replies.clear()
         request = ControlRequest(session_id=self.session, action=action, operator=OPERATOR, why=why)  # type: ignore[arg-type]
         self._control.send_multipart(encode(request), zmq.NOBLOCK)
-        self.wait(lambda: bool(self.heard.replies), 1.0)
-        return self.heard.replies[-1] if self.heard.replies else None
+        self.wait(lambda: bool(self.messages.replies), 1.0)
+        return self.messages.replies[-1] if self.messages.replies else None
 
-    def sent(self, since_ns: int) -> dict[Kept, int]:
-        """Return the gate commands and unharmed frames that left since a moment, and when each did."""
-        every: list[tuple[int, GateCommand | FrameHeader]] = [*self.heard.commands, *self.source.published]
-        return {Kept.of(message): at_ns for at_ns, message in every if at_ns >= since_ns}
+    def sent(self, since_ns: int) -> dict[MessageKey, int]:
+        """Return the gate commands and intact frames sent since `since_ns`, and when each was sent."""
+        every: list[tuple[int, GateCommand | FrameHeader]] = [*self.messages.commands, *self.source.published]
+        return {MessageKey.of(message): at_ns for at_ns, message in every if at_ns >= since_ns}
 
     def send_control(self, parts: list[bytes]) -> None:
-        """Send any bytes at all to the control socket."""
+        """Send arbitrary bytes to the control socket."""
         self._control.send_multipart(parts, zmq.NOBLOCK)
 
     def _operate(self, state: EngineState) -> None:
@@ -251,18 +257,18 @@ class Scene:
     # ---- pictures -------------------------------------------------------------------------------------------------
 
     def play(self, shots: list[Shot]) -> None:
-        """Show these from the next slot on, then the last one's place with changing noise; `calm` ends it."""
+        """Show these from the next slot on, then the last few in turn, until `calm`."""
         self.played_ns = time.monotonic_ns()
         first = self.source.slot + 1
         self.source.show = lambda slot: self._played(shots, slot - first)
 
     def calm(self) -> None:
-        """Show the calm patient again, and send frames as they are."""
+        """Show the calm patient again, and send frames unchanged."""
         self.source.show = self._calm
-        self.source.transform = as_it_is
+        self.source.transform = unchanged
 
     def outside(self, shot: Shot) -> float:
-        """Return how much of the target is truly outside the boundary, 0 to 1; 1 where it is not in the slice."""
+        """Return the true target-out fraction, 0 to 1; 1 if the target is not in the slice."""
         return self.boundary.out_fraction(shot.contour_px) if shot.visible else 1.0
 
     def _calm(self, slot: int) -> Any:
@@ -278,4 +284,4 @@ class Scene:
     def _listen(self) -> None:
         for socket in (self._telemetry, self._control):
             while (parts := receive(socket)) is not None:
-                self.heard.hear(parts, time.monotonic_ns())
+                self.messages.add(parts, time.monotonic_ns())

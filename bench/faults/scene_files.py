@@ -1,4 +1,4 @@
-"""The settings of a scene: its configuration, its stream, and the files that its processes read."""
+"""The configuration of a scene, its stream, and the files that its processes read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bench.faults.pictures import PictureBook
-from gating.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
+from drivers.formats.pixels import wire_dtype_name
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
+from gating.settings.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
 
 
 def scene_config(folder: Path) -> Config:
-    """Return the default settings, with recording required and a linac whose beam follows its line at once."""
+    """Return the default settings, but with recording required and a linac without delays."""
     names = EndpointSettings.__struct_fields__
     return Config(
         endpoints=EndpointSettings(**{name: f"ipc://{folder}/{name}" for name in names}),
@@ -23,7 +24,7 @@ def scene_config(folder: Path) -> Config:
 
 
 def scene_stream(session: str, book: PictureBook) -> StreamInfo:
-    """Return what the source declares."""
+    """Return the stream that the source declares."""
     pixels = book.calm[0].pixels
     return StreamInfo(
         session_id=session,
@@ -31,7 +32,7 @@ def scene_stream(session: str, book: PictureBook) -> StreamInfo:
         source_kind=SourceKind.PHANTOM,
         pacing=Pacing.REAL_TIME,
         planes=("sagittal",),
-        dtype=str(pixels.dtype),  # type: ignore[arg-type]  # the book draws in dtypes of the wire
+        dtype=wire_dtype_name(pixels),
         shape=pixels.shape,
         pixel_spacing_mm=book.settings.pixel_spacing_mm,
         image_orientation=book.orientation,
@@ -44,7 +45,7 @@ def scene_stream(session: str, book: PictureBook) -> StreamInfo:
 
 
 def write_files(folder: Path, config: Config, contour_px: list[list[float]]) -> None:
-    """Write the target, and each process's settings: gate, beam and recorder meet at the links between them."""
+    """Write the targets and the settings of each process, whose endpoints are those of the links between them."""
     plain = {"targets": [{"name": "target", "plane": "", "contour_px": contour_px}]}
     (folder / "targets.json").write_text(json.dumps(plain))
     ends = config.endpoints

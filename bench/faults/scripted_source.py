@@ -1,4 +1,4 @@
-"""A source that speaks the wire and does, frame by frame, what the script of a fault says."""
+"""A source that publishes frames as the script of a fault says."""
 
 from __future__ import annotations
 
@@ -13,45 +13,48 @@ import zmq
 
 from bench.faults.pictures import Picture
 from gating.messages import CineFrame, FrameHeader, Heartbeat, StreamInfo
-from gating.sockets import Socket, bind
-from gating.wire import Part, content_hash, encode, encode_frame
+from gating.wire.codec import Part, content_hash, encode, encode_frame
+from gating.wire.sockets import Socket, bind
 
 Parts = Sequence[Part]
 Transform = Callable[[CineFrame], Iterable[Parts]]
 
 INFO_EVERY_NS: Final = 500_000_000
 FIRST_RAW_NS: Final = 3_600_000_000_000
-"""Of the source's own clock: an hour, so that a stamp can go back without becoming negative."""
+"""Start of the source's own clock: an hour, so that a stamp can go back without becoming negative."""
 
 
-def as_it_is(frame: CineFrame) -> Iterable[Parts]:
-    """Send a frame as it is."""
+def unchanged(frame: CineFrame) -> Iterable[Parts]:
+    """Send a frame unchanged."""
     return [encode_frame(frame)]
 
 
 class ScriptedSource:
-    """Publish frames at their rate; every frame passes through `transform` first.
+    """Publish frames at their rate, each through `transform`.
 
     Parameters
     ----------
-    stream : what is declared.
-    show : the picture of a frame, by its slot; slots are counted whether or not a frame leaves.
-    clock_name : of this host's monotonic clock.
+    stream
+        Stream to declare.
+    show
+        Returns the picture of a slot. Slots count whether or not a frame is sent.
+    clock_name
+        Name of this host's monotonic clock.
     """
 
     def __init__(self, stream: StreamInfo, show: Callable[[int], Picture], clock_name: str) -> None:
         self.stream = stream
         self.show = show
-        self.transform: Transform = as_it_is
+        self.transform: Transform = unchanged
         self.publisher_id = secrets.token_hex(4)
         self.sequence = 0
         self.slot = -1
         self.slot_ns = 0
-        """When the newest slot was due, which is when its frame was acquired."""
-        self.left_ns = 0
+        """When the newest slot was due, and its frame acquired."""
+        self.sent_ns = 0
         self.paused = False
         self.published: list[tuple[int, FrameHeader]] = []
-        """When each frame left that left unharmed, and its header."""
+        """When each intact frame was sent, and its header."""
         self._clock_name = clock_name
         self._start_ns = time.monotonic_ns()
         self._due_ns = self._start_ns
@@ -60,26 +63,26 @@ class ScriptedSource:
 
     @property
     def interval_ns(self) -> int:
-        """Between two frames."""
+        """Interval between two frames, ns."""
         return self.stream.nominal_interval_ns
 
     def open(self, context: zmq.Context[Any], endpoint: str) -> None:
-        """Bind."""
+        """Bind the endpoint."""
         self._socket = bind(context, zmq.XPUB, endpoint)
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
 
     def close(self) -> None:
-        """Leave the endpoint to another."""
+        """Release the endpoint."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def restart(self) -> None:
-        """Become a new source process: another publisher, counting from 0."""
+        """Become a new source: another publisher that counts from 0."""
         self.publisher_id, self.sequence = secrets.token_hex(4), 0
 
     def wait_ns(self) -> int:
-        """Return how long nothing is due, ns."""
+        """Return the time until something is due, ns."""
         return max(0, min(self._due_ns, self._info_due_ns) - time.monotonic_ns())
 
     def tick(self) -> None:
@@ -128,10 +131,10 @@ class ScriptedSource:
         return CineFrame(header, pixels)
 
     def send(self, parts: Parts) -> None:
-        """Send any bytes at all."""
+        """Send arbitrary bytes."""
         if self._socket is not None:
             self._socket.send_multipart(parts, zmq.NOBLOCK)
-            self.left_ns = time.monotonic_ns()
+            self.sent_ns = time.monotonic_ns()
 
     def _take_slot(self, now_ns: int) -> None:
         late = (now_ns - self._due_ns) // self.interval_ns
@@ -143,8 +146,8 @@ class ScriptedSource:
         frame = self.frame()
         for parts in self.transform(frame):
             self.send(parts)
-        if self.transform is as_it_is:
-            self.published.append((self.left_ns, frame.header))
+        if self.transform is unchanged:
+            self.published.append((self.sent_ns, frame.header))
         self.sequence += 1
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:
@@ -159,12 +162,12 @@ class ScriptedSource:
 
 
 def changed(frame: CineFrame, **changes: Any) -> CineFrame:
-    """Return the frame with other header fields."""
+    """Return the frame with changed header fields."""
     return CineFrame(msgspec.structs.replace(frame.header, **changes), frame.pixels)
 
 
 def repainted(frame: CineFrame, pixels: Picture) -> CineFrame:
-    """Return the frame with other pixels and the hash that belongs to them."""
+    """Return the frame with other pixels and their hash."""
     header = msgspec.structs.replace(
         frame.header, content_hash=content_hash(pixels), dtype=str(pixels.dtype), shape=pixels.shape
     )

@@ -1,4 +1,4 @@
-"""Run the catalogue: settle on a steady beam, inject, watch the linac's own record of the beam, clear, and judge."""
+"""Run the catalogue: reach a steady beam, inject, read the linac's own record of the beam, clear, and judge."""
 
 from __future__ import annotations
 
@@ -12,51 +12,25 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from bench.faults.catalogue import Catalogue, Fault
 from bench.faults.injections import INJECTIONS, Unmet
 from bench.faults.injections.processes import start_source
 from bench.faults.injections.registry import NotPossible
+from bench.faults.judgement import Result, await_reaction, bound_ms, judge, measure
 from bench.faults.scene import NotSettled, Scene
-from gating.messages import BeamStatus, EngineState, GateCommand, GateState
-from gating.session import FLUSH_NS
+from gating.session.log_writer import FLUSH_NS
 
 STEADY_MS: Final = 350.0
-RESUME_S: Final = 10.0
 ON_THEIR_WAY_NS: Final = 50_000_000
-"""What left so shortly before a fault may not have reached the recorder; a killed one loses what it had not flushed."""
+"""Messages sent so shortly before a fault may not have reached the recorder; a killed one also loses unflushed ones."""
 PREPARED_NS: Final = 1_000_000_000
-"""A fault that needs longer than this to come is one whose preparation itself holds the beam."""
+"""If a fault needs longer than this to appear, its preparation itself holds the beam."""
 TRIES: Final = 3
-"""A busy machine may hold the beam just before an injection; then the fault is tried again."""
-
-
-class Result(Struct, kw_only=True):
-    """What one fault came to."""
-
-    id: str
-    family: str
-    injected: str
-    reaction: str
-    reason: str = ""
-    off_ms: float | None = None
-    """From the moment the fault was there to be seen until the beam was off; None: it stayed on."""
-    bound_ms: float = 0.0
-    unsafe_on_ms: float = 0.0
-    passed: bool = False
-    seed: int = 0
-    log_intact: bool | None = None
-    """Whether the logs hold all that they held before the fault, and their hash chains verify; None: not asked."""
-    sentence: str = ""
-    """What the operator reads."""
-    why: str = ""
-    """Why it did not pass, or was not run."""
-    skipped: bool = False
+"""On a busy machine the beam may be held just before an injection; then the fault is tried again."""
 
 
 class Scenes:
-    """The pipelines of one seed, kept running from fault to fault and replaced when one is beyond use."""
+    """The pipelines of one seed, which run on from fault to fault and are replaced when no longer usable."""
 
     def __init__(self, seed: int, engine_command: str) -> None:
         self._seed = seed
@@ -66,7 +40,7 @@ class Scenes:
         self._folder = Path()
 
     def get(self, kind: str) -> Scene:
-        """Return a running pipeline of this kind."""
+        """Return a running pipeline of a kind."""
         if self._scene is None or self._kind != kind:
             self.drop()
             self._folder = Path(tempfile.mkdtemp(prefix="cgf-"))
@@ -100,13 +74,26 @@ def run_suite(
     tolerance_ms: float | None = None,
     progress: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Run these faults once per seed, each seed with another frame rate, anatomy and timing.
+    """Run faults once per seed. Each seed has its own frame rate, anatomy and timing.
 
-    `tolerance_ms` is what the machine may add to a bound; None: as the catalogue says.
+    Parameters
+    ----------
+    catalogue
+        Catalogue of the faults, with the default tolerance.
+    faults
+        Faults to run.
+    seeds
+        Number of seeds.
+    engine_command
+        Command of the engine under test; empty for ours.
+    tolerance_ms
+        Time that the machine may add to a bound; by default that of the catalogue.
+    progress
+        Called with each result.
     """
     if tolerance_ms is None:
         tolerance_ms = catalogue.tolerance_ms
-    _ask_for_priority()
+    _raise_priority()
     results: list[Result] = []
     for seed in range(seeds):
         with _scenes(seed, engine_command) as scenes:
@@ -117,8 +104,8 @@ def run_suite(
     return results
 
 
-def _ask_for_priority() -> None:
-    """Ask the system to prefer this process and those it starts; a busy machine would otherwise be what is measured."""
+def _raise_priority() -> None:
+    """Raise the priority of this process and those it starts: otherwise a busy machine would be measured."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, -15)
 
@@ -135,7 +122,7 @@ def _scenes(seed: int, engine_command: str) -> Iterator[Scenes]:
 def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_command: str) -> Result:
     result = Result(id=fault.id, family=fault.family, injected=fault.injected, reaction=fault.reaction, seed=seed)
     if engine_command and fault.inside_ours:
-        result.skipped, result.why = True, "reaches into our own processes"
+        result.skipped, result.why = True, "changes our own processes"
         return result
     for attempt in range(TRIES):
         chance = random.Random(f"{seed} {fault.id} {attempt}")
@@ -158,125 +145,41 @@ def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_co
 
 
 def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance: random.Random) -> bool:
-    """Run one fault; return False if the beam was off before it came."""
+    """Run one fault; return False if the beam was off before the fault."""
     scene.logs.mark()
     scene.settle(STEADY_MS)
     scene.pass_ms(chance.uniform(0, 2 * scene.interval_ms))
     began_ns = time.monotonic_ns()
     recorder, sent = scene.processes.running["recorder"], scene.sent(began_ns - round(STEADY_MS * 1e6))
-    scene.heard.forget()
-    result.bound_ms = round(_bound_ms(fault, scene, tolerance_ms), 1)
-    with closing(INJECTIONS[fault.id](scene)) as injection:  # type: ignore[type-var]
+    scene.messages.forget()
+    result.bound_ms = round(bound_ms(fault, scene, tolerance_ms), 1)
+    with closing(INJECTIONS[fault.id](scene)) as injection:
         next(injection)
-        bound_ns = scene.seen_ns + round(result.bound_ms * 1e6)
+        bound_ns = scene.visible_ns + round(result.bound_ms * 1e6)
         scene.pump(max(time.monotonic_ns(), bound_ns) + round(chance.uniform(100, 300) * 1e6))
         cleared_ns = time.monotonic_ns()
         next(injection, None)
     played = scene.played_ns >= began_ns
-    came_ns = scene.played_ns if played else max(began_ns, min(scene.seen_ns, cleared_ns))
+    came_ns = scene.played_ns if played else max(began_ns, min(scene.visible_ns, cleared_ns))
     was_on = any(on_ns < came_ns < off_ns for on_ns, off_ns in scene.on_intervals())
-    if not was_on and (played or scene.seen_ns <= began_ns + PREPARED_NS):
+    if not was_on and (played or scene.visible_ns <= began_ns + PREPARED_NS):
         return False
-    held_until_ns, objections = _afterwards(fault, scene, cleared_ns)
-    _measure(fault, scene, result, bound_ns, held_until_ns)
-    objections += _judge(fault, scene, result)
+    held_until_ns, violations = await_reaction(fault, scene, cleared_ns)
+    measure(fault, scene, result, bound_ns, held_until_ns)
+    violations += judge(fault, scene, result)
     flush_ns = ON_THEIR_WAY_NS + (0 if recorder is scene.processes.running.get("recorder") else FLUSH_NS)
-    lost = scene.logs.objections({one for one, at_ns in sent.items() if at_ns < began_ns - flush_ns})
+    lost = scene.logs.violations({one for one, at_ns in sent.items() if at_ns < began_ns - flush_ns})
     result.log_intact = not lost
-    objections += lost
-    result.why = "; ".join(objections)
-    result.passed = not objections
-    if fault.reaction == "hold" and objections:
+    violations += lost
+    result.why = "; ".join(violations)
+    result.passed = not violations
+    if fault.reaction == "hold" and violations:
         scene.settle(STEADY_MS)
     return True
 
 
-def _bound_ms(fault: Fault, scene: Scene, tolerance_ms: float) -> float:
-    lease_ms = scene.lease_ms + tolerance_ms
-    match fault.bound:
-        case "lease":
-            return lease_ms
-        case "stale":
-            return scene.stale_ms + tolerance_ms
-        case "recorder":
-            return scene.config.recording.max_silence_ms + tolerance_ms
-        case "flush":
-            return FLUSH_NS / 1e6 + lease_ms
-
-
-def _afterwards(fault: Fault, scene: Scene, cleared_ns: int) -> tuple[int, list[str]]:
-    """Return until when the beam had to be held, and what did not follow as it must."""
-    if fault.reaction == "hold":
-        try:
-            deadline_s = time.monotonic() + RESUME_S
-            while not scene.heard.beam_is_on() and time.monotonic() < deadline_s:
-                scene.pass_ms(5)
-        except OSError as error:
-            return cleared_ns, [str(error)]
-        back = scene.heard.beam_is_on()
-        return cleared_ns, [] if back else [f"the beam did not come back by itself within {RESUME_S:g} s"]
-    scene.wait(lambda: scene.heard.commands[-1][0] > cleared_ns and _waits_for_operator(scene), RESUME_S)
-    scene.pass_ms(max(400.0, 4 * scene.interval_ms))
-    held_until_ns = time.monotonic_ns()
-    objections: list[str] = []
-    if fault.reaction == "latch":
-        if scene.heard.commands[-1][1].engine_state is not EngineState.LATCHED:
-            objections.append(f"the engine is {scene.heard.commands[-1][1].engine_state}, not latched")
-        for action, why in (("arm", ""), ("acknowledge", "")):
-            reply = scene.ask(action, why)
-            if reply is None or reply.accepted:
-                objections.append(f"{action} without an acknowledgement and its reason was not refused")
-        held_until_ns = time.monotonic_ns()
-    return held_until_ns, objections
-
-
-def _waits_for_operator(scene: Scene) -> bool:
-    return scene.heard.commands[-1][1].engine_state in (EngineState.READY, EngineState.LATCHED)
-
-
-def _measure(fault: Fault, scene: Scene, result: Result, bound_ns: int, held_until_ns: int) -> None:
-    intervals = scene.on_intervals()
-    running = [off_ns for on_ns, off_ns in intervals if on_ns <= scene.seen_ns < off_ns]
-    off_ns = running[0] if running else scene.seen_ns
-    until_ns = max(off_ns, bound_ns) if fault.momentary else held_until_ns
-    never = bool(running) and off_ns >= until_ns
-    result.off_ms = None if never else round((off_ns - scene.seen_ns) / 1e6, 1)
-    unsafe_ns = sum(max(0, min(off, until_ns) - max(on, bound_ns)) for on, off in intervals)
-    result.unsafe_on_ms = round(unsafe_ns / 1e6, 1)
-
-
-def _judge(fault: Fault, scene: Scene, result: Result) -> list[str]:
-    objections: list[str] = []
-    if result.off_ms is None or result.off_ms > result.bound_ms:
-        objections.append("the beam was not off in time")
-    if result.unsafe_on_ms > 0:
-        objections.append(f"the beam was on for {result.unsafe_on_ms:.1f} ms when it must not be")
-    given = _reasons(scene)
-    result.reason = next((reason for reason in given if reason in fault.reason), "")
-    if not result.reason:
-        result.reason = next(iter(given), "")
-        objections.append(f"reasons given: {', '.join(given) or 'none'}; expected {' or '.join(fault.reason)}")
-    result.sentence = given.get(result.reason, "")
-    if result.reason and not result.sentence:
-        objections.append(f"{result.reason} came without a sentence for the operator")
-    return objections + scene.processes.died()
-
-
-def _reasons(scene: Scene) -> dict[str, str]:
-    """Return each reason for a hold that was given since the fault could be seen, with its first sentence."""
-    given: dict[str, str] = {}
-    told: list[tuple[int, GateCommand | BeamStatus]] = [*scene.heard.commands, *scene.heard.statuses]
-    for at_ns, message in sorted(told, key=lambda one: one[0]):
-        state = message.state if isinstance(message, GateCommand) else message.commanded
-        if at_ns >= scene.seen_ns and state is GateState.HOLD and not given.get(message.reason):
-            given[message.reason] = message.detail
-    for event in scene.heard.events:
-        given[event.code] = given.get(event.code) or event.text
-    return given
-
-
 def _use_source_process(scene: Scene) -> None:
-    """Give the stream to a real source process that replays the calm patient."""
+    """Let a real source process replay the calm patient instead of the scripted source."""
     import numpy as np
 
     shots = scene.book.calm

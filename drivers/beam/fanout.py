@@ -1,4 +1,4 @@
-"""Several switches as one: on only when all confirm on, held as soon as one of them holds or fails."""
+"""Several switches as one: on only if all confirm on, held as soon as one of them holds or fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gating.messages import GateState
 
 
 class FanoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The switches, as JSON: a list of objects, each with `switch` and that driver's own settings."""
+    """The switches, as a JSON list of objects, each with `switch` and that driver's own settings."""
 
     members: Annotated[
         str,
@@ -27,18 +27,20 @@ class FanoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Fanout:
-    """A `BeamSwitch` over several.
+    """A `BeamSwitch` that drives several switches.
 
     Parameters
     ----------
-    settings : see `FanoutSettings`.
-    switches : for code: the switches themselves, instead of settings.
+    settings
+        See `FanoutSettings`.
+    switches
+        The switches themselves, for programs that do without settings.
     """
 
     Settings = FanoutSettings
 
     def __init__(self, settings: FanoutSettings | None = None, *, switches: Sequence[BeamSwitch] = ()) -> None:
-        self._switches = list(switches) or (_members(settings.members) if settings is not None else [])
+        self._switches = list(switches) or (_make_switches(settings.members) if settings is not None else [])
         if not self._switches:
             raise Unavailable("fanout has 0 switches; at least 1 is needed")
         simulated = all(switch.kind == "simulated" for switch in self._switches)
@@ -48,11 +50,11 @@ class Fanout:
 
     @property
     def settle_ms(self) -> float:
-        """That of the slowest switch."""
+        """Settling time of the slowest switch."""
         return max(switch.settle_ms for switch in self._switches)
 
     def open(self) -> None:
-        """Open every switch, held. Raises `Unavailable` if one cannot be had; the others are closed again."""
+        """Open and hold every switch. If one is not available, close the others and raise `Unavailable`."""
         if self._opened:
             return
         try:
@@ -65,8 +67,8 @@ class Fanout:
         self._opened, self._state = True, GateState.HOLD
 
     def set_beam(self, state: GateState) -> None:
-        """Drive every switch; one that fails holds them all. Raises `BeamFault`."""
-        self._needed_open()
+        """Drive every switch. If one fails, hold them all and raise `BeamFault`."""
+        self._require_open()
         self._state = GateState.ON if state is GateState.ON else GateState.HOLD
         if self._state is not state:
             self._hold_all()
@@ -84,8 +86,8 @@ class Fanout:
             raise
 
     def read_back(self) -> GateState:
-        """Return on only if all confirm on; after a hold, hold only if all confirm hold. Raises `BeamFault`."""
-        self._needed_open()
+        """Return the ordered state only if all confirm it, and otherwise the other. Raises `BeamFault`."""
+        self._require_open()
         confirmed = [switch.read_back() for switch in self._switches]
         if self._state is GateState.ON:
             return GateState.ON if all(state is GateState.ON for state in confirmed) else GateState.HOLD
@@ -98,7 +100,7 @@ class Fanout:
         self._opened = False
 
     def _hold_all(self) -> None:
-        """Hold every switch, whatever the others raise. Raises `BeamFault` for those that did."""
+        """Hold every switch, even if others fail. Raises `BeamFault`, naming those that failed."""
         failed = []
         for switch in self._switches:
             try:
@@ -110,18 +112,18 @@ class Fanout:
                 f"{len(failed)} of {len(self._switches)} switches cannot be held: {'; '.join(failed)}"[:400]
             )
 
-    def _needed_open(self) -> None:
+    def _require_open(self) -> None:
         if not self._opened:
             raise BeamFault("fanout is not open")
 
 
-def _members(text: str) -> list[BeamSwitch]:
+def _make_switches(text: str) -> list[BeamSwitch]:
     from drivers.registry import load_beam
 
     try:
         members: list[dict[str, Any]] = msgspec.json.decode(text, type=list[dict[str, Any]])
     except msgspec.DecodeError as error:
-        raise Unavailable(f"members of fanout are no JSON list of objects: {error}") from None
+        raise Unavailable(f"members of fanout are not a JSON list of objects: {error}") from None
     switches: list[BeamSwitch] = []
     for index, member in enumerate(members):
         name = str(member.pop("switch", ""))

@@ -1,8 +1,8 @@
-"""A Linux GPIO line as the gate line, by libgpiod 2, read back on a second one.
+"""A Linux GPIO line as the gate line, driven through libgpiod 2 and read back on a second line.
 
-The kernel does not promise a level after a process has died: many controllers keep the last one. So the line either
-drives a box with its own watchdog (`pulse`, the default: it toggles at every renewal, and a retriggerable monostable or
-charge pump makes the level), or it is a plain level at the site's own risk.
+The kernel promises no level after a process has died; many controllers keep the last one. So by default (`pulse`) the
+line toggles at every renewal, and a box with its own watchdog (a retriggerable monostable or a charge pump) makes the
+level. A plain level (`level`) is at the site's own risk.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from gating.messages import GateState
 
 
 class GpioSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which lines of which chip."""
+    """The chip and its lines."""
 
     chip: Annotated[str, Meta(min_length=1, max_length=256, description="Chip, for example /dev/gpiochip0.")]
-    line: Annotated[int, Meta(ge=0, le=1023, description="Output that permits beam.")]
+    line: Annotated[int, Meta(ge=0, le=1023, description="Output that permits the beam.")]
     read_back_line: Annotated[int, Meta(ge=0, le=1023, description="Input that confirms it: high is beam on.")]
     mode: Annotated[
-        Literal["pulse", "level"], Meta(description="Toggle at every renewal for a box with a watchdog, or a level.")
+        Literal["pulse", "level"],
+        Meta(description="Toggle at every renewal (for a box with a watchdog), or a level."),
     ] = "pulse"
-    settle_ms: Annotated[float, Meta(gt=0, le=500, description="The read-back must agree after this time.")] = 30.0
+    settle_ms: Annotated[float, Meta(gt=0, le=500, description="Time after which the read-back must agree.")] = 30.0
 
 
 class GpioLines(Protocol):
-    """The two lines: one driven, one read."""
+    """An output line and an input line."""
 
     def drive(self, level: bool) -> None:
         """Drive the output. Raises OSError."""
@@ -42,11 +43,11 @@ class GpioLines(Protocol):
         ...
 
     def release(self) -> None:
-        """Give both back."""
+        """Release both lines."""
         ...
 
 
-class _Gpiod:
+class _GpiodLines:
     def __init__(self, settings: GpioSettings) -> None:
         try:
             import gpiod
@@ -80,25 +81,27 @@ class GpioSwitch:
 
     Parameters
     ----------
-    settings : see `GpioSettings`.
-    request : for tests: what stands in for libgpiod.
+    settings
+        See `GpioSettings`.
+    request
+        Returns the lines; a test passes a stand-in for libgpiod.
     """
 
     Settings = GpioSettings
     kind: Literal["simulated", "hardware"] = "hardware"
 
-    def __init__(self, settings: GpioSettings, *, request: Callable[[GpioSettings], GpioLines] = _Gpiod) -> None:
+    def __init__(self, settings: GpioSettings, *, request: Callable[[GpioSettings], GpioLines] = _GpiodLines) -> None:
         self._settings, self._request_lines = settings, request
         self._lines: GpioLines | None = None
         self._state, self._level = GateState.HOLD, False
 
     @property
     def settle_ms(self) -> float:
-        """Time after which the read-back must agree with the line."""
+        """Time after which the read-back must agree with the line, ms."""
         return self._settings.settle_ms
 
     def open(self) -> None:
-        """Take the lines, held. Raises `Unavailable`."""
+        """Take the lines and hold. Raises `Unavailable`."""
         if self._lines is not None:
             return
         if self._settings.line == self._settings.read_back_line:
@@ -108,20 +111,20 @@ class GpioSwitch:
             self._lines.drive(False)
         except (OSError, ValueError) as error:
             self.close()
-            raise Unavailable(f"gpio lines of {self._settings.chip} cannot be had: {error}") from None
+            raise Unavailable(f"gpio lines of {self._settings.chip} are not available: {error}") from None
         self._state, self._level = GateState.HOLD, False
 
     def set_beam(self, state: GateState) -> None:
-        """Drive the line. Raises `BeamFault`, with the line then held."""
-        lines = self._opened()
+        """Drive the line. Raises `BeamFault`."""
+        lines = self._require_open()
         self._state = GateState.ON if state is GateState.ON else GateState.HOLD
         self._drive(lines, self._state is GateState.ON)
         if state not in (GateState.ON, GateState.HOLD):
             raise BeamFault(f"beam state {state!r} is neither hold nor on; the line is held")
 
     def read_back(self) -> GateState:
-        """Return what the input says; a pulsed line is toggled. Raises `BeamFault`."""
-        lines = self._opened()
+        """Return the state of the input, and toggle a pulsed line. Raises `BeamFault`."""
+        lines = self._require_open()
         if self._settings.mode == "pulse" and self._state is GateState.ON:
             self._drive(lines, not self._level)
         try:
@@ -130,7 +133,7 @@ class GpioSwitch:
             raise BeamFault(f"gpio line {self._settings.read_back_line} cannot be read: {error}") from None
 
     def close(self) -> None:
-        """Hold, then give the lines back."""
+        """Hold, then release the lines."""
         if self._lines is None:
             return
         with contextlib.suppress(OSError):
@@ -146,7 +149,7 @@ class GpioSwitch:
             raise BeamFault(f"gpio line {self._settings.line} does not take a level: {error}") from None
         self._level = level
 
-    def _opened(self) -> GpioLines:
+    def _require_open(self) -> GpioLines:
         if self._lines is None:
             raise BeamFault(f"gpio line {self._settings.line} of {self._settings.chip} is not open")
         return self._lines

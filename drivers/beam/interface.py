@@ -1,31 +1,32 @@
-"""The beam interface: gate commands in, one line driven, the confirmed beam state out. Its own small process."""
+"""The beam interface, a small process of its own: gate commands in, one line driven, the confirmed beam state out."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Literal
 
 import zmq
 
+from drivers.beam.line import Line
 from drivers.beam.watchdog import BeamReason, LeaseWatchdog, Permission
 from drivers.ports import BeamSwitch
-from gating.clock import Clock, MonotonicClock
-from gating.config import Config
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
-from gating.real_time import prepare_process
-from gating.sockets import Ear, bind, message_threads, receive, send, stop_on_signals
-from gating.wire import WireError, decode, encode
+from gating.service.real_time import prepare_process
+from gating.settings.config import Config
+from gating.wire.codec import WireError, decode, encode
+from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
 STATUS_NS: Final = 20_000_000
-"""A status at least this often; the engine holds after five missing ones."""
+"""Longest interval between two statuses; the engine holds after five missing ones."""
 HEARTBEAT_NS: Final = 1_000_000_000
 LONGEST_WAIT_MS: Final = 20
 UNSETTLED_WAIT_MS: Final = 1
 MAX_COMMAND_BYTES: Final = 16 * 1024
 MAX_GATE_BYTES: Final = 1024 * 1024
-"""Beyond this the socket drops the peer; between the two limits a message is refused and counted."""
+"""A larger message makes the socket drop the peer; one between the two limits is refused and counted."""
 BATCH: Final = 64
 STOP_LINGER_MS: Final = 200
 
@@ -37,57 +38,23 @@ _REFUSALS: Final = frozenset(BeamReason) - {
 }
 
 
-class Line:
-    """One switch, driven to what is permitted and compared with what it reads back."""
-
-    def __init__(self, switch: BeamSwitch) -> None:
-        self._switch = switch
-        self._driven: GateState | None = None
-        self._settled_by_ns = 0
-        self.confirmed = GateState.HOLD
-        self.applied_ns = 0
-
-    def settling(self) -> bool:
-        """Whether the line was driven and has not confirmed it yet."""
-        return self._driven is not None and self._driven is not self.confirmed
-
-    def drive(self, state: GateState, clock: Clock) -> None:
-        """Drive the line if it is not there yet. Raises whatever the switch raises, with the level then unknown."""
-        if state is self._driven:
-            return
-        self._driven = None
-        self._switch.set_beam(state)
-        self._driven = state
-        self.applied_ns = clock.now_ns()
-        self._settled_by_ns = self.applied_ns + round(self._switch.settle_ms * 1e6)
-
-    def compare(self, now_ns: int) -> str:
-        """Read the line back; return a sentence if it contradicts what it was driven to for too long, else ''."""
-        self.confirmed = self._switch.read_back()
-        if self._driven is None or self.confirmed is self._driven or now_ns < self._settled_by_ns:
-            return ""
-        return (
-            f"line was driven to {self._driven} and reads back {self.confirmed} after {self._switch.settle_ms:.0f} ms"
-        )
-
-
 class BeamInterface:
-    """Subscribe to the gate, ask the watchdog, drive the line, publish what it confirms.
+    """Read gate commands, ask the watchdog, drive the line, and publish the state that it confirms.
 
     Parameters
     ----------
     config
-        Endpoints and the longest lease.
+        Endpoints, and the longest lease.
     session_id
         The only session whose commands count.
     switch
-        The line; closed, and so held, whatever happens.
+        Switch of the line. It is closed, and so held, whatever happens.
     name
-        Of this beam interface, in every status.
+        Name of this beam interface, in every status.
     allow_simulated_source
-        Let commands that derive from a replay or a phantom switch a hardware beam.
+        Let commands derived from a replay or a phantom switch a hardware beam.
     clock
-        The interface's own; leases are counted on it.
+        The interface's own clock; leases count on it.
     """
 
     def __init__(
@@ -111,7 +78,7 @@ class BeamInterface:
             session_id, max_lease_ms=config.safety.lease_ms, allow_simulated=self._allow_simulated
         )
         self._line = Line(switch)
-        self._shown: tuple[Permission, GateState] | None = None
+        self._published: tuple[Permission, GateState] | None = None
         self._command: GateCommand | None = None
         self._command_received_ns = 0
         self._status_sequence = 0
@@ -121,7 +88,7 @@ class BeamInterface:
         self._publisher: zmq.Socket[bytes]
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop` says so; the line is held before this returns or raises.
+        """Serve until `stop` returns true. The line is held before this returns or raises.
 
         Raises
         ------
@@ -130,10 +97,10 @@ class BeamInterface:
         zmq.ZMQError
             If an endpoint cannot be used.
         """
-        context: zmq.Context[Any] = zmq.Context()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._publisher = bind(context, zmq.PUB, self._config.endpoints.beam)
-            gate = Ear(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
+            gate = ReconnectingSubscriber(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
             self._switch.open()
             try:
                 self._serve(gate, stop)
@@ -142,22 +109,22 @@ class BeamInterface:
         finally:
             context.destroy(linger=STOP_LINGER_MS)
 
-    def _serve(self, gate: Ear, stop: Callable[[], bool]) -> None:
-        for said in prepare_process(self._config.host, watchdog=True, message_threads=message_threads()):
-            self._report("warning", "host", said)
+    def _serve(self, gate: ReconnectingSubscriber, stop: Callable[[], bool]) -> None:
+        for sentence in prepare_process(self._config.host, watchdog=True, message_threads=message_threads()):
+            self._report("warning", "host", sentence)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
         while not stop():
             if gate.wait(self._wait_ms()):
                 self._drain(gate)
-            gate.reopen_if_deaf(self._clock.now_ns())
-            self._watchdog.attend(self._clock.now_ns())
+            gate.reopen_if_silent(self._clock.now_ns())
+            self._watchdog.note_awake(self._clock.now_ns())
             self._apply()
             if self._clock.now_ns() >= self._heartbeat_due_ns:
                 self._send_heartbeat()
 
     def _wait_ms(self) -> int:
-        """Wait no longer than the lease lasts; its last millisecond is polled, so that it ends on time."""
+        """Return how long to wait. The last millisecond of a lease is polled, so that the lease ends on time."""
         now_ns = self._clock.now_ns()
         wait_ns = max(0, self._status_due_ns - now_ns)
         wait_ms = min(LONGEST_WAIT_MS, -(-wait_ns // 1_000_000))
@@ -168,13 +135,13 @@ class BeamInterface:
             wait_ms = min(wait_ms, max(0, deadline_ns - now_ns) // 1_000_000)
         return wait_ms
 
-    def _drain(self, gate: Ear) -> None:
+    def _drain(self, gate: ReconnectingSubscriber) -> None:
         for _ in range(BATCH):
             parts = receive(gate.socket)
             if parts is None:
                 return
-            received_ns = gate.heard_ns = self._clock.now_ns()
-            self._watchdog.attend(received_ns)
+            received_ns = gate.last_message_ns = self._clock.now_ns()
+            self._watchdog.note_awake(received_ns)
             try:
                 command = _command(parts)
             except WireError as error:
@@ -189,9 +156,10 @@ class BeamInterface:
             self._apply(announces=accepted and not command.renewal)
 
     def _apply(self, *, announces: bool = False) -> None:
-        """Drive the line to what the watchdog permits now, compare, and show it.
+        """Drive the line to what the watchdog permits now, read it back, and publish its state.
 
-        What is permitted is read once: a lease that ended between two readings would be shown as held and not driven.
+        The permission is read once: if a lease ended between two readings, the line would be shown as held but not
+        driven to hold.
         """
         permission = self._watchdog.permission(self._clock.now_ns())
         try:
@@ -202,30 +170,30 @@ class BeamInterface:
                 self._line.drive(GateState.HOLD, self._clock)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, the beam is held and stays held
             self._watchdog.latch(BeamReason.SWITCH_FAULT, f"{type(error).__name__}: {error}"[:300])
-            self._hold_anyway()
+            self._try_to_hold()
         if self._watchdog.latched:
             permission = self._watchdog.permission(self._clock.now_ns())
-        self._show(permission, announces=announces)
+        self._publish_status(permission, announces=announces)
 
-    def _hold_anyway(self) -> None:
+    def _try_to_hold(self) -> None:
         try:
             self._line.drive(GateState.HOLD, self._clock)
         except Exception:  # noqa: BLE001 - tried again on the next turn; the fault is latched and published
             self._counters["failed_holds"] += 1
 
-    def _show(self, permission: Permission, *, announces: bool = False) -> None:
-        """Publish a status where something changed, a frame was announced, or it is time."""
+    def _publish_status(self, permission: Permission, *, announces: bool = False) -> None:
+        """Publish a status if something has changed, a frame was announced, or one is due."""
         now_ns = self._clock.now_ns()
-        shown = (permission, self._line.confirmed)
-        if shown != self._shown:
-            before = self._shown[0].reason if self._shown else None
+        now = (permission, self._line.confirmed)
+        if now != self._published:
+            before = self._published[0].reason if self._published else None
             if permission.reason in _REFUSALS and permission.reason is not before:
                 self._counters["lapses"] += permission.reason is BeamReason.LEASE_EXPIRED
-                severity = "fault" if self._watchdog.latched else "warning"
+                severity: Literal["warning", "fault"] = "fault" if self._watchdog.latched else "warning"
                 self._report(severity, permission.reason, f"beam held: {permission.detail}")
         elif not announces and now_ns < self._status_due_ns:
             return
-        self._shown = shown
+        self._published = now
         command = self._command
         self._send(
             BeamStatus(
@@ -275,7 +243,7 @@ class BeamInterface:
             )
         )
 
-    def _report(self, severity: Any, code: str, sentence: str) -> None:
+    def _report(self, severity: Literal["warning", "fault"], code: str, sentence: str) -> None:
         now_ns = self._clock.now_ns()
         self._send(
             Event(
@@ -302,7 +270,7 @@ def run_beam(
     clock: Clock | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Serve one beam line until SIGTERM, SIGINT or `stop` says so; the line is held first, whatever ends this.
+    """Serve one beam line until SIGTERM, SIGINT or `stop` ends it. The line is held first, whatever ends it.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""The process at a remote beam line: drives any local switch under the lease of one `ZeromqSwitch`."""
+"""The process at a remote beam line. It drives a local switch under the lease of one `ZeromqSwitch`."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import zmq
 
@@ -12,92 +12,98 @@ from drivers.beam.watchdog import QUIET_NS, highest_possible
 from drivers.beam.zeromq_switch import BEGIN, HOLD, MAGIC, MAX_MESSAGE_BYTES, MESSAGE, RENEW
 from drivers.errors import Unavailable
 from drivers.ports import BeamSwitch
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.sockets import Socket, bind, receive, send
+from gating.wire.sockets import Socket, bind, receive, send
 
 LEASE_NS: Final = 100_000_000
 STOOD_STILL_NS: Final = 50_000_000
-SAY_EVERY_NS: Final = 1_000_000_000
+REPORT_EVERY_NS: Final = 1_000_000_000
 
 
 class RemoteLease:
-    """Fold orders into a lease: which state the line may have now. Pure; time is an argument.
+    """Fold orders into a lease: the state that the line may have now. Pure; time is an argument.
 
-    Whatever cannot be trusted (a second peer, an old or impossible number, garbage) ends the lease at once. A peer that
-    has given no good order for a second is forgotten: whoever orders next is taken as the peer, with a new token, so
-    that nothing that was sent before can bring the beam on. So no damaged number holds the line for longer than that.
+    An order that cannot be trusted (a second peer, an old or impossible number, garbage) ends the lease at once. A peer
+    without a good order for a second is forgotten. The next one to order becomes the peer, with a new token, so that
+    nothing sent before can bring the beam on. So a damaged number holds the line for a second at most.
     """
 
     def __init__(self) -> None:
-        self._master: tuple[bytes, int, int] | None = None
-        """Who orders, its newest number, and when that came."""
+        self._peer: tuple[bytes, int, int] | None = None
+        """The peer that orders, its newest number, and when that arrived."""
         self._ends_ns: int | None = None
         self.token = secrets.randbits(63)
-        """What an order has to carry to permit beam."""
+        """An order must carry it to permit the beam."""
         self.refused = 0
         self.refusal = ""
-        """What was refused last, and why."""
+        """The newest refusal, as a sentence."""
 
     def state(self, now_ns: int) -> GateState:
-        """Return what the line may be at `now_ns`; a lease that is over ends here."""
+        """Return the state that the line may have at `now_ns`. A lease that has expired ends here."""
         if self._ends_ns is None or not now_ns < self._ends_ns:
             self._ends_ns = None
             return GateState.HOLD
         return GateState.ON
 
-    def stood_still(self) -> None:
-        """Hold, and believe nothing that was sent before now."""
+    def draw_token(self) -> None:
+        """Hold, and draw a new token, so that no order sent before now permits the beam."""
         self._ends_ns, self.token = None, secrets.randbits(63)
 
-    def obey(self, peer: bytes, order: bytes, now_ns: int) -> bool:
-        """Take what a peer sent; return whether it was accepted, which is not yet a permission."""
-        if self._master is not None and not now_ns - self._master[2] < QUIET_NS:
-            self._master = None
-            self.stood_still()
-        offence = self._offence(peer, order, now_ns)
-        if offence:
-            self.refuse(offence)
+    def receive(self, peer: bytes, order: bytes, now_ns: int) -> bool:
+        """Take an order; return whether it was accepted. Acceptance is not yet permission."""
+        if self._peer is not None and not now_ns - self._peer[2] < QUIET_NS:
+            self._peer = None
+            self.draw_token()
+        violation = self._violation(peer, order, now_ns)
+        if violation:
+            self.refuse(violation)
             return False
         _, wanted, token, sequence = MESSAGE.unpack(order)
         running = self.state(now_ns) is GateState.ON
-        self._master = (peer, sequence, now_ns)
+        self._peer = (peer, sequence, now_ns)
         on = token == self.token and (wanted == BEGIN or (wanted == RENEW and running))
         self._ends_ns = now_ns + LEASE_NS if on else None
         return True
 
     def refuse(self, sentence: str) -> None:
-        """Hold because of something that cannot be trusted."""
+        """Hold because of an order that cannot be trusted."""
         self._ends_ns, self.refused, self.refusal = None, self.refused + 1, sentence
 
-    def _offence(self, peer: bytes, order: bytes, now_ns: int) -> str:
+    def _violation(self, peer: bytes, order: bytes, now_ns: int) -> str:
         if len(order) != MESSAGE.size or order[:4] != MAGIC:
-            return f"an order of {len(order)} bytes that begins with {order[:4]!r}; {MESSAGE.size} and {MAGIC!r} are it"
+            return (
+                f"order has {len(order)} bytes and begins with {order[:4]!r}; {MESSAGE.size} and {MAGIC!r} are needed"
+            )
         _, wanted, _, sequence = MESSAGE.unpack(order)
         if wanted not in (HOLD, RENEW, BEGIN):
             return f"order is {wanted}; {HOLD} to {BEGIN} are known"
-        if self._master is None:
+        if self._peer is None:
             return ""
-        master, newest, heard_ns = self._master
-        if peer != master:
+        known, newest, received_ns = self._peer
+        if peer != known:
             return "a second peer orders beside the first"
         if not sequence > newest:
             return f"order {sequence} came after {newest}"
-        possible = highest_possible(newest, now_ns - heard_ns)
+        possible = highest_possible(newest, now_ns - received_ns)
         if not sequence <= possible:
             return f"order {sequence} came after {newest}; it cannot be above {possible}, so it is damaged"
         return ""
 
 
 class RemoteLine:
-    """Serves one `ZeromqSwitch` at a time.
+    """Serve one `ZeromqSwitch` at a time.
 
     Parameters
     ----------
-    switch : the line.
-    endpoint : to bind; beyond this host only where `gating.sockets.secure` allows an open network.
-    clock : of the lease, counted from receipt.
-    say : takes a sentence about what was refused, one a second at most.
+    switch
+        The local line.
+    endpoint
+        Endpoint to bind; one beyond this host needs `gating.wire.sockets.secure` to allow an open network.
+    clock
+        Clock of the lease, which counts from receipt.
+    report
+        Called with a sentence about refused orders, at most once a second.
     """
 
     def __init__(
@@ -106,27 +112,27 @@ class RemoteLine:
         endpoint: str,
         *,
         clock: Clock | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._switch, self._endpoint, self._clock, self._say = switch, endpoint, clock or MonotonicClock(), say
+        self._switch, self._endpoint, self._clock, self._report = switch, endpoint, clock or MonotonicClock(), report
         self._lease = RemoteLease()
         self._driven = GateState.HOLD
-        self._said, self._said_ns = 0, -SAY_EVERY_NS
+        self._reported, self._reported_ns = 0, -REPORT_EVERY_NS
 
     @property
     def refused(self) -> int:
-        """How many orders were refused."""
+        """Number of orders refused."""
         return self._lease.refused
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop` says so; the line is held before this returns or raises.
+        """Serve until `stop` returns true. The line is held before this returns or raises.
 
         Raises
         ------
         Unavailable
             If the switch cannot be opened, or the endpoint cannot be bound.
         """
-        context: zmq.Context[Any] = zmq.Context()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             try:
                 socket = bind(context, zmq.ROUTER, self._endpoint, max_bytes=MAX_MESSAGE_BYTES)
@@ -146,15 +152,15 @@ class RemoteLine:
             socket.poll(5)
             now_ns = self._clock.now_ns()
             if now_ns - awake_ns > STOOD_STILL_NS:
-                self._lease.stood_still()
+                self._lease.draw_token()
                 self._apply()
             awake_ns = now_ns
             while (parts := receive(socket)) is not None:
-                self._lease.obey(parts[0], parts[1] if len(parts) == 2 else b"", self._clock.now_ns())
+                self._lease.receive(parts[0], parts[1] if len(parts) == 2 else b"", self._clock.now_ns())
                 self._apply()
                 self._answer(socket, parts)
             self._apply()
-            self._tell_refusals(now_ns)
+            self._report_refusals(now_ns)
 
     def _apply(self) -> None:
         state = self._lease.state(self._clock.now_ns())
@@ -164,15 +170,17 @@ class RemoteLine:
 
     def _answer(self, socket: Socket, parts: list[bytes]) -> None:
         confirmed = self._switch.read_back() is GateState.ON
-        asked = parts[1] if len(parts) == 2 and len(parts[1]) == MESSAGE.size else bytes(MESSAGE.size)
-        *_, sequence = MESSAGE.unpack(asked)
+        order = parts[1] if len(parts) == 2 and len(parts[1]) == MESSAGE.size else bytes(MESSAGE.size)
+        *_, sequence = MESSAGE.unpack(order)
         answer = MESSAGE.pack(MAGIC, int(confirmed), self._lease.token, sequence)
         try:
             send(socket, [parts[0], answer])
         except zmq.ZMQError as error:
             self._lease.refuse(f"the peer takes no answer: {error}")
 
-    def _tell_refusals(self, now_ns: int) -> None:
-        if self.refused > self._said and now_ns - self._said_ns >= SAY_EVERY_NS:
-            self._say(f"remote line {self._endpoint}: {self._lease.refusal}; {self.refused} refused so far, line held")
-            self._said, self._said_ns = self.refused, now_ns
+    def _report_refusals(self, now_ns: int) -> None:
+        if self.refused > self._reported and now_ns - self._reported_ns >= REPORT_EVERY_NS:
+            self._report(
+                f"remote line {self._endpoint}: {self._lease.refusal}; {self.refused} refused so far, line held"
+            )
+            self._reported, self._reported_ns = self.refused, now_ns

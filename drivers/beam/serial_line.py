@@ -1,7 +1,8 @@
 """RTS or DTR of a serial port as the gate line, read back on CTS or DSR; or a heartbeat of bytes to a beam box.
 
-The kernel lowers RTS and DTR when the last process closes the port (HUPCL, set here), so a dead process holds. Opening
-a port may raise both for an instant before they can be lowered: wire the line so that a box needs longer than that.
+The kernel lowers RTS and DTR when the last process closes the port (HUPCL, set here), so the death of the process
+holds the beam. Opening a port may raise both lines for an instant before they can be lowered: wire them to a box that
+needs longer than that.
 """
 
 from __future__ import annotations
@@ -11,39 +12,43 @@ import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol
 
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
 from drivers.extras import how_to_install
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
 
 ON_BYTE: Final = b"+"
 HOLD_BYTE: Final = b"-"
 
+Output = Literal["rts", "dtr"]
+Input = Literal["cts", "dsr"]
+
 
 class SerialPort(Protocol):
-    """What this driver uses of pyserial's `Serial`."""
+    """The part of pyserial's `Serial` that this driver uses."""
 
+    port: str | None
     rts: bool
     dtr: bool
     is_open: bool
 
     @property
     def cts(self) -> bool:
-        """Level of the input that RTS is usually looped to."""
+        """Level of the input that RTS is usually wired to."""
         ...
 
     @property
     def dsr(self) -> bool:
-        """Level of the input that DTR is usually looped to."""
+        """Level of the input that DTR is usually wired to."""
         ...
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that can be read at once."""
+        """Number of bytes that can be read without waiting."""
         ...
 
     def open(self) -> None:
@@ -55,7 +60,7 @@ class SerialPort(Protocol):
         ...
 
     def read(self, size: int) -> bytes:
-        """Read what is there."""
+        """Read up to `size` bytes without waiting."""
         ...
 
     def write(self, data: bytes) -> int | None:
@@ -64,33 +69,31 @@ class SerialPort(Protocol):
 
 
 class SerialLineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which port, and what the line is."""
+    """The port and its lines."""
 
     port: Annotated[str, Meta(min_length=1, max_length=256, description="Device, for example /dev/ttyUSB0.")]
     mode: Annotated[
         Literal["line", "heartbeat"],
-        Meta(description="A modem line as the level, or a byte for each renewal, which the box echoes."),
+        Meta(description="A modem line as the level, or a byte at each renewal, which the box echoes."),
     ] = "line"
-    line: Annotated[Literal["rts", "dtr"], Meta(description="Output that permits beam while it is raised.")] = "rts"
-    read_back: Annotated[Literal["cts", "dsr"], Meta(description="Input that confirms the line.")] = "cts"
+    line: Annotated[Output, Meta(description="Output that permits the beam while raised.")] = "rts"
+    read_back: Annotated[Input, Meta(description="Input that confirms the line.")] = "cts"
     baud: Annotated[int, Meta(ge=1200, le=1_000_000, description="Heartbeat: bits per second.")] = 115_200
-    echo_ms: Annotated[
-        float, Meta(ge=20, le=500, description="Heartbeat: an echo older than this confirms nothing but hold.")
-    ] = 100.0
-    settle_ms: Annotated[float, Meta(gt=0, le=500, description="The read-back must agree after this time.")] = 30.0
+    echo_ms: Annotated[float, Meta(ge=20, le=500, description="Heartbeat: an older echo confirms only hold.")] = 100.0
+    settle_ms: Annotated[float, Meta(gt=0, le=500, description="Time after which the read-back must agree.")] = 30.0
 
 
 def pyserial_port(settings: SerialLineSettings) -> SerialPort:
-    """Return a closed pyserial port whose lines will be low. Raises `Unavailable` without pyserial."""
+    """Return a closed pyserial port that opens with its lines low. Raises `Unavailable` if pyserial is missing."""
     try:
         import serial
     except ModuleNotFoundError:
         raise Unavailable(
             f"serial_line needs pyserial, which is not installed; install it with: {how_to_install('serial')}"
         ) from None
-    port = serial.Serial(baudrate=settings.baud, timeout=0, write_timeout=0, exclusive=True)
+    port: SerialPort = serial.Serial(baudrate=settings.baud, timeout=0, write_timeout=0, exclusive=True)
     port.port, port.rts, port.dtr = settings.port, False, False
-    return port  # type: ignore[no-any-return]
+    return port
 
 
 class SerialLine:
@@ -98,9 +101,12 @@ class SerialLine:
 
     Parameters
     ----------
-    settings : see `SerialLineSettings`.
-    clock : of the echoes.
-    make_port : for tests: what stands in for the port.
+    settings
+        See `SerialLineSettings`.
+    clock
+        Clock that dates the echoes.
+    make_port
+        Returns the port; a test passes a stand-in.
     """
 
     Settings = SerialLineSettings
@@ -120,11 +126,11 @@ class SerialLine:
 
     @property
     def settle_ms(self) -> float:
-        """Time after which the read-back must agree with the line."""
+        """Time after which the read-back must agree with the line, ms."""
         return self._settings.settle_ms
 
     def open(self) -> None:
-        """Take the port, held. Raises `Unavailable`."""
+        """Take the port and hold. Raises `Unavailable`."""
         if self._port is not None:
             return
         port = self._make_port(self._settings)
@@ -140,17 +146,17 @@ class SerialLine:
         self._port, self._state = port, GateState.HOLD
 
     def set_beam(self, state: GateState) -> None:
-        """Raise or lower the line, or send the byte. Raises `BeamFault`, with the line then held."""
+        """Raise or lower the line, or send the byte. Raises `BeamFault`."""
         self._drive(GateState.ON if state is GateState.ON else GateState.HOLD)
         if state not in (GateState.ON, GateState.HOLD):
             raise BeamFault(f"beam state {state!r} is neither hold nor on; the line is held")
 
     def read_back(self) -> GateState:
-        """Return what CTS, DSR or the echo says; in heartbeat mode this also renews. Raises `BeamFault`."""
-        port = self._opened()
+        """Return the state of CTS, DSR or the echo; in heartbeat mode also renew. Raises `BeamFault`."""
+        port = self._require_open()
         try:
             if self._settings.mode == "heartbeat":
-                self._beat(port)
+                self._exchange_byte(port)
                 fresh = self._clock.now_ns() - self._echo[1] <= self._settings.echo_ms * 1e6
                 confirmed = fresh and self._echo[0] == ON_BYTE
             else:
@@ -170,24 +176,24 @@ class SerialLine:
         self._port = None
 
     def _drive(self, state: GateState) -> None:
-        port, self._state = self._opened(), state
+        port, self._state = self._require_open(), state
         try:
             if self._settings.mode == "heartbeat":
-                self._beat(port)
+                self._exchange_byte(port)
             else:
                 setattr(port, self._settings.line, state is GateState.ON)
         except OSError as error:
             raise BeamFault(f"serial port {self._settings.port} does not take {state}: {error}") from None
 
-    def _beat(self, port: SerialPort) -> None:
+    def _exchange_byte(self, port: SerialPort) -> None:
         if port.in_waiting:
-            heard = port.read(4096)
-            if heard:
-                self._echo = (heard[-1:], self._clock.now_ns())
+            received = port.read(4096)
+            if received:
+                self._echo = (received[-1:], self._clock.now_ns())
         if port.write(ON_BYTE if self._state is GateState.ON else HOLD_BYTE) != 1:
             raise OSError("the port takes no byte: is the box there?")
 
-    def _opened(self) -> SerialPort:
+    def _require_open(self) -> SerialPort:
         if self._port is None:
             raise BeamFault(f"serial port {self._settings.port} is not open")
         return self._port
@@ -195,7 +201,7 @@ class SerialLine:
 
 @dataclass(frozen=True, slots=True)
 class LoopBack:
-    """What a looped-back pair of lines did."""
+    """Result of the loop-back test of one pair of lines."""
 
     line: str
     read_back: str
@@ -209,26 +215,27 @@ def loop_back_test(
     changes: int = 20,
     make_port: Callable[[SerialLineSettings], SerialPort] = pyserial_port,
 ) -> list[LoopBack]:
-    """Raise and lower both lines of a real port with RTS wired to CTS and DTR to DSR, and time the read-back.
+    """Raise and lower both lines of a real port, with RTS wired to CTS and DTR to DSR, and time the read-back.
 
-    Never with a linac at the other end. Raises `Unavailable`, `BeamFault`.
+    Never run this with a linac at the other end. Raises `Unavailable`, `BeamFault`.
     """
     results = []
-    for line, read_back in (("rts", "cts"), ("dtr", "dsr")):
+    pairs: tuple[tuple[Output, Input], ...] = (("rts", "cts"), ("dtr", "dsr"))
+    for line, read_back in pairs:
         switch = SerialLine(
-            SerialLineSettings(port=settings.port, line=line, read_back=read_back),  # type: ignore[arg-type]
+            SerialLineSettings(port=settings.port, line=line, read_back=read_back),
             make_port=make_port,
         )
         switch.open()
         try:
-            took_ms = [_follow(switch, state) for state in (GateState.ON, GateState.HOLD) * changes]
+            took_ms = [_time_change(switch, state) for state in (GateState.ON, GateState.HOLD) * changes]
         finally:
             switch.close()
         results.append(LoopBack(line, read_back, max(took_ms) < settings.settle_ms, max(took_ms)))
     return results
 
 
-def _follow(switch: SerialLine, state: GateState, patience_ms: float = 200.0) -> float:
+def _time_change(switch: SerialLine, state: GateState, patience_ms: float = 200.0) -> float:
     begin = time.perf_counter()
     switch.set_beam(state)
     while (took_ms := (time.perf_counter() - begin) * 1e3) < patience_ms and switch.read_back() is not state:
@@ -236,8 +243,8 @@ def _follow(switch: SerialLine, state: GateState, patience_ms: float = 200.0) ->
     return took_ms
 
 
-def _hang_up_on_close(port: Any) -> None:
-    """Ask the kernel to lower the lines when the port is closed, also by the process's death."""
+def _hang_up_on_close(port: SerialPort) -> None:
+    """Ask the kernel to lower the lines when the port is closed, even by the death of the process."""
     fileno = getattr(port, "fileno", None)
     if fileno is None:
         return

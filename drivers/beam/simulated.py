@@ -1,4 +1,4 @@
-"""A simulated linac: a gate line, a beam that follows it late, and a record of what was delivered when."""
+"""A simulated linac: a gate line, a beam that follows it with a delay, and a record of the delivery."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Final, Literal
 import numpy as np
 
 from drivers.errors import BeamFault, Unavailable
-from gating.clock import Clock, MonotonicClock
-from gating.config import LinacSettings
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
+from gating.settings.config import LinacSettings
 
 _JITTER_LIMIT_SIGMA: Final = 3.0
 _SETTLE_MARGIN_MS: Final = 10.0
@@ -24,7 +24,7 @@ _FLOCK: Final = "hhqqi4x"
 
 @dataclass(frozen=True, slots=True)
 class DeliveryChange:
-    """The beam really came on or went off at this moment of the linac's clock."""
+    """The beam itself came on or went off, at this time on the linac's clock."""
 
     t_ns: int
     beam_on: bool
@@ -33,21 +33,21 @@ class DeliveryChange:
 class SimulatedLinac:
     """A `BeamSwitch` whose beam follows the line after a delay with seeded jitter, like a delay line.
 
-    The beam may still come on for a moment after the line fell, if the beam-on was already under way and the
-    beam-off takes longer: the worst case of a real machine. `read_back` tells the beam itself, not the line.
+    The beam may still come on for a moment after the line has fallen, if a beam-on was under way and the beam-off takes
+    longer: the worst case of a real machine. `read_back` returns the state of the beam itself, not of the line.
 
     Parameters
     ----------
     settings
-        Beam-on and beam-off delay and the standard deviation of both (cut at three of them), ms.
+        Beam-on and beam-off delay, and the standard deviation of both (cut at three of them), ms.
     seed
-        Of the jitter.
+        Seed of the jitter.
     clock
-        Of the delays and of the delivery record.
+        Clock of the delays and of the delivery record.
     record_path
-        Where the delivery record also goes, one line `t_ns,on|off` a change. While the line is on, the process holds
-        an advisory lock on this file, which the kernel drops when the process dies: the line fails to hold, and
-        `line_level` lets another process see it.
+        File of the delivery record, one line `t_ns,on|off` for each change. While the line is on, the process holds an
+        advisory lock on this file. The kernel drops the lock when the process dies: the line falls to hold, and another
+        process can see that through `line_level`.
     """
 
     kind: Literal["simulated", "hardware"] = "simulated"
@@ -73,13 +73,13 @@ class SimulatedLinac:
 
     @property
     def settle_ms(self) -> float:
-        """Time after which the beam must agree with the line."""
+        """Time after which the beam must agree with the line, ms."""
         slower = max(self._settings.beam_on_delay_ms, self._settings.beam_off_delay_ms)
         return slower + _JITTER_LIMIT_SIGMA * self._settings.jitter_ms + _SETTLE_MARGIN_MS
 
     @property
     def line(self) -> GateState:
-        """The level of the gate line now."""
+        """Level of the gate line now."""
         return self._line
 
     def delivery_record(self) -> list[DeliveryChange]:
@@ -88,7 +88,7 @@ class SimulatedLinac:
         return list(self._record)
 
     def open(self) -> None:
-        """Take the line, held."""
+        """Take the line and hold."""
         if self._opened:
             return
         if self._record_path is not None:
@@ -107,14 +107,14 @@ class SimulatedLinac:
             raise BeamFault(f"beam state {state!r} is neither hold nor on; the line is held")
 
     def read_back(self) -> GateState:
-        """Return whether the beam is on, which may lag behind the line."""
+        """Return the state of the beam, which may lag behind the line."""
         if not self._opened:
             raise BeamFault("the simulated linac is not open")
         self._advance()
         return GateState.ON if self._record and self._record[-1].beam_on else GateState.HOLD
 
     def close(self) -> None:
-        """Hold, then let go of the line; the beam goes off after its delay."""
+        """Hold, then release the line; the beam goes off after its delay."""
         if not self._opened:
             return
         self._drive(GateState.HOLD)
@@ -152,14 +152,14 @@ class SimulatedLinac:
 
 
 def line_level(record_path: Path) -> GateState:
-    """Return the line's level as another process sees it: on while a living process holds the record's lock."""
-    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    """Return the level of another process's line: on while a living process holds the record's lock."""
+    query = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     with record_path.open("rb+") as record:
-        holder: int = struct.unpack(_FLOCK, fcntl.fcntl(record, fcntl.F_GETLK, asked))[0]
+        holder: int = struct.unpack(_FLOCK, fcntl.fcntl(record, fcntl.F_GETLK, query))[0]
     return GateState.HOLD if holder == fcntl.F_UNLCK else GateState.ON
 
 
 def read_delivery_record(record_path: Path) -> list[DeliveryChange]:
-    """Return the changes that a linac wrote to its record file."""
+    """Return the changes in a linac's record file."""
     rows = (row.split(",") for row in record_path.read_text(encoding="ascii").splitlines())
     return [DeliveryChange(int(t_ns), word == "on") for t_ns, word in rows]

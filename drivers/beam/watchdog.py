@@ -1,4 +1,4 @@
-"""The lease watchdog: which beam state the commands heard so far permit, now. Pure; time is an argument."""
+"""The lease watchdog: the beam state that the commands so far permit now. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Final
 from gating.messages import GateCommand, GateState, SourceKind
 
 QUIET_NS: Final = 1_000_000_000
-"""An engine silent for this long may be succeeded; an offence is forgotten after this long without another."""
+"""After this long, a silent engine may be succeeded, and a violation without another one is forgotten."""
 
 CLOCK_DRIFT: Final = 0.001
-"""How fast two clocks may part, at most: ten times what a quartz is off."""
+"""Largest relative drift between two clocks: ten times the error of a quartz."""
 
 COMMANDS_PER_S: Final = 10_000
 COMMANDS_AT_ONCE: Final = 64
-"""More than any engine sends: a number further ahead is damaged, and would make all real commands after it look old."""
+"""More than any engine sends. A number further ahead is damaged, and would make every later real command look old."""
 
 
 def highest_possible(sequence: int, silent_ns: int) -> int:
-    """Return the highest number that can follow `sequence` after `silent_ns` without any."""
+    """Return the highest number that can follow `sequence` after a silence of `silent_ns`."""
     return sequence + COMMANDS_AT_ONCE + silent_ns * COMMANDS_PER_S // 1_000_000_000
 
 
 class BeamReason(enum.StrEnum):
-    """Why the beam interface holds or permits."""
+    """Why the beam interface holds or permits the beam."""
 
     STARTING = "starting"
     COMMANDED_ON = "commanded_on"
@@ -43,7 +43,7 @@ class BeamReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What the line may do now, and why."""
+    """The state that the line may have now, and why."""
 
     state: GateState
     reason: BeamReason
@@ -53,21 +53,20 @@ class Permission:
 class LeaseWatchdog:
     """Fold gate commands into a permission that expires by itself.
 
-    The beam comes on only with a command that announces a newly decided frame; renewals prolong a running lease and
-    never start one. So a lease that ran out, for whatever cause, stays out until frames are being decided again.
-    Whatever cannot be trusted (another session, an old or impossible sequence, a command that was under way for a lease
-    longer than others, a second engine, garbage) ends the lease at once and keeps the line held until a second has
-    passed without another such message, so that the line never chatters.
-    No method raises.
+    Only a command that announces a newly decided frame starts a lease; a renewal prolongs a running one. So an expired
+    lease, whatever its cause, is not renewed until frames are being decided again. A message that cannot be trusted
+    (another session, an old or impossible sequence, a command that travelled longer than others by more than a lease,
+    a second engine, garbage) ends the lease at once. The line is then held until no such message has come for a
+    second, so that it never chatters. No method raises.
 
     Parameters
     ----------
     session_id
         The only session whose commands count.
     max_lease_ms
-        Longer leases are cut to this.
+        Longest lease; longer ones are cut to it.
     allow_simulated
-        Whether commands that derive from a replay or a phantom may switch the beam on.
+        Whether commands derived from a replay or a phantom may switch the beam on.
     """
 
     def __init__(self, session_id: str, *, max_lease_ms: float, allow_simulated: bool) -> None:
@@ -76,20 +75,20 @@ class LeaseWatchdog:
         self._allow_simulated = allow_simulated
         self._engine_id: str | None = None
         self._sequence = -1
-        self._heard_ns = 0
-        self._attended_ns: int | None = None
+        self._received_ns = 0
+        self._awake_ns: int | None = None
         self._lease: tuple[int, int] | None = None
-        self._offended_ns: int | None = None
+        self._violation_ns: int | None = None
         self._fastest: tuple[int, int] | None = None
-        """Receipt minus sending of the fastest commands so far, on the two clocks, and when that was."""
+        """Shortest time from sending to receipt so far, across the two clocks, and when it was measured."""
         self._under_way_ns = 0
-        """The same of the newest command."""
+        """The same time for the newest command."""
         self._latched: Permission | None = None
         self._held = Permission(GateState.HOLD, BeamReason.STARTING, "no command yet")
 
     @property
     def latched(self) -> bool:
-        """Whether only a restart of the beam interface permits beam again."""
+        """Whether the beam is held until the beam interface restarts."""
         return self._latched is not None
 
     @property
@@ -98,7 +97,7 @@ class LeaseWatchdog:
         return self._lease[1] if self._lease else None
 
     def permission(self, now_ns: int) -> Permission:
-        """Return what holds at `now_ns`; a lease that is over, or that a clock ran behind, is ended here."""
+        """Return the permission at `now_ns`. A lease that has expired, or that begins after `now_ns`, ends here."""
         if self._latched is not None:
             return self._latched
         if self._lease is not None:
@@ -109,15 +108,15 @@ class LeaseWatchdog:
         return self._held
 
     def receive(self, command: GateCommand, now_ns: int) -> bool:
-        """Take a command that arrived at `now_ns`; return whether it was accepted, which is not yet a permission."""
+        """Take a command that arrived at `now_ns`; return whether it was accepted. Acceptance is not yet permission."""
         self.permission(now_ns)
-        offence = self._offence(command, now_ns)
-        if offence is not None:
-            self._refuse(*offence, now_ns)
+        violation = self._violation(command, now_ns)
+        if violation is not None:
+            self._refuse(*violation, now_ns)
             return False
         if command.engine_id != self._engine_id:
             self._fastest = None
-        self._engine_id, self._sequence, self._heard_ns = command.engine_id, command.command_sequence, now_ns
+        self._engine_id, self._sequence, self._received_ns = command.engine_id, command.command_sequence, now_ns
         slower_ns = self._slower_than_fastest_ns(command, now_ns)
         if slower_ns > self._max_lease_ns and command.state is GateState.ON and not self._in_quarantine(now_ns):
             self._refuse(BeamReason.OLD_COMMAND, f"command came {slower_ns / 1e6:.0f} ms later than others did", now_ns)
@@ -133,51 +132,51 @@ class LeaseWatchdog:
         return True
 
     def refuse(self, sentence: str, now_ns: int) -> None:
-        """Take note of a message that could not be read, and hold."""
+        """Hold because of a message that could not be read."""
         self._refuse(BeamReason.MESSAGE_REFUSED, sentence, now_ns)
 
-    def attend(self, now_ns: int) -> None:
-        """Say that the process is awake; to be called before every other call and at least every 20 ms.
+    def note_awake(self, now_ns: int) -> None:
+        """Note that this process is running. To be called before every other call, and at least every 20 ms.
 
-        If the process itself stood still for longer than a lease, commands queued up meanwhile whose leases would
-        count from now. None of them may be believed, so the line stays held until the queue has certainly passed.
+        If this process itself stood still for longer than a lease, commands have queued up, and their leases would
+        count from now. None of them may be believed, so the line is held until the queue has certainly been read.
         """
-        if self._attended_ns is not None and not now_ns - self._attended_ns <= self._max_lease_ns:
-            still_ms = (now_ns - self._attended_ns) / 1e6
+        if self._awake_ns is not None and not now_ns - self._awake_ns <= self._max_lease_ns:
+            still_ms = (now_ns - self._awake_ns) / 1e6
             self._hold(BeamReason.LEASE_EXPIRED, f"the beam interface itself stood still for {still_ms:.0f} ms")
-            self._offended_ns = now_ns
-        self._attended_ns = now_ns
+            self._violation_ns = now_ns
+        self._awake_ns = now_ns
 
     def latch(self, reason: BeamReason, sentence: str) -> None:
-        """Hold for good; the first reason stands."""
+        """Hold for good. The first reason stands."""
         if self._latched is None:
             self._latched = Permission(GateState.HOLD, reason, sentence)
         self._lease = None
 
-    def _offence(self, command: GateCommand, now_ns: int) -> tuple[BeamReason, str] | None:
+    def _violation(self, command: GateCommand, now_ns: int) -> tuple[BeamReason, str] | None:
         if command.session_id != self._session_id:
             return BeamReason.OTHER_SESSION, f"command of session {command.session_id!r}; this is {self._session_id!r}"
         if self._engine_id is None:
             return None
         if command.engine_id != self._engine_id:
-            if 0 <= now_ns - self._heard_ns < QUIET_NS:
+            if 0 <= now_ns - self._received_ns < QUIET_NS:
                 return BeamReason.TWO_ENGINES, f"{command.engine_id!r} commands beside {self._engine_id!r}"
             if command.state is GateState.ON:
                 return BeamReason.TWO_ENGINES, f"{command.engine_id!r} succeeds and must begin with a hold"
             return None
         if not command.command_sequence > self._sequence:
             return BeamReason.OLD_COMMAND, f"command {command.command_sequence} came after {self._sequence}"
-        possible = highest_possible(self._sequence, now_ns - self._heard_ns)
+        possible = highest_possible(self._sequence, now_ns - self._received_ns)
         if not command.command_sequence <= possible:
             sentence = f"command {command.command_sequence} came after {self._sequence}; it cannot be above {possible}"
             return BeamReason.MESSAGE_REFUSED, sentence
         return None
 
     def _slower_than_fastest_ns(self, command: GateCommand, now_ns: int) -> int:
-        """Return how much longer a command was under way than the fastest, without comparing two clocks' readings.
+        """Return how much longer this command travelled than the fastest one. No two clocks are compared directly.
 
-        Two commands in a row must agree before others are measured by them: one damaged stamp from the future would
-        make every later command look late.
+        Two commands in a row must agree before they set the standard for others: otherwise one damaged stamp from the
+        future would make every later command look late.
         """
         if command.stamps.sent_ns == 0:
             return 0
@@ -194,11 +193,11 @@ class LeaseWatchdog:
         return max(0, under_way_ns - fastest_ns)
 
     def _refuse(self, reason: BeamReason, sentence: str, now_ns: int) -> None:
-        self._offended_ns = now_ns
+        self._violation_ns = now_ns
         self._hold(reason, sentence)
 
     def _in_quarantine(self, now_ns: int) -> bool:
-        return self._offended_ns is not None and now_ns - self._offended_ns < QUIET_NS
+        return self._violation_ns is not None and now_ns - self._violation_ns < QUIET_NS
 
     def _hold(self, reason: BeamReason, detail: str) -> None:
         self._lease = None

@@ -1,1 +1,1 @@
-"""What vendors' files and messages hold, turned into frames; one format a file, no devices and no folders."""
+"""Vendors' files and messages, turned into frames. One format per file; no devices and no folders."""

@@ -1,6 +1,6 @@
-"""Frames of DICOM MR images: single, multi-frame and enhanced. Identifiers go no further than this file.
+"""Frames of DICOM MR images: single, multi-frame and enhanced. Patient identifiers never leave this file.
 
-Pixels are the stored values, without rescaling: one scale factor for all frames changes nothing for tracking.
+Pixels are the stored values, without rescaling: one scale factor for all frames makes no difference to tracking.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from drivers.errors import BadFrame
@@ -27,30 +28,34 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
 def read_dicom_file(path: Path, stamped: bool = True) -> list[VendorFrame]:
-    """Return the frames of one file; see `frames_of`. Raises `BadFrame`, whatever the file holds."""
+    """Return the frames of one file, see `frames_of`. Raises `BadFrame` and nothing else, whatever the file holds."""
     data = read_bounded(path, MAX_BYTES)
     if DeflatedExplicitVRLittleEndian.encode() in data:
         raise BadFrame("TransferSyntaxUID is deflated, which could unpack to any size; other images are read")
 
-    def read() -> Any:
+    def read() -> Dataset:
         return pydicom.dcmread(BytesIO(data))
 
     return frames_of(read, path.name, stamped)
 
 
-def frames_of(read: Callable[[], Any], name: str, stamped: bool = True) -> list[VendorFrame]:
+def frames_of(read: Callable[[], Dataset], name: str, stamped: bool = True) -> list[VendorFrame]:
     """Return the frames of one image.
 
     Parameters
     ----------
-    read : gives the data set (with its `file_meta`); called once.
-    name : what to call it in a sentence.
-    stamped : False where the arrival will stand in for the acquisition, so that images need no stamps of their own.
+    read
+        Returns the data set, with its `file_meta`; called once.
+    name
+        Name of the image in sentences.
+    stamped
+        False if arrival times will replace the stamps, so that the images need none.
 
     Raises
     ------
     BadFrame
-        One sentence that names the attribute, its value and the limit; nothing else comes out, whatever the data set.
+        One sentence that names the attribute, its value and the limit. No other exception is raised, whatever the data
+        set.
     """
     try:
         with warnings.catch_warnings():
@@ -58,11 +63,11 @@ def frames_of(read: Callable[[], Any], name: str, stamped: bool = True) -> list[
             return _frames(read(), name, stamped)
     except BadFrame:
         raise
-    except Exception as error:  # noqa: BLE001 (a parser of hostile input, not ours: anything may come out)
-        raise BadFrame(f"it is no readable DICOM image: {type(error).__name__}: {str(error)[:120]}") from None
+    except Exception as error:  # noqa: BLE001 (another library parses hostile input here, and may raise anything)
+        raise BadFrame(f"it is not a readable DICOM image: {type(error).__name__}: {str(error)[:120]}") from None
 
 
-def _frames(dataset: Any, name: str, stamped: bool) -> list[VendorFrame]:
+def _frames(dataset: Dataset, name: str, stamped: bool) -> list[VendorFrame]:
     pixels = stored_values(dataset)
     series = str(dataset.get("SeriesInstanceUID", ""))[:64]
     frames = []
@@ -84,16 +89,16 @@ def _frames(dataset: Any, name: str, stamped: bool) -> list[VendorFrame]:
     return frames
 
 
-def _geometry(dataset: Any, index: int) -> PlaneGeometry:
-    """Return where a frame lies: from the image, from what its frames share, or from its own functional groups."""
+def _geometry(dataset: Dataset, index: int) -> PlaneGeometry:
+    """Return where a frame lies, from its own functional groups, from the shared ones, or from the image."""
     return PlaneGeometry.checked(
-        _placed(dataset, index, "PixelMeasuresSequence", "PixelSpacing"),
-        _placed(dataset, index, "PlaneOrientationSequence", "ImageOrientationPatient"),
-        _placed(dataset, index, "PlanePositionSequence", "ImagePositionPatient"),
+        _plane_attribute(dataset, index, "PixelMeasuresSequence", "PixelSpacing"),
+        _plane_attribute(dataset, index, "PlaneOrientationSequence", "ImageOrientationPatient"),
+        _plane_attribute(dataset, index, "PlanePositionSequence", "ImagePositionPatient"),
     )
 
 
-def _placed(dataset: Any, index: int, group: str, attribute: str) -> Any:
+def _plane_attribute(dataset: Dataset, index: int, group: str, attribute: str) -> Any:
     own = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     shared = dataset.get("SharedFunctionalGroupsSequence") or ()
     for functional in (*own[index : index + 1], *shared[:1]):
@@ -102,5 +107,5 @@ def _placed(dataset: Any, index: int, group: str, attribute: str) -> Any:
             return items[0].get(attribute)
     value = dataset.get(attribute)
     if value is None:
-        raise BadFrame(f"{attribute} is missing; a frame needs its place in the patient")
+        raise BadFrame(f"{attribute} is missing; it is needed to place a frame in the patient")
     return value

@@ -1,8 +1,8 @@
-"""Pixels of DICOM images: stored as they are, or compressed without loss.
+"""Pixels of DICOM images, uncompressed or compressed without loss.
 
-The size of everything is known before it is unpacked: compressed frames say it themselves, and one that says something
-else than its image is refused unread. Compression with loss changes what is tracked, and is refused. RLE is unpacked by
-pydicom itself; JPEG lossless, JPEG-LS and JPEG 2000 need GDCM, which loads when the first such image comes.
+All sizes are known before anything is unpacked: a compressed frame declares its own, and is refused unread if it
+differs from that of its image. Lossy compression changes what is tracked, so it is refused. pydicom itself unpacks RLE;
+JPEG lossless, JPEG-LS and JPEG 2000 need GDCM, which is loaded when the first such image comes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -38,41 +39,44 @@ TRANSFER_SYNTAXES: Final = (*STORED, *COMPRESSED)
 
 _JPEG_START, _JPEG_2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _NO_FRAME_SIZE: Final = (0xC4, 0xC8, 0xCC)
-"""Markers among those of frame headers that begin something else (ISO/IEC 10918-1, table B.1)."""
+"""Markers within the range of frame headers that begin something else (ISO/IEC 10918-1, table B.1)."""
 _JPEG_LS_FRAME: Final = 0xF7
 
 
-def stored_values(dataset: Any) -> NDArray[Any]:
-    """Return the stored values, (frames, rows, columns), in a dtype of the wire. Raises `BadFrame`."""
+def stored_values(dataset: Dataset) -> NDArray[Any]:
+    """Return the stored values in a dtype of the wire, (frames, rows, columns). Raises `BadFrame`."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in TRANSFER_SYNTAXES:
         raise BadFrame(
             f"TransferSyntaxUID is {syntax.name[:60]}; images that are uncompressed or compressed without loss are read"
         )
-    count = integer(dataset, "NumberOfFrames", 1, MAX_FRAMES, default=1)
-    rows = integer(dataset, "Rows", MIN_SIDE_PX, MAX_SIDE_PX)
-    columns = integer(dataset, "Columns", MIN_SIDE_PX, MAX_SIDE_PX)
-    integer(dataset, "SamplesPerPixel", 1, 1, default=1)
+    count = bounded_integer(dataset, "NumberOfFrames", 1, MAX_FRAMES, default=1)
+    rows = bounded_integer(dataset, "Rows", MIN_SIDE_PX, MAX_SIDE_PX)
+    columns = bounded_integer(dataset, "Columns", MIN_SIDE_PX, MAX_SIDE_PX)
+    bounded_integer(dataset, "SamplesPerPixel", 1, 1, default=1)
     dtype = _dtype(dataset, "<" if syntax.is_little_endian else ">")
     shape = count, rows, columns
     needed = count * rows * columns * dtype.itemsize
     if needed > MAX_BYTES:
         raise BadFrame(f"{count} frames of {rows} x {columns} are {needed} bytes; {MAX_BYTES} is the limit")
-    stored = _unpacked(dataset, syntax, shape, dtype) if syntax in COMPRESSED else _plain(dataset, shape, dtype)
+    if syntax in COMPRESSED:
+        stored = _decompressed(dataset, syntax, shape, dtype)
+    else:
+        stored = _uncompressed(dataset, shape, dtype)
     wire = {"u": f"uint{8 * dtype.itemsize}", "i": "float32", "f": "float32"}[dtype.kind]
     with np.errstate(over="ignore"):
         return stored.astype(wire, copy=False)
 
 
-def what_is_missing(syntax: UID) -> str:
-    """Return the end of a sentence that says how to read a compressed syntax; empty where it can be read."""
+def missing_decoder(syntax: UID) -> str:
+    """Return the end of a sentence that says how to make a compressed syntax readable; empty if it is readable."""
     if syntax not in COMPRESSED or get_decoder(syntax).is_available:
         return ""
     return f"{syntax.name[:60]}; to read it, install GDCM with: {install_command('python-gdcm')}"
 
 
-def integer(dataset: Any, attribute: str, least: int, most: int, default: int | None = None) -> int:
-    """Return an attribute within its limits. Raises `BadFrame`."""
+def bounded_integer(dataset: Dataset, attribute: str, least: int, most: int, default: int | None = None) -> int:
+    """Return an integer attribute. Raises `BadFrame` if it is missing or out of its limits."""
     value = dataset.get(attribute)
     if value is None and default is not None:
         return default
@@ -83,7 +87,7 @@ def integer(dataset: Any, attribute: str, least: int, most: int, default: int | 
     return int(value)
 
 
-def _plain(dataset: Any, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _uncompressed(dataset: Dataset, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
     count, rows, columns = shape
     needed, data = count * rows * columns * dtype.itemsize, dataset.get("PixelData", b"")
     if len(data) not in (needed, needed + needed % 2):
@@ -91,8 +95,8 @@ def _plain(dataset: Any, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> N
     return np.frombuffer(data, dtype, count * rows * columns).reshape(shape)
 
 
-def _unpacked(dataset: Any, syntax: UID, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if sentence := what_is_missing(syntax):
+def _decompressed(dataset: Dataset, syntax: UID, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if sentence := missing_decoder(syntax):
         raise BadFrame(f"TransferSyntaxUID is {sentence}")
     count, rows, columns = shape
     limit = 2 * rows * columns * dtype.itemsize + 65_536
@@ -104,7 +108,7 @@ def _unpacked(dataset: Any, syntax: UID, shape: tuple[int, int, int], dtype: np.
                 f"compressed frame {frames} has {len(frame)} bytes; {limit} is the limit for {rows} x {columns}"
             )
         if syntax != RLELossless and (size := _size_in_stream(frame)) != (rows, columns):
-            raise BadFrame(f"compressed frame {frames} says that it is {size}, the image {rows} x {columns}")
+            raise BadFrame(f"compressed frame {frames} declares {size}, the image {rows} x {columns}")
     if frames != count:
         raise BadFrame(f"PixelData has {frames} compressed frames; {count} are needed")
     stored = np.empty(shape, dtype)
@@ -116,7 +120,7 @@ def _unpacked(dataset: Any, syntax: UID, shape: tuple[int, int, int], dtype: np.
 
 
 def _size_in_stream(frame: bytes) -> tuple[int, int] | None:
-    """Return (rows, columns) that a JPEG or JPEG 2000 stream declares, None where it declares nothing."""
+    """Return the (rows, columns) that a JPEG or JPEG 2000 stream declares; None if it declares none."""
     if frame.startswith(_JPEG_2000_START):
         x_end, y_end, x_begin, y_begin = (int.from_bytes(frame[at : at + 4]) for at in (8, 12, 16, 20))
         return y_end - y_begin, x_end - x_begin
@@ -137,10 +141,11 @@ def _segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
         at += 2 + max(length, 2)
 
 
-def _dtype(dataset: Any, order: str) -> np.dtype[Any]:
+def _dtype(dataset: Dataset, order: str) -> np.dtype[Any]:
     if "FloatPixelData" in dataset:
-        raise BadFrame("FloatPixelData is there; integer PixelData is read")
-    bits, signed = integer(dataset, "BitsAllocated", 8, 16), integer(dataset, "PixelRepresentation", 0, 1)
+        raise BadFrame("FloatPixelData is present; integer PixelData is read")
+    bits = bounded_integer(dataset, "BitsAllocated", 8, 16)
+    signed = bounded_integer(dataset, "PixelRepresentation", 0, 1)
     if bits not in (8, 16):
         raise BadFrame(f"BitsAllocated is {bits}; 8 and 16 are read")
     return np.dtype(f"{order}{'i' if signed else 'u'}{bits // 8}")

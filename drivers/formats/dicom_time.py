@@ -1,6 +1,6 @@
 """Acquisition stamps of DICOM images, in integer nanoseconds; never through floating point.
 
-Precedence, per frame; the first that is there counts:
+Each frame takes the first of these that is present:
 
 1. FrameAcquisitionDateTime (0018,9074), enhanced images: when the acquisition of this frame started.
 2. FrameReferenceDateTime (0018,9151), enhanced images: the moment most representative of this frame.
@@ -8,8 +8,8 @@ Precedence, per frame; the first that is there counts:
    AcquisitionTime alone: when the acquisition of the image started. In a multi-frame image whose frames have no stamps,
    FrameTimeVector (0018,1065) or FrameTime (0018,1063) is added up to the frame.
 
-The start comes before the reference moment, since it makes a frame older, never younger. ContentTime and the like say
-when an image was made, not when it was acquired, and are not used.
+The start comes first because it can only make a frame older, never younger. ContentTime and the like are not used: they
+say when an image was made, not when it was acquired.
 
 Source: DICOM PS3.3 C.7.6.16.2.2 (frame content), C.8.3.1 and C.8.13.1 (MR image), C.7.6.5 (cine); PS3.5 6.2 (DA, DT,
 TM).
@@ -22,10 +22,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from drivers.errors import BadFrame
 from gating.messages import StampMeaning
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 UTC: Final = "dicom-utc"
 LOCAL: Final = "dicom-local"
@@ -42,18 +45,17 @@ _ZONE: Final = re.compile(r"([+-])(\d\d)(\d\d)")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When a frame was acquired, on which clock, and what that means."""
+    """When a frame was acquired, on which clock, and which moment of the acquisition that is."""
 
     acquired_ns: int
     clock: str
-    """`dicom-utc`: since 1970, UTC; `dicom-local`: the same in local time of no known zone; `dicom-time-of-day`: since
-    midnight."""
+    """`dicom-utc`: since 1970, UTC; `dicom-local`: the same in an unknown zone; `dicom-time-of-day`: since midnight."""
     meaning: StampMeaning
     resolution_ns: int = 0
-    """The step of the last digit written; the scanner's own may be coarser."""
+    """Step of the last digit written. The scanner's clock may be coarser."""
 
 
-def frame_stamp(dataset: Any, index: int) -> Stamp:
+def frame_stamp(dataset: Dataset, index: int) -> Stamp:
     """Return the stamp of one frame of an image. Raises `BadFrame`, naming the attribute and its value."""
     zone = str(dataset.get("TimezoneOffsetFromUTC", "") or "")
     content = _frame_content(dataset, index)
@@ -68,7 +70,7 @@ def frame_stamp(dataset: Any, index: int) -> Stamp:
 
 
 def time_of_day_ns(field: str, text: str) -> int:
-    """Return nanoseconds since midnight of a TM value with its seconds. Raises `BadFrame`."""
+    """Return the nanoseconds since midnight of a TM value, which must have seconds. Raises `BadFrame`."""
     match = _TIME.fullmatch(text.strip())
     hours, minutes, seconds = (int(part) for part in match.groups()[:3]) if match else (99, 99, 99)
     if not (match and hours < 24 and minutes < 60 and seconds < 61):
@@ -76,7 +78,7 @@ def time_of_day_ns(field: str, text: str) -> int:
     return (hours * 3600 + minutes * 60 + seconds) * 10**9 + int((match[4] or "").ljust(9, "0"))
 
 
-def _image_stamp(dataset: Any, zone: str) -> Stamp:
+def _image_stamp(dataset: Dataset, zone: str) -> Stamp:
     if text := _text(dataset, "AcquisitionDateTime"):
         return _from_date_time("AcquisitionDateTime", text, zone, StampMeaning.START)
     text = _text(dataset, "AcquisitionTime")
@@ -125,8 +127,8 @@ def _day_ns(field: str, text: str) -> int:
     return calendar.timegm(day.timetuple()) * 10**9
 
 
-def _frame_content(dataset: Any, index: int) -> Any:
-    """Return the frame's FrameContentSequence item, None where there is none."""
+def _frame_content(dataset: Dataset, index: int) -> Dataset | None:
+    """Return the frame's FrameContentSequence item, or None."""
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     if not groups:
         return None
@@ -136,8 +138,8 @@ def _frame_content(dataset: Any, index: int) -> Any:
     return content[0] if content else None
 
 
-def _offset_ns(dataset: Any, index: int) -> int:
-    """Return how long after an image's stamp one of its frames was acquired."""
+def _offset_ns(dataset: Dataset, index: int) -> int:
+    """Return how long after its image's stamp a frame was acquired."""
     count = int(dataset.get("NumberOfFrames") or 1)
     if count == 1:
         return 0
@@ -162,6 +164,6 @@ def _milliseconds(field: str, value: Any) -> list[float]:
     return numbers
 
 
-def _text(dataset: Any, attribute: str) -> str:
+def _text(dataset: Dataset, attribute: str) -> str:
     value = dataset.get(attribute)
     return "" if value is None else str(value)

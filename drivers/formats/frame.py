@@ -1,4 +1,4 @@
-"""One frame of a vendor, checked against the limits of the wire, whatever it came in."""
+"""One frame from a vendor, of whatever format, checked against the limits of the wire."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
+from drivers.formats.pixels import WireDtype, wire_dtype_name
 from gating.messages import StampMeaning
 
 MIN_SIDE_PX: Final = 8
@@ -17,9 +18,8 @@ MAX_SIDE_PX: Final = 4096
 MAX_SPACING_MM: Final = 100.0
 MAX_POSITION_MM: Final = 10_000.0
 MAX_STAMP_NS: Final = 2**62
-WIRE_DTYPES: Final = ("uint8", "uint16", "float32")
 POSITION_TOLERANCE_MM: Final = 0.01
-"""Vendors round positions per file; a hundredth of a millimetre is none of the patient's."""
+"""Vendors round positions in every file; a hundredth of a millimetre is not a motion."""
 DIRECTION_TOLERANCE: Final = 1e-4
 SPACING_TOLERANCE_MM: Final = 1e-4
 
@@ -37,7 +37,7 @@ class PlaneGeometry:
     def checked(
         cls, spacing_mm: Sequence[Any], orientation: Sequence[Any], position_mm: Sequence[Any]
     ) -> PlaneGeometry:
-        """Return it with every number within the limits of the wire. Raises `BadFrame`."""
+        """Return the geometry if every number is within the limits of the wire. Raises `BadFrame`."""
         row, column = _numbers("pixel spacing (mm)", spacing_mm, 2, lambda value: 0 < value <= MAX_SPACING_MM)
         axes = _numbers("image orientation", orientation, 6, lambda value: abs(value) <= 1.001)
         matrix = np.reshape(axes, (2, 3))
@@ -48,12 +48,12 @@ class PlaneGeometry:
 
     @property
     def plane(self) -> str:
-        """Sagittal, coronal or transversal: the one that the normal comes closest to."""
+        """Sagittal, coronal or transversal, whichever is closest to the normal."""
         normal = np.cross(self.image_orientation[:3], self.image_orientation[3:])
         return ("sagittal", "coronal", "transversal")[int(np.argmax(np.abs(normal)))]
 
     def difference(self, other: PlaneGeometry) -> str:
-        """Return which field differs and how, as words; empty where both are the same plane."""
+        """Return the first field that differs and how, in words; empty if both are the same plane."""
         return (
             self.difference_of_spacing(other)
             or self._difference("image_orientation", other, DIRECTION_TOLERANCE)
@@ -61,7 +61,7 @@ class PlaneGeometry:
         )
 
     def difference_of_spacing(self, other: PlaneGeometry) -> str:
-        """Return how the pixels' size differs, as words; empty where it does not."""
+        """Return how the pixel spacing differs, in words; empty if it does not."""
         return self._difference("pixel_spacing_mm", other, SPACING_TOLERANCE_MM)
 
     def _difference(self, field: str, other: PlaneGeometry, tolerance: float) -> str:
@@ -76,32 +76,37 @@ class VendorFrame:
     """Pixels, geometry and stamp of one frame."""
 
     pixels: NDArray[Any]
-    """(rows, columns), C-contiguous, of a dtype of the wire; the engine refuses what is not finite."""
+    """(rows, columns), C-contiguous, of a dtype of the wire. The engine refuses pixels that are not finite."""
     geometry: PlaneGeometry
     acquired_ns: int
     """Raw stamp on `clock`."""
     clock: str
     meaning: StampMeaning
     name: str
-    """What to call it in a sentence: a file's name, or an instance number."""
+    """Name of the frame in sentences: a file name or an instance number."""
     series: str = ""
-    """Frames of one scan share it."""
+    """Identifier that the frames of one scan share."""
     resolution_ns: int = 0
-    """The smallest step of `clock`."""
+    """Smallest step of `clock`."""
     frame_of_reference: str = ""
-    """What its positions are positions in (DICOM FrameOfReferenceUID); empty where that is not said."""
+    """DICOM FrameOfReferenceUID of its positions; empty if unknown."""
 
     @property
     def plane(self) -> str:
-        """Which of the three planes it shows."""
+        """Plane that the frame shows."""
         return self.geometry.plane
 
+    @property
+    def dtype(self) -> WireDtype:
+        """Dtype of the pixels."""
+        return wire_dtype_name(self.pixels)
+
     def difference(self, first: VendorFrame) -> str:
-        """Return what sets it apart from its plane's first frame, as words; empty where nothing does."""
+        """Return how it differs from the first frame of its plane, in words; empty if it does not."""
         return self.difference_in_kind(first) or self.geometry.difference(first.geometry)
 
     def difference_in_kind(self, first: VendorFrame) -> str:
-        """Return what keeps it from being a frame of the same stream, in whatever plane; empty where nothing does."""
+        """Return why it cannot belong to the same stream, in any plane, in words; empty if it can."""
         for field, own, others in (
             ("shape", self.pixels.shape, first.pixels.shape),
             ("pixel type", self.pixels.dtype, first.pixels.dtype),
@@ -111,7 +116,7 @@ class VendorFrame:
             if own != others:
                 return f"its {field} is {own}, the stream began with {others}"
         if self.frame_of_reference != first.frame_of_reference:
-            return "its frame of reference is another than the stream began with"
+            return "its frame of reference is not the one that the stream began with"
         return self.geometry.difference_of_spacing(first.geometry)
 
 
@@ -127,11 +132,10 @@ def checked_frame(
     resolution_ns: int = 0,
     frame_of_reference: str = "",
 ) -> VendorFrame:
-    """Return a frame that the wire can carry. Raises `BadFrame`, naming field, value and limit."""
+    """Return a frame that the wire can carry. Raises `BadFrame`, naming the field, its value and the limit."""
     if pixels.ndim != 2 or not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in pixels.shape):
         raise BadFrame(f"the image is {pixels.shape} px; 2 sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are needed")
-    if pixels.dtype.name not in WIRE_DTYPES:
-        raise BadFrame(f"pixels are {pixels.dtype}; {', '.join(WIRE_DTYPES)} are read")
+    wire_dtype_name(pixels)
     if not 0 <= acquired_ns <= MAX_STAMP_NS:
         raise BadFrame(f"the acquisition stamp is {acquired_ns} ns; 0 to {MAX_STAMP_NS} is allowed")
     contiguous = np.ascontiguousarray(pixels)

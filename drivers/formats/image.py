@@ -1,4 +1,4 @@
-"""Images in files, read by SimpleITK (`.mha`, `.nii.gz`, `.nrrd`, `.png`)."""
+"""Image files that SimpleITK reads (`.mha`, `.nii.gz`, `.nrrd`, `.png`)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def read_image(path: Path) -> Any:
     Raises
     ------
     BadRecording
-        If the file is no image, or only a part of one.
+        If the file is not an image, or is incomplete.
     """
     import SimpleITK
 
     try:
         return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
-        said = str(error).strip().splitlines()[-1][:200]
-        raise BadRecording(f"{path}: is not a readable {path.suffix} image, or only a part of one: {said}") from None
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise BadRecording(f"{path}: is not a readable {path.suffix} image, or is incomplete: {reason}") from None

@@ -1,8 +1,8 @@
-"""ISMRM Raw Data (MRD) as a stream: messages taken apart within limits, images turned into frames.
+"""ISMRM Raw Data (MRD) as a stream: messages parsed within limits, images turned into frames.
 
-Layout: ISMRM Raw Data format, "MRD streaming protocol" and "MRD image" (ismrmrd.readthedocs.io); everything is
-little-endian. Configuration, header XML and attributes are passed over unread: nothing that a client names is loaded,
-and what a frame needs stands in the image header.
+Layout: ISMRM Raw Data format, "MRD streaming protocol" and "MRD image" (ismrmrd.readthedocs.io); all little-endian.
+Configuration, header XML and attributes are skipped unread: nothing that a client names is loaded, and the image header
+holds all that a frame needs.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 from drivers.errors import BadFrame
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
 from drivers.formats.pixels import wire_pixels
-from drivers.formats.stream import SKIPPED, Format, limited
-from gating.clock_offset import DAY_NS, CounterUnwrapper
+from drivers.formats.stream import SKIPPED, StreamParser, limited
+from gating.clocks.offset import DAY_NS, CounterUnwrapper
 from gating.messages import StampMeaning
 
 TICK_NS: Final = 2_500_000
 TICKS_A_DAY: Final = DAY_NS // TICK_NS
 CLOCK: Final = "mrd-time-of-day"
 MAX_TEXT_BYTES: Final = 4 * 2**20
-"""Of a configuration or header text."""
+"""Of a configuration text or header XML."""
 MAX_ATTRIBUTE_BYTES: Final = 1 * 2**20
 MAX_WAVEFORM_BYTES: Final = 16 * 2**20
 CONFIG_FILE_BYTES: Final = 1024
@@ -44,7 +44,7 @@ Position = Literal["centre", "corner"]
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a frame needs of MRD's ImageHeader."""
+    """The fields of MRD's ImageHeader that a frame needs."""
 
     dtype: str
     columns: int
@@ -67,8 +67,8 @@ class MrdImage:
     data: bytes
 
 
-def messages() -> Format:
-    """Take a stream apart: yields the bytes needed, and an `MrdImage` for each image. See `drivers.formats.stream`."""
+def parse_messages() -> StreamParser:
+    """Parse a stream; yield an `MrdImage` for each image. See `drivers.formats.stream`."""
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
         if kind == _IMAGE:
@@ -80,12 +80,12 @@ def messages() -> Format:
         elif kind == _CLOSE:
             return
         else:
-            yield from _passed_over(kind)
+            yield from _skip(kind)
             yield SKIPPED
 
 
 def image_header(raw: bytes) -> ImageHeader:
-    """Read an image header. Raises `BadFrame` for what is no single 2-D magnitude image within the limits."""
+    """Read an image header. Raises `BadFrame` unless it is of one 2-D magnitude or real image within the limits."""
     values = _IMAGE_HEADER.unpack(raw)
     version, data_type, (columns, rows, slices), channels, image_type = (
         values[0],
@@ -97,7 +97,7 @@ def image_header(raw: bytes) -> ImageHeader:
     if version != 1:
         raise BadFrame(f"image header version is {version}; 1 is read (little-endian)")
     if data_type not in _DTYPES:
-        raise BadFrame(f"image data_type is {data_type}; 1 to 6 (integers and floats, no complex numbers) are read")
+        raise BadFrame(f"image data_type is {data_type}; 1 to 6 (integers and floats, not complex numbers) are read")
     if not (8 <= rows <= MAX_SIDE_PX and 8 <= columns <= MAX_SIDE_PX and slices == 1 and channels == 1):
         raise BadFrame(
             f"image matrix_size is {columns}x{rows}x{slices} with {channels} channels; "
@@ -121,13 +121,16 @@ def image_header(raw: bytes) -> ImageHeader:
 
 
 class FrameMaker:
-    """Turns image messages into frames; remembers the clock across midnight.
+    """Turn image messages into frames; the clock continues across midnight.
 
     Parameters
     ----------
-    meaning : which moment the acquisition stamps mark.
-    position_is : what the header's position marks.
-    stamps_needed : False where arrival times stand in for stamps.
+    meaning
+        Moment that the acquisition stamps mark.
+    position_is
+        Point that the header's position marks.
+    stamps_needed
+        False if arrival times replace the stamps.
     """
 
     def __init__(self, meaning: StampMeaning, position_is: Position, *, stamps_needed: bool = True) -> None:
@@ -168,7 +171,7 @@ class FrameMaker:
     def stamp(self, image: MrdImage, arrived_ns: int) -> int:
         """Return the acquisition stamp, unwrapped. Raises `BadFrame`.
 
-        0 means that nobody set it, but for the moment around midnight.
+        A stamp of 0 was never set, except around midnight.
         """
         ticks = image.header.ticks
         midnight = self._last_ticks > TICKS_A_DAY - MIDNIGHT_TICKS
@@ -182,7 +185,7 @@ class FrameMaker:
         return stamp_ns
 
 
-def _passed_over(kind: int) -> Format:
+def _skip(kind: int) -> StreamParser:
     if kind == _CONFIG_FILE:
         yield CONFIG_FILE_BYTES
     elif kind in (_CONFIG_TEXT, _HEADER, _TEXT):
@@ -193,4 +196,4 @@ def _passed_over(kind: int) -> Format:
         yield limited("waveform", samples * channels * 4, MAX_WAVEFORM_BYTES)
     else:
         what = _REFUSED.get(kind, "unknown here, or not little-endian")
-        raise BadFrame(f"message id is {kind}, {what}; images (1022) and what goes with them are read")
+        raise BadFrame(f"message id is {kind}, {what}; images (1022) and their accompanying messages are read")

@@ -1,12 +1,13 @@
-"""OpenIGTLink messages, the few that we speak: IMAGE, TRANSFORM, POINT, STATUS, STRING.
+"""The OpenIGTLink messages in use here: IMAGE, TRANSFORM, POINT, STATUS and STRING.
 
-Protocol: openigtlink.org/protocols (versions 2 and 3); numbers are big-endian, pixels as each image says. Positions go
-out in RAS mm, which is what 3D Slicer expects; our own are LPS: x and y change sign.
+Protocol: openigtlink.org/protocols (versions 2 and 3). Numbers are big-endian; each image declares the order of its
+pixels. Positions are sent in RAS mm, as 3D Slicer expects; ours are LPS, so x and y change sign.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from drivers.errors import BadFrame
 from drivers.formats.crc64 import crc64
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry
-from drivers.formats.stream import SKIPPED, Format, limited
+from drivers.formats.stream import SKIPPED, StreamParser, limited
 
 NS: Final = 10**9
 MAX_IMAGE_BYTES: Final = MAX_SIDE_PX * MAX_SIDE_PX * 8 + 65_536
@@ -53,8 +54,8 @@ class Transform:
     matrix: NDArray[np.float64]
 
 
-def messages() -> Format:
-    """Take a stream apart: yields the bytes needed, and `Image` and `Transform`. See `drivers.formats.stream`."""
+def parse_messages() -> StreamParser:
+    """Parse a stream; yield each `Image` and `Transform`. See `drivers.formats.stream`."""
     while True:
         version, kind, device, seconds, fraction, body_bytes, check = _HEADER.unpack((yield _HEADER.size))
         if version not in (1, 2):
@@ -73,7 +74,7 @@ def messages() -> Format:
 
 
 def geometry(image: Image, pose_ras: NDArray[np.float64] | None = None) -> PlaneGeometry:
-    """Return where the pixels lie, moved by a pose if one is given. Raises `BadFrame`."""
+    """Return where the pixels lie, moved by the pose if there is one. Raises `BadFrame`."""
     matrix = image.ijk_to_lps
     if pose_ras is not None:
         matrix = RAS_TO_LPS @ pose_ras @ RAS_TO_LPS @ matrix
@@ -85,9 +86,14 @@ def geometry(image: Image, pose_ras: NDArray[np.float64] | None = None) -> Plane
 
 
 def image_message(
-    device: str, stamp_ns: int, pixels: NDArray[Any], spacing_mm: tuple[float, float], axes: Any, position_mm: Any
+    device: str,
+    stamp_ns: int,
+    pixels: NDArray[Any],
+    spacing_mm: tuple[float, float],
+    axes: Sequence[float],
+    position_mm: Sequence[float],
 ) -> bytes:
-    """Return an IMAGE of (rows, columns) pixels; spacing (row, column), axes and position as DICOM has them."""
+    """Return an IMAGE of (rows, columns) pixels; spacing (row, column), axes and position as in DICOM."""
     rows, columns = pixels.shape
     along, down = np.array(axes[:3]) * spacing_mm[1], np.array(axes[3:]) * spacing_mm[0]
     centre = np.array(position_mm) + along * (columns - 1) / 2 + down * (rows - 1) / 2
@@ -99,7 +105,7 @@ def image_message(
 
 
 def transform_message(device: str, stamp_ns: int, position_lps_mm: tuple[float, float, float]) -> bytes:
-    """Return a TRANSFORM that moves to a position."""
+    """Return a TRANSFORM, without rotation, to a position."""
     x, y, z = position_lps_mm
     return _message("TRANSFORM", device, stamp_ns, _TRANSFORM.pack(1, 0, 0, 0, 1, 0, 0, 0, 1, -x, -y, z))
 
@@ -112,7 +118,7 @@ def point_message(device: str, stamp_ns: int, name: str, position_lps_mm: tuple[
 
 
 def status_message(device: str, stamp_ns: int, subcode: int, name: str, text: str) -> bytes:
-    """Return a STATUS whose code is 1, OK."""
+    """Return a STATUS with code 1 (OK)."""
     body = struct.pack(">Hq20s", 1, subcode, name.encode()[:19]) + text.encode()[:400] + b"\0"
     return _message("STATUS", device, stamp_ns, body)
 
@@ -130,7 +136,7 @@ def _message(kind: str, device: str, stamp_ns: int, body: bytes) -> bytes:
 
 
 def _content(body: bytes) -> memoryview:
-    """Return what lies between the extended header and the metadata (header version 2)."""
+    """Return the content between the extended header and the metadata (header version 2)."""
     if len(body) < _EXTENDED.size:
         raise BadFrame(f"extended header has {len(body)} bytes; {_EXTENDED.size} are needed")
     header_bytes, index_bytes, metadata_bytes, _ = _EXTENDED.unpack_from(body)
@@ -142,14 +148,14 @@ def _content(body: bytes) -> memoryview:
 
 def _image(device: str, stamp_ns: int, content: memoryview) -> Image:
     if len(content) < _IMAGE.size:
-        raise BadFrame(f"IMAGE {device} has {len(content)} bytes; {_IMAGE.size} are its header alone")
+        raise BadFrame(f"IMAGE {device} has {len(content)} bytes; its header alone has {_IMAGE.size}")
     values = _IMAGE.unpack_from(content)
     components, scalar, endian, coordinates, (columns, rows, slices) = *values[1:5], values[5:8]
     vectors = np.array(values[8:20]).reshape(4, 3)
     if components != 1 or scalar not in _DTYPES:
         raise BadFrame(f"IMAGE {device} has {components} components of scalar type {scalar}; 1 number a pixel is read")
     if endian not in (1, 2) or coordinates not in (RAS, LPS):
-        raise BadFrame(f"IMAGE {device} has endian {endian} and coordinates {coordinates}; 1 or 2 is possible")
+        raise BadFrame(f"IMAGE {device} has endian {endian} and coordinates {coordinates}; 1 or 2 is needed")
     if slices != 1 or not (8 <= rows <= MAX_SIDE_PX and 8 <= columns <= MAX_SIDE_PX):
         raise BadFrame(f"IMAGE {device} is {columns}x{rows}x{slices}; sides of 8 to {MAX_SIDE_PX} and 1 slice are read")
     if values[20:26] != (0, 0, 0, columns, rows, slices):
@@ -175,7 +181,7 @@ def _transform(device: str, stamp_ns: int, content: memoryview) -> Transform:
     matrix = np.eye(4)
     matrix[:3] = np.array(_TRANSFORM.unpack(content)).reshape(4, 3).T
     if not np.isfinite(matrix).all() or not np.allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-3):
-        raise BadFrame(f"TRANSFORM {device} is no rotation with a finite position")
+        raise BadFrame(f"TRANSFORM {device} is not a rotation with a finite position")
     return Transform(device, stamp_ns, matrix)
 
 

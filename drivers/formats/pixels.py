@@ -1,19 +1,30 @@
-"""Pixels of any integer or float type as one of the wire's."""
+"""Pixels of any integer or float type, converted to a dtype of the wire."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
 
+WireDtype = Literal["uint8", "uint16", "float32"]
+WIRE_DTYPES: Final[tuple[WireDtype, ...]] = ("uint8", "uint16", "float32")
+
+
+def wire_dtype_name(pixels: NDArray[Any]) -> WireDtype:
+    """Return the dtype of pixels by its name on the wire. Raises `BadFrame` if the wire has no such dtype."""
+    for name in WIRE_DTYPES:
+        if pixels.dtype.name == name:
+            return name
+    raise BadFrame(f"pixels are {pixels.dtype}; {', '.join(WIRE_DTYPES)} are read")
+
 
 def wire_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return pixels as a dtype of the wire. Raises `BadFrame` where that would change a value.
+    """Return pixels in a dtype of the wire. Raises `BadFrame` if that would change a value.
 
-    Signed 16-bit pixels go as unsigned ones, which a magnitude image always fits; wider ones as float32.
+    Signed 16-bit pixels become unsigned, which always suits a magnitude image; wider ones become float32.
     """
     dtype = pixels.dtype
     if dtype.newbyteorder("=") in (np.uint8, np.uint16, np.float32):

@@ -1,9 +1,9 @@
-"""What a message format is: a generator that takes a stream of bytes apart.
+"""A stream parser: a generator that takes bytes and yields messages.
 
-It yields how many bytes it needs next, is sent exactly those, and yields a message (anything but an int) when one is
-complete, or `SKIPPED` after one that is of no use. It checks a length before it asks for so many bytes, so that memory
-stays bounded by the format's own limits; it raises `BadFrame` where the bytes make no sense, and returns when the peer
-takes its leave.
+It yields the number of bytes that it needs next, and is sent exactly those. When a message is complete it yields that
+(anything but an int), or `SKIPPED` for a message of no use. It checks every length before it asks for so many bytes, so
+memory stays within the limits of the format. It raises `BadFrame` if the bytes make no sense, and returns when the peer
+says goodbye.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from drivers.errors import BadFrame
 
-Format = Generator[Any, bytes, None]
+StreamParser = Generator[Any, bytes, None]
 
 SKIPPED: Final = object()
 
 
 def limited(what: str, count: int, limit: int) -> int:
-    """Return a count of bytes to ask for. Raises `BadFrame` above the limit."""
+    """Return a number of bytes to ask for. Raises `BadFrame` if it is above the limit."""
     if count > limit:
         raise BadFrame(f"{what} is {count} bytes; the limit is {limit}")
     return count

@@ -1,7 +1,7 @@
-"""Research frames of the 1.5 T MR-linac: one `.bin` file a frame, a serialised `MotionManagementResultData`.
+"""Research frames of the 1.5 T MR-linac: one `.bin` file per frame, a serialised `MotionManagementResultData`.
 
-The member names are the file's own. The acquisition stamp is UTC in units of 100 ns since 1900 (as in NTP), whereas the
-stage stamps are local time: only their differences are used.
+Member names are those of the file. The acquisition stamp is UTC, in units of 100 ns since 1900 (as in NTP). The stage
+stamps are local time, so only their differences are used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drivers.errors import BadFrame
 from drivers.formats.bounded import read_bounded
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
 from drivers.formats.nrbf import MAX_BYTES, NrbfDocument, NrbfObject, parse_nrbf
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 from gating.messages import StampMeaning
 
 CLOCK: Final = "unity-utc"
@@ -27,31 +27,31 @@ SECONDS_1900_TO_1970: Final = 2_208_988_800
 MAX_LABELS: Final = 64
 MAX_OUTLINE_PX: Final = 100_000
 _TICKS_OF_DATETIME: Final = 2**62 - 1
-"""A DateTime's upper two bits say which zone it is in ([MS-NRBF] 2.1.1.5)."""
+"""Without the upper two bits of a DateTime, which name its zone ([MS-NRBF] 2.1.1.5)."""
 _LATENCY_IN_NAME: Final = re.compile(r"_(\d{1,6}\.\d{1,6})_\(ms\)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnityFrame:
-    """One `.bin` frame and what the vendor's own motion monitoring said of it."""
+    """One `.bin` frame, and the result of the vendor's own motion monitoring."""
 
     frame: VendorFrame
     outlines: dict[str, NDArray[np.bool_]]
-    """Pixels on the outline of each structure that the vendor tracked, (rows, columns), by its name."""
+    """Pixels on the outline of each structure that the vendor tracked, (rows, columns), by name."""
     centroid_mm: tuple[float, float, float] | None
-    """Of the target, LPS."""
+    """Centroid of the target, LPS."""
     stages_ms: dict[str, float]
     """Time from the acquisition stamp to each stage of the vendor's chain, in order."""
 
     def target_contour_px(self) -> NDArray[np.float32] | None:
-        """Return the first structure's outline, filled, as a contour (n, 2) of (x, y); None where there is none."""
+        """Return the filled outline of the first structure as a contour (n, 2) of (x, y), or None."""
         for outline in self.outlines.values():
             return contour_from_mask(filled(outline))
         return None
 
 
 def read_unity(path: Path, meaning: StampMeaning = StampMeaning.END) -> UnityFrame:
-    """Read one `.bin` file. Raises `BadFrame`, whatever the file holds, and never reads more than 64 MiB."""
+    """Read one `.bin` file, of at most 64 MiB. Raises `BadFrame` and nothing else, whatever the file holds."""
     return parse_unity(read_bounded(path, MAX_BYTES), path.name, meaning)
 
 
@@ -60,56 +60,59 @@ def parse_unity(data: bytes, name: str, meaning: StampMeaning = StampMeaning.END
 
     Parameters
     ----------
-    data : the whole file.
-    name : what to call it in a sentence.
-    meaning : which moment the vendor's "Acquisition Time" marks. The file does not say. The end is the cautious
-        reading: the anatomy is then older than its stamp.
+    data
+        Content of the file.
+    name
+        Name of the frame in sentences.
+    meaning
+        Moment that the vendor's "Acquisition Time" marks, which the file does not say. The end is the cautious
+        assumption: the anatomy is then older than its stamp.
 
     Raises
     ------
     BadFrame
         One sentence that names the field, the value and the limit.
     """
-    tree = _Tree(parse_nrbf(data))
-    root = tree.document.root
+    reader = _MemberReader(parse_nrbf(data))
+    root = reader.document.root
     if root.type_name != ROOT_TYPE:
         raise BadFrame(f"the root object is {root.type_name[:80]!r}; {ROOT_TYPE!r} is needed")
-    image = tree.object(root, "TwoDSlicedata")
-    geometry = _geometry(tree, image)
+    image = reader.object(root, "TwoDSlicedata")
+    geometry = _geometry(reader, image)
     frame = checked_frame(
-        _pixels(tree, image),
+        _pixels(reader, image),
         geometry,
-        acquired_ns=(tree.integer(image, "Elapsed100NanosecondInterval")) * 100 - SECONDS_1900_TO_1970 * 10**9,
+        acquired_ns=(reader.integer(image, "Elapsed100NanosecondInterval")) * 100 - SECONDS_1900_TO_1970 * 10**9,
         clock=CLOCK,
         meaning=meaning,
         name=name,
         resolution_ns=100,
     )
-    result = tree.optional(root, "MMEMonitoringResult")
+    result = reader.optional(root, "MMEMonitoringResult")
     return UnityFrame(
         frame,
-        {} if result is None else _outlines(tree, result, frame.pixels.shape),
-        None if result is None else _centroid(tree, result),
-        _stages(tree, root),
+        {} if result is None else _outlines(reader, result, frame.pixels.shape),
+        None if result is None else _centroid(reader, result),
+        _stages(reader, root),
     )
 
 
 def latency_in_name_ms(path: Path) -> float | None:
-    """Return the latency that the vendor writes at the end of a file's name, ms."""
+    """Return the latency that the vendor writes at the end of the file name, ms, or None."""
     found = _LATENCY_IN_NAME.search(path.stem)
     return None if found is None else float(found[1])
 
 
 def filled(outline: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an outline of pixels with all that it encloses."""
+    """Return the pixels of an outline and all that it encloses."""
     from scipy.ndimage import binary_fill_holes
 
     inside: NDArray[np.bool_] = binary_fill_holes(outline)
     return inside
 
 
-class _Tree:
-    """Members by name, with their type checked and named in the complaint."""
+class _MemberReader:
+    """Members by name, of a checked type. Every method raises `BadFrame`, naming the member."""
 
     def __init__(self, document: NrbfDocument) -> None:
         self.document = document
@@ -152,24 +155,31 @@ class _Tree:
         return [item for item in found if isinstance(item, NrbfObject)]
 
 
-def _geometry(tree: _Tree, image: NrbfObject) -> PlaneGeometry:
-    x_mm, y_mm, _ = tree.point(image, "VoxelSize")
+def _geometry(reader: _MemberReader, image: NrbfObject) -> PlaneGeometry:
+    x_mm, y_mm, _ = reader.point(image, "VoxelSize")
     if x_mm != y_mm:
-        raise BadFrame(f"VoxelSize is {x_mm} x {y_mm} mm; which of them is the row's is not known, so both must agree")
-    orientation = tree.object(image, "Orientation")
-    rows, columns = tree.point(orientation, "RowDirectionCosines"), tree.point(orientation, "ColumnDirectionCosines")
-    return PlaneGeometry.checked((y_mm, x_mm), (*rows, *columns), tree.point(image, "Origin"))
+        raise BadFrame(f"VoxelSize is {x_mm} x {y_mm} mm; they must agree, since the row's is not known")
+    orientation = reader.object(image, "Orientation")
+    rows, columns = (
+        reader.point(orientation, "RowDirectionCosines"),
+        reader.point(orientation, "ColumnDirectionCosines"),
+    )
+    return PlaneGeometry.checked((y_mm, x_mm), (*rows, *columns), reader.point(image, "Origin"))
 
 
-def _pixels(tree: _Tree, image: NrbfObject) -> NDArray[np.uint16]:
-    size = tree.object(image, "Dimension")
-    rows, columns, slices = (tree.integer(size, name) for name in ("Rows", "Columns", "Slices"))
+def _pixels(reader: _MemberReader, image: NrbfObject) -> NDArray[np.uint16]:
+    size = reader.object(image, "Dimension")
+    rows, columns, slices = (reader.integer(size, name) for name in ("Rows", "Columns", "Slices"))
     if slices != 1 or not (0 < rows <= MAX_SIDE_PX and 0 < columns <= MAX_SIDE_PX):
         raise BadFrame(f"Dimension is {rows} x {columns} x {slices}; one image of up to {MAX_SIDE_PX} px is needed")
-    layout = tree.integer(image, "BytesPerVoxel"), tree.integer(image, "NoOfComponents"), tree.member(image, "Unsigned")
+    layout = (
+        reader.integer(image, "BytesPerVoxel"),
+        reader.integer(image, "NoOfComponents"),
+        reader.member(image, "Unsigned"),
+    )
     if layout != (2, 1, True):
         raise BadFrame(f"(BytesPerVoxel, NoOfComponents, Unsigned) is {layout}; (2, 1, True) is read")
-    data = tree.member(image, "Data")
+    data = reader.member(image, "Data")
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.size != rows * columns * 2:
         held = f"{data.size} of {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
         raise BadFrame(f"Data is {held}; {rows * columns * 2} bytes are needed for {rows} x {columns}")
@@ -177,26 +187,26 @@ def _pixels(tree: _Tree, image: NrbfObject) -> NDArray[np.uint16]:
     return pixels
 
 
-def _outlines(tree: _Tree, result: NrbfObject, shape: tuple[int, ...]) -> dict[str, NDArray[np.bool_]]:
+def _outlines(reader: _MemberReader, result: NrbfObject, shape: tuple[int, ...]) -> dict[str, NDArray[np.bool_]]:
     outlines = {}
-    for item in tree.items(result, "ResultStructures"):
-        name, mask = tree.member(item, "m_Item1"), _pixels(tree, tree.object(item, "m_Item2")) != 0
+    for item in reader.items(result, "ResultStructures"):
+        name, mask = reader.member(item, "m_Item1"), _pixels(reader, reader.object(item, "m_Item2")) != 0
         if mask.shape == shape and isinstance(name, str) and 0 < int(mask.sum()) <= MAX_OUTLINE_PX:
             outlines[name[:64]] = mask
     return outlines
 
 
-def _centroid(tree: _Tree, result: NrbfObject) -> tuple[float, float, float] | None:
-    if tree.optional(result, "Centroid") is None:
+def _centroid(reader: _MemberReader, result: NrbfObject) -> tuple[float, float, float] | None:
+    if reader.optional(result, "Centroid") is None:
         return None
-    centroid = tree.point(result, "Centroid")
+    centroid = reader.point(result, "Centroid")
     return centroid if all(isinstance(value, float) and np.isfinite(value) for value in centroid) else None
 
 
-def _stages(tree: _Tree, root: NrbfObject) -> dict[str, float]:
-    entries = tree.items(root, "TimingInfo")
-    ticks = [tree.integer(entry, "Now") & _TICKS_OF_DATETIME for entry in entries]
-    labels = [str(tree.member(entry, "Label"))[:80] for entry in entries]
+def _stages(reader: _MemberReader, root: NrbfObject) -> dict[str, float]:
+    entries = reader.items(root, "TimingInfo")
+    ticks = [reader.integer(entry, "Now") & _TICKS_OF_DATETIME for entry in entries]
+    labels = [str(reader.member(entry, "Label"))[:80] for entry in entries]
     return {label: (tick - ticks[0]) / 1e4 for label, tick in zip(labels, ticks, strict=True)}
 
 

@@ -1,8 +1,8 @@
 """A drawn abdomen at exhale: body, lung, liver with vessels, target, kidney, spine.
 
-Drawn in units of half the shorter side of the field of view, x along columns and y along rows, 0 in its middle. In a
-sagittal image +x is posterior, in a coronal one left; +y is inferior. Signals are relative to fat, roughly as in a
-balanced steady-state image.
+The unit is half the shorter side of the field of view; x runs along columns, y along rows, and both are 0 in the
+middle. +x is posterior in a sagittal image and left in a coronal one; +y is inferior. Signals are relative to fat,
+roughly as in a balanced steady-state image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONTOUR_POINTS: Final = 72
 
 
 def target_outline(radius: float) -> NDArray[np.float64]:
-    """Return the target's outline at exhale, (72, 2) of (x, y): a circle with two and three soft lobes."""
+    """Return the outline of the target at exhale, (72, 2) of (x, y): a circle with two and with three soft lobes."""
     angle = np.arange(CONTOUR_POINTS) * (2 * math.pi / CONTOUR_POINTS)
     distance = _lobed(np.cos(angle), np.sin(angle), radius)
     return np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=1) + TARGET_CENTRE
@@ -31,10 +31,10 @@ def target_outline(radius: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What differs from one drawn slice to another."""
+    """What sets one drawn slice apart from another."""
 
     vessels: int
-    """Which set of vessels it cuts."""
+    """Number of the set of vessels that it cuts."""
     has_target: bool
 
 
@@ -53,9 +53,12 @@ def draw(
 
     Parameters
     ----------
-    x, y : (1, columns) and (rows, 1), units of half the field of view.
-    edge : half the width over which one tissue fades into the next.
-    seed : fixes the tissue's texture and the vessels.
+    x, y
+        Coordinates, (1, columns) and (rows, 1), in units of half the field of view.
+    edge
+        Half the width over which one tissue blends into the next.
+    seed
+        Seed of the tissue texture and the vessels.
     """
     x, y = np.broadcast_arrays(x, y)
     organs = np.full(x.shape, 0.01)
@@ -97,20 +100,20 @@ def _over(image: Image, outside: Image, signal: Image | float, edge: float) -> N
 
 
 def _ellipse(x: Image, y: Image, centre: tuple[float, float], radii: tuple[float, float]) -> Image:
-    """Distance to an ellipse, nearly: exact on its outline and of unit slope there along the axes."""
+    """Return the approximate distance to an ellipse: 0 on its outline, with unit slope there along the shorter axis."""
     a, b = (x - centre[0]) / radii[0], (y - centre[1]) / radii[1]
     root: Image = np.sqrt(a * a + b * b)
     return (root - 1) * min(radii)
 
 
 def _dome(x: Image) -> Image:
-    """Height of the diaphragm over x."""
+    """Return the height of the diaphragm at x."""
     height: Image = -0.30 + 0.55 * (x + 0.12) ** 2
     return height
 
 
 def _liver_depth(x: Image, y: Image) -> Image:
-    """Below the diaphragm, above the oblique lower edge, in front of the spine."""
+    """Return the distance to the liver: below the diaphragm, above the oblique lower edge, in front of the spine."""
     lower = 0.48 - 0.35 * (x + 0.1) - y
     depth: Image = np.maximum(np.maximum(_dome(x) - y, -lower), np.maximum(x - 0.40, -0.66 - x))
     return depth
@@ -150,7 +153,7 @@ def _paint_ribs(image: Image, x: Image, y: Image, edge: float, texture: Image) -
 
 
 def _paint_vessels(image: Image, x: Image, y: Image, edge: float, liver: Image, random: np.random.Generator) -> None:
-    """Tapering, bending vessels from the porta outwards, cut off at the liver's outline."""
+    """Paint tapering, bending vessels from the porta outwards, cut off at the outline of the liver."""
     nearest = np.full(image.shape, np.inf)
     for _ in range(13):
         heading = random.uniform(math.pi * 0.95, math.pi * 2.05)
@@ -167,7 +170,7 @@ def _paint_vessels(image: Image, x: Image, y: Image, edge: float, liver: Image, 
 def _segment(
     nearest: Image, x: Image, y: Image, start: tuple[float, float], end: tuple[float, float], radius: float
 ) -> None:
-    """Lower `nearest` to the distance from a thick segment, within the box where it matters."""
+    """Lower `nearest` to the distance from a thick segment, within the box that it can affect."""
     reach = 3 * radius
     columns = np.flatnonzero((x[0] > min(start[0], end[0]) - reach) & (x[0] < max(start[0], end[0]) + reach))
     rows = np.flatnonzero((y[:, 0] > min(start[1], end[1]) - reach) & (y[:, 0] < max(start[1], end[1]) + reach))
@@ -182,7 +185,7 @@ def _segment(
 
 
 def _texture(x: Image, y: Image, random: np.random.Generator) -> Image:
-    """Smooth noise at three scales, about -1 to 1: random values on grids, joined bilinearly."""
+    """Return smooth noise at three scales, about -1 to 1: random values on grids, interpolated bilinearly."""
     field = np.zeros(x.shape)
     for step, weight in ((0.16, 0.5), (0.07, 0.35), (0.03, 0.25)):
         size = math.ceil(6.0 / step) + 2

@@ -1,4 +1,4 @@
-"""Where the phantom's anatomy is at a time: breathing, drift, coughs, breath-holds, or a recorded trace."""
+"""Motion of the phantom's anatomy: breathing, drift, coughs and breath-holds, or a recorded trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STREAM = 2
 
 @dataclass(frozen=True, slots=True)
 class Displacement:
-    """The target's displacement from exhale in patient axes (LPS), mm, and how the slice sees it."""
+    """Displacement of the target from exhale in patient axes (LPS), and how the slice shows it."""
 
     lr_mm: float
     ap_mm: float
@@ -22,21 +22,21 @@ class Displacement:
     depth: float
     """0: exhale, 1: full inhale of an average breath."""
     lost: float
-    """Part of the signal that comes from a slice without the target, 0 to 1."""
+    """Share of the signal that comes from a slice without the target, 0 to 1."""
     noise_factor: float
 
 
 class Motion:
-    """Displacement as a function of time. Any time may be asked, in any order."""
+    """Displacement as a function of time. Times may come in any order."""
 
     def __init__(self, settings: PhantomSettings, trace: Trace | None = None) -> None:
         self._settings = settings
         self._trace = None if trace is None else trace.checked()
         self._cycles: list[tuple[float, float, float]] = []
-        """Start, s; period, s; depth."""
+        """Start in s, period in s, and depth of each breathing cycle."""
 
     def at(self, t_s: float) -> Displacement:
-        """Return the displacement at `t_s` seconds, 0 or later."""
+        """Return the displacement at a time of 0 s or later."""
         lost, noise_factor = self._loss(t_s)
         if self._trace is not None:
             return self._traced(self._trace, t_s, lost, noise_factor)
@@ -60,7 +60,7 @@ class Motion:
         return depth
 
     def _free_depth(self, t_s: float) -> float:
-        """Lujan's cos^2n, one cycle from exhale to exhale, each of its own length and depth."""
+        """Return the depth of Lujan's cos^2n, with cycles from exhale to exhale, each of its own length and depth."""
         breathing = self._settings.breathing
         while not self._cycles or t_s >= self._cycles[-1][0] + self._cycles[-1][1]:
             start_s = self._cycles[-1][0] + self._cycles[-1][1] if self._cycles else 0.0

@@ -1,10 +1,10 @@
-"""Pixels and truth of a phantom at a time.
+"""Pixels and truth of a phantom at any time.
 
-The anatomy is drawn once, three times finer than the frames; a frame looks it up where each of its pixels came from:
-X = x - u(x, t), with u smooth and known everywhere. The target's outline in a frame is the solution of x = X + u(x, t)
-for the outline at exhale, so position and contour are exact to the solver's 1e-6 mm, the pixels to the interpolation.
+The anatomy is drawn once, three times finer than the frames. A frame looks up where each of its pixels came from:
+X = x - u(x, t), with u smooth and known everywhere. The outline of the target in a frame solves x = X + u(x, t) for the
+outline at exhale. So position and contour are exact to the solver's 1e-6 mm, and pixels to the interpolation.
 
-Only sums, products, square roots and table look-ups touch the pixels: they are rounded alike on every machine, so the
+Pixels pass through sums, products, square roots and table look-ups only. These round alike on every machine, so the
 same seed gives the same bits (a library's warp may contract products, depending on the processor).
 """
 
@@ -20,18 +20,18 @@ from drivers.errors import Unavailable
 from drivers.phantom.anatomy import TARGET_CENTRE, Slice, draw, target_outline
 from drivers.phantom.motion import Displacement, Motion, smoothstep
 from drivers.phantom.settings import PhantomSettings, Trace, checked_settings
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 
 FINENESS: Final = 3
 MARGIN_MM: Final = 60.0
 COUNTS: Final = {"uint8": 200.0, "uint16": 600.0, "float32": 600.0}
 """Pixel value of a signal of 1 (fat)."""
 MAX_FOLD: Final = 0.9
-"""Steepest allowed displacement field; at 1 the anatomy folds over itself."""
+"""Largest allowed gradient of the displacement field; at 1 the anatomy folds over itself."""
 _STAMP_STREAM: Final = 1
 _NOISE_STREAM: Final = 5
 _PSF: Final = np.array([1.0, 6.0, 15.0, 20.0, 15.0, 6.0, 1.0]) / 64.0
-"""Binomial, sigma 1.2 samples of the fine grid, 0.4 px of a frame: no detail finer than the frame can show."""
+"""Binomial, with a sigma of 1.2 samples of the fine grid or 0.4 px of a frame: no detail is finer than a pixel."""
 
 _ORIENTATIONS: Final = {"sagittal": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), "coronal": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)}
 
@@ -49,7 +49,7 @@ class Truth:
 
 
 class Phantom:
-    """Frames and truth by index. Construction draws the anatomy (a fraction of a second).
+    """Frames and truth by index. The constructor draws the anatomy, in a fraction of a second.
 
     Raises
     ------
@@ -64,30 +64,31 @@ class Phantom:
         self.spacing_mm = settings.pixel_spacing_mm
         self._motion = Motion(self.settings, trace)
         fov_mm = settings.rows * self.spacing_mm[0], settings.columns * self.spacing_mm[1]
-        self._unit_mm = min(fov_mm) / 2
+        self.unit_mm = min(fov_mm) / 2
+        """The anatomy's unit of length: half the smaller side of the field of view."""
         self.position_mm = self._first_pixel_mm()
-        self._outline_mm = target_outline(settings.target_radius_mm / self._unit_mm) * self._unit_mm
+        self._outline_mm = target_outline(settings.target_radius_mm / self.unit_mm) * self.unit_mm
         self._prepare()
         self._draw()
 
     def stamp_ns(self, index: int) -> int:
-        """Return the acquisition stamp of a frame, ns: unevenly spaced, on a 0.1 ms grid, increasing."""
+        """Return the acquisition stamp of a frame, ns. Stamps increase in uneven steps on a 0.1 ms grid."""
         interval_ns = 1e9 / self.settings.frames_per_s
         random = np.random.Generator(np.random.PCG64([self.settings.seed, _STAMP_STREAM, index]))
         jitter = random.uniform(-0.5, 0.5) * self.settings.interval_jitter * bool(index)
         return round((index + jitter) * interval_ns / 1e5) * 100_000
 
     def displacement(self, index: int) -> Displacement:
-        """Return the displacement of the anatomy around the target in a frame."""
+        """Return the displacement of the anatomy at the target in a frame."""
         return self._motion.at(self.stamp_ns(index) / 1e9)
 
     def truth(self, index: int) -> Truth:
-        """Return the target's exact place in a frame."""
+        """Return the exact position of the target in a frame."""
         displacement = self.displacement(index)
-        across_mm, down_mm = self._in_image(displacement)
+        across_mm, down_mm = self.in_image(displacement)
         here = self._outline_mm.copy()
         for _ in range(400):
-            sideways, downward = self._weights(here[:, 0], here[:, 1])
+            sideways, downward = self.motion_weights(here[:, 0], here[:, 1])
             moved = self._outline_mm + np.stack([across_mm * sideways, down_mm * downward], axis=1)
             change, here = float(np.abs(moved - here).max()), moved
             if change < 1e-6:
@@ -99,10 +100,7 @@ class Phantom:
     def render_into(self, index: int, pixels: NDArray[Any]) -> None:
         """Write a frame into `pixels`, (rows, columns) of the dtype in the settings."""
         settings, displacement = self.settings, self.displacement(index)
-        across_mm, down_mm = self._in_image(displacement)
-        fine_x = self._fine_x - self._sideways * np.float32(across_mm / self._fine_mm[1])
-        fine_y = self._fine_y - self._downward * np.float32(down_mm / self._fine_mm[0])
-        signal = self._look_up(fine_x, fine_y, displacement)
+        signal = self.signal(displacement)
         minutes = self.stamp_ns(index) / 60e9
         scale = COUNTS[settings.dtype] * max(0.05, 1 + settings.intensity_drift_per_min * minutes)
         signal *= self._gain * np.float32(scale)
@@ -117,8 +115,15 @@ class Phantom:
             np.rint(signal, out=signal)
             pixels[...] = np.minimum(signal, np.float32(np.iinfo(settings.dtype).max))
 
+    def signal(self, displacement: Displacement) -> NDArray[np.float32]:
+        """Return the signal of the displaced anatomy at every pixel, without gain and noise."""
+        across_mm, down_mm = self.in_image(displacement)
+        fine_x = self._fine_x - self._sideways * np.float32(across_mm / self._fine_mm[1])
+        fine_y = self._fine_y - self._downward * np.float32(down_mm / self._fine_mm[0])
+        return self._look_up(fine_x, fine_y, displacement)
+
     def _look_up(self, fine_x: NDArray[Any], fine_y: NDArray[Any], displacement: Displacement) -> NDArray[np.float32]:
-        """Mix the slices, each interpolated bilinearly; deep breaths bring in the neighbour, a loss the empty one."""
+        """Mix the slices, each interpolated bilinearly: a deep breath shows the neighbour, a loss the empty one."""
         height, width = self._slices[0].shape
         np.clip(fine_x, 0, width - 2, out=fine_x)
         np.clip(fine_y, 0, height - 2, out=fine_y)
@@ -140,13 +145,13 @@ class Phantom:
                 signal += above * np.float32(share)
         return signal
 
-    def _weights(self, x_mm: NDArray[Any], y_mm: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """How far each place moves along (columns, rows), relative to the target's centre.
+    def motion_weights(self, x_mm: NDArray[Any], y_mm: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return how far each point moves along (columns, rows), relative to the target's centre.
 
-        The dome of the liver moves most, organs below less and less, spine and skin not at all.
+        The dome of the liver moves most, organs below it less and less, spine and skin not at all.
         """
         at_target = self._participation(np.array(TARGET_CENTRE[0]), np.array(TARGET_CENTRE[1]))
-        sideways, downward = self._participation(x_mm / self._unit_mm, y_mm / self._unit_mm)
+        sideways, downward = self._participation(x_mm / self.unit_mm, y_mm / self.unit_mm)
         return sideways / at_target[0], downward / at_target[1]
 
     def _participation(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -159,7 +164,7 @@ class Phantom:
         lower = 1 - 0.5 * _smooth((y + 0.1) / 1.1)
         return sideways * lower, inner * lower
 
-    def _in_image(self, displacement: Displacement) -> tuple[float, float]:
+    def in_image(self, displacement: Displacement) -> tuple[float, float]:
         """Return a displacement along (columns, rows), mm."""
         patient = np.array([displacement.lr_mm, displacement.ap_mm, displacement.si_mm])
         across, down = np.reshape(self.orientation, (2, 3)) @ patient
@@ -174,24 +179,24 @@ class Phantom:
         return x, y, z
 
     def _draw(self) -> None:
-        """Draw the slices: this one, its neighbour with other vessels, and one that misses the target."""
+        """Draw the slices: the imaged one, its neighbour with other vessels, and one that misses the target."""
         settings = self.settings
         down_mm, across_mm = self._fine_axes_mm()
-        y, x = down_mm[:, None] / self._unit_mm, across_mm[None, :] / self._unit_mm
+        y, x = down_mm[:, None] / self.unit_mm, across_mm[None, :] / self.unit_mm
         images = draw(
             x,
             y,
-            0.4 * min(self.spacing_mm) / self._unit_mm,
+            0.4 * min(self.spacing_mm) / self.unit_mm,
             plane=settings.plane,
             seed=settings.seed,
             slices=(Slice(0, True), Slice(1, True), Slice(2, False)),
-            target_radius=settings.target_radius_mm / self._unit_mm,
+            target_radius=settings.target_radius_mm / self.unit_mm,
             target_signal=settings.target_signal,
         )
         self._slices = [_quantised(_blurred(image)) for image in images]
 
     def _fine_axes_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the places of the fine grid's rows and columns, with a margin around the frame."""
+        """Return the coordinates of the fine grid's rows and columns, with a margin around the frame."""
         axes = []
         for side, fine_mm in zip(self.shape, self._fine_mm, strict=True):
             border = int(MARGIN_MM / fine_mm) + 1
@@ -200,18 +205,18 @@ class Phantom:
         return axes[0], axes[1]
 
     def _prepare(self) -> None:
-        """Lay out everything that stays the same from frame to frame."""
+        """Compute everything that stays the same from frame to frame."""
         rows, columns = self.shape
         y_mm = ((np.arange(rows) - (rows - 1) / 2) * self.spacing_mm[0])[:, None] + np.zeros((1, columns))
         x_mm = ((np.arange(columns) - (columns - 1) / 2) * self.spacing_mm[1])[None, :] + np.zeros((rows, 1))
-        sideways, downward = self._weights(x_mm, y_mm)
+        sideways, downward = self.motion_weights(x_mm, y_mm)
         self._check_folding(sideways, downward)
         self._sideways, self._downward = sideways.astype(np.float32), downward.astype(np.float32)
         self._fine_mm = self.spacing_mm[0] / FINENESS, self.spacing_mm[1] / FINENESS
         first_y_mm, first_x_mm = (float(axis[0]) for axis in self._fine_axes_mm())
         self._fine_x = ((x_mm - first_x_mm) / self._fine_mm[1]).astype(np.float32)
         self._fine_y = ((y_mm - first_y_mm) / self._fine_mm[0]).astype(np.float32)
-        x, y = x_mm / self._unit_mm, y_mm / self._unit_mm
+        x, y = x_mm / self.unit_mm, y_mm / self.unit_mm
         gain = 1.05 - 0.22 * (x + 0.2) ** 2 - 0.12 * (y - 0.1) ** 2
         from_band = (np.arange(rows) / (rows - 1) - self.settings.band_row) * rows * self.spacing_mm[0] / 5.0
         band = 1 - self.settings.band_depth / (1 + from_band**2) ** 2
@@ -227,7 +232,7 @@ class Phantom:
         )
         if not largest_mm * steepest < MAX_FOLD:
             raise Unavailable(
-                f"phantom settings: a breath of {largest_mm:.0f} mm folds the anatomy of a {2 * self._unit_mm:.0f} mm "
+                f"phantom settings: a breath of {largest_mm:.0f} mm folds the anatomy of a {2 * self.unit_mm:.0f} mm "
                 f"field of view; {MAX_FOLD / steepest:.0f} mm is the most"
             )
 
@@ -239,7 +244,7 @@ def _smooth(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convolve with the point spread function, rows then columns; the border keeps its nearest value."""
+    """Convolve with the point spread function along rows, then columns; the border repeats its nearest value."""
     reach = len(_PSF) // 2
     for axis in (0, 1):
         wide = np.pad(image, [(reach, reach) if axis == at else (0, 0) for at in (0, 1)], mode="edge")
@@ -249,5 +254,5 @@ def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _quantised(image: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Round to 2^-14, which absorbs the last bits in which mathematical libraries differ."""
+    """Round to 2^-14, to absorb the last bits in which mathematical libraries differ."""
     return np.ascontiguousarray(np.rint(image * 16384) / 16384, np.float32)

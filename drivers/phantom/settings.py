@@ -1,4 +1,4 @@
-"""What a phantom can be told. Motion is in patient axes (LPS): left, posterior and superior are positive."""
+"""Settings of a phantom. Motion is in patient axes (LPS): left, posterior and superior are positive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Breathing(_Section, frozen=True, kw_only=True):
-    """Free breathing after Lujan et al. 1999 (doi:10.1118/1.598577): exhale is the resting place, inhale is short."""
+    """Free breathing after Lujan et al. 1999 (doi:10.1118/1.598577): exhale is the rest position, inhale is short."""
 
     period_s: Annotated[float, Meta(ge=1, le=30)] = 4.2
     inhale_si_mm: _Mm = -15.0
@@ -33,13 +33,13 @@ class Breathing(_Section, frozen=True, kw_only=True):
     lujan_n: Annotated[int, Meta(ge=1, le=6)] = 2
     """Half the power of the cosine."""
     variability: Annotated[float, Meta(ge=0, le=0.5)] = 0.12
-    """Standard deviation of each cycle's period and depth, relative, cut at twice that."""
+    """Relative standard deviation of the period and depth of each cycle, cut at twice that."""
     ap_lag_s: Annotated[float, Meta(ge=0, le=1)] = 0.15
-    """The anterior-posterior motion follows later, so that the target's path is a loop."""
+    """Delay of the anterior-posterior motion, which makes the path of the target a loop."""
 
 
 class BreathHold(_Section, frozen=True, kw_only=True):
-    """Breath held from `start_s`; reached and left within `ramp_s`."""
+    """A breath-hold from `start_s`, reached and left within `ramp_s`."""
 
     start_s: _Seconds
     duration_s: _Seconds
@@ -58,7 +58,7 @@ class Cough(_Section, frozen=True, kw_only=True):
 
 
 class TargetLoss(_Section, frozen=True, kw_only=True):
-    """The target leaves the slice, and the noise may rise meanwhile."""
+    """The target leaves the slice; meanwhile the noise may rise."""
 
     start_s: _Seconds
     duration_s: _Seconds
@@ -80,7 +80,7 @@ class PhantomSettings(_Section, frozen=True, kw_only=True):
     duration_s: _Seconds | None = None
     """None: endless."""
     interval_jitter: Annotated[float, Meta(ge=0, le=0.8)] = 0.04
-    """Largest deviation of an interval from the nominal one, relative."""
+    """Largest relative deviation of an interval from the nominal one."""
     breathing: Breathing = Breathing()
     breath_holds: tuple[BreathHold, ...] = ()
     coughs: tuple[Cough, ...] = ()
@@ -89,14 +89,14 @@ class PhantomSettings(_Section, frozen=True, kw_only=True):
     drift_ap_mm_per_min: _Rate = 0.0
     target_radius_mm: Annotated[float, Meta(ge=4, le=60)] = 12.0
     target_signal: Annotated[float, Meta(ge=0, le=2)] = 0.85
-    """Liver is 0.5, vessels 0.8, fat 1."""
+    """Liver is 0.5, vessels are 0.8, fat is 1."""
     noise_sigma: _Fraction = 0.035
-    """Standard deviation of each of the two channels under the Rician magnitude; liver is 0.5."""
+    """Standard deviation of each of the two channels behind the Rician magnitude; liver is 0.5."""
     intensity_drift_per_min: Annotated[float, Meta(ge=-0.9, le=5)] = -0.03
     band_depth: _Fraction = 0.7
-    """Signal lost in the middle of a saturation band that is fixed in the image; 0: no band."""
+    """Share of the signal lost in the middle of a saturation band fixed in the image; 0: no band."""
     band_row: _Fraction = 0.36
-    """Where it lies, from the first row to the last."""
+    """Position of the band, from 0 at the first row to 1 at the last."""
 
     @property
     def frame_count(self) -> int | None:
@@ -106,7 +106,7 @@ class PhantomSettings(_Section, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """Recorded target motion that takes the place of the breathing model; displacements count from the first sample."""
+    """Recorded target motion instead of the breathing model. Displacements count from the first sample."""
 
     t_s: NDArray[np.float64]
     si_mm: NDArray[np.float64]
@@ -114,7 +114,7 @@ class Trace:
     lr_mm: NDArray[np.float64]
 
     def checked(self) -> Trace:
-        """Return it with all arrays as float64. Raises `Unavailable`, naming the array at fault."""
+        """Return the trace with all arrays as float64. Raises `Unavailable`, naming the array at fault."""
         columns: dict[str, NDArray[np.float64]] = {}
         for name in ("t_s", "si_mm", "ap_mm", "lr_mm"):
             values: NDArray[Any] = np.asarray(getattr(self, name), np.float64)
@@ -122,14 +122,14 @@ class Trace:
                 raise Unavailable(f"trace: {name} has shape {values.shape}; 2 or more finite numbers are needed")
             columns[name] = values
         if len({len(values) for values in columns.values()}) != 1:
-            raise Unavailable(f"trace: lengths are {[len(values) for values in columns.values()]}; one is needed")
+            raise Unavailable(f"trace: lengths are {[len(values) for values in columns.values()]}; they must agree")
         if not (np.diff(columns["t_s"]) > 0).all():
             raise Unavailable("trace: t_s does not increase; each time must be later than the last")
         return Trace(**columns)
 
 
 def checked_settings(settings: PhantomSettings) -> PhantomSettings:
-    """Return the settings. Raises `Unavailable` where one is out of bounds, naming it."""
+    """Return the settings. Raises `Unavailable`, naming the one that is out of bounds."""
     try:
         return msgspec.convert(msgspec.to_builtins(settings), PhantomSettings)
     except msgspec.ValidationError as error:

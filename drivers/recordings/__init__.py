@@ -1,4 +1,4 @@
-"""Recordings of cine streams: one reader a format, one `Recording` for all of them."""
+"""Recordings of cine streams: one reader per format, one `Recording` for all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.recordings.recording import FrameSequence, Recording
 __all__ = ["FrameSequence", "Recording", "open_recording"]
 
 FORMATS: Final = ("npz", "trackrad", "session log", "dicom", "mrd", "unity")
-"""What `open_recording` reads."""
+"""Formats that `open_recording` reads."""
 FORMAT_EXTRAS: Final = {"mrd": "mrd"}
 """The extra that reading a format needs."""
 SpacingMm = float | tuple[float, float]
@@ -22,30 +22,33 @@ PLANES: Final = ("sagittal", "coronal", "transversal")
 def open_recording(
     path: str | os.PathLike[str], pixel_spacing_mm: SpacingMm | None = None, *, plane: str = ""
 ) -> Recording:
-    """Open a recording; its pixels stay on disk until they are asked for.
+    """Open a recording. Its pixels stay on disk until they are needed.
 
     Parameters
     ----------
-    path : an `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
+    path
+        An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
         DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
-    pixel_spacing_mm : (row, column) spacing, or one number for both, for a recording that does not hold its own.
-    plane : sagittal, coronal or transversal, for a folder or scan that holds several; another recording must be of it.
+    pixel_spacing_mm
+        (row, column) spacing, or one number for both, for a recording without its own.
+    plane
+        Sagittal, coronal or transversal: the plane to take from several, or that the recording must show.
 
     Raises
     ------
     BadRecording
-        One sentence that names the file, the field, the value and the limit; `PlaneMissing` where it lacks the plane.
+        One sentence that names the file, the field, the value and the limit. `PlaneMissing` if the plane is missing.
     """
     file = Path(path)
     if plane not in ("", *PLANES):
-        raise BadRecording(f"{file}: plane {plane[:20]!r} was asked for; a recording is {', '.join(PLANES)}")
-    recording = _opened(file, pixel_spacing_mm, plane)
+        raise BadRecording(f"{file}: plane {plane[:20]!r} was requested; {', '.join(PLANES)} are known")
+    recording = _open(file, pixel_spacing_mm, plane)
     if plane not in ("", recording.plane):
-        raise PlaneMissing(f"{file}: it is {recording.plane}; {plane} was asked for")
+        raise PlaneMissing(f"{file}: it is {recording.plane}; {plane} was requested")
     return recording
 
 
-def _opened(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recording:
+def _open(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recording:
     spacing = (
         None
         if pixel_spacing_mm is None
@@ -82,7 +85,7 @@ def _opened(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recor
 
 
 def _vendor_folder(folder: Path, spacing: tuple[float, float] | None, plane: str) -> Recording | None:
-    """Open a folder of `.bin` or DICOM files; None where it holds neither."""
+    """Open a folder of `.bin` or DICOM files; return None if it holds neither."""
     if (folder / "images").exists():
         return None
     if any(folder.glob("*.bin")):

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from drivers.recordings.files import read_folder, read_or_name
+from drivers.recordings.files import read_folder, read_vendor_file
 from drivers.recordings.recording import Recording
 
 SUFFIXES: Final = (".dcm", ".ima")
 _PREFIX: Final = 132
-"""A DICOM file says so in four letters after a preamble of 128 bytes (PS3.10 7.1)."""
+"""A DICOM file has the letters DICM after a preamble of 128 bytes (PS3.10 7.1)."""
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """Return the DICOM files of a folder, by suffix, or by their first bytes where they have none."""
+    """Return the DICOM files of a folder, recognised by suffix, or without one by their first bytes."""
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and (path.suffix.lower() in SUFFIXES or (not path.suffix and _says_dicom(path)))
+        if path.is_file() and (path.suffix.lower() in SUFFIXES or (not path.suffix and _has_dicom_prefix(path)))
     )
 
 
@@ -30,7 +30,7 @@ def read_dicom(
     from drivers.formats.dicom import read_dicom_file
     from drivers.formats.dicom_time import TIME_OF_DAY
 
-    first = read_or_name(files[0], read_dicom_file)
+    first = read_vendor_file(files[0], read_dicom_file)
     return read_folder(
         path,
         files,
@@ -42,7 +42,7 @@ def read_dicom(
     )
 
 
-def _says_dicom(path: Path) -> bool:
+def _has_dicom_prefix(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(_PREFIX)[-4:] == b"DICM"

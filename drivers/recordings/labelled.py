@@ -1,4 +1,4 @@
-"""Recordings with labels or a reference track: what a tracker can be scored on."""
+"""Recordings with labels or a reference track, on which trackers are scored."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from drivers.errors import BadRecording
 from drivers.recordings.npz import read_npz
 from drivers.recordings.recording import Recording
 from drivers.recordings.trackrad import SequenceFiles, case_files, read_labels, read_sequence, submission_files
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
 
 DEFAULT_FRAMES_PER_S: Final = 4.0
-"""Of a sequence without `frame-rate.json`: the rate of most of the challenge's 0.35 T recordings."""
+"""Rate of a sequence without `frame-rate.json`: that of most 0.35 T recordings of the challenge."""
 _TRACK_SUFFIX: Final = "_reference_track.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledRecording:
-    """A recording whose target is known in its first frame at least.
+    """A recording whose target is known, at least in its first frame.
 
     Attributes
     ----------
-    recording : with a target.
-    labels : (frames, rows, columns), or None.
-    track_px : (frames, 2) reference (x, y) of the target's centre, or None.
-    region : scanned region as the TrackRAD2025 challenge names it, or "".
+    recording
+        Recording with a target.
+    labels
+        Masks, (frames, rows, columns), or None.
+    track_px
+        Reference (x, y) of the target's centre, (frames, 2), or None.
+    region
+        Scanned region as the TrackRAD2025 challenge names it, or "".
     """
 
     recording: Recording
@@ -41,15 +45,16 @@ class LabelledRecording:
 
 
 def read_labelled(dataset: Path) -> Iterator[LabelledRecording]:
-    """Every labelled recording of a folder, one at a time.
+    """Yield every labelled recording of a folder.
 
-    Two layouts: that of the TrackRAD2025 data set (`<case>/images/<case>_frames.mha`, `<case>/targets/...`; `dataset`
-    may also be one case), and `<name>.npz` (`frames`, `t_s`, `pixel_spacing_mm`) with `<name>_reference_track.csv`.
+    Two layouts are read: that of the TrackRAD2025 data set (`<case>/images/<case>_frames.mha`, `<case>/targets/...`;
+    `dataset` may also be one case), and `<name>.npz` (`frames`, `t_s`, `pixel_spacing_mm`) with
+    `<name>_reference_track.csv`.
 
     Raises
     ------
     BadRecording
-        If there is none with a target, or labels do not fit the frames.
+        If no recording has a target, or labels do not fit the frames.
     """
     if not dataset.is_dir():
         raise BadRecording(f"dataset: {dataset} is not a folder")
@@ -73,7 +78,7 @@ def read_labelled(dataset: Path) -> Iterator[LabelledRecording]:
 
 
 def read_submission(folder: Path) -> LabelledRecording:
-    """Open the input of a submitted algorithm; only its first frame is labelled. Raises `BadRecording`."""
+    """Open the input of a submitted algorithm, whose first frame alone is labelled. Raises `BadRecording`."""
     if not folder.is_dir():
         raise BadRecording(f"input: {folder} is not a folder")
     return _labelled(submission_files(folder))
@@ -86,7 +91,7 @@ def _labelled(files: SequenceFiles) -> LabelledRecording:
     labels = None if files.labels is None else read_labels(files.labels)
     needed = (len(recording), *recording.shape)
     if labels is not None and labels.shape != needed:
-        raise BadRecording(f"{files.labels}: the labels are {labels.shape}; {needed} is needed, as the frames")
+        raise BadRecording(f"{files.labels}: the labels are {labels.shape}; the frames need {needed}")
     return LabelledRecording(recording=recording, labels=labels, region=files.region)
 
 
@@ -97,6 +102,6 @@ def _tracked(file: Path, track: Path) -> LabelledRecording:
     recording = read_npz(file)
     reference = np.loadtxt(track, delimiter=",", comments="#", ndmin=2)
     if len(reference) != len(recording):
-        raise BadRecording(f"{track}: {len(reference)} rows for {len(recording)} frames; one each is needed")
+        raise BadRecording(f"{track}: {len(reference)} rows for {len(recording)} frames; one per frame is needed")
     contour_px = box_contour(*(float(value) for value in box.group(1).split(",")))
     return LabelledRecording(recording=replace(recording, target_contour_px=contour_px), track_px=reference[:, 2:4])

@@ -1,6 +1,6 @@
-"""Target masks from image files: `.npy`, and whatever SimpleITK reads (`.mha`, `.nii.gz`, `.nrrd`, `.png`).
+"""Target masks from image files: `.npy`, and all that SimpleITK reads (`.mha`, `.nii.gz`, `.nrrd`, `.png`).
 
-A volume, or a structure of an RTSTRUCT (`FILE.dcm:NAME`), is cut by the cine plane.
+A volume, or a structure of an RTSTRUCT (`FILE.dcm:NAME`), is cut with the cine plane.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from drivers.recordings.rtstruct import CinePlane, read_structure, read_volume_m
 
 
 def read_target_mask(path: Path, plane: CinePlane | None) -> NDArray[np.bool_]:
-    """Return a target's mask in the image, (rows, columns): drawn in it, or cut out of a volume or a structure set.
+    """Return the mask of a target, (rows, columns), drawn in the image or cut from a volume or structure set.
 
     Parameters
     ----------
-    path : an image file, or `FILE.dcm:NAME` for a structure of an RTSTRUCT.
-    plane : where the image lies in the patient; None where that is not known, which only drawn masks allow.
+    path
+        An image file, or `FILE.dcm:NAME` for a structure of an RTSTRUCT.
+    plane
+        Where the image lies in the patient; None if unknown, which only drawn masks allow.
 
     Raises
     ------
@@ -32,7 +34,7 @@ def read_target_mask(path: Path, plane: CinePlane | None) -> NDArray[np.bool_]:
     file, _, structure = str(path).partition(".dcm:")
     if structure:
         if plane is None:
-            raise BadRecording(f"{path}: a structure is cut by the cine plane, which is not known without a recording")
+            raise BadRecording(f"{path}: a structure is cut with the cine plane, which is unknown without a recording")
         return read_structure(Path(f"{file}.dcm"), structure).mask_in(plane)
     if plane is not None and path.is_file() and path.suffix != ".npy" and _is_volume(_read_array(path)):
         return read_volume_mask(path, plane)
@@ -42,7 +44,7 @@ def read_target_mask(path: Path, plane: CinePlane | None) -> NDArray[np.bool_]:
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """Return a mask, (rows, columns), True inside.
 
-    A third axis of length 1 is dropped, first or last: the TrackRAD2025 layout keeps time last.
+    A first or last axis of length 1 is dropped: the TrackRAD2025 layout keeps time last.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""ISMRM Raw Data images in an HDF5 file, as the `ismrmrd` tools write them: `<dataset>/<series>/{data,header}`."""
+"""ISMRM Raw Data images in an HDF5 file, as written by the `ismrmrd` tools: `<dataset>/<series>/{data,header}`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.errors import BadFrame, BadRecording, PlaneMissing, Unavailable
 from drivers.extras import how_to_install
 from drivers.formats.frame import PlaneGeometry
 from drivers.formats.mrd import FrameMaker, MrdImage, Position, image_header
-from drivers.formats.pixels import wire_pixels
+from drivers.formats.pixels import wire_dtype_name, wire_pixels
 from drivers.recordings.recording import Recording, checked_recording
 from gating.messages import Pixels, StampMeaning
 
@@ -20,7 +20,7 @@ MAX_IMAGES: Final = 200_000
 
 
 class _MrdFrames:
-    """Pixels of the chosen images, read from the file when they are asked for."""
+    """Pixels of the chosen images, read from the file when needed."""
 
     def __init__(self, path: Path, data: Any, chosen: Sequence[int]) -> None:
         self._path, self._data, self._chosen = path, data, chosen
@@ -48,8 +48,10 @@ def read_mrd(
 
     Parameters
     ----------
-    plane : sagittal, coronal or transversal; that of the first image where empty.
-    position_is, stamp_meaning : see `drivers.formats.mrd.FrameMaker`.
+    plane
+        Sagittal, coronal or transversal; if empty, that of the first image.
+    position_is, stamp_meaning
+        See `drivers.formats.mrd.FrameMaker`.
 
     Raises
     ------
@@ -64,8 +66,28 @@ def read_mrd(
         headers, data = _images(path, h5py.File(path, "r"))
     except OSError as error:
         raise BadRecording(f"{path}: is not a readable HDF5 file: {str(error)[:200]}") from None
-    maker, chosen, stamps_ns = FrameMaker(stamp_meaning, position_is), [], []
+    first, chosen, stamps_ns = _choose(path, headers, FrameMaker(stamp_meaning, position_is), plane)
+    frames = _MrdFrames(path, data, chosen)
+    pixels = frames[0]
+    return checked_recording(
+        path=path,
+        frames=frames,
+        shape=(pixels.shape[0], pixels.shape[1]),
+        dtype=wire_dtype_name(pixels),
+        stamps_ns=np.array(stamps_ns, np.int64),
+        pixel_spacing_mm=first.pixel_spacing_mm,
+        given_spacing_mm=given_spacing_mm,
+        image_orientation=first.image_orientation,
+        image_position_mm=first.image_position_mm,
+        stamp_meaning=stamp_meaning,
+        description="ISMRM Raw Data images",
+    )
+
+
+def _choose(path: Path, headers: Any, maker: FrameMaker, plane: str) -> tuple[PlaneGeometry, list[int], list[int]]:
+    """Return the geometry, indices and stamps (ns) of the images of one plane, by default that of the first image."""
     first: PlaneGeometry | None = None
+    chosen, stamps_ns = [], []
     for index, raw in enumerate(headers):
         try:
             image = MrdImage(image_header(raw.tobytes()), b"")
@@ -80,22 +102,8 @@ def read_mrd(
             raise BadRecording(f"{path}: image {index}: {error}") from None
         chosen.append(index)
     if first is None:
-        raise PlaneMissing(f"{path}: none of {len(headers)} images is {plane or 'there'}")
-    frames = _MrdFrames(path, data, chosen)
-    pixels = frames[0]
-    return checked_recording(
-        path=path,
-        frames=frames,
-        shape=(pixels.shape[0], pixels.shape[1]),
-        dtype=pixels.dtype.name,  # type: ignore[arg-type]
-        stamps_ns=np.array(stamps_ns, np.int64),
-        pixel_spacing_mm=first.pixel_spacing_mm,
-        given_spacing_mm=given_spacing_mm,
-        image_orientation=first.image_orientation,
-        image_position_mm=first.image_position_mm,
-        stamp_meaning=stamp_meaning,
-        description="ISMRM Raw Data images",
-    )
+        raise PlaneMissing(f"{path}: none of {len(headers)} images is {plane or 'present'}")
+    return first, chosen, stamps_ns
 
 
 def _images(path: Path, file: Any) -> tuple[Any, Any]:
@@ -111,7 +119,7 @@ def _images(path: Path, file: Any) -> tuple[Any, Any]:
     headers, data = series[0]["header"], series[0]["data"]
     if headers.dtype.itemsize != 198 or headers.ndim != 1 or not 2 <= len(headers) <= MAX_IMAGES:
         raise BadRecording(
-            f"{path}: header is {headers.shape} of {headers.dtype.itemsize} bytes; 2 to {MAX_IMAGES} of 198"
+            f"{path}: header is {headers.shape} of {headers.dtype.itemsize} bytes; 2 to {MAX_IMAGES} of 198 are read"
         )
     if data.ndim != 5 or data.shape[:3] != (len(headers), 1, 1):
         raise BadRecording(f"{path}: data is {data.shape}; (images, 1, 1, rows, columns) is read")

@@ -3,9 +3,8 @@
 Arrays: `frames` (n, rows, columns), `t_s` (n), `pixel_spacing_mm` (row, column), `image_position_patient`,
 `image_orientation_patient`.
 
-Further arrays are read where they exist: `target_contour_px` ((n, vertices, 2): the outline in every frame, or
-(vertices, 2): in the first), `target_mask_first` (rows, columns), `target_box` (x, y, width, height), `target_xy_px`
-(n, 2), `description`.
+Optional arrays: `target_contour_px` (the outline in every frame, (n, vertices, 2), or in the first, (vertices, 2)),
+`target_mask_first` (rows, columns), `target_box` (x, y, width, height), `target_xy_px` (n, 2), `description`.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
+from drivers.formats.pixels import WireDtype
 from drivers.recordings.recording import (
     MAX_PIXEL_BYTES,
     SAGITTAL,
-    DtypeName,
     Recording,
     checked_recording,
     stamps_from_seconds,
     wire_dtype,
     wire_frame,
 )
-from gating.geometry import box_contour, contour_from_mask
+from gating.geometry.contours import box_contour, contour_from_mask
 from gating.messages import Pixels
 
 _NEEDED: Final = ("frames", "t_s")
@@ -39,9 +38,9 @@ _HEADER_READERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): n
 
 
 class _NpzFrames:
-    """The `frames` array, unpacked when the first frame is asked for."""
+    """The `frames` array, unpacked when the first frame is needed."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int], dtype: DtypeName) -> None:
+    def __init__(self, path: Path, shape: tuple[int, int, int], dtype: WireDtype) -> None:
         self._path, self._shape, self._dtype = path, shape, dtype
         self._frames: NDArray[Any] | None = None
 
@@ -84,7 +83,7 @@ def read_npz(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Rec
 
 
 def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Return shape and dtype per array from their headers alone, so that nothing oversize is ever unpacked."""
+    """Return the shape and dtype of each array from its header alone, so that nothing oversize is ever unpacked."""
     headers = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -120,7 +119,7 @@ def _first_contour(path: Path, arrays: dict[str, NDArray[Any]], shape: tuple[int
     mask = arrays.get("target_mask_first")
     if mask is not None:
         if mask.shape != shape:
-            raise BadRecording(f"{path}: target_mask_first has shape {mask.shape}; {shape} is needed, as the frames")
+            raise BadRecording(f"{path}: target_mask_first has shape {mask.shape}; the frames need {shape}")
         return contour_from_mask(mask)
     box = arrays.get("target_box")
     if box is not None:

@@ -1,17 +1,18 @@
-"""What a recording is, whatever file it came from, and the checks that every one of them passes."""
+"""A recording, whatever file it came from, and the checks that every recording passes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drivers.errors import BadRecording
-from gating.geometry import mask_from_contour
+from drivers.formats.pixels import WireDtype
+from gating.geometry.contours import mask_from_contour
 from gating.messages import Pixels, StampMeaning
 
 MAX_PIXEL_BYTES: Final = 4 * 2**30
@@ -20,24 +21,23 @@ MAX_SIDE_PX: Final = 4096
 MAX_SPACING_MM: Final = 100.0
 MAX_STAMP_NS: Final = 2**62
 MAX_EXACT_FLOAT32: Final = 2**24
-"""Up to here float32 holds every whole number."""
+"""Largest whole number up to which float32 holds every one."""
 SAGITTAL: Final = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 """DICOM orientation of a sagittal image: columns run anterior to posterior, rows superior to inferior."""
 
-DtypeName = Literal["uint8", "uint16", "float32"]
 Orientation = tuple[float, float, float, float, float, float]
 PositionMm = tuple[float, float, float]
 
 
 class FrameSequence(Protocol):
-    """Frames in order; reading them forward is cheap."""
+    """Frames in order. Reading them forward is cheap."""
 
     def __len__(self) -> int:
         """Return the number of frames."""
         ...
 
     def __getitem__(self, index: int) -> Pixels:
-        """Return one frame, (rows, columns), C-contiguous. Raises `BadRecording` where its pixels are damaged."""
+        """Return one frame, (rows, columns), C-contiguous. Raises `BadRecording` if its pixels are damaged."""
         ...
 
 
@@ -45,14 +45,14 @@ class FrameSequence(Protocol):
 class Recording:
     """One recorded cine stream of one imaging plane.
 
-    Construct it with `checked_recording`, which refuses what the wire could not carry.
+    Make one with `checked_recording`, which refuses what the wire cannot carry.
     """
 
     path: Path
     name: str
     frames: FrameSequence
     shape: tuple[int, int]
-    dtype: DtypeName
+    dtype: WireDtype
     stamps_ns: NDArray[np.int64]
     """Raw acquisition stamps, strictly increasing, 0 or later."""
     stamp_meaning: StampMeaning
@@ -61,19 +61,19 @@ class Recording:
     image_position_mm: PositionMm
     plane: str
     target_contour_px: NDArray[np.float32] | None
-    """Target in the first frame, (n, 2) of (x, y), where the recording holds one."""
+    """Target in the first frame, (n, 2) of (x, y), if the recording has one."""
     target_track_px: NDArray[np.float64] | None
-    """Target centre (x, y) per frame, (frames, 2), where the recording holds the truth."""
+    """True (x, y) of the target's centre in each frame, (frames, 2), if the recording has it."""
     description: str
     frame_of_reference: str = ""
-    """What its positions are positions in (DICOM FrameOfReferenceUID); empty where that is not said."""
+    """DICOM FrameOfReferenceUID of its positions; empty if unknown."""
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
     @property
     def nominal_interval_ns(self) -> int:
-        """Median interval between frames."""
+        """Median interval between frames, ns."""
         return int(np.median(np.diff(self.stamps_ns)))
 
     @property
@@ -97,7 +97,7 @@ def checked_recording(
     path: Path,
     frames: FrameSequence,
     shape: tuple[int, int],
-    dtype: DtypeName,
+    dtype: WireDtype,
     stamps_ns: NDArray[np.int64],
     pixel_spacing_mm: ArrayLike | None,
     given_spacing_mm: Sequence[float] | None,
@@ -119,7 +119,9 @@ def checked_recording(
         One sentence that names the file, the field, the value and the limit.
     """
     if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in shape):
-        raise BadRecording(f"{path}: frames are {shape[0]}x{shape[1]}; sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are")
+        raise BadRecording(
+            f"{path}: frames are {shape[0]}x{shape[1]}; sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are read"
+        )
     total_bytes = len(frames) * shape[0] * shape[1] * np.dtype(dtype).itemsize
     if total_bytes > MAX_PIXEL_BYTES:
         raise BadRecording(f"{path}: frames hold {total_bytes} bytes; the limit is {MAX_PIXEL_BYTES}")
@@ -146,15 +148,22 @@ def checked_recording(
     )
 
 
-def wire_dtype(path: Path, dtype: np.dtype[Any], stored: Callable[[], NDArray[Any]]) -> DtypeName:
-    """Return the wire's dtype that holds every value of a stored one exactly, or as float32 where it is a float.
+def wire_dtype(path: Path, dtype: np.dtype[Any], stored: Callable[[], NDArray[Any]]) -> WireDtype:
+    """Return the dtype of the wire that holds every stored value exactly; floats become float32.
 
-    `stored` returns the pixels; it is asked only where their values decide, which is for integers the wire has not.
+    Parameters
+    ----------
+    path
+        Recording, for the sentence.
+    dtype
+        Dtype of the stored pixels.
+    stored
+        Returns the pixels. Called only if their values decide: for integer dtypes that the wire lacks.
 
     Raises
     ------
     BadRecording
-        If no dtype of the wire holds them.
+        If no dtype of the wire holds the values.
     """
     dtype = dtype.newbyteorder("=")
     if dtype in (np.uint8, np.bool_):
@@ -177,23 +186,23 @@ def wire_dtype(path: Path, dtype: np.dtype[Any], stored: Callable[[], NDArray[An
     return "float32"
 
 
-def wire_frame(pixels: NDArray[Any], dtype: DtypeName) -> Pixels:
+def wire_frame(pixels: NDArray[Any], dtype: WireDtype) -> Pixels:
     """Return pixels as `dtype`, C-contiguous.
 
-    A frame with pixels that are no finite number is passed on, as a scanner would: the engine refuses that one and
-    holds. Values beyond float32 become infinite.
+    A pixel that is not finite is passed on, as a scanner would: the engine refuses that frame and holds. Values beyond
+    the range of float32 become infinite.
     """
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(pixels, np.dtype(dtype))
 
 
 def stamps_from_seconds(path: Path, seconds: NDArray[Any]) -> NDArray[np.int64]:
-    """Return acquisition stamps in integer ns from seconds.
+    """Return seconds as acquisition stamps, in integer ns.
 
     Raises
     ------
     BadRecording
-        If they are not a row of finite numbers within the limits.
+        Unless they are one finite number per frame, within the limits.
     """
     if seconds.ndim != 1 or seconds.dtype.kind not in "iuf":
         raise BadRecording(f"{path}: t_s is {seconds.dtype} {seconds.shape}; one number per frame is needed")
@@ -208,7 +217,7 @@ def stamps_from_seconds(path: Path, seconds: NDArray[Any]) -> NDArray[np.int64]:
 def _check_stamps(path: Path, stamps_ns: NDArray[np.int64], frame_count: int) -> None:
     if len(stamps_ns) != frame_count:
         raise BadRecording(
-            f"{path}: there are {len(stamps_ns)} time stamps for {frame_count} frames; one each is needed"
+            f"{path}: there are {len(stamps_ns)} time stamps for {frame_count} frames; one per frame is needed"
         )
     if frame_count < 2:
         raise BadRecording(f"{path}: the number of frames is {frame_count}; at least 2 are needed")
@@ -225,7 +234,7 @@ def _check_stamps(path: Path, stamps_ns: NDArray[np.int64], frame_count: int) ->
 
 def _spacing(path: Path, stored: ArrayLike | None, given: Sequence[float] | None) -> tuple[float, float]:
     if stored is None and given is None:
-        raise BadRecording(f"{path}: pixel_spacing_mm is missing; give it explicitly (row, column spacing in mm)")
+        raise BadRecording(f"{path}: pixel_spacing_mm is missing; give it explicitly (row and column spacing in mm)")
     row, column = _numbers(path, "pixel_spacing_mm", cast(ArrayLike, given if stored is None else stored), 2)
     if not (0 < row <= MAX_SPACING_MM and 0 < column <= MAX_SPACING_MM):
         raise BadRecording(
@@ -233,7 +242,7 @@ def _spacing(path: Path, stored: ArrayLike | None, given: Sequence[float] | None
         )
     if stored is not None and given is not None and not np.allclose((row, column), given, rtol=1e-4):
         raise BadRecording(
-            f"{path}: pixel_spacing_mm was given as {given[0]:g}, {given[1]:g}, the recording says {row:g}, {column:g}"
+            f"{path}: pixel_spacing_mm was given as {given[0]:g}, {given[1]:g}; the recording has {row:g}, {column:g}"
         )
     return row, column
 

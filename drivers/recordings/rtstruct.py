@@ -1,8 +1,8 @@
-"""A target from treatment planning: a structure of a DICOM RTSTRUCT, or a mask volume, cut by the cine plane.
+"""A target from treatment planning: a structure of a DICOM RTSTRUCT, or a mask volume, cut with the cine plane.
 
-A structure set holds closed contours on parallel planes. Between two of them the outline is interpolated by shape: the
+A structure set holds closed contours on parallel planes. Between two planes the outline is interpolated by shape: the
 signed distances to both outlines are weighted linearly, and the zero level is the outline (Raya and Udupa, IEEE Trans
-Med Imaging 9, 1990, doi:10.1109/42.52980). Beyond the last contour the structure goes on for half a plane distance.
+Med Imaging 9, 1990, doi:10.1109/42.52980). Beyond the last contour the structure continues for half a plane spacing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,17 @@ from numpy.typing import NDArray
 from drivers.errors import BadFrame, BadRecording
 from drivers.formats.bounded import read_bounded
 from drivers.formats.image import read_image
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MAX_BYTES: Final = 256 * 2**20
 MAX_CONTOURS: Final = 4096
 MAX_POINTS: Final = 100_000
 SAME_PLANE_MM: Final = 0.05
 SINGLE_PLANE_MM: Final = 2.5
-"""Half the thickness of a structure that is drawn on one plane only."""
+"""Half the thickness of a structure drawn on one plane only."""
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _CHUNK_POINTS: Final = 1_000_000
 
@@ -35,7 +38,7 @@ Points = NDArray[np.float64]
 
 
 class CinePlane(Protocol):
-    """The image grid to cut with: a `Recording`."""
+    """The image grid to cut with, such as a `Recording`."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,7 +52,7 @@ class CinePlane(Protocol):
 
     @property
     def image_orientation(self) -> tuple[float, float, float, float, float, float]:
-        """Directions of increasing column and of increasing row."""
+        """Directions of increasing column and increasing row."""
         ...
 
     @property
@@ -59,22 +62,22 @@ class CinePlane(Protocol):
 
     @property
     def frame_of_reference(self) -> str:
-        """FrameOfReferenceUID; empty where it is not known."""
+        """FrameOfReferenceUID; empty if unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Structure:
-    """One structure's closed planar contours."""
+    """The closed planar contours of one structure."""
 
     name: str
     contours_mm: tuple[Points, ...]
     """Each (points, 3), LPS."""
     frame_of_reference: str = ""
-    """What they are positions in (DICOM FrameOfReferenceUID)."""
+    """DICOM FrameOfReferenceUID of the contours; empty if unknown."""
 
     def contour_in(self, plane: CinePlane) -> NDArray[np.float32]:
-        """Return where a cine plane cuts the structure, as a contour (n, 2) of (x, y) px; (0, 2) where it misses it."""
+        """Return the cut of a cine plane through the structure, a contour (n, 2) of (x, y) px; (0, 2) if it misses."""
         return contour_from_mask(self.mask_in(plane))
 
     def mask_in(self, plane: CinePlane) -> NDArray[np.bool_]:
@@ -83,7 +86,7 @@ class Structure:
         Raises
         ------
         BadRecording
-            If the structure was drawn in another frame of reference than the cine's.
+            If the structure was drawn in a frame of reference other than the cine's.
         """
         self._check_frame_of_reference(plane)
         normal, across, up = self._axes()
@@ -110,11 +113,11 @@ class Structure:
         if own and cine and own != cine:
             raise BadRecording(
                 f"structure {self.name!r}: its FrameOfReferenceUID ends in {own[-8:]}, that of the cine in {cine[-8:]};"
-                " it was drawn in another frame of reference, and has to be registered to the cine's first"
+                " it was drawn in another frame of reference and must first be registered to the cine's"
             )
 
     def _axes(self) -> tuple[Points, Points, Points]:
-        """Return the contours' normal and two directions within them, from the largest contour."""
+        """Return the normal of the contours and two directions within their planes, from the largest contour."""
         areas = [_area_vector(contour) for contour in self.contours_mm]
         largest = max(areas, key=lambda area: float(np.linalg.norm(area)))
         size = float(np.linalg.norm(largest))
@@ -144,12 +147,12 @@ class Structure:
 def read_structure(path: Path, name: str) -> Structure:
     """Read one structure of an RTSTRUCT by its name (as in AAPM TG-263, doi:10.1016/j.ijrobp.2017.12.013).
 
-    The case of letters counts only where two names differ in nothing else: TG-263 names are unique without it.
+    Upper and lower case matter only if two names differ in nothing else: TG-263 names are unique without them.
 
     Raises
     ------
     BadRecording
-        One sentence; for an unknown name it lists the names that there are.
+        One sentence. For an unknown name it lists the known ones.
     """
     dataset = _read_dataset(path)
     try:
@@ -166,21 +169,22 @@ def read_structure(path: Path, name: str) -> Structure:
         return Structure(names[number], _checked_contours(path, names[number], contours), drawn_in)
     except BadRecording:
         raise
-    except Exception as error:  # noqa: BLE001 (attributes of hostile input, read by a library that is not ours)
+    except Exception as error:  # noqa: BLE001 (another library reads hostile input here, and may raise anything)
         raise BadRecording(f"{path}: is not a readable RTSTRUCT: {type(error).__name__}: {str(error)[:120]}") from None
 
 
 def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:
-    """Cut a mask volume (`.mha`, NIfTI: whatever SimpleITK reads) with a cine plane, nearest voxel.
+    """Cut a mask volume (`.mha`, NIfTI and all else that SimpleITK reads) with a cine plane, by nearest voxel.
 
     Returns
     -------
-    (rows, columns), True where a pixel's centre lies in a voxel above 0.
+    NDArray
+        (rows, columns), True where the centre of a pixel lies in a voxel above 0.
 
     Raises
     ------
     BadRecording
-        If it is no volume.
+        If it is not a volume.
     """
     import SimpleITK
 
@@ -197,7 +201,7 @@ def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:
     return inside
 
 
-def _read_dataset(path: Path) -> Any:
+def _read_dataset(path: Path) -> Dataset:
     import pydicom
 
     try:
@@ -223,12 +227,12 @@ def _chosen(path: Path, names: dict[int, str], name: str) -> int:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise BadRecording(f"{path}: structure {name!r} is there {len(matches)} times; one is needed")
+            raise BadRecording(f"{path}: structure {name!r} is present {len(matches)} times; one is needed")
     known = ", ".join(sorted(names.values())[:40]) or "none"
-    raise BadRecording(f"{path}: structure {name[:64]!r} is not there; it holds {known}")
+    raise BadRecording(f"{path}: there is no structure {name[:64]!r}; it holds {known}")
 
 
-def _checked_contours(path: Path, name: str, items: Sequence[Any]) -> tuple[Points, ...]:
+def _checked_contours(path: Path, name: str, items: Sequence[Dataset]) -> tuple[Points, ...]:
     if not 0 < len(items) <= MAX_CONTOURS:
         raise BadRecording(f"{path}: structure {name!r} has {len(items)} contours; 1 to {MAX_CONTOURS} are needed")
     contours: list[Points] = []
@@ -239,7 +243,7 @@ def _checked_contours(path: Path, name: str, items: Sequence[Any]) -> tuple[Poin
         points = np.array([float(value) for value in item.ContourData], np.float64)
         if len(points) % 3 or len(points) < 9 or not (np.abs(points) <= 10_000).all():
             raise BadRecording(
-                f"{path}: structure {name!r} has a contour of {len(points)} values; points x, y, z in mm"
+                f"{path}: structure {name!r} has a contour of {len(points)} values; points x, y, z in mm are needed"
             )
         contours.append(points.reshape(-1, 3))
     if sum(map(len, contours)) > MAX_POINTS:
@@ -257,7 +261,7 @@ def _pixel_centres(plane: CinePlane) -> Points:
 
 
 def _half_gaps(at: Points) -> tuple[float, float]:
-    """Return how far a structure goes on below its first contour and above its last, mm."""
+    """Return how far a structure continues below its first contour and above its last, mm."""
     if len(at) < 2:
         return SINGLE_PLANE_MM, SINGLE_PLANE_MM
     return float(at[1] - at[0]) / 2, float(at[-1] - at[-2]) / 2
@@ -270,7 +274,7 @@ def _area_vector(contour: Points) -> Points:
 
 
 def _signed_distances(outlines: list[Points], points: Points) -> Points:
-    """Return the distance of points (n, 2) to the nearest outline, positive inside (even-odd: a hole is outside)."""
+    """Return the distance of points (n, 2) to the nearest outline, positive inside (even-odd, so holes are outside)."""
     starts = np.concatenate(outlines)
     ends = np.concatenate([np.roll(outline, -1, axis=0) for outline in outlines])
     edges = ends - starts

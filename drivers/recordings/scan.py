@@ -1,4 +1,4 @@
-"""Recordings of one scan: a plane alone, or several that were taken in turn, merged by their stamps into one stream."""
+"""Recordings of one scan: a single plane, or planes taken in turn, merged by their stamps into one stream."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from drivers.recordings.recording import Recording
 
 ALL_PLANES: Final = "all"
 _SHARED: Final = ("shape", "dtype", "pixel_spacing_mm", "stamp_meaning")
-"""What the frames of one stream have in common on the wire, whatever their plane."""
+"""Fields that all frames of one stream share on the wire, whatever their plane."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scan:
-    """One recording, or one for each plane of an interleaved scan. Made by `interleave`."""
+    """One recording, or one for each plane of an interleaved scan. `interleave` makes it."""
 
     recordings: tuple[Recording, ...]
     """In the order of their first frames."""
     stamps_ns: NDArray[np.int64]
-    """Of all frames, strictly increasing."""
+    """Stamps of all frames, strictly increasing."""
     places: NDArray[np.int64]
-    """(frames, 2): which recording a frame belongs to, and which of its frames it is."""
+    """(frames, 2): the recording of each frame, and its index there."""
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
     @property
     def first(self) -> Recording:
-        """The recording that begins."""
+        """The recording whose first frame comes first."""
         return self.recordings[0]
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """In the order of their first frames."""
+        """Planes in the order of their first frames."""
         return tuple(recording.plane for recording in self.recordings)
 
     @property
     def name(self) -> str:
-        """What the scan is called."""
+        """Name of the scan."""
         return " + ".join(dict.fromkeys(recording.name for recording in self.recordings))
 
     @property
     def nominal_interval_ns(self) -> int:
-        """Median time of one turn through the planes, divided by their number."""
+        """Median time of one turn through the planes, divided by their number, ns."""
         turn = len(self.recordings)
         return int(np.median(self.stamps_ns[turn:] - self.stamps_ns[:-turn])) // turn
 
     def place(self, index: int) -> tuple[Recording, int]:
-        """Return the recording that a frame belongs to, and its index there."""
+        """Return the recording of a frame, and its index there."""
         which, own = self.places[index]
         return self.recordings[which], int(own)
 
@@ -68,18 +68,21 @@ def open_scan(
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
 ) -> Scan:
-    """Open a recording, all planes of it, or several recordings of one scan.
+    """Open a recording, all its planes, or several recordings of one scan.
 
     Parameters
     ----------
-    path, pixel_spacing_mm : as `open_recording` takes them.
-    plane : one to take; empty where there is only one; "all" takes every plane in turn, as it was recorded.
-    others : further recordings, whose planes were taken in turn with the first one's.
+    path, pixel_spacing_mm
+        As `open_recording` takes them.
+    plane
+        Plane to take; empty if there is only one; "all" takes every plane in turn, as recorded.
+    others
+        Further recordings, whose planes were taken in turn with the first one's.
 
     Raises
     ------
     BadRecording
-        One sentence, also where recordings cannot be one stream.
+        One sentence, also if the recordings cannot form one stream.
     """
     paths = [Path(path), *map(Path, others)]
     if plane == ALL_PLANES:
@@ -93,8 +96,8 @@ def interleave(recordings: Sequence[Recording]) -> Scan:
     Raises
     ------
     BadRecording
-        If two show one plane, differ in what a stream has in common, do not overlap in time, or hold frames of the same
-        moment; one sentence.
+        If two recordings show the same plane, differ in a field that one stream shares, do not overlap in time, or have
+        frames with the same stamp; one sentence.
     """
     ordered = sorted(recordings, key=lambda recording: int(recording.stamps_ns[0]))
     for index, recording in enumerate(ordered):
@@ -133,7 +136,7 @@ def _check_one_scan(one: Recording, other: Recording) -> None:
         if getattr(one, field) != getattr(other, field):
             raise BadRecording(
                 f"{both}: {field} is {getattr(one, field)} in {one.plane} frames, {getattr(other, field)} in "
-                f"{other.plane} ones; one stream has one"
+                f"{other.plane} ones; one stream needs the same"
             )
     if one.frame_of_reference and other.frame_of_reference and one.frame_of_reference != other.frame_of_reference:
         raise BadRecording(f"{both}: their frames of reference differ, so their positions cannot be compared")
@@ -148,5 +151,5 @@ def _check_one_at_a_time(scan: Scan) -> None:
         (one, first), (other, second) = scan.place(int(same[0])), scan.place(int(same[0]) + 1)
         raise BadRecording(
             f"{one.path}: {one.plane} frame {first} and {other.plane} frame {second} of {other.path} have the same "
-            f"stamp, {scan.stamps_ns[same[0]] / 1e9:g} s; planes taken in turn have different ones"
+            f"stamp, {scan.stamps_ns[same[0]] / 1e9:g} s; planes taken in turn have different stamps"
         )

@@ -1,4 +1,4 @@
-"""The frames of one of our own session logs, as a recording."""
+"""The frames of a session log, as a recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gating.messages import CineFrame, FrameHeader, Pixels, StreamInfo, TargetRe
 
 
 class _LoggedFrames:
-    """Frames read forward through the log; going back starts it again, so memory holds one frame."""
+    """Frames read forward through the log. Going back starts again, so memory holds one frame."""
 
     def __init__(self, path: Path, plane: str, count: int) -> None:
         self._path, self._plane, self._count = path, plane, count
@@ -37,8 +37,8 @@ class _LoggedFrames:
 
 
 def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None, plane: str = "") -> Recording:
-    """Open a session log, or one plane of it. Raises `BadRecording`, also where size or geometry of a plane change."""
-    from gating.session import read_session
+    """Open a session log, or one plane of it. Raises `BadRecording`, also if size or geometry change."""
+    from gating.session.log import read_session
 
     headers: list[FrameHeader] = []
     reference: TargetReference | None = None
@@ -58,13 +58,13 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     first = headers[0]
     planes = sorted({header.plane for header in headers})
     if len(planes) > 1:
-        raise BadRecording(f"{path}: it holds {', '.join(planes)} frames; name the plane to take, or all of them")
+        raise BadRecording(f"{path}: it holds {', '.join(planes)} frames; name the plane to take, or take all of them")
     for field in ("dtype", "shape", "pixel_spacing_mm", "image_orientation", "image_position_mm"):
         for header in headers:
             if getattr(header, field) != getattr(first, field):
                 raise BadRecording(
                     f"{path}: {field} changes from {getattr(first, field)} to {getattr(header, field)} "
-                    f"at frame {header.sequence}; one is needed throughout"
+                    f"at frame {header.sequence}; all frames must agree"
                 )
     drawn_first = reference is not None and reference.frame_sequence == first.sequence
     return checked_recording(
@@ -85,7 +85,7 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
 
 
 def _frames(path: Path, plane: str) -> Iterator[CineFrame]:
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     messages = (message for _, _, message in read_session(path))
     return (message for message in messages if isinstance(message, CineFrame) and message.header.plane == plane)

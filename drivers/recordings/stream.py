@@ -1,4 +1,4 @@
-"""A recorded scan, declared as a stream."""
+"""The stream that a recorded scan is declared as."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def declared_stream(
     speed: float = 0.0,
     endless: bool = False,
 ) -> StreamInfo:
-    """Return what a source says that plays `scan`; as fast as possible where no pace is given.
+    """Return the description of a stream that plays `scan`, by default as fast as possible.
 
-    The geometry is that of the plane that begins; frames of the others carry their own.
+    The geometry is that of the first plane; frames of other planes carry their own.
     """
     first = scan.first
     return StreamInfo(

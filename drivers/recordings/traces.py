@@ -1,15 +1,16 @@
 """Recorded motion, as text: Varian RPM (`.vxp`), external markers (`.csv`, decimal comma), robot trajectories (`.txt`).
 
-All come out in patient axes (LPS): left, superior and posterior are positive, in mm.
+All are returned in patient axes (LPS), in mm: left, superior and posterior are positive.
 
-- `.vxp` (VXP 1.6): one amplitude, in cm (`Scale_factor` 10 turns it into mm), of a block on the chest or belly. It
-  rises with inhalation, towards the anterior, so it becomes motion along -AP. A negative `validflag`: invalid.
-- `.csv`: `Frame;Timestamp;x;y;z`, ms and mm, in the axes of the tracking camera. How the camera stood to the patient is
-  not in the file: `axes` says which column is taken for which patient axis. An all-zero row ends the file and is
-  dropped, and so is a row whose time stamp does not follow the one before.
-- `.txt`: time s, LR, SI, AP in mm, three rotations (which are ignored). The format does not say which way is positive.
-  In liver traces SI and AP are opposed (r = -0.92 and -0.94), and the liver moves inferior and anterior at inhale: so
-  AP is taken as positive towards the anterior, and turned round here. That is an inference, not a fact of the format.
+- `.vxp` (VXP 1.6): one amplitude, in cm (`Scale_factor` 10 turns it into mm), of a block on the chest or belly. The
+  block rises with inhalation, towards the anterior, so the amplitude becomes motion along -AP. A sample with a negative
+  `validflag` is invalid.
+- `.csv`: `Frame;Timestamp;x;y;z`, in ms and mm, in the axes of the tracking camera. The file does not say how the
+  camera stood relative to the patient: `axes` assigns each column to a patient axis. An all-zero row ends the file and
+  is dropped, as is a row whose time stamp is not later than the one before.
+- `.txt`: time in s; LR, SI and AP in mm; three rotations, which are ignored. The format does not define the signs. In
+  liver traces SI and AP have opposite signs (r = -0.92 and -0.94), and the liver moves inferior and anterior at inhale.
+  So AP is taken as positive towards the anterior, and inverted here. That is an inference, not part of the format.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ _VXP_FIELDS: Final = ("amplitude", "timestamp", "validflag")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MotionTrace:
-    """Motion over time; every array has one value a sample."""
+    """Motion over time. Every array has one value per sample."""
 
     t_s: NDArray[np.float64]
-    """From 0, strictly increasing."""
+    """Times from 0, strictly increasing."""
     lr_mm: NDArray[np.float64]
     si_mm: NDArray[np.float64]
     ap_mm: NDArray[np.float64]
     valid: NDArray[np.bool_]
     dropped: int = 0
-    """Rows that were left out because their time stamps did not follow the ones before."""
+    """Number of rows dropped because their time stamps were not later than those before."""
 
     def __len__(self) -> int:
         return len(self.t_s)
@@ -56,7 +57,8 @@ class MotionTrace:
 
         Parameters
         ----------
-        scale : multiplies all displacements, for a surrogate that moves less or more than the target.
+        scale
+            Factor for all displacements, for a surrogate that moves less or more than the target.
 
         Raises
         ------
@@ -72,12 +74,14 @@ class MotionTrace:
 
 
 def read_trace(path: Path, axes: tuple[str, str, str] = ("+lr", "+si", "+ap")) -> MotionTrace:
-    """Read a motion trace; its suffix says which format it is.
+    """Read a motion trace, whose format follows from its suffix.
 
     Parameters
     ----------
-    path : a `.vxp`, `.csv` or `.txt` file.
-    axes : for `.csv` alone: the patient axis that x, y and z are taken for, with its sign, e.g. ("+lr", "-ap", "+si").
+    path
+        A `.vxp`, `.csv` or `.txt` file.
+    axes
+        For `.csv` alone: patient axis of x, y and z, with its sign, for example ("+lr", "-ap", "+si").
 
     Raises
     ------
@@ -87,7 +91,7 @@ def read_trace(path: Path, axes: tuple[str, str, str] = ("+lr", "+si", "+ap")) -
     readers = {".vxp": _read_vxp, ".csv": lambda file, text: _read_csv(file, text, axes), ".txt": _read_robot}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise BadRecording(f"{path}: {path.suffix or 'no suffix'} is no motion trace; .vxp, .csv and .txt are")
+        raise BadRecording(f"{path}: {path.suffix or 'no suffix'} is not a motion trace; .vxp, .csv and .txt are")
     try:
         text = read_bounded(path, MAX_BYTES).decode("utf-8-sig")
     except BadFrame as error:
@@ -118,7 +122,7 @@ def _read_vxp(path: Path, text: str) -> MotionTrace:
 
 def _read_csv(path: Path, text: str, axes: tuple[str, str, str]) -> MotionTrace:
     if sorted(axis[-2:] for axis in axes) != ["ap", "lr", "si"] or not all(map(_AXES.fullmatch, axes)):
-        raise BadRecording(f"{path}: axes is {axes}; lr, si and ap are needed once each, with + or - before")
+        raise BadRecording(f"{path}: axes is {axes}; lr, si and ap are needed, once each, after + or -")
     lines = text.splitlines()
     if not lines or [field.strip('" ') for field in lines[0].split(";")] != ["Frame", "Timestamp", "x", "y", "z"]:
         raise BadRecording(f"{path}: line 1 is {lines[0][:60] if lines else ''!r}; Frame;Timestamp;x;y;z is needed")
@@ -160,14 +164,16 @@ def _number(path: Path, line: int, text: str) -> float:
 def _table(path: Path, rows: list[list[float]]) -> NDArray[np.float64]:
     widths = {len(row) for row in rows}
     if len(rows) < 2 or len(widths) != 1:
-        raise BadRecording(f"{path}: {len(rows)} rows of {sorted(widths)} values; 2 or more rows alike are needed")
+        raise BadRecording(
+            f"{path}: {len(rows)} rows of {sorted(widths)} values; 2 or more rows of one length are needed"
+        )
     return np.array(rows, np.float64)
 
 
 def _trace(
     path: Path, t_s: NDArray[Any], lr: NDArray[Any], si: NDArray[Any], ap: NDArray[Any], valid: NDArray[Any]
 ) -> MotionTrace:
-    """Drop rows that go back in time. A stamp that leapt ahead would drop all that follow: that is refused."""
+    """Drop rows that go back in time. A stamp far ahead would drop all later rows, so such a trace is refused."""
     follows = t_s > np.concatenate([[-np.inf], np.maximum.accumulate(t_s)[:-1]])
     kept = np.flatnonzero(follows)
     if len(kept) < 2 or len(kept) < 0.99 * len(t_s):

@@ -1,19 +1,19 @@
 """TrackRAD2025: a case of the data set, and the input of a submitted algorithm.
 
-A case is `<case>/images/<case>_frames.mha` with `targets/<case>_first_label.mha`, `<case>_labels.mha` and, where
-several observers drew, `<case>_staple_labels.mha`, which the organisers score against; further sequences of a patient
-carry a number at the end (`<case>_frames2.mha`, `frame-rate2.json`). Source: trackrad2025.grand-challenge.org/data, and
+A case is `<case>/images/<case>_frames.mha` with `targets/<case>_first_label.mha`, `<case>_labels.mha` and, if several
+observers drew, `<case>_staple_labels.mha`, against which the organisers score. Further sequences of a patient have a
+number at the end (`<case>_frames2.mha`, `frame-rate2.json`). Source: trackrad2025.grand-challenge.org/data, and
 the organisers' evaluation program in github.com/LMUK-RADONC-PHYS-RES/trackrad2025.
 
-An algorithm finds `images/mri-linacs/*.mha` (the interface is called mri-linac-series, which is read too),
+An algorithm gets `images/mri-linacs/*.mha` (or `mri-linac-series`, the interface's own name, which is read too),
 `images/mri-linac-target/*.mha`, `frame-rate.json`, `b-field-strength.json` and `scanned-region.json`. Source:
 inference.py of github.com/LMUK-RADONC-PHYS-RES/trackrad-baseline-algorithm.
 
-The organisers call the array that SimpleITK returns "W, H, T". Its first axis runs in the patient's superior direction
-and the second in the posterior one, as the file's own direction matrix says (and as in the organisers' evaluation code,
-which takes superior-inferior from the first): so the first axis is the row here, the second the column, and the
-orientation comes from the file. Rows therefore run inferior to superior; nothing is flipped, so that masks written on
-the same grid need no more than the time axis moved.
+The organisers call the array that SimpleITK returns "W, H, T". By the file's direction matrix its first axis runs in
+the patient's superior direction and its second in the posterior one; the organisers' evaluation code also takes
+superior-inferior from the first. So the first axis is the row here, the second the column, and the orientation comes
+from the file. Rows therefore run from inferior to superior. Nothing is flipped: masks written on the same grid need
+only their time axis moved.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
 from drivers.formats.image import read_image
-from drivers.recordings.recording import DtypeName, Recording, checked_recording, wire_dtype, wire_frame
-from gating.geometry import contour_from_mask
+from drivers.formats.pixels import WireDtype
+from drivers.recordings.recording import Recording, checked_recording, wire_dtype, wire_frame
+from gating.geometry.contours import contour_from_mask
 from gating.messages import Pixels
 
 MAX_FRAMES_PER_S: Final = 1000.0
@@ -41,7 +42,7 @@ TARGET_FOLDER: Final = "mri-linac-target"
 
 @dataclass(frozen=True, slots=True)
 class SequenceFiles:
-    """Where one sequence and what is known about it are; None where there is no such file."""
+    """The files of one sequence; None for a file that does not exist."""
 
     name: str
     frames: Path
@@ -53,7 +54,7 @@ class SequenceFiles:
 
     @property
     def region(self) -> str:
-        """The scanned region as the challenge names it, or "". Raises `BadRecording`."""
+        """Scanned region as the challenge names it, or "". Raises `BadRecording`."""
         if self.scanned_region is None:
             return ""
         region = _json(self.scanned_region)
@@ -63,7 +64,7 @@ class SequenceFiles:
 
 
 def case_files(path: Path) -> SequenceFiles:
-    """Find the files of a case folder, or of one sequence of it by its `*_frames*.mha`. Raises `BadRecording`."""
+    """Find the files of a case folder, or of the sequence of a `*_frames*.mha`. Raises `BadRecording`."""
     frames = path if path.suffix == ".mha" else _only(path / "images", "*_frames*.mha")
     case = frames.parent.parent
     stem, _, scan = frames.stem.rpartition("_frames")
@@ -87,7 +88,7 @@ def case_files(path: Path) -> SequenceFiles:
 
 
 def submission_files(folder: Path) -> SequenceFiles:
-    """Find the files of the input of a submitted algorithm. Raises `BadRecording` where an image is missing."""
+    """Find the input files of a submitted algorithm. Raises `BadRecording` if an image is missing."""
     images = folder / "images"
     series = _existing(images / name for name in SERIES_FOLDERS) or images / SERIES_FOLDERS[0]
     frames = _only(series, "*.mha")
@@ -103,7 +104,7 @@ def submission_files(folder: Path) -> SequenceFiles:
 
 
 class _ArrayFrames:
-    def __init__(self, frames: NDArray[Any], dtype: DtypeName) -> None:
+    def __init__(self, frames: NDArray[Any], dtype: WireDtype) -> None:
         self._frames, self._dtype = frames, dtype
 
     def __len__(self) -> int:
@@ -114,7 +115,7 @@ class _ArrayFrames:
 
 
 def read_trackrad(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Recording:
-    """Open a case folder, or one sequence of it by its `*_frames*.mha`. Raises `BadRecording`."""
+    """Open a case folder, or the sequence of a `*_frames*.mha`. Raises `BadRecording`."""
     return read_sequence(case_files(path), given_spacing_mm)
 
 
@@ -124,14 +125,16 @@ def read_sequence(
     *,
     default_frames_per_s: float | None = None,
 ) -> Recording:
-    """Open one sequence; its path is the file of its frames, on whose grid masks belong.
+    """Open one sequence. Its path is the file of its frames, whose grid is that of the masks.
 
     Parameters
     ----------
-    files : from `case_files` or `submission_files`.
-    given_spacing_mm : (row, column), to agree with what the file says.
-    default_frames_per_s : where there is no `frame-rate.json`; without it that file must exist, since a replay must not
-        guess its pace.
+    files
+        Files from `case_files` or `submission_files`.
+    given_spacing_mm
+        (row, column) spacing, which must agree with the file.
+    default_frames_per_s
+        Rate if there is no `frame-rate.json`. By default that file must exist, since a replay must not guess its pace.
 
     Raises
     ------
@@ -160,7 +163,7 @@ def read_sequence(
 
 
 def read_labels(file: Path) -> NDArray[np.bool_]:
-    """Return masks, (frames, rows, columns), of an image whose axes are (rows, columns, frames). Raises as above."""
+    """Return the masks, (frames, rows, columns), of an image (rows, columns, frames). Raises `BadRecording`."""
     masks: NDArray[np.bool_] = _time_first(file, read_image(file)) != 0
     return masks
 
@@ -178,7 +181,7 @@ def _only(folder: Path, pattern: str) -> Path:
     files = sorted(folder.glob(pattern))
     if len(files) != 1:
         names = ", ".join(file.name for file in files[:5]) or "none"
-        raise BadRecording(f"{folder}: {len(files)} files match {pattern} ({names}); exactly 1 is needed, so name it")
+        raise BadRecording(f"{folder}: {len(files)} files match {pattern} ({names}); exactly 1 is needed, so name one")
     return files[0]
 
 
@@ -199,9 +202,9 @@ def _frame_rate(file: Path, default: float | None) -> float:
         return default
     rate = _json(file)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MAX_FRAMES_PER_S:
-        said = json.dumps(rate)[:40]
+        found = json.dumps(rate)[:40]
         raise BadRecording(
-            f"{file}: the frame rate is {said}; a number above 0 up to {MAX_FRAMES_PER_S:g} frames/s is needed"
+            f"{file}: the frame rate is {found}; a number above 0 up to {MAX_FRAMES_PER_S:g} frames/s is needed"
         )
     return float(rate)
 
@@ -211,7 +214,7 @@ def _first_contour(file: Path | None, shape: tuple[int, ...]) -> NDArray[np.floa
         return None
     masks = read_labels(file)
     if masks.shape[1:] != shape:
-        raise BadRecording(f"{file}: the label is {masks.shape[1:]}; {shape} is needed, as the frames")
+        raise BadRecording(f"{file}: the label is {masks.shape[1:]}; the frames need {shape}")
     return contour_from_mask(masks[0])
 
 

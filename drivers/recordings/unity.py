@@ -1,4 +1,4 @@
-"""A folder of the 1.5 T MR-linac's `.bin` frames as a recording; the target is the vendor's own outline."""
+"""A folder of `.bin` frames from the 1.5 T MR-linac, as a recording whose target is the vendor's own outline."""
 
 from __future__ import annotations
 

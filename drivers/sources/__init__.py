@@ -1,1 +1,1 @@
-"""Cine sources: one vendor, protocol or recording a file."""
+"""Cine sources: one vendor, protocol or kind of recording per file."""

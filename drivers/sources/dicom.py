@@ -1,8 +1,8 @@
 """DICOM MR images, live: sent to a storage receiver (C-STORE), or written into a folder.
 
-The receiver takes MR, enhanced MR and multi-frame images, uncompressed or compressed without loss. It listens on this
-host alone unless told otherwise. Patient, study and all other identifying attributes are dropped on entry: pixels,
-geometry, stamp, and the series' identifier (to tell two series apart, never published) are all that is kept.
+The receiver takes MR, enhanced MR and multi-frame images, uncompressed or compressed without loss. By default it
+listens on this host alone. Patient, study and all other identifying attributes are dropped on entry. Only pixels,
+geometry, stamp and the identifier of the series are kept; the latter tells two series apart and is never published.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     EnhancedMRImageStorage,
     LegacyConvertedEnhancedMRImageStorage,
@@ -24,16 +25,17 @@ from pydicom.uid import (
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 
 from drivers.errors import BadFrame, Unavailable
 from drivers.formats.dicom import frames_of, read_dicom_file
-from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES, what_is_missing
+from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES, missing_decoder
 from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
 from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import Arrival, LiveSource
-from gating.clock import Clock, MonotonicClock
-from gating.clock_offset import CounterUnwrapper
+from gating.clocks.clock import Clock, MonotonicClock
+from gating.clocks.offset import CounterUnwrapper
 
 IMAGES: Final = (
     MRImageStorage,
@@ -50,12 +52,12 @@ CANNOT_UNDERSTAND: Final = 0xC000
 MAX_ASSOCIATIONS: Final = 4
 MAX_QUEUED: Final = 64
 MAX_PDU_BYTES: Final = 2**20
-"""Ours are declared as 16 KiB at most."""
+"""This receiver declares at most 16 KiB."""
 _TICK_NS: Final = 1000
 
 
 class DicomSettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where images come from. With a folder the receiver is not started."""
+    """Where images come from. If there is a folder, no receiver is started."""
 
     folder: Annotated[str, Meta(max_length=4096, description="Folder to watch; empty: receive by C-STORE.")] = ""
     host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
@@ -64,16 +66,18 @@ class DicomSettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fi
     calling_ae_titles: Annotated[
         tuple[str, ...], Meta(max_length=16, description="Titles of the peers to accept; none: any peer.")
     ] = ()
-    idle_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="A silent peer is let go after so long.")] = 30.0
+    idle_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Silence after which a peer is dropped.")] = 30.0
 
 
 class DicomSource(LiveSource):
-    """MR images of one plane, live. The clock is named after what the stamps are, see `drivers.formats.dicom_time`.
+    """Live MR images. The name of the clock says what the stamps are, see `drivers.formats.dicom_time`.
 
     Parameters
     ----------
-    settings : see `DicomSettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `DicomSettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = DicomSettings
@@ -81,26 +85,25 @@ class DicomSource(LiveSource):
     def __init__(self, settings: DicomSettings, *, clock: Clock | None = None) -> None:
         clock = clock or MonotonicClock()
         day = _DayUnwrapper(clock)
-        self._receiver: StoreReceiver | None = None
+        self.arrivals: StoreReceiver | WatchedFolder
         if settings.folder:
 
             def read(path: Path) -> list[VendorFrame]:
                 return day.unwrap(read_dicom_file(path, stamped=not settings.arrival_time))
 
-            folder = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
-            super().__init__(folder, settings, clock)
+            self.arrivals = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
         else:
-            self._receiver = StoreReceiver(settings, day, clock)
-            super().__init__(self._receiver, settings, clock)
+            self.arrivals = StoreReceiver(settings, day, clock)
+        super().__init__(self.arrivals, settings, clock)
 
     @property
     def port(self) -> int:
-        """The port that the open receiver listens on, 0 otherwise."""
-        return 0 if self._receiver is None else self._receiver.port
+        """Port that the open receiver listens on, 0 otherwise."""
+        return self.arrivals.port if isinstance(self.arrivals, StoreReceiver) else 0
 
 
 class StoreReceiver:
-    """`Arrivals` by C-STORE: a service class provider on threads of its own."""
+    """`Arrivals` by C-STORE: a service class provider with threads of its own."""
 
     name = "dicom receiver"
 
@@ -108,19 +111,19 @@ class StoreReceiver:
         self._settings, self._day, self._clock = settings, day, clock
         self._arrived: queue.Queue[Arrival] = queue.Queue(MAX_QUEUED)
         self._server: Any = None
-        self._received_bytes: Counter[Any] = Counter()
+        self._received_bytes: Counter[Association] = Counter()
         self._count = 0
 
     @property
     def port(self) -> int:
-        """The port that it listens on, 0 while it is closed."""
+        """Port that it listens on, 0 while it is closed."""
         return 0 if self._server is None else int(self._server.socket.getsockname()[1])
 
     def open(self) -> None:
-        """Listen. Raises `Unavailable` where the address cannot be had."""
+        """Listen. Raises `Unavailable` if the address is not available."""
         settings = self._settings
         entity = AE(ae_title=settings.ae_title)
-        readable = [syntax for syntax in TRANSFER_SYNTAXES if not what_is_missing(syntax)]
+        readable = [syntax for syntax in TRANSFER_SYNTAXES if not missing_decoder(syntax)]
         for image in IMAGES:
             entity.add_supported_context(image, readable)
         entity.add_supported_context(VERIFICATION)
@@ -129,33 +132,33 @@ class StoreReceiver:
         entity.network_timeout = entity.dimse_timeout = settings.idle_timeout_s
         self._arrived, self._count = queue.Queue(MAX_QUEUED), 0
         self._received_bytes.clear()
-        handlers: list[Any] = [
+        callbacks: list[evt.EventHandlerType] = [
             (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_ACCEPTED, self._on_accepted),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
         try:
-            self._server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=handlers)
+            self._server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=callbacks)
         except (OSError, OverflowError) as error:
             raise Unavailable(f"{self.name}: cannot listen on {settings.host}:{settings.port}: {error}") from None
 
     def wait(self, timeout_ms: int) -> Arrival | None:
-        """Return the next image's frames or problem, None on time-out."""
+        """Return the frames of the next image, or what was wrong with it; None on time-out."""
         with contextlib.suppress(queue.Empty):
             return self._arrived.get(timeout_ms > 0, timeout_ms / 1e3 if timeout_ms > 0 else None)
         return None
 
     def close(self) -> None:
-        """Let the peers go and stop listening."""
+        """Drop the peers and stop listening."""
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
 
-    def _on_open(self, event: Any) -> None:
-        """Bound what one peer can make us hold: pynetdicom itself believes any length that it is told."""
+    def _on_open(self, event: evt.Event) -> None:
+        """Bound the memory that one peer can claim: pynetdicom itself believes any length that it is told."""
         association, received = event.assoc, self._received_bytes
-        transport = association.dul.socket
+        transport: Any = association.dul.socket
         read = transport.recv
 
         def read_bounded(count: int) -> bytearray:
@@ -172,19 +175,19 @@ class StoreReceiver:
 
         transport.recv = read_bounded
 
-    def _on_accepted(self, event: Any) -> None:
-        """Say what a peer offers that could be read, if only its decoder were installed."""
+    def _on_accepted(self, event: evt.Event) -> None:
+        """Report an offer that could be read if its decoder were installed."""
         for context in event.assoc.rejected_contexts:
-            for sentence in filter(None, map(what_is_missing, context.transfer_syntax)):
+            for sentence in filter(None, map(missing_decoder, context.transfer_syntax)):
                 self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} offers images as {sentence}"))
                 return
 
-    def _on_store(self, event: Any) -> int:
+    def _on_store(self, event: evt.Event) -> int:
         arrived_ns = self._clock.now_ns()
         self._received_bytes.pop(event.assoc, None)
         self._count += 1
 
-        def read() -> Any:
+        def read() -> Dataset:
             dataset = event.dataset
             dataset.file_meta = event.file_meta
             return dataset
@@ -198,13 +201,13 @@ class StoreReceiver:
         self._put(Arrival(arrived_ns, tuple(frames)))
         return SUCCESS
 
-    def _on_close(self, event: Any) -> None:
+    def _on_close(self, event: evt.Event) -> None:
         self._received_bytes.pop(event.assoc, None)
         if not event.assoc.is_released:
-            self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} went without releasing its association"))
+            self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} left without releasing its association"))
 
     def _put(self, arrival: Arrival) -> None:
-        """Queue it; the oldest goes where nobody takes them, since the newest is what counts."""
+        """Queue an arrival. If the queue is full the oldest is dropped, since the newest counts."""
         while True:
             with contextlib.suppress(queue.Full):
                 self._arrived.put_nowait(arrival)
@@ -214,7 +217,7 @@ class StoreReceiver:
 
 
 class _DayUnwrapper:
-    """Local stamps continued over midnight and over the hour of daylight saving; stamps in UTC stay as they are."""
+    """Continue local stamps across midnight and across changes of daylight saving; leave stamps in UTC as they are."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -237,6 +240,6 @@ class _DayUnwrapper:
         return replace(frame, acquired_ns=unwrapped_ns)
 
 
-def _peer(event: Any) -> str:
+def _peer(event: evt.Event) -> str:
     address = getattr(event.assoc.requestor, "address", "") or "?"
     return f"peer {str(event.assoc.requestor.ae_title).strip()[:16]!r} at {str(address)[:64]}"

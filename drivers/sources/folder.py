@@ -1,4 +1,4 @@
-"""A watched folder as a stream of files, each handed over once it is whole."""
+"""A watched folder as a stream of files, each taken once it is complete."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from msgspec import Meta
 from drivers.errors import BadFrame, SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
 from drivers.sources.live import Arrival, LiveSettings
-from gating.clock import Clock
+from gating.clocks.clock import Clock
 
 POLL_MS: Final = 2.0
 RESCAN_NS: Final = 100_000_000
-"""A folder is listed when its own time stamp changed, and so often in any case: file systems round that stamp."""
+"""A folder is listed when its own time stamp changes, and this often anyway: file systems round that stamp."""
 MAX_FILES: Final = 1_000_000
 
 
 class FolderSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of every source that watches a folder."""
 
-    existing: Annotated[bool, Meta(description="Also read the files that are there at the start.")] = False
+    existing: Annotated[bool, Meta(description="Also read the files that exist at the start.")] = False
     incomplete_ms: Annotated[
-        float, Meta(ge=10, le=60_000, description="A file that cannot be read is refused after standing still so long.")
+        float, Meta(ge=10, le=60_000, description="An unreadable file that has not changed for so long is refused.")
     ] = 500.0
 
 
@@ -42,19 +42,25 @@ class _Pending:
 
 
 class WatchedFolder:
-    """`Arrivals` of a folder.
+    """`Arrivals` from a folder.
 
-    A file that cannot be read yet may be half written: it is read again whenever it has changed, and given up with a
-    sentence once it has stood still for `incomplete_ms`. Links and anything else than regular files are passed over.
+    A file that cannot be read may be half written. It is read again whenever it has changed, and refused once it has
+    not changed for `incomplete_ms`. Links and everything else that is not a regular file are skipped.
 
     Parameters
     ----------
-    name : of the source.
-    folder : where to look; folders within it are not.
-    suffixes : of the files to read, in lower case; an empty one stands for a name without a dot.
-    read : turns a file into its frames; raises `BadFrame`.
-    settings : `incomplete_ms`, and whether what exists at the start is read too; by default it is old, and left alone.
-    clock : the host's monotonic clock.
+    name
+        Name of the source.
+    folder
+        Folder to watch, without the folders in it.
+    suffixes
+        Suffixes of the files to read, in lower case; an empty one stands for a name without a dot.
+    read
+        Returns the frames of a file; raises `BadFrame`.
+    settings
+        `incomplete_ms`, and whether files that exist at the start are read; by default they are ignored as old.
+    clock
+        The host's monotonic clock.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class WatchedFolder:
         self._listed_ns, self._folder_changed_ns = 0, -1
 
     def open(self) -> None:
-        """Look at the folder for the first time. Raises `Unavailable`."""
+        """List the folder for the first time. Raises `Unavailable`."""
         self._seen, self._pending, self._ready = set(), {}, deque()
         self._listed_ns, self._folder_changed_ns = 0, -1
         try:
@@ -87,12 +93,12 @@ class WatchedFolder:
             self._pending.clear()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
-        """Return the next file's frames or problem, None on time-out. Raises `SourceFault` if the folder is gone."""
+        """Return the next file's frames, or what was wrong with it; None on time-out. Raises `SourceFault`."""
         until_ns = time.monotonic_ns() + timeout_ms * 1_000_000
         while True:
             if not self._ready:
                 self._list()
-                self._try_pending()
+                self._read_pending()
             if self._ready:
                 return self._ready.popleft()
             left_ms = (until_ns - time.monotonic_ns()) / 1e6
@@ -101,7 +107,7 @@ class WatchedFolder:
             time.sleep(min(POLL_MS, left_ms) / 1e3)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""
 
     def _list(self) -> None:
         now_ns = time.monotonic_ns()
@@ -127,8 +133,8 @@ class WatchedFolder:
             self._seen.add(name)
             self._pending[name] = _Pending(self._folder / name, seen_ns=now_ns)
 
-    def _try_pending(self) -> None:
-        """Read what has changed. Files found together are sorted by acquisition: their names need not be in order."""
+    def _read_pending(self) -> None:
+        """Read the files that have changed. Those found together are sorted by acquisition, whatever their names."""
         found: list[Arrival] = []
         for name, file in list(self._pending.items()):
             try:

@@ -1,7 +1,7 @@
-"""What every live source of vendor frames has in common: which frames make up the stream, and in which order.
+"""The part that all live sources of vendor frames share: which frames make up the stream, and in which order.
 
-The stream is what its first frames are: planes, shape, pixels, geometry, clock, series. A later frame that differs is
-refused, counted and named in a sentence, and the stream goes on without it: the engine sees a gap and holds the beam.
+The first frames define the stream: planes, shape, pixels, geometry, clock and series. A later frame that differs is
+refused, counted and reported in a sentence. The stream goes on without it; the engine sees a gap and holds the beam.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from drivers.errors import SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
 from drivers.ports import FrameStamp
 from drivers.sources.refusals import Refusals
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 FRAMES_FOR_INTERVAL: Final = 4
-"""So many frames tell the nominal interval, where the settings do not."""
+"""Number of frames that define the nominal interval, if the settings do not."""
 FRAMES_FOR_PLANES: Final = 8
-"""So many frames of an interleaved scan tell which planes it takes in turn."""
+"""Number of frames of an interleaved scan that define its planes."""
 MAX_WAITING: Final = 64
 LATE_LIMIT_NS: Final = 10 * 10**9
-"""A frame older than this is not late: the clock that stamped it was set back."""
+"""A frame behind by more than this is not late: the clock that stamped it was set back."""
 SERIES_SILENCE_NS: Final = 2 * 10**9
-"""Another series may follow once the first has been silent for so long; before, two peers send at once."""
+"""Another series may take over once the first has been silent for this long; before, two peers send at once."""
 WAIT_MS: Final = 50
 
 ALL_PLANES: Final = "all"
@@ -38,16 +38,16 @@ Plane = Literal["", "sagittal", "coronal", "transversal", "all"]
 
 
 class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings that all of these sources share."""
+    """Settings that all live sources of vendor frames share."""
 
     plane: Annotated[
-        Plane, Meta(description="The plane to take from an interleaved scan; empty: the first's; all: every plane.")
+        Plane, Meta(description="Plane to take from an interleaved scan; empty: the first frame's; all: every plane.")
     ] = ""
     frames_per_s: Annotated[
-        float, Meta(ge=0, le=1000, description="Nominal rate of the frames taken; 0: measured on the first of them.")
+        float, Meta(ge=0, le=1000, description="Nominal rate of the frames taken; 0: measured on the first ones.")
     ] = 0.0
     arrival_time: Annotated[
-        bool, Meta(description="Take the arrival for the stamp: how old the images are is then not known.")
+        bool, Meta(description="Use arrival times as stamps: the age of the images is then unknown.")
     ] = False
     first_frame_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="How long to wait for the stream's first frames.")
@@ -56,7 +56,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """What came in together: frames, or a sentence about what could not be one."""
+    """Frames that arrived together, or a sentence about what could not be a frame."""
 
     arrived_ns: int
     frames: tuple[VendorFrame, ...] = ()
@@ -73,11 +73,11 @@ class Arrivals(Protocol):
         ...
 
     def wait(self, timeout_ms: int) -> Arrival | None:
-        """Return what came next, None on time-out. Raises `SourceFault` where nothing can come any more."""
+        """Return the next arrival, None on time-out. Raises `SourceFault` if nothing can arrive any more."""
         ...
 
     def close(self) -> None:
-        """Stop; never raises."""
+        """Stop. Never raises."""
         ...
 
 
@@ -86,41 +86,44 @@ class LiveSource:
 
     Parameters
     ----------
-    arrivals : where frames come from.
-    settings : see `LiveSettings`.
-    clock : the host's monotonic clock, the one that `arrivals` stamps with.
+    arrivals
+        Where frames come from.
+    settings
+        See `LiveSettings`.
+    clock
+        The host's monotonic clock, which also dates `arrivals`.
     """
 
     def __init__(self, arrivals: Arrivals, settings: LiveSettings, clock: Clock | None = None) -> None:
         self._arrivals, self._settings = arrivals, settings
         self._clock = clock or MonotonicClock()
         self._info: StreamInfo | None = None
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._firsts: dict[str, VendorFrame] = {}
         """The first frame of each plane of the stream."""
         self._waiting: deque[tuple[VendorFrame, int]] = deque()
         self._stamps_ns: list[int] = []
         self._newest_ns = -1
-        self._heard: dict[str, tuple[str, int]] = {}
-        """The series of each plane, and when it was last heard."""
+        self._series: dict[str, tuple[str, int]] = {}
+        """Series of each plane, and when its newest frame arrived."""
         self._refusals = Refusals(self._arrivals.name, self._clock)
         self._refuse = self._refusals.refuse
 
     @property
     def counters(self) -> dict[str, int]:
-        """Frames and files refused, by why."""
+        """Frames and files refused, by cause."""
         return dict(self._refusals.counts)
 
     def take_notices(self) -> list[str]:
-        """Return the sentences for the operator since the last call, at most one a second of each kind."""
+        """Return the new sentences for the operator, at most one of each kind a second."""
         return self._refusals.take()
 
     def open(self) -> StreamInfo:
-        """Start and wait for the first frames. Raises `Unavailable`, also if none come in time."""
+        """Start, and wait for the first frames. Raises `Unavailable`, also if they do not come in time."""
         if self._info is None:
-            self._forget()
+            self._reset()
             self._arrivals.open()
             try:
                 self._info = self._await_stream()
@@ -138,7 +141,7 @@ class LiveSource:
         until_ns = time.monotonic_ns() + timeout_ms * 1_000_000
         while not self._waiting:
             left_ms = max(0, until_ns - time.monotonic_ns()) // 1_000_000
-            self._take_next(int(left_ms))
+            self._take_arrival(int(left_ms))
             if not self._waiting and time.monotonic_ns() >= until_ns:
                 return None
         frame, arrived_ns = self._waiting.popleft()
@@ -172,19 +175,19 @@ class LiveSource:
                     f"{self._arrivals.name}: {len(self._stamps_ns)} frames came within "
                     f"{self._settings.first_frame_timeout_s:g} s; {needed} are needed{self._refusals.last}"[:400]
                 )
-            self._take_next(WAIT_MS)
+            self._take_arrival(WAIT_MS)
         rate = self._settings.frames_per_s
         interval_ns = round(1e9 / rate) if rate else int(np.median(np.diff(self._stamps_ns)))
-        return self._describe(next(iter(self._firsts.values())), interval_ns)
+        return self._stream_info(next(iter(self._firsts.values())), interval_ns)
 
-    def _describe(self, first: VendorFrame, interval_ns: int) -> StreamInfo:
+    def _stream_info(self, first: VendorFrame, interval_ns: int) -> StreamInfo:
         return StreamInfo(
             session_id="unassigned",
             source=self._arrivals.name[:64],
             source_kind=SourceKind.LIVE,
             pacing=Pacing.REAL_TIME,
             planes=tuple(self._firsts),
-            dtype=first.pixels.dtype.name,  # type: ignore[arg-type]
+            dtype=first.dtype,
             shape=(first.pixels.shape[0], first.pixels.shape[1]),
             pixel_spacing_mm=first.geometry.pixel_spacing_mm,
             image_orientation=first.geometry.image_orientation,
@@ -195,7 +198,7 @@ class LiveSource:
             description=f"{self._arrivals.name}, nominal interval {interval_ns / 1e6:.1f} ms"[:400],
         )
 
-    def _take_next(self, timeout_ms: int) -> None:
+    def _take_arrival(self, timeout_ms: int) -> None:
         arrival = self._arrivals.wait(timeout_ms)
         if arrival is None:
             return
@@ -207,9 +210,9 @@ class LiveSource:
                     frame, acquired_ns=arrival.arrived_ns, clock=self._clock.name, meaning=StampMeaning.ARRIVAL
                 )
             if self._belongs(frame, arrival.arrived_ns) and self._is_newer(frame):
-                self._admit(frame, arrival.arrived_ns)
+                self._enqueue(frame, arrival.arrived_ns)
 
-    def _admit(self, frame: VendorFrame, arrived_ns: int) -> None:
+    def _enqueue(self, frame: VendorFrame, arrived_ns: int) -> None:
         self._newest_ns = frame.acquired_ns
         if self._info is None:
             self._stamps_ns.append(frame.acquired_ns)
@@ -219,7 +222,7 @@ class LiveSource:
         self._waiting.append((frame, arrived_ns))
 
     def _belongs(self, frame: VendorFrame, now_ns: int) -> bool:
-        """Whether a frame is one of this stream; the first frames of the planes asked for decide what that is."""
+        """Return whether a frame belongs to this stream, which the first frames of the requested planes define."""
         first = next(iter(self._firsts.values()), frame)
         if self._settings.plane != ALL_PLANES and frame.plane != (self._settings.plane or first.plane):
             self._refusals.counts["other_plane"] += 1
@@ -231,19 +234,19 @@ class LiveSource:
         differs = frame.difference(same_plane) if same_plane else frame.difference_in_kind(first)
         if differs:
             return self._refuse("differing", f"frame {frame.name} was refused: {differs}")
-        series, heard_ns = self._heard.get(frame.plane, (frame.series, now_ns))
-        if frame.series != series and now_ns - heard_ns < SERIES_SILENCE_NS:
+        series, arrived_ns = self._series.get(frame.plane, (frame.series, now_ns))
+        if frame.series != series and now_ns - arrived_ns < SERIES_SILENCE_NS:
             return self._refuse(
                 "second_series",
-                f"frame {frame.name} was refused: it belongs to a second series, and the first one was heard "
-                f"{(now_ns - heard_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
+                f"frame {frame.name} was refused: it belongs to a second series, and the first one sent a frame "
+                f"{(now_ns - arrived_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
             )
-        self._heard[frame.plane] = frame.series, now_ns
+        self._series[frame.plane] = frame.series, now_ns
         self._firsts.setdefault(frame.plane, frame)
         return True
 
     def _is_newer(self, frame: VendorFrame) -> bool:
-        """Whether a frame follows the newest one; one that was overtaken is of no use any more."""
+        """Return whether a frame is newer than the newest one so far; an older one is of no use."""
         behind_ns = self._newest_ns - frame.acquired_ns
         if self._newest_ns < 0 or behind_ns < 0:
             return True

@@ -1,4 +1,4 @@
-"""ISMRM Raw Data streaming: a TCP server for what FIRE, OpenRecon or Gadgetron send."""
+"""ISMRM Raw Data streaming: a TCP server for FIRE, OpenRecon or Gadgetron."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from drivers.errors import BadFrame
-from drivers.formats.mrd import CLOSE, FrameMaker, messages
+from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 PORT: Final = 9002
-"""The port that MRD servers customarily listen on."""
+"""Customary port of MRD servers."""
 
 
 class MrdSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to listen, and what the images' stamps and positions mean at this site."""
+    """Where to listen, and what the stamps and positions of images mean at this site."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")] = PORT
     stamp_meaning: Annotated[
-        StampMeaning, Meta(description="Which moment acquisition_time_stamp marks; the format does not say.")
+        StampMeaning, Meta(description="Moment that acquisition_time_stamp marks; the format does not say.")
     ] = StampMeaning.START
     position_is: Annotated[
         Literal["centre", "corner"],
@@ -37,7 +37,7 @@ class MrdArrivals:
 
     def __init__(self, settings: MrdSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self.peer = NetworkPeer(settings, messages, listen=True, goodbye=CLOSE)
+        self.peer = NetworkPeer(settings, parse_messages, listen=True, goodbye=CLOSE)
 
     def open(self) -> None:
         """Listen. Raises `Unavailable`."""
@@ -46,7 +46,7 @@ class MrdArrivals:
         self.peer.open()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
-        """Return the next image as a frame, or what was wrong; None on time-out."""
+        """Return the next image as a frame, or what was wrong with it; None on time-out."""
         try:
             image = self.peer.receive(timeout_ms)
             arrived_ns = self._clock.now_ns()
@@ -60,12 +60,14 @@ class MrdArrivals:
 
 
 class MrdSource(LiveSource):
-    """Cine frames from an MRD client. Stamps: 2.5 ms ticks since midnight, unwrapped (clock `mrd-time-of-day`).
+    """Cine frames from an MRD client. Stamps are unwrapped 2.5 ms ticks since midnight (clock `mrd-time-of-day`).
 
     Parameters
     ----------
-    settings : see `MrdSettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `MrdSettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = MrdSettings

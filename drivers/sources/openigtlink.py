@@ -1,4 +1,4 @@
-"""OpenIGTLink IMAGE messages of PLUS, 3D Slicer or a scanner bridge as cine frames; their server, or their client."""
+"""OpenIGTLink IMAGE messages from PLUS, 3D Slicer or a scanner bridge as cine frames, as server or client."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
 from drivers.formats.frame import VendorFrame, checked_frame
-from drivers.formats.openigtlink import Image, Transform, geometry, messages
+from drivers.formats.openigtlink import Image, Transform, geometry, parse_messages
 from drivers.formats.pixels import wire_pixels
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 PORT: Final = 18944
@@ -22,12 +22,10 @@ CLOCK: Final = "openigtlink-utc"
 
 
 class OpenigtlinkSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the peer is, and which of its devices is the cine."""
+    """Where the peer is, and which of its devices sends the cine."""
 
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on or to call; 0 takes a free one.")] = (
-        PORT
-    )
-    role: Annotated[Literal["server", "client"], Meta(description="Wait for the peer, or call it.")] = "server"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on or connect to; 0: a free one.")] = PORT
+    role: Annotated[Literal["server", "client"], Meta(description="Wait for the peer, or connect to it.")] = "server"
     device: Annotated[
         str, Meta(max_length=20, description="Device name of the cine; empty: that of the first image.")
     ] = ""
@@ -35,27 +33,27 @@ class OpenigtlinkSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknow
         str, Meta(max_length=20, description="Device whose TRANSFORM places the images in the patient; empty: none.")
     ] = ""
     stamp_meaning: Annotated[
-        StampMeaning, Meta(description="Which moment the messages' time stamps mark; the protocol does not say.")
+        StampMeaning, Meta(description="Moment that the messages' time stamps mark; the protocol does not say.")
     ] = StampMeaning.RECONSTRUCTED
 
 
 class OpenigtlinkArrivals:
-    """IMAGE messages of one peer; other images than the cine's are passed over."""
+    """IMAGE messages of one peer; those of other devices than the cine are skipped."""
 
     name = "openigtlink"
 
     def __init__(self, settings: OpenigtlinkSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._pose: NDArray[np.float64] | None = None
-        self.peer = NetworkPeer(settings, messages, listen=settings.role == "server")
+        self.peer = NetworkPeer(settings, parse_messages, listen=settings.role == "server")
 
     def open(self) -> None:
-        """Listen, or be ready to call. Raises `Unavailable`."""
+        """Listen, or prepare to connect. Raises `Unavailable`."""
         self._pose = None
         self.peer.open()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
-        """Return the next image as a frame, or what was wrong; None on time-out."""
+        """Return the next image as a frame, or what was wrong with it; None on time-out."""
         try:
             message: Any = self.peer.receive(timeout_ms)
             arrived_ns = self._clock.now_ns()
@@ -91,12 +89,14 @@ class OpenigtlinkArrivals:
 
 
 class OpenigtlinkSource(LiveSource):
-    """Cine frames from an OpenIGTLink peer. Stamps: UTC of the peer's clock (clock `openigtlink-utc`).
+    """Cine frames from an OpenIGTLink peer. Stamps are UTC of the peer's clock (clock `openigtlink-utc`).
 
     Parameters
     ----------
-    settings : see `OpenigtlinkSettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `OpenigtlinkSettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = OpenigtlinkSettings

@@ -1,4 +1,4 @@
-"""When a simulated or recorded frame is due on the host's clock: absolute deadlines, so that delays never add up."""
+"""When a simulated or recorded frame is due. Deadlines are absolute on the host's clock, so delays never add up."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 from typing import Final
 
 from drivers.errors import Unavailable
-from gating.clock import Clock
+from gating.clocks.clock import Clock
 from gating.messages import Pacing
 
 SPIN_NS: Final = 150_000
-"""The last stretch before a deadline is spun: a sleeping process wakes 60 us late on an idle host."""
+"""Busy waiting before a deadline: a sleeping process wakes 60 us late on an idle host."""
 MISSED_NS: Final = 2_000_000
-"""A frame handed over later than this counts as a missed deadline."""
+"""A frame later than this counts as a missed deadline."""
 
 
 class Pacer:
-    """Deadlines of a stream, its own stamps divided by `speed`, counted from the first frame.
+    """Deadlines of a stream: its own stamps divided by `speed`, counted from the first frame.
 
-    `STEPPED` and `UNPACED` streams are always due: the publisher bounds them by the engine's answers.
+    Frames of `STEPPED` and `UNPACED` streams are always due; the engine's answers set their pace.
 
     Raises
     ------
@@ -40,16 +40,18 @@ class Pacer:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Deadlines missed, and the longest delay so far, us."""
+        """Number of missed deadlines, and longest delay so far, us."""
         return {"deadlines_missed": self.missed, "latest_us": self.latest_ns // 1000}
 
     def wait(self, since_first_ns: int, timeout_ms: int) -> int | None:
-        """Return the host time at which a frame is due, no sooner than that; None if the time-out comes first.
+        """Wait until a frame is due and return that host time; None if the time-out comes first.
 
         Parameters
         ----------
-        since_first_ns : the frame's stamp minus the first frame's, on the stream's own clock.
-        timeout_ms : longest wait.
+        since_first_ns
+            Stamp of the frame minus that of the first frame, on the stream's own clock.
+        timeout_ms
+            Longest wait.
         """
         now_ns = self._clock.now_ns()
         if not self.paced:
@@ -68,7 +70,7 @@ class Pacer:
 
 
 def _sleep_until(due_ns: int, clock: Clock) -> int:
-    """Return the time after waiting for `due_ns`."""
+    """Wait until `due_ns`; return the time afterwards."""
     while (left_ns := due_ns - clock.now_ns()) > SPIN_NS:
         time.sleep((left_ns - SPIN_NS) / 1e9)
     while (now_ns := clock.now_ns()) < due_ns:

@@ -1,4 +1,4 @@
-"""One network peer at a time, whose messages are taken apart as they come. Nothing here trusts a length it was told."""
+"""One network peer at a time, whose messages are parsed as they arrive. No length that it sends is trusted."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from drivers.errors import BadFrame, Unavailable
-from drivers.formats.stream import SKIPPED, Format
+from drivers.formats.stream import SKIPPED, StreamParser
 from drivers.sources.live import LiveSettings
 
 READ_BYTES: Final = 1024 * 1024
 STALLED_NS: Final = 2 * 10**9
-"""A peer that is silent for so long in mid-message is gone, whatever TCP believes."""
+"""A peer that is silent for this long in mid-message is gone, whatever TCP believes."""
 RECONNECT_NS: Final = 500_000_000
 CONNECT_TIMEOUT_S: Final = 1.0
 
 
 class PeerSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the peer is met."""
+    """Where to listen or connect."""
 
     host: Annotated[
         str,
-        Meta(min_length=1, max_length=253, description="Address to listen on (loopback unless asked), or to call."),
+        Meta(min_length=1, max_length=253, description="Address to listen on (loopback unless set) or connect to."),
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 0
 
@@ -37,52 +37,56 @@ class PeerSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_field
 class _Peer:
     connection: socket.socket
     name: str
-    format: Format
+    parser: StreamParser
     needed: int
     buffer: bytearray
-    heard_ns: int
-    within: int = 0
-    """Bytes taken of the message that has begun."""
+    received_ns: int
+    parsed_bytes: int = 0
+    """Bytes of the current message that the parser has taken."""
 
     @property
     def in_message(self) -> bool:
         """Whether a message has begun and not ended."""
-        return self.within + len(self.buffer) > 0
+        return self.parsed_bytes + len(self.buffer) > 0
 
 
 class NetworkPeer:
-    """A TCP server that serves one peer and refuses the second, or a client that calls again when it is cut off.
+    """A TCP server that serves one peer and refuses a second one, or a client that reconnects.
 
     Parameters
     ----------
-    settings : where to listen or call.
-    make_format : returns a new message format for each connection, see `drivers.formats.stream`.
-    listen : server, or client.
-    goodbye : sent to a peer that took leave properly.
+    settings
+        Where to listen or connect.
+    make_parser
+        Returns a new parser for each connection, see `drivers.formats.stream`.
+    listen
+        True for a server, false for a client.
+    goodbye
+        Message for a peer that said goodbye.
     """
 
     def __init__(
-        self, settings: PeerSettings, make_format: Callable[[], Format], *, listen: bool, goodbye: bytes = b""
+        self, settings: PeerSettings, make_parser: Callable[[], StreamParser], *, listen: bool, goodbye: bytes = b""
     ) -> None:
-        self._settings, self._make_format, self._listen, self._goodbye = settings, make_format, listen, goodbye
+        self._settings, self._make_parser, self._listen, self._goodbye = settings, make_parser, listen, goodbye
         self._listener: socket.socket | None = None
         self._peer: _Peer | None = None
-        self._call_due_ns = 0
+        self._connect_due_ns = 0
 
     @property
     def port(self) -> int:
-        """The port in use, where a free one was asked for."""
+        """Port in use."""
         if self._listener is not None:
             return int(self._listener.getsockname()[1])
         return self._settings.port
 
     @property
     def connected(self) -> bool:
-        """Whether a peer is there."""
+        """Whether a peer is connected."""
         return self._peer is not None
 
     def open(self) -> None:
-        """Listen, or be ready to call. Raises `Unavailable`."""
+        """Listen, or prepare to connect. Raises `Unavailable`."""
         if not self._listen or self._listener is not None:
             return
         address = (self._settings.host, self._settings.port)
@@ -105,19 +109,19 @@ class NetworkPeer:
         Raises
         ------
         BadFrame
-            One sentence, when a peer sent nonsense, vanished in mid-message or was a second one. The peer at fault has
-            been cut off by then, and the next call serves the next peer.
+            If a peer sent nonsense, vanished in mid-message or was a second one; one sentence. That peer has been cut
+            off by then, and the next call serves the next peer.
         """
         until_ns = time.monotonic_ns() + timeout_ms * 1_000_000
-        while (message := self._take_apart()) is None:
+        while (message := self._parse_buffer()) is None:
             left_ns = until_ns - time.monotonic_ns()
             self._wait(max(0, min(left_ns, 50_000_000)) / 1e9)
             if left_ns <= 0:
-                return self._take_apart()
+                return self._parse_buffer()
         return message
 
     def send(self, data: bytes) -> None:
-        """Send to the peer, if there is one; a peer that does not take it at once is cut off."""
+        """Send to the peer, if there is one. A peer that does not take it at once is cut off."""
         if self._peer is not None:
             try:
                 sent = self._peer.connection.send(data)
@@ -128,7 +132,7 @@ class NetworkPeer:
 
     def _wait(self, timeout_s: float) -> None:
         if not self._listen and self._peer is None:
-            self._call(timeout_s)
+            self._connect(timeout_s)
             return
         sockets = [] if self._listener is None else [self._listener]
         if self._peer is not None:
@@ -139,8 +143,8 @@ class NetworkPeer:
         if self._listener is not None and self._listener in ready:
             self._accept(self._listener)
         peer = self._peer
-        if peer is not None and peer.in_message and time.monotonic_ns() - peer.heard_ns > STALLED_NS:
-            self._cut(f"stopped in mid-message for {STALLED_NS / 1e9:g} s, the limit")
+        if peer is not None and peer.in_message and time.monotonic_ns() - peer.received_ns > STALLED_NS:
+            self._cut_off(f"stopped in mid-message for {STALLED_NS / 1e9:g} s, the limit")
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -151,24 +155,24 @@ class NetworkPeer:
         if self._peer is not None:
             connection.close()
             raise BadFrame(f"a second peer, {name}, was refused: {self._peer.name} is connected, and 1 is the limit")
-        self._begin(connection, name)
+        self._serve(connection, name)
 
-    def _call(self, timeout_s: float) -> None:
+    def _connect(self, timeout_s: float) -> None:
         now_ns = time.monotonic_ns()
-        if now_ns < self._call_due_ns:
+        if now_ns < self._connect_due_ns:
             time.sleep(timeout_s)
             return
-        self._call_due_ns = now_ns + RECONNECT_NS
+        self._connect_due_ns = now_ns + RECONNECT_NS
         address = (self._settings.host, self._settings.port)
         with contextlib.suppress(OSError):
-            self._begin(socket.create_connection(address, CONNECT_TIMEOUT_S), f"{address[0]}:{address[1]}")
+            self._serve(socket.create_connection(address, CONNECT_TIMEOUT_S), f"{address[0]}:{address[1]}")
 
-    def _begin(self, connection: socket.socket, name: str) -> None:
+    def _serve(self, connection: socket.socket, name: str) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        form = self._make_format()
-        self._peer = _Peer(connection, name, form, next(form), bytearray(), time.monotonic_ns())
+        parser = self._make_parser()
+        self._peer = _Peer(connection, name, parser, next(parser), bytearray(), time.monotonic_ns())
 
     def _read(self, peer: _Peer) -> None:
         try:
@@ -176,40 +180,40 @@ class NetworkPeer:
         except BlockingIOError:
             return
         except OSError as error:
-            self._cut(f"was lost: {error.strerror}")
+            self._cut_off(f"was lost: {error.strerror}")
         if data:
             peer.buffer += data
-            peer.heard_ns = time.monotonic_ns()
+            peer.received_ns = time.monotonic_ns()
         elif peer.in_message:
             part = f"{len(peer.buffer)} of the next {peer.needed} bytes"
-            self._cut(f"vanished in mid-message: {peer.within} bytes and {part} had come")
+            self._cut_off(f"vanished in mid-message: {peer.parsed_bytes} bytes and {part} had come")
         else:
-            self._cut("hung up without taking leave")
+            self._cut_off("hung up without saying goodbye")
 
-    def _take_apart(self) -> Any:
-        """Return the next complete message in the buffer; None if more bytes are needed."""
+    def _parse_buffer(self) -> Any:
+        """Return the next complete message in the buffer, or None if more bytes are needed."""
         while (peer := self._peer) is not None and len(peer.buffer) >= peer.needed:
             piece = bytes(memoryview(peer.buffer)[: peer.needed])
             del peer.buffer[: peer.needed]
-            peer.within += len(piece)
+            peer.parsed_bytes += len(piece)
             message = None
             try:
-                answer = peer.format.send(piece)
+                answer = peer.parser.send(piece)
                 if not isinstance(answer, int):
                     message = None if answer is SKIPPED else answer
-                    answer, peer.within = next(peer.format), 0
+                    answer, peer.parsed_bytes = next(peer.parser), 0
                 peer.needed = answer
             except StopIteration:
                 self.send(self._goodbye)
                 self._drop()
                 return None
             except BadFrame as error:
-                self._cut(f"was cut off: {error}")
+                self._cut_off(f"was cut off: {error}")
             if message is not None:
                 return message
         return None
 
-    def _cut(self, why: str) -> None:
+    def _cut_off(self, why: str) -> None:
         name = self._peer.name if self._peer is not None else "nobody"
         self._drop()
         raise BadFrame(f"peer {name} {why}")

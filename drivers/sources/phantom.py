@@ -14,28 +14,28 @@ from drivers.phantom import Phantom, PhantomSettings, Trace, Truth
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.recordings.traces import read_trace
 from drivers.sources.pacing import Pacer
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 PHANTOM_CLOCK: Final = "phantom"
 
 
 class PhantomSourceSettings(PhantomSettings, frozen=True, kw_only=True):
-    """What to draw, and a recorded motion to move it by."""
+    """The phantom to draw, and a recorded motion that may move it."""
 
     trace: Annotated[
-        str, Meta(max_length=4096, description="Recorded motion (.vxp, .csv, .txt) in place of the breathing model.")
+        str, Meta(max_length=4096, description="Recorded motion (.vxp, .csv, .txt) instead of the breathing model.")
     ] = ""
-    trace_scale: Annotated[float, Meta(ge=-20, le=20, description="Multiplies what the trace says.")] = 1.0
+    trace_scale: Annotated[float, Meta(ge=-20, le=20, description="Factor for the displacements of the trace.")] = 1.0
     trace_axes: Annotated[
         tuple[str, str, str], Meta(description='Patient axes of a .csv trace\'s x, y, z: ["+lr", "-ap", "+si"].')
     ] = ("+lr", "+si", "+ap")
 
-    def drawn(self) -> PhantomSettings:
-        """Return what there is to draw."""
+    def phantom_settings(self) -> PhantomSettings:
+        """Return the settings of the phantom alone."""
         return PhantomSettings(**{name: getattr(self, name) for name in PhantomSettings.__struct_fields__})
 
-    def motion(self) -> Trace | None:
+    def read_motion(self) -> Trace | None:
         """Read the trace, if there is one. Raises `BadRecording`."""
         if not self.trace:
             return None
@@ -43,14 +43,18 @@ class PhantomSourceSettings(PhantomSettings, frozen=True, kw_only=True):
 
 
 class PhantomSource:
-    """A live-like stream of the phantom; drawn frame by frame, ahead of each deadline.
+    """A stream of the phantom at a live pace, drawn frame by frame ahead of each deadline.
 
     Parameters
     ----------
-    settings : what to draw, see `drivers.phantom`, and perhaps a trace to read.
-    pacing, speed : as for a replay.
-    trace : recorded target motion in place of the breathing model.
-    clock : the host's monotonic clock.
+    settings
+        Phantom to draw, see `drivers.phantom`, and perhaps a trace to read.
+    pacing, speed
+        As for `drivers.sources.replay.ReplaySource`.
+    trace
+        Recorded target motion instead of the breathing model.
+    clock
+        The host's monotonic clock.
     """
 
     Settings: ClassVar = PhantomSourceSettings
@@ -65,7 +69,8 @@ class PhantomSource:
         clock: Clock | None = None,
     ) -> None:
         self._given = settings or PhantomSettings()
-        self._settings = self._given.drawn() if isinstance(self._given, PhantomSourceSettings) else self._given
+        given = self._given
+        self._settings = given.phantom_settings() if isinstance(given, PhantomSourceSettings) else given
         self._pacing, self._speed, self._trace = pacing, speed, trace
         self._clock = clock or MonotonicClock()
         self._phantom: Phantom | None = None
@@ -75,14 +80,14 @@ class PhantomSource:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Deadlines missed, and the longest delay so far, us."""
+        """Number of missed deadlines, and longest delay so far, us."""
         return {} if self._pacer is None else self._pacer.counters
 
     def open(self) -> StreamInfo:
         """Draw the anatomy. Raises `Unavailable` for settings out of bounds, or a trace that cannot be used."""
         if self._phantom is None:
             pacer = Pacer(self._pacing, self._speed, self._clock)
-            read = self._given.motion() if isinstance(self._given, PhantomSourceSettings) else None
+            read = self._given.read_motion() if isinstance(self._given, PhantomSourceSettings) else None
             self._phantom, self._pacer, self._index = Phantom(self._settings, read or self._trace), pacer, 0
             self._next = None
         return self._info(self._phantom)
@@ -113,13 +118,13 @@ class PhantomSource:
         )
 
     def truth(self, index: int) -> Truth:
-        """Return the target's exact place in a frame of the open phantom. Raises `SourceFault` when it is closed."""
+        """Return the exact position of the target in a frame. Raises `SourceFault` if the phantom is closed."""
         if self._phantom is None:
             raise SourceFault("the phantom is not open")
         return self._phantom.truth(index)
 
     def close(self) -> None:
-        """Let the anatomy go."""
+        """Release the phantom."""
         self._phantom = self._pacer = self._next = None
 
     def _info(self, phantom: Phantom) -> StreamInfo:

@@ -1,11 +1,11 @@
-"""What a source refused: counted by kind, and said in sentences for the operator."""
+"""What a source refused: counts by kind, and sentences for the operator."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from typing import Final
 
-from gating.clock import Clock
+from gating.clocks.clock import Clock
 
 MAX_NOTICES: Final = 32
 NOTICE_EVERY_NS: Final = 10**9
@@ -16,8 +16,10 @@ class Refusals:
 
     Parameters
     ----------
-    name : of the source, before each sentence.
-    clock : where given, at most one sentence a second of each kind.
+    name
+        Name of the source, which begins each sentence.
+    clock
+        If given, limits the sentences to one of each kind a second.
     """
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:
@@ -28,17 +30,17 @@ class Refusals:
 
     @property
     def last(self) -> str:
-        """The newest sentence, as the end of another; empty without one."""
+        """The newest sentence, to end another one with; empty if there is none."""
         return f"; last: {self._notices[-1]}" if self._notices else ""
 
     def take(self) -> list[str]:
-        """Return the sentences since the last call."""
+        """Return the sentences that are new since the last call."""
         taken = list(self._notices)
         self._notices.clear()
         return taken
 
     def refuse(self, kind: str, sentence: str) -> bool:
-        """Count it and say it; return False, so that a check can end with it."""
+        """Count and report a refusal. Returns False, so that a check can return it."""
         self.counts[kind] += 1
         now_ns = 0 if self._clock is None else self._clock.now_ns()
         if self._clock is None or now_ns - self._noticed_ns.get(kind, -NOTICE_EVERY_NS) >= NOTICE_EVERY_NS:

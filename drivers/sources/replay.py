@@ -1,4 +1,4 @@
-"""A recording, or the planes of one in turn, played back as if it came from the scanner."""
+"""A recording, of one plane or of several in turn, played back as if it came from the scanner."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ from drivers.recordings import Recording
 from drivers.recordings.scan import Scan, interleave, open_scan
 from drivers.recordings.stream import declared_stream
 from drivers.sources.pacing import Pacer
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, Pixels, StreamInfo
 
 
 class ReplaySource:
-    """Plays a recording at the pace of its own, unevenly spaced stamps.
+    """Play a recording at the pace of its own, uneven stamps.
 
     Parameters
     ----------
-    recording : an open recording or scan, or the path of one.
-    pacing : `REAL_TIME`; `SCALED` by `speed`; `STEPPED` (one frame for each answer of the engine) or `UNPACED` (as fast
-        as the engine answers).
-    speed : 2 plays twice as fast. Only with `SCALED`.
-    loop : start again after the last frame, one median interval later, with stamps that go on increasing.
-    pixel_spacing_mm : (row, column) spacing or one number, for a recording that does not hold its own.
-    plane : sagittal, coronal or transversal, for a folder that holds several; "all" plays them in turn, as they were
-        taken. Only with a path.
-    clock : the host's monotonic clock.
+    recording
+        An open recording or scan, or the path of one.
+    pacing
+        `REAL_TIME`; `SCALED` by `speed`; `STEPPED` (one frame for each answer of the engine); or `UNPACED` (as fast as
+        the engine answers).
+    speed
+        2 plays twice as fast. Only with `SCALED`.
+    loop
+        Start again one median interval after the last frame, with stamps that go on increasing.
+    pixel_spacing_mm
+        (row, column) spacing, or one number for both, for a recording without its own.
+    plane
+        Sagittal, coronal or transversal, for a folder that holds several; "all" plays them in turn, as they were taken.
+        Only with a path.
+    clock
+        The host's monotonic clock.
     """
 
     def __init__(
@@ -50,24 +57,24 @@ class ReplaySource:
         self._scan: Scan | None = None
         self._pacer: Pacer | None = None
         self._next: Pixels | None = None
-        """Read ahead of its deadline."""
+        """The next frame, read ahead of its deadline."""
         self._index = 0
 
     @property
     def counters(self) -> dict[str, int]:
-        """Deadlines missed, and the longest delay so far, us."""
+        """Number of missed deadlines, and longest delay so far, us."""
         return {} if self._pacer is None else self._pacer.counters
 
     def open(self) -> StreamInfo:
         """Open the recording and unpack its first frame. Raises `Unavailable`, `BadRecording`."""
         if self._scan is None:
             pacer = Pacer(self._pacing, self._speed, self._clock)
-            scan = self._opened()
+            scan = self._open_scan()
             self._next = scan.first.frames[0]
             self._scan, self._pacer, self._index = scan, pacer, 0
         return self._info(self._scan)
 
-    def _opened(self) -> Scan:
+    def _open_scan(self) -> Scan:
         given = self._given
         if isinstance(given, Scan):
             return given
@@ -108,7 +115,7 @@ class ReplaySource:
         )
 
     def close(self) -> None:
-        """Let the recording go."""
+        """Release the recording."""
         self._scan = self._pacer = self._next = None
 
     def _info(self, scan: Scan) -> StreamInfo:

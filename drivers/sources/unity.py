@@ -1,4 +1,4 @@
-"""The 1.5 T MR-linac's research frames, taken from the folder that they are written to."""
+"""Research frames of the 1.5 T MR-linac, from the folder that they are written to."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from drivers.formats.frame import VendorFrame
 from drivers.formats.unity import read_unity
 from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import LiveSource
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
 
 SUFFIXES: Final = (".bin",)
 
 
 class UnitySettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which folder, and what its stamps mean."""
+    """The folder, and what the stamps mean."""
 
-    folder: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder that the `.bin` files appear in.")]
+    folder: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder in which the `.bin` files appear.")]
     stamp_meaning: Annotated[
-        StampMeaning, Meta(description="Which moment the vendor's acquisition time marks; it does not say.")
+        StampMeaning, Meta(description="Moment that the vendor's acquisition time marks; the file does not say.")
     ] = StampMeaning.END
 
 
 class UnitySource(LiveSource):
-    """`.bin` frames of one plane, live. The stamps are the vendor's UTC acquisition times (clock `unity-utc`).
+    """Live `.bin` frames. The stamps are the vendor's acquisition times in UTC (clock `unity-utc`).
 
     Parameters
     ----------
-    settings : see `UnitySettings`.
-    clock : the host's monotonic clock.
+    settings
+        See `UnitySettings`.
+    clock
+        The host's monotonic clock.
     """
 
     Settings = UnitySettings

@@ -1,9 +1,9 @@
-"""Our own wire as a source: a site's bridge, in any language, publishes frames; they are checked and passed on."""
+"""Our own wire as a source: a site's bridge, in any language, publishes frames, which are checked and passed on."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import FrameStamp
 from drivers.sources.refusals import Refusals
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import CineFrame, FrameHeader, Pacing, StampMeaning, StreamEnd, StreamInfo
-from gating.sockets import Socket, receive, subscribe
-from gating.wire import WireError, decode
+from gating.wire.codec import WireError, decode
+from gating.wire.sockets import Socket, receive, subscribe
 
 OTHER_BRIDGE_NS: Final = 10**9
-"""A bridge may be restarted; before it has been silent for so long, another one is a second peer."""
+"""A restarted bridge may take over after this silence; before, another one is a second peer."""
 MAX_FRAME_BYTES: Final = 64 * 2**20
 DECLARED: Final = ("session_id", "source", "source_kind", "pacing", "dtype", "shape", "pixel_spacing_mm")
 
@@ -28,9 +28,9 @@ DECLARED: Final = ("session_id", "source", "source_kind", "pacing", "dtype", "sh
 class ZeromqSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the bridge publishes."""
 
-    endpoint: Annotated[str, Meta(min_length=6, max_length=512, description="The bridge's endpoint, to connect to.")]
+    endpoint: Annotated[str, Meta(min_length=6, max_length=512, description="Endpoint of the bridge.")]
     arrival_time: Annotated[
-        bool, Meta(description="Take the arrival for the stamp: how old the images are is then not known.")
+        bool, Meta(description="Use arrival times as stamps: the age of the images is then unknown.")
     ] = False
     first_frame_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="How long to wait for the bridge's stream message.")
@@ -38,19 +38,21 @@ class ZeromqSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ZeromqSource:
-    """A bridge's stream. The first `stream` message binds: what differs from it is refused, and said.
+    """The stream of a bridge. Its first `stream` message binds: frames that differ from it are refused and reported.
 
     Parameters
     ----------
-    settings : see `ZeromqSettings`.
-    clock : the host's monotonic clock; stamps that a bridge on this host gives on the same clock are taken as they are.
+    settings
+        See `ZeromqSettings`.
+    clock
+        The host's monotonic clock. Stamps on the same clock, from a bridge on this host, need no mapping.
     """
 
     Settings = ZeromqSettings
 
     def __init__(self, settings: ZeromqSettings, *, clock: Clock | None = None) -> None:
         self._settings, self._clock = settings, clock or MonotonicClock()
-        self._context: zmq.Context[Any] | None = None
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: Socket | None = None
         self._info: StreamInfo | None = None
         self._last: FrameHeader | None = None
@@ -60,15 +62,15 @@ class ZeromqSource:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Messages refused and frames missed."""
+        """Refused messages and missing frames, by cause."""
         return dict(self._refusals.counts)
 
     def take_notices(self) -> list[str]:
-        """Return the sentences for the operator since the last call."""
+        """Return the new sentences for the operator."""
         return self._refusals.take()
 
     def open(self) -> StreamInfo:
-        """Connect and wait for the bridge to declare its stream. Raises `Unavailable`."""
+        """Connect, and wait for the bridge to declare its stream. Raises `Unavailable`."""
         if self._info is not None:
             return self._declared(self._info)
         self._last = None
@@ -81,7 +83,7 @@ class ZeromqSource:
         return self._declared(self._await_stream())
 
     def read_into(self, pixels: NDArray[np.generic], timeout_ms: int) -> FrameStamp | None:
-        """Write the bridge's next frame into `pixels`. Raises `SourceFault` when closed."""
+        """Write the bridge's next frame into `pixels`. Raises `SourceFault` if closed."""
         if self._info is None:
             raise SourceFault("the bridge's stream is not open")
         frame = self._next_frame(timeout_ms)
@@ -136,7 +138,7 @@ class ZeromqSource:
         return msgspec.structs.replace(info, acquired_clock=self._clock.name, acquired_meaning=StampMeaning.ARRIVAL)
 
     def _next_frame(self, timeout_ms: int) -> CineFrame | None:
-        """Take messages until one is a frame of the stream, or time is up."""
+        """Read messages until one is a frame of the stream, or the time is up."""
         assert self._socket is not None
         until_ns = time.monotonic_ns() + timeout_ms * 1_000_000
         while True:
@@ -164,7 +166,7 @@ class ZeromqSource:
         elif self._info is None:
             self._info = msgspec.structs.replace(info, frame_count=None)
         elif msgspec.structs.replace(info, frame_count=None) != self._info:
-            self._refuse("differing", "the bridge declared its stream differently; its first declaration binds")
+            self._refuse("differing", "the bridge declared its stream differently; the first declaration binds")
 
     def _belongs(self, header: FrameHeader, arrived_ns: int) -> bool:
         info, last = self._info, self._last
@@ -179,7 +181,8 @@ class ZeromqSource:
                 )
         if header.plane not in info.planes:
             known = ", ".join(info.planes)
-            return self._refuse("differing", f"frame {header.sequence} was refused: plane {header.plane}; {known} is")
+            sentence = f"frame {header.sequence} was refused: plane is {header.plane}; the stream declared {known}"
+            return self._refuse("differing", sentence)
         if last is None:
             return True
         if header.publisher_id != last.publisher_id:
@@ -188,7 +191,7 @@ class ZeromqSource:
                 return self._refuse(
                     "second_bridge",
                     f"frame {header.sequence} was refused: it comes from a second bridge, {since_ns / 1e6:.0f} ms "
-                    f"after the first was heard; {OTHER_BRIDGE_NS / 1e6:g} ms is the limit",
+                    f"after the newest frame of the first; {OTHER_BRIDGE_NS / 1e6:g} ms is the limit",
                 )
             return True
         if header.sequence <= last.sequence:

@@ -1,4 +1,4 @@
-"""Biologically effective dose, isotoxic scaling, and the eligibility of one trial. Arithmetic, not advice."""
+"""Biologically effective dose, isotoxic scaling, and the size criteria of MAESTRO. Arithmetic, not advice."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ def bed_gy(fractions: int, dose_gy: float, alpha_beta_gy: float = 10.0) -> float
 
     Parameters
     ----------
-    fractions : 1 or more.
-    dose_gy : per fraction, 0 or more.
-    alpha_beta_gy : 10 Gy for tumour, 3 Gy for late-responding tissue by convention; above 0.
+    fractions
+        Number of fractions, 1 or more.
+    dose_gy
+        Dose per fraction, 0 or more.
+    alpha_beta_gy
+        Above 0; by convention 10 Gy for tumours and 3 Gy for late-responding tissue.
 
     Raises
     ------
@@ -36,13 +39,21 @@ def dose_for_bed_gy(bed: float, fractions: int, alpha_beta_gy: float = 10.0) -> 
 
 
 def isotoxic_dose_gy(dose_gy: float, organ_dose_gy: float, organ_limit_gy: float) -> float:
-    """Return the dose per fraction that takes an organ exactly to its limit, if dose scales as a whole.
+    """Return the target dose per fraction at which an organ just reaches its limit, if the whole plan is scaled.
 
     Parameters
     ----------
-    dose_gy : per fraction to the target, as planned.
-    organ_dose_gy : per fraction to the organ at risk in that plan.
-    organ_limit_gy : per fraction that the organ may get.
+    dose_gy
+        Planned dose per fraction to the target.
+    organ_dose_gy
+        Dose per fraction to the organ at risk in that plan.
+    organ_limit_gy
+        Largest dose per fraction to that organ.
+
+    Raises
+    ------
+    ValueError
+        If the organ dose is not above 0.
     """
     if not organ_dose_gy > 0:
         raise ValueError(f"organ dose is {organ_dose_gy} Gy; above 0 Gy is needed to scale by it")
@@ -50,7 +61,7 @@ def isotoxic_dose_gy(dose_gy: float, organ_dose_gy: float, organ_limit_gy: float
 
 
 def maestro_objection(diameters_cm: Sequence[float]) -> str:
-    """Return why a set of liver metastases is outside MAESTRO's size criteria; empty if it is within.
+    """Return why a set of liver metastases fails the size criteria of MAESTRO; empty if it meets them.
 
     1 to 3 lesions, each at most 5 cm; three of them at most 12 cm together (doi:10.1186/s13014-022-02033-2).
     """

@@ -1,4 +1,4 @@
-"""Motion and beam as a table for dose accumulation, and the figures of a session as JSON with its schema."""
+"""Exports: motion and beam as a table for dose accumulation, and the figures of a session as JSON with a schema."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from gating.analysis.drift import PATIENT_TO_IEC
 from gating.analysis.figures import SessionFigures
 from gating.analysis.motion import GatedMotion, inside
-from gating.drift import PATIENT_TO_IEC
 
 SCHEMA: Final = Path(__file__).with_name("session_figures.schema.json")
 """Written by `python -m gating.analysis.export`."""
@@ -26,15 +26,17 @@ COLUMNS: Final = (
 
 
 def write_motion_csv(path: Path, motions: Sequence[GatedMotion], patient_position: str = "HFS") -> None:
-    """Write one row a frame and target: time, position in patient LPS and in IEC 61217 axes, beam, reason.
+    """Write a row for each frame and target: time, position in patient LPS and in IEC 61217 axes, beam, reason.
 
-    IEC axes are those of the fixed system (X towards the right of somebody who faces the gantry, Y towards the gantry,
-    Z up) through the origin of the patient's coordinates: add the isocentre to place them in the room.
+    The IEC axes are those of the fixed system (X to the right of a person who faces the gantry, Y towards the gantry,
+    Z up) through the origin of the patient coordinates. Add the isocentre to place them in the room.
 
     Raises
     ------
     ValueError
-        If the patient position is none of HFS, HFP, FFS and FFP.
+        If the patient position is not HFS, HFP, FFS or FFP.
+    OSError
+        If the file cannot be written.
     """
     if patient_position not in PATIENT_TO_IEC:
         raise ValueError(f"patient position is {patient_position!r}; HFS, HFP, FFS or FFP is needed")
@@ -63,7 +65,7 @@ def write_motion_csv(path: Path, motions: Sequence[GatedMotion], patient_positio
 
 
 class FiguresDocument(Struct, frozen=True, kw_only=True):
-    """The key figures of a session; what is not known is null."""
+    """The key figures of a session; unknown ones are null."""
 
     format: Literal["cinegate.session_figures/1"] = "cinegate.session_figures/1"
     session_id: str
@@ -71,26 +73,26 @@ class FiguresDocument(Struct, frozen=True, kw_only=True):
 
 
 def figures_json(found: Sequence[SessionFigures], session_id: str = "") -> dict[str, Any]:
-    """Return the figures of every target as `session_figures.schema.json` describes them."""
+    """Return the figures of every target, in the form of `session_figures.schema.json`."""
     document = FiguresDocument(session_id=session_id, targets=tuple(found))
-    plain: dict[str, Any] = _finite(msgspec.to_builtins(document))
+    plain: dict[str, Any] = _nan_to_null(msgspec.to_builtins(document))
     return plain
 
 
 def figures_schema() -> dict[str, Any]:
-    """Return the JSON schema of `figures_json`; it is kept beside this module as `session_figures.schema.json`."""
+    """Return the JSON schema of `figures_json`, which is kept in `session_figures.schema.json`."""
     schema = msgspec.json.schema(FiguresDocument)
     portable: dict[str, Any] = _portable(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **portable}
 
 
 def write_figures_json(path: Path, found: Sequence[SessionFigures], session_id: str = "") -> None:
-    """Write `figures_json`."""
+    """Write `figures_json` to a file."""
     path.write_text(json.dumps(figures_json(found, session_id), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _portable(schema: Any) -> Any:
-    """Let every number be null, as JSON has no NaN, and dedent docstrings, as only some versions of msgspec do."""
+    """Allow null for every number, as JSON has no NaN, and dedent docstrings, as only some versions of msgspec do."""
     if isinstance(schema, dict):
         return {key: _portable_entry(key, value) for key, value in schema.items()}
     return [_portable(item) for item in schema] if isinstance(schema, list) else schema
@@ -104,11 +106,11 @@ def _portable_entry(key: str, value: Any) -> Any:
     return _portable(value)
 
 
-def _finite(value: Any) -> Any:
+def _nan_to_null(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _nan_to_null(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_nan_to_null(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

@@ -1,24 +1,24 @@
-"""The clinical figures of a session: what a physicist asks about gating once the patient has left."""
+"""The clinical figures of a session: what a physicist asks about gating after a treatment."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.analysis.dose import relative_d98
+from gating.analysis.drift import baseline_over_time, baseline_shift
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
-from gating.drift import baseline_over_time, baseline_shift
-
-if TYPE_CHECKING:
-    from gating.report.reading import SessionData
+from gating.decision.reasons import BRIDGEABLE, GateReason
+from gating.session.summary_data import SessionData
 
 AXES: Final = ("LR", "AP", "SI")
-_OF_WINDOW: Final = frozenset({"out_of_window", "off_centre", "low_overlap", "predicted_out"})
+_INSIDE: Final = (GateReason.IN_WINDOW, GateReason.SETTLING)
 
 
 class AxisMotion(Struct, frozen=True, kw_only=True):
@@ -29,18 +29,18 @@ class AxisMotion(Struct, frozen=True, kw_only=True):
 
     axis: str
     shown: bool
-    """False where the plane does not show this axis: nothing was measured along it, and the figures are 0."""
+    """False if the plane does not show this axis. Nothing was measured along it then, and the figures are 0."""
     mean_mm: float
     sd_mm: float
     p95_mm: float
     """95th percentile of the distance from the middle of the window."""
     range_mm: float
     baseline_shift_mm: float
-    """Of the exhale position, end of the session against its beginning."""
+    """Shift of the exhale position from the beginning to the end of the session."""
 
 
 class BaselinePoint(Struct, frozen=True, kw_only=True):
-    """Baseline shift up to a moment of the session, mm towards left, posterior, superior, against its beginning."""
+    """Baseline shift since the beginning of the session, mm towards left, posterior, superior."""
 
     t_s: float
     lr_mm: float
@@ -49,7 +49,7 @@ class BaselinePoint(Struct, frozen=True, kw_only=True):
 
 
 class Transitions(Struct, frozen=True, kw_only=True):
-    """How late the beam followed the target over the edge of its window, and how far the target went meanwhile."""
+    """How late the beam followed the target across the edge of its window, and how far the target moved meanwhile."""
 
     count: int
     latency_p50_ms: float
@@ -59,7 +59,7 @@ class Transitions(Struct, frozen=True, kw_only=True):
 
 
 class SessionFigures(Struct, frozen=True, kw_only=True):
-    """What gating did for one target. NaN: not known, for instance because the beam was never on."""
+    """What gating did for one target. NaN: not known, for example because the beam was never on."""
 
     target: str
     frames: int
@@ -67,9 +67,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     beam_known_by: str
     duty_cycle: float
     extended_by: float
-    """Treatment time over the time with beam on: what gating costs."""
+    """Treatment time divided by the time with beam on."""
     held_s: float
-    """Time without beam: by how much gating extended the treatment."""
+    """Time without beam, by which gating extended the treatment."""
     beam_on_periods: int
     beam_on_median_s: float
     beam_on_shortest_s: float
@@ -78,48 +78,48 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     residual_p95_mm: float
     """95th percentile of the distance from the middle of the window while the beam was on (AAPM TG-76 section VI)."""
     free_p95_mm: float
-    """The same over the whole session, as without gating."""
+    """The same over the whole session, as it would be without gating."""
     coverage: float
-    """Mean share of the target inside the gating boundary while the beam was on."""
+    """Mean fraction of the target inside the gating boundary while the beam was on."""
     beam_off: Transitions
-    """Overshoot: the target is already out, the beam still on."""
+    """Overshoot: the target is already outside, the beam still on."""
     beam_on: Transitions
-    """Undershoot: the target is already in, the beam not yet on."""
+    """Undershoot: the target is already inside, the beam not yet on."""
     baseline: tuple[BaselinePoint, ...]
-    """Over the session, every 10 s."""
+    """Every 10 s over the session."""
     holds: tuple[Hold, ...]
-    """Breath-holds, where the session has a rule for them."""
+    """Breath-holds, if the session has a rule for them."""
     hold_to_hold_mm: float
-    """How well they repeat: SD of their positions."""
+    """SD of the positions of the breath-holds: how well they repeat."""
     low_confidence_s: float
     low_quality_s: float
-    """The tracker refused the image: not finite, without contrast, or of another shape than the reference."""
+    """Time in which the tracker refused the image: not finite, without contrast, or not of the reference's shape."""
     lost_s: float
-    """The target was not found."""
+    """Time in which the target was not found."""
     relative_d98: float
-    """Dose proxy: D98 of a round target of 30 mm under the residual motion over D98 without motion."""
+    """Dose proxy: D98 of a round target of 30 mm with residual motion, relative to D98 without motion."""
 
 
 def session_figures(log: Path | SessionData) -> list[SessionFigures]:
-    """Return the figures of every target of a session log; empty where it holds no followed target.
+    """Return the figures of every tracked target of a session log.
 
     Raises
     ------
-    gating.session.SessionError
+    gating.session.log.SessionError
         If the file is no session log.
     """
     return [figures(motion) for motion in motion_from_session(log)]
 
 
 def figures(motion: GatedMotion) -> SessionFigures:
-    """Return the figures of one target. Times count on a grid of 10 ms, positions interpolate between frames."""
+    """Return the figures of one target. Times are counted on a grid of 10 ms; positions are interpolated."""
     _, away_mm, on = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
     beam, free = away_mm[on & known] - motion.window_mm, away_mm[known] - motion.window_mm
     lengths_s = motion.beam_s[:, 1] - motion.beam_s[:, 0]
     duty = float(on.mean()) if len(on) else 0.0
     frame_s = _frame_seconds(motion)
-    words, holds = np.array(motion.status), find_holds(motion)
+    status, holds = np.array(motion.status), find_holds(motion)
     return SessionFigures(
         target=motion.target,
         frames=len(motion.t_s),
@@ -129,9 +129,9 @@ def figures(motion: GatedMotion) -> SessionFigures:
         extended_by=1 / duty if duty > 0 else float("nan"),
         held_s=motion.duration_s * (1 - duty),
         beam_on_periods=len(lengths_s),
-        beam_on_median_s=_of(np.median, lengths_s),
-        beam_on_shortest_s=_of(np.min, lengths_s),
-        beam_on_longest_s=_of(np.max, lengths_s),
+        beam_on_median_s=_or_nan(np.median, lengths_s),
+        beam_on_shortest_s=_or_nan(np.min, lengths_s),
+        beam_on_longest_s=_or_nan(np.max, lengths_s),
         residual=_axes(motion, beam),
         residual_p95_mm=_p95(beam),
         free_p95_mm=_p95(free),
@@ -141,9 +141,9 @@ def figures(motion: GatedMotion) -> SessionFigures:
         baseline=_baseline(motion),
         holds=holds,
         hold_to_hold_mm=hold_to_hold_mm(holds),
-        low_confidence_s=float(frame_s[words == "low_confidence"].sum()),
-        low_quality_s=float(frame_s[words == "refused"].sum()),
-        lost_s=float(frame_s[words == "lost"].sum()),
+        low_confidence_s=float(frame_s[status == "low_confidence"].sum()),
+        low_quality_s=float(frame_s[status == "refused"].sum()),
+        lost_s=float(frame_s[status == "lost"].sum()),
         relative_d98=relative_d98(beam),
     )
 
@@ -155,10 +155,10 @@ def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, .
         AxisMotion(
             axis=name,
             shown=bool(shown[index]),
-            mean_mm=_of(np.mean, axis),
-            sd_mm=_of(np.std, axis),
+            mean_mm=_or_nan(np.mean, axis),
+            sd_mm=_or_nan(np.std, axis),
             p95_mm=float(np.percentile(np.abs(axis), 95)) if len(axis) else float("nan"),
-            range_mm=_of(np.ptp, axis),
+            range_mm=_or_nan(np.ptp, axis),
             baseline_shift_mm=float("nan") if shift is None else float(shift.shift_mm[index]),
         )
         for index, (name, axis) in enumerate(zip(AXES, beam.T, strict=True))
@@ -172,21 +172,21 @@ def _baseline(motion: GatedMotion) -> tuple[BaselinePoint, ...]:
 
 
 def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
-    """Pair every change of the beam with the crossing of the window before it, where that went the same way.
+    """Pair each change of the beam with the crossing of the window before it, if that went in the same direction.
 
-    A beam that goes off while the target is inside follows no crossing: the stream ended, say. A crossing lies between
-    the last frame on one side and the first on the other, where the out fraction passes its limit on the line between
-    the two; half way where another rule decided.
+    A beam that goes off while the target is inside follows no crossing; the stream may have ended. A crossing lies
+    between the last frame on one side and the first on the other, where the interpolated out fraction reaches its
+    limit; half-way if another rule decided.
     """
     changes_s = motion.beam_s[:, 0 if turning_on else 1]
-    inside = np.array([reason in ("in_window", "settling") for reason in motion.reasons])
+    inside = np.array([reason in _INSIDE for reason in motion.reasons])
     crossed = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     latency_s, travel_mm = [], []
     for change_s in changes_s:
         before = int(np.searchsorted(motion.t_s[crossed], change_s, side="right")) - 1
         if before < 0 or inside[crossed[before]] != turning_on:
             continue
-        if not turning_on and motion.reasons[crossed[before]] not in _OF_WINDOW:
+        if not turning_on and motion.reasons[crossed[before]] not in BRIDGEABLE:
             continue
         crossing_s = _crossing_s(motion, int(crossed[before]))
         if change_s - crossing_s <= 3.0:
@@ -197,9 +197,9 @@ def _transitions(motion: GatedMotion, *, turning_on: bool) -> Transitions:
     far = far[np.isfinite(far)]
     return Transitions(
         count=len(late),
-        latency_p50_ms=1e3 * _of(np.median, late),
+        latency_p50_ms=1e3 * _or_nan(np.median, late),
         latency_p95_ms=1e3 * _percentile(late),
-        travel_p50_mm=_of(np.median, far),
+        travel_p50_mm=_or_nan(np.median, far),
         travel_p95_mm=_percentile(far),
     )
 
@@ -214,7 +214,7 @@ def _crossing_s(motion: GatedMotion, index: int) -> float:
 
 def _coverage(motion: GatedMotion, on: NDArray[np.bool_]) -> float:
     when_s = motion.t_s[0] + GRID_S * np.flatnonzero(on) if len(motion.t_s) else np.empty(0)
-    return 1 - _of(np.mean, np.interp(when_s, motion.t_s, motion.out_fraction)) if len(when_s) else float("nan")
+    return 1 - _or_nan(np.mean, np.interp(when_s, motion.t_s, motion.out_fraction)) if len(when_s) else float("nan")
 
 
 def _frame_seconds(motion: GatedMotion) -> NDArray[np.float64]:
@@ -232,5 +232,5 @@ def _percentile(values: NDArray[np.float64]) -> float:
     return float(np.percentile(values, 95)) if len(values) else float("nan")
 
 
-def _of(what: object, values: NDArray[np.float64]) -> float:
-    return float(what(values)) if len(values) else float("nan")  # type: ignore[operator]
+def _or_nan(statistic: Callable[..., Any], values: NDArray[np.float64]) -> float:
+    return float(statistic(values)) if len(values) else float("nan")

@@ -8,13 +8,13 @@ import numpy as np
 from msgspec import Struct
 
 from gating.analysis.motion import GatedMotion, inside
-from gating.rules import BreathHold, Sighting
+from gating.targets.rules import BreathHold, TargetObservation
 
 _NO_CONTOUR = np.empty((0, 2), np.float32)
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """One plateau, as the breath-hold rule of the session finds it; mm towards left, posterior, superior."""
+    """One plateau, as found by the breath-hold rule of the session; mm towards left, posterior, superior."""
 
     begin_s: float
     end_s: float
@@ -25,14 +25,14 @@ class Hold(Struct, frozen=True, kw_only=True):
 
 
 def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
-    """Return the plateaus of a session that has a breath-hold rule; none where it has not."""
+    """Return the plateaus of a session; none if it has no breath-hold rule."""
     if motion.hold_rule is None:
         return ()
     rule = BreathHold(motion.hold_rule)
     plateaus: dict[float, tuple[float, list[float]]] = {}
-    for when_s, away_mm in zip(motion.t_s.tolist(), motion.displacement_mm, strict=True):
+    for when_s, away_mm in zip(motion.t_s.tolist(), motion.displacement_mm.tolist(), strict=True):
         now_ns = round(1e9 * when_s)
-        rule.follow(Sighting(now_ns, _NO_CONTOUR, away_mm))
+        rule.update(TargetObservation(now_ns, _NO_CONTOUR, (away_mm[0], away_mm[1], away_mm[2])))
         state = rule.state(now_ns)
         if state.held_s > 0:
             plateaus[round(when_s - state.held_s, 6)] = when_s, state.shift_mm.tolist()
@@ -52,7 +52,7 @@ def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
 
 
 def hold_to_hold_mm(holds: Sequence[Hold]) -> float:
-    """Return how well holds repeat: root of the summed variances of their positions; NaN for fewer than two."""
+    """Return how well holds repeat: the root of the summed variances of their positions; NaN for fewer than two."""
     if len(holds) < 2:
         return float("nan")
     places = np.array([(hold.lr_mm, hold.ap_mm, hold.si_mm) for hold in holds])

@@ -1,4 +1,4 @@
-"""Gated against ITV: the margins that each needs for the motion of this session, and what that makes of the PTV."""
+"""Gating compared with an ITV: the margins that each needs for the motion of a session, and the resulting PTV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion
 from gating.analysis.uncertainty import Uncertainty
-from gating.plane import ImagePlane
+from gating.geometry.contours import mask_from_contour
+from gating.geometry.plane import ImagePlane
 
 AXES: Final = ("LR", "AP", "SI")
 PENUMBRA_MM: Final = 3.2
@@ -31,23 +32,23 @@ class AxisMargins(Struct, frozen=True, kw_only=True):
 
     axis: str
     motion_mm: float
-    """Range of the target over the whole session: how much longer the ITV is than the target."""
+    """Range of the motion over the whole session, by which the ITV is longer than the target."""
     free_sd_mm: float
     gated_sd_mm: float
     gated_offset_mm: float
-    """Mean position in the gate against the middle of the window: a systematic part of the gated margin."""
+    """Mean position while the beam was on, from the middle of the window: a systematic part of the gated margin."""
     latency_sd_mm: float
-    """Latency times speed where the beam timeline does not hold the latency; 0 where it does."""
+    """Latency times speed if the beam times do not include the latency; otherwise 0."""
     itv_margin_mm: float
     mid_position_margin_mm: float
     gated_margin_mm: float
 
 
 class GatedVersusItv(Struct, frozen=True, kw_only=True):
-    """What the motion of one session asks of an ITV plan, of a mid-position plan and of a gated one.
+    """The margins and volumes that the motion of one session requires with an ITV, with mid-position and with gating.
 
-    Volumes are those of an ellipsoid on the target's equivalent radius, with the margins of each axis: an estimate from
-    one plane. An axis that the plane does not show moves by 0 here, so both volumes lack its motion.
+    Volumes are those of an ellipsoid: the equivalent radius of the target plus the margins of each axis, estimated from
+    one plane. An axis that the plane does not show counts as still, so its motion is missing from all volumes.
     """
 
     target: str
@@ -68,10 +69,14 @@ def gated_versus_itv(
 
     Parameters
     ----------
-    motion : of the session; its beam says what gating leaves.
-    radius_mm : of a circle with the target's area.
-    table : uncertainties; `default_table`, or the site's own.
-    latency_ms : latency that `motion.beam_s` does not contain; its travel is added to the gated table.
+    motion
+        Motion of the session; its beam times determine the residual motion.
+    radius_mm
+        Radius of a circle with the target's area.
+    table
+        Uncertainties: `default_table`, or the site's own.
+    latency_ms
+        Latency that `motion.beam_s` does not include. The motion within it is added to the uncertainties of gating.
 
     Raises
     ------
@@ -115,7 +120,7 @@ def gated_versus_itv(
 def _axis_margins(
     axis: str, free: NDArray[np.float64], gated: NDArray[np.float64], late: Uncertainty, table: Sequence[Uncertainty]
 ) -> AxisMargins:
-    """Return the margins of one axis: from all positions, from those while the beam was on, and what latency adds."""
+    """Return the margins of one axis from all positions, those while the beam was on, and the motion within latency."""
     systematic, random = _root_sum(table, gated=False)
     gated_systematic, gated_random = _root_sum([*table, late], gated=True)
     offset = float(gated.mean()) if len(gated) else float("nan")
@@ -134,17 +139,17 @@ def _axis_margins(
 
 
 class PlaneAreas(Struct, frozen=True, kw_only=True):
-    """What the target covers in the image plane, mm2: once, over the whole session, and while the beam was on."""
+    """Areas in the image plane, mm2: of the target, and of its places over the session and while the beam was on."""
 
     target_mm2: float
     itv_mm2: float
-    """Union of the target over its whole motion: the ITV in the plane."""
+    """Union of the target over its motion: the ITV in the plane."""
     gated_mm2: float
-    """Union of the target over its residual motion in the gate; NaN where the beam was never on."""
+    """Union of the target over its residual motion; NaN if the beam was never on."""
 
 
 def plane_areas(motion: GatedMotion, contour_px: NDArray[np.floating], plane: ImagePlane) -> PlaneAreas:
-    """Return the areas that a target and its unions cover, from its reference contour moved as it moved."""
+    """Return the areas from the reference contour, moved as the target moved."""
     _, away_mm, on = motion.grid()
     row_mm, column_mm = plane.spacing_mm
     shift_px = np.stack([away_mm @ plane.along_columns / column_mm, away_mm @ plane.along_rows / row_mm], axis=1)
@@ -155,7 +160,7 @@ def plane_areas(motion: GatedMotion, contour_px: NDArray[np.floating], plane: Im
 
 
 def equivalent_radius_mm(contour_px: NDArray[np.floating], spacing_mm: tuple[float, float]) -> float:
-    """Return the radius of the circle that has the contour's area."""
+    """Return the radius of a circle with the contour's area."""
     x, y = np.asarray(contour_px, float).T
     area_px = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
     return float(np.sqrt(area_px * spacing_mm[0] * spacing_mm[1] / np.pi))
@@ -171,12 +176,15 @@ def union_area_mm2(
 
     Parameters
     ----------
-    contour_px : (n, 2) of (x, y), closed implicitly.
-    shift_px : (m, 2) displacements of it; rows with NaN are left out.
-    spacing_mm : (row, column) pixel spacing.
+    contour_px
+        (n, 2) of (x, y), closed implicitly.
+    shift_px
+        (m, 2) displacements of the contour; rows with NaN are left out.
+    spacing_mm
+        (row, column) pixel spacing.
+    cells_per_px
+        Cells per pixel and axis in which areas are counted.
     """
-    from gating.geometry import mask_from_contour
-
     known = shift_px[np.isfinite(shift_px).all(axis=1)]
     cells = np.unique(np.rint(known * cells_per_px).astype(int), axis=0)
     base = np.asarray(contour_px, float) * cells_per_px
@@ -199,7 +207,7 @@ def _root_sum(table: Sequence[Uncertainty], *, gated: bool) -> tuple[float, floa
 
 
 def _speed_mm_s(motion: GatedMotion) -> NDArray[np.float64]:
-    """Root mean square speed per axis at the moments when the gate changed."""
+    """Return the root mean square speed per axis at the times when the gate changed."""
     changed = np.flatnonzero(np.diff(motion.gate_on.astype(int))) + 1
     steps_s = np.diff(motion.t_s)
     velocity = np.diff(motion.displacement_mm, axis=0) / steps_s[:, None]

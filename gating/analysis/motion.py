@@ -1,45 +1,54 @@
-"""Where a target was, what the engine said, and when the beam was on: the one table that every figure is made from."""
+"""Where a target was, what the engine decided, and when the beam was on: the table from which all figures come."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import GateState, TargetEstimate
-from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule
-
-if TYPE_CHECKING:
-    from gating.config import GatingSettings
-    from gating.report.reading import SessionData
+from gating.session.summary_data import SessionData, read_data
+from gating.settings.config import Config, GatingSettings, parse_config
+from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule
 
 Intervals = NDArray[np.float64]
-"""(n, 2) of (from, to), s, in order."""
+"""(n, 2) of (begin, end), s, in order."""
 GRID_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GatedMotion:
-    """One target over a session, one row per decided frame; times are s on one clock.
+    """One target over a session, with a row for each decided frame. All times are on the same clock, s.
 
     Attributes
     ----------
-    target : its name.
-    t_s : (n,) acquisition.
-    displacement_mm : (n, 3) LPS, from the place in the reference frame; NaN where the target was not found.
-    position_mm : (n, 3) LPS, of the target centre.
-    gate_on : (n,) what was decided on the frame.
-    reasons, status : n words.
-    confidence, out_fraction : (n,)
-    max_out_fraction : limit of the gating boundary.
-    window_mm : (3,) LPS, where the middle of the gating window stands relative to the reference: where dose is meant.
-    beam_s : when the beam was on.
-    beam_known_by : "confirmed" by the beam interface, "commanded", or "simulated".
-    hold_rule : breath-hold rule of the target, if it has one.
+    target
+        Name of the target.
+    t_s
+        (n,) acquisition times.
+    displacement_mm
+        (n, 3) LPS, of the target centre from its place in the reference frame; NaN where the target was not found.
+    position_mm
+        (n, 3) LPS, of the target centre; NaN where the target was not found.
+    gate_on
+        (n,) whether the frame's decision permits beam.
+    reasons, status
+        n reasons of the decisions, n statuses of the tracker.
+    confidence, out_fraction
+        (n,) confidence of the tracker, fraction of the target outside the boundary.
+    max_out_fraction
+        Limit of `out_fraction`.
+    window_mm
+        (3,) LPS, middle of the gating window relative to the reference, where the dose is planned.
+    beam_s
+        When the beam was on.
+    beam_known_by
+        "confirmed" by the beam interface, "commanded", or "simulated".
+    hold_rule
+        Breath-hold rule of the target, if it has one.
     """
 
     target: str
@@ -59,11 +68,11 @@ class GatedMotion:
 
     @property
     def duration_s(self) -> float:
-        """From the first frame to the last."""
+        """Time from the first frame to the last."""
         return float(self.t_s[-1] - self.t_s[0]) if len(self.t_s) > 1 else 0.0
 
     def at(self, when_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the displacement at any times, (m, 3) mm, by linear interpolation; NaN beside a frame without it."""
+        """Return the displacement at (m,) times, (m, 3) mm, interpolated linearly; NaN next to a frame without one."""
         return np.stack([np.interp(when_s, self.t_s, axis) for axis in self.displacement_mm.T], axis=1)
 
     def grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
@@ -85,7 +94,7 @@ def beam_intervals(
 ) -> Intervals:
     """Return when the beam is on if it follows every decision after a latency, counted from the acquisition.
 
-    An interval that the latencies turn round vanishes; ones that come to overlap become one.
+    Intervals that would end before they begin are left out, and overlapping ones are joined.
     """
     steps = np.diff(np.concatenate([[False], gate_on, [False]]).astype(int))
     ends = np.append(t_s, t_s[-1] if len(t_s) else 0.0)
@@ -108,7 +117,21 @@ def motion_from_estimates(
     beam_s: Intervals,
     beam_known_by: str,
 ) -> GatedMotion:
-    """Turn the estimates of one target, and when their frames were acquired, into a table."""
+    """Return the table of one target.
+
+    Parameters
+    ----------
+    estimates
+        Estimates of the target, in order.
+    t_s
+        When their frames were acquired.
+    reference_mm
+        LPS, target centre in the reference frame.
+    gating
+        Settings of the session.
+    beam_s, beam_known_by
+        When the beam was on, and how that is known.
+    """
     name = estimates[0].target if estimates else ""
     window = next(
         (r for r in gating.rules if isinstance(r, BoundaryRule | CentreRule) and r.structure in ("", name)), None
@@ -136,14 +159,18 @@ def motion_from_estimates(
 
 
 def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
-    """Read a session log into one table per target.
+    """Return the table of every target of a session.
 
-    Times are s after the first frame's acquisition, on the clock of the hosts; the beam is what the beam interface
-    confirmed, and what was commanded where nobody confirmed. An offline log without either has no beam.
+    Times count from the acquisition of the first frame. The beam is on as confirmed by the beam interface, or as
+    commanded if there was no beam interface. A log without either has no beam.
+
+    Raises
+    ------
+    gating.session.log.SessionError
+        If the file is no session log.
+    gating.settings.config.ConfigError
+        If the log holds a configuration that this version refuses.
     """
-    from gating.config import Config, parse_config
-    from gating.report.reading import SessionData, read_data
-
     data = log if isinstance(log, SessionData) else read_data(log)
     if not data.frames:
         return []

@@ -1,4 +1,4 @@
-"""The what-if sweep over many sessions, on as many cores as there are: what every process gives is what one would."""
+"""The what-if sweep over many sessions in several processes. The results are the same as in one process."""
 
 from __future__ import annotations
 
@@ -10,68 +10,77 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from gating.analysis.again import Followed
+from gating.analysis.replay_tracking import TrackedSession
 from gating.analysis.whatif import Outcome, Setting, decided_setting, sweep
-from gating.config import Config
+from gating.settings.config import Config
 
 DECISIONS_WORTH_A_PROCESS: Final = 40
-"""Sessions times settings that are decided in about the time that another process takes to start."""
+"""Number of sessions times settings that are decided in about the time that a process takes to start."""
 
 
 def useful_processes(sessions: int, settings: Sequence[Setting]) -> int:
-    """Return how many processes are worth starting here."""
+    """Return how many processes are worth starting on this computer."""
     decisions = sessions * len({decided_setting(setting) for setting in settings})
     return min(len(os.sched_getaffinity(0)), 1 + decisions // DECISIONS_WORTH_A_PROCESS)
 
 
 def sweep_sessions(
-    load: Callable[[Path], Followed],
+    load: Callable[[Path], TrackedSession],
     paths: Sequence[Path],
     config: Config,
     settings: Sequence[Setting],
     processes: int,
 ) -> Iterator[tuple[Path, int, list[Outcome]]]:
-    """Follow every session and decide it under every setting.
+    """Track the targets of every session, and decide it with every setting.
 
     Parameters
     ----------
-    load : follows one file; with several processes it must be picklable, and so must what it raises.
-    processes : 1 for this one alone; more are started anew (spawn), so that none inherits a lock or a thread.
+    load
+        Reads a file and tracks its targets. With several processes, it and what it raises must be picklable.
+    paths
+        Files of the sessions.
+    config
+        Settings that are the same for all.
+    settings
+        Settings to compare.
+    processes
+        1: this process alone. More are spawned, so that none inherits a lock or a thread.
 
     Yields
     ------
-    File, number of its frames, and one outcome per setting; files and settings in their order.
+    tuple
+        File, number of its frames, and one outcome per setting, in the order of `paths` and `settings`.
 
     Raises
     ------
     ValueError
-        If there are no processes to work with, and whatever `load` raises.
+        If `processes` is below 1. What `load` raises is passed on.
     """
     if not processes >= 1:
         raise ValueError(f"processes is {processes}; 1 or more are needed")
     if processes == 1:
         for path in paths:
-            followed = load(path)
-            yield path, len(followed.frames), list(sweep(followed, config, settings, path.stem))
+            tracked = load(path)
+            yield path, len(tracked.frames), list(sweep(tracked, config, settings, path.stem))
         return
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        for path, followed in zip(paths, pool.map(load, paths), strict=True):
-            yield path, len(followed.frames), _shared_out(pool, followed, config, settings, path.stem, processes)
+        for path, tracked in zip(paths, pool.map(load, paths), strict=True):
+            yield path, len(tracked.frames), _shared_out(pool, tracked, config, settings, path.stem, processes)
 
 
 def _shared_out(
-    pool: Executor, followed: Followed, config: Config, settings: Sequence[Setting], name: str, processes: int
+    pool: Executor, tracked: TrackedSession, config: Config, settings: Sequence[Setting], name: str, processes: int
 ) -> list[Outcome]:
-    """Decide one session in several processes: settings that share their decisions stay together."""
+    """Decide one session in several processes. Settings that share their decisions stay together."""
     groups: dict[Setting, list[Setting]] = {}
     for setting in settings:
         groups.setdefault(decided_setting(setting), []).append(setting)
     together = list(groups.values())
     shares = [[s for group in together[first::processes] for s in group] for first in range(processes)]
-    work = partial(_decide, followed, config, name)
+    work = partial(_decide, tracked, config, name)
     found = {o.setting: o for outcomes in pool.map(work, [s for s in shares if s]) for o in outcomes}
     return [found[setting] for setting in settings]
 
 
-def _decide(followed: Followed, config: Config, name: str, settings: list[Setting]) -> list[Outcome]:
-    return list(sweep(followed, config, settings, name))
+def _decide(tracked: TrackedSession, config: Config, name: str, settings: list[Setting]) -> list[Outcome]:
+    return list(sweep(tracked, config, settings, name))

@@ -1,4 +1,4 @@
-"""The table of geometric uncertainties that a margin rests on: each with its value, its kind and where it is from."""
+"""The table of geometric uncertainties on which margins are based, each with its value, kind and source."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+import tomli_w
 from msgspec import Meta, Struct
 
 
 class Uncertainty(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source of geometric uncertainty: one standard deviation, mm, with its kind and where the value is from."""
+    """One geometric uncertainty: its standard deviation, its kind, and the source of the value."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     sd_mm: Annotated[float, Meta(ge=0, le=50)]
     kind: Literal["systematic", "random"]
     source: Annotated[str, Meta(min_length=1, max_length=200)]
     gated_only: bool = False
-    """True for what an un-gated plan does not suffer from, such as tracking."""
+    """True if it does not affect plans without gating, as the uncertainty of tracking."""
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +27,7 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def default_table(pixel_mm: float) -> tuple[Uncertainty, ...]:
-    """Return the table that a site starts from; what is assumed says so and is to be measured there."""
+    """Return a table to start from. Its sources say which values are assumed and have to be measured at the site."""
     return (
         Uncertainty(
             name="tracking",
@@ -54,9 +55,9 @@ def read_table(path: Path) -> tuple[Uncertainty, ...]:
     Raises
     ------
     ValueError
-        If the file is no such table; one sentence that names field, value and limit.
+        If the file is no such table. The text is one sentence that names field and limit.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     try:
         return msgspec.toml.decode(path.read_text(encoding="utf-8"), type=_File).uncertainty
@@ -67,9 +68,7 @@ def read_table(path: Path) -> tuple[Uncertainty, ...]:
 
 
 def table_toml(table: Sequence[Uncertainty]) -> str:
-    """Return a table as TOML, for a site to put its own values in."""
-    lines = ["# One standard deviation each, mm. `gated_only`: an un-gated plan does not suffer from it."]
-    for one in table:
-        lines += ["", "[[uncertainty]]"]
-        lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in msgspec.to_builtins(one).items()]
-    return "\n".join(lines) + "\n"
+    """Return a table as TOML, in which a site can enter its own values."""
+    head = "# Standard deviations in mm. `gated_only`: does not affect plans without gating.\n"
+    entries = (tomli_w.dumps(msgspec.to_builtins(one)) for one in table)
+    return head + "".join(f"\n[[uncertainty]]\n{entry}" for entry in entries)

@@ -1,8 +1,9 @@
-"""What if: the same session under many settings, and which of them nobody would improve on."""
+"""What if: decides the same session with many settings, and finds those that no other setting beats."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -13,29 +14,29 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gating.analysis.again import Followed, gated_motion
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, beam_intervals
-from gating.config import Config
-from gating.rule_settings import BoundaryRule, Margins, PredictionSettings
+from gating.analysis.replay_tracking import TrackedSession, gated_motion
+from gating.settings.config import Config
+from gating.settings.rules import BoundaryRule, Margins, PredictionSettings
 
 Method = Literal["off", "persistence", "ridge", "rls", "kalman"]
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """One point of the sweep."""
+    """One setting of the sweep."""
 
     margin_mm: float
     out_percent: float
     delay_ms: float
-    """Beam-on delay: all must be well for this long."""
+    """Beam-on delay: every condition must hold for this long."""
     predictor: Method
     latency_ms: float
-    """From acquisition to beam on or off; a predictor looks this far ahead."""
+    """From acquisition to beam on or off. A predictor looks this far ahead."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What one setting gives."""
+    """The result of one setting."""
 
     recording: str
     setting: Setting
@@ -48,11 +49,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
     beam_on_periods: int
     overshoot_p95_mm: float
     pareto: bool = False
-    """No other setting of the recording has both a higher duty cycle and a smaller residual motion."""
+    """Whether no other setting of the recording beats it in both duty cycle and residual motion."""
 
 
 def with_setting(config: Config, setting: Setting) -> Config:
-    """Return the configuration with one point of the sweep in force: the common boundary and every boundary rule."""
+    """Return the configuration with one setting applied to the common boundary and to every boundary rule."""
     margins = Margins(**dict.fromkeys(Margins.__struct_fields__, setting.margin_mm))
     out = setting.out_percent / 100
     rules = tuple(
@@ -66,24 +67,24 @@ def with_setting(config: Config, setting: Setting) -> Config:
     )
 
 
-def sweep(followed: Followed, config: Config, settings: Sequence[Setting], recording: str) -> Iterator[Outcome]:
-    """Decide the session under every setting.
+def sweep(tracked: TrackedSession, config: Config, settings: Sequence[Setting], recording: str) -> Iterator[Outcome]:
+    """Decide a session with every setting.
 
-    Settings that differ only in a latency without prediction are decided once: the decisions are the same, the beam
-    follows them later.
+    Settings without prediction that differ only in their latency are decided once: the decisions are the same, and the
+    beam follows them later.
     """
     decided: dict[Setting, GatedMotion] = {}
     for setting in settings:
         key = decided_setting(setting)
         if key not in decided:
-            decided[key] = gated_motion(followed, with_setting(config, key))
-        motion, late_s = decided[key], setting.latency_ms / 1e3
-        beam_s = beam_intervals(motion.t_s, motion.gate_on, late_s, late_s)
-        yield _outcome(recording, setting, figures(_with_beam(motion, beam_s)))
+            decided[key] = gated_motion(tracked, with_setting(config, key))
+        motion, latency_s = decided[key], setting.latency_ms / 1e3
+        beam_s = beam_intervals(motion.t_s, motion.gate_on, latency_s, latency_s)
+        yield _outcome(recording, setting, figures(dataclasses.replace(motion, beam_s=beam_s)))
 
 
 def decided_setting(setting: Setting) -> Setting:
-    """Return the setting whose decisions this one shares: without prediction, a latency decides nothing."""
+    """Return the setting whose decisions this one shares. Without prediction, the latency does not affect them."""
     return setting if setting.predictor != "off" else replace(setting, latency_ms=0.0)
 
 
@@ -94,7 +95,7 @@ def settings_grid(
     predictors: Sequence[Method],
     latencies_ms: Sequence[float],
 ) -> list[Setting]:
-    """Return every combination."""
+    """Return every combination of the values."""
     return [
         Setting(margin_mm=m, out_percent=o, delay_ms=d, predictor=p, latency_ms=late)
         for m, o, d, p, late in product(margins_mm, out_percents, delays_ms, predictors, latencies_ms)
@@ -102,9 +103,9 @@ def settings_grid(
 
 
 def pareto(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Mark, per recording and latency, the outcomes that no other beats in both duty cycle and residual motion.
+    """Mark the outcomes that no other of the same recording and latency beats in duty cycle and residual motion.
 
-    Latency is what the machine does and not a choice, so settings compete only where it is the same.
+    Latency is a property of the machine and not a choice, so only settings with the same latency are compared.
     """
     marked = []
     for one in outcomes:
@@ -122,7 +123,7 @@ def pareto(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def write_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write one row an outcome."""
+    """Write one row per outcome."""
     columns = [
         "recording",
         *Setting.__struct_fields__,
@@ -138,7 +139,7 @@ def write_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def write_plot(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write one HTML page that opens offline: duty cycle against residual motion, the Pareto front as a line."""
+    """Write an HTML page that opens offline: duty cycle against residual motion, with the Pareto front as a line."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -174,12 +175,6 @@ def _label(s: Setting) -> str:
     return (
         f"{s.margin_mm:g} mm, {s.out_percent:g} %, delay {s.delay_ms:g} ms, {s.predictor}, latency {s.latency_ms:g} ms"
     )
-
-
-def _with_beam(motion: GatedMotion, beam_s: object) -> GatedMotion:
-    from dataclasses import replace as replace_fields
-
-    return replace_fields(motion, beam_s=beam_s)  # type: ignore[arg-type]
 
 
 def _outcome(recording: str, setting: Setting, found: SessionFigures) -> Outcome:

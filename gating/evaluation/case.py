@@ -1,13 +1,16 @@
-"""What is scored: one recording and what is known about its target."""
+"""What is scored: one recording with what is known about its target, and a tracker's results."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gating.tracking.tracker import TrackResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +20,21 @@ class Case:
     Attributes
     ----------
     name : str
-    frames : (frames, rows, columns), arbitrary intensity units
-    elapsed_s : (frames,) time since the frame before; 0 for the first
-    pixel_spacing_mm : (row, column)
-    contour_px : (n, 2) of (x, y), the target in the first frame
-    labels : (frames, rows, columns) bool, or None
-    track_px : (frames, 2) reference (x, y) of the centre, or None
-    region : scanned region as the challenge names it, or ""
-    grid : image of the frames, with whose geometry masks are written, or None
+    frames : (frames, rows, columns) real numbers
+        Arbitrary intensity units.
+    elapsed_s : (frames,) float64
+        Time since the frame before; 0 for the first.
+    pixel_spacing_mm : tuple of float
+        Spacing of (rows, columns).
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in the first frame.
+    labels : (frames, rows, columns) bool, optional
+    track_px : (frames, 2) float64, optional
+        Reference centre (x, y).
+    region : str
+        Scanned region as the challenge names it, or "".
+    grid : Path, optional
+        Image of the frames, whose geometry the written masks get.
     """
 
     name: str
@@ -36,3 +46,43 @@ class Case:
     track_px: NDArray[np.float64] | None = None
     region: str = ""
     grid: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """A tracker's result for every frame but the first, and how long each took."""
+
+    case: Case
+    results: list[TrackResult]
+    seconds: NDArray[np.float64]
+    started: datetime
+    completed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A tracker's scores.
+
+    Attributes
+    ----------
+    tracker : str
+    aggregates : over all cases: means, and sums of what is counted.
+    results : one row of figures a case.
+    refused : a sentence for every case whose target cannot be tracked; its first mask stays where it is, and is scored.
+    frames : one row for every frame but the first of each case.
+    """
+
+    tracker: str
+    aggregates: dict[str, float]
+    results: list[dict[str, Any]]
+    refused: dict[str, str]
+    frames: list[dict[str, Any]]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        return {
+            "tracker": self.tracker,
+            "aggregates": self.aggregates,
+            "results": self.results,
+            "refused": self.refused,
+        }

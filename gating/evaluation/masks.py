@@ -1,4 +1,4 @@
-"""Masks written as the TrackRAD2025 challenge lays them out."""
+"""Masks in the file layout of the TrackRAD2025 challenge."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ def write_masks(
 
     Parameters
     ----------
-    path : `.mha` file; its folder is made.
-    masks : (frames, rows, columns).
-    pixel_spacing_mm : (row, column); what there is of geometry where `grid` is None.
-    grid : image whose spacing, origin and direction the masks get, all three axes.
+    path : Path
+        `.mha` file; its folder is made.
+    masks : (frames, rows, columns) bool
+    pixel_spacing_mm : tuple of float
+        Spacing of (rows, columns), used where `grid` is None.
+    grid : Path, optional
+        Image whose spacing, origin and direction the masks get, on all three axes.
     """
     import SimpleITK
 

@@ -2,8 +2,8 @@
 
 Masks are (frames, rows, columns); distances are in pixels, which the challenge resamples to 1 mm.
 
-Source: TrackRAD2025 challenge, repository LMUK-RADONC-PHYS-RES/trackrad2025, folder `evaluation`; where its behaviour
-is unusual (crop by the number of rows in both directions, averages to the true edges only) it is kept on purpose.
+Source: TrackRAD2025 challenge, repository LMUK-RADONC-PHYS-RES/trackrad2025, folder `evaluation`. Its unusual choices
+(crop by the number of rows in both directions, averages to the true edges only) are kept on purpose.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ class FrameMetrics:
 
     Attributes
     ----------
-    dice_similarity_coefficient : dimensionless, 0 to 1
-    hausdorff_distance_95, surface_distance_average, center_distance : px
-    empty_prediction : bool
+    dice_similarity_coefficient : (frames,) float64
+        Dimensionless, 0 to 1.
+    hausdorff_distance_95, surface_distance_average, center_distance : (frames,) float64
+        Distances in px.
+    empty_prediction : (frames,) bool
     """
 
     dice_similarity_coefficient: Series
@@ -39,15 +41,15 @@ class FrameMetrics:
 
 
 def dice(predicted: Mask, true: Mask) -> float:
-    """Dice similarity coefficient; at least one of the masks must not be empty."""
+    """Return the Dice similarity coefficient; at least one of the masks must not be empty."""
     return float(np.float32(2 * np.logical_and(true, predicted).sum() / (int(true.sum()) + int(predicted.sum()))))
 
 
 def surface_distances(predicted: Mask, true: Mask) -> tuple[float, float]:
-    """HD95 and mean surface distance, px; infinite when a mask has no edge.
+    """Return HD95 and mean surface distance, px; infinite if a mask has no edge.
 
-    Edges are the pixels that an erosion takes away. HD95 is the larger of both directed 95th percentiles, the mean is
-    over the predicted edge alone.
+    Edges are the pixels that an erosion removes. HD95 is the larger of both directed 95th percentiles; the mean is over
+    the predicted edge alone.
     """
     predicted, true = _crop_to_union(predicted, true)
     edge_predicted = ndimage.binary_erosion(predicted) ^ predicted
@@ -68,7 +70,17 @@ def _crop_to_union(predicted: Mask, true: Mask) -> tuple[Mask, Mask]:
 
 
 def frame_metrics(predicted: Mask, true: Mask) -> FrameMetrics:
-    """Metrics of every frame; a frame without prediction costs DSC 0 and distances of max(rows, columns)."""
+    """Return the metrics of every frame; one without a prediction has DSC 0 and distances of max(rows, columns).
+
+    Parameters
+    ----------
+    predicted, true : (frames, rows, columns) bool
+
+    Raises
+    ------
+    ValueError
+        If their shapes differ.
+    """
     if predicted.shape != true.shape:
         raise ValueError(f"predicted masks are {predicted.shape}, the labels {true.shape} (frames, rows, columns)")
     penalty = float(max(true.shape[1:]))
@@ -87,16 +99,18 @@ def frame_metrics(predicted: Mask, true: Mask) -> FrameMetrics:
 
 
 def relative_d98(predicted: Mask, true: Mask, *, sigma_px: float = 4.0, level: float = DOSE_LEVEL) -> float:
-    """D98 of the target under tracking errors over D98 without them, dimensionless.
+    """Return D98 of the target under tracking errors, divided by D98 without them, dimensionless.
 
-    The first label dilated three times, smoothed and cut at `level` stands for the dose; it is shifted by the error
-    of the centre in every frame and averaged. Frames without a prediction give no dose.
+    The first label, dilated three times, smoothed and cut at `level`, stands for the dose. It is shifted by the error
+    of the centre in every frame, and averaged. Frames without a prediction add no dose.
 
     Parameters
     ----------
-    predicted, true : (frames, rows, columns)
-    sigma_px : smoothing; the organisers take 4, and 6 for the lung.
-    level : cut after smoothing; 0.25 here, 0.5 in some revisions of the organisers' program.
+    predicted, true : (frames, rows, columns) bool
+    sigma_px : float
+        Smoothing; the organisers use 4, and 6 for the lung.
+    level : float
+        Threshold after smoothing; 0.25 here, 0.5 in some revisions of the organisers' program.
     """
     labelled = true.any(axis=(1, 2))
     predicted, true = predicted[labelled], true[labelled]
@@ -113,7 +127,7 @@ def relative_d98(predicted: Mask, true: Mask, *, sigma_px: float = 4.0, level: f
 
 
 def _d98(dose: NDArray[np.generic], target: Mask) -> float:
-    """Dose that 98 % of the target receives, by linear interpolation of a dose-volume histogram of 0.1 bins."""
+    """Return the dose that 98 % of the target receives, interpolated in a dose-volume histogram with bins of 0.1."""
     edges = np.arange(-DOSE_BIN / 2, dose.max() + DOSE_BIN, DOSE_BIN)
     counts, edges = np.histogram(dose[target], bins=edges)
     centres = np.round(((edges[1:] + edges[:-1]) / 2.0).astype(float), decimals=10)
@@ -127,10 +141,10 @@ def _d98(dose: NDArray[np.generic], target: Mask) -> float:
 
 
 def case_metrics(metrics: FrameMetrics) -> dict[str, float]:
-    """Mean, deviation, least and largest of each metric over a case, under the organisers' names.
+    """Return mean, deviation, least and largest of each metric over a case, under the organisers' names.
 
-    Empty predictions are moved behind the others and the first value is left out, as the organisers do: the first
-    frame's label is given, so it is not scored.
+    As in the organisers' program, empty predictions are moved behind the others and the first value is left out: the
+    first frame's label is given, so it is not scored.
     """
     labelled = np.isfinite(metrics.center_distance)
     order = np.concatenate(

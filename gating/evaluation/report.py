@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from gating.evaluation.case import CaseRun
     from gating.evaluation.metrics import FrameMetrics
-    from gating.evaluation.run import CaseRun
 
 TABLE = {
     "case_id": "case",
@@ -38,7 +38,7 @@ STYLE = "body{font:15px system-ui;margin:2em;max-width:1200px}td,th{padding:2px 
 
 
 def case_section(run: CaseRun, errors_mm: NDArray[np.float64], metrics: FrameMetrics | None, worst_frames: int) -> str:
-    """One case as HTML: error and confidence over time, then its worst frames."""
+    """Return one case as HTML: error and confidence over time, then its worst frames."""
     import plotly.io as pio
 
     figures = [_over_time(run, errors_mm)]
@@ -48,7 +48,7 @@ def case_section(run: CaseRun, errors_mm: NDArray[np.float64], metrics: FrameMet
 
 
 def write_report(path: Path, summary: dict[str, Any], sections: list[str]) -> None:
-    """Write the page; plotly's own code is part of it."""
+    """Write the page, which includes plotly's code."""
     from plotly.offline import get_plotlyjs
 
     title = f"Tracking evaluation: {html.escape(str(summary['tracker']))}"
@@ -96,7 +96,7 @@ def _worst(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics | No
 
 
 def _frame(run: CaseRun, errors: NDArray[np.float64], index: int) -> go.Figure:
-    """Draw one frame around the target: what was found, and what is true."""
+    """Draw one frame with the tracked outline and the true one."""
     import plotly.graph_objects as go
 
     case, result = run.case, run.results[index]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -14,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.evaluation.case import Case
-from gating.evaluation.masks import MASKS_FOLDER, write_masks
+from gating.evaluation.case import Case, CaseRun, Evaluation
+from gating.evaluation.files import EvaluationFolder
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
-from gating.evaluation.report import case_section, write_report
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.tracking.opencv_tracker import refused
-from gating.tracking.registry import make_tracker
+from gating.tracking.registry import TrackerFactory, make_tracker
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
 
 CONFIDENT = 0.8
@@ -28,19 +24,8 @@ WRONG_MM = 3.0
 LUNG_SIGMA_PX = 6.0
 
 
-@dataclass(frozen=True, slots=True)
-class CaseRun:
-    """What the tracker answered for every frame but the first, and how long each answer took."""
-
-    case: Case
-    results: list[TrackResult]
-    seconds: NDArray[np.float64]
-    started: datetime
-    completed: datetime
-
-
-def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
-    """Track one case; each frame's answer sees that frame and those before it, nothing later.
+def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings) -> CaseRun:
+    """Track one case; each frame's result depends on that frame and those before it, on nothing later.
 
     Raises
     ------
@@ -64,16 +49,16 @@ def run_case(case: Case, tracker: str, settings: TrackerSettings) -> CaseRun:
 
 
 def _untracked(case: Case, sentence: str) -> CaseRun:
-    """Return the run of a case that no tracker would take."""
+    """Return the run of a case that the tracker has refused."""
     now = datetime.now(UTC)
     return CaseRun(case, [refused(sentence, 0)] * (len(case.frames) - 1), np.zeros(len(case.frames) - 1), now, now)
 
 
 def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
-    """(frames, rows, columns): the given label, then the mask of every propagated contour.
+    """Return masks, (frames, rows, columns): the given label, then that of every propagated contour.
 
-    A lost target has the mask of the best guess. A frame that is refused says nothing of where the target is, and keeps
-    the mask before.
+    A lost target gets the mask of the best guess. A refused frame does not show where the target is, and gets the mask
+    of the frame before.
     """
     shape = run.case.frames.shape[1:]
     masks = [mask_from_contour(run.case.contour_px, (shape[0], shape[1]))]
@@ -84,7 +69,7 @@ def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
 
 
 def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
-    """Distance of every tracked centre from the truth, mm; NaN where either is unknown."""
+    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown."""
     case = run.case
     if case.track_px is not None:
         truth = case.track_px
@@ -104,7 +89,7 @@ def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], FrameMetrics | None]:
-    """All figures of one case; the challenge's metrics only where there are labels."""
+    """Return all figures of one case, with the challenge's metrics only where there are labels."""
     case = run.case
     confidence = np.array([result.confidence for result in run.results])
     errors = centre_errors_mm(run)
@@ -134,37 +119,45 @@ def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], 
 
 def evaluate(
     cases: Iterable[Case],
-    out: Path,
-    tracker: str = "template",
+    out: Path | None = None,
+    tracker: str | TrackerFactory = "template",
     settings: TrackerSettings | None = None,
     *,
     worst_frames: int = 3,
     progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Track every case and write metrics, masks and a report.
+) -> Evaluation:
+    """Track every case and score it; write metrics, masks and a report where a folder is given.
 
     Parameters
     ----------
-    cases : with their truth, as far as it is known; held in memory one at a time.
-    out : folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last is laid
-        out as the input of the organisers' own evaluation program.
-    tracker : name in the registry.
-    settings : tracker settings; the defaults when left out.
-    worst_frames : frames drawn per case.
-    progress : called with one line per case.
+    cases : iterable of Case
+        With their truth, as far as it is known; one at a time is held in memory.
+    out : Path, optional
+        Folder for `metrics.csv`, `frames.csv`, `metrics.json`, `report.html` and `predictions/`; the last has the
+        layout that the organisers' evaluation program reads.
+    tracker : str or class
+        Name in the registry, or a tracker's class.
+    settings : TrackerSettings, optional
+        The defaults if left out.
+    worst_frames : int
+        Frames drawn per case.
+    progress : callable
+        Called with one line per case.
 
     Returns
     -------
-    The content of `metrics.json`: `results` (one row per case), `aggregates` (their means) and `refused` (a sentence
-    for every case whose target cannot be tracked; its first mask stays where it is, and is scored).
+    Evaluation
+        One row per case, their means, and one sentence for every case whose target cannot be tracked; its first mask
+        is kept for all frames and scored.
 
     Raises
     ------
     TrackingError
         If the tracker is unknown, or no target can be tracked.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    rows, frame_rows, jobs, sections = [], [], [], []
+    folder = None if out is None else EvaluationFolder(out, worst_frames)
+    rows: list[dict[str, Any]] = []
+    frames: list[dict[str, Any]] = []
     unfit: dict[str, str] = {}
     for case in cases:
         try:
@@ -176,19 +169,17 @@ def evaluate(
         row, metrics = score_case(run, masks)
         errors = centre_errors_mm(run)
         rows.append(row)
-        frame_rows += _frame_rows(run, errors, metrics)
-        jobs.append(_prediction(run, masks, out / "predictions"))
-        sections.append(case_section(run, errors, metrics, worst_frames))
+        frames += _frame_rows(run, errors, metrics)
+        if folder is not None:
+            folder.add(run, masks, errors, metrics)
         progress(_one_line(row))
     if unfit and len(unfit) == len(rows):
         raise TrackingError("; ".join(unfit.values()))
-    summary = {"tracker": tracker, "aggregates": _aggregates(rows), "results": rows, "refused": unfit}
-    (out / "metrics.json").write_text(json.dumps(_without_nan(summary), indent=2))
-    (out / "predictions" / "predictions.json").write_text(json.dumps(jobs, indent=2))
-    _write_csv(out / "metrics.csv", rows)
-    _write_csv(out / "frames.csv", frame_rows)
-    write_report(out / "report.html", summary, sections)
-    return summary
+    name = tracker if isinstance(tracker, str) else getattr(tracker, "__name__", "tracker")
+    found = Evaluation(tracker=name, aggregates=_aggregates(rows), results=rows, refused=unfit, frames=frames)
+    if folder is not None:
+        folder.write(found)
+    return found
 
 
 def _one_line(row: dict[str, Any]) -> str:
@@ -218,37 +209,3 @@ def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics
             row["hausdorff_distance_95"] = metrics.hausdorff_distance_95[index + 1]
         rows.append(row | {"detail": result.detail})
     return rows
-
-
-def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[str, Any]:
-    """Write a case's masks; return its entry in `predictions.json` as the organisers' program reads it."""
-    case, name = run.case, run.case.name
-    path = folder / name / "output" / MASKS_FOLDER / f"{name}_labels.mha"
-    write_masks(path, masks, case.pixel_spacing_mm, case.grid)
-    return {
-        "pk": name,
-        "inputs": [
-            {"interface": {"slug": "mri-linac-series"}, "image": {"name": f"{name}_frames.mha"}},
-            {"interface": {"slug": "mri-linac-target"}, "image": {"name": f"{name}_first_label.mha"}},
-            {"interface": {"slug": "scanned-region"}, "value": case.region},
-        ],
-        "outputs": [{"interface": {"slug": "mri-linac-series-targets", "relative_path": MASKS_FOLDER}}],
-        "started_at": run.started.isoformat(),
-        "completed_at": run.completed.isoformat(),
-    }
-
-
-def _without_nan(value: Any) -> Any:
-    """Unknown figures as null: NaN is not JSON."""
-    if isinstance(value, dict):
-        return {name: _without_nan(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,6 +1,7 @@
 """Latency compensation: where the target will be when the beam answers. Pure, causal, on true sampling intervals.
 
-Prediction may only take beam away: `gating.decision` asks for the measured and the predicted position to be inside.
+Prediction can only withhold beam: `gating.targets.structure` requires both the measured and the predicted position to
+be inside.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ PREDICTORS: Final[dict[str, Callable[[], Predictor]]] = {
 
 
 def make_predictor(name: str) -> Predictor:
-    """Return a new, watched predictor. Raises `ValueError` for an unknown name."""
+    """Return a new predictor, watched unless it is persistence.
+
+    Raises
+    ------
+    ValueError
+        If the name is not in `PREDICTORS`.
+    """
     if name not in PREDICTORS:
         raise ValueError(f"predictor is {name!r}; one of {', '.join(PREDICTORS)} is needed")
     predictor = PREDICTORS[name]()

@@ -17,8 +17,8 @@ _CAPACITY: Final = 4096
 class _Past:
     """Positions of the last seconds, and one row of regressors for each.
 
-    A row holds where the target was 1, 2, ... lags ago relative to where it is, and where it is relative to a fixed
-    point. The past is read at its true times, by linear interpolation, so that uneven sampling shifts nothing.
+    A row holds the position relative to a fixed point, and the positions 1, 2, ... lags ago relative to this one. They
+    are interpolated linearly at their true times, so that uneven sampling shifts nothing.
     """
 
     def __init__(self, seconds: float, span_s: float) -> None:
@@ -26,7 +26,7 @@ class _Past:
         self.start = self.end = self.epoch = 0
 
     def append(self, t_s: float, position_mm: ArrayLike) -> bool:
-        """Take a position; False where it was passed over."""
+        """Take a position; return False if it was ignored."""
         position = np.asarray(position_mm, np.float64)
         dt = t_s - self.t_s[self.end - 1] if self.end else np.inf
         if not (dt > 0 and np.isfinite(position).all()):
@@ -41,7 +41,7 @@ class _Past:
         return True
 
     def row_range(self, until_s: float) -> tuple[int, int]:
-        """Return first and one past the last sample that has a full row and was taken at `until_s` or before."""
+        """Return the first and one past the last sample with a full row that was taken at `until_s` or before."""
         oldest_s = self.t_s[self.end - 1] - self._seconds
         first = max(self.start, int(np.searchsorted(self.t_s[: self.end], oldest_s)))
         return first, max(first, int(np.searchsorted(self.t_s[: self.end], until_s, side="right")))
@@ -98,7 +98,7 @@ class _Regression(ABC):
         self._past.append(t_s, position_mm)
 
     def predict(self, horizon_s: float) -> Position:
-        """Return the newest position plus the regressed displacement; the newest position while too little is known."""
+        """Return the newest position plus the regressed displacement, which is 0 while too little is known."""
         past = self._past
         if past.end == 0:
             return np.full(1, np.nan)
@@ -114,14 +114,17 @@ class _Regression(ABC):
 class Ridge(_Regression):
     """Linear regression on the last second of motion, fitted anew to a sliding window at every prediction.
 
-    What is fitted is the displacement over the horizon, so that the penalty pulls towards persistence. The result is
-    divided by 1 + leverage: it counts less the less the present resembles the window.
+    The displacement over the horizon is fitted, so that the penalty pulls towards persistence. The result is divided by
+    1 + leverage: it shrinks where the present is unlike the window.
 
     Parameters
     ----------
-    window_s : how far back the fit looks.
-    span_s : how far back one row of regressors looks.
-    penalty : relative to the mean square of the regressors.
+    window_s : float
+        How far back the fit looks.
+    span_s : float
+        How far back one row of regressors looks.
+    penalty : float
+        Penalty relative to the mean square of the regressors.
 
     Source: Hoerl and Kennard 1970, doi:10.1080/00401706.1970.10488634; linear regression did best at short horizons on
     cine MRI in Pohl et al. 2024, arXiv:2410.05882. Leverage: Hoaglin and Welsch 1978,
@@ -153,7 +156,7 @@ class Ridge(_Regression):
 
 
 class _Moments:
-    """Sums of products of regressors, 1 and displacements over the window, kept by adding and taking away samples."""
+    """Sums of products of regressors, 1 and displacements over the window, updated by adding and removing samples."""
 
     def __init__(self, past: _Past) -> None:
         self._past = past
@@ -187,11 +190,14 @@ class _Moments:
 
 
 class RecursiveLeastSquares(_Regression):
-    """The same regression, carried on sample by sample with exponential forgetting.
+    """The same regression, updated with every sample and with exponential forgetting.
 
     Parameters
     ----------
-    memory_s : time after which a sample counts 1/e.
+    memory_s : float
+        Time after which a sample counts 1/e.
+    span_s : float
+        How far back one row of regressors looks.
 
     Source: Haykin, Adaptive Filter Theory, 5th edition, chapter 10.
     """
@@ -218,7 +224,7 @@ class RecursiveLeastSquares(_Regression):
         self._learned_s = -np.inf
 
     def _learn(self) -> None:
-        """Learn from every sample whose future has come to pass since the last time."""
+        """Learn from every sample whose displacement over the horizon has become known since the last time."""
         past = self._past
         last = past.row_range(past.t_s[past.end - 1] - self._horizon_s)[1]
         first = max(past.start, int(np.searchsorted(past.t_s[: past.end], self._learned_s, side="right")))

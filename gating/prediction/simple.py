@@ -12,14 +12,14 @@ Position = NDArray[np.float64]
 MAX_HORIZON_S: Final = 0.5
 """AAPM TG-76 section VI allows 500 ms for the whole loop; nothing is predicted further ahead."""
 MAX_GAP_S: Final = 1.0
-"""After a longer gap the past says too little about the phase of breathing: start anew."""
+"""After a longer gap the past says too little about the phase of breathing: predictors start anew."""
 
 
 class Predictor(Protocol):
-    """Says where a target will be from where it was."""
+    """Predicts where a target will be from where it was."""
 
     def observe(self, t_s: float, position_mm: ArrayLike) -> None:
-        """Take one position, (axes,) mm, acquired at `t_s`; one that is not finite or not later is passed over."""
+        """Take one position, (axes,) mm, acquired at `t_s`; it is ignored if it is not finite or not later."""
         ...
 
     def predict(self, horizon_s: float) -> Position:
@@ -28,7 +28,7 @@ class Predictor(Protocol):
 
 
 class Persistence:
-    """The target stays where it was seen last: what a system without prediction assumes."""
+    """The target stays where it was last seen, as a system without prediction assumes."""
 
     def __init__(self) -> None:
         self._t_s = -np.inf
@@ -50,8 +50,10 @@ class Kalman:
 
     Parameters
     ----------
-    acceleration_density_mm2_s3 : spectral density of the acceleration.
-    noise_mm : standard deviation of one measured position.
+    acceleration_density_mm2_s3 : float
+        Spectral density of the acceleration.
+    noise_mm : float
+        Standard deviation of one measured position.
 
     Source: Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001,
     section 6.3.2.
@@ -84,6 +86,6 @@ class Kalman:
         self._covariance = covariance - np.outer(gain, covariance[0])
 
     def predict(self, horizon_s: float) -> Position:
-        """Return the position ahead along the present velocity."""
+        """Return the position extrapolated with the present velocity."""
         ahead: Position = self._state[0] + self._state[1] * horizon_s
         return ahead

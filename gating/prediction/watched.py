@@ -1,4 +1,4 @@
-"""A predictor that is watched, and switched off while persistence does better."""
+"""A watched predictor: persistence replaces it while that does better."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ _JUDGED_EVERY_S: Final = 0.08
 class Watched:
     """A predictor that is believed only while it does better than persistence.
 
-    Every prediction is kept until its moment has come, and compared with what was then measured. Over the last
-    `memory_s` its squared error must stay below that of persistence, or the newest position is returned in its place;
-    it comes back once clearly better. No displacement exceeds the largest that was measured over the horizon in that
-    time, so that a jump is not carried on. The horizon is capped at `MAX_HORIZON_S`.
+    Every prediction is kept until its time has come, and is then compared with the measured position. While its squared
+    error over the last `memory_s` is not below that of persistence, the newest position is returned instead; the
+    predictor is believed again only once it is clearly better. No displacement exceeds the largest one measured over
+    the horizon in that time, so that a jump is not extrapolated. The horizon is capped at `MAX_HORIZON_S`.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    memory_s : float
+        How far back predictions are compared.
+    enough : int
+        Least number of compared predictions for it to be believed.
     """
 
     def __init__(self, predictor: Predictor, memory_s: float = 20.0, enough: int = 10) -> None:
@@ -28,10 +36,10 @@ class Watched:
         self._judged: deque[tuple[float, float, float, Position]] = deque()
         self._newest: tuple[float, Position] | None = None
         self.believed = False
-        """False while persistence stands in."""
+        """False while persistence replaces the predictor."""
 
     def observe(self, t_s: float, position_mm: ArrayLike) -> None:
-        """Take one position, and judge the predictions that were made for the time up to it."""
+        """Take one position, and judge the predictions for the time up to it."""
         position = np.array(position_mm, np.float64)
         before = self._newest
         if not (np.isfinite(position).all() and (before is None or t_s > before[0])):

@@ -1,4 +1,4 @@
-"""The report's section on what gating meant: the clinical figures of every target, its baseline, a proposed shift."""
+"""The clinical section of the report: the figures of every target, its baseline shift and a proposed couch shift."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from gating.analysis.drift import propose_shift, session_exhale
 from gating.analysis.figures import AxisMotion, SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
-from gating.drift import propose_shift, session_exhale
 from gating.messages import Event
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _WINDOW_MM: Final = (3.0, 3.0, 3.0)
 
 
 def rows(one: SessionFigures) -> list[tuple[str, str]]:
-    """Return the clinical figures of one target as (what, value); what is not known is a dash."""
+    """Return the clinical figures of one target as (what, value). Unknown values are a dash."""
     return [
         ("beam on", f"{_percent(one.duty_cycle)} of {one.duration_s:.1f} s ({one.beam_known_by})"),
         ("treatment time extended", f"{_number(one.extended_by, 2)} times, by {one.held_s:.1f} s of hold"),
@@ -43,7 +43,7 @@ def rows(one: SessionFigures) -> list[tuple[str, str]]:
         ("low image quality", f"{one.low_quality_s:.1f} s"),
         ("target lost", f"{one.lost_s:.1f} s"),
         (
-            "baseline shift, end against beginning",
+            "baseline shift, from beginning to end",
             ", ".join(f"{a.axis} {_number(a.baseline_shift_mm, 1, sign=True)}" for a in one.residual if a.shown)
             + " mm",
         ),
@@ -55,7 +55,7 @@ def table(one: SessionFigures) -> Table:
     """Return the figures as a table for the terminal."""
     from rich.table import Table
 
-    shown = Table(title=f"What gating meant for {one.target}", show_header=False, title_justify="left")
+    shown = Table(title=f"Effect of gating on {one.target}", show_header=False, title_justify="left")
     shown.add_column(style="bold")
     shown.add_column()
     for what, value in rows(one):
@@ -64,16 +64,16 @@ def table(one: SessionFigures) -> Table:
 
 
 def body(found: Sequence[SessionFigures], motions: Sequence[GatedMotion], events: Sequence[Event]) -> str:
-    """Return the section: tables, the place of the baseline's plot, the proposed shift, and who accepted one."""
+    """Return the section: tables, the place for the baseline plot, the proposed shift, and who accepted one."""
     if not found:
         return ""
     proposals = [f"{motion.target}: {text}" for motion in motions if (text := proposal(motion))]
     accepted = [event.text for event in events if event.code == "accept_shift"]
     if proposals and not accepted:
-        accepted = ["No shift was accepted in this session, and nothing moves by itself."]
+        accepted = ["No shift was accepted in this session, and none is applied without acceptance."]
     plot = '<div id="baseline"></div>' if any(one.baseline for one in found) else ""
-    said = "".join(f'<p class="caption">{escape(text)}</p>' for text in (*proposals, *accepted))
-    return "".join(_html_table(one) for one in found) + plot + said
+    captions = "".join(f'<p class="caption">{escape(text)}</p>' for text in (*proposals, *accepted))
+    return "".join(_html_table(one) for one in found) + plot + captions
 
 
 def _html_table(one: SessionFigures) -> str:
@@ -82,7 +82,7 @@ def _html_table(one: SessionFigures) -> str:
 
 
 def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
-    """Return the baseline shift over time as a plotly figure; None where no baseline is known."""
+    """Return the baseline shift over time as a plotly figure; None if no baseline is known."""
     traces = [
         {
             "type": "scatter",
@@ -106,7 +106,7 @@ def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
 
 
 def proposal(motion: GatedMotion) -> str:
-    """Return the couch shift that the end of the session proposes against its beginning; empty where none is known."""
+    """Return the couch shift proposed for the drift from the beginning to the end of the session; empty if unknown."""
     began = session_exhale(motion.t_s, motion.displacement_mm)
     if began is None:
         return ""

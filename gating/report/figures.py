@@ -1,4 +1,4 @@
-"""The report's plots, as plain plotly figures (JSON), so that nothing but plotly.js is needed to draw them."""
+"""The plots of the report as plotly figures in JSON, so that plotly.js alone can draw them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from gating.latency import STAGES
+from gating.decision.reasons import GateReason
+from gating.geometry.plane import ImagePlane
+from gating.latency.stages import STAGES
 from gating.messages import TargetEstimate
-from gating.plane import ImagePlane
 from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, gate_band_mm
-from gating.report.reading import SessionData
 from gating.report.summary import SessionSummary, displacement_mm
+from gating.session.summary_data import SessionData
 
 Figure = dict[str, Any]
 
@@ -78,7 +79,7 @@ def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: 
 
 
 def latency_figure(data: SessionData) -> Figure:
-    """Return the share of frames slower than a latency, per stage, both axes logarithmic: the tail can be read off."""
+    """Return the share of frames slower than a latency, per stage. Logarithmic axes show the tail."""
     traces = []
     for stage, description in STAGES.items():
         samples = np.sort(np.asarray(data.stages_ms.get(stage, [])))
@@ -112,7 +113,7 @@ def reasons_figure(summary: SessionSummary) -> Figure:
         "text": [f"{count}  ({100 * count / total:.1f} %)" for count in counts],
         "textposition": "outside",
         "cliponaxis": False,
-        "marker": {"color": [GREEN if reason == "in_window" else AMBER for reason in reasons]},
+        "marker": {"color": [GREEN if reason == GateReason.IN_WINDOW else AMBER for reason in reasons]},
         "hoverinfo": "skip",
     }
     layout = _layout(height=90 + 34 * len(reasons))
@@ -198,7 +199,7 @@ def _colour(number: int) -> str:
 
 
 def _domains(weights: list[float], gap: float = 0.035) -> list[tuple[float, float]]:
-    """Split the height from the top by weight."""
+    """Divide the height by weight, from the top down."""
     free = 1 - gap * (len(weights) - 1)
     heights = [free * weight / sum(weights) for weight in weights]
     tops = [1 - sum(heights[:k]) - gap * k for k in range(len(weights))]

@@ -1,4 +1,4 @@
-"""The frames worth looking at, drawn with the target's contour and the gating boundary."""
+"""The first and the worst frames, drawn with the contour of the target and the gating boundary."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import CineFrame, TargetEstimate
-from gating.report.reading import SessionData
-from gating.session import read_session
+from gating.session.log import read_session
+from gating.session.summary_data import SessionData
 
 WORST_OF_EACH: Final = 2
 MIN_VIEW_PX: Final = 72.0
@@ -22,7 +22,7 @@ VIEW_OVER_TARGET: Final = 2.2
 
 @dataclass(frozen=True, slots=True)
 class ChosenFrame:
-    """A frame and why it is shown."""
+    """A frame, and why it is shown."""
 
     sequence: int
     why: str
@@ -30,7 +30,7 @@ class ChosenFrame:
 
 
 def choose_frames(data: SessionData) -> list[ChosenFrame]:
-    """Return the first frame, those with most of the target outside, and those with the lowest confidence."""
+    """Return the first frame, those with the largest target-out fraction, and those with the lowest confidence."""
     estimates = [estimate for target in data.estimates.values() for estimate in target]
     if not estimates:
         return []
@@ -79,7 +79,7 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
     seconds = data.seconds(data.frames[frame.sequence].published_ns)
     return f"""<figure class="frame">
   <svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none" style="{shape}" role="img">
-    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{_png(pixels)}"/>{shapes}
+    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>{shapes}
   </svg>
   <figcaption><b>{html.escape(frame.why)}</b><span class="gate {gate}">{gate}</span>
     <span>frame {frame.sequence}, {seconds:.2f} s</span>
@@ -90,7 +90,7 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
 
 
 def _view(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[float, float, float]:
-    """Return (x, y, side) of a square around the target, inside the image where that is possible."""
+    """Return (x, y, side) of a square around the target, inside the image if possible."""
     outline = np.array(points if points else [(0, 0), (columns - 1, rows - 1)], dtype=np.float64)
     low, high = np.nanmin(outline, axis=0), np.nanmax(outline, axis=0)
     side = float(min(max(MIN_VIEW_PX, VIEW_OVER_TARGET * float((high - low).max())), max(rows, columns)))
@@ -106,8 +106,8 @@ def _points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
 
-def _png(pixels: NDArray[np.generic]) -> str:
-    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile; NaN and infinity are black."""
+def png_data_uri(pixels: NDArray[np.generic]) -> str:
+    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile. NaN and infinity are black."""
     import cv2
 
     grey = pixels.astype(np.float32)

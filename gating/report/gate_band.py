@@ -1,4 +1,4 @@
-"""Where along one patient axis the gate would close: the band in the motion trace."""
+"""The gate band in the motion trace: how far the target may move along one patient axis before the gate closes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import CELLS_PER_PX, mask_from_contour
+from gating.geometry.plane import ImagePlane
 from gating.messages import TargetReference
-from gating.plane import ImagePlane
 
 LPS_INDEX: Final = {"lr": 0, "ap": 1, "si": 2}
 PLOTTED_SIGN: Final = {"si": 1.0, "ap": -1.0, "lr": 1.0}
-"""From LPS: posterior is +y, and the trace shows anterior upward."""
+"""Signs from LPS to the plot, which shows anterior upward."""
 
-CELLS_PER_PX: Final = 4
 FARTHEST_MM: Final = 60.0
 _STEPS: Final = 14
 
@@ -24,9 +23,23 @@ _STEPS: Final = 14
 def gate_band_mm(
     reference: TargetReference, plane: ImagePlane, axis: str, max_out_fraction: float
 ) -> tuple[float, float]:
-    """Return the displacements, mm, at which the rigidly moved target reaches the target-out limit.
+    """Return the lower and upper displacement, mm, at which the target reaches the target-out limit.
 
-    Motion along `axis` ('si', 'ap', 'lr') alone; the signs are those of the plot. NaN where the log has no boundary.
+    Parameters
+    ----------
+    reference
+        Target and gating boundary.
+    plane
+        Their image plane.
+    axis
+        "si", "ap" or "lr": the target moves rigidly along this axis alone.
+    max_out_fraction
+        Target-out limit.
+
+    Returns
+    -------
+    tuple of float
+        With the signs of the plot; NaN if the target never reaches the limit or there is no boundary.
     """
     if not reference.contour_px or not reference.boundary_px:
         return float("nan"), float("nan")
@@ -47,7 +60,7 @@ def gate_band_mm(
 
 
 def _crossing(out_fraction: Callable[[float], float], farthest_mm: float, limit: float) -> float:
-    """Bisect between the reference place (inside) and the farthest one (outside)."""
+    """Bisect between the reference position (inside) and the farthest one (outside)."""
     inside, outside = 0.0, farthest_mm
     if not out_fraction(outside) > limit:
         return float("nan")
@@ -61,7 +74,7 @@ def _crossing(out_fraction: Callable[[float], float], farthest_mm: float, limit:
 
 
 def _px_per_mm(plane: ImagePlane, axis: str) -> NDArray[np.float64]:
-    """Return the (x, y) motion in the image for one mm along a patient axis, as plotted."""
+    """Return the (x, y) motion in the image for 1 mm along a patient axis, with the sign of the plot."""
     index, sign = LPS_INDEX[axis], PLOTTED_SIGN[axis]
     return sign * np.array(
         [plane.along_columns[index] / plane.spacing_mm[1], plane.along_rows[index] / plane.spacing_mm[0]]

@@ -1,4 +1,4 @@
-"""The report of a session as one HTML file that opens offline: plotly.js is inside it."""
+"""The report of a session as one HTML file that opens offline, because it includes plotly.js."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gating.messages import ARRIVAL_TIME_MEANS
 from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
-from gating.report.reading import SessionData, read_data
 from gating.report.summary import SessionSummary, summarise_data
+from gating.session.summary_data import SessionData, read_data
 
 SHOWN_EVENTS: Final = 40
 NOTICE: Final = (
     "Research software. It is not a medical device and must not be used to treat patients. "
-    "Every figure here was measured in this session, by software, on this host."
+    "Every figure here was measured by software, in this session and on this host."
 )
 _PLOT: Final = {"displayModeBar": False, "responsive": True}
 
@@ -34,14 +34,14 @@ def write_html(log: Path, out: Path) -> None:
     SessionError
         If the file is no session log.
     OSError
-        If one of the two files cannot be read or written.
+        If the log cannot be read or the report cannot be written.
     """
     data = read_data(log)
     out.write_text(render(data, summarise_data(data)), encoding="utf-8")
 
 
 def render(data: SessionData, summary: SessionSummary) -> str:
-    """Return the page."""
+    """Return the report as HTML."""
     from plotly.offline import get_plotlyjs
 
     limit = _max_out_fraction(data)
@@ -87,7 +87,7 @@ for (const [name, plot] of Object.entries(plots))
 def _head(summary: SessionSummary) -> str:
     kind = escape(summary.source_kind or "unknown source")
     pace = {"real_time": "real-time pace", "scaled": f"{summary.speed:g}&times; speed"}.get(
-        summary.pacing, f"{escape(summary.pacing)}, no pace of its own"
+        summary.pacing, f"{escape(summary.pacing)}, not timed"
     )
     which = (
         f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
@@ -103,9 +103,7 @@ def _warnings(summary: SessionSummary) -> str:
     if summary.arrival_time:
         sentences.append(f"The frames' {ARRIVAL_TIME_MEANS}: the latencies below begin when they arrived.")
     if not summary.real_time:
-        sentences.append(
-            "The frames did not come at the recording's own rate: the latencies below are not real-time ones."
-        )
+        sentences.append("The frames did not come at the rate of the recording: the latencies below are not real-time.")
     if summary.cut:
         sentences.append(f"The session log is torn: {escape(summary.cut)}.")
     if summary.undecodable:
@@ -161,15 +159,15 @@ def _motion(limit: float | None) -> str:
     allowed = "" if limit is None else f" ({100 * limit:g} %)"
     keys = [
         ("swatch", "beam on, confirmed"),
-        ("dash", "gate band: moving along this axis alone, the target reaches the target-out limit here"),
+        ("dash", "gate band: the target reaches the target-out limit here if it moves along this axis alone"),
         ("dash red", f"target-out limit{allowed}"),
     ]
-    caption = "Target centre relative to its place in the reference frame. Drag to zoom, double-click to reset."
+    caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
     return _section("Target motion and gate", caption, f'{_keys(keys)}<div id="motion"></div>')
 
 
 def _latency(data: SessionData, summary: SessionSummary) -> str:
-    flag = "" if summary.real_time else " <b>Not real-time: frames did not come at their own rate.</b>"
+    flag = "" if summary.real_time else " <b>Not real-time: frames did not come at the rate of the recording.</b>"
     plot = f'<div><div id="latency"></div>{latency_section.left_out()}</div>'
     tables = latency_section.stage_table(summary) + latency_section.millimetre_table(data)
     over = "".join(
@@ -183,16 +181,18 @@ def _chain(data: SessionData, summary: SessionSummary) -> str:
     if not summary.real_time:
         return ""
     caption = (
-        "From the crossing of the gating boundary to the beam: published figures, and this session's own software."
+        "From the crossing of the gating boundary to the beam: published figures, and the software of this session."
     )
     tables = latency_section.chain_tables(data)
     return tables and _section("Whole chain", caption, tables)
 
 
 def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: SessionData) -> str:
-    caption = "From the middle of the gating window, while the beam was on; baseline against the beginning."
+    caption = (
+        "Distances are from the middle of the gating window, while the beam was on; the baseline is from the beginning."
+    )
     body = clinical_section.body(found, motions, data.events)
-    return body and _section("What gating meant", caption, body)
+    return body and _section("Effect of gating", caption, body)
 
 
 def _decisions(summary: SessionSummary) -> str:
@@ -246,8 +246,8 @@ def _provenance(data: SessionData, summary: SessionSummary) -> str:
 
 
 def _section(title: str, caption: str, body: str) -> str:
-    said = f'<p class="caption">{caption}</p>' if caption else ""
-    return f"<section><h2>{title}</h2>{said}{body}</section>"
+    below = f'<p class="caption">{caption}</p>' if caption else ""
+    return f"<section><h2>{title}</h2>{below}{body}</section>"
 
 
 def _keys(keys: list[tuple[str, str]]) -> str:
@@ -255,7 +255,7 @@ def _keys(keys: list[tuple[str, str]]) -> str:
 
 
 def _table(head: list[str], rows: list[list[str]], *, numbers: bool = True) -> str:
-    """Return a table; all columns but the first hold numbers unless said otherwise."""
+    """Return a table. With `numbers`, all columns but the first hold numbers."""
 
     def row(cells: list[str], tag: str) -> str:
         right = ' class="n"' if numbers else ""
@@ -285,5 +285,5 @@ def _max_out_fraction(data: SessionData) -> float | None:
 
 
 def _script_json(value: Any) -> str:
-    """Return JSON that no HTML parser takes for the end of a script."""
+    """Return JSON that no HTML parser can mistake for the end of a script."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""The report's section on latency: stages against their budgets, millimetres, and the whole chain."""
+"""The latency section of the report: stages with their budgets, motion within the latency, and the whole chain."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.budgets import load_budgets
-from gating.latency import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
-from gating.latency_chain import ChainSummary, sum_chain
-from gating.report.reading import SessionData
+from gating.latency.budgets import load_budgets
+from gating.latency.published_chain import ChainSummary, sum_chain
+from gating.latency.stages import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
 from gating.report.summary import SessionSummary
+from gating.session.summary_data import SessionData
 
 PERCENTILES: Final = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 SPEED_SPAN_S: Final = 0.25
-"""Speeds are taken over a span, so that the tracker's noise between two frames is not taken for motion."""
+"""Speeds are averaged over this span, so that noise between two frames does not count as motion."""
 
 
 def stage_table(summary: SessionSummary) -> str:
-    """Return the stages with their percentiles; red where one is over its budget."""
+    """Return the stages with their percentiles, in red if they exceed their budget."""
     budgets = load_budgets().stage
     rows = []
     for stage, one in summary.latency_ms.items():
@@ -36,7 +36,7 @@ def stage_table(summary: SessionSummary) -> str:
 
 
 def speeds_mm_s(data: SessionData) -> NDArray[np.float64]:
-    """Return how fast the tracked targets moved: distance over a quarter of a second, tracked frames only."""
+    """Return how fast the targets moved, over spans of a quarter of a second between tracked frames."""
     found: list[NDArray[np.float64]] = []
     for estimates in data.estimates.values():
         tracked = [one for one in estimates if one.status == "tracked" and one.frame_sequence in data.frames]
@@ -53,7 +53,7 @@ def speeds_mm_s(data: SessionData) -> NDArray[np.float64]:
 
 
 def millimetre_table(data: SessionData) -> str:
-    """Return how far the targets moved within the software's latency, per percentile of both."""
+    """Return how far the targets moved within the latency of the software, by percentiles of speed and latency."""
     moved = in_millimetres(data.stages_ms.get("loop", []), speeds_mm_s(data))
     rows = [
         [f"{name.replace('_', ' ')}, {one['mm_s']:.1f} mm/s", *(f"{one[key]:.4f}" for key in PERCENTILES)]
@@ -63,7 +63,7 @@ def millimetre_table(data: SessionData) -> str:
 
 
 def chain_tables(data: SessionData) -> str:
-    """Return the whole chain for beam off and beam on, with the session's own software in it."""
+    """Return the whole chain for beam off and beam on, with the software latency of the session."""
     rate_hz = 1e9 / data.interval_ns if data.interval_ns else 0.0
     if not rate_hz:
         return ""
@@ -74,7 +74,7 @@ def chain_tables(data: SessionData) -> str:
 
 
 def chain_table(chain: ChainSummary) -> str:
-    """Return the links of a chain."""
+    """Return the links of a chain as a table."""
     rows = [
         [
             f"<b>{escape(one.name)}</b>" if one.software else escape(one.name),
@@ -89,29 +89,29 @@ def chain_table(chain: ChainSummary) -> str:
 
 
 def sum_sentence(chain: ChainSummary) -> str:
-    """Return what a chain comes to."""
+    """Return the latency of a chain as a sentence."""
     return (
         f"Beam {chain.beam}: {chain.p50_ms:.0f} ms (p50), {chain.p95_ms:.0f} ms (p95), {chain.p99_ms:.0f} ms (p99), "
-        f"software's share {100 * chain.software_share:.1f} %, "
+        f"{100 * chain.software_share:.1f} % of it software, "
         f"{100 * chain.within_tg76:.1f} % within the 500 ms of AAPM TG-76."
     )
 
 
 def left_out() -> str:
-    """Return the list of what the figures do not hold."""
+    """Return the list of what the figures do not include."""
     items = "".join(f"<li>{escape(what)}</li>" for what in NOT_MEASURED)
-    return f'<p class="caption">This is not the gating latency. Left out:</p><ul>{items}</ul>'
+    return f'<p class="caption">This is not the gating latency. It does not include:</p><ul>{items}</ul>'
 
 
 def three_digits(value: float | None) -> str:
-    """Return a number of ms as text; nothing for None."""
+    """Return a time in ms with three digits; empty for None."""
     if value is None:
         return ""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
 def over_budget(summary: SessionSummary) -> list[str]:
-    """Return a sentence for each percentile of a real-time session that is over its budget."""
+    """Return a sentence for each percentile of a real-time session that exceeds its budget."""
     budgets = load_budgets().stage
     if not summary.real_time:
         return []

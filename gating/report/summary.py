@@ -1,4 +1,4 @@
-"""The summary of a session: one record for machines, one table for the terminal."""
+"""The summary of a session, as a record and as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.latency import STAGES, LatencySummary, summarise
+from gating.latency.stages import STAGES, LatencySummary, summarise
 from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
-from gating.report.reading import Interval, SessionData, read_data
+from gating.session.summary_data import Interval, SessionData, read_data
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ MAX_EVENTS: Final = 500
 
 
 class EventLine(Struct, frozen=True, kw_only=True):
-    """One event, at seconds after the first frame."""
+    """One event; its time is in seconds after the first frame."""
 
     t_s: float
     role: str
@@ -32,7 +32,7 @@ class EventLine(Struct, frozen=True, kw_only=True):
 
 
 class Motion(Struct, frozen=True, kw_only=True):
-    """How far a target's centre was from its place in the reference frame, mm."""
+    """Motion of a target's centre relative to the reference frame, mm."""
 
     target: str
     frames: int
@@ -40,13 +40,13 @@ class Motion(Struct, frozen=True, kw_only=True):
     range_ap_mm: float
     range_lr_mm: float
     residual_p50_mm: float | None
-    """Centre distance over the frames with beam permitted: residual motion (AAPM TG-76)."""
+    """Distance of the centre in frames with permitted beam: residual motion (AAPM TG-76)."""
     residual_p95_mm: float | None
     residual_max_mm: float | None
 
 
 class SessionSummary(Struct, frozen=True, kw_only=True):
-    """What a session came to."""
+    """The summary of a session."""
 
     session_id: str
     started_at: str
@@ -56,24 +56,24 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     speed: float
     beam_kind: str
     real_time: bool
-    """False where the recording was not replayed at its own rate: latencies are then no real-time ones."""
+    """False if a recording was not replayed at its own rate. Its latencies are then not real-time."""
     arrival_time: bool
-    """True where stamps are arrival times: how old the images were is not known."""
+    """True if stamps are arrival times. The age of the images is then not known."""
     duration_s: float
     frames_published: int
     frames_recorded: int
     frames_decided: int
     frames_skipped: int
     duty_cycle: float
-    """Confirmed beam-on time over stream time."""
+    """Confirmed beam-on time divided by the duration of the stream."""
     duty_cycle_commanded: float
     beam_on_s: float
     beam_on_periods: list[tuple[float, float]]
-    """Confirmed, s after the first published frame."""
+    """Confirmed periods, in s after the first published frame."""
     reasons: dict[str, int]
-    """Decided frames by reason."""
+    """Reason to number of decided frames."""
     holds: dict[str, int]
-    """What ended each permitted period."""
+    """Reason to number of permitted periods that it ended."""
     latency_ms: dict[str, LatencySummary]
     motion: list[Motion]
     events: list[EventLine]
@@ -82,7 +82,7 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     tracker: str
     undecodable: int
     cut: str
-    """What a torn log lacks; empty for a whole one."""
+    """What a torn log lacks; empty if the log is whole."""
 
 
 def summarise_session(path: Path) -> SessionSummary:
@@ -93,7 +93,7 @@ def summarise_session(path: Path) -> SessionSummary:
     SessionError
         If the file is no session log.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     return summarise_data(read_data(path))
 
@@ -184,7 +184,7 @@ def summary_table(summary: SessionSummary) -> Table:
 
 
 def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference | None) -> NDArray[np.float64]:
-    """Return (n, 3) LPS displacements from the reference position (from the first estimate where there is none)."""
+    """Return (n, 3) LPS displacements from the reference position, or from the first estimate without a reference."""
     positions = np.array([estimate.position_mm for estimate in estimates], dtype=np.float64).reshape(-1, 3)
     origin = reference.centre_mm if reference else positions[0] if len(positions) else (0.0, 0.0, 0.0)
     moved: NDArray[np.float64] = positions - np.asarray(origin, dtype=np.float64)
@@ -192,13 +192,13 @@ def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference 
 
 
 def clip(intervals: list[Interval], begin_ns: int, end_ns: int) -> list[Interval]:
-    """Cut intervals to a span."""
+    """Return the parts of intervals that lie in a span."""
     cut = [(max(begin, begin_ns), min(end, end_ns)) for begin, end in intervals]
     return [(begin, end) for begin, end in cut if end > begin]
 
 
 def length_ns(intervals: list[Interval]) -> int:
-    """Return the time that intervals cover together."""
+    """Return the total length of intervals."""
     return sum(end - begin for begin, end in intervals)
 
 

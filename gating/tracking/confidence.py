@@ -1,9 +1,9 @@
-"""From what the search and the flow saw to a calibrated probability that the centre is within 2 mm.
+"""A calibrated probability that the centre is within 2 mm, from what the search and the flow saw.
 
-A logistic model whose every weight has the sign that safety wants: no evidence of doubt can raise the confidence. The
-weights were fitted to semi-synthetic recordings, errors above 3 mm counting five times, except that of `misfit`, which
-is set by hand: real frames that no template fits are worse than the white noise that the fit has seen. Where the
-calibration holds, where it does not, and why the fit is not the newest: `docs/tracking.md`.
+A logistic model. Every weight has the sign that safety requires: no evidence of doubt raises the confidence. The
+weights were fitted to semi-synthetic recordings, with errors above 3 mm counted five times. The weight of `misfit` was
+set by hand: real frames that no template fits are worse than the white noise in those recordings. `docs/tracking.md`
+says where the calibration holds, where it does not, and why the fit is not the newest.
 """
 
 from __future__ import annotations
@@ -14,24 +14,38 @@ from msgspec import Struct
 
 
 class Evidence(Struct, frozen=True):
-    """Everything the confidence is made of, and what the log may keep.
+    """All that the confidence of one frame is computed from.
 
     Attributes
     ----------
-    score : ZNCC of the winning template at its place
-    score_moved_back : ZNCC once the frame is moved back by the fitted flow
-    rival_gap : lead over the best score at another place
-    precision_mm : standard deviation that noise and misfit leave in the position
-    flow_shift_mm : how far the flow moves the centre away from the match
-    flow_scatter_mm : deviation of the flow from an affine motion
-    strain : largest gradient of the affine motion
-    disagreement_mm : distance to the nearest place that another template proposes; 0 with a single template
-    excess_jump_mm : movement since the target was last seen beyond what quiet breathing explains
-    at_edge : the match touches the border of its window
-    drop : best score of this target lately minus this one
-    unseen_s : time since the target was last seen, 0 if it was seen in the frame before
-    moving_elsewhere : how much better what moves in the image fits at another place, see `fixed_pattern.py`
-    beyond_image_px : how far the target reaches out of the image
+    score : float
+        ZNCC of the winning template at its place.
+    score_moved_back : float
+        ZNCC after the frame is moved back by the fitted flow.
+    rival_gap : float
+        Lead over the best score at another place.
+    precision_mm : float
+        Standard deviation of the position from noise and misfit.
+    flow_shift_mm : float
+        How far the flow moves the centre away from the match.
+    flow_scatter_mm : float
+        Deviation of the flow from an affine motion.
+    strain : float
+        Largest gradient of the affine motion, dimensionless.
+    disagreement_mm : float
+        Distance to the nearest place that another template proposes; 0 with a single template.
+    excess_jump_mm : float
+        Movement since the target was last seen, beyond what quiet breathing explains.
+    at_edge : bool
+        The match touches the border of its window.
+    drop : float
+        Best recent score of this target minus this one.
+    unseen_s : float
+        Time since the target was last seen; 0 if it was seen in the frame before.
+    moving_elsewhere : float
+        How much better what moves in the image fits at another place, see `fixed_pattern.py`.
+    beyond_image_px : float
+        How far the target reaches out of the image.
     """
 
     score: float
@@ -58,7 +72,7 @@ VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
 FIXED_PATTERN_VETO = 0.01
 BEYOND_IMAGE_VETO_PX = 1.0
-"""Where more of a target than this cannot be seen, its centre is a guess."""
+"""If a target reaches farther out of the image than this, its centre is a guess."""
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
@@ -72,11 +86,11 @@ REASONS = {
     "unseen": "it was out of sight for {e.unseen_s:.1f} s",
 }
 USUAL = (1.75, 0.0, 0.39, 1.1, -0.21, -0.02, -0.2, -0.17, 0.0, 0.0)
-"""Medians of the features on frames that are tracked well: doubt is explained by what falls short of them most."""
+"""Medians of the features on well tracked frames: the feature that falls shortest of its median explains the doubt."""
 
 
 def features(evidence: Evidence) -> tuple[float, ...]:
-    """What the model adds up, in the order of `FEATURES`; more is better in each."""
+    """Return the terms of the model in the order of `FEATURES`; more is better in each."""
     return (
         math.atanh(_clip(evidence.score_moved_back, 0.0, 0.98)),
         _clip(evidence.score_moved_back - MISFIT_BELOW, -1.0, 0.0),
@@ -92,10 +106,10 @@ def features(evidence: Evidence) -> tuple[float, ...]:
 
 
 def probability(evidence: Evidence) -> float:
-    """P(centre error <= 2 mm), 0 to 1, never NaN.
+    """Return P(centre error <= 2 mm), 0 to 1, never NaN.
 
-    A match at the border of its window, with a rival about as good, held by a pattern that is fixed in the image, or
-    of a target that leaves the image is never confident, however well it fits.
+    Some matches are never confident, however well they fit: at the border of the window, with a rival about as good,
+    held by a pattern that is fixed in the image, or of a target that leaves the image.
     """
     logit = INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
     if not math.isfinite(logit):
@@ -118,7 +132,7 @@ def veto(evidence: Evidence) -> str | None:
 
 
 def reason_for_doubt(evidence: Evidence) -> str:
-    """One sentence naming what lowers the confidence most."""
+    """Return one sentence that names what lowers the confidence most."""
     vetoed = veto(evidence)
     if vetoed is not None:
         return vetoed.format(e=evidence)
@@ -127,5 +141,5 @@ def reason_for_doubt(evidence: Evidence) -> str:
 
 
 def _clip(value: float, low: float, high: float) -> float:
-    """Limit a value; NaN stays NaN, so that the confidence becomes 0."""
+    """Limit a value; NaN stays NaN, which makes the confidence 0."""
     return value if math.isnan(value) else min(max(value, low), high)

@@ -1,9 +1,9 @@
-"""Contour propagation: a template's outline carried to a frame by optical flow around the matched place.
+"""Contour propagation: optical flow around the matched place carries a template's outline to a frame.
 
-The match gives the rigid shift. DIS optical flow between the template's surroundings and the frame's, taken at that
-shift, gives what is left. Flow is only as good as the texture under it, so it is not used raw: an affine motion is
-fitted to it, weighted by texture and robust to outliers, and the rest is smoothed with the same weights and pulled to
-zero where there is nothing to see.
+The match gives the rigid shift. DIS optical flow, from the template's surroundings to those in the frame at that shift,
+gives the remaining motion. Flow is only as good as the texture under it, so an affine motion is fitted to it, weighted
+by texture and robust to outliers. The rest of the flow is smoothed with the same weights, and fades to zero where there
+is no texture.
 
 Sources: T. Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, doi 10.1007/978-3-319-46493-0_29;
 normalised convolution: H. Knutsson, C.-F. Westin, CVPR 1993, doi 10.1109/CVPR.1993.341081.
@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.tracking.motion_fit import fit_affine, motion_at, score_at
 
 Image = NDArray[np.float32]
@@ -34,27 +34,34 @@ SHRINKAGE = 0.04
 STRAIN_RIDGE = 0.02
 ROBUST_ROUNDS = 2
 QUICK, THOROUGH = (0, 10), (2, 25)
-"""Variational iterations and those of descent. The quick flow does for what breathing leaves after the match."""
+"""Iterations of variational refinement and of gradient descent. After the match, the quick flow usually suffices."""
 FAR_PX = 1.0
-"""From here on the thorough flow is asked: it reaches farther."""
+"""Beyond this motion the thorough flow is computed: it reaches farther."""
 NOISE_AREA_PX = 4.0
 MAX_PRECISION_MM = 20.0
 MIN_SEEN = 0.2
-"""Share of the template that must lie in the image for a motion to be fitted to that part alone."""
+"""Least share of the template in the image for a fit to that part alone."""
 
 
 class Propagation(Struct, frozen=True):
-    """A contour carried to a frame, and how well the frame fits once moved back.
+    """A contour carried to a frame, and how well the frame fits after it is moved back.
 
     Attributes
     ----------
-    contour_px : (n, 2) float32, (x, y) in the frame
-    score : ZNCC inside the template's mask between the template and the frame moved back by the fitted motion
-    shift_mm : length of the mean motion beyond the match
-    strain : largest gradient of the fitted affine motion, dimensionless
-    scatter_mm : weighted deviation of the flow from the fitted affine motion
-    precision_mm : standard deviation that noise and misfit leave in the position, in its worst direction
-    beyond_image_px : how far the contour reaches out of the image
+    contour_px : (n, 2) float32
+        Points (x, y) in the frame.
+    score : float
+        ZNCC inside the template's mask between the template and the frame moved back by the fitted motion.
+    shift_mm : float
+        Length of the mean motion beyond the match.
+    strain : float
+        Largest gradient of the fitted affine motion, dimensionless.
+    scatter_mm : float
+        Weighted deviation of the flow from the fitted affine motion.
+    precision_mm : float
+        Standard deviation of the position from noise and misfit, in its worst direction.
+    beyond_image_px : float
+        How far the contour reaches out of the image.
     """
 
     contour_px: NDArray[np.float32]
@@ -67,13 +74,16 @@ class Propagation(Struct, frozen=True):
 
 
 class _Part(Struct, frozen=True):
-    """What of a template's surroundings takes part in a fit.
+    """The part of a template's surroundings that a motion is fitted to.
 
     Attributes
     ----------
-    mask8 : (rows, columns) of the region, above 0 where it counts
-    rows, columns, basis, weights : places on the half grid, see `gating.tracking.motion_fit.fit_affine`
-    places, place_basis, values : every pixel of the mask, and what is normalised there
+    mask8 : (rows, columns) uint8
+        Mask of the region, above 0 where it counts.
+    rows, columns, basis, weights : arrays
+        Places on the half grid, see `gating.tracking.motion_fit.fit_affine`.
+    places, place_basis, values : arrays
+        Every pixel of the mask, its row of the basis, and its normalised grey value.
     """
 
     mask8: NDArray[np.uint8]
@@ -87,7 +97,7 @@ class _Part(Struct, frozen=True):
 
 
 class _Motion(Struct, frozen=True):
-    """What a flow field says, see `gating.tracking.motion_fit`: px of the region, strain dimensionless."""
+    """A motion fitted to a flow, see `gating.tracking.motion_fit`: px of the region, strain dimensionless."""
 
     affine: NDArray[np.float64]
     rest: NDArray[np.float32]
@@ -97,10 +107,10 @@ class _Motion(Struct, frozen=True):
 
 
 def make_flow(rounds: tuple[int, int]) -> Any:
-    """DIS optical flow; `bench/compare_contours.py` puts others in its place.
+    """Return DIS optical flow; `bench/compare_contours.py` replaces it by others.
 
-    The medium preset with fewer iterations: the fit smooths anyway, and a third of the time goes into variation for the
-    same accuracy (`docs/tracking.md`).
+    The medium preset with fewer iterations, because the fit smooths anyway: without variational refinement a third of
+    the time is saved at the same accuracy (`docs/tracking.md`).
     """
     opencv: Any = cv2
     flow = opencv.DISOpticalFlow_create(opencv.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -114,10 +124,14 @@ class ContourFlow:
 
     Parameters
     ----------
-    frame : (rows, columns) float32, the frame that the template is cut from.
-    contour_px : (n, 2) of (x, y), the target in it.
-    margin_px : tissue around the target that takes part in the fit, px.
-    spacing_mm : size of a pixel.
+    frame : (rows, columns) float32
+        The frame that the template is cut from.
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in it.
+    margin_px : float
+        Width of the tissue around the target that takes part in the fit.
+    spacing_mm : float
+        Size of a pixel.
     """
 
     def __init__(self, frame: Image, contour_px: NDArray[np.float32], margin_px: float, spacing_mm: float) -> None:
@@ -138,12 +152,12 @@ class ContourFlow:
         mask8 = self._in_image(np.asarray(around, np.uint8), frame.shape, 0.0, 0.0)
         self._region8 = _to_grey(region, mask8)
         self._prepare_fit(inside.astype(bool), mask8)
-        # Their buffers are made now, not between a frame and its answer.
+        # This allocates their buffers now, not between a frame and its answer.
         for flow in self._flows:
             flow.calc(self._region8, self._region8, None)
 
     def _prepare_fit(self, inside: NDArray[np.bool_], mask8: NDArray[np.uint8]) -> None:
-        """Texture weights and the affine basis, on every second pixel: the flow is no finer."""
+        """Compute texture weights and the affine basis, on every second pixel: the flow is no finer."""
         mask = mask8.astype(bool)
         texture, self._information = _texture(self._region8, mask)
         self._texture_weights = np.where(mask, texture / (texture + TEXTURE_NOISE), 0.0) + 1e-4 * mask
@@ -183,7 +197,7 @@ class ContourFlow:
         return np.asarray(mask8 * within, np.uint8)
 
     def _seen(self, shape: tuple[int, ...], shift_x: float, shift_y: float) -> tuple[_Part, bool]:
-        """Return what lies in the image at that shift, everything where that is too little, and whether any is cut."""
+        """Return the part in the image at that shift, all if that is too little, and whether any of it is cut off."""
         whole = self._whole
         left, top, right, bottom = self._ends
         if left + shift_x >= 0 and top + shift_y >= 0 and right + shift_x < shape[1] and bottom + shift_y < shape[0]:
@@ -219,7 +233,7 @@ class ContourFlow:
         return corner
 
     def propagate(self, frame: NDArray[Any], shift_x: float, shift_y: float) -> Propagation:
-        """Carry the contour to a frame in which the template was found shifted by (shift_x, shift_y) px."""
+        """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px."""
         seen, cut = self._seen(frame.shape, shift_x, shift_y)
         region = self._region(frame, shift_x, shift_y)
         region8 = _to_grey(region, seen.mask8)
@@ -258,13 +272,13 @@ class ContourFlow:
 
 
 def _beyond(contour: NDArray[np.float32], shape: tuple[int, ...]) -> float:
-    """Farthest that a contour reaches over the outer edges of an image's pixels, px."""
+    """Return how far a contour reaches beyond the outer edges of an image's pixels, px."""
     edge = np.array([shape[1], shape[0]]) - 0.5
     return max(float(np.max(-0.5 - contour)), float(np.max(contour - edge)), 0.0)
 
 
 def _to_grey(region: Image, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """8-bit image whose mean and deviation inside the mask are the same for every frame."""
+    """Return an 8-bit image whose mean and deviation inside the mask are the same for every frame."""
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(region, mask=mask))
     gain = GREY_STD / deviation if deviation > 0 else 0.0
     return np.asarray(cv2.addWeighted(region, gain, region, 0.0, GREY_MEAN - mean * gain, dtype=cv2.CV_8U), np.uint8)
@@ -278,9 +292,9 @@ def _normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _texture(region8: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Image, float]:
-    """What an image offers to both components of a motion: at every pixel, and in all inside the mask.
+    """Return how well the texture fixes both components of a motion: at every pixel, and in all inside the mask.
 
-    Both are the smaller eigenvalue of the structure tensor, (grey levels per px)^2: smoothed, and summed.
+    Both are the smaller eigenvalue of the structure tensor, (grey levels per px)^2, once smoothed and once summed.
 
     Source: J. Shi, C. Tomasi, "Good features to track", CVPR 1994.
     """

@@ -1,12 +1,12 @@
 """From a flow field to a motion: a robust affine part, a smooth rest, and how well the motion explains the frame.
 
-Compiled, because it runs every frame.
+Compiled, because every frame needs it.
 
 Source of the fit: P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares", Commun.
 Stat. Theory Methods 6(9), 1977, with Cauchy weights.
 
-Places are given in px of the region (x, y). Flow is used at every second pixel; what is smoothed from it lives on that
-half grid, whose place (row, column) is pixel (2 row, 2 column) of the region.
+Places are (x, y) in px of the region. The fit uses the flow at every second pixel. What it smooths lies on that half
+grid, whose place (row, column) is pixel (2 row, 2 column) of the region.
 """
 
 from __future__ import annotations
@@ -15,7 +15,43 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
+
+
+@register_jitable
+def _deviation(u: float, v: float, at: NDArray[np.float64], affine: NDArray[np.float64]) -> tuple[float, float]:
+    """Return what the affine motion leaves of a flow (u, v), px; at : (3,), the row of the basis for its place."""
+    du = u - at[0] * affine[0, 0] - at[1] * affine[1, 0] - at[2] * affine[2, 0]
+    dv = v - at[0] * affine[0, 1] - at[1] * affine[1, 1] - at[2] * affine[2, 1]
+    return du, dv
+
+
+@register_jitable
+def _add_place(normal: NDArray[np.float64], at: NDArray[np.float64], weight: float, u: float, v: float) -> None:
+    """Add a place with flow (u, v) to the normal equations, (3, 5): the matrix and the right-hand sides of x and y."""
+    for j in range(3):
+        weighted = at[j] * weight
+        for k in range(3):
+            normal[j, k] += weighted * at[k]
+        normal[j, 3] += weighted * u
+        normal[j, 4] += weighted * v
+
+
+@register_jitable
+def _solve(normal: NDArray[np.float64], affine: NDArray[np.float64]) -> None:
+    """Solve the normal equations for `affine`, (3, 2), by elimination, which overwrites them."""
+    for j in range(3):
+        for k in range(j + 1, 3):
+            factor = normal[k, j] / normal[j, j]
+            for m in range(j, 5):
+                normal[k, m] -= factor * normal[j, m]
+    for side in range(2):
+        for j in range(2, -1, -1):
+            value = normal[j, 3 + side]
+            for k in range(j + 1, 3):
+                value -= normal[j, k] * affine[k, side]
+            affine[j, side] = value / normal[j, j]
 
 
 @njit(
@@ -36,15 +72,27 @@ def fit_affine(
     affine: NDArray[np.float64],
     rest: NDArray[np.float32],
 ) -> tuple[float, float]:
-    """Fit `affine` to the flow; return the mean weight and the deviation of the flow from it, px.
+    """Fit `affine` to the flow, and write to `rest` what it leaves.
 
-    flow : (H, W, 2) float32, px. rows, columns : (n,) places on the half grid that count.
-    basis : (n, 3), 1 and two coordinates of each place. texture : (n,) weights, 0 or more, not all 0.
-    outlier_px : deviation at which a place counts half. strain_ridge : pull of the linear part to 0.
-    affine : (3, 2), overwritten. rest : (h, w, 3) on the half grid, overwritten: at the places weighted deviation in x
-    and y, and weight, zero elsewhere. The deviation returned is the texture-weighted root mean square.
+    Parameters
+    ----------
+    flow : (H, W, 2) float32, px
+    rows, columns : (n,) int64, the places on the half grid that count
+    basis : (n, 3) float64, 1 and two coordinates of each place
+    texture : (n,) float64, weights, 0 or more, not all 0
+    outlier_px : deviation at which a place counts half
+    strain_ridge : pull of the linear part to 0
+    rounds : times that the weights are adapted to the deviations
+    affine : (3, 2) float64, overwritten
+    rest : (h, w, 3) float32 on the half grid, overwritten: at the places the weighted deviation in x and y, px, and the
+        weight, elsewhere 0
+
+    Returns
+    -------
+    Mean weight, and the texture-weighted root mean square of the deviation, px.
     """
     n = rows.size
+    outlier = outlier_px * outlier_px
     normal = np.empty((3, 5), np.float64)
     for turn in range(rounds + 1):
         normal[:] = 0.0
@@ -54,29 +102,13 @@ def fit_affine(
             v = np.float64(flow[2 * rows[i], 2 * columns[i], 1])
             weight = texture[i]
             if turn > 0:
-                du = u - basis[i, 0] * affine[0, 0] - basis[i, 1] * affine[1, 0] - basis[i, 2] * affine[2, 0]
-                dv = v - basis[i, 0] * affine[0, 1] - basis[i, 1] * affine[1, 1] - basis[i, 2] * affine[2, 1]
-                weight /= 1.0 + (du * du + dv * dv) / (outlier_px * outlier_px)
+                du, dv = _deviation(u, v, basis[i], affine)
+                weight /= 1.0 + (du * du + dv * dv) / outlier
             total += weight
-            for j in range(3):
-                weighted = basis[i, j] * weight
-                for k in range(3):
-                    normal[j, k] += weighted * basis[i, k]
-                normal[j, 3] += weighted * u
-                normal[j, 4] += weighted * v
+            _add_place(normal, basis[i], weight, u, v)
         normal[1, 1] += strain_ridge * total
         normal[2, 2] += strain_ridge * total
-        for j in range(3):
-            for k in range(j + 1, 3):
-                factor = normal[k, j] / normal[j, j]
-                for m in range(j, 5):
-                    normal[k, m] -= factor * normal[j, m]
-        for side in range(2):
-            for j in range(2, -1, -1):
-                value = normal[j, 3 + side]
-                for k in range(j + 1, 3):
-                    value -= normal[j, k] * affine[k, side]
-                affine[j, side] = value / normal[j, j]
+        _solve(normal, affine)
     rest[:] = 0.0
     total = 0.0
     squares = 0.0
@@ -84,14 +116,9 @@ def fit_affine(
     for i in range(n):
         r = rows[i]
         c = columns[i]
-        du = (
-            flow[2 * r, 2 * c, 0] - basis[i, 0] * affine[0, 0] - basis[i, 1] * affine[1, 0] - basis[i, 2] * affine[2, 0]
-        )
-        dv = (
-            flow[2 * r, 2 * c, 1] - basis[i, 0] * affine[0, 1] - basis[i, 1] * affine[1, 1] - basis[i, 2] * affine[2, 1]
-        )
+        du, dv = _deviation(np.float64(flow[2 * r, 2 * c, 0]), np.float64(flow[2 * r, 2 * c, 1]), basis[i], affine)
         deviation = du * du + dv * dv
-        weight = texture[i] / (1.0 + deviation / (outlier_px * outlier_px))
+        weight = texture[i] / (1.0 + deviation / outlier)
         rest[r, c, 0] = du * weight
         rest[r, c, 1] = dv * weight
         rest[r, c, 2] = weight
@@ -115,12 +142,20 @@ def motion_at(
     affine: NDArray[np.float64],
     motion: NDArray[np.float64],
 ) -> tuple[float, float]:
-    """Put affine motion plus smooth rest at (n, 2) places (x, y) into `motion` (n, 2); no rest beyond the half grid.
+    """Write the motion at every place, the affine part plus the smooth rest; beyond the half grid there is no rest.
 
-    Returns its largest component anywhere and the length of its mean, px.
+    Parameters
+    ----------
+    places : (n, 2) float64, (x, y)
+    basis : (n, 3) float64, 1 and two coordinates of each place
+    rest : (h, w, 3) float32, smoothed weighted deviations in x and y, and smoothed weight; their quotient is the rest
+    shrinkage : added to the weight, so that the rest fades where nothing was seen
+    affine : (3, 2) float64
+    motion : (n, 2) float64, overwritten, px
 
-    basis : (n, 3) of the places. rest : (h, w, 3), smoothed weighted deviations and weight; their quotient is the rest.
-    shrinkage : added to the weight, so that the rest fades where nothing was seen.
+    Returns
+    -------
+    Largest component of the motion anywhere, and length of its mean, px.
     """
     height, width, _ = rest.shape
     farthest = 0.0
@@ -152,9 +187,13 @@ def motion_at(
 def score_at(
     region: NDArray[np.uint8], places: NDArray[np.float64], motion: NDArray[np.float64], values: NDArray[np.float64]
 ) -> float:
-    """ZNCC between `values` and the region at places + motion, bilinear, 0 beyond the region; 0 if that is flat.
+    """ZNCC between `values` and the region at places + motion; 0 where the region is flat there.
 
-    values : (n,) float64 of mean 0 and norm 1.
+    Parameters
+    ----------
+    region : (rows, columns) uint8; interpolated bilinearly, 0 beyond its border
+    places, motion : (n, 2) float64, (x, y)
+    values : (n,) float64 of mean 0 and norm 1
     """
     height, width = region.shape
     total = 0.0

@@ -1,4 +1,4 @@
-"""The peer in every comparison: one template, plain `cv2.matchTemplate`, no deformation, no second thoughts."""
+"""The peer in every comparison: one template and plain `cv2.matchTemplate`, without deformation or doubt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from gating.tracking.reference import checked_frame, checked_target
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
 
@@ -40,7 +40,7 @@ class OpenCvTracker:
         self._radius = int(np.ceil(self._settings.search_radius_mm / min(pixel_spacing_mm)))
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        """Best placement within the search radius of the last one."""
+        """Find the best placement within the search radius of the last one."""
         if self._template is None:
             return refused("no reference has been set", 0)
         try:
@@ -61,7 +61,7 @@ class OpenCvTracker:
 def matched(
     centre_px: tuple[float, float], contour_px: NDArray[np.float32], score: float, min_confidence: float
 ) -> TrackResult:
-    """Answer of a match alone: the confidence is its clipped score, uncalibrated."""
+    """Return the result of a match alone: its confidence is the clipped score, uncalibrated."""
     confidence = min(1.0, max(0.0, score))
     sure = confidence >= min_confidence
     return TrackResult(
@@ -76,6 +76,6 @@ def matched(
 
 
 def refused(reason: str, templates: int) -> TrackResult:
-    """Answer for a frame that cannot be looked at."""
+    """Return the result for a frame that cannot be searched."""
     nan = float("nan")
     return TrackResult(nan, nan, 0.0, 0.0, TrackStatus.REFUSED, np.empty((0, 2), np.float32), reason, templates)

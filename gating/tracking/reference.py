@@ -1,4 +1,4 @@
-"""What a frame and a target must satisfy before anything is tracked, one sentence for each failure."""
+"""What a frame and a target must satisfy to be tracked, with one sentence for each failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 from gating.tracking.tracker import TrackingError
 
 MIN_FRAME_PX = 16
@@ -18,12 +18,18 @@ MIN_TARGET_SIDE_PX = 3
 
 
 def checked_pixels(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-    """Frame as uint8, uint16 or float32, C-contiguous; other types become float32.
+    """Return a frame as uint8, uint16 or float32, C-contiguous; other types become float32.
+
+    Parameters
+    ----------
+    pixels : (rows, columns) real numbers
+    shape : tuple of int, optional
+        Shape of the reference frame.
 
     Raises
     ------
     TrackingError
-        If it is not a 2D image of finite real numbers, differs in shape from the reference, or is flat.
+        If it is not a 2D image of finite real numbers, differs in shape from the reference, is tiny, or is flat.
     """
     frame = np.asarray(pixels)
     if frame.ndim != 2 or frame.dtype.kind not in "uif":
@@ -42,12 +48,19 @@ def checked_pixels(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -
 
 
 def checked_frame(pixels: NDArray[Any], shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-    """Frame as float32; see `checked_pixels`."""
+    """Return a frame as float32; see `checked_pixels`."""
     return np.ascontiguousarray(checked_pixels(pixels, shape), np.float32)
 
 
 def checked_target(contour_px: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Target contour as float32.
+    """Return a target's contour as float32.
+
+    Parameters
+    ----------
+    contour_px : (n, 2) real numbers
+        Points (x, y).
+    shape : tuple of int
+        Rows and columns of the frame.
 
     Raises
     ------

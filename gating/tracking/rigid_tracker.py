@@ -1,4 +1,4 @@
-"""The match alone: one template placed by our kernels, the outline shifted with it. The quickest tracker."""
+"""The quickest tracker: one template, matched, and the outline shifted with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
-from gating.tracking import kernels
-from gating.tracking.matcher import Match, TemplateMatcher
+from gating.geometry.contours import contour_centroid
 from gating.tracking.opencv_tracker import matched, refused
 from gating.tracking.reference import checked_target
 from gating.tracking.tracker import (
@@ -22,10 +20,12 @@ from gating.tracking.tracker import (
     TrackStatus,
     reach_mm,
 )
+from gating.tracking.zncc import matcher
+from gating.tracking.zncc.matcher import Match, TemplateMatcher
 
 
 class RigidTracker:
-    """No deformation, no second template; like the OpenCV peer, its confidence is the clipped score: uncalibrated."""
+    """Without deformation or a second template. As with the OpenCV peer, its confidence is the clipped score."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class RigidTracker:
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them from their cache."""
-        kernels.warm_up()
+        matcher.warm_up()
 
     def set_reference(
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
@@ -58,7 +58,7 @@ class RigidTracker:
         self._centre = contour_centroid(self._contour)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        """Best placement where the target can have come since it was last seen."""
+        """Find the best placement that the target can have reached since it was last seen."""
         if self._matcher is None:
             return refused("no reference has been set", 0)
         self._unseen_s += elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
@@ -81,15 +81,15 @@ class RigidTracker:
     def _result(self, match: Match) -> TrackResult:
         down, right = match.row - self._origin[0], match.col - self._origin[1]
         centre_px = self._centre[0] + right, self._centre[1] + down
-        # Two thirds of numpy's time; the stubs know no scalar of several channels.
+        # Takes two thirds of numpy's time; the stubs know no scalar of several channels.
         contour = cv2.add(self._points, (right, down, 0.0, 0.0)).reshape(-1, 2)  # type: ignore[call-overload]
         return matched(centre_px, contour, match.score, self._settings.min_confidence)
 
-    def settle(self) -> str:
-        """Nothing waits."""
+    def finish_frame(self) -> str:
+        """Do nothing: no work waits."""
         return ""
 
-    def rehearse(self) -> None:
+    def warm_caches(self) -> None:
         """Match the last frame again."""
         if self._matcher is not None and np.shape(self._pixels) == self._shape:
             self._result(self._matcher.match(self._pixels, *self._at, self._radius))

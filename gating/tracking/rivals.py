@@ -1,4 +1,4 @@
-"""The best placement on a score map, and the best one apart from it, when far places cost more than near ones."""
+"""The best placement on a score map, and the best one apart from it, with a cost that grows with the distance."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 SURE_SCORE = 0.9
-"""From here on a distance costs what it is said to cost."""
+"""From this score on, a distance has its nominal cost."""
 LEAST_SCORE = 0.2
 
 
 @njit("float64(float64)", cache=True, nogil=True)
 def doubt(score: Any) -> Any:
-    """How many times as much a distance costs at a score as at `SURE_SCORE`, 1 or more.
+    """Return the cost of a distance at a score, relative to that at `SURE_SCORE`; 1 or more.
 
-    A difference of two scores says the less the lower they are: the log-likelihood of n pixels that correlate with r
-    is -n/2 log(1 - r^2) (Gaussian noise of unknown size), whose slope in r is proportional to r / (1 - r^2). What is
-    known of the distance keeps its weight against that. `doubt.py_func` takes a whole map of scores.
+    The lower two scores are, the less their difference means: the log-likelihood of n pixels that correlate with r is
+    -n/2 log(1 - r^2) (Gaussian noise of unknown size), and its slope in r is proportional to r / (1 - r^2). The
+    distance means the same at every score, so its cost grows as that slope falls. `doubt.py_func` takes a whole map.
     """
     r = np.maximum(score, LEAST_SCORE)
     return np.maximum((1.0 / r - r) / (1.0 / SURE_SCORE - SURE_SCORE), 1.0)
@@ -41,14 +41,21 @@ def best_two(
     cost_per_px: float,
     apart_px: float,
 ) -> tuple[int, int, float, int, int, float]:
-    """Return row, column and preference of the best placement, and of the best one farther than `apart_px` from it.
+    """Find the best placement, and the best one farther than `apart_px` from it.
 
-    scores : (n, m) float32, any layout, finite.
-    row, column : expected placement, in the map's own coordinates; a distance beyond `free_px` costs `cost_per_px`,
-    and more at low scores, see `doubt`.
-    step_px : size of a step of the map on the full grid, px.
-    The second row is -1 where the map has no place apart. No cost is negative, so a score below the best preference
-    cannot win, and most distances are never computed.
+    No cost is negative, so a score below the best preference cannot win, and most distances are never computed.
+
+    Parameters
+    ----------
+    scores : (n, m) float32, any layout, finite
+    row, column : expected placement on the map
+    step_px : step of the map on the full grid
+    free_px : distance that costs nothing
+    cost_per_px : cost of every further px; more at low scores, see `doubt`
+
+    Returns
+    -------
+    Row, column and preference of both; the second row is -1 if the map has no place apart.
     """
     best = -np.inf
     best_row = 0

@@ -1,7 +1,8 @@
-"""Where the anatomy around the target has gone, for frames in which the target alone cannot be told from other places.
+"""Where the anatomy around the target has moved, for frames in which other places look like the target.
 
-A target without texture of its own, in noise, or changed by what moves through the slice, looks like many places. What
-lies around it moves nearly as it does and is unmistakable. It decides between places, and makes no frame confident.
+A target looks like many places if it has no texture of its own, in noise, or where the anatomy that moves through the
+slice changes it. Its surroundings move nearly as it does and are unmistakable. They decide between places; they make no
+frame confident.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid
-from gating.tracking.matcher import TemplateMatcher
+from gating.geometry.contours import contour_centroid
 from gating.tracking.rivals import doubt
-from gating.tracking.template import Reach, continued, masked_around, reduce, reduction_for
+from gating.tracking.template import SearchRegion, continued, masked_around, reduce, reduction_for
+from gating.tracking.zncc.matcher import TemplateMatcher
 
 Image = NDArray[np.float32]
 
 CONTEXT_MM = 30.0
 
 
-class Sighting(Struct, frozen=True):
-    """What the surroundings say about one frame.
+class ContextMatch(Struct, frozen=True):
+    """Where the surroundings fit in one frame.
 
     Attributes
     ----------
-    x_px, y_px : target centre where they fit best
-    worth : (rows, columns) ZNCC less the cost of the distance, on the grid of block means
-    top, left : target centre that worth[0, 0] belongs to, px of the full grid
-    step_px : size of a step of that grid
+    x_px, y_px : float
+        Target centre for which they fit best.
+    worth : (rows, columns) float32
+        ZNCC minus the cost of the distance, on the grid of block means.
+    top, left : float
+        Target centre that worth[0, 0] belongs to, px of the full grid.
+    step_px : int
+        Step of that grid.
     """
 
     x_px: float
@@ -53,9 +58,12 @@ class Surroundings:
 
     Parameters
     ----------
-    pixels : (rows, columns), the reference frame.
-    contour_px : (n, 2) of (x, y), the target in it.
-    margin_px, spacing_mm, reach_px : as for the template of the target.
+    pixels : (rows, columns) real numbers
+        The reference frame.
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in it.
+    margin_px, spacing_mm, reach_px : float, float, int
+        As for the template of the target, see `gating.tracking.template.cut_template`.
 
     Raises
     ------
@@ -77,8 +85,8 @@ class Surroundings:
         self._centre = contour_centroid(contour_px)
         self._matcher = TemplateMatcher(reduced[here], mask=inside[here], max_radius_px=reach_px // self._step + 2)
 
-    def find(self, pixels: NDArray[Any], reach: Reach) -> Sighting:
-        """Search a frame; see `Sighting`."""
+    def find(self, pixels: NDArray[Any], reach: SearchRegion) -> ContextMatch:
+        """Find the surroundings in a frame."""
         step, matcher = self._step, self._matcher
         border = max(matcher.shape) // 2 + 1
         image = continued(reduce(pixels, step), border)
@@ -93,10 +101,10 @@ class Surroundings:
         worth = self._worth(scores, row - top, column - left, reach)
         best_row, best_column = divmod(int(np.argmax(worth)), worth.shape[1])
         first_y, first_x = reach.y_px - (row - top) * step, reach.x_px - (column - left) * step
-        return Sighting(first_x + best_column * step, first_y + best_row * step, worth, first_y, first_x, step)
+        return ContextMatch(first_x + best_column * step, first_y + best_row * step, worth, first_y, first_x, step)
 
-    def _worth(self, scores: Image, row: float, column: float, reach: Reach) -> Image:
-        """Return the scores less the cost of the distance from a place of the map; see `rivals.doubt`."""
+    def _worth(self, scores: Image, row: float, column: float, reach: SearchRegion) -> Image:
+        """Return the scores minus the cost of the distance from a place of the map; see `rivals.doubt`."""
         down, right = np.arange(scores.shape[0])[:, None] - row, np.arange(scores.shape[1]) - column
         excess = np.maximum(np.hypot(down, right) * self._step - reach.free_px, 0.0)
         return np.asarray(scores - reach.cost_per_px * excess * doubt.py_func(scores), np.float32)

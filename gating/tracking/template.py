@@ -1,10 +1,10 @@
 """Templates: the target's appearance in one frame, and the search for all of them in another.
 
-A search runs on a reduced grid over the whole reach, then on the full grid around the best placements. It reports the
-winner, the best rival at another place, and where each template saw the target, for the confidence to judge.
+A search runs on a reduced grid over the whole search region, then on the full grid around the best placements. It
+returns for every template its best placement and the best rival at another place; the confidence judges them.
 
-A target near the image's edge may move half out of it: there the image is continued by its last line, so that a
-template fits where only a part of it can be seen. What lies beyond lowers the score and never raises it.
+A target near the image's edge may move half out of it. There the last line of the image is repeated, so that a template
+fits where only a part of it is visible. The repeated lines lower the score; they never raise it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 from gating.tracking.contour import ContourFlow
-from gating.tracking.matcher import TemplateMatcher
 from gating.tracking.rivals import best_two, doubt
 from gating.tracking.tracker import TrackingError
+from gating.tracking.zncc.matcher import TemplateMatcher
 
 Image = NDArray[np.float32]
 
@@ -37,12 +37,18 @@ class Placement(Struct, frozen=True):
 
     Attributes
     ----------
-    template : index in the list of templates
-    x_px, y_px : target centre that this placement means
-    score : ZNCC on the full grid
-    preference : score minus the cost of the distance from the expected place
-    lead : score on the reduced grid minus the best one of the same template at another place
-    at_edge : the placement touches the border of its window
+    template : int
+        Index in the list of templates.
+    x_px, y_px : float
+        Centre of the target if it is there.
+    score : float
+        ZNCC on the full grid.
+    preference : float
+        Score minus the cost of the distance from the expected place.
+    lead : float
+        Score on the reduced grid minus the best one of the same template at another place.
+    at_edge : bool
+        The placement touches the border of its window.
     """
 
     template: int
@@ -60,11 +66,21 @@ class Template:
 
     Attributes
     ----------
-    centre_px : (x, y) of the target centre in that frame
-    contour_px : (n, 2) float32 in that frame
-    top, left : first row and column of the patch, multiples of `reduction`
-    generation : 0 for the reference, one more than its parent's otherwise
-    born_s, used_s : seconds since the reference, of its acceptance and of the last time it won
+    centre_px : tuple of float
+        Centre (x, y) of the target in that frame.
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in that frame.
+    top, left : int
+        First row and column of the patch, multiples of `reduction`.
+    reduction : int
+        Pixels of the full grid, along each side, in one pixel of the reduced grid.
+    fine, coarse : TemplateMatcher
+        The patch on the full and on the reduced grid.
+    flow : ContourFlow
+    generation : int
+        0 for the reference, otherwise one more than its parent's.
+    born_s, used_s : float
+        When it was accepted and when it last won, since the reference.
     """
 
     centre_px: tuple[float, float]
@@ -81,19 +97,19 @@ class Template:
 
 
 def reduction_for(contour_px: NDArray[np.float32], margin_px: float) -> int:
-    """How many pixels of the full grid make one of the reduced grid."""
+    """Return how many pixels of the full grid, along each side, make one pixel of the reduced grid."""
     side = float(np.sqrt(np.prod(np.ptp(contour_px, axis=0) + 2.0 * margin_px)))
     return int(np.clip(round(side / COARSE_TEMPLATE_PX), 1, MAX_REDUCTION))
 
 
 def margin_for(contour_px: NDArray[np.float32], margin_mm: float, spacing_mm: float) -> float:
-    """Margin in px; small targets get more, so that the template shows enough to be unmistakable."""
+    """Return the margin in px; small targets get more, so that their templates are unmistakable."""
     smaller_mm = float(np.ptp(contour_px, axis=0).min()) * spacing_mm
     return max(margin_mm, (MIN_TEMPLATE_MM - smaller_mm) / 2.0) / spacing_mm
 
 
 def reduce(pixels: NDArray[Any], reduction: int) -> Image:
-    """Block means of a frame; the last rows and columns that fill no block are left out."""
+    """Return the block means of a frame, without the last rows and columns that do not fill a block."""
     if reduction == 1:
         return np.asarray(pixels, np.float32)
     rows, columns = (side // reduction for side in pixels.shape)
@@ -104,7 +120,7 @@ def reduce(pixels: NDArray[Any], reduction: int) -> Image:
 
 
 def masked_around(contour_px: NDArray[np.float32], margin_px: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Mask, 0 or 1, of a target and the tissue around it in a frame of (rows, columns)."""
+    """Return a mask, 0 or 1, of a target and the tissue around it in a frame of (rows, columns)."""
     inside = mask_from_contour(contour_px, (shape[0], shape[1])).astype(np.uint8)
     width = 2 * round(margin_px) + 1
     return np.asarray(cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))), np.uint8)
@@ -118,7 +134,21 @@ def cut_template(
     spacing_mm: float,
     reach_px: int,
 ) -> Template:
-    """Cut a template with its mask out of a frame.
+    """Cut a template and its mask out of a frame.
+
+    Parameters
+    ----------
+    pixels : (rows, columns) real numbers
+    reduced : (n, m) float32
+        Its block means.
+    contour_px : (n, 2) float32
+        Points (x, y) of the target in it.
+    margin_px : float
+        Width of the tissue around the target that belongs to the template.
+    spacing_mm : float
+        Size of a pixel.
+    reach_px : int
+        Largest radius of a search.
 
     Raises
     ------
@@ -156,15 +186,19 @@ def cut_template(
         raise TrackingError(f"the target cannot be used as a template: {error}") from error
 
 
-class Reach(Struct, frozen=True):
-    """Where to look: around an expected centre, the farther the dearer.
+class SearchRegion(Struct, frozen=True):
+    """Where to search: around an expected centre, at a cost that grows with the distance from it.
 
     Attributes
     ----------
-    x_px, y_px : expected target centre
-    radius_px : farthest placement
-    free_px : distance that costs nothing
-    cost_per_px : cost of every further px, in units of the score
+    x_px, y_px : float
+        Expected centre of the target.
+    radius_px : float
+        Distance of the farthest placement.
+    free_px : float
+        Distance that costs nothing.
+    cost_per_px : float
+        Cost of every further px, in units of the score.
     """
 
     x_px: float
@@ -174,21 +208,28 @@ class Reach(Struct, frozen=True):
     cost_per_px: float
 
     def cost(self, x_px: float, y_px: float, score: float) -> float:
-        """Cost of finding the target's centre at a place, with that score."""
+        """Return the cost of a target centre at a place, found with that score."""
         excess = math.hypot(x_px - self.x_px, y_px - self.y_px) - self.free_px
         return self.cost_per_px * excess * doubt(score) if excess > 0.0 else 0.0
 
 
 def place(
-    templates: list[Template], pixels: NDArray[Any], reduced: Image, reach: Reach, apart_px: float
+    templates: list[Template], pixels: NDArray[Any], reduced: Image, reach: SearchRegion, apart_px: float
 ) -> list[Placement]:
-    """The best placements of all templates, at most two separate ones of each, best first.
+    """Return the best placements of all templates, at most two separate ones of each, best first.
+
+    A second placement at the border of its window is the slope of something else, and is left out.
 
     Parameters
     ----------
-    pixels, reduced : the frame and its block means.
-    reach : where to look. A second placement at the border of its window is a slope of something else: left out.
-    apart_px : placements farther apart than this are different places.
+    templates : list of Template
+    pixels : (rows, columns) uint8, uint16 or float32
+        The frame.
+    reduced : (n, m) float32
+        Its block means.
+    reach : SearchRegion
+    apart_px : float
+        Placements farther apart than this are different places.
     """
     border = _border(templates, pixels.shape, reach)
     if border:
@@ -206,8 +247,8 @@ def place(
     return sorted(found, key=lambda placement: -placement.preference)
 
 
-def _border(templates: list[Template], shape: tuple[int, ...], reach: Reach) -> int:
-    """How far the image must be continued, px of the reduced grid, for the reach to leave it by half a template."""
+def _border(templates: list[Template], shape: tuple[int, ...], reach: SearchRegion) -> int:
+    """Return how far to continue the image, px of the reduced grid: the target may leave it by half a template."""
     needed = 0.0
     for template in templates:
         x, y = template.centre_px
@@ -222,13 +263,15 @@ def _border(templates: list[Template], shape: tuple[int, ...], reach: Reach) -> 
 
 
 def continued(pixels: NDArray[Any], border_px: int) -> NDArray[Any]:
-    """Image with its outermost lines repeated `border_px` times on every side."""
+    """Return an image with its outermost lines repeated `border_px` times on every side."""
     sides = (border_px,) * 4
     return np.asarray(cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE))
 
 
-def place_at(index: int, template: Template, pixels: NDArray[Any], x_px: float, y_px: float, reach: Reach) -> Placement:
-    """Placement of a template near a target centre that something else has proposed; it leads over nothing."""
+def place_at(
+    index: int, template: Template, pixels: NDArray[Any], x_px: float, y_px: float, reach: SearchRegion
+) -> Placement:
+    """Return the placement of a template near a proposed target centre; it has no lead."""
     step = template.reduction
     border = max(template.fine.shape) // (2 * step) + 1
     row = round(template.top + y_px - template.centre_px[1]) + border * step
@@ -245,8 +288,8 @@ class _Peak(Struct, frozen=True):
     preference: float
 
 
-def _coarse_peaks(template: Template, reduced: Image, border: int, reach: Reach, apart_px: float) -> list[_Peak]:
-    """Best peak on the reduced grid, and the best one apart from it where the window leaves room for one."""
+def _coarse_peaks(template: Template, reduced: Image, border: int, reach: SearchRegion, apart_px: float) -> list[_Peak]:
+    """Return the best peak on the reduced grid, and the best one apart from it if the window leaves room for one."""
     step = template.reduction
     row = (template.top + reach.y_px - template.centre_px[1]) / step + border
     column = (template.left + reach.x_px - template.centre_px[0]) / step + border
@@ -267,7 +310,9 @@ def _coarse_peaks(template: Template, reduced: Image, border: int, reach: Reach,
     ]
 
 
-def _refine(index: int, template: Template, frame: NDArray[Any], border: int, peak: _Peak, reach: Reach) -> Placement:
+def _refine(
+    index: int, template: Template, frame: NDArray[Any], border: int, peak: _Peak, reach: SearchRegion
+) -> Placement:
     height, width = template.fine.shape
     row = min(max(peak.row, 0), frame.shape[0] - height)
     column = min(max(peak.column, 0), frame.shape[1] - width)

@@ -1,9 +1,8 @@
-"""Our tracker: templates by appearance, a search that sees rivals, flow for the shape, calibrated doubt."""
+"""The default tracker: matches templates, sees rivals, follows the shape by optical flow, and tells its doubt."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,8 +10,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.geometry import box_contour, contour_centroid
-from gating.tracking import kernels
+from gating.tracking.zncc import matcher  # first: a cold start then compiles in two processes at once
+
+# isort: split
+from gating.geometry.contours import box_contour, contour_centroid
 from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import Propagation
 from gating.tracking.fixed_pattern import FixedPattern
@@ -21,7 +22,7 @@ from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import (
     Placement,
-    Reach,
+    SearchRegion,
     Template,
     cut_template,
     margin_for,
@@ -30,6 +31,7 @@ from gating.tracking.template import (
     reduce,
     reduction_for,
 )
+from gating.tracking.template_set import TemplateSet
 from gating.tracking.tracker import (
     DEFAULT_ELAPSED_S,
     TrackerSettings,
@@ -45,29 +47,14 @@ Image = NDArray[np.float32]
 QUIET_SPEED_MM_S = 40.0
 FREE_MM = 4.0
 QUIET_RANGE_MM = 12.0
-"""A target out of sight may be this much farther away at no cost, however long ago it was seen."""
+"""A target out of sight may have moved this much farther at no cost, however long ago it was seen."""
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
-REFERENCE_BONUS = 0.03
-GENERATION_COST = 0.01
-GROW_CONFIDENCE = 0.95
-NOVELTY = 0.03
-MAX_GENERATION = 3
-AGREEMENT_MM = 1.0
-MAX_FLOW_SHIFT_MM = 3.0
-
-
-@dataclass(slots=True)
-class Growth:
-    """What was decided about new templates, for the log."""
-
-    accepted: int = 0
-    retired: int = 0
 
 
 class _Seen(Struct, frozen=True):
-    """What `track` found in a frame; `settle` may learn from it."""
+    """What was found in a frame; `finish_frame` may learn from it."""
 
     frame: NDArray[Any]
     reduced: Image
@@ -76,6 +63,7 @@ class _Seen(Struct, frozen=True):
     winner: Placement
     centre: tuple[float, float]
     evidence: Evidence
+    probability: float
 
 
 class TemplateTracker:
@@ -83,29 +71,29 @@ class TemplateTracker:
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
-        self._templates: list[Template] = []
+        self._reference: Template | None = None
         self._seen: _Seen | None = None
         self._last: _Seen | None = None
 
     def warm_up(self) -> None:
-        """Compile the kernels, or load them from their cache, and go through a made-up scene: first calls are slow.
+        """Compile the kernels, or load them from their cache, and track a made-up scene: first calls are slow.
 
-        OpenCV gets one thread: the flow of a small region gains a tenth from a second one, and waits for it for tens of
-        ms where the cores are busy.
+        OpenCV gets one thread. A second one speeds up the flow of a small region by a tenth, but where the cores are
+        busy the flow waits tens of ms for it.
         """
         cv2.setNumThreads(1)
-        kernels.warm_up()
+        matcher.warm_up()
         scene = np.random.default_rng(0).integers(100, 1000, (16, 16)).astype(np.uint16).repeat(8, 0).repeat(8, 1)
-        rehearsal = TemplateTracker(self._settings)
-        rehearsal.set_reference(scene, box_contour(44, 44, 40, 40), (1.5, 1.5))
+        tracker = TemplateTracker(self._settings)
+        tracker.set_reference(scene, box_contour(44, 44, 40, 40), (1.5, 1.5))
         for shift in range(3):
-            rehearsal.track(np.roll(scene, shift, axis=0), 0.1)
+            tracker.track(np.roll(scene, shift, axis=0), 0.1)
 
     def set_reference(
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
         """Cut the reference template; see the contract for the errors raised."""
-        self._templates, self._seen, self._last = [], None, None
+        self._reference, self._seen, self._last = None, None, None
         frame = checked_pixels(pixels)
         contour = checked_target(contour_px, frame.shape)
         if not (min(pixel_spacing_mm) > 0 and np.isfinite(pixel_spacing_mm).all()):
@@ -119,85 +107,87 @@ class TemplateTracker:
         self._reduction = reduction_for(contour, self._margin_px)
         reduced = reduce(frame, self._reduction)
         reference = self._cut(frame, reduced, contour)
-        self._templates = [reference]
+        self.templates = TemplateSet(reference, self._settings.max_templates)
         self._surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
         row, column = reference.top // self._reduction, reference.left // self._reduction
         pixel_mm = self._reduction * self._spacing_mm
         self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
-        self._centre = self._templates[0].centre_px
+        self._centre = reference.centre_px
         self._now_s, self._unseen_s = 0.0, 0.0
         self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
         self._trust = Trust(self._centre, self._spacing_mm, self._settings.min_confidence)
-        self.growth = Growth()
+        self._reference = reference
 
     def _cut(self, frame: NDArray[Any], reduced: Image, contour: NDArray[np.float32]) -> Template:
         return cut_template(frame, reduced, contour, self._margin_px, self._spacing_mm, self._reach_px)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Find the target in the next frame; see the contract."""
-        if not self._templates:
+        if self._reference is None:
             return refused("no reference has been set", 0)
-        self.settle()
+        self.finish_frame()
         elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
             frame = checked_pixels(pixels, self._shape)
         except TrackingError as error:
             self._unseen_s += elapsed_s
-            return refused(str(error), len(self._templates))
-        return self._track(frame, elapsed_s)
+            return refused(str(error), len(self.templates.in_use))
+        return self._judge(self._look(self._reference, frame, elapsed_s, self._pattern))
 
-    def _track(self, frame: NDArray[Any], elapsed_s: float) -> TrackResult:
-        seen = self._see(frame, elapsed_s, self._pattern)
-        centre = seen.centre
-        confidence = self._trust.believed(probability(seen.evidence), centre, QUIET_SPEED_MM_S * elapsed_s)
+    def _judge(self, seen: _Seen) -> TrackResult:
+        """Return how far what was found is trusted, and remember it."""
+        centre, elapsed_s = seen.centre, seen.elapsed_s
+        confidence = self._trust.believed(seen.probability, centre, QUIET_SPEED_MM_S * elapsed_s)
         status = self._status(confidence)
         self.evidence = seen.evidence
         self._seen, self._confidence = seen, confidence
         self._unseen_s += elapsed_s
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
-            self._templates[seen.winner.template].used_s = self._now_s
+            self.templates.in_use[seen.winner.template].used_s = self._now_s
         tracked = status is TrackStatus.TRACKED
         detail = "" if tracked else self._trust.reservation() or reason_for_doubt(seen.evidence)
         contour, score = seen.moved.contour_px, seen.winner.score
-        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, len(self._templates))
+        in_use = len(self.templates.in_use)
+        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use)
 
-    def _see(self, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
+    def _look(self, reference: Template, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
         """Return what is found in a frame; only `pattern` remembers it."""
         reduced = reduce(frame, self._reduction)
         reach = self._reach(elapsed_s)
-        placements = place(self._templates, frame, reduced, reach, self._apart_px)
-        winner, moved = self._best_moved(frame, placements, reach)
+        placements = place(self.templates.in_use, frame, reduced, reach, self._apart_px)
+        winner, moved = self._best_moved(reference, frame, placements, reach)
         centre = contour_centroid(moved.contour_px)
         if not math.isfinite(centre[0]):
             centre = winner.x_px, winner.y_px
-        x, y = self._templates[0].centre_px
+        x, y = reference.centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
         evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
-        return _Seen(frame, reduced, elapsed_s, moved, winner, centre, evidence)
+        return _Seen(frame, reduced, elapsed_s, moved, winner, centre, evidence, probability(evidence))
 
     def _best_moved(
-        self, frame: NDArray[Any], placements: list[Placement], reach: Reach
+        self, reference: Template, frame: NDArray[Any], placements: list[Placement], reach: SearchRegion
     ) -> tuple[Placement, Propagation]:
-        """Carry the contour to the best placement, and in doubt to others too: what fits best then wins.
+        """Carry the contour to the best placement, and in doubt to others as well; then the best fit wins.
 
-        A deformed target often scores no more than something else until the flow has taken its motion back, and one
-        without texture of its own is known by its surroundings. What wins that way leads over nothing: it is vetoed.
+        A deformed target often scores no more than something else until the flow has undone its motion, and a target
+        without texture of its own is known by its surroundings. A placement that wins only then has no lead: the
+        confidence vetoes it.
         """
-        winner = max(placements, key=self._worth)
-        moved = self._propagate(self._templates[winner.template], frame, winner)
+        winner = max(placements, key=self.templates.worth)
+        moved = self._propagate(frame, winner)
         rival = next((one for one in placements if self._is_equal(one, winner)), None)
         if rival is None and moved.score >= MISFIT_BELOW:
             return winner, moved
         candidates = [(winner, moved)]
         if rival is not None:
-            candidates.append((rival, self._propagate(self._templates[rival.template], frame, rival)))
+            candidates.append((rival, self._propagate(frame, rival)))
         around = self._surroundings.find(frame, reach)
         if self._apart(winner, around.x_px, around.y_px):
-            proposed = place_at(0, self._templates[0], frame, around.x_px, around.y_px, reach)
-            candidates.append((proposed, self._propagate(self._templates[0], frame, proposed)))
+            proposed = place_at(0, reference, frame, around.x_px, around.y_px, reach)
+            candidates.append((proposed, self._propagate(frame, proposed)))
 
         def worth(candidate: tuple[Placement, Propagation]) -> float:
             at, fit = candidate
@@ -211,20 +201,16 @@ class TemplateTracker:
     def _apart(self, placement: Placement, x_px: float, y_px: float) -> bool:
         return math.hypot(placement.x_px - x_px, placement.y_px - y_px) > self._apart_px
 
-    def _reach(self, elapsed_s: float) -> Reach:
-        """Where the target can be: as far as it can have moved since it was last seen."""
+    def _reach(self, elapsed_s: float) -> SearchRegion:
+        """Return where the target can be: as far away as it can have moved since it was last seen."""
         unseen_s = self._unseen_s + elapsed_s
         free_mm = FREE_MM + min(QUIET_SPEED_MM_S * unseen_s, QUIET_RANGE_MM)
         to_px = 1.0 / self._spacing_mm
         radius_mm = reach_mm(self._settings, unseen_s)
-        return Reach(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
+        return SearchRegion(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 
-    def _worth(self, placement: Placement) -> float:
-        """Older templates are trusted first: less has happened to their contours."""
-        generation = self._templates[placement.template].generation
-        return placement.preference + (REFERENCE_BONUS if generation == 0 else -GENERATION_COST * generation)
-
-    def _propagate(self, template: Template, frame: NDArray[Any], placement: Placement) -> Propagation:
+    def _propagate(self, frame: NDArray[Any], placement: Placement) -> Propagation:
+        template = self.templates.in_use[placement.template]
         x, y = template.centre_px
         return template.flow.propagate(frame, placement.x_px - x, placement.y_px - y)
 
@@ -266,51 +252,26 @@ class TemplateTracker:
             return TrackStatus.LOW_CONFIDENCE
         return TrackStatus.TRACKED
 
-    def settle(self) -> str:
-        """Accept the last frame as a new template only if it is new, sure, and agrees with those before it."""
+    def finish_frame(self) -> str:
+        """Learn a new template from the last frame if it looks new and is sure; see the contract."""
         seen, self._seen = self._seen, None
         if seen is None:
             return ""
         self._last = seen
         self._typical = max(seen.winner.score, self._typical - 0.01 * (self._now_s - self._graded_s))
         self._graded_s = self._now_s
-        parent = self._templates[seen.winner.template]
-        if not self._is_new_and_sure(seen, parent):
+        parent = self.templates.in_use[seen.winner.template]
+        if not (self._trust.is_confirmed and self.templates.wants(seen.evidence, self._confidence, parent)):
             return ""
         try:
             grown = self._cut(seen.frame, seen.reduced, seen.moved.contour_px)
         except TrackingError:
             return ""
-        grown.generation, grown.born_s, grown.used_s = parent.generation + 1, self._now_s, self._now_s
-        self._make_room()
-        self._templates.append(grown)
-        self.growth.accepted += 1
-        ages = ", ".join(f"{self._now_s - template.born_s:.0f}" for template in self._templates)
-        return (
-            f"template accepted {self._now_s:.1f} s after the reference, of generation {grown.generation}; "
-            f"{len(self._templates)} in use, {ages} s old, {self.growth.retired} given up so far"
-        )
+        return self.templates.add(grown, parent, self._now_s)
 
-    def _is_new_and_sure(self, seen: _Seen, parent: Template) -> bool:
-        evidence = seen.evidence
-        return (
-            self._settings.max_templates > 1
-            and self._confidence >= GROW_CONFIDENCE
-            and self._trust.is_confirmed
-            and parent.generation < MAX_GENERATION
-            and evidence.drop >= NOVELTY * len(self._templates)
-            and evidence.disagreement_mm < AGREEMENT_MM
-            and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM
-        )
-
-    def _make_room(self) -> None:
-        if len(self._templates) >= self._settings.max_templates:
-            self._templates.remove(min(self._templates[1:], key=lambda template: template.used_s))
-            self.growth.retired += 1
-
-    def rehearse(self) -> None:
-        """Find the target in the last frame again."""
-        self.settle()
-        if self._last is not None:
+    def warm_caches(self) -> None:
+        """Look at the last frame again: all that `track` does except for its consequences."""
+        self.finish_frame()
+        if self._reference is not None and self._last is not None:
             frame = checked_pixels(self._last.frame, self._shape)
-            probability(self._see(frame, self._last.elapsed_s, self._pattern.twin()).evidence)
+            self._look(self._reference, frame, self._last.elapsed_s, self._pattern.snapshot())

@@ -1,4 +1,4 @@
-"""The contract between the engine and a tracker: what goes in, what comes out, and the settings.
+"""The contract between the engine and a tracker: its input, its result and its settings.
 
 A site's own tracker implements `Tracker` and registers under the entry-point group `cinegate.trackers`; the engine
 knows nothing else about it.
@@ -13,18 +13,19 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.tracking.settings import TrackerSettings
+from gating.errors import CinegateError
+from gating.settings.tracking import TrackerSettings
 
 __all__ = ["IdleTracker", "TrackResult", "TrackStatus", "Tracker", "TrackerSettings", "TrackingError", "reach_mm"]
 
 NEAR_MM: Final = 8.0
-"""So far from where it was last seen a target is looked for, however short ago that was."""
+"""A target is looked for at least this far from where it was last seen."""
 DEFAULT_ELAPSED_S: Final = 0.25
-"""Stands in for a time since the frame before that makes no sense."""
+"""Replaces a time since the frame before that makes no sense."""
 
 
 def reach_mm(settings: TrackerSettings, unseen_s: float) -> float:
-    """Return how far a target can be from where it was last seen, so long ago."""
+    """Return how far a target can be from where it was seen `unseen_s` ago."""
     return min(settings.search_radius_mm, NEAR_MM + settings.max_speed_mm_s * unseen_s)
 
 
@@ -67,7 +68,7 @@ class TrackResult(Struct, frozen=True):
     templates: int
 
 
-class TrackingError(ValueError):
+class TrackingError(CinegateError, ValueError):
     """The reference frame or target cannot be tracked; the message is one clear sentence."""
 
 
@@ -85,9 +86,12 @@ class Tracker(Protocol):
 
         Parameters
         ----------
-        pixels : (rows, columns) real numbers, the reference cine frame.
-        contour_px : (n, 2) of (x, y), the target in it; a box is given by its outer edges.
-        pixel_spacing_mm : (row, column) spacing.
+        pixels : (rows, columns) real numbers
+            The reference cine frame.
+        contour_px : (n, 2) real numbers
+            Points (x, y) of the target in it; a box is given by its outer edges.
+        pixel_spacing_mm : tuple of float
+            Spacing of (rows, columns).
 
         Raises
         ------
@@ -100,29 +104,32 @@ class Tracker(Protocol):
 
         Parameters
         ----------
-        pixels : (rows, columns) real numbers.
-        elapsed_s : time since the frame before; frames are not evenly spaced.
+        pixels : (rows, columns) real numbers
+        elapsed_s : float
+            Time since the frame before; frames are not evenly spaced.
 
         Returns
         -------
-        TrackResult; never raises, whatever the pixels hold.
+        TrackResult
+            It never raises, whatever the pixels hold.
         """
 
 
 @runtime_checkable
 class IdleTracker(Tracker, Protocol):
-    """A tracker that uses the time between frames. Not required: one without these methods works as well."""
+    """A tracker that uses the time between frames. A tracker may leave these methods out."""
 
-    def settle(self) -> str:
-        """Do what may wait until the answer is out; called after a `track`.
+    def finish_frame(self) -> str:
+        """Do what can wait until the result is out; called after `track`.
 
         Returns
         -------
-        One sentence for the log where something was learned from the frame, else "".
+        str
+            One sentence for the log if something was learned from the frame, else "".
         """
 
-    def rehearse(self) -> None:
+    def warm_caches(self) -> None:
         """Go through `track` on the last frame without consequences; called shortly before a frame is due.
 
-        Between two frames a processor's caches fill with other things: this brings code and templates back.
+        Between two frames the processor's caches fill with other data: this brings code and templates back into them.
         """

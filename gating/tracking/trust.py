@@ -1,4 +1,4 @@
-"""When a target that was doubted is trusted again: after several frames of full confidence in a row, not after one."""
+"""When a doubted target is trusted again: after several frames of full confidence in a row, not after one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 REACQUIRE_MM: Final = 10.0
 CONFIRMING_FRAMES, CONFIRMING_FRAMES_NEAR = 3, 2
 HELD_SHARE: Final = 0.9
-"""Of the confidence that permits beam: what a target is reported with that is not trusted again yet."""
+"""Share of the confidence that permits beam, with which a target is reported until it is trusted again."""
 
 
 class Trust:
@@ -16,9 +16,12 @@ class Trust:
 
     Parameters
     ----------
-    centre_px : of the target in the reference frame, which is trusted.
-    spacing_mm : of a pixel.
-    min_confidence : that permits beam.
+    centre_px : tuple of float
+        Centre (x, y) of the target in the reference frame, which is trusted.
+    spacing_mm : float
+        Size of a pixel.
+    min_confidence : float
+        Least confidence that permits beam.
     """
 
     def __init__(self, centre_px: tuple[float, float], spacing_mm: float, min_confidence: float) -> None:
@@ -27,21 +30,24 @@ class Trust:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether enough frames in a row were seen with full confidence, wherever the target is."""
+        """Whether enough frames in a row had full confidence, wherever the target is."""
         return self._confirmed >= CONFIRMING_FRAMES
 
     def believed(self, confidence: float, centre_px: tuple[float, float], quiet_mm: float) -> float:
         """Return the confidence of the newest frame after the rule for re-acquisition.
 
-        Once doubted, a target must be seen with full confidence in several frames in a row before it is trusted
-        again, in more of them when it turns up far from where it was last trusted. Until then it is reported, but not
-        with a confidence that permits beam: a confidence that flickers is not trusted.
+        Once doubted, a target is trusted again only after several frames of full confidence in a row, more of them if
+        it turns up far from where it was last trusted. Until then it is reported with a confidence that does not permit
+        beam, so that a flickering confidence does not switch the beam.
 
         Parameters
         ----------
-        confidence : of the frame by itself, 0 to 1.
-        centre_px : of the target in it.
-        quiet_mm : how far quiet breathing moves it from frame to frame.
+        confidence : float
+            Confidence of the frame by itself, 0 to 1.
+        centre_px : tuple of float
+            Centre (x, y) of the target in it.
+        quiet_mm : float
+            How far quiet breathing moves the target from frame to frame.
         """
         if not confidence >= self._min_confidence:
             self._confirmed, self._doubted = 0, True
@@ -54,5 +60,5 @@ class Trust:
         return confidence
 
     def reservation(self) -> str:
-        """Return why a target that is seen with full confidence is not trusted; empty where it is doubted itself."""
+        """Return why a target seen with full confidence is not trusted yet; empty if this frame itself is in doubt."""
         return f"found again in {self._confirmed} frames after doubt, not yet trusted" if self._confirmed else ""

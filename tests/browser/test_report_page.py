@@ -1,4 +1,4 @@
-"""The report in a real browser: it draws, offline, without a complaint."""
+"""The report in a real browser: it draws its plots offline, without an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gating.report.html import write_html
-from tests.unit.test_report import write_session
+from tests.unit.session_bench import write_session
 
 FLAGS = [
     "--headless",

@@ -1,4 +1,4 @@
-"""Live sources for the contract suite, each with a peer that feeds it from another thread while it lives."""
+"""Live sources for the contract suite, each fed by a peer in another thread for as long as it exists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unity(folder: Path) -> CineSource:
         pytest.skip("the development recordings are missing (set CINEGATE_DATA)")
     whole = small(files[0].read_bytes())
     source = UnitySource(UnitySettings(folder=str(folder)))
-    _feed(source, lambda _, index: put(folder / f"{index}.bin", later(whole, index * 10_000_000, index)))
+    feed(source, lambda _, index: put(folder / f"{index}.bin", later(whole, index * 10_000_000, index)))
     return source
 
 
@@ -40,12 +40,12 @@ def dicom_folder(folder: Path) -> CineSource:
     from tests.dicom_files import put as put_image
 
     source = DicomSource(DicomSettings(folder=str(folder)))
-    _feed(source, lambda _, index: put_image(folder / f"{index}.dcm", image(index)))
+    feed(source, lambda _, index: put_image(folder / f"{index}.dcm", image(index)))
     return source
 
 
 def dicom(_: Path) -> CineSource:
-    """A pynetdicom peer sends an image every 10 ms, and connects again whenever it was let go."""
+    """A pynetdicom peer sends an image every 10 ms, and reconnects whenever it is disconnected."""
     pynetdicom = pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
     from drivers.sources.dicom import DicomSettings, DicomSource
     from tests.dicom_files import image
@@ -61,12 +61,12 @@ def dicom(_: Path) -> CineSource:
             links[-1].send_c_store(image(index))
 
     source = DicomSource(DicomSettings(port=0))
-    _feed(source, send)
+    feed(source, send)
     return source
 
 
-def _feed(source: Any, send: Callable[[Any, int], object]) -> None:
-    """Send frame after frame for as long as the source exists, a minute at most."""
+def feed(source: Any, send: Callable[[Any, int], object]) -> None:
+    """Send frame after frame for as long as the source exists, for at most a minute."""
     there = weakref.ref(source)
 
     def run() -> None:

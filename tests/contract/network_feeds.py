@@ -17,8 +17,8 @@ from drivers.ports import CineSource
 from drivers.sources.openigtlink import OpenigtlinkSettings, OpenigtlinkSource
 from drivers.sources.zeromq import ZeromqSettings, ZeromqSource
 from gating.messages import SourceKind
-from gating.wire import encode, encode_frame
-from tests.contract.feeds import FRAMES, INTERVAL_S, _feed
+from gating.wire.codec import encode, encode_frame
+from tests.contract.feeds import FRAMES, INTERVAL_S, feed
 from tests.factories import frame, stream
 
 
@@ -35,7 +35,7 @@ def mrd(_: Path) -> CineSource:
         return packed(image(cine, index % 64, acquisition_time_stamp=ticks, image_index=index % 2**16))
 
     source = MrdSource(MrdSettings(port=0))
-    _feed(source, _sender(message, preamble()))
+    feed(source, sender(message, preamble()))
     return source
 
 
@@ -51,7 +51,7 @@ def openigtlink(_: Path) -> CineSource:
         return image_message("Cine", stamp_ns, cine["frames"][index % 64], cine["spacing"], *geometry)
 
     source = OpenigtlinkSource(OpenigtlinkSettings(port=0))
-    _feed(source, _sender(message))
+    feed(source, sender(message))
     return source
 
 
@@ -76,8 +76,8 @@ def zeromq(folder: Path) -> CineSource:
     return source
 
 
-def _sender(message: Callable[[int], bytes], greeting: bytes = b"") -> Callable[[Any, int], None]:
-    """Return what sends message after message, and connects again whenever it was let go."""
+def sender(message: Callable[[int], bytes], greeting: bytes = b"") -> Callable[[Any, int], None]:
+    """Return a function that sends message after message, and reconnects whenever it is disconnected."""
     links: list[socket.socket] = []
 
     def send(source: Any, index: int) -> None:

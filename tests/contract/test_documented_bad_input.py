@@ -12,35 +12,35 @@ import pytest
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 pytest.importorskip("pyigtl", reason="the pyigtl package is not installed")
 
-from tests.contract import test_bridge, test_openigtlink
+from tests import mrd_peer
+from tests.contract import bridge_peer, openigtlink_peer
 from tests.mrd_client import connect, synthetic_cine
-from tests.unit import test_mrd
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "drivers.md"
 ROWS = re.findall(r"^\| `(mrd|openigtlink|zeromq)` \| ([^|]+) \| ([^|]+) \|$", DOCUMENT.read_text("utf-8").split(
     "## Bad input from network peers")[1], re.M)  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
-    "mrd": test_mrd.BAD,
-    "openigtlink": test_openigtlink.BAD,
-    "zeromq": test_bridge.BAD,
+    "mrd": mrd_peer.BAD,
+    "openigtlink": openigtlink_peer.BAD,
+    "zeromq": bridge_peer.BAD,
 }
 
 
 @pytest.fixture
-def bridge(tmp_path: Path) -> Iterator[test_bridge.Bridge]:
-    made = test_bridge.Bridge(f"ipc://{tmp_path}/peer")
+def bridge(tmp_path: Path) -> Iterator[bridge_peer.Bridge]:
+    made = bridge_peer.Bridge(f"ipc://{tmp_path}/peer")
     made.start()
     yield made
     made.close()
 
 
-def test_every_case_that_is_tried_stands_in_the_table() -> None:
+def test_the_table_holds_every_case_that_is_tried() -> None:
     assert {(source, name) for source, name, _ in ROWS} == {(s, name) for s, cases in CASES.items() for name in cases}
 
 
 @pytest.mark.parametrize(("source", "name", "says"), [row for row in ROWS if row[0] != "zeromq"])
 def test_the_operator_reads_what_the_table_says(source: str, name: str, says: str) -> None:
-    module: Any = test_mrd if source == "mrd" else test_openigtlink
+    module: Any = mrd_peer if source == "mrd" else openigtlink_peer
     session, cine = module.opening(), synthetic_cine(20)
     try:
         with connect(session.port) as client:
@@ -53,11 +53,11 @@ def test_the_operator_reads_what_the_table_says(source: str, name: str, says: st
 
 @pytest.mark.parametrize(("source", "name", "says"), [row for row in ROWS if row[0] == "zeromq"])
 def test_the_operator_of_a_bridge_reads_what_the_table_says(
-    bridge: test_bridge.Bridge, source: str, name: str, says: str
+    bridge: bridge_peer.Bridge, source: str, name: str, says: str
 ) -> None:
     bridge.frame(0)
-    assert len(test_bridge.read(bridge.source, 1)) == 1
+    assert len(bridge_peer.read(bridge.source, 1)) == 1
     CASES[source][name][0](bridge)
     bridge.frame(9)
-    assert test_bridge.read(bridge.source, 1)
+    assert bridge_peer.read(bridge.source, 1)
     assert any(says in notice for notice in bridge.source.take_notices())

@@ -1,4 +1,4 @@
-"""A proposed couch shift, accepted over the control socket of a running engine: logged with name and reason."""
+"""A proposed couch shift, accepted over a running engine's control socket, is logged with name and reason."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from gating.cli import _register
-from gating.cli.app import CommandError, app
-from gating.cli.supervise import Session, ask_engine
-from gating.config import Config
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
 from gating.messages import ControlRequest
-from gating.report.reading import read_data
-from gating.session import read_raw
+from gating.service.pipeline import PipelineError, Session, ask_engine
+from gating.session.log import read_raw
+from gating.session.summary_data import read_data
+from gating.settings.config import Config
 from tests.motion import sunken, write_trace
 from tests.patience import wait_until
 
-_register()
+register_verbs()
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def session(tmp_path_factory):
 
 
 def wait_for_engine(running):
-    """Until it is ready, which takes minutes where its kernels have to be compiled, and the recorder hears it."""
+    """Wait until the engine is ready (minutes, where its kernels must be compiled) and the recorder hears it."""
     asked = ControlRequest(session_id="s1", action="status", operator="test")
 
     def ready():
         try:
             return "ready" in ask_engine(running.config.endpoints.control, asked).text
-        except CommandError:
+        except PipelineError:
             return running.check()
 
     assert wait_until(ready, 600), running.output("engine")
@@ -52,7 +52,7 @@ def wait_for_engine(running):
     assert wait_until(lambda: any(record.topic == "heartbeat" for record in read_raw(log)))
 
 
-def test_the_log_names_who_accepted_which_shift_and_why(drifted, session):
+def test_the_log_says_who_accepted_which_shift_and_why(drifted, session):
     arguments = ["--accept", "--operator", "dr_who", "--why", "the liver sank", "--session", "s1"]
     config = ["--config", str(session.folder / "config.toml")]
     said = CliRunner().invoke(app, ["drift", str(drifted), *arguments, *config, "--json"])

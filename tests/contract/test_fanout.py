@@ -10,9 +10,9 @@ import pytest
 from drivers.beam.fanout import Fanout, FanoutSettings
 from drivers.beam.simulated import SimulatedLinac, line_level
 from drivers.errors import BeamFault, Unavailable
-from gating.config import LinacSettings
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from gating.settings.config import LinacSettings
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 
 ON, HOLD = GateState.ON, GateState.HOLD
 FAST = LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0)
@@ -67,7 +67,7 @@ class Stubborn:
 
 
 class TestFanout:
-    def test_one_that_refuses_holds_all(self) -> None:
+    def test_a_member_that_refuses_holds_all(self) -> None:
         good, bad = Stubborn(), Stubborn(raises=ON)
         switch = Fanout(switches=[good, bad])
         switch.open()
@@ -75,7 +75,7 @@ class TestFanout:
             switch.set_beam(ON)
         assert (good.state, switch.read_back()) == (HOLD, HOLD)
 
-    def test_one_that_cannot_be_held_does_not_keep_the_others_on(self) -> None:
+    def test_a_member_that_cannot_be_held_does_not_keep_the_others_on(self) -> None:
         good, bad = Stubborn(), Stubborn(raises=HOLD)
         switch = Fanout(switches=[bad, good])
         switch.open()
@@ -85,13 +85,13 @@ class TestFanout:
         assert good.state is HOLD
 
     @pytest.mark.parametrize(("asked", "stuck"), [(ON, HOLD), (HOLD, ON)])
-    def test_one_that_contradicts_is_seen(self, asked: GateState, stuck: GateState) -> None:
+    def test_a_member_that_contradicts_is_read_back(self, asked: GateState, stuck: GateState) -> None:
         switch = Fanout(switches=[Stubborn(), Stubborn(stuck=stuck)])
         switch.open()
         switch.set_beam(asked)
         assert switch.read_back() is stuck
 
-    def test_one_of_hardware_makes_it_hardware_and_the_slowest_settles_it(self) -> None:
+    def test_one_hardware_member_makes_it_hardware_with_the_slowest_time(self) -> None:
         switch = Fanout(switches=[SimulatedLinac(FAST), Stubborn()])
         assert (switch.kind, switch.settle_ms) == ("hardware", 70.0)
 
@@ -102,12 +102,14 @@ class TestFanout:
     @pytest.mark.parametrize(
         ("members", "said"),
         [
-            ("[]", "0 switches"),
-            ("nonsense", "no JSON list"),
-            ('[{"switch": "unheard-of"}]', "'unheard-of' is unknown"),
-            ('[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout"),
+            pytest.param("[]", "0 switches", id="none"),
+            pytest.param("nonsense", "not a JSON list", id="no json"),
+            pytest.param('[{"switch": "unheard-of"}]', "'unheard-of' is unknown", id="unknown switch"),
+            pytest.param(
+                '[{"switch": "serial_line", "port": "x", "line": "cts"}]', "member 0 of fanout", id="bad setting"
+            ),
         ],
     )
-    def test_bad_members_are_named(self, members: str, said: str) -> None:
+    def test_bad_members_are_refused(self, members: str, said: str) -> None:
         with pytest.raises(Unavailable, match=said):
             Fanout(FanoutSettings(members=members))

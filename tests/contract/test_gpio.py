@@ -1,4 +1,4 @@
-"""The GPIO line: the contract with a stand-in for the line calls, and the kernel's simulator where there is one.
+"""The GPIO line: the contract on a stand-in for the line calls, and on the kernel's simulator where there is one.
 
 Not shown here: what a real GPIO controller does with its line when the process dies.
 """
@@ -15,7 +15,7 @@ from drivers.beam.gpio import GpioSettings, GpioSwitch
 from drivers.beam.simulated import line_level
 from drivers.errors import BeamFault, Unavailable
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.stand_ins import StandInLines
 
 ON, HOLD = GateState.ON, GateState.HOLD
@@ -34,13 +34,16 @@ class TestGpioOnAStandIn(BeamSwitchContract):
             "switch = GpioSwitch(settings, request=StandInLines); switch.open(); switch.set_beam(GateState.ON);"
             "print('on', flush=True); time.sleep(30)"
         )
-        switch = GpioSwitch(settings, request=StandInLines)
+        made: list[StandInLines] = []
+
+        def request(asked: GpioSettings) -> StandInLines:
+            made.append(StandInLines(asked))
+            return made[-1]
 
         def seen() -> GateState:
-            own = switch._lines is not None and switch._lines.read()
-            return ON if own else line_level(chip)
+            return ON if any(lines.read() for lines in made) else line_level(chip)
 
-        return Bench(switch, seen, lambda: None, elsewhere)
+        return Bench(GpioSwitch(settings, request=request), seen, lambda: None, elsewhere)
 
 
 class TestGpio:
@@ -69,13 +72,13 @@ class TestGpio:
             switch.set_beam(ON)
         switch.close()
 
-    def test_one_line_for_both_is_refused(self) -> None:
+    def test_one_line_for_output_and_read_back_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="another line than the output"):
             GpioSwitch(GpioSettings(chip="/dev/gpiochip0", line=3, read_back_line=3)).open()
 
     def test_a_missing_chip_is_unavailable(self) -> None:
         pytest.importorskip("gpiod", reason="gpiod is not installed")
-        with pytest.raises(Unavailable, match="/dev/no-gpiochip cannot be had"):
+        with pytest.raises(Unavailable, match="/dev/no-gpiochip are not available"):
             GpioSwitch(GpioSettings(chip="/dev/no-gpiochip", line=3, read_back_line=4)).open()
 
     def test_a_line_of_the_kernels_simulator_follows(self, simulated_chip: tuple[Path, Path]) -> None:
@@ -92,7 +95,7 @@ class TestGpio:
 
 @pytest.fixture
 def simulated_chip() -> Iterator[tuple[Path, Path]]:
-    """A chip of two lines of the kernel's gpio-sim: its device, and the folder where its lines are seen and pulled."""
+    """A gpio-sim chip of two lines: its device, and the folder where its lines are read and pulled."""
     root = Path("/sys/kernel/config/gpio-sim")
     if not root.is_dir():
         pytest.skip("this kernel has no gpio-sim: the GPIO line is shown with a stand-in for its calls alone")

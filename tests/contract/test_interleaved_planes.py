@@ -1,4 +1,4 @@
-"""Sagittal and coronal frames in turn: one stream through the source's process, a template per plane, a place in 3D."""
+"""Sagittal and coronal frames in turn: one stream through the source's process, a template per plane, a 3D position."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
 
 from pynetdicom import AE
 
-from gating.clock import ManualClock
-from gating.config import Config
-from gating.engine import Engine
+from gating.clocks.clock import ManualClock
+from gating.engine.engine import Engine
+from gating.engine.peers import OfflinePeers
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate
-from gating.sockets import receive, subscribe
-from gating.targets import TargetSpec
+from gating.settings.config import Config
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire import decode
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, subscribe
 from tests.dicom_files import image, time_of_day
 from tests.interleaved import INTERVAL_S, PLANES, Patient
 from tests.patience import reserved_ports, wait_until
@@ -35,7 +36,7 @@ FRAMES = 140
 
 
 def dicom(patient: Patient, index: int) -> Any:
-    """The frame as the scanner sends it, each plane a series of its own."""
+    """The frame as the scanner sends it: each plane is a series of its own."""
     plane = patient.plane(index)
     phantom = patient.phantoms[plane]
     return image(
@@ -67,7 +68,7 @@ def heard(patient: Patient, tmp_path_factory: pytest.TempPathFactory) -> list[An
     context: zmq.Context[Any] = zmq.Context()
     feed = subscribe(context, f"ipc://{folder}/frames")
     with reserved_ports() as (port,):
-        command = [sys.executable, "-m", "gating.cli", "source", "dicom", "-o", f"port={port}", "-o", "plane=all"]
+        command = [sys.executable, "-m", "cinegate", "source", "dicom", "-o", f"port={port}", "-o", "plane=all"]
         options = ["-o", f"frames_per_s={1 / INTERVAL_S:g}", "--arrival-time", "--config", str(config)]
         process = subprocess.Popen([*command, *options], cwd=ROOT)
         try:
@@ -115,9 +116,7 @@ def test_one_stream_declares_both_planes_and_every_frame_says_its_own(patient: P
         np.testing.assert_allclose(frame.header.image_position_mm, patient.position_mm(plane), atol=1e-3)
 
 
-def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
-    patient: Patient, heard: list[Any]
-) -> None:
+def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, heard: list[Any]) -> None:
     info = next(message for message in heard if isinstance(message, StreamInfo))
     frames = [message for message in heard if isinstance(message, CineFrame)]
     first = {frame.header.plane: frame.header.sequence for frame in reversed(frames)}
@@ -126,7 +125,7 @@ def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
     targets = [TargetSpec(f"GTV {plane}", outlines[plane], plane, "GTV") for plane in PLANES]
     clock = ManualClock(0, frames[0].header.publish_clock)
     engine = Engine(Config(), targets, lambda: make_tracker(Config().tracker, Config().tracking), clock,
-                    info.session_id, "e1", peers_required=False, arm_by_itself=True)  # fmt: skip
+                    info.session_id, "e1", peers=OfflinePeers(), arm_by_itself=True)  # fmt: skip
     engine.warm_up()
     engine.open_stream(info)
     off_mm, permitted, reasons = [], 0, Counter[str]()
@@ -134,7 +133,7 @@ def test_the_engine_follows_a_target_in_both_planes_and_tells_its_place_in_3d(
         clock.advance_to(frame.header.published_ns)
         outcome = engine.step(frame, frame.header.published_ns)
         reasons[outcome.command.reason] += 1
-        (estimate,) = [message for message in outcome.messages if isinstance(message, TargetEstimate)]
+        (estimate,) = [message for message in engine.finish_frame() if isinstance(message, TargetEstimate)]
         assert estimate.target == f"GTV {frame.header.plane}"
         if outcome.command.state is GateState.ON:
             permitted += 1

@@ -1,4 +1,4 @@
-"""Two planes taken in turn, replayed at their own pace as one stream through the real processes, and from the log."""
+"""Two planes imaged in turn, replayed at their own pace as one stream through the real processes, and from the log."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, TargetReference
-from gating.session import read_session
+from gating.session.log import read_session
 from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
 FRAMES = 80
 
 
 def cinegate(*arguments: object, expect: int = 0) -> dict[str, Any]:
-    command = [sys.executable, "-m", "gating.cli", *map(str, arguments), "--json"]
+    command = [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert done.returncode == expect, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -59,7 +59,7 @@ def test_every_frame_of_both_planes_is_decided_in_real_time(rehearsal):
     assert rehearsal["duty_cycle_commanded"] > 0, rehearsal["reasons"]
 
 
-def test_the_stream_declares_both_planes_and_the_interval_between_any_two_frames(logged):
+def test_the_stream_declares_both_planes_and_the_interval_between_frames(logged):
     info = next(message for message in logged if isinstance(message, StreamInfo))
     assert (info.planes, info.nominal_interval_ns) == (PLANES, round(INTERVAL_S * 1e9))
 
@@ -139,12 +139,12 @@ def test_targets_from_a_file_name_their_planes(patient, recordings, tmp_path):
     [
         (["--with", "{0}"], "both are sagittal"),
         (["--with", "{1}", "--target-box", "10,10,20,20"], "give --target FILE, whose targets name theirs"),
-        (["--with", "{1}", "--plane", "sagittal"], "it is coronal; sagittal was asked for"),
-        (["--plane", "coronal"], "it is sagittal; coronal was asked for"),
+        (["--with", "{1}", "--plane", "sagittal"], "it is coronal; sagittal was requested"),
+        (["--plane", "coronal"], "it is sagittal; coronal was requested"),
         (["--target", "{2}"], "plane of GTV is coronal; the scan is sagittal"),
     ],
 )
-def test_what_cannot_be_one_stream_is_refused_in_one_sentence(recordings, tmp_path, options, words):
+def test_recordings_that_cannot_be_one_stream_are_refused_in_one_sentence(recordings, tmp_path, options, words):
     targets = tmp_path / "targets.json"
     square = [[10, 10], [20, 10], [20, 20], [10, 20]]
     targets.write_text(json.dumps({"targets": [{"name": "GTV", "plane": "coronal", "contour_px": square}]}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,23 +15,25 @@ import numpy as np
 import pytest
 import zmq
 
-from gating.clock import ManualClock
-from gating.clock_offset import MIN_SAMPLES, UNKNOWN_NS
-from gating.config import Config, HealthSettings
-from gating.decision import GateReason
-from gating.engine import Engine
-from gating.health import StreamMemory, check_frame, remember
-from gating.messages import CineFrame, EngineState, Event, GateState, StampMeaning, StreamInfo
-from gating.service import EngineService
-from gating.sockets import receive, subscribe
-from gating.targets import TargetSpec
+from gating.clocks.clock import ManualClock
+from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
+from gating.decision.reasons import GateReason
+from gating.engine.engine import Engine
+from gating.engine.peers import OfflinePeers
+from gating.messages import CineFrame, EngineState, Event, GateCommand, GateState, StampMeaning, StreamInfo
+from gating.service.service import EngineService
+from gating.settings.config import Config, EndpointSettings, HealthSettings
+from gating.settings.host import ANY_CORE, HostSettings
+from gating.stream.checks import StreamMemory, check_frame, remember
+from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire import decode, encode
+from gating.wire.codec import decode, encode
+from gating.wire.sockets import bind, receive, subscribe
 
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
 from tests.mrd_client import TICK_NS, connect, image, packed, preamble, synthetic_cine
-from tests.patience import PATIENCE_S, reserved_ports
+from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
 ROOT = Path(__file__).parents[2]
 INTERVAL_S = 0.025
@@ -45,7 +48,7 @@ class Live:
         config.write_text(f'[endpoints]\nframes = "ipc://{folder}/frames"\ngate = "ipc://{folder}/gate"\n{clocks}')
         self._undo = ExitStack()
         (port,) = self._undo.enter_context(reserved_ports())
-        command = [sys.executable, "-m", "gating.cli", "source", "mrd", "-o", f"port={port}"]
+        command = [sys.executable, "-m", "cinegate", "source", "mrd", "-o", f"port={port}"]
         self.process = subprocess.Popen(
             [*command, "-o", "frames_per_s=40", "--config", str(config), *options], cwd=ROOT, stdout=subprocess.DEVNULL
         )
@@ -63,18 +66,18 @@ class Live:
         self.hear(lambda: self.of(StreamInfo))
 
     def send(self, index: int, *, ahead_s: float = 0.0, published: bool = True, **overrides: Any) -> None:
-        """Send a frame that is stamped with the time since the session began, or with one that lies ahead of it."""
+        """Send a frame stamped with the time since the session began, or with a later one."""
         elapsed_ns = time.monotonic_ns() - self._began_ns + round(ahead_s * 1e9)
         fields = {"acquisition_time_stamp": TICKS + round(elapsed_ns / TICK_NS)} | overrides
         self.client.sendall(packed(image(self.cine, index % 64, **fields)))
         self._published += published
 
     def sent_ns(self, frame: CineFrame) -> int:
-        """When a frame was really stamped, on this host's clock."""
+        """When a frame was really acquired, on this host's clock."""
         return self._began_ns + frame.header.acquired_ns - TICKS * TICK_NS
 
     def run(self, indices: range, *, ahead_s: float = 0.0, **overrides: Any) -> None:
-        """Send a frame every 25 ms, later where this machine is busy, and hear all that is published of them."""
+        """Send a frame every 25 ms, or later where the machine is busy, and receive all that is published of them."""
         for index in indices:
             time.sleep(INTERVAL_S)
             self.send(index, ahead_s=ahead_s, **overrides)
@@ -82,7 +85,7 @@ class Live:
         self.hear(lambda: self.of(CineFrame) and self.of(CineFrame)[-1].header.sequence == self._published - 1)
 
     def hear(self, wanted: Callable[[], object]) -> None:
-        """Take in what is published until what is wanted is among it."""
+        """Receive what is published until the wanted message is among it."""
         until_s = time.monotonic() + PATIENCE_S
         while True:
             while (parts := receive(self._feed)) is not None:
@@ -96,7 +99,7 @@ class Live:
         return [message for message, _ in self.heard if isinstance(message, kind)]
 
     def events(self, code: str) -> list[Event]:
-        """The events of one code; waited for."""
+        """The events with one code, once they have come."""
         self.hear(lambda: any(event.code == code for event in self.of(Event)))
         return [event for event in self.of(Event) if event.code == code]
 
@@ -171,7 +174,7 @@ def test_arrival_times_are_flagged_in_every_header_and_by_a_warning(live: Callab
     assert GateReason.STAMP_UNCERTAIN not in session.reasons()
 
 
-def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callable[..., Live]) -> None:
+def test_a_stamp_in_the_future_is_reported_as_an_uncertain_clock_step(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.run(range(1, 40))
     session.run(range(40, 45), ahead_s=100)
@@ -179,7 +182,7 @@ def test_a_stamp_in_the_future_is_a_step_that_is_told_and_uncertain(live: Callab
     assert session.reasons()[-1] is not None
 
 
-def test_a_clock_set_back_is_told_and_latches_the_engine(live: Callable[..., Live]) -> None:
+def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[..., Live]) -> None:
     """One frame is dropped with a fault; the next goes out, and its stamp tells the engine what happened."""
     session = live(MEASURED)
     session.run(range(1, 40))
@@ -192,13 +195,14 @@ def test_a_clock_set_back_is_told_and_latches_the_engine(live: Callable[..., Liv
     clock = ManualClock(0, session.of(CineFrame)[0].header.publish_clock)
     square = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
     engine = Engine(Config(), [TargetSpec("GTV", square)], lambda: make_tracker(Config().tracker, Config().tracking),
-                    clock, session.of(StreamInfo)[0].session_id, "e1", peers_required=False)  # fmt: skip
+                    clock, session.of(StreamInfo)[0].session_id, "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(session.of(StreamInfo)[0])
     for message, received_ns in session.heard:
         if isinstance(message, CineFrame):
             clock.advance_to(received_ns)
             command = engine.step(message, received_ns).command
+            engine.finish_frame()
     assert (command.state, command.reason, engine.state) == (GateState.HOLD, "clock_fault", EngineState.LATCHED)
 
 
@@ -209,7 +213,7 @@ def test_a_repeated_image_with_a_new_stamp_is_a_frozen_image(live: Callable[...,
     assert session.reasons(max_stamp_uncertainty_ms=5_000, max_interval_ratio=100)[-1] is GateReason.FROZEN_IMAGE
 
 
-def test_a_refused_frame_is_told_as_a_fault_that_holds_the_engine_at_once(live: Callable[..., Live]) -> None:
+def test_a_refused_frame_is_a_fault_that_holds_the_engine_at_once(live: Callable[..., Live], tmp_path: Path) -> None:
     session = live(MEASURED)
     session.run(range(1, 20))
     session.send(20, position=(0.0, 0.0, 300.0), published=False)
@@ -217,10 +221,34 @@ def test_a_refused_frame_is_told_as_a_fault_that_holds_the_engine_at_once(live: 
     assert "image_position_mm" in refused.text
     assert refused.severity == "fault"
 
-    square = [(30, 30), (60, 30), (60, 60), (30, 60)]
-    service = EngineService(Config(), [TargetSpec("GTV", np.array(square, np.float32))], "session")
-    published: list[Any] = []
-    service._publish = published.append  # type: ignore[method-assign]
-    service._handle(encode(refused), 0)
-    assert (published[-1].command.state, published[-1].command.reason) == (GateState.HOLD, GateReason.MESSAGE_REFUSED)
-    assert "image_position_mm" in published[-1].command.detail
+    command = answer_to(refused, tmp_path)
+    assert (command.state, command.reason) == (GateState.HOLD, GateReason.MESSAGE_REFUSED)
+    assert "image_position_mm" in command.detail
+
+
+def answer_to(event: Event, folder: Path) -> GateCommand:
+    """What the engine commands when its source sends this event."""
+    roles = ("frames", "gate", "telemetry", "control", "beam", "recorder")
+    endpoints = EndpointSettings(**{role: f"ipc://{folder}/engine-{role}" for role in roles})
+    host = HostSettings(fifo_priority=0, engine_core=ANY_CORE, keep_cores_awake=False)
+    square = np.array([(30, 30), (60, 30), (60, 60), (30, 60)], np.float32)
+    service = EngineService(Config(endpoints=endpoints, host=host), [TargetSpec("GTV", square)], "session")
+    stop, answers = threading.Event(), []
+    with zmq.Context() as context, bind(context, zmq.PUB, endpoints.frames) as source:
+        gate = subscribe(context, endpoints.gate)
+        loop = threading.Thread(target=service.run, args=(stop.is_set,))
+        loop.start()
+
+        def answered() -> bool:
+            source.send_multipart(encode(event))
+            while (parts := receive(gate)) is not None:
+                command: Any = decode(parts)
+                answers.extend([command] if event.text in command.detail else [])
+            return bool(answers)
+
+        came = wait_until(answered, 60)
+        stop.set()
+        loop.join()
+        gate.close()
+    assert came, "the engine does not answer"
+    return answers[0]

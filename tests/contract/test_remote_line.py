@@ -1,7 +1,8 @@
-"""A beam line in another process, its own or another host's: the contract, and what is special about the way there."""
+"""A beam line in another process, on this or another host: the contract, and what is special about the way there."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import zmq
 
 from drivers.beam.remote_line import RemoteLine
 from drivers.beam.simulated import SimulatedLinac, line_level
-from drivers.beam.zeromq_switch import BEGIN, MAGIC, MESSAGE, ZeromqSwitch, ZeromqSwitchSettings
+from drivers.beam.zeromq_switch import BEGIN, MAGIC, MESSAGE, RENEW, ZeromqSwitch, ZeromqSwitchSettings
 from drivers.errors import BeamFault, Unavailable
-from gating.config import LinacSettings
+from gating.clocks.clock import ManualClock
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from gating.settings.config import LinacSettings
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.patience import shortest_s, wait_until
 
 ON, HOLD = GateState.ON, GateState.HOLD
@@ -30,8 +32,8 @@ import sys
 from pathlib import Path
 from drivers.beam.simulated import SimulatedLinac
 from drivers.beam.remote_line import RemoteLine
-from gating.config import LinacSettings
-from gating.sockets import stop_on_signals
+from gating.settings.config import LinacSettings
+from gating.wire.sockets import stop_on_signals
 from tests.patience import SlowClock
 linac = SimulatedLinac(
     LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0), record_path=Path(sys.argv[2])
@@ -64,25 +66,46 @@ def confirmed(switch: ZeromqSwitch) -> GateState | None:
     """What the line says to an order that is sent now; None while it does not answer."""
     try:
         switch.read_back()
-        order = switch._sequence
-
-        def answered() -> bool:
-            switch._take_answers()
-            return switch._answered_sequence >= order
-
-        return switch._answer if wait_until(answered, 0.2) else None
+        wait_until(lambda: switch.newest_answer() is not None, 0.2)
+        return switch.newest_answer()
     except BeamFault:
         return None
 
 
 def turn_on(switch: ZeromqSwitch) -> None:
-    """Begin anew until the line is on: a pause of the machine may end a lease that has just begun."""
+    """Begin again until the line is on: a pause of the machine may end a lease that has just begun."""
 
     def on() -> bool:
         switch.set_beam(ON)
         return confirmed(switch) is ON
 
     assert wait_until(on), "the remote line does not come on"
+
+
+class RawMaster:
+    """Gives orders byte by byte, and knows the newest token."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket, self._token, self.number = socket, 0, 0
+
+    def order(self, wanted: int, number: int) -> GateState:
+        """Give an order; return what the line confirms."""
+        self._socket.send(MESSAGE.pack(MAGIC, wanted, self._token, number))
+        assert self._socket.poll(60_000)
+        _, on, self._token, answered = MESSAGE.unpack(self._socket.recv())
+        assert answered == number
+        return ON if on else HOLD
+
+    def begin(self) -> GateState:
+        self.number += 1
+        return self.order(BEGIN, self.number)
+
+
+@pytest.fixture
+def master(endpoint: str, remote: subprocess.Popen[bytes]) -> Iterator[RawMaster]:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.connect(endpoint)
+        yield RawMaster(socket)
 
 
 @pytest.fixture
@@ -99,7 +122,7 @@ def endpoint(tmp_path: Path) -> str:
 
 @pytest.fixture
 def remote(request: pytest.FixtureRequest, endpoint: str, record: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The line's process; its clock is as much slower as a test asks for."""
+    """The line's process; its clock is slower by the factor that a test asks for."""
     times = str(getattr(request, "param", 1))
     process = subprocess.Popen([sys.executable, "-c", REMOTE, endpoint, str(record), times])
     yield process
@@ -118,19 +141,16 @@ def switch(request: pytest.FixtureRequest, endpoint: str, remote: subprocess.Pop
 
 @pytest.mark.parametrize("remote", [4], indirect=True)
 class TestZeromqSwitch(BeamSwitchContract):
-    """The remote line's lease of 100 ms is four times as long here, lest a pause of the machine ends it."""
+    """The remote line's lease of 100 ms is four times as long here, so that a pause of the machine does not end it."""
 
     @pytest.fixture
     def bench(self, remote: subprocess.Popen[bytes], record: Path, endpoint: str) -> Iterator[Bench]:  # type: ignore[override]
         assert wait_until(Path(endpoint.removeprefix("ipc://")).exists, 60)
         switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
 
-        def all_answered() -> bool:
-            switch._take_answers()
-            return switch._answered_sequence == switch._sequence
-
         def line() -> GateState:
-            assert switch._socket is None or wait_until(all_answered)
+            with contextlib.suppress(BeamFault):  # closed
+                assert wait_until(lambda: switch.newest_answer() is not None)
             return line_level(record)
 
         def come_to_rest() -> None:
@@ -156,7 +176,7 @@ class TestTheWayThere:
         assert wait_until(lambda: line_level(record) is HOLD)
         for _ in range(10):
             assert wait_until(lambda: confirmed(switch) is not None)
-            assert (switch._answer, line_level(record)) == (HOLD, HOLD)
+            assert (switch.newest_answer(), line_level(record)) == (HOLD, HOLD)
         turn_on(switch)
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
@@ -187,19 +207,23 @@ class TestTheWayThere:
             switch.read_back()
 
     def test_an_answer_that_is_read_late_is_as_old_as_its_order(
-        self, switch: ZeromqSwitch, remote: subprocess.Popen[bytes]
+        self, endpoint: str, remote: subprocess.Popen[bytes]
     ) -> None:
+        clock = ManualClock()
+        switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint), clock=clock)
+        switch.open()
+        assert wait_until(lambda: confirmed(switch) is not None, 60)
         turn_on(switch)
-        switch.set_beam(ON)
-        assert switch._socket is not None
-        assert switch._socket.poll(5000)
+        switch.read_back()
+        clock.advance_ms(250)
+        assert wait_until(lambda: switch.newest_answer() is not None)
         remote.send_signal(signal.SIGSTOP)
         assert wait_until(lambda: stopped(remote.pid))
-        time.sleep(0.25)
-        with pytest.raises(BeamFault, match=r"silent for \d+ ms; the limit is 200 ms"):
+        with pytest.raises(BeamFault, match="silent for 250 ms; the limit is 200 ms"):
             switch.read_back()
+        switch.close()
 
-    def test_orders_that_queued_while_the_remote_line_stood_still_are_not_believed(
+    def test_orders_queued_while_the_remote_line_was_frozen_are_ignored(
         self, switch: ZeromqSwitch, remote: subprocess.Popen[bytes], record: Path
     ) -> None:
         remote.send_signal(signal.SIGSTOP)
@@ -208,33 +232,20 @@ class TestTheWayThere:
         time.sleep(0.3)
         remote.send_signal(signal.SIGCONT)
         assert wait_until(lambda: confirmed(switch) is not None)
-        assert (switch._answer, line_level(record)) == (HOLD, HOLD)
+        assert (switch.newest_answer(), line_level(record)) == (HOLD, HOLD)
 
-    def test_an_order_that_does_not_know_the_newest_token_is_not_obeyed(
-        self, endpoint: str, remote: subprocess.Popen[bytes], record: Path
-    ) -> None:
-        with zmq.Context() as context, context.socket(zmq.DEALER) as master:
-            master.connect(endpoint)
-            token = 0
-            for number, expected in ((1, HOLD), (2, ON)):
-                master.send(MESSAGE.pack(MAGIC, BEGIN, token, number))
-                assert master.poll(60_000)
-                _, confirmed_on, token, answered = MESSAGE.unpack(master.recv())
-                assert (answered, bool(confirmed_on)) == (number, expected is ON)
+    def test_an_order_without_the_newest_token_is_ignored(self, master: RawMaster, record: Path) -> None:
+        assert master.begin() is HOLD
+        assert wait_until(lambda: master.begin() is ON)
         assert wait_until(lambda: line_level(record) is HOLD)
 
-    def test_a_damaged_number_holds_and_the_next_orders_are_taken_as_before(
-        self, switch: ZeromqSwitch, record: Path
-    ) -> None:
-        turn_on(switch)
-        sequence = switch._sequence
-        switch._sequence = sequence | 1 << 50
-        switch.read_back()
-        switch._sequence = sequence
-        assert wait_until(lambda: line_level(record) is HOLD)
-        turn_on(switch)
+    def test_a_damaged_number_holds_and_the_next_orders_are_obeyed(self, master: RawMaster, record: Path) -> None:
+        assert wait_until(lambda: master.begin() is ON)
+        assert master.order(RENEW, master.number | 1 << 50) is HOLD
+        assert line_level(record) is HOLD
+        assert wait_until(lambda: master.begin() is ON)
 
-    def test_an_answer_to_an_order_that_was_never_given_says_nothing(self, endpoint: str) -> None:
+    def test_an_answer_to_an_order_never_given_is_ignored(self, endpoint: str) -> None:
         with zmq.Context() as context, context.socket(zmq.ROUTER) as line:
             line.bind(endpoint)
             switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint, silence_ms=1000))
@@ -244,27 +255,39 @@ class TestTheWayThere:
             for number, token, on in ((1, 77, 0), (1 << 50, 78, 1)):
                 line.send_multipart([peer, MESSAGE.pack(MAGIC, on, token, number)])
             opening.join()
-            assert wait_until(lambda: switch.read_back() is HOLD and switch._answered_sequence == 1)
+            tokens = [0]
+
+            def order() -> int:
+                assert switch.read_back() is HOLD
+                *_, token, _ = MESSAGE.unpack(line.recv_multipart()[1])
+                tokens.append(token)
+                return token
+
+            assert wait_until(lambda: order() == 77)
             switch.set_beam(ON)
-            orders = [MESSAGE.unpack(line.recv_multipart()[1]) for _ in range(switch._sequence - 1)]
-            assert {token for _, _, token, _ in orders[1:]} == {77}
-            assert switch._answer is HOLD
+            *_, token, _ = MESSAGE.unpack(line.recv_multipart()[1])
+            assert token == 77
+            assert set(tokens) == {0, 77}
             switch.close()
 
-    def test_beyond_this_host_the_line_listens_only_where_that_is_allowed(self) -> None:
+    def test_the_line_listens_beyond_this_host_only_where_allowed(self) -> None:
         line = RemoteLine(SimulatedLinac(LinacSettings()), "tcp://0.0.0.0:0")
         with pytest.raises(Unavailable, match="listens beyond this host"):
             line.run(lambda: True)
 
     def test_the_command_drives_a_line_for_the_beam_interface(self, endpoint: str, record: Path) -> None:
-        command = [sys.executable, "-m", "gating.cli", "line", "--listen", endpoint, "--delivery-record", str(record)]
+        command = [sys.executable, "-m", "cinegate", "line", "--listen", endpoint, "--delivery-record", str(record)]
         process = subprocess.Popen(command)
         switch = ZeromqSwitch(ZeromqSwitchSettings(endpoint=endpoint))
+
+        def raised() -> bool:
+            turn_on(switch)
+            return line_level(record) is ON
+
         try:
             switch.open()
             assert wait_until(lambda: confirmed(switch) is HOLD, 60)
-            switch.set_beam(ON)
-            assert wait_until(lambda: line_level(record) is ON)
+            assert wait_until(raised)
             process.terminate()
             assert process.wait(10) == 0
             assert line_level(record) is HOLD

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from gating.config import EndpointSettings
-from gating.keys import ROLES, KeyProblem, allow, allowed, load_keyring, new_key
-from gating.sockets import bind, dial, secure, subscribe
-from gating.wire import encode
+from gating.settings.config import EndpointSettings
+from gating.wire.codec import encode
+from gating.wire.keys import ROLES, KeyProblem, allow, allowed, load_keyring, new_key
+from gating.wire.sockets import bind, dial, secure, subscribe
 from tests.factories import beam_status
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
@@ -51,7 +51,7 @@ def gate(context: zmq.Context, keys: Path, endpoints: EndpointSettings):
 
 
 def hears(context: zmq.Context, server, endpoint: str, refused: Callable[[], bool] = lambda: False) -> bool:
-    """Whether a subscriber opened now gets anything; given up half a second after it was refused."""
+    """Whether a subscriber opened now receives anything; it gives up half a second after it was refused."""
     ear = subscribe(context, endpoint)
 
     def heard() -> bool:
@@ -120,7 +120,7 @@ def test_control_answers_the_operator_and_nobody_else(context, keys, endpoints):
     control.close()
 
 
-def test_leave_given_later_admits_after_a_restart(context, keys, endpoints):
+def test_a_key_allowed_later_is_admitted_after_a_restart(context, keys, endpoints):
     allow(keys, "visitor", "gate")
     secure(load_keyring(keys, "engine", endpoints))
     server = bind(context, zmq.PUB, endpoints.gate)
@@ -176,7 +176,7 @@ def test_an_eavesdropper_reads_headers_only_where_there_are_no_keys(context, key
     assert (b"session_id" in spy.heard) is not with_keys
 
 
-def test_secrets_are_for_their_owner_alone(keys, endpoints):
+def test_only_their_owner_can_read_the_secrets(keys, endpoints):
     assert stat.S_IMODE((keys / "engine.key").stat().st_mode) == 0o600
     (keys / "engine.key").chmod(0o644)
     with pytest.raises(KeyProblem, match="may be read by others"):

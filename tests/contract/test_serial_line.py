@@ -1,4 +1,4 @@
-"""The serial line: the contract with a stand-in for the line calls, and the heartbeat over a real pseudo-terminal.
+"""The serial line: the contract on a stand-in for the line calls, and the heartbeat over a real pseudo-terminal.
 
 Not shown here: that a real port's RTS or DTR falls when its process dies.
 """
@@ -23,13 +23,13 @@ from drivers.beam.serial_line import SerialLine, SerialLineSettings, loop_back_t
 from drivers.beam.simulated import line_level
 from drivers.errors import BeamFault, Unavailable
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
+from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.patience import SlowClock, wait_until
 from tests.stand_ins import StandInPort
 
 ON, HOLD = GateState.ON, GateState.HOLD
 TIMES = 10
-"""Leases are so much longer here than in use, lest a pause of the test machine ends one."""
+"""Leases are longer here by this factor, so that a pause of the test machine does not end one."""
 
 
 class TestSerialLineOnAStandIn(BeamSwitchContract):
@@ -46,13 +46,16 @@ class TestSerialLineOnAStandIn(BeamSwitchContract):
             "switch = SerialLine(settings, make_port=StandInPort); switch.open(); switch.set_beam(GateState.ON);"
             "print('on', flush=True); time.sleep(30)"
         )
-        switch = SerialLine(settings, make_port=StandInPort)
+        made: list[StandInPort] = []
+
+        def make_port(asked: SerialLineSettings) -> StandInPort:
+            made.append(StandInPort(asked))
+            return made[-1]
 
         def seen() -> GateState:
-            own = switch._port is not None and getattr(switch._port, line)
-            return ON if own else line_level(level)
+            return ON if any(getattr(port, line) for port in made) else line_level(level)
 
-        return Bench(switch, seen, lambda: None, elsewhere)
+        return Bench(SerialLine(settings, make_port=make_port), seen, lambda: None, elsewhere)
 
 
 class TestSerialLine:
@@ -89,7 +92,7 @@ class TestSerialLine:
             ("dtr", "dsr", True),
         ]
 
-    def test_a_pseudo_terminal_has_no_modem_lines_and_that_is_said(self, tmp_path: Path) -> None:
+    def test_a_pseudo_terminal_without_modem_lines_is_reported(self, tmp_path: Path) -> None:
         pytest.importorskip("serial", reason="pyserial is not installed")
         master, slave = pty.openpty()
         switch = SerialLine(SerialLineSettings(port=os.ttyname(slave)))
@@ -103,7 +106,7 @@ class TestSerialLine:
 
 
 class BeamBox:
-    """The far end of a heartbeat line: on while a `+` came within the lease; echoes every byte."""
+    """The far end of a heartbeat line: on while the last `+` is younger than the lease; echoes every byte."""
 
     LEASE_S = 0.1 * TIMES
 

@@ -1,4 +1,4 @@
-"""The example of a site's own drivers: installed as a package, found by name, and put through the contracts."""
+"""The example of a site's own drivers: installed as a package, found by name, and held to the contracts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from drivers.beam.simulated import line_level
 from drivers.ports import CineSource
 from gating.messages import GateState
-from tests.contract.test_beam_switches import BeamSwitchContract, Bench
-from tests.contract.test_sources import read
+from tests.contract.beam_switch import BeamSwitchContract, Bench
+from tests.contract.reading import read
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,9 +44,9 @@ def package(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         del sys.modules[name]
 
 
-def test_cinegate_lists_the_sites_drivers_and_imports_none(installed: Path) -> None:
+def test_cinegate_lists_the_sites_drivers_without_importing_them(installed: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "gating.cli", "drivers", "--json"],
+        [sys.executable, "-m", "cinegate", "drivers", "--json"],
         env=os.environ | {"PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
@@ -86,6 +86,6 @@ class TestTheSitesBeamSwitch(BeamSwitchContract):
         )
 
         def seen() -> GateState:
-            return GateState.ON if switch._state is GateState.ON else line_level(record)
+            return GateState.ON if switch.line is GateState.ON else line_level(record)
 
         return Bench(switch, seen, lambda: None, elsewhere)

@@ -13,7 +13,7 @@ import pytest
 
 from drivers.errors import SourceFault
 from drivers.phantom import PhantomSettings
-from drivers.ports import CineSource, EndOfStream, FrameStamp
+from drivers.ports import CineSource, FrameStamp
 from drivers.recordings import open_recording
 from drivers.recordings.scan import interleave
 from drivers.sources.phantom import PhantomSource
@@ -21,8 +21,9 @@ from drivers.sources.replay import ReplaySource
 from gating.messages import Pacing, SourceKind, StreamInfo, as_dict
 from replay_data import session_path
 from tests.contract import feeds, network_feeds
+from tests.contract.reading import TIMEOUT_MS, read
 from tests.interleaved import Patient, write_recordings
-from tests.patience import PATIENCE_S, wait_until
+from tests.patience import wait_until
 
 Make = Callable[[Path], CineSource]
 
@@ -48,7 +49,6 @@ SOURCES: dict[str, Make] = {
     "openigtlink": network_feeds.openigtlink,
     "zeromq": network_feeds.zeromq,
 }
-TIMEOUT_MS = round(PATIENCE_S * 1e3)
 
 
 @pytest.fixture(params=SOURCES.values(), ids=SOURCES.keys())
@@ -56,21 +56,6 @@ def source(request: pytest.FixtureRequest, tmp_path: Path):
     made = request.param(tmp_path)
     yield made
     made.close()
-
-
-def read(source: CineSource, info: StreamInfo, count: int):
-    """Stamps and pixels of up to `count` frames."""
-    stamps, frames = [], []
-    pixels = np.zeros(info.shape, info.dtype)
-    while len(stamps) < count:
-        try:
-            stamp = source.read_into(pixels, TIMEOUT_MS)
-        except EndOfStream:
-            break
-        assert stamp is not None, "no frame within the time-out"
-        stamps.append(stamp)
-        frames.append(pixels.copy())
-    return stamps, frames
 
 
 def test_fulfils_the_protocol(source: CineSource) -> None:
@@ -93,7 +78,7 @@ def test_opening_and_closing_twice_is_harmless(source: CineSource) -> None:
     source.close()
 
 
-def test_starts_anew_when_opened_again(source: CineSource) -> None:
+def test_starts_from_the_beginning_when_opened_again(source: CineSource) -> None:
     info = source.open()
     _, first = read(source, info, 3)
     source.close()
@@ -117,7 +102,7 @@ def test_stamps_increase_and_name_a_declared_plane(source: CineSource) -> None:
     assert {stamp.meaning for stamp in stamps} == {info.acquired_meaning}
 
 
-def test_no_frame_is_handed_over_before_it_arrived(source: CineSource) -> None:
+def test_no_frame_is_returned_before_it_arrived(source: CineSource) -> None:
     info = source.open()
     pixels = np.zeros(info.shape, info.dtype)
     for _ in range(5):
@@ -126,7 +111,7 @@ def test_no_frame_is_handed_over_before_it_arrived(source: CineSource) -> None:
         assert stamp.arrived_ns <= time.monotonic_ns()
 
 
-def test_a_time_out_returns_none_and_loses_no_frame(source: CineSource) -> None:
+def test_a_timeout_returns_none_and_loses_no_frame(source: CineSource) -> None:
     info = source.open()
     patient, _ = read(source, info, 6)
     source.close()
@@ -144,7 +129,7 @@ def test_a_time_out_returns_none_and_loses_no_frame(source: CineSource) -> None:
         assert [stamp.acquired_ns for stamp in hasty] == [stamp.acquired_ns for stamp in patient]
 
 
-def test_a_known_number_of_frames_is_kept_and_then_the_stream_ends(source: CineSource) -> None:
+def test_a_stream_of_known_length_ends_after_its_frames(source: CineSource) -> None:
     info = source.open()
     if info.frame_count is None or info.frame_count * info.nominal_interval_ns > 2e9:
         pytest.skip("no end within two seconds")

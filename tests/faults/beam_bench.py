@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import zmq
 
-from gating.config import Config, EndpointSettings, LinacSettings
 from gating.messages import (
     BeamStatus,
     EngineState,
@@ -25,8 +24,9 @@ from gating.messages import (
     SourceKind,
     StageStamps,
 )
-from gating.sockets import bind, receive, subscribe
-from gating.wire import decode, encode
+from gating.settings.config import Config, EndpointSettings, LinacSettings
+from gating.wire.codec import decode, encode
+from gating.wire.sockets import bind, receive, subscribe
 from tests.patience import PATIENCE_S
 
 SESSION = "s1"
@@ -37,7 +37,7 @@ BEAM = """
 import sys
 from pathlib import Path
 import msgspec
-from gating.config import Config
+from gating.settings.config import Config
 from drivers.beam.interface import run_beam
 from drivers.beam.simulated import SimulatedLinac
 
@@ -49,10 +49,10 @@ run_beam(config, "s1", linac)
 ENGINE = """
 import sys, time
 import msgspec, zmq
-from gating.config import Config
+from gating.settings.config import Config
 from gating.messages import GateState
-from gating.sockets import bind
-from gating.wire import encode
+from gating.wire.sockets import bind
+from gating.wire.codec import encode
 from tests.faults.beam_bench import gate_command
 
 config = msgspec.json.decode(sys.argv[1], type=Config)
@@ -102,7 +102,7 @@ def bench_config(folder: Path) -> Config:
     )
 
 
-class Ear:
+class ReconnectingSubscriber:
     """Hears everything the beam interface publishes."""
 
     def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
@@ -118,7 +118,7 @@ class Ear:
             pass
 
     def wait_for(self, kind: type[M], good: Callable[[M], bool], seconds: float = PATIENCE_S) -> M:
-        """Return the next message of this kind that is good; fail loudly after `seconds`."""
+        """Return the next message of this kind that is `good`; fail after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not self._socket.poll(50):
@@ -143,7 +143,7 @@ class Ear:
 
 @contextmanager
 def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script in a process of its own; it is gone afterwards, whatever its state."""
+    """Run a script in a process of its own, and kill it afterwards."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", script, *arguments]
     child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)

@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import zmq
 
+from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.limits import stale_limit_ns
+from gating.decision.limits import stale_limit_ns
 from gating.messages import BeamStatus, GateState
-from gating.sockets import receive, subscribe
-from gating.wire import decode
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+from gating.targets.target_file import write_targets
+from gating.wire.codec import decode
+from gating.wire.sockets import receive, subscribe
 from tests.factories import anatomy
 
 LEASE_MS = 100.0
@@ -50,7 +51,7 @@ def write_still_recording(path: Path, frames: int = 400) -> Path:
 
 
 class LivePipeline:
-    """Source, engine and beam interface of one looped replay, and an ear on the beam."""
+    """Source, engine and beam interface of one looped replay, and a subscriber to the beam's status."""
 
     def __init__(self, recording: Path, box: str, folder: Path, config: Config | None = None) -> None:
         opened = open_recording(recording)
@@ -101,7 +102,7 @@ class LivePipeline:
         return {role: self.session.output(role)[-400:] for role in self.session.processes}
 
     def stop(self) -> None:
-        """End everything that still lives, stopped or not."""
+        """End every process that is left, stopped or not."""
         for process in self.session.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -123,7 +124,7 @@ class LivePipeline:
 
 @contextmanager
 def live_pipeline(recording: Path, box: str, config: Config | None = None) -> Iterator[LivePipeline]:
-    """Start a pipeline in a folder of its own, and end it whatever happens."""
+    """Start a pipeline in a folder of its own; it ends whatever happens."""
     with tempfile.TemporaryDirectory(prefix="cinegate-") as folder:
         pipeline = LivePipeline(recording, box, Path(folder), config)
         try:

@@ -23,14 +23,14 @@ from drivers.beam.interface import run_beam
 from drivers.beam.simulated import line_level, read_delivery_record
 from drivers.beam.watchdog import QUIET_NS
 from drivers.errors import BeamFault
-from gating.config import Config
 from gating.messages import BeamStatus, Event, GateState, Heartbeat
-from tests.faults.beam_bench import BEAM, ENGINE, Commander, Ear, bench_config, process
+from gating.settings.config import Config
+from tests.faults.beam_bench import BEAM, ENGINE, Commander, ReconnectingSubscriber, bench_config, process
 
 LEASE_NS = 100_000_000
 MARGIN_NS = 20_000_000
 BUSY_MACHINE_NS = 100_000_000
-"""What a machine that others keep busy may add to one try; the middle one of several keeps to the margin."""
+"""What a busy machine may add to one try; the median of several keeps to the margin."""
 
 
 @pytest.fixture
@@ -57,15 +57,15 @@ def beam(config: Config, record: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def ear(context: zmq.Context[Any], config: Config, beam: subprocess.Popen[str]) -> Iterator[Ear]:
-    ear = Ear(context, config.endpoints.beam)
+def ear(context: zmq.Context[Any], config: Config, beam: subprocess.Popen[str]) -> Iterator[ReconnectingSubscriber]:
+    ear = ReconnectingSubscriber(context, config.endpoints.beam)
     ear.wait_for(BeamStatus, lambda status: status.reason == "starting", seconds=20)
     yield ear
     ear.close()
 
 
 @pytest.fixture
-def engine(context: zmq.Context[Any], config: Config, ear: Ear) -> Iterator[Commander]:
+def engine(context: zmq.Context[Any], config: Config, ear: ReconnectingSubscriber) -> Iterator[Commander]:
     commander = Commander(context, config.endpoints.gate)
     for _ in range(200):
         commander.send(GateState.HOLD)
@@ -76,7 +76,7 @@ def engine(context: zmq.Context[Any], config: Config, ear: Ear) -> Iterator[Comm
     commander.close()
 
 
-def turn_on(engine: Commander, ear: Ear) -> BeamStatus:
+def turn_on(engine: Commander, ear: ReconnectingSubscriber) -> BeamStatus:
     engine.send(frame=7)
     return ear.wait_for_status(GateState.ON)
 
@@ -88,8 +88,10 @@ def test_imports_neither_numba_nor_opencv() -> None:
 
 
 @contextmanager
-def commanding_engine(config: Config, ear: Ear, name: str, heard_ns: int) -> Iterator[subprocess.Popen[str]]:
-    """An engine that commands beam on. It succeeds one last heard at `heard_ns`, so it begins a silent second later."""
+def commanding_engine(
+    config: Config, ear: ReconnectingSubscriber, name: str, heard_ns: int
+) -> Iterator[subprocess.Popen[str]]:
+    """An engine that commands beam on. It succeeds one last heard at `heard_ns`, after a silent second."""
     with process(ENGINE, msgspec.json.encode(config).decode(), name) as engine:
         assert engine.stdin is not None
         assert engine.stdout is not None
@@ -108,7 +110,7 @@ def is_on(status: BeamStatus) -> bool:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("tries", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_dead_or_frozen_engine_means_beam_off_within_the_lease(
-    config: Config, ear: Ear, record: Path, how: signal.Signals, tries: int
+    config: Config, ear: ReconnectingSubscriber, record: Path, how: signal.Signals, tries: int
 ) -> None:
     after_signal_ms, after_last_command_ms = [], []
     heard_ns = 0
@@ -135,7 +137,9 @@ def test_a_dead_or_frozen_engine_means_beam_off_within_the_lease(
         assert max(took_ms) <= (LEASE_NS + BUSY_MACHINE_NS) / 1e6
 
 
-def test_every_announced_frame_gets_one_status_and_renewals_get_none(engine: Commander, ear: Ear) -> None:
+def test_every_announced_frame_gets_one_status_and_renewals_get_none(
+    engine: Commander, ear: ReconnectingSubscriber
+) -> None:
     turn_on(engine, ear)
     for frame in range(8, 12):
         engine.send(frame=frame)
@@ -148,7 +152,7 @@ def test_every_announced_frame_gets_one_status_and_renewals_get_none(engine: Com
     assert all(status.command_received_ns >= status.command_sent_ns > 0 for status in announced)
 
 
-def test_a_silent_gate_still_has_a_status_every_fifty_milliseconds(ear: Ear) -> None:
+def test_without_commands_a_status_comes_every_50_ms(ear: ReconnectingSubscriber) -> None:
     stamps = [ear.wait_for(BeamStatus, lambda _: True).sent_ns for _ in range(12)]
     gaps_ms = [(later - earlier) / 1e6 for earlier, later in itertools.pairwise(stamps)]
     assert sorted(gaps_ms)[len(gaps_ms) // 2] <= 50
@@ -166,8 +170,8 @@ def test_a_silent_gate_still_has_a_status_every_fifty_milliseconds(ear: Ear) -> 
         ([b"heartbeat", b"\x80"], "schema"),
     ],
 )
-def test_garbage_holds_with_a_sentence_and_the_interface_lives_on(
-    engine: Commander, ear: Ear, parts: list[bytes], said: str
+def test_garbage_holds_with_a_sentence_and_the_interface_goes_on(
+    engine: Commander, ear: ReconnectingSubscriber, parts: list[bytes], said: str
 ) -> None:
     turn_on(engine, ear)
     engine.send_raw(parts)
@@ -189,8 +193,8 @@ def test_garbage_holds_with_a_sentence_and_the_interface_lives_on(
         ({"engine": "e2"}, "two_engines"),
     ],
 )
-def test_a_command_of_another_session_engine_or_past_holds(
-    engine: Commander, ear: Ear, changes: dict[str, Any], reason: str
+def test_a_command_of_another_session_or_engine_or_an_older_one_holds(
+    engine: Commander, ear: ReconnectingSubscriber, changes: dict[str, Any], reason: str
 ) -> None:
     turn_on(engine, ear)
     engine.send(**changes)
@@ -199,7 +203,7 @@ def test_a_command_of_another_session_engine_or_past_holds(
 
 
 def test_sigterm_holds_first_and_exits_cleanly(
-    engine: Commander, ear: Ear, beam: subprocess.Popen[str], record: Path
+    engine: Commander, ear: ReconnectingSubscriber, beam: subprocess.Popen[str], record: Path
 ) -> None:
     turn_on(engine, ear)
     beam.send_signal(signal.SIGTERM)
@@ -209,7 +213,7 @@ def test_sigterm_holds_first_and_exits_cleanly(
 
 
 def test_a_killed_beam_interface_drops_the_line(
-    engine: Commander, ear: Ear, beam: subprocess.Popen[str], record: Path
+    engine: Commander, ear: ReconnectingSubscriber, beam: subprocess.Popen[str], record: Path
 ) -> None:
     turn_on(engine, ear)
     assert line_level(record) is GateState.ON
@@ -218,8 +222,8 @@ def test_a_killed_beam_interface_drops_the_line(
     assert line_level(record) is GateState.HOLD
 
 
-def test_commands_that_queued_while_the_interface_stood_still_are_not_believed(
-    engine: Commander, ear: Ear, beam: subprocess.Popen[str]
+def test_commands_queued_while_the_interface_was_frozen_are_ignored(
+    engine: Commander, ear: ReconnectingSubscriber, beam: subprocess.Popen[str]
 ) -> None:
     turn_on(engine, ear)
     beam.send_signal(signal.SIGSTOP)
@@ -242,7 +246,7 @@ def test_commands_that_queued_while_the_interface_stood_still_are_not_believed(
 
 
 class BadSwitch:
-    """A hardware line that is stuck, or that raises."""
+    """A hardware line that is stuck or raises."""
 
     kind = "hardware"
     settle_ms = 20.0
@@ -267,8 +271,8 @@ class BadSwitch:
 
 
 @pytest.fixture
-def peers(context: zmq.Context[Any], config: Config) -> Iterator[tuple[Ear, Commander]]:
-    ear, engine = Ear(context, config.endpoints.beam), Commander(context, config.endpoints.gate)
+def peers(context: zmq.Context[Any], config: Config) -> Iterator[tuple[ReconnectingSubscriber, Commander]]:
+    ear, engine = ReconnectingSubscriber(context, config.endpoints.beam), Commander(context, config.endpoints.gate)
     yield ear, engine
     engine.close()
     ear.close()
@@ -289,7 +293,7 @@ def served(config: Config, switch: BadSwitch, **options: Any) -> Iterator[None]:
     assert switch.closed
 
 
-def command_until(engine: Commander, ear: Ear, code: str, **changes: Any) -> None:
+def command_until(engine: Commander, ear: ReconnectingSubscriber, code: str, **changes: Any) -> None:
     """Announce frames until an event with this code comes; an ear that hears no status yet would miss the event."""
     ear.wait_for(BeamStatus, lambda _: True)
     for _ in range(100):
@@ -310,7 +314,7 @@ def command_until(engine: Commander, ear: Ear, code: str, **changes: Any) -> Non
     ],
 )
 def test_a_line_that_disobeys_latches(
-    config: Config, peers: tuple[Ear, Commander], switch: BadSwitch, reason: str
+    config: Config, peers: tuple[ReconnectingSubscriber, Commander], switch: BadSwitch, reason: str
 ) -> None:
     ear, engine = peers
     with served(config, switch, allow_simulated_source=True):
@@ -322,14 +326,18 @@ def test_a_line_that_disobeys_latches(
         assert switch.level is GateState.HOLD
 
 
-def test_hardware_holds_for_a_replay_unless_that_was_allowed(config: Config, peers: tuple[Ear, Commander]) -> None:
+def test_hardware_holds_for_a_replay_unless_that_was_allowed(
+    config: Config, peers: tuple[ReconnectingSubscriber, Commander]
+) -> None:
     (ear, engine), switch = peers, BadSwitch()
     with served(config, switch):
         command_until(engine, ear, "simulated_source")
         assert switch.level is GateState.HOLD
 
 
-def test_an_allowed_simulated_source_is_announced(config: Config, peers: tuple[Ear, Commander]) -> None:
+def test_an_allowed_simulated_source_is_announced(
+    config: Config, peers: tuple[ReconnectingSubscriber, Commander]
+) -> None:
     (ear, engine), switch = peers, BadSwitch()
     with served(config, switch, allow_simulated_source=True):
         for _ in range(100):
@@ -342,7 +350,7 @@ def test_an_allowed_simulated_source_is_announced(config: Config, peers: tuple[E
 
 
 class SteppingClock:
-    """Every look at it takes 1 to 3 ms, so that a lease ends between any two of them."""
+    """Every reading takes 1 to 3 ms, so that a lease may end between any two of them."""
 
     name = "stepping"
 
@@ -355,8 +363,8 @@ class SteppingClock:
         return self._now_ns
 
 
-def test_what_is_said_to_be_held_was_driven_to_hold_whenever_the_lease_ends(
-    config: Config, peers: tuple[Ear, Commander]
+def test_a_reported_hold_was_driven_to_hold_whenever_the_lease_ends(
+    config: Config, peers: tuple[ReconnectingSubscriber, Commander]
 ) -> None:
     (ear, engine), switch = peers, BadSwitch()
     with served(config, switch, allow_simulated_source=True, clock=SteppingClock()):

@@ -1,4 +1,4 @@
-"""The fault suite itself: its catalogue is whole, it finds what is wrong, and its short form passes."""
+"""The fault suite itself: its catalogue is complete, it finds what is wrong, and its short form passes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from bench.faults.catalogue import read_catalogue
 from bench.faults.injections import INJECTIONS
-from gating.decision import HARD_FAULTS, GateReason
+from gating.decision.reasons import LATCHING, GateReason
 
 FAMILIES = {"stream", "time", "bytes", "processes", "anatomy", "beam", "disk"}
 
 
 def suite(*arguments: str) -> tuple[int, dict]:
     done = subprocess.run(
-        [sys.executable, "-m", "gating.cli", "faults", "--json", *arguments],
+        [sys.executable, "-m", "cinegate", "faults", "--json", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -26,29 +26,29 @@ def suite(*arguments: str) -> tuple[int, dict]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_the_catalogue_holds_more_than_sixty_faults_of_every_family():
+def test_the_catalogue_has_more_than_60_faults_and_every_family():
     families = Counter(fault.family for fault in read_catalogue().fault)
     assert set(families) == FAMILIES
     assert sum(families.values()) >= 60
     assert min(families.values()) >= 6
 
 
-def test_every_fault_can_be_injected_and_nothing_else():
+def test_exactly_the_faults_of_the_catalogue_can_be_injected():
     assert {fault.id for fault in read_catalogue().fault} == set(INJECTIONS)
 
 
 def test_a_latching_fault_expects_a_hard_reason_and_a_soft_one_does_not():
-    hard = {str(reason) for reason in HARD_FAULTS} | {"switch_fault"}
+    hard = {str(reason) for reason in LATCHING} | {"switch_fault"}
     for fault in read_catalogue().fault:
         if fault.reaction == "latch" and "stream_ended" not in fault.reason:
             assert hard & set(fault.reason), fault.id
         if fault.reaction == "hold" and fault.id != "header_bits_flipped":
-            assert not HARD_FAULTS & {GateReason(r) for r in fault.reason if r in set(GateReason)} - {
+            assert not LATCHING & {GateReason(r) for r in fault.reason if r in set(GateReason)} - {
                 GateReason.CLOCK_FAULT
             }, fault.id
 
 
-def test_the_short_form_touches_every_family():
+def test_the_short_form_covers_every_family():
     assert {fault.family for fault in read_catalogue().fault if fault.quick} == FAMILIES
 
 
@@ -62,10 +62,10 @@ ONE_OF_EVERY_FAMILY = (
     "log_writer_killed",
 )
 BUSY_MACHINE_MS = 50
-"""What a machine that others keep busy may add to a bound; the whole suite allows 20."""
+"""What a busy machine may add to a bound; the whole suite allows 20."""
 
 
-def test_one_fault_of_every_family_is_held_in_time_and_nothing_recorded_is_lost():
+def test_one_fault_of_every_family_holds_in_time_and_loses_no_record():
     chosen = [word for fault in ONE_OF_EVERY_FAMILY for word in ("--fault", fault)]
     code, found = suite("--tolerance-ms", str(BUSY_MACHINE_MS), *chosen)
     assert {fault["family"] for fault in found["faults"]} == FAMILIES
@@ -83,10 +83,10 @@ def test_the_short_form_passes_with_no_unsafe_beam():
 UNSAFE_ENGINE = """
 import sys, time
 import msgspec, zmq
-from gating.config import parse_config
+from gating.settings.config import parse_config
 from gating.messages import EngineState, GateCommand, GateState, StageStamps, ControlReply
-from gating.sockets import bind
-from gating.wire import encode
+from gating.wire.sockets import bind
+from gating.wire.codec import encode
 
 config = parse_config(open(sys.argv[1]).read())
 gate = bind(zmq.Context.instance(), zmq.PUB, config.endpoints.gate)
@@ -102,7 +102,7 @@ for sequence in range(100_000):
 
 
 @pytest.mark.slow
-def test_an_engine_that_never_looks_at_frames_fails_and_its_unsafe_beam_is_measured(tmp_path):
+def test_an_engine_that_ignores_frames_fails_with_unsafe_beam_measured(tmp_path):
     (tmp_path / "reckless.py").write_text(UNSAFE_ENGINE)
     command = f"{sys.executable} {tmp_path / 'reckless.py'} {{config}} {{session}}"
     code, found = suite("--engine-command", command, "--fault", "silence")

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from cinegate.verbs.options import load_targets
 from drivers.beam.simulated import read_delivery_record
 from drivers.recordings import open_recording
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import local_endpoints
-from gating.config import Config, LinacSettings, SecuritySettings, to_toml
-from gating.keys import ROLES, new_key
+from gating.service.pipeline import local_endpoints
+from gating.settings.config import Config, LinacSettings, SecuritySettings, to_toml
+from gating.targets.target_file import write_targets
+from gating.wire.keys import ROLES, new_key
 from tests.faults.pipeline import LEASE_MS, STILL_BOX, TOLERANCE_MS, write_still_recording
 
 ENGINE_ADDRESS, BEAM_ADDRESS = "10.213.77.1", "10.213.77.2"
@@ -34,7 +35,7 @@ def run(*words: str) -> None:
 
 @pytest.fixture(scope="module")
 def cable() -> Iterator[tuple[str, str]]:
-    """Two namespaces joined by a virtual cable whose ends are called `cable`; the names of the namespaces."""
+    """The names of two namespaces, joined by a virtual cable whose ends are called `cable`."""
     engine, beam = f"cgE{os.getpid()}", f"cgB{os.getpid()}"
     with ExitStack() as stack:
         if os.geteuid() != 0 or shutil.which("ip") is None:
@@ -87,7 +88,7 @@ class TwoHosts:
         raise AssertionError(f"no steady beam within {seconds:g} s: {outputs}")
 
     def off_ns(self) -> int:
-        """Wait for the beam to be off; return since when."""
+        """Wait for the beam to be off; return when it went off."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             last = read_delivery_record(self.record)[-1]
@@ -107,7 +108,7 @@ class TwoHosts:
                 process.wait()
 
     def _start(self, role: str, *arguments: str) -> None:
-        command = ["ip", "netns", "exec", self._namespaces[role], sys.executable, "-m", "gating.cli", role, *arguments]
+        command = ["ip", "netns", "exec", self._namespaces[role], sys.executable, "-m", "cinegate", role, *arguments]
         common = ["--session", "two-hosts", "--config", str(self._folder / "config.toml")]
         with (self._folder / f"{role}.out").open("wb") as output:
             self._processes.append(
@@ -140,7 +141,7 @@ def hosts(cable: tuple[str, str]) -> Iterator[TwoHosts]:
     ],
     ids=["link down", "every packet lost", "every packet 400 ms late"],
 )
-def test_the_beam_is_off_within_the_lease_of_a_cut_and_comes_back_by_itself(
+def test_beam_is_off_within_a_lease_of_a_cut_and_returns_by_itself(
     hosts: TwoHosts, cable: tuple[str, str], cut: tuple[str, ...], mend: tuple[str, ...]
 ) -> None:
     hosts.wait_for_steady_beam(START_S)

@@ -1,4 +1,4 @@
-"""Processes that root starts and that then give root up: a whole session, as the kernel sees it."""
+"""Processes that root starts and that then give up root: a whole session, as the kernel sees it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ import pytest
 import zmq
 from msgspec.structs import replace
 
-from gating.cli.options import load_targets, write_targets
-from gating.cli.supervise import Session
-from gating.config import Config
-from gating.host import examine
+from cinegate.verbs.options import load_targets
 from gating.messages import GateState, Heartbeat
-from gating.real_time import HostSettings
+from gating.service.host import examine
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+from gating.settings.host import HostSettings
+from gating.targets.target_file import write_targets
 from replay_data import demo_recording
-from tests.faults.beam_bench import Ear
+from tests.faults.beam_bench import ReconnectingSubscriber
 
 USER = "nobody"
 ROLES = ("beam", "record", "engine", "source")
 
 
 def status_of(process_id: int) -> dict[str, str]:
-    """What the kernel says of a process: its user ids, capabilities, whether it may gain any."""
+    """What the kernel says of a process: its user ids, its capabilities, and whether it may gain any."""
     rows = Path(f"/proc/{process_id}/status").read_text(encoding="ascii").splitlines()
     return {name: value.strip() for name, _, value in (row.partition(":") for row in rows)}
 
@@ -51,8 +52,8 @@ def test_a_session_that_root_starts_runs_without_root_and_gates(folder: Path) ->
     write_targets(folder / "targets.json", load_targets(recording, None, None))
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        ear = Ear(context, session.config.endpoints.beam)
-        recorder = Ear(context, session.config.endpoints.recorder)
+        ear = ReconnectingSubscriber(context, session.config.endpoints.beam)
+        recorder = ReconnectingSubscriber(context, session.config.endpoints.recorder)
         session.start("beam")
         session.start("record", str(folder / "log.mcap"))
         session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")
@@ -73,7 +74,7 @@ def test_a_session_that_root_starts_runs_without_root_and_gates(folder: Path) ->
     assert [process.returncode for process in session.processes.values()] == [0, 0, 0, 0]
 
 
-BECOME = "from gating.real_time import become; become({user!r}); import os; os.setuid(0)"
+BECOME = "from gating.service.real_time import become; become({user!r}); import os; os.setuid(0)"
 
 
 def becomes(user: str) -> str:
@@ -85,15 +86,15 @@ def becomes(user: str) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving up root needs root")
-def test_there_is_no_way_back() -> None:
+def test_root_cannot_be_regained() -> None:
     assert becomes(USER) == "PermissionError: [Errno 1] Operation not permitted"
 
 
-def test_an_unknown_user_is_named() -> None:
+def test_an_unknown_user_is_refused() -> None:
     assert becomes("no-such-user") == "PermissionError: host.run_as is 'no-such-user'; there is no such user"
 
 
-def test_root_is_no_user_to_become() -> None:
+def test_becoming_root_is_refused() -> None:
     assert "only one that is not root" in becomes("root")
 
 

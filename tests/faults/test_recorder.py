@@ -1,4 +1,4 @@
-"""The recorder as a real process: everything is in the log, and a disk that refuses is said, never fatal."""
+"""The recorder as a real process: everything is in the log, and a disk that fails is reported and never fatal."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import msgspec
 import pytest
 import zmq
 
-from gating.clock import MonotonicClock
-from gating.config import Config
+from gating.clocks.clock import MonotonicClock
 from gating.messages import CineFrame, GateCommand, Heartbeat, StreamEnd
-from gating.session import read_raw, read_session
-from gating.sockets import Socket, bind
-from gating.wire import encode, encode_frame
-from tests.faults.beam_bench import SESSION, Ear, bench_config, gate_command, process
+from gating.session.log import read_raw, read_session
+from gating.settings.config import Config
+from gating.wire.codec import encode, encode_frame
+from gating.wire.sockets import Socket, bind
+from tests.faults.beam_bench import SESSION, ReconnectingSubscriber, bench_config, gate_command, process
 from tests.unit.session_bench import make_frame
 
 RECORDER = """
 import resource, sys
 from pathlib import Path
 import msgspec
-from gating.config import Config
-from gating.recorder import run_recorder
+from gating.settings.config import Config
+from gating.service.recorder import run_recorder
 
 limit = int(sys.argv[3])
 if limit:
@@ -44,13 +44,13 @@ CLOCK = MonotonicClock().name
 
 
 class Wire:
-    """A fake source and engine, and an ear on the recorder."""
+    """A fake source and engine, and a subscriber to the recorder."""
 
     def __init__(self, context: zmq.Context[Any], config: Config) -> None:
         self.config = config
         self.frames: Socket = bind(context, zmq.XPUB, config.endpoints.frames)
         self.gate: Socket = bind(context, zmq.PUB, config.endpoints.gate)
-        self.ear = Ear(context, config.endpoints.recorder)
+        self.ear = ReconnectingSubscriber(context, config.endpoints.recorder)
 
     def wait_for_subscriber(self) -> None:
         assert self.frames.poll(20_000), "the recorder did not subscribe"
@@ -130,7 +130,7 @@ def test_messages_still_on_their_way_at_sigterm_are_drained(wire: Wire, tmp_path
     assert sum(isinstance(record.message, CineFrame) for record in read_session(log)) == 100
 
 
-def test_lost_frames_are_counted_by_the_gaps_of_their_sequence(wire: Wire, tmp_path: Path) -> None:
+def test_lost_frames_are_counted_by_gaps_in_their_sequence(wire: Wire, tmp_path: Path) -> None:
     with recorder(wire, tmp_path / "log.mcap") as child:
         wire.send_frames(0, 3)
         wire.send_frames(5, 2)
@@ -138,7 +138,7 @@ def test_lost_frames_are_counted_by_the_gaps_of_their_sequence(wire: Wire, tmp_p
         stop(child)
 
 
-def test_it_says_every_hundred_milliseconds_how_it_goes(wire: Wire, tmp_path: Path) -> None:
+def test_it_reports_its_health_every_100_ms(wire: Wire, tmp_path: Path) -> None:
     with recorder(wire, tmp_path / "log.mcap") as child:
         stamps = [wire.heartbeat().sent_ns for _ in range(8)]
         gaps_ms = sorted((later - earlier) / 1e6 for earlier, later in itertools.pairwise(stamps))
@@ -156,7 +156,7 @@ def test_a_folder_gets_a_private_log_named_after_session_and_start(wire: Wire, t
     assert (log.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_it_can_end_by_itself_after_the_stream(wire: Wire, tmp_path: Path) -> None:
+def test_it_can_end_with_the_stream(wire: Wire, tmp_path: Path) -> None:
     log = tmp_path / "log.mcap"
     with recorder(wire, log, end_after_ms="200") as child:
         wire.send_frames(0, 3)
@@ -173,7 +173,7 @@ def assert_fails_with_a_sentence_and_lives_on(wire: Wire, child: subprocess.Pope
     stop(child)
 
 
-def test_a_log_that_may_not_grow_is_said_and_stays_readable(wire: Wire, tmp_path: Path) -> None:
+def test_a_log_at_its_size_limit_is_reported_and_stays_readable(wire: Wire, tmp_path: Path) -> None:
     log = tmp_path / "log.mcap"
     with recorder(wire, log, limit=500_000) as child:
         wire.send_frames(0, 60, 0.005)
@@ -196,7 +196,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_said_and_what_was_written_stays_readable(wire: Wire, tiny_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_the_log_stays_readable(wire: Wire, tiny_disk: Path) -> None:
     log = tiny_disk / "log.mcap"
     with recorder(wire, log) as child:
         wire.send_frames(0, 60, 0.005)
@@ -207,7 +207,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays_readable(wire: Wire, tin
 
 
 @pytest.mark.parametrize(("name", "said"), [("taken.mcap", "File exists"), ("file/below/log.mcap", "Not a directory")])
-def test_a_log_that_cannot_be_made_is_said(wire: Wire, tmp_path: Path, name: str, said: str) -> None:
+def test_a_log_that_cannot_be_created_is_reported(wire: Wire, tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "taken.mcap").write_text("precious")
     (tmp_path / "file").write_text("")
     with recorder(wire, tmp_path / name) as child:
@@ -215,13 +215,13 @@ def test_a_log_that_cannot_be_made_is_said(wire: Wire, tmp_path: Path, name: str
     assert (tmp_path / "taken.mcap").read_text() == "precious"
 
 
-def test_a_read_only_folder_is_said(wire: Wire, tiny_disk: Path) -> None:
+def test_a_read_only_folder_is_reported(wire: Wire, tiny_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
     with recorder(wire, tiny_disk / "log.mcap") as child:
         assert_fails_with_a_sentence_and_lives_on(wire, child, "Read-only file system")
 
 
-def test_it_does_not_keep_up_after_standing_still_and_says_so(wire: Wire, tmp_path: Path) -> None:
+def test_it_reports_that_it_fell_behind_after_a_freeze(wire: Wire, tmp_path: Path) -> None:
     with recorder(wire, tmp_path / "log.mcap") as child:
         wire.heartbeat()
         child.send_signal(signal.SIGSTOP)
@@ -234,6 +234,6 @@ def test_it_does_not_keep_up_after_standing_still_and_says_so(wire: Wire, tmp_pa
 
 
 def test_recorder_imports_neither_numba_nor_opencv() -> None:
-    script = "import sys, gating.recorder; print({'numba', 'cv2'} & set(sys.modules))"
+    script = "import sys, gating.service.recorder; print({'numba', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "set()"

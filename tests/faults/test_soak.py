@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.soak import run_soak
-from gating.budgets import load_budgets
-from gating.config import Config
+from gating.latency.budgets import load_budgets
+from gating.settings.config import Config
 
 
 def test_half_a_minute_under_load_decides_every_frame() -> None:

@@ -1,4 +1,4 @@
-"""A verb that starts processes ends them, whatever ends it."""
+"""A verb that starts processes ends them, however it ends."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gating.cli.supervise import Session
-from gating.config import Config
+from gating.service.pipeline import Session
+from gating.settings.config import Config
 from replay_data import session_path
 
 
@@ -23,15 +23,15 @@ def children(process_id: int) -> set[int]:
 
 @pytest.fixture(autouse=True)
 def _signals_are_not_ignored() -> Iterator[None]:
-    """A shell has what it starts in the background ignore SIGINT, and so would what the tests start."""
+    """A shell's background jobs ignore SIGINT, and so would the processes that these tests start."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "gating.cli", "run", str(session_path("free_breathing")), "--log", str(tmp_path)]
+def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "cinegate", "run", str(session_path("free_breathing")), "--log", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         deadline = time.monotonic() + 60
         while len(started := children(run.pid)) < 4 and time.monotonic() < deadline:

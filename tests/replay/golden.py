@@ -1,6 +1,6 @@
 """Golden decisions of the bundled sessions: gate and reason exact, positions within 0.02 px.
 
-python -m tests.replay.golden        rewrite them; a commit of its own, with the reason
+python -m tests.replay.golden        rewrites them: a commit of its own, with the reason
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import csv
 from pathlib import Path
 from typing import Final
 
+from cinegate.recordings import recording_images, recording_stream
+from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
-from gating.cli.options import load_targets, recording_images, recording_stream
-from gating.config import Config
+from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import TargetEstimate
-from gating.offline import decide_offline, offline_frames
+from gating.settings.config import Config
 from replay_data import session_names, session_path
 
 FOLDER: Final = Path(__file__).parent / "golden"

@@ -18,7 +18,7 @@ from replay_data import session_path
 
 def cinegate(*arguments: object, expect: int = 0) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-m", "gating.cli", *map(str, arguments), "--json"],
+        [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"],
         check=False,
         capture_output=True,
         text=True,
@@ -60,7 +60,7 @@ def run_at_real_rate(short_session, tmp_path_factory) -> dict[str, object]:
     return cinegate("run", short_session, "--log", tmp_path_factory.mktemp("log"))
 
 
-def test_a_target_that_cannot_be_tracked_is_bad_input_and_every_frame_held(short_session, tmp_path):
+def test_an_untrackable_target_is_bad_input_and_holds_every_frame(short_session, tmp_path):
     table = tmp_path / "t.csv"
     said = cinegate("track", short_session, "--target-box", "5,5,4,2", "--out", table, expect=2)
     assert "the target covers 8 px" in str(said["error"])
@@ -86,7 +86,7 @@ def test_track_says_that_a_reference_of_nan_cannot_be_learned(with_nan, tmp_path
 
 def test_a_live_run_refuses_a_frame_of_nan_and_goes_on(with_nan, tmp_path):
     from gating.messages import GateCommand
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     run = cinegate("run", with_nan(20), "--speed", "stepped", "--log", tmp_path)
     assert run["frames_published"] == run["frames_decided"] == 40
@@ -127,7 +127,7 @@ def test_a_report_is_one_file_that_needs_no_network(run_at_real_rate):
 
 def test_stepped_replay_decides_as_the_engine_does_offline(short_session, tmp_path):
     from gating.messages import TargetEstimate
-    from gating.session import read_session
+    from gating.session.log import read_session
 
     run = cinegate("run", short_session, "--speed", "stepped", "--log", tmp_path)
     cinegate("track", short_session, "--out", tmp_path / "track.csv")
@@ -159,7 +159,7 @@ def test_track_writes_a_row_a_frame_and_masks_on_the_grid_of_the_frames(short_se
     assert np.median(np.hypot(*(found - truth).T)) < 0.5
 
 
-def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path):
+def test_a_coronal_session_leaves_the_hidden_axis_empty(tmp_path):
     cinegate("track", session_path("high_rate"), "--out", tmp_path / "t.csv")
     row = rows_of(tmp_path / "t.csv")[0]
     assert row["ap_mm"] == ""
@@ -169,15 +169,33 @@ def test_a_coronal_session_leaves_the_axis_that_it_does_not_show_empty(tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["track", "nowhere.npz"], "nowhere.npz: there is no such file"),
-        (["track", session_path("free_breathing"), "--target-box", "1,2,3"], "four numbers X,Y,W,H"),
-        (["track", session_path("free_breathing"), "--target-box", "80,90,40,40"], "leaves the image"),
-        (["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000"),
-        (["config", "--check", "nowhere.toml"], "nowhere.toml"),
-        (["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed"),
-        (["report", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
-        (["recover", "nowhere.mcap"], "nowhere.mcap: there is no such file; a session log (.mcap) is needed"),
-        (["track", session_path("free_breathing"), "--tracker", "magic"], "magic"),
+        pytest.param(["track", "nowhere.npz"], "nowhere.npz: there is no such file", id="missing recording"),
+        pytest.param(
+            ["track", session_path("free_breathing"), "--target-box", "1,2,3"],
+            "four numbers X,Y,W,H",
+            id="three numbers",
+        ),
+        pytest.param(
+            ["track", session_path("free_breathing"), "--target-box", "80,90,40,40"],
+            "leaves the image",
+            id="box outside",
+        ),
+        pytest.param(
+            ["run", session_path("free_breathing"), "--speed", "fast"], "a factor of 0.01 to 1000", id="speed in words"
+        ),
+        pytest.param(["config", "--check", "nowhere.toml"], "nowhere.toml", id="missing settings"),
+        pytest.param(["verify", "docs"], "docs: is a folder; a session log (.mcap) is needed", id="folder for a log"),
+        pytest.param(
+            ["report", "nowhere.mcap"],
+            "nowhere.mcap: there is no such file; a session log (.mcap) is needed",
+            id="report of nothing",
+        ),
+        pytest.param(
+            ["recover", "nowhere.mcap"],
+            "nowhere.mcap: there is no such file; a session log (.mcap) is needed",
+            id="recover of nothing",
+        ),
+        pytest.param(["track", session_path("free_breathing"), "--tracker", "magic"], "magic", id="unknown tracker"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_two(arguments, sentence):

@@ -1,4 +1,4 @@
-"""The bundled sessions: unharmed, remade bit for bit, and holding what the manifest says."""
+"""The bundled sessions: intact, reproduced bit for bit, and as the manifest says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drivers.recordings import open_recording
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from replay_data import FOLDER, demo_recording, session_names, session_path
 from replay_data.remake import MANIFEST, arrays_of, check, packed, remake
 from replay_data.sessions import SESSIONS
@@ -16,7 +16,7 @@ from replay_data.sessions import SESSIONS
 MANIFEST_ENTRIES = tomllib.loads((FOLDER / MANIFEST).read_text())["session"]
 
 
-def test_they_are_remade_bit_for_bit() -> None:
+def test_the_sessions_are_reproduced_bit_for_bit() -> None:
     assert check() == []
 
 
@@ -33,7 +33,7 @@ def test_a_changed_file_is_found(tmp_path, monkeypatch) -> None:
     assert "sha256" in check(tmp_path)[0]
 
 
-def test_packing_depends_on_the_arrays_alone() -> None:
+def test_packing_depends_only_on_the_arrays() -> None:
     arrays = arrays_of(SESSIONS[3])
     assert packed(arrays) == packed({name: array.copy() for name, array in arrays.items()})
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from bench.bench_strategies import strategy_row, trace_session
+from cinegate.verbs.sessions import read_motion
 from drivers.phantom import Phantom, PhantomSettings, Trace
-from gating.analysis.again import follow, follow_motion, gated_motion
-from gating.cli.sessions import read_motion
-from gating.config import parse_config
-from gating.drift import propose_shift
+from gating.analysis.drift import propose_shift
+from gating.analysis.replay_tracking import gated_motion, track_motion, track_session
+from gating.engine.offline import offline_frames
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.offline import offline_frames
-from gating.presets import NAMES, read_preset
-from gating.targets import TargetSpec
+from gating.settings.config import parse_config
+from gating.settings.presets import NAMES, read_preset
+from gating.targets.targets import TargetSpec
 
 BREATH_HOLD = parse_config(read_preset("breath_hold"))
 EXCEPTION = parse_config(read_preset("exception"))
@@ -24,7 +24,7 @@ EXCEPTION = parse_config(read_preset("exception"))
 
 
 def drive(t_s, displacement_mm, config, *, frames_per_s=6.0):
-    """Draw the motion, track it, decide; return the gated motion and the drawn truth, (n, 3) LPS mm."""
+    """Draw the motion, track it and decide; return the gated motion and the drawn truth, (n, 3) LPS mm."""
     lr, ap, si = np.asarray(displacement_mm, float).T
     settings = PhantomSettings(
         seed=5, rows=112, columns=112, pixel_spacing_mm=(2.0, 2.0), frames_per_s=frames_per_s, duration_s=float(t_s[-1])
@@ -44,7 +44,7 @@ def drive(t_s, displacement_mm, config, *, frames_per_s=6.0):
             yield phantom.stamp_ns(index), pixels
 
     target = TargetSpec("target", phantom.truth(0).contour_px.astype(np.float32))
-    followed = follow(config, [target], stream, offline_frames(stream, images()))
+    followed = track_session(config, [target], stream, offline_frames(stream, images()))
     motion = gated_motion(followed, config)
     centres = np.array([phantom.truth(index).centre_px for index in range(settings.frame_count)])
     away_px = centres - centres[0]
@@ -112,7 +112,7 @@ def test_a_hold_that_does_not_repeat_the_reference_is_not_used(held_session):
     assert not motion.gate_on[during(motion, elsewhere)].any()
 
 
-def test_the_recorded_breath_hold_is_held_open_until_the_longest_hold(shared_data):
+def test_the_beam_stays_on_in_a_recorded_hold_up_to_the_longest_hold(shared_data):
     t, p = read_motion(shared_data / "traces" / "LiverTraj_BreathHold1_robot.txt")
     motion, _ = drive(t[t <= 40], p[t <= 40], BREATH_HOLD)
     on_s = motion.t_s[motion.gate_on]
@@ -126,7 +126,7 @@ def test_the_recorded_breath_hold_is_held_open_until_the_longest_hold(shared_dat
 def excursions(shared_data):
     """The persistent-excursion trace, decided by the exception preset, and its excursions as (last inside, back in)."""
     t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
-    motion = gated_motion(follow_motion(t, p * (0.0, 1.0, 1.0)), EXCEPTION)
+    motion = gated_motion(track_motion(t, p * (0.0, 1.0, 1.0)), EXCEPTION)
     away = np.linalg.norm(motion.displacement_mm, axis=1) > EXCURSION.distance_mm
     edges = np.flatnonzero(np.diff(away.astype(int)))
     begins = edges[~away[edges]]
@@ -143,7 +143,7 @@ def test_the_beam_is_never_on_once_an_excursion_has_lasted_its_seconds(excursion
         assert not motion.gate_on[outside].any(), left
 
 
-def test_an_excursion_drawn_by_the_phantom_holds_in_time_and_its_shift_is_right(shared_data):
+def test_a_phantoms_excursion_holds_in_time_with_the_right_shift(shared_data):
     t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
     chosen = (t >= 80) & (t <= 125)
     motion, truth = drive(t[chosen] - 80, p[chosen], EXCEPTION, frames_per_s=4.0)

@@ -22,7 +22,7 @@ FRAMES = 40
 
 
 def cinegate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gating.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cinegate", *map(str, arguments)]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
 
 
@@ -104,7 +104,7 @@ def test_masks_of_early_frames_do_not_depend_on_later_ones(case, answer, folder,
     assert (other[25:] != read_labels(answer[1])[25:]).any()
 
 
-def test_the_name_of_the_interface_is_read_as_a_folder_too(case, answer, tmp_path):
+def test_the_input_may_be_a_folder_named_as_the_interface(case, answer, tmp_path):
     submitted(as_submission_input(case, tmp_path / "input", series="mri-linac-series"), tmp_path / "output")
     masks = read_labels(tmp_path / "output" / MASKS / "output.mha")
     np.testing.assert_array_equal(masks, read_labels(answer[1]))

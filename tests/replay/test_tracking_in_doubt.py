@@ -1,4 +1,4 @@
-"""What the tracker answers while it doubts: the best guess there is, on real frames moved by known amounts."""
+"""What the tracker answers while it is in doubt: its best guess, on real frames moved by known amounts."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def outcome(target, scenario):
 
 
 @pytest.mark.parametrize("target", ["QN76_1/liver", "KS81_1/kidney"])
-def test_a_deformed_target_wins_over_a_look_alike_once_its_motion_is_taken_back(shared_data, target):
+def test_a_deformed_target_beats_a_look_alike_once_its_motion_is_undone(shared_data, target):
     row, _ = outcome(target, "deforming")
     assert row["dice_similarity_coefficient"] > 0.95
     assert row["center_distance"] < 1.5
@@ -25,7 +25,7 @@ def test_a_deformed_target_wins_over_a_look_alike_once_its_motion_is_taken_back(
 
 
 @pytest.mark.parametrize("target", ["II29_1/small", "QN76_1/parenchyma", "QN76_1/small"])
-def test_a_target_in_heavy_noise_is_looked_for_where_it_was_rather_than_far_away(shared_data, target):
+def test_a_target_in_heavy_noise_is_sought_where_it_was_first(shared_data, target):
     row, errors_mm = outcome(target, "noisy")
     assert row["dice_similarity_coefficient"] > 0.9
     assert np.quantile(errors_mm, 0.95) < 5.0

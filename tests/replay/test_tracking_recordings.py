@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from bench.semi_synthetic import make_case, shifted, thinned
-from gating.cli.cases import read_cases
+from cinegate.cases import read_cases
 from gating.evaluation.run import centre_errors_mm, predicted_masks, run_case, score_case
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import TrackerSettings
 
@@ -44,7 +44,7 @@ def test_a_breath_hold_on_top_of_a_real_recording_is_followed(recordings, name):
     assert not ((confidence >= CONFIDENT) & (errors > 3.0)).any()
 
 
-def test_a_recording_of_low_signal_is_doubted(shared_data):
+def test_tracking_in_a_recording_of_low_signal_is_doubted(shared_data):
     with np.load(shared_data / "liver_cine" / "ON65_2.npz") as arrays:
         frames, t_s, spacing = arrays["frames"][:200], arrays["t_s"][:200], arrays["pixel_spacing_mm"]
     tracker = make_tracker("template", TrackerSettings())
@@ -55,7 +55,7 @@ def test_a_recording_of_low_signal_is_doubted(shared_data):
 
 
 @pytest.mark.parametrize("target", ["KS81_1/vessels", "QN76_1/liver"])
-def test_a_deforming_deep_breath_hold_meets_the_goal_on_semi_synthetic_truth(shared_data, target):
+def test_a_deforming_deep_breath_hold_meets_the_goal_on_known_truth(shared_data, target):
     case = make_case(*target.split("/"), "deforming", seconds=15.0)
     run = run_case(case, "template", TrackerSettings())
     row, _ = score_case(run, predicted_masks(run))

@@ -1,4 +1,4 @@
-"""A session of real processes, verified: its log is unbroken and every decision follows again from its frames."""
+"""A session of real processes, verified: its log is unbroken, and its frames lead to the same decisions again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gating.chain import check_chain
-from gating.cli.run import run_session
-from gating.config import Config, GatingSettings, Margins
-from gating.session import SessionWriter, read_raw
-from gating.verification import verify_session
-from gating.wire import decode, encode
+from cinegate.verbs.run import run_session
+from gating.analysis.verification import verify_session
+from gating.session.chain_check import check_chain
+from gating.session.log import read_raw
+from gating.session.log_writer import SessionWriter
+from gating.settings.config import Config, GatingSettings, Margins
+from gating.wire.codec import decode, encode
 from replay_data import session_path
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def test_every_decision_follows_again_bit_for_bit(log):
     assert found.commands > found.frames
 
 
-def test_its_chain_is_unbroken_to_the_end(log):
+def test_the_chain_is_unbroken_to_the_end(log):
     report = check_chain(log)
     assert (report.broken, report.unsealed_messages) == ("", 0)
 
@@ -45,7 +46,7 @@ def test_other_settings_show_what_they_would_have_decided(log):
     assert found.on_to_hold == 0
 
 
-def test_a_hold_turned_into_beam_on_is_found_though_the_chain_was_made_anew(log, tmp_path):
+def test_a_hold_changed_to_beam_on_is_found_despite_a_rebuilt_chain(log, tmp_path):
     forged = tmp_path / "forged.mcap"
     writer = SessionWriter(forged, "forged", "monotonic")
     writer.open()

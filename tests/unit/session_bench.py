@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -26,13 +27,15 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
-from gating.wire import Part, content_hash, encode, encode_frame
+from gating.session.log_writer import SessionWriter
+from gating.wire.codec import Part, content_hash, encode, encode_frame
 
 MS = 1_000_000
 START_NS = 5_000 * MS
 INTERVAL_MS = 125
 CLOCK = "monotonic:test"
 SHAPE = (64, 64)
+FRAMES = 40
 
 
 def make_frame(
@@ -89,131 +92,153 @@ def reference() -> TargetReference:
     )
 
 
+def session_header() -> SessionHeader:
+    return SessionHeader(
+        session_id="s1",
+        engine_id="e1",
+        started_at="2026-01-02T03:04:05+00:00",
+        versions={"cinegate": "0.1.0", "numpy": "2"},
+        config_toml="[gating]\nmax_out_fraction = 0.1\n",
+        config_hash="abc123",
+        tracker="template",
+        clock=CLOCK,
+    )
+
+
+def stream_info(frames: int) -> StreamInfo:
+    return StreamInfo(
+        session_id="s1",
+        source="bench",
+        source_kind=SourceKind.PHANTOM,
+        pacing=Pacing.REAL_TIME,
+        dtype="uint16",
+        shape=SHAPE,
+        pixel_spacing_mm=(2.0, 2.0),
+        image_orientation=(0, 1, 0, 0, 0, -1),
+        image_position_mm=(0, 0, 0),
+        nominal_interval_ns=INTERVAL_MS * MS,
+        frame_count=frames,
+        acquired_clock="recording",
+        acquired_meaning=StampMeaning.END,
+    )
+
+
+def decision(sequence: int) -> tuple[GateState, str]:
+    if sequence < 4:
+        return GateState.HOLD, "not_armed"
+    if out_fraction(sequence) <= 0.1:
+        return GateState.ON, "in_window"
+    return GateState.HOLD, "out_of_window"
+
+
+def estimate(sequence: int) -> TargetEstimate:
+    (x, y), (gate, reason) = target_centre(sequence), decision(sequence)
+    return TargetEstimate(
+        session_id="s1",
+        frame_sequence=sequence,
+        plane="sagittal",
+        target="GTV",
+        x_px=x,
+        y_px=y,
+        position_mm=(0.0, 2 * x, -2 * y),
+        confidence=0.95 - 0.3 * (sequence == 20),
+        score=0.9,
+        status="tracked",
+        target_out_fraction=out_fraction(sequence),
+        contour_px=ring(x, y, 6),
+        templates=1,
+        acquired_ns=sequence * INTERVAL_MS * MS,
+        gate=gate,
+        reason=reason,
+    )
+
+
+def command(sequence: int, at_ns: int, command_sequence: int, *, renewal: bool) -> GateCommand:
+    """A command sent 0.8 ms after its frame, or a renewal sent 20 ms after it."""
+    gate, reason = decision(sequence)
+    return GateCommand(
+        session_id="s1",
+        engine_id="e1",
+        command_sequence=command_sequence,
+        state=gate,
+        reason=reason,
+        engine_state=EngineState.ARMED,
+        frame_sequence=sequence,
+        renewal=renewal,
+        lease_ms=100.0 if gate is GateState.ON else 0.0,
+        source_kind=SourceKind.PHANTOM,
+        pacing=Pacing.REAL_TIME,
+        stamps=StageStamps(
+            acquired_ns=at_ns,
+            published_ns=at_ns,
+            received_ns=at_ns + 100_000,
+            decoded_ns=at_ns + 200_000,
+            tracked_ns=at_ns + 500_000,
+            decided_ns=at_ns + 600_000,
+            sent_ns=at_ns + (20 * MS if renewal else 800_000),
+        ),
+    )
+
+
+def status(sequence: int, at_ns: int, status_sequence: int, *, changed: bool) -> BeamStatus:
+    """The answer to the first of a frame's three commands, applied 1.2 ms after the frame where the beam changes."""
+    gate, _ = decision(sequence)
+    return BeamStatus(
+        session_id="s1",
+        beam="beam",
+        beam_kind="simulated",
+        status_sequence=status_sequence,
+        commanded=gate,
+        confirmed=gate,
+        reason="commanded_on" if gate is GateState.ON else "commanded_hold",
+        engine_id="e1",
+        command_sequence=3 * status_sequence,
+        frame_sequence=sequence,
+        renewal=False,
+        command_sent_ns=at_ns + 800_000,
+        command_received_ns=at_ns + MS,
+        applied_ns=at_ns + 1_200_000 if changed else at_ns - 1,
+        sent_ns=at_ns + 1_300_000,
+        clock=CLOCK,
+    )
+
+
 def make_session(frames: int, *, skipped: frozenset[int] = frozenset()) -> Iterator[tuple[list[Part], int]]:
     """Yield (wire parts, receive stamp) of a session in which decided frames take 1.0 ms to the command's receipt."""
-    command_sequence = status_sequence = 0
-    engine = {"session_id": "s1", "engine_id": "e1"}
 
     def pack(message: Message, at_ns: int) -> tuple[list[Part], int]:
         return list(encode(message)), at_ns
 
-    yield pack(
-        SessionHeader(
-            **engine,
-            started_at="2026-01-02T03:04:05+00:00",
-            versions={"cinegate": "0.1.0", "numpy": "2"},
-            config_toml="[gating]\nmax_out_fraction = 0.1\n",
-            config_hash="abc123",
-            tracker="template",
-            clock=CLOCK,
-        ),
-        START_NS,
-    )
-    yield pack(
-        StreamInfo(
-            session_id="s1",
-            source="bench",
-            source_kind=SourceKind.PHANTOM,
-            pacing=Pacing.REAL_TIME,
-            dtype="uint16",
-            shape=SHAPE,
-            pixel_spacing_mm=(2.0, 2.0),
-            image_orientation=(0, 1, 0, 0, 0, -1),
-            image_position_mm=(0, 0, 0),
-            nominal_interval_ns=INTERVAL_MS * MS,
-            frame_count=frames,
-            acquired_clock="recording",
-            acquired_meaning=StampMeaning.END,
-        ),
-        START_NS,
-    )
-    yield pack(reference(), START_NS)
-    beam = GateState.HOLD
+    for opening in (session_header(), stream_info(frames), reference()):
+        yield pack(opening, START_NS)
+    decided, beam = 0, GateState.HOLD
     for sequence in range(frames):
         at_ns = START_NS + (sequence + 1) * INTERVAL_MS * MS
-        frame = make_frame(sequence, at_ns)
-        yield list(encode_frame(frame)), at_ns
+        yield list(encode_frame(make_frame(sequence, at_ns))), at_ns
         if sequence in skipped:
             continue
-        out = out_fraction(sequence)
-        gate = GateState.ON if out <= 0.1 and sequence >= 4 else GateState.HOLD
-        reason = "in_window" if gate is GateState.ON else ("out_of_window" if sequence >= 4 else "not_armed")
-        x, y = target_centre(sequence)
-        yield pack(
-            TargetEstimate(
-                session_id="s1",
-                frame_sequence=sequence,
-                plane="sagittal",
-                target="GTV",
-                x_px=x,
-                y_px=y,
-                position_mm=(0.0, 2 * x, -2 * y),
-                confidence=0.95 - 0.3 * (sequence == 20),
-                score=0.9,
-                status="tracked",
-                target_out_fraction=out,
-                contour_px=ring(x, y, 6),
-                templates=1,
-                acquired_ns=frame.header.acquired_ns,
-                gate=gate,
-                reason=reason,
-            ),
-            at_ns + MS,
-        )
-        for renewal in (False, True, True):
-            sent_ns = at_ns + (800_000 if not renewal else 20 * MS)
-            yield pack(
-                GateCommand(
-                    **engine,
-                    command_sequence=command_sequence,
-                    state=gate,
-                    reason=reason,
-                    engine_state=EngineState.ARMED,
-                    frame_sequence=sequence,
-                    renewal=renewal,
-                    lease_ms=100.0 if gate is GateState.ON else 0.0,
-                    source_kind=SourceKind.PHANTOM,
-                    pacing=Pacing.REAL_TIME,
-                    stamps=StageStamps(
-                        acquired_ns=at_ns,
-                        published_ns=at_ns,
-                        received_ns=at_ns + 100_000,
-                        decoded_ns=at_ns + 200_000,
-                        tracked_ns=at_ns + 500_000,
-                        decided_ns=at_ns + 600_000,
-                        sent_ns=sent_ns,
-                    ),
-                ),
-                sent_ns + MS,
-            )
-            command_sequence += 1
-        changed = gate is not beam
-        beam = gate
-        yield pack(
-            BeamStatus(
-                session_id="s1",
-                beam="beam",
-                beam_kind="simulated",
-                status_sequence=status_sequence,
-                commanded=gate,
-                confirmed=gate,
-                reason="commanded_on" if gate is GateState.ON else "commanded_hold",
-                engine_id="e1",
-                command_sequence=command_sequence - 3,
-                frame_sequence=sequence,
-                renewal=False,
-                command_sent_ns=at_ns + 800_000,
-                command_received_ns=at_ns + MS,
-                applied_ns=at_ns + 1_200_000 if changed else at_ns - 1,
-                sent_ns=at_ns + 1_300_000,
-                clock=CLOCK,
-            ),
-            at_ns + 2 * MS,
-        )
-        status_sequence += 1
+        yield pack(estimate(sequence), at_ns + MS)
+        for number, renewal in enumerate((False, True, True)):
+            sent = command(sequence, at_ns, 3 * decided + number, renewal=renewal)
+            yield pack(sent, sent.stamps.sent_ns + MS)
+        gate, _ = decision(sequence)
+        yield pack(status(sequence, at_ns, decided, changed=gate is not beam), at_ns + 2 * MS)
+        decided, beam = decided + 1, gate
     end_ns = START_NS + (frames + 1) * INTERVAL_MS * MS
     doubt = Event(
         session_id="s1", role="engine", severity="warning", code="low_confidence", text="Frame 20.", at_ns=end_ns
     )
     yield pack(doubt, end_ns)
     yield pack(StreamEnd(session_id="s1", source="bench", frames_published=frames, why="the recording ended"), end_ns)
+
+
+def write_session(path: Path, skipped: frozenset[int] = frozenset(), *, close: bool = True) -> Path:
+    writer = SessionWriter(path, "s1", CLOCK)
+    writer.open()
+    for parts, at_ns in make_session(FRAMES, skipped=skipped):
+        writer.write(parts, at_ns)
+    if close:
+        writer.close()
+    else:
+        writer.abandon()
+    return path

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.analysis.again import decide_again, follow, follow_motion, gated_motion
+from cinegate.verbs.app import CommandError
+from cinegate.verbs.sessions import followed_session
 from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
 from gating.analysis.dose import relative_d98
 from gating.analysis.export import SCHEMA, figures_schema, write_figures_json, write_motion_csv
@@ -28,18 +29,17 @@ from gating.analysis.margins import (
 )
 from gating.analysis.motion import beam_intervals, inside
 from gating.analysis.parallel import sweep_sessions, useful_processes
+from gating.analysis.replay_tracking import decide_again, gated_motion, track_motion, track_session
 from gating.analysis.uncertainty import Uncertainty, default_table, read_table, table_toml
 from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_setting, write_csv, write_plot
-from gating.cli.app import CommandError
-from gating.cli.sessions import followed_session
-from gating.config import Config, GatingSettings, SafetySettings
+from gating.engine.offline import decide_offline, offline_frames
 from gating.evaluation.metrics import relative_d98 as mask_d98
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
+from gating.geometry.plane import ImagePlane
 from gating.messages import TargetEstimate
-from gating.offline import decide_offline, offline_frames
-from gating.plane import ImagePlane
-from gating.rule_settings import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
-from gating.targets import TargetSpec
+from gating.settings.config import Config, GatingSettings, SafetySettings
+from gating.settings.rules import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
+from gating.targets.targets import TargetSpec
 from tests.factories import INTERVAL_NS, anatomy, stream
 from tests.motion import write_trace
 
@@ -60,20 +60,20 @@ def sweep_images(count=40):
 
 
 class TestBeam:
-    def test_it_follows_every_decision_after_the_latency(self):
+    def test_the_beam_follows_every_decision_after_the_latency(self):
         on = np.array([0, 1, 1, 0, 0, 1, 0], bool)
         np.testing.assert_allclose(beam_intervals(np.arange(7.0), on, 0.3, 0.2), [[1.3, 3.2], [5.3, 6.2]])
 
-    def test_a_beam_that_would_end_before_it_begins_is_none(self):
+    def test_a_beam_that_would_end_before_it_begins_is_left_out(self):
         on = np.array([0, 1, 0, 0], bool)
         assert len(beam_intervals(np.arange(4.0), on, 1.5, 0.2)) == 0
 
-    def test_beams_that_overlap_are_one(self):
+    def test_overlapping_beams_are_joined(self):
         on = np.array([1, 0, 1, 1], bool)
         np.testing.assert_allclose(beam_intervals(np.arange(4.0), on, 0.1, 1.5), [[0.1, 4.5]])
 
     @given(edges=st.lists(st.floats(0, 9), min_size=2, max_size=8, unique=True))
-    def test_times_lie_in_the_intervals_that_hold_them(self, edges):
+    def test_times_are_found_in_their_intervals(self, edges):
         pairs = np.array(sorted(edges)[: len(edges) // 2 * 2]).reshape(-1, 2)
         when = np.linspace(0, 10, 101)
         expected = [any(a <= t < b for a, b in pairs) for t in when]
@@ -82,7 +82,7 @@ class TestBeam:
 
 class TestFigures:
     def test_a_sine_in_a_centre_window(self):
-        motion = gated_motion(follow_motion(*sine()), WIDE)
+        motion = gated_motion(track_motion(*sine()), WIDE)
         found = figures(motion)
         expected = 2 / np.pi * np.arcsin(4 / 8)
         assert found.duty_cycle == pytest.approx(expected, abs=0.03)
@@ -96,29 +96,29 @@ class TestFigures:
         assert found.beam_on_periods == pytest.approx(40, abs=2)
 
     def test_a_beam_that_ends_while_the_target_is_inside_has_no_latency(self):
-        motion = gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE, latency_ms=100.0)
+        motion = gated_motion(track_motion(*sine(dt_s=0.02)), WIDE, latency_ms=100.0)
         beam_s = motion.beam_s.copy()
         beam_s[10, 1] = beam_s[10].mean()
         whole, cut = figures(motion).beam_off, figures(replace(motion, beam_s=beam_s)).beam_off
         assert cut.count == whole.count - 1
         assert cut.latency_p95_ms == pytest.approx(whole.latency_p95_ms, abs=5)
 
-    def test_latency_is_found_again_in_ms_and_in_mm(self):
+    def test_latency_is_recovered_in_ms_and_in_mm(self):
         fast, slow = (
-            figures(gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE, latency_ms=latency)) for latency in (0.0, 200.0)
+            figures(gated_motion(track_motion(*sine(dt_s=0.02)), WIDE, latency_ms=latency)) for latency in (0.0, 200.0)
         )
         assert slow.beam_off.latency_p50_ms - fast.beam_off.latency_p50_ms == pytest.approx(200, abs=5)
         speed_mm_s = 8 * 2 * np.pi / 4 * np.cos(np.arcsin(0.5))
         assert slow.beam_off.travel_p50_mm == pytest.approx(0.2 * speed_mm_s, abs=0.4)
         assert slow.beam_on.latency_p50_ms == pytest.approx(200, abs=30)
 
-    def test_a_beam_that_was_never_on_leaves_unknowns_not_zeros(self):
+    def test_a_beam_that_was_never_on_gives_unknowns_rather_than_zeros(self):
         config = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=SafetySettings(arm_good_frames=1))
-        found = figures(gated_motion(follow_motion(*sine(20)), config))
+        found = figures(gated_motion(track_motion(*sine(20)), config))
         assert found.duty_cycle == 0
         assert np.isnan([found.extended_by, found.residual_p95_mm, found.coverage, found.relative_d98]).all()
 
-    def test_dose_falls_with_motion_and_not_without(self):
+    def test_dose_falls_with_motion_alone(self):
         assert relative_d98(np.zeros((10, 3))) == pytest.approx(1.0, abs=0.01)
         dose = [relative_d98(np.outer(a * np.sin(np.arange(500)), [0, 0, 1])) for a in (1, 4, 10)]
         assert dose == sorted(dose, reverse=True)
@@ -143,7 +143,7 @@ class TestHolds:
         t = np.arange(0, 80, 0.2)
         held, breathing = (t % 20) >= 8, 12 * np.sin(np.pi * t / 2)
         si = np.where(held, np.where(t < 40, 0.0, 1.0), breathing)
-        found = figures(gated_motion(follow_motion(t, np.outer(si, [0, 0, 1])), self.CONFIG))
+        found = figures(gated_motion(track_motion(t, np.outer(si, [0, 0, 1])), self.CONFIG))
         assert [round(hold.begin_s) for hold in found.holds] == [8, 28, 48, 68]
         assert [round(hold.end_s) for hold in found.holds] == [20, 40, 60, 80]
         np.testing.assert_allclose([hold.si_mm for hold in found.holds], [0, 0, 1, 1], atol=0.8)
@@ -151,7 +151,7 @@ class TestHolds:
         assert 0.2 < found.hold_to_hold_mm < 1.0
 
     def test_without_a_rule_for_them_there_are_none(self):
-        found = figures(gated_motion(follow_motion(*sine(20)), WIDE))
+        found = figures(gated_motion(track_motion(*sine(20)), WIDE))
         assert found.holds == ()
         assert np.isnan(found.hold_to_hold_mm)
 
@@ -169,8 +169,8 @@ class TestWhatIf:
             Config(prediction=PredictionSettings(method="ridge", horizon_ms=250)),
         ],
     )
-    def test_deciding_again_is_running_the_engine_frame_for_frame(self, config):
-        followed = follow(Config(), self.SPECS, stream(), offline_frames(stream(), sweep_images()))
+    def test_deciding_again_equals_running_the_engine_frame_by_frame(self, config):
+        followed = track_session(Config(), self.SPECS, stream(), offline_frames(stream(), sweep_images()))
         anew = [
             (o.command, [m for m in o.messages if isinstance(m, TargetEstimate)])
             for _, o in decide_offline(config, self.SPECS, stream(), offline_frames(stream(), sweep_images()))
@@ -178,7 +178,7 @@ class TestWhatIf:
         assert list(decide_again(followed, config)) == anew
 
     def test_the_sweep_gives_each_setting_what_the_engine_gives_it(self):
-        followed = follow_motion(*sine(40))
+        followed = track_motion(*sine(40))
         grid = settings_grid([2, 4], [5, 10], [0, 300], ["off", "kalman"], [100, 250])
         found = {o.setting: o for o in sweep(followed, PLAIN, grid, "sine")}
         assert len(found) == 32
@@ -187,9 +187,9 @@ class TestWhatIf:
         assert found[one].duty_cycle == direct.duty_cycle
         assert found[one].residual_p95_mm == direct.residual_p95_mm
 
-    def test_the_front_is_what_nothing_beats(self, tmp_path):
+    def test_the_pareto_front_is_what_nothing_beats(self, tmp_path):
         grid = settings_grid([1, 2, 3, 5, 8], [5, 20], [0], ["off"], [200])
-        outcomes = pareto(list(sweep(follow_motion(*sine(40)), PLAIN, grid, "sine")))
+        outcomes = pareto(list(sweep(track_motion(*sine(40)), PLAIN, grid, "sine")))
         for one in outcomes:
             better = [
                 o
@@ -244,7 +244,7 @@ class TestMargins:
         assert van_herk_mm(2.0, 3.2) == pytest.approx(5.0 + 1.64 * (3.2 * 2**0.5 - 3.2))
 
     def test_gating_a_large_motion_needs_a_smaller_ptv(self):
-        motion = gated_motion(follow_motion(*sine()), WIDE)
+        motion = gated_motion(track_motion(*sine()), WIDE)
         found = gated_versus_itv(motion, 15.0, default_table(1.8))
         assert found.axes[2].motion_mm == pytest.approx(16, abs=0.1)
         assert found.axes[2].itv_margin_mm > found.axes[2].mid_position_margin_mm > 0
@@ -253,7 +253,7 @@ class TestMargins:
     def test_without_motion_gating_gains_nothing(self):
         t, p = sine(amplitude_mm=0.0)
         none = [Uncertainty(name="setup", sd_mm=1.0, kind="systematic", source="test")]
-        found = gated_versus_itv(gated_motion(follow_motion(t, p), WIDE), 15.0, none)
+        found = gated_versus_itv(gated_motion(track_motion(t, p), WIDE), 15.0, none)
         assert found.gated_over_itv == pytest.approx(1.0)
 
     def test_the_union_of_a_moving_box(self):
@@ -264,7 +264,7 @@ class TestMargins:
         assert union == pytest.approx(2 * (10 * 25 + 3 * 20))
 
     def test_areas_in_the_plane_are_those_of_the_union(self):
-        followed = follow_motion(*sine())
+        followed = track_motion(*sine())
         plane = ImagePlane.of(followed.stream)
         areas = plane_areas(gated_motion(followed, WIDE), followed.specs[0].contour_px, plane)
         assert areas.target_mm2 == pytest.approx(np.pi * 15**2, rel=0.01)
@@ -275,7 +275,7 @@ class TestMargins:
         assert equivalent_radius_mm(box_contour(3, 4, 10, 20), (2.0, 1.0)) == pytest.approx((400 / np.pi) ** 0.5)
 
     def test_latency_counts_only_where_the_beam_does_not_hold_it(self):
-        motion = gated_motion(follow_motion(*sine(dt_s=0.02)), WIDE)
+        motion = gated_motion(track_motion(*sine(dt_s=0.02)), WIDE)
         none = default_table(1.8)
         without, with_it = (gated_versus_itv(motion, 15.0, none, latency_ms=ms).axes[2] for ms in (0.0, 200.0))
         speed_mm_s = 8 * 2 * np.pi / 4 * np.cos(np.arcsin(0.5))
@@ -284,11 +284,11 @@ class TestMargins:
         assert with_it.gated_margin_mm > without.gated_margin_mm
 
     def test_a_target_that_was_never_found_has_no_plans_to_compare(self):
-        motion = replace(gated_motion(follow_motion(*sine(10)), WIDE), displacement_mm=np.full((100, 3), np.nan))
+        motion = replace(gated_motion(track_motion(*sine(10)), WIDE), displacement_mm=np.full((100, 3), np.nan))
         with pytest.raises(ValueError, match="never found"):
             gated_versus_itv(motion, 15.0, default_table(1.8))
 
-    def test_a_table_is_read_as_it_was_written(self, tmp_path):
+    def test_a_table_reads_back_as_it_was_written(self, tmp_path):
         table = (*default_table(1.8), Uncertainty(name='a "quoted" one', sd_mm=0.25, kind="random", source="\\ site"))
         (tmp_path / "t.toml").write_text(table_toml(table))
         assert read_table(tmp_path / "t.toml") == table
@@ -323,7 +323,7 @@ class TestBed:
 
 
 def test_the_exports_hold_every_frame_in_both_axes_and_no_nan(tmp_path):
-    motion = gated_motion(follow_motion(*sine(10)), WIDE)
+    motion = gated_motion(track_motion(*sine(10)), WIDE)
     write_motion_csv(tmp_path / "m.csv", [motion])
     rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
     assert len(rows) == len(motion.t_s)
@@ -333,7 +333,7 @@ def test_the_exports_hold_every_frame_in_both_axes_and_no_nan(tmp_path):
 
 
 def test_an_unknown_patient_position_has_no_room_axes(tmp_path):
-    motion = gated_motion(follow_motion(*sine(10)), WIDE)
+    motion = gated_motion(track_motion(*sine(10)), WIDE)
     with pytest.raises(ValueError, match="patient position is 'HFDR'; HFS, HFP, FFS or FFP is needed"):
         write_motion_csv(tmp_path / "m.csv", [motion], "HFDR")
 
@@ -342,10 +342,10 @@ NEVER_ON = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=Sa
 
 
 @pytest.mark.parametrize("config", [WIDE, NEVER_ON])
-def test_the_key_figures_keep_to_the_schema_that_is_kept_as_a_file(tmp_path, config):
+def test_the_key_figures_match_the_committed_schema(tmp_path, config):
     schema = json.loads(SCHEMA.read_text())
     assert schema == figures_schema(), "python -m gating.analysis.export writes it anew"
-    write_figures_json(tmp_path / "f.json", [figures(gated_motion(follow_motion(*sine()), config))], "s1")
+    write_figures_json(tmp_path / "f.json", [figures(gated_motion(track_motion(*sine()), config))], "s1")
     saved = json.loads((tmp_path / "f.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     validator.validate(saved)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.arming import TRANSITIONS, ArmingEvent, transition
+from gating.decision.arming import TRANSITIONS, ArmingEvent, transition
 from gating.messages import EngineState
 
 
-def test_every_pair_outside_the_table_is_refused_and_changes_nothing():
+def test_every_transition_outside_the_table_is_refused():
     for state in EngineState:
         for event in ArmingEvent:
             outcome = transition(state, event)
@@ -18,7 +18,7 @@ def test_every_pair_outside_the_table_is_refused_and_changes_nothing():
 
 
 @given(st.lists(st.sampled_from(ArmingEvent)))
-def test_armed_is_reached_only_by_arming_after_warm_up_and_after_every_acknowledgement(events):
+def test_armed_needs_warm_up_and_an_arming_after_every_acknowledgement(events):
     state = EngineState.STARTING
     since_ready = False
     for event in events:

@@ -12,8 +12,8 @@ from hdrh.histogram import HdrHistogram
 from bench.loop import Case, Samples, pictures, target_speeds_mm_s
 from bench.page import render
 from bench.results import checks, collect, detail_row, distribution, loop_row
-from gating.budgets import load_budgets
-from gating.latency import in_millimetres
+from gating.latency.budgets import load_budgets
+from gating.latency.stages import in_millimetres
 
 CASE = Case("ipc", 200.0, 256, "uint16", 1000)
 TAIL = {"p50", "p99", "p999", "max"}

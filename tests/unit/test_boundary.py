@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from gating.boundary import GatingBoundary
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
+from gating.targets.boundary import GatingBoundary
 
 BOX = box_contour(20, 30, 40, 20)
 
@@ -32,7 +32,7 @@ def test_each_direction_has_its_own_margin(shift, expected):
     assert boundary.out_fraction(BOX + np.float32(shift)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_bay_of_the_boundary_is_outside():
+def test_a_concavity_of_the_boundary_is_outside():
     bay = np.array([(20, 20), (35, 20), (35, 45), (45, 45), (45, 20), (60, 20), (60, 60), (20, 60)], np.float32)
     across = np.array([(20, 25), (60, 25), (60, 35), (20, 35)], np.float32)
     assert GatingBoundary(bay, (0, 0, 0, 0)).out_fraction(across) == pytest.approx(10 / 40, abs=1e-6)
@@ -61,7 +61,7 @@ def test_out_fraction_agrees_with_an_independent_rasteriser(x, y, a, b):
     ],
     ids=["empty", "not a number", "a point", "far away", "crossed too often"],
 )
-def test_a_contour_that_encloses_nothing_sensible_is_wholly_outside(contour):
+def test_a_degenerate_contour_is_wholly_outside(contour):
     assert GatingBoundary(BOX, (3, 3, 3, 3)).out_fraction(contour) == 1.0
 
 

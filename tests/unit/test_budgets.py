@@ -1,4 +1,4 @@
-"""Budgets: one validated file, and the engine that holds itself to it."""
+"""Budgets: one validated file, and the engine that keeps to it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.budgets import DecisionBudget, DecisionWatch, load_budgets, parse_budgets
-from gating.clock import ManualClock
-from gating.config import Config, SafetySettings
-from gating.decision import GateReason
-from gating.engine import Engine
-from gating.geometry import box_contour
-from gating.latency import STAGES
+from gating.clocks.clock import ManualClock
+from gating.decision.reasons import GateReason
+from gating.engine.budget import DecisionWatch
+from gating.engine.engine import Engine
+from gating.engine.peers import OfflinePeers
+from gating.geometry.contours import box_contour
+from gating.latency.budgets import DecisionBudget, load_budgets, parse_budgets
+from gating.latency.stages import STAGES
 from gating.messages import Event, GateState, Pacing, StageStamps
-from gating.targets import TargetSpec
+from gating.settings.config import Config, SafetySettings
+from gating.targets.targets import TargetSpec
 from gating.tracking.opencv_tracker import OpenCvTracker
 from tests.factories import INTERVAL_NS, START_NS, frame, stream
 
@@ -25,7 +27,7 @@ BUDGET = DecisionBudget(max_ms=10.0, repeated=3, window=20)
 
 @dataclass
 class SlowTracker:
-    """OpenCV's peer, that takes as long on each frame as it is told."""
+    """A tracker that takes as long over each frame as it is told."""
 
     clock: ManualClock
     takes_ms: float = 1.0
@@ -56,7 +58,7 @@ class Bench:
             self.clock,
             "s1",
             "e1",
-            peers_required=False,
+            peers=OfflinePeers(),
             arm_by_itself=True,
             budget=BUDGET,
         )
@@ -70,7 +72,7 @@ class Bench:
         self.clock.advance_to(START_NS + self.sequence * INTERVAL_NS + 1_000_000)
         outcome = self.engine.step(frame(self.sequence, pacing=self.pacing), self.clock.now_ns())
         self.sequence += 1
-        outcome.settle()
+        self.engine.finish_frame()
         return outcome
 
     def armed(self) -> Bench:
@@ -90,8 +92,16 @@ def test_budgets_of_a_stage_grow_towards_the_tail(stage: str) -> None:
     assert tail.p50_ms <= tail.p99_ms <= tail.p999_ms <= tail.max_ms
 
 
-@pytest.mark.parametrize("text", ["conditions = 3", "[decision]\nmax_ms = -1", "[", "surprise = 1"])
-def test_a_budgets_file_that_makes_no_sense_is_refused_in_one_sentence(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("conditions = 3", id="wrong type"),
+        pytest.param("[decision]\nmax_ms = -1", id="negative"),
+        pytest.param("[", id="torn"),
+        pytest.param("surprise = 1", id="unknown key"),
+    ],
+)
+def test_an_invalid_budgets_file_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^budgets: "):
         parse_budgets(text)
 
@@ -131,7 +141,7 @@ def test_learning_the_reference_is_no_decision_over_budget() -> None:
     assert bench.engine.counters["over_budget"] == 0
 
 
-def test_a_decision_over_budget_is_counted_said_and_held() -> None:
+def test_a_decision_over_budget_is_counted_reported_and_held() -> None:
     bench = Bench().armed()
     outcome = bench.step(takes_ms=30.0)
     assert bench.engine.counters["over_budget"] == 1
@@ -147,7 +157,7 @@ def test_beam_comes_back_by_itself_after_one_slow_decision() -> None:
     assert [bench.step().command.state for _ in range(2)] == [GateState.HOLD, GateState.ON]
 
 
-def test_where_it_is_switched_off_slow_decisions_are_counted_alone() -> None:
+def test_with_the_rule_switched_off_slow_decisions_are_only_counted() -> None:
     bench = Bench(hold=False).armed()
     assert bench.step(takes_ms=30.0).command.state is GateState.ON
     assert bench.engine.counters["over_budget"] == 1

@@ -1,4 +1,4 @@
-"""The hash chain of a session log, and the replay that compares its decisions."""
+"""The hash chain of a session log: whatever was changed, removed or cut is found."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import struct
 from pathlib import Path
 
 import pytest
+from mcap.writer import Writer
 
-from gating.chain import check_chain
-from gating.session import SessionWriter, read_raw, recover
-from gating.wire import encode, encode_frame
+from gating.session.chain_check import check_chain
+from gating.session.hash_chain import SEAL
+from gating.session.log import read_raw
+from gating.session.log_writer import SessionWriter
+from gating.session.recovery import recover
+from gating.wire.codec import encode, encode_frame
 from tests.factories import beam_status, frame
 
 
@@ -36,20 +40,20 @@ def test_a_log_as_it_was_written_has_an_unbroken_chain(log: Path) -> None:
 
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.7])
 def test_one_changed_bit_breaks_it(log: Path, part: float) -> None:
-    """The bit lies in the pixels of a frame, so that the file is as readable as before."""
+    """The bit lies in a frame's pixels, so that the file stays readable."""
     data = bytearray(log.read_bytes())
     starts = [at for at in range(len(data)) if data.startswith(b"content_hash", at)]
     data[starts[int(part * len(starts))] + 2000] ^= 1
     log.write_bytes(data)
     assert len(list(read_raw(log))) == 24
-    assert "does not fit" in check_chain(log).broken
+    assert "does not match" in check_chain(log).broken
 
 
 def test_a_removed_record_breaks_it(log: Path) -> None:
     data = log.read_bytes()
     at = _first_message(data)
     log.write_bytes(data[:at] + data[at + 9 + _length(data, at) :])
-    assert "does not fit" in check_chain(log).broken
+    assert "does not match" in check_chain(log).broken
 
 
 def test_a_torn_log_is_verified_up_to_its_last_seal_also_after_recovery(log: Path) -> None:
@@ -65,8 +69,14 @@ def test_a_torn_log_is_verified_up_to_its_last_seal_also_after_recovery(log: Pat
     assert again.digest == torn.digest
 
 
-def test_a_log_without_a_chain_is_not_taken_for_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SessionWriter, "_seal", lambda self: None)
+def test_a_log_without_a_chain_is_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Writer.add_metadata
+
+    def all_but_seals(writer: Writer, name: str, data: dict[str, str]) -> None:
+        if name != SEAL:
+            add(writer, name, data)
+
+    monkeypatch.setattr(Writer, "add_metadata", all_but_seals)
     writer = SessionWriter(tmp_path / "old.mcap", "s1", "manual")
     writer.open()
     writer.write(encode(beam_status()), 1)

@@ -1,4 +1,4 @@
-"""`whatif`, `prepare`, `drift`, `itv` and `bed` as somebody types them."""
+"""`whatif`, `prepare`, `drift`, `itv` and `bed` as a user types them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gating.analysis.again import _Reading, follow_motion
-from gating.cli import _register
-from gating.cli.app import app
-from gating.cli.options import load_config
-from gating.cli.run import _guide, _Screen
-from gating.config import parse_config
-from gating.offline import decide_offline
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
+from gating.settings.config import parse_config
 from tests.motion import breathing, sunken, write_trace
 
-_register()
+register_verbs()
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gating.md"
 
@@ -74,13 +70,13 @@ def test_drift_proposes_and_tells_how_to_accept(drifted):
 
 
 @pytest.mark.parametrize("missing", [("--operator", "dr_who"), ("--why", "the liver sank")])
-def test_nobody_accepts_a_shift_without_a_name_and_a_reason(drifted, missing):
+def test_accepting_a_shift_needs_a_name_and_a_reason(drifted, missing):
     result = CliRunner().invoke(app, ["drift", str(drifted), "--accept", *missing])
     assert "--accept needs --operator and --why" in str(result.exception)
 
 
 def documented(verb):
-    """Yield every `$ cinegate VERB ...` of the document with the lines that it is said to print."""
+    """Yield every `$ cinegate VERB ...` of the document with the lines that the document shows below it."""
     found = []
     for block in DOCUMENT.read_text().split("```console\n")[1:]:
         for line in block.split("```")[0].splitlines():
@@ -129,23 +125,9 @@ def test_itv_compares_the_plans_and_saves_its_table(trace, tmp_path):
     assert "gated / ITV" in said
 
 
-def test_a_bad_uncertainty_is_named_with_its_limit(trace, tmp_path):
+def test_a_bad_uncertainty_is_refused_with_its_limit(trace, tmp_path):
     table = tmp_path / "table.toml"
     table.write_text('[[uncertainty]]\nname = "x"\nsd_mm = -1.0\nkind = "random"\nsource = "y"\n')
     result = CliRunner().invoke(app, ["itv", str(trace), "--table", str(table)])
     assert "sd_mm" in str(result.exception)
     assert ">= 0" in str(result.exception)
-
-
-def test_the_screen_says_how_long_a_breath_is_held_and_may_be(trace):
-    config = load_config(Path("preset:breath_hold"))
-    screen = _Screen("held", 100, guide=_guide(config))
-    t = np.arange(0, 12, 0.2)
-    followed = follow_motion(t, np.zeros((len(t), 3)))
-    outcomes = decide_offline(
-        config, followed.specs, followed.stream, followed.frames, lambda: _Reading(followed.results)
-    )
-    for _, outcome in outcomes:
-        for message in (outcome.command, *outcome.messages):
-            screen.hear(message)
-    assert ("breath-hold", "held for 12 s, 13 s left") in screen._rows()

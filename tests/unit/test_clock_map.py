@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gating.clock_map import ClockMap
-from gating.clock_offset import MIN_SAMPLES, UNKNOWN_NS
-from gating.config import ClockSettings, HealthSettings
-from gating.decision import GateReason
-from gating.health import StreamMemory, check_frame, remember
+from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
+from gating.clocks.remap import ClockMap
+from gating.decision.reasons import GateReason
 from gating.messages import CineFrame
+from gating.settings.config import ClockSettings, HealthSettings
+from gating.stream.checks import StreamMemory, check_frame, remember
 from tests.factories import INTERVAL_NS, frame, stream
 
 MS = 1_000_000
@@ -34,7 +34,7 @@ def test_a_frame_on_the_engines_clock_passes_untouched() -> None:
     assert ClockMap("manual", MEASURED).frame(near, near.header.published_ns) is near
 
 
-def test_a_frame_of_another_host_comes_onto_the_engines_clock_within_its_uncertainty() -> None:
+def test_another_hosts_frame_maps_to_our_clock_within_its_uncertainty() -> None:
     clock_map, newest_ns = ClockMap("manual", MEASURED), 0
     for sent, received_ns in arrivals():
         mapped = clock_map.frame(sent, received_ns).header
@@ -67,7 +67,7 @@ def test_the_engines_checks_accept_the_mapped_frames_once_enough_is_known() -> N
     assert reasons[MIN_SAMPLES:] == [None] * (60 - MIN_SAMPLES)
 
 
-def test_without_a_measured_network_delay_no_frame_of_another_host_is_usable() -> None:
+def test_another_hosts_frame_is_unusable_without_a_measured_delay() -> None:
     clock_map = ClockMap("manual", ClockSettings())
     mapped = [clock_map.frame(sent, received_ns).header for sent, received_ns in arrivals()]
     assert {header.acquired_uncertainty_ns for header in mapped} == {UNKNOWN_NS}

@@ -1,4 +1,4 @@
-"""Foreign clocks: counters that wrap, and an offset whose stated uncertainty holds the truth."""
+"""Foreign clocks: counters that wrap, and an offset whose stated uncertainty covers the truth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.clock_offset import DAY_NS, HOUR_NS, MIN_SAMPLES, UNKNOWN_NS, CounterUnwrapper, OffsetEstimator
+from gating.clocks.offset import DAY_NS, HOUR_NS, MIN_SAMPLES, UNKNOWN_NS, CounterUnwrapper, OffsetEstimator
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -58,7 +58,7 @@ def pairs(
 
 
 def missed_fraction(estimator: OffsetEstimator, stream: Iterator[Pair], resolution_ns: int = 1) -> float:
-    """Of the stamps with a stated uncertainty, the fraction whose true place lies outside it."""
+    """The fraction of stamps with a stated uncertainty whose true time lies outside it."""
     missed = stated = 0
     for pair in stream:
         mapping = estimator.observe(pair.raw_ns, pair.arrival_ns, resolution_ns)
@@ -77,7 +77,7 @@ def missed_fraction(estimator: OffsetEstimator, stream: Iterator[Pair], resoluti
     frames_per_s=st.sampled_from([4, 8, 20]),
     resolution_ns=st.sampled_from([1, TICK_NS]),
 )
-def test_the_true_offset_lies_inside_the_stated_uncertainty_in_99_percent_of_cases(
+def test_the_stated_uncertainty_covers_99_percent_of_true_offsets(
     name: str, seed: int, drift_ppm: float, frames_per_s: int, resolution_ns: int
 ) -> None:
     estimator = OffsetEstimator(5 * MS, 0)
@@ -116,7 +116,7 @@ def test_a_step_of_the_foreign_clock_is_found_and_followed(seed: int, step_ms: i
     assert estimator.steps == 1
 
 
-def test_after_a_step_nothing_is_stated_until_enough_is_known_again() -> None:
+def test_after_a_step_no_offset_is_stated_until_enough_is_known() -> None:
     estimator = OffsetEstimator(5 * MS, 0)
     stream = list(pairs(JITTER["uniform"], count=120, step=lambda index: SECOND if index >= 100 else 0))
     stated = [estimator.observe(pair.raw_ns, pair.arrival_ns).uncertainty_ns for pair in stream]
@@ -125,7 +125,7 @@ def test_after_a_step_nothing_is_stated_until_enough_is_known_again() -> None:
     assert stated[119] < 60 * MS
 
 
-def test_a_path_that_grows_slower_is_no_step_and_only_makes_the_stamps_less_certain() -> None:
+def test_a_slower_path_widens_the_uncertainty_and_is_no_clock_step() -> None:
     estimator = OffsetEstimator(5 * MS, 0)
     congested = range(200, 400)
     stream = list(
@@ -142,13 +142,13 @@ def test_a_path_that_grows_slower_is_no_step_and_only_makes_the_stamps_less_cert
     assert missed <= 6
 
 
-def test_the_smallest_delay_cannot_be_seen_so_its_stated_uncertainty_is_always_included() -> None:
+def test_the_unseen_smallest_delays_uncertainty_is_always_included() -> None:
     estimator = OffsetEstimator(100 * MS, 30 * MS)
     stream = pairs(JITTER["exponential"], delay_ns=125 * MS)
     assert missed_fraction(estimator, stream) == 0
 
 
-def test_without_a_measured_delay_nothing_is_stated() -> None:
+def test_without_a_measured_delay_no_offset_is_stated() -> None:
     estimator = OffsetEstimator()
     for pair in pairs(JITTER["none"], count=100):
         assert estimator.observe(pair.raw_ns, pair.arrival_ns).uncertainty_ns == UNKNOWN_NS
@@ -165,13 +165,13 @@ class TestCounterUnwrapper:
             for t in times_ns
         ]
 
-    def test_midnight_is_passed_without_a_jump(self) -> None:
+    def test_the_clock_passes_midnight_without_a_jump(self) -> None:
         times_ns = [index * 125 * MS for index in range(100)]
         steps = np.diff(self.unwrapped(times_ns, DAY_NS - 5 * SECOND))
         assert set(steps) == {125 * MS}
 
     @pytest.mark.parametrize("hour", [1, -1])
-    def test_daylight_saving_is_taken_out_and_counted(self, hour: int) -> None:
+    def test_a_change_of_daylight_saving_is_removed_and_counted(self, hour: int) -> None:
         unwrapper = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
         stamps = []
         for index in range(100):
@@ -181,13 +181,13 @@ class TestCounterUnwrapper:
         assert set(np.diff(stamps)) == {125 * MS}
         assert unwrapper.hour_changes == 1
 
-    def test_daylight_saving_at_midnight_is_taken_out_too(self) -> None:
+    def test_a_change_of_daylight_saving_at_midnight_is_removed(self) -> None:
         unwrapper = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
         shown = [DAY_NS - 2 * TICK_NS, DAY_NS - TICK_NS, DAY_NS - HOUR_NS, DAY_NS - HOUR_NS + TICK_NS]
         stamps = [unwrapper.unwrap(t // TICK_NS, HOST_START_NS + i * TICK_NS) for i, t in enumerate(shown)]
         assert set(np.diff(stamps)) == {TICK_NS}
 
-    def test_a_step_of_another_size_is_left_for_the_checks_to_see(self) -> None:
+    def test_a_step_of_another_size_is_left_to_the_checks(self) -> None:
         unwrapper = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
         first = unwrapper.unwrap(4000, HOST_START_NS)
         assert unwrapper.unwrap(4000 - 800, HOST_START_NS + 125 * MS) - first == -800 * TICK_NS
@@ -198,7 +198,7 @@ class TestCounterUnwrapper:
         gaps=st.lists(st.integers(1, 200_000), min_size=1, max_size=50),
         start=st.integers(0, 2**32),
     )
-    def test_a_counter_that_wraps_gives_the_true_elapsed_time_however_long_the_pauses(
+    def test_a_wrapping_counter_gives_the_elapsed_time_over_any_pause(
         self, modulus: int, gaps: list[int], start: int
     ) -> None:
         unwrapper = CounterUnwrapper(modulus, TICK_NS)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from typer.testing import CliRunner
 
-from gating.cli.app import app
+from cinegate.verbs.app import app
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

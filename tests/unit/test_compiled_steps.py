@@ -78,7 +78,7 @@ def test_many_rounds_reach_the_cauchy_estimate_and_ignore_an_outlier():
     np.testing.assert_allclose(affine, truth, atol=0.1)
 
 
-def test_the_rest_is_the_weighted_deviation_and_the_scatter_its_root_mean_square():
+def test_the_residual_is_the_weighted_deviation_and_the_scatter_its_rms():
     rng, rows, columns, basis, _, flow = flow_problem(3)
     texture = rng.uniform(0.1, 1, rows.size)
     affine, rest, mean, scatter = fitted(flow, rows, columns, basis, texture)
@@ -94,7 +94,7 @@ def places_and_basis(rng, count=50):
     return places, np.column_stack([np.ones(count), places / 10.0])
 
 
-def test_the_motion_at_a_place_is_the_affine_one_plus_the_rest_between_its_neighbours():
+def test_motion_at_a_point_is_affine_plus_the_interpolated_residual():
     rng = np.random.default_rng(4)
     places, basis = places_and_basis(rng)
     rest = rng.uniform(0.1, 1.0, (12, 14, 3)).astype(np.float32)

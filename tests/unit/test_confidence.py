@@ -1,4 +1,4 @@
-"""The confidence is a probability, falls with every sign of doubt, and says why."""
+"""The confidence is a probability, falls with every sign of doubt, and gives the reason."""
 
 import pytest
 from hypothesis import given

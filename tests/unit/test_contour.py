@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from gating.tracking.contour import ContourFlow
 
 ROWS, COLUMNS = np.mgrid[:160, :160].astype(np.float32)
@@ -49,11 +49,11 @@ def test_without_motion_nothing_moves():
 
 
 @pytest.mark.parametrize("dx", [0.3, -1.5, 4.0])
-def test_what_the_match_leaves_is_made_up_for(dx):
+def test_the_flow_makes_up_for_what_the_match_leaves(dx):
     check(constant(dx, -dx / 2), 0.12)
 
 
-def test_the_shift_of_the_match_is_taken_over():
+def test_the_contour_takes_the_shift_of_the_match():
     result = check(constant(12.0, -9.0), 0.1, shift=(12.0, -9.0))
     assert result.shift_mm < 0.1
 

@@ -1,4 +1,4 @@
-"""The bench's comparison of a loop with keys and the same loop without."""
+"""The benchmark's comparison of a loop with keys and the same loop without."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_every_byte_order_gives_the_same_frame() -> None:
         assert frame.geometry.pixel_spacing_mm == (2.0, 1.5)
 
 
-def test_no_identifier_comes_along() -> None:
+def test_no_patient_identifier_is_kept() -> None:
     (frame,) = frames(image())
     words = f"{frame.name} {frame.clock} {frame.series}"
     assert "Secret" not in words
@@ -93,7 +93,7 @@ def test_the_acquisition_stamp_is_exact_and_names_its_clock(attributes, clock: s
     assert (frame.acquired_ns, frame.clock, frame.meaning) == (acquired_ns, clock, StampMeaning.START)
 
 
-def test_a_frames_own_start_comes_before_its_reference_moment_and_the_images_time() -> None:
+def test_a_frames_start_is_preferred_to_reference_and_image_times() -> None:
     stamps, pixels = ["19700102100000.1", "19700102100000.3"], np.stack([picture(0), picture(1)])
     started = enhanced(stamps, pixels, AcquisitionDateTime="19700102090000")
     for group in started.PerFrameFunctionalGroupsSequence:
@@ -132,24 +132,39 @@ def test_a_recording_over_midnight_stays_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "sentence"),
     [
-        (lambda: image(AcquisitionTime=None), "AcquisitionTime is missing"),
-        (lambda: image(AcquisitionTime="1000"), "AcquisitionTime is '1000'; HHMMSS"),
-        (lambda: image(AcquisitionTime="256100"), "AcquisitionTime is '256100'"),
-        (lambda: image(AcquisitionDate="19701301"), "AcquisitionDate is '19701301'"),
-        (lambda: image(AcquisitionDateTime="19700102"), "AcquisitionDateTime is '19700102'"),
-        (lambda: image(AcquisitionDate="20240101", TimezoneOffsetFromUTC="west"), "TimezoneOffsetFromUTC is 'west'"),
-        (lambda: image(PixelSpacing=None), "PixelSpacing is missing"),
-        (lambda: image(PixelSpacing=[0, 1]), "pixel spacing"),
-        (lambda: image(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "two orthogonal unit vectors"),
-        (lambda: image(Rows=49), "PixelData has 3840 bytes; 3920 are needed"),
-        (lambda: image(Rows=65_000), "Rows is 65000; 8 to 4096 is needed"),
-        (lambda: image(NumberOfFrames=100_000), "NumberOfFrames is 100000; 1 to 4096"),
-        (lambda: image(NumberOfFrames=2, Rows=24), "FrameTime is missing; 2 frames need one above 0 ms"),
-        (lambda: image(SamplesPerPixel=3), "SamplesPerPixel is 3"),
-        (lambda: image(BitsAllocated=12), "BitsAllocated is 12"),
-        (
+        pytest.param(lambda: image(AcquisitionTime=None), "AcquisitionTime is missing", id="no time"),
+        pytest.param(lambda: image(AcquisitionTime="1000"), "AcquisitionTime is '1000'; HHMMSS", id="short time"),
+        pytest.param(lambda: image(AcquisitionTime="256100"), "AcquisitionTime is '256100'", id="no such hour"),
+        pytest.param(lambda: image(AcquisitionDate="19701301"), "AcquisitionDate is '19701301'", id="no such month"),
+        pytest.param(
+            lambda: image(AcquisitionDateTime="19700102"), "AcquisitionDateTime is '19700102'", id="date without time"
+        ),
+        pytest.param(
+            lambda: image(AcquisitionDate="20240101", TimezoneOffsetFromUTC="west"),
+            "TimezoneOffsetFromUTC is 'west'",
+            id="time zone",
+        ),
+        pytest.param(lambda: image(PixelSpacing=None), "PixelSpacing is missing", id="no spacing"),
+        pytest.param(lambda: image(PixelSpacing=[0, 1]), "pixel spacing", id="zero spacing"),
+        pytest.param(
+            lambda: image(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "two orthogonal unit vectors", id="parallel axes"
+        ),
+        pytest.param(lambda: image(Rows=49), "PixelData has 3840 bytes; 3920 are needed", id="too few pixels"),
+        pytest.param(lambda: image(Rows=65_000), "Rows is 65000; 8 to 4096 is needed", id="too many rows"),
+        pytest.param(
+            lambda: image(NumberOfFrames=100_000), "NumberOfFrames is 100000; 1 to 4096", id="too many frames"
+        ),
+        pytest.param(
+            lambda: image(NumberOfFrames=2, Rows=24),
+            "FrameTime is missing; 2 frames need one above 0 ms",
+            id="no frame time",
+        ),
+        pytest.param(lambda: image(SamplesPerPixel=3), "SamplesPerPixel is 3", id="colour"),
+        pytest.param(lambda: image(BitsAllocated=12), "BitsAllocated is 12", id="bit depth"),
+        pytest.param(
             lambda: enhanced(["19700102100000"], np.stack([picture(0), picture(1)]), NumberOfFrames=2),
             "has 1 items; frame 2",
+            id="too few frame items",
         ),
     ],
 )
@@ -167,7 +182,7 @@ def test_deflated_images_are_refused_unread(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_the_bytes_only_bad_frame_comes_out(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_bytes_raise_only_bad_frame(tmp_path: Path, data: st.DataObject) -> None:
     broken = bytearray(WHOLE)
     for _ in range(data.draw(st.integers(1, 5))):
         at = data.draw(st.integers(0, len(broken) - 1))

@@ -68,7 +68,7 @@ def test_every_frame_of_a_compressed_multi_frame_image_comes_out(tmp_path: Path)
     np.testing.assert_array_equal([frame.pixels for frame in read_dicom_file(packed)], pixels)
 
 
-def test_a_missing_decoder_is_named_with_the_command_that_installs_it(
+def test_a_missing_decoder_is_reported_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = compressed(tmp_path, JPEGLSLossless, image())
@@ -93,7 +93,7 @@ def test_a_frame_that_says_another_size_is_refused_before_it_is_unpacked(tmp_pat
     needs(syntax)
     dataset = pydicom.dcmread(compressed(tmp_path, syntax, image()))
     dataset.Rows = 60
-    with pytest.raises(BadFrame, match=r"compressed frame 1 says that it is \(48, 40\), the image 60 x 40"):
+    with pytest.raises(BadFrame, match=r"compressed frame 1 declares \(48, 40\), the image 60 x 40"):
         frames_of(lambda: dataset, "one")
 
 

@@ -1,4 +1,4 @@
-"""DICOM MR images as they come: sent by dcmtk and by pynetdicom, or written into a folder."""
+"""DICOM MR images as they arrive: sent by dcmtk or pynetdicom, or written into a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pynetdicom import AE
 from drivers.errors import Unavailable
 from drivers.recordings import open_recording
 from drivers.sources.dicom import DicomSettings, DicomSource
-from gating.clock import MonotonicClock
+from gating.clocks.clock import MonotonicClock
 from gating.messages import StampMeaning, StreamInfo
 from tests.dicom_files import INTERVAL_S, START_S, encoded, enhanced, image, picture, put, time_of_day
 from tests.patience import PATIENCE_S, next_notices, wait_until
@@ -50,7 +50,7 @@ def receiver() -> Iterator[DicomSource]:
 
 
 def opened_by(source: DicomSource, send: Callable[[int], object]) -> Any:
-    """Open a receiver while a peer sends, since the first frames say what the stream is."""
+    """Open a receiver while a peer sends, since the first frames define the stream."""
 
     def wait_and_send() -> None:
         if wait_until(lambda: source.port):
@@ -125,7 +125,7 @@ def test_dcmtk_sends_compressed_images_and_they_arrive_bit_for_bit(
     np.testing.assert_array_equal(images, [picture(index) for index in range(3)])
 
 
-def test_a_peer_that_offers_only_what_no_decoder_reads_is_named_with_the_command_that_installs_one(
+def test_an_undecodable_peer_is_reported_with_the_command_that_helps(
     receiver: DicomSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drivers.formats.dicom_pixels.get_decoder", lambda _: SimpleNamespace(is_available=False))
@@ -183,7 +183,7 @@ def test_a_peer_that_vanishes_in_mid_message_leaves_the_receiver_ready(receiver:
     association = entity.associate("127.0.0.1", receiver.port)
     association.dul.socket.send(b"\x04\x00\x00\x00\x10\x00\x00\x00\x0f\xf0\x01\x03" + b"\x00" * 100)
     association.dul.socket.close()
-    assert "went without releasing its association" in next_notices(receiver, info)
+    assert "left without releasing its association" in next_notices(receiver, info)
     takes_the_next_image(receiver, info)
 
 
@@ -197,7 +197,7 @@ def test_a_length_beyond_the_limit_is_not_believed(receiver: DicomSource) -> Non
     takes_the_next_image(receiver, info)
 
 
-def test_a_message_without_end_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_oversized_message_is_cut_off(receiver: DicomSource, monkeypatch: pytest.MonkeyPatch) -> None:
     info = opened_by(receiver, lambda port: store(port, image(0)))
     read(receiver, info, 1)
     monkeypatch.setattr("drivers.sources.dicom.MAX_BYTES", 50_000)
@@ -220,17 +220,29 @@ def test_a_second_series_at_the_same_time_is_refused(receiver: DicomSource) -> N
     info = opened_by(receiver, lambda port: store(port, image(0), other, image(2)))
     assert len(read(receiver, info, 2)[0]) == 2
     assert receiver.counters == {"second_series": 1}
-    assert "the first one was heard" in receiver.take_notices()[0]
+    assert "the first one sent a frame" in receiver.take_notices()[0]
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        (lambda: image(1, picture(1, (40, 48))), "its shape is (40, 48), the stream began with (48, 40)"),
-        (lambda: image(1, picture(1).astype(np.uint8)), "its pixel type is uint8, the stream began with uint16"),
-        (lambda: image(1, PixelSpacing=[2.0, 2.0]), "pixel_spacing_mm is 2, 2, the stream began with 2, 1.5"),
-        (lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60"),
-        (lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local"),
+        pytest.param(
+            lambda: image(1, picture(1, (40, 48))), "its shape is (40, 48), the stream began with (48, 40)", id="shape"
+        ),
+        pytest.param(
+            lambda: image(1, picture(1).astype(np.uint8)),
+            "its pixel type is uint8, the stream began with uint16",
+            id="pixel type",
+        ),
+        pytest.param(
+            lambda: image(1, PixelSpacing=[2.0, 2.0]),
+            "pixel_spacing_mm is 2, 2, the stream began with 2, 1.5",
+            id="spacing",
+        ),
+        pytest.param(
+            lambda: image(1, ImagePositionPatient=[-5, -50, 60]), "image_position_mm is -5, -50, 60", id="position"
+        ),
+        pytest.param(lambda: image(1, AcquisitionDate="20240101"), "its clock is dicom-local", id="clock"),
     ],
 )
 def test_another_shape_or_geometry_in_mid_stream_is_refused(receiver: DicomSource, changed, sentence: str) -> None:
@@ -247,7 +259,7 @@ def test_stamps_go_on_over_midnight(receiver: DicomSource) -> None:
     assert np.diff([stamp.acquired_ns for stamp in stamps]).tolist() == [INTERVAL_NS] * 2
 
 
-def test_a_clock_set_back_by_minutes_is_named_and_the_stream_goes_on_from_there(receiver: DicomSource) -> None:
+def test_a_clock_set_back_is_reported_and_the_stream_goes_on(receiver: DicomSource) -> None:
     info = opened_by(receiver, lambda port: store(port, image(600), image(0), image(1)))
     stamps, _ = read(receiver, info, 2)
     assert stamps[0].acquired_ns - stamps[1].acquired_ns == 599 * INTERVAL_NS
@@ -255,29 +267,28 @@ def test_a_clock_set_back_by_minutes_is_named_and_the_stream_goes_on_from_there(
     assert "lies 120.000 s before the newest; 10 s is the limit" in receiver.take_notices()[0]
 
 
-def test_images_without_stamps_are_taken_only_where_the_arrival_is_asked_for() -> None:
+def test_unstamped_images_are_accepted_only_with_arrival_times() -> None:
     source = DicomSource(DicomSettings(port=0, frames_per_s=5.0, arrival_time=True))
     info = opened_by(source, lambda port: store(port, image(0, AcquisitionTime=None)))
     assert (info.acquired_clock, info.acquired_meaning) == (MonotonicClock().name, StampMeaning.ARRIVAL)
     source.close()
 
 
-def test_a_peer_that_is_not_on_the_list_is_turned_away() -> None:
+def test_a_peer_that_is_not_listed_is_rejected() -> None:
     source = DicomSource(DicomSettings(port=0, calling_ae_titles=("SCANNER",)))
-    receiver: Any = source._receiver
-    receiver.open()
+    source.arrivals.open()
     entity = AE(ae_title="PEER")
     entity.add_requested_context(MRImageStorage)
     assert entity.associate("127.0.0.1", source.port).is_rejected
     source.close()
 
 
-def test_images_that_do_not_come_are_named_after_the_time_out() -> None:
+def test_missing_images_are_reported_after_the_timeout() -> None:
     with pytest.raises(Unavailable, match=r"0 frames came within 0.2 s; 1 are needed"):
         DicomSource(DicomSettings(port=0, frames_per_s=5.0, first_frame_timeout_s=0.2)).open()
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{port}"):
@@ -285,7 +296,7 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_a_folder_is_watched_and_files_without_a_suffix_are_read(tmp_path: Path) -> None:
-    """Whatever is written before the watch begins is old, so a file is written again and again."""
+    """Files written before the watch begins count as old, so a file is written again and again."""
     source, done = DicomSource(DicomSettings(folder=str(tmp_path))), threading.Event()
 
     def write() -> None:

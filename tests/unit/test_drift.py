@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.cli.sessions import read_motion
-from gating.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
+from cinegate.verbs.sessions import read_motion
+from gating.analysis.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
 from tests.motion import breathing
 
 WINDOW = (3.0, 3.0, 3.0)
@@ -31,7 +31,7 @@ def test_a_baseline_shift_is_found_under_breathing(ap, si, seed, irregular):
     assert (shift.uncertainty_mm < 0.5).all()
 
 
-def test_the_speed_of_a_steady_drift_is_told():
+def test_the_speed_of_a_steady_drift_is_found():
     shift = baseline_shift(*breathing(180, (0.0, 1.5, -3.0)))
     np.testing.assert_allclose(shift.speed_mm_min, (0.0, 0.5, -1.0), atol=0.3)
 
@@ -90,7 +90,7 @@ def test_an_unknown_patient_position_is_refused():
         propose_shift(t, p, WINDOW, patient_position="HFDL")
 
 
-def test_the_persistent_excursion_is_proposed_back_within_half_a_millimetre(shared_data):
+def test_a_persistent_excursions_shift_is_proposed_to_half_a_millimetre(shared_data):
     t, p = read_motion(shared_data / "traces" / "Prostate_PersistentExcursion.txt")
     during = (t > 100) & (t < 125)
     truth = np.median(p[during], axis=0)

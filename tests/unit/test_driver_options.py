@@ -1,4 +1,4 @@
-"""`-o key=value`: what becomes of the texts, and that every driver says what it can be told."""
+"""`-o key=value`: how texts are converted, and that every driver describes its options."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import CommandError, app
+from cinegate.verbs.driver_options import driver_settings, setting_rows
 from drivers.beam.fanout import Fanout
 from drivers.registry import beam_names, load_beam, load_source, source_names
 from drivers.sources.dicom import DicomSource
 from drivers.sources.phantom import PhantomSource
-from gating.cli import _register
-from gating.cli.app import CommandError, app
-from gating.cli.driver_options import driver_settings, setting_rows
 from replay_data import session_path
 
 
-def test_texts_become_numbers_and_switches():
+def test_option_texts_become_numbers_and_switches():
     settings = driver_settings(DicomSource, "dicom", ["port=104", "arrival_time=true", "ae_title=MRL"])
     assert (settings.port, settings.arrival_time, settings.ae_title) == (104, True, "MRL")
 
@@ -47,7 +47,7 @@ def test_a_text_that_looks_like_json_stays_a_text_where_one_is_needed():
         ("calling_ae_titles=MR1", "Expected `array`"),
     ],
 )
-def test_what_cannot_be_set_is_said_in_one_sentence(option, words):
+def test_an_impossible_option_is_refused_in_one_sentence(option, words):
     with pytest.raises(CommandError, match=words) as raised:
         driver_settings(DicomSource, "dicom", [option])
     assert str(raised.value).startswith("--option of dicom: ")
@@ -65,7 +65,7 @@ def test_every_setting_of_every_driver_is_described(driver: Any):
     msgspec.json.encode(rows)
 
 
-def test_a_needed_setting_is_told_from_one_with_a_default():
+def test_a_required_setting_is_told_from_one_with_a_default():
     rows = {row["setting"]: row for row in setting_rows(PhantomSource) + setting_rows(load_beam("serial_line"))}
     assert rows["port"]["needed"] is True
     assert (rows["mode"]["needed"], rows["mode"]["default"], rows["mode"]["allowed"]) == (
@@ -77,7 +77,7 @@ def test_a_needed_setting_is_told_from_one_with_a_default():
 
 
 def test_the_command_shows_both_drivers_of_one_name():
-    _register()
+    register_verbs()
     shown = CliRunner().invoke(app, ["drivers", "zeromq", "--json"])
     assert shown.exit_code == 0
     assert msgspec.json.decode(shown.stdout).keys() == {"source", "beam"}
@@ -89,13 +89,13 @@ def test_the_command_shows_both_drivers_of_one_name():
     ids=lambda asked: asked[0],
 )
 def test_an_option_of_recordings_is_refused_for_a_source_by_name(asked):
-    _register()
+    register_verbs()
     refused = CliRunner().invoke(app, ["source", "phantom", *asked])
     assert str(refused.exception).startswith(f"{asked[0]} is for recordings; phantom is set by -o")
 
 
 @pytest.mark.parametrize("asked", [["--arrival-time"], ["-o", "seed=3"]], ids=lambda asked: asked[0])
 def test_an_option_of_sources_is_refused_for_a_recording(asked):
-    _register()
+    register_verbs()
     refused = CliRunner().invoke(app, ["source", str(session_path("high_rate")), *asked])
     assert str(refused.exception).startswith(f"{asked[0]} is for sources; ")

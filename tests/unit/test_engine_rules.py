@@ -1,6 +1,6 @@
 """Every reason of a decision rule, reached through the whole engine with the real tracker.
 
-The tracker may be doubtful here: these are about rules, and a synthetic image gives it reason to be.
+The tracker may be in doubt here: these tests are about rules, and a synthetic image gives it reason to be.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gating.config import Config, GatingSettings, SafetySettings
-from gating.decision import GateReason
-from gating.geometry import box_contour
+from gating.decision.reasons import GateReason
+from gating.geometry.contours import box_contour
 from gating.messages import GateState
-from gating.rule_settings import (
+from gating.settings.config import Config, GatingSettings, SafetySettings
+from gating.settings.rules import (
     AvoidanceRule,
     BoundaryRule,
     BreathHoldRule,
@@ -21,10 +21,10 @@ from gating.rule_settings import (
     OverlapRule,
     PredictionSettings,
 )
-from gating.targets import TargetSpec
-from gating.tracking.settings import TrackerSettings
+from gating.settings.tracking import TrackerSettings
+from gating.targets.targets import TargetSpec
+from tests.engine_bench import BOX, Bench
 from tests.factories import INTERVAL_NS, anatomy
-from tests.unit.test_engine import BOX, Bench
 
 DT_S = INTERVAL_NS / 1e9
 

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gating.clock import ManualClock
-from gating.config import Config, GatingSettings, RecordingSettings, SafetySettings
-from gating.engine import Engine, StepOutcome
-from gating.geometry import box_contour
+from gating.clocks.clock import ManualClock
+from gating.engine.engine import Engine, StepOutcome
+from gating.geometry.contours import box_contour
 from gating.messages import (
     ControlRequest,
     EngineState,
@@ -26,7 +25,8 @@ from gating.messages import (
     Heartbeat,
     StreamEnd,
 )
-from gating.targets import TargetSpec
+from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.targets.targets import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
@@ -197,7 +197,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def exception(self) -> None:
         self.latched_by = self.latched_by or "exception"
-        self.took(self.engine.fail("ZeroDivisionError"))
+        self.took(self.engine.latch_internal_error("ZeroDivisionError"))
 
     @rule()
     def stream_ends(self) -> None:
@@ -226,6 +226,7 @@ class AnySequence(RuleBasedStateMachine):
             pixels = np.ascontiguousarray(pixels[:, :95])
         sent = frame(self.sequence, pixels, **overrides)
         self.took(self.engine.step(sent, self.clock.now_ns()))
+        self.engine.finish_frame()
         tracker = self.tracker
         inside = abs(tracker.shift_px) < 1 and tracker.confidence >= 0.9 and tracker.status is TrackStatus.TRACKED
         self.fault_stands = not good

@@ -9,13 +9,13 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
+from cinegate.cases import read_cases
 from drivers.errors import BadRecording
 from drivers.recordings.trackrad import read_labels
-from gating.cli.cases import read_cases
 from gating.evaluation import evaluate
 from gating.evaluation.masks import write_masks
 from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
-from gating.geometry import contour_from_mask
+from gating.geometry.contours import contour_from_mask
 from gating.tracking.tracker import TrackingError
 
 
@@ -49,7 +49,7 @@ def test_dice_of_half_overlapping_boxes_is_one_half():
     assert dice(one, other) == 0.5
 
 
-def test_a_frame_without_prediction_scores_zero_and_the_longer_side_of_the_image():
+def test_a_frame_without_prediction_scores_zero_and_the_image_size():
     true = np.stack([disc(20, 20, 5, (40, 50))] * 3)
     predicted = true.copy()
     predicted[2] = False
@@ -70,7 +70,7 @@ def test_frames_without_a_label_are_left_out():
     assert case_metrics(frame_metrics(predicted, true))["dice_similarity_coefficient"] == 1.0
 
 
-def test_relative_d98_is_one_for_perfect_tracking_and_small_when_the_target_is_missed():
+def test_relative_d98_is_one_for_perfect_tracking_and_small_for_a_miss():
     true = np.stack([disc(30, 30, 8)] * 5)
     assert relative_d98(true, true) == pytest.approx(1.0)
     assert relative_d98(np.stack([disc(30, 30, 8), *[disc(50, 30, 8)] * 4]), true) == pytest.approx(0.2, abs=0.06)
@@ -86,7 +86,7 @@ def test_masks_come_back_from_a_file_with_the_axes_of_the_challenge(tmp_path):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A textured disc that moves down by 2 px a frame."""
+    """A textured disc that moves down by 2 px per frame."""
     rng = np.random.default_rng(3)
     ground = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 2.0)
     texture = ndimage.gaussian_filter(rng.standard_normal((96, 80)), 1.5) * 3
@@ -109,7 +109,7 @@ def dataset(tmp_path):
 @pytest.mark.parametrize("tracker", ["template", "opencv"])
 def test_evaluation_follows_a_moving_target_and_writes_what_it_found(dataset, tmp_path, tracker):
     summary = evaluate(read_cases(dataset), tmp_path / "out", tracker)
-    row = summary["results"][0]
+    row = summary.results[0]
     assert row["dice_similarity_coefficient"] > 0.95
     assert row["center_distance"] < 0.5
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["results"][0]["case_id"] == "A_001"
@@ -136,7 +136,7 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("unseen", [0.0, np.nan, np.inf])
-def test_a_frame_that_cannot_be_looked_at_keeps_the_mask_before(dataset, unseen):
+def test_a_frame_that_cannot_be_tracked_keeps_the_mask_before(dataset, unseen):
     from gating.evaluation.run import predicted_masks, run_case
     from gating.tracking.tracker import TrackerSettings
 
@@ -153,20 +153,20 @@ def test_a_frame_of_nan_in_a_file_costs_that_frame_alone(dataset, tmp_path):
     frames[7, 7, 3] = np.nan
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(frames), str(file))
     summary = evaluate(read_cases(dataset), tmp_path / "out")
-    assert summary["refused"] == {}
-    assert summary["results"][0]["not_tracked"] == 1
-    assert summary["results"][0]["dice_similarity_coefficient"] > 0.9
+    assert summary.refused == {}
+    assert summary.results[0]["not_tracked"] == 1
+    assert summary.results[0]["dice_similarity_coefficient"] > 0.9
 
 
-def test_a_case_that_cannot_be_tracked_is_named_and_scored_without_tracking(dataset, tmp_path):
+def test_an_untrackable_case_is_reported_and_scored_without_tracking(dataset, tmp_path):
     good = next(read_cases(dataset))
     dot = np.zeros((96, 80), bool)
     dot[40:42, 40:42] = True
     unfit = replace(good, name="dot", contour_px=contour_from_mask(dot))
     summary = evaluate([unfit, good], tmp_path / "out")
-    assert summary["refused"] == {"dot": summary["refused"]["dot"]}
-    assert summary["refused"]["dot"].startswith("dot: the target covers 4 px")
-    assert [row["not_tracked"] for row in summary["results"]] == [5, 0]
+    assert summary.refused == {"dot": summary.refused["dot"]}
+    assert summary.refused["dot"].startswith("dot: the target covers 4 px")
+    assert [row["not_tracked"] for row in summary.results] == [5, 0]
     with pytest.raises(TrackingError, match="dot: the target covers 4 px"):
         evaluate([unfit], tmp_path / "none")
 

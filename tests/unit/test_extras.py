@@ -1,4 +1,4 @@
-"""Optional parts: which are installed, and commands that install the others where they are typed."""
+"""Optional parts: which are installed, and the commands that install the others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cinegate.verbs.doctor import optional_parts
+from cinegate.verbs.settings import drivers
 from drivers import extras
-from gating.cli.doctor import optional_parts
-from gating.cli.settings import drivers
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_an_installed_extra_is_named_with_its_version() -> None:
     assert extras.installed("mrd").startswith("h5py 3.")
 
 
-def test_the_command_installs_what_the_extra_needs_with_this_interpreters_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_installs_the_extras_needs_with_this_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda _: object())
     command = shlex.split(extras.how_to_install("mrd"))
     assert command[:-1] == [sys.executable, "-m", "pip", "install"]

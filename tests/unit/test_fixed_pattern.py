@@ -42,7 +42,7 @@ def test_a_motion_of_a_millimetre_in_noise_is_trusted_most_of_the_time(watched, 
     assert np.mean(seen) >= 0.9
 
 
-def test_frames_that_differ_by_a_grey_level_do_not_make_later_noise_look_like_motion(watched):
+def test_near_identical_frames_do_not_make_later_noise_look_like_motion(watched):
     tracker, pictures = watched(101, 8.0, 20.0)
     for picture in pictures[:80]:
         tracker.track(picture, 0.125)
@@ -52,7 +52,7 @@ def test_frames_that_differ_by_a_grey_level_do_not_make_later_noise_look_like_mo
     assert np.mean([status is TrackStatus.TRACKED for status in seen]) >= 0.95
 
 
-def test_the_least_value_is_forgotten_after_the_memory():
+def test_the_least_value_is_forgotten_when_it_leaves_the_memory():
     least = LeastLately()
     assert least.of(3.0, 0.1) == 3.0
     assert least.of(1.0, 0.1) == 1.0
@@ -60,7 +60,7 @@ def test_the_least_value_is_forgotten_after_the_memory():
     assert (later[0], later[-1]) == (1.0, 2.0)
 
 
-def test_a_value_of_nothing_is_no_least_value():
+def test_zero_is_no_least_value():
     least = LeastLately()
     least.of(3.0, 0.1)
     assert least.of(0.0, 0.1) == 3.0

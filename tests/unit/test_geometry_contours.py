@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gating.geometry import box_contour, contour_centroid, contour_from_mask, mask_from_contour
+from gating.geometry.contours import box_contour, contour_centroid, contour_from_mask, mask_from_contour
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
 @given(MASKS)
-def test_a_mask_survives_the_round_trip_through_its_contour_whatever_its_holes_and_parts(mask):
+def test_a_mask_with_holes_and_parts_survives_a_round_trip_by_contour(mask):
     assert np.array_equal(mask_from_contour(contour_from_mask(mask), mask.shape), mask)
 
 
@@ -32,7 +32,7 @@ def test_a_box_covers_exactly_its_pixels():
 
 
 @given(st.floats(3, 20), st.floats(20, 40), st.floats(20, 40))
-def test_filling_agrees_with_the_distance_of_every_pixel_centre_from_a_circle(radius, x, y):
+def test_filling_a_circle_covers_the_pixel_centres_within_its_radius(radius, x, y):
     angle = np.linspace(0, 2 * np.pi, 2000, endpoint=False)
     mask = mask_from_contour(np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1), (64, 64))
     rows, columns = np.mgrid[:64, :64]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from gating.config import HealthSettings, SafetySettings
-from gating.decision import GateReason
-from gating.health import check_frame, check_pixels, forget_stream, remember
-from gating.limits import stale_limit_ns
+from gating.decision.limits import stale_limit_ns
+from gating.decision.reasons import GateReason
+from gating.engine.peers import check_beam, check_recorder
 from gating.messages import Heartbeat
-from gating.peers import check_beam, check_recorder
+from gating.settings.config import HealthSettings, SafetySettings
+from gating.stream.checks import check_frame, check_pixels, forget_stream, remember
 from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
 
 MS = 1_000_000
@@ -81,7 +81,7 @@ def test_an_interval_far_from_the_nominal_one_is_irregular():
     assert reason(frame(1, **late).header, since_ms=400) is GateReason.IRREGULAR_RATE
 
 
-def test_after_an_acknowledgement_a_new_publisher_is_taken_but_the_geometry_stays_bound():
+def test_an_acknowledgement_admits_a_new_publisher_but_no_new_geometry():
     memory = forget_stream(remember(None, frame(5).header, START_NS))
     assert reason(frame(0, publisher_id="p2", pixels=anatomy(seed=99)).header, memory=memory) is None
     moved = frame(0, publisher_id="p2", image_position_mm=(1.0, 0.0, 0.0)).header
@@ -92,7 +92,7 @@ def test_after_an_acknowledgement_a_new_publisher_is_taken_but_the_geometry_stay
     ("interval_ms", "planes", "speed", "limit_ms"),
     [(125, 1, 1.0, 237.5), (167.5, 1, 1.0, 301.25), (125, 2, 1.0, 400.0), (500, 1, 1.0, 400.0), (125, 1, 2.0, 143.75)],
 )
-def test_the_stale_limit_is_one_and_a_half_intervals_and_a_margin_at_most_400_ms(interval_ms, planes, speed, limit_ms):
+def test_the_stale_limit_is_1_5_intervals_plus_a_margin_up_to_400_ms(interval_ms, planes, speed, limit_ms):
     assert stale_limit_ns(round(interval_ms * MS), planes, speed, SafetySettings()) == limit_ms * MS
 
 
@@ -133,7 +133,7 @@ def test_a_mapped_stamp_may_move_back_within_what_it_is_uncertain_by() -> None:
 
 
 def through(headers):
-    """Let frames pass one after another; return the first fault."""
+    """Check frames one after another; return the first fault."""
     memory = None
     for number, header in enumerate(headers):
         received_ns = START_NS + number * INTERVAL_NS + MS
@@ -144,8 +144,8 @@ def through(headers):
     return None
 
 
-def test_a_mapped_clock_that_creeps_away_from_the_raw_one_is_a_clock_fault():
-    """Each step stays within what one frame may differ; their sum does not."""
+def test_a_mapped_clock_that_drifts_from_the_raw_one_is_a_clock_fault():
+    """Each step is within the tolerance of one frame; their sum is not."""
     headers = [frame(n).header for n in range(40)]
     steady = [replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns - 50 * MS) for h in headers]
     creeping = [
@@ -155,7 +155,7 @@ def test_a_mapped_clock_that_creeps_away_from_the_raw_one_is_a_clock_fault():
     assert through(creeping).reason is GateReason.CLOCK_FAULT
 
 
-def test_a_quartz_that_is_off_by_a_hundred_millionths_is_no_fault():
+def test_a_clock_that_is_off_by_100_ppm_is_no_fault():
     headers = [frame(n).header for n in range(200)]
     drifting = [
         replace(h, acquired_on_publish_clock_ns=h.acquired_on_publish_clock_ns - round(n * INTERVAL_NS * 1e-4))
@@ -172,7 +172,7 @@ def test_two_images_shown_in_turn_are_frozen():
     assert "frame 2 shows the same pixels as frame 0" in fault.detail
 
 
-def test_a_frame_that_calls_itself_unpaced_in_a_paced_stream_is_a_clock_fault():
+def test_an_unpaced_frame_in_a_paced_stream_is_a_clock_fault():
     assert reason(replace(frame(1).header, pacing="unpaced", speed=0.0)) is GateReason.CLOCK_FAULT
 
 
@@ -189,7 +189,7 @@ def test_a_beam_interface_that_follows_another_engine_holds():
     assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
 
 
-def test_a_beam_interface_that_is_asked_to_stop_is_no_broken_line():
+def test_a_beam_interface_that_stops_on_request_is_no_broken_line():
     status = beam_status(reason="stopping", latched=True)
     assert check_beam(status, START_NS, START_NS, "e1").reason is GateReason.BEAM_SILENT
 

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.tracking.matcher import TemplateMatcher
-from tests.oracle import zncc_oracle
+from gating.tracking.zncc.matcher import TemplateMatcher
+from tests.oracle import DTYPES, frame_of, zncc_oracle
 
-DTYPES = (np.uint8, np.uint16, np.float32)
 NO_COMPILATION_AFTER_WARM_UP = """
 import numpy as np
 from numba.core import event
-from gating.tracking.kernels import warm_up
-from gating.tracking.matcher import TemplateMatcher
+from gating.tracking.zncc.matcher import warm_up
+from gating.tracking.zncc.matcher import TemplateMatcher
 warm_up()
 compiled = []
 class Listener(event.Listener):
@@ -39,14 +38,6 @@ for dtype in (np.uint8, np.uint16, np.float32):
                 matcher.match(pixels, 20, 20, 3, method)
 print(len(compiled))
 """
-
-
-def frame_of(dtype: type, seed: int = 0, side: int = 96) -> np.ndarray:
-    """A smooth scene with noise, over most of the type's useful range."""
-    rng = np.random.default_rng(seed)
-    scene = cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), 3.0) + 0.03 * rng.normal(size=(side, side))
-    scene = (scene - scene.min()) / np.ptp(scene)
-    return (scene * {np.uint8: 255, np.uint16: 3000, np.float32: 1.0}[dtype]).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.latency import STAGES, stage_ms, summarise
+from gating.latency.stages import STAGES, stage_ms, summarise
 from gating.messages import StageStamps
 
 MS = 1_000_000

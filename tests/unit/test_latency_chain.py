@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.latency_chain import Link, published_chain, sum_chain
+from gating.latency.published_chain import Link, published_chain, sum_chain
 
 
 def link(name: str, low: float, high: float, **more) -> Link:
@@ -52,7 +52,7 @@ def test_a_measurement_takes_the_place_of_a_published_figure() -> None:
     assert (share.p50_ms, share.source) == (200.0, "measured, n = 2")
 
 
-def test_the_software_is_a_small_part_of_the_published_chain_at_cine_rates() -> None:
+def test_software_is_a_small_part_of_the_published_chain_at_cine_rates() -> None:
     summed = sum_chain(8, "off")
     assert 0 < summed.software_share < 0.05
     assert sum(one.share for one in summed.links) == pytest.approx(1)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple
 from scipy.ndimage import fourier_shift
 
-from gating.tracking.matcher import TemplateMatcher
-from tests.oracle import zncc_oracle
-from tests.unit.test_kernels import DTYPES, frame_of
+from gating.tracking.zncc.matcher import TemplateMatcher
+from tests.oracle import DTYPES, frame_of, zncc_oracle
 
 
 def integer_peak(matcher: TemplateMatcher, pixels: np.ndarray, row: int, col: int, radius: int, method: str):
@@ -84,7 +83,7 @@ def test_a_few_bright_pixels_do_not_hide_the_peak():
 
 
 @pytest.mark.parametrize("method", ["exact", "coarse_to_fine", "dense"])
-def test_the_peak_at_the_border_of_the_window_is_flagged(method):
+def test_a_peak_at_the_border_of_the_window_is_flagged(method):
     frame = frame_of(np.uint16, 6)
     matcher = TemplateMatcher(frame[30:62, 30:62], max_radius_px=8)
     assert matcher.match(frame, 30, 22, 8, method).at_edge
@@ -140,7 +139,7 @@ def test_the_exact_peak_is_opencvs_on_every_real_frame(shared_data, name):
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_the_sub_pixel_peak_of_shifted_real_frames_is_within_a_twentieth_of_a_pixel(shared_data, name):
+def test_sub_pixel_peaks_of_shifted_real_frames_are_within_0_05_px(shared_data, name):
     frames = real_frames(shared_data, name)
     rng = np.random.default_rng(12)
     errors = []

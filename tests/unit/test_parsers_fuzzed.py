@@ -1,4 +1,4 @@
-"""Whatever arrives, the parsers answer with a message or one sentence of their own error; nothing else escapes."""
+"""Whatever arrives, a parser returns a message or raises its documented error with one sentence."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from bench.fuzz import TARGETS, Target, fuzz
 from drivers.errors import DriverError
-from gating.chain import check_chain
-from gating.config import ConfigError, parse_config
 from gating.messages import TOPICS
-from gating.session import SessionError, SessionWriter, read_session, recover
-from gating.wire import WireError, decode, encode, encode_frame
+from gating.session.chain_check import check_chain
+from gating.session.log import SessionError, read_session
+from gating.session.log_writer import SessionWriter
+from gating.session.recovery import recover
+from gating.settings.config import ConfigError, parse_config
+from gating.wire.codec import WireError, decode, encode, encode_frame
 from tests.factories import beam_status, frame, stream
 
 MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -104,7 +106,7 @@ def test_a_session_log_with_anything_done_to_it(log, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("parser", TARGETS)
-def test_nothing_but_its_documented_errors_escapes_a_parser(parser):
+def test_only_documented_errors_escape_a_parser(parser):
     found = fuzz(parser, seconds=1.5)
     assert found.failure == ""
     assert found.inputs > 0

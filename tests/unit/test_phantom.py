@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from drivers.errors import Unavailable
 from drivers.phantom import BreathHold, Breathing, Cough, Phantom, PhantomSettings, TargetLoss, Trace
 from drivers.phantom.motion import Motion
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 
 STILL = Breathing(inhale_si_mm=0.0, inhale_ap_mm=0.0, inhale_lr_mm=0.0)
 REGULAR = Breathing(period_s=4.0, inhale_si_mm=-15.0, inhale_ap_mm=-4.0, variability=0.0, ap_lag_s=0.0)
@@ -63,8 +64,8 @@ class TestTruth:
         still_mm = (phantom(plane=plane, breathing=STILL).truth(0).contour_px - middle) * spacing
         for index in (4, 12, 16):
             here_mm = (source.truth(index).contour_px - middle) * spacing
-            across_mm, down_mm = source._in_image(source.displacement(index))
-            sideways, downward = source._weights(here_mm[:, 0], here_mm[:, 1])
+            across_mm, down_mm = source.in_image(source.displacement(index))
+            sideways, downward = source.motion_weights(here_mm[:, 0], here_mm[:, 1])
             back_mm = here_mm - np.stack([across_mm * sideways, down_mm * downward], axis=1)
             np.testing.assert_allclose(back_mm, still_mm, atol=1e-5)
 
@@ -82,7 +83,7 @@ class TestTruth:
     def test_spine_and_skin_stay_where_they_are(self) -> None:
         source = clean(breathing=REGULAR)
         change = np.abs(drawn(source, 16) - drawn(source, 0))
-        unit_px = source._unit_mm / 2.6
+        unit_px = source.unit_mm / 2.6
         spine = round(43.5 + 0.65 * unit_px)
         assert change[:, spine:].max() < 1e-3
         assert change.max() > 100
@@ -114,7 +115,7 @@ class TestMotion:
         si_mm = np.array([motion.at(t_s).si_mm for t_s in np.arange(0, 30, 0.002)])
         assert np.abs(np.diff(si_mm)).max() < 0.5
 
-    def test_cycles_differ_from_one_another(self) -> None:
+    def test_breathing_cycles_differ_from_one_another(self) -> None:
         motion = Motion(PhantomSettings())
         si_mm = np.array([motion.at(t_s).si_mm for t_s in np.arange(0, 60, 0.05)])
         deepest = [cycle.min() for cycle in np.array_split(si_mm, 10)]
@@ -147,7 +148,7 @@ class TestMotion:
             (Trace(np.array([0.0, 1.0]), *[np.zeros(3)] * 3), "lengths are"),
         ],
     )
-    def test_a_senseless_trace_is_refused(self, trace, sentence) -> None:
+    def test_an_invalid_trace_is_refused(self, trace, sentence) -> None:
         with pytest.raises(Unavailable, match=sentence):
             phantom(trace)
 
@@ -218,12 +219,14 @@ class TestPixels:
     def test_deep_breaths_bring_other_vessels_into_the_slice(self) -> None:
         t_s = np.array([0.0, 100.0])
         flat = np.zeros(2)
+        trace = Trace(t_s, np.array([0.0, -15.0]), flat, flat)
         shallow = clean(breathing=Breathing(inhale_si_mm=-15.0))
-        deep = clean(breathing=Breathing(inhale_si_mm=-15.0), trace=Trace(t_s, np.array([0.0, -15.0]), flat, flat))
+        deep = clean(breathing=Breathing(inhale_si_mm=-15.0), trace=trace)
         assert deep.displacement(0).depth == 0
         np.testing.assert_array_equal(drawn(deep, 0), drawn(shallow, 0))
-        last = deep._look_up(deep._fine_x.copy(), deep._fine_y.copy(), deep._motion.at(100.0))
-        first = deep._look_up(deep._fine_x.copy(), deep._fine_y.copy(), deep._motion.at(0.0))
+        inhaled = Motion(deep.settings, trace).at(100.0)
+        last = deep.signal(replace(inhaled, lr_mm=0.0, ap_mm=0.0, si_mm=0.0))
+        first = deep.signal(deep.displacement(0))
         assert np.abs(last - first).max() > 0.05
 
     def test_integers_are_clipped_not_wrapped(self) -> None:
@@ -241,12 +244,12 @@ class TestPixels:
         ({"pixel_spacing_mm": (0.3, 0.3)}, "folds the anatomy"),
     ],
 )
-def test_settings_out_of_bounds_are_named(changes, sentence) -> None:
+def test_settings_out_of_bounds_are_refused(changes, sentence) -> None:
     with pytest.raises(Unavailable, match=sentence):
         phantom(**changes)
 
 
-def test_pixels_are_those_of_every_other_machine() -> None:
+def test_pixels_are_the_same_on_every_machine() -> None:
     """Guards the claim that only exactly rounded operations touch the pixels."""
     source = phantom(dtype="uint16", seed=5)
     digest = hashlib.sha256(b"".join(drawn(source, index).tobytes() for index in (0, 7, 20))).hexdigest()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.physical_latency import (
+from gating.latency.physical import (
     PhysicalLog,
     PhysicalLogError,
     crossings,
@@ -26,7 +26,7 @@ def motion(t_s):
 
 
 def gated(off_ms: float, on_ms: float, *, rate_hz: float = 1000.0, seconds: float = 40.0) -> PhysicalLog:
-    """A phantom gated below 0 mm, whose beam follows with delays of its own for off and on."""
+    """A phantom gated below 0 mm, whose beam follows with separate delays for off and on."""
     t_s = np.arange(0, seconds, 1 / rate_hz)
     beam_on = np.where(motion(t_s - on_ms / 1e3) < 0, motion(t_s - off_ms / 1e3) < 0, False)
     late_on, late_off = motion(t_s - on_ms / 1e3) < 0, motion(t_s - off_ms / 1e3) < 0
@@ -84,14 +84,14 @@ def test_a_log_is_read_from_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("t_s,beam\n0,1\n", "position_mm is missing"),
-        ("t_s,position_mm,beam\n0,1,1\n", "1 lines"),
-        ("t_s,position_mm,beam\n0,1,1\n1,x,1\n2,1,1\n", "line 3: position_mm is 'x'"),
-        ("t_s,position_mm,beam\n0,1,1\n2,1,1\n1,1,1\n", "line 4: t_s is 1"),
-        ("t_s,position_mm,beam\n0,1,1\n1,nan,1\n2,1,1\n", "position_mm is 'nan'"),
+        pytest.param("t_s,beam\n0,1\n", "position_mm is missing", id="no position"),
+        pytest.param("t_s,position_mm,beam\n0,1,1\n", "1 lines", id="one line"),
+        pytest.param("t_s,position_mm,beam\n0,1,1\n1,x,1\n2,1,1\n", "line 3: position_mm is 'x'", id="text"),
+        pytest.param("t_s,position_mm,beam\n0,1,1\n2,1,1\n1,1,1\n", "line 4: t_s is 1", id="not increasing"),
+        pytest.param("t_s,position_mm,beam\n0,1,1\n1,nan,1\n2,1,1\n", "position_mm is 'nan'", id="nan"),
     ],
 )
-def test_a_log_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+def test_an_invalid_log_is_refused_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "camera.csv"
     path.write_text(text)
     with pytest.raises(PhysicalLogError, match=says):

@@ -1,10 +1,10 @@
-"""Pixels in the patient."""
+"""From pixels to patient coordinates."""
 
 from __future__ import annotations
 
 import pytest
 
-from gating.plane import ImagePlane
+from gating.geometry.plane import ImagePlane
 from tests.factories import stream
 
 MARGINS = {"left": 1.0, "right": 2.0, "posterior": 3.0, "anterior": 4.0, "superior": 5.0, "inferior": 6.0}
@@ -31,6 +31,6 @@ def test_margins_follow_the_patient_not_the_image():
     assert plane((1, 0, 0, 0, 0, -1), (2.0, 0.5)).margins_px(**MARGINS) == (4.0, 2.0, 2.5, 3.0)
 
 
-def test_an_orientation_that_is_none_is_refused():
+def test_an_invalid_orientation_is_refused():
     with pytest.raises(ValueError, match="two orthogonal unit vectors"):
         plane((0, 1, 0, 0, 1, 0))

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from gating.plane import ImagePlane
-from gating.position import Sighting, position_in_3d
-from gating.targets import TargetSet, TargetSpec
+from gating.geometry.plane import ImagePlane
+from gating.targets.position_3d import PlanePosition, position_in_3d
+from gating.targets.targets import TargetSet, TargetSpec
 from tests.factories import stream
 
 AXES = {"sagittal": (0, 1, 0, 0, 0, -1), "coronal": (1, 0, 0, 0, 0, -1), "transversal": (1, 0, 0, 0, 1, 0)}
 MS = 1_000_000
 
 
-def sighting(name: str, point: np.ndarray, at_ms: float, *, turned: float = 0.0) -> Sighting:
+def position(name: str, point: np.ndarray, at_ms: float, *, turned: float = 0.0) -> PlanePosition:
     """What a plane through (5, -7, 11) shows of a point: its projection on the plane."""
     axes = np.reshape(AXES[name], (2, 3)).astype(float)
     normal = np.cross(*axes)
@@ -25,7 +25,7 @@ def sighting(name: str, point: np.ndarray, at_ms: float, *, turned: float = 0.0)
     plane = ImagePlane.of(stream(image_orientation=(*columns, *axes[1]), image_position_mm=(5.0, -7.0, 11.0)))
     normal = np.cross(plane.along_columns, plane.along_rows)
     away = point - plane.origin_mm
-    return Sighting(plane, tuple(point - normal * (away @ normal)), round(at_ms * MS))
+    return PlanePosition(plane, tuple(point - normal * (away @ normal)), round(at_ms * MS))
 
 
 points = st.tuples(*[st.floats(-100, 100)] * 3).map(np.array)
@@ -33,14 +33,14 @@ points = st.tuples(*[st.floats(-100, 100)] * 3).map(np.array)
 
 @given(points, st.permutations(sorted(AXES)))
 def test_a_point_that_stands_still_is_found_from_any_two_planes(point: np.ndarray, names: list[str]) -> None:
-    found = position_in_3d(sighting(names[0], point, 80), sighting(names[1], point, 0))
+    found = position_in_3d(position(names[0], point, 80), position(names[1], point, 0))
     assert found is not None
     np.testing.assert_allclose(found[0], point, atol=1e-9)
 
 
-def test_superior_inferior_comes_from_the_newest_plane_and_every_coordinate_says_its_age() -> None:
+def test_superior_inferior_is_the_newest_planes_and_each_axis_has_its_age() -> None:
     then, now = np.array([10.0, 20.0, 30.0]), np.array([12.0, 24.0, 36.0])
-    found = position_in_3d(sighting("sagittal", now, 125), sighting("coronal", then, 0))
+    found = position_in_3d(position("sagittal", now, 125), position("coronal", then, 0))
     assert found is not None
     position_mm, ages_ms = found
     np.testing.assert_allclose(position_mm, (10.0, 24.0, 36.0))
@@ -51,7 +51,7 @@ def test_superior_inferior_comes_from_the_newest_plane_and_every_coordinate_says
 def test_oblique_planes_agree_with_a_search_for_the_nearest_point(
     now: np.ndarray, then: np.ndarray, turned: float, other_turned: float
 ) -> None:
-    newest, other = sighting("sagittal", now, 80, turned=turned), sighting("coronal", then, 0, turned=other_turned)
+    newest, other = position("sagittal", now, 80, turned=turned), position("coronal", then, 0, turned=other_turned)
     found = position_in_3d(newest, other)
     normal = np.cross(newest.plane.along_columns, newest.plane.along_rows)
     axes = np.stack([other.plane.along_columns, other.plane.along_rows])
@@ -63,9 +63,9 @@ def test_oblique_planes_agree_with_a_search_for_the_nearest_point(
     np.testing.assert_allclose(found[0], here + nearest.x * normal, atol=1e-3)
 
 
-def test_planes_that_are_nearly_parallel_tell_nothing_about_the_step_between_them() -> None:
+def test_nearly_parallel_planes_say_nothing_of_the_axis_across_them() -> None:
     point = np.array([1.0, 2.0, 3.0])
-    assert position_in_3d(sighting("sagittal", point, 1), sighting("sagittal", point, 0, turned=0.2)) is None
+    assert position_in_3d(position("sagittal", point, 1), position("sagittal", point, 0, turned=0.2)) is None
 
 
 def test_one_plane_cannot_show_a_structure_twice() -> None:

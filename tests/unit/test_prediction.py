@@ -1,4 +1,4 @@
-"""Predictors: what each is exact for, that none looks ahead, and that a bad one switches itself off."""
+"""Predictors: where each is exact, that none looks ahead, and that a bad one switches itself off."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_target_that_stands_still_is_predicted_where_it_is(name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_the_future_does_not_change_what_was_said(name):
+def test_later_positions_do_not_change_earlier_predictions(name):
     t = uneven_times(30)
     p = breathing(t)
     whole = predict_all(make_predictor(name), (t, p), 0.3)
@@ -61,7 +61,7 @@ def test_the_future_does_not_change_what_was_said(name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_position_that_is_no_number_or_no_later_is_passed_over(name):
+def test_a_position_that_is_nan_or_not_later_is_skipped(name):
     t = uneven_times(20)
     clean, dirty = make_predictor(name), make_predictor(name)
     for when, position in zip(t, breathing(t), strict=True):
@@ -86,7 +86,7 @@ def test_constant_velocity_is_exact_for_constant_velocity():
     assert misses(Kalman(), t, np.outer(t, [3.0, -1.0]), lambda s: np.outer(s, [3.0, -1.0]), 0.4)[-1] < 0.02
 
 
-def test_the_sliding_sums_give_the_ridge_regression_that_fits_the_window_anew():
+def test_sliding_sums_give_the_ridge_regression_of_the_whole_window():
     t, window_s, span_s, penalty, horizon_s = np.arange(0, 60, 0.1), 12.0, 1.0, 0.01, 0.25
     p = breathing(t) + np.random.default_rng(3).normal(0, 0.2, (len(t), 2))
     said = predict_all(Ridge(window_s, span_s, penalty), (t, p), horizon_s)[-1]
@@ -111,7 +111,7 @@ def test_the_sliding_sums_give_the_ridge_regression_that_fits_the_window_anew():
     np.testing.assert_allclose(said, expected, atol=1e-6)
 
 
-def test_a_predictor_that_misleads_is_not_believed():
+def test_a_misleading_predictor_is_not_used():
     class Misleading(Persistence):
         def predict(self, horizon_s):
             return super().predict(horizon_s) + 5.0
@@ -188,7 +188,7 @@ def test_no_input_makes_a_predictor_fail(name, p, dt, horizon_s):
             predictor.predict(horizon_s)
 
 
-def test_an_unknown_predictor_is_named():
+def test_an_unknown_predictor_is_refused():
     with pytest.raises(ValueError, match="predictor is 'lstm'; one of persistence, ridge, rls, kalman is needed"):
         make_predictor("lstm")
 

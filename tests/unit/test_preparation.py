@@ -1,15 +1,15 @@
-"""The dry run: what is learned, which strategy follows, and that a proposal is a file and nothing else."""
+"""The dry run: what is learned, which strategy follows, and that a proposal is only a file."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from gating.analysis.again import follow_motion, gated_motion
-from gating.config import Config, SafetySettings, parse_config
-from gating.preparation import learn_motion, proposal_toml, propose
-from gating.presets import NAMES, read_preset
-from gating.rule_settings import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
+from gating.analysis.preparation import learn_motion, proposal_toml, propose
+from gating.analysis.replay_tracking import gated_motion, track_motion
+from gating.settings.config import Config, SafetySettings, parse_config
+from gating.settings.presets import NAMES, read_preset
+from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
 from tests.motion import breathing
 
 CONFIG = Config(safety=SafetySettings(arm_good_frames=1))
@@ -17,12 +17,12 @@ CONFIG = Config(safety=SafetySettings(arm_good_frames=1))
 
 def dry_run(si_mm, dt_s=0.2):
     t = np.arange(len(si_mm)) * dt_s
-    return follow_motion(t, np.stack([0 * t, 0 * t, np.asarray(si_mm, float)], axis=1))
+    return track_motion(t, np.stack([0 * t, 0 * t, np.asarray(si_mm, float)], axis=1))
 
 
 def test_breathing_is_learned():
     t, p = breathing(45)
-    profile = learn_motion(gated_motion(follow_motion(t, p), CONFIG))
+    profile = learn_motion(gated_motion(track_motion(t, p), CONFIG))
     assert profile.period_s == pytest.approx(4.0, abs=0.1)
     assert profile.range_mm[2] == pytest.approx(12, abs=1)
     assert profile.exhale_mm[2] == pytest.approx(-p[0, 2], abs=0.6)
@@ -32,7 +32,7 @@ def test_breathing_is_learned():
 
 def test_breathing_is_gated_at_exhale_wherever_the_reference_was():
     t, p = breathing(45)
-    proposal = propose(follow_motion(t[6:] - t[6], p[6:]), CONFIG, latency_ms=200)
+    proposal = propose(track_motion(t[6:] - t[6], p[6:]), CONFIG, latency_ms=200)
     assert proposal.strategy == "exhale"
     assert proposal.shift_lps_mm[2] == pytest.approx(-p[6, 2], abs=0.6)
     duty = [point.duty_cycle for point in proposal.grid]
@@ -44,16 +44,16 @@ def test_breathing_is_gated_at_exhale_wherever_the_reference_was():
 def test_the_predicted_duty_cycle_is_what_the_session_then_gives():
     t, p = breathing(300, irregular=0.5)
     first = t <= 45
-    proposal = propose(follow_motion(t[first], p[first]), CONFIG)
+    proposal = propose(track_motion(t[first], p[first]), CONFIG)
     config = parse_config(proposal_toml(proposal, CONFIG, "dry run"))
-    whole = gated_motion(follow_motion(t, p), config, latency_ms=250)
+    whole = gated_motion(track_motion(t, p), config, latency_ms=250)
     chosen = next(point for point in proposal.grid if point.margin_mm == proposal.margin_mm)
     assert whole.gate_on.mean() == pytest.approx(chosen.duty_cycle, abs=0.1)
 
 
 def test_the_centre_of_a_large_target_is_held_too():
     t, p = breathing(45)
-    proposal = propose(follow_motion(t, p, radius_mm=35.0), CONFIG, latency_ms=0.0)
+    proposal = propose(track_motion(t, p, radius_mm=35.0), CONFIG, latency_ms=0.0)
     rules = parse_config(proposal_toml(proposal, CONFIG, "x")).gating.rules
     assert [type(rule) for rule in rules] == [BoundaryRule, CentreRule]
     assert rules[1].si_mm == proposal.margin_mm
@@ -70,7 +70,7 @@ def test_a_still_target_is_watched_for_excursions():
     assert [type(rule) for rule in rules] == [BoundaryRule, ExcursionRule]
 
 
-def test_holds_are_recognised():
+def test_breath_holds_are_recognised():
     t = np.arange(0, 60, 0.2)
     held = (t % 20) >= 8
     proposal = propose(dry_run(np.where(held, 0.0, 12 * np.sin(np.pi * t / 2))), CONFIG)
@@ -79,7 +79,7 @@ def test_holds_are_recognised():
     assert [type(rule) for rule in rules] == [BoundaryRule, BreathHoldRule]
 
 
-def test_a_proposal_says_that_it_is_one():
+def test_a_proposal_says_that_it_is_a_proposal():
     text = proposal_toml(propose(dry_run(np.zeros(200)), CONFIG), CONFIG, "a dry run")
     assert text.startswith("# PROPOSAL, not in force")
     assert "<- proposed" in text

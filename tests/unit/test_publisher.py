@@ -17,9 +17,9 @@ from drivers.errors import SourceFault, Unavailable
 from drivers.phantom import PhantomSettings
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.publisher import publish
-from drivers.pump import Published
+from drivers.pump import PumpStatistics
 from drivers.sources.phantom import PhantomSource
-from gating.clock_offset import UNKNOWN_NS
+from gating.clocks.offset import UNKNOWN_NS
 from gating.messages import (
     CineFrame,
     EngineState,
@@ -34,7 +34,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
 )
-from gating.wire import decode, encode
+from gating.wire.codec import decode, encode
 from tests.factories import stream
 from tests.patience import PATIENCE_S, wait_until
 
@@ -43,7 +43,7 @@ PATIENCE_MS = 60_000
 
 
 class ListSource:
-    """Frames on demand, then whatever `ending` raises. Its stamps are of a clock that is not the host's."""
+    """Frames on demand, then whatever `ending` raises. Its stamps come from a clock other than the host's."""
 
     def __init__(self, count: int, ending: Exception | None = None, **info) -> None:
         self._count, self._ending, self._next = count, ending or EndOfStream(), 0
@@ -71,7 +71,7 @@ def endpoint(tmp_path) -> Callable[[str], str]:
 
 @pytest.fixture
 def open_socket():
-    """Sockets that last as long as the test."""
+    """Sockets that live as long as the test."""
     context, sockets = zmq.Context(), []
 
     def open_socket(kind, **options):
@@ -92,8 +92,8 @@ def running():
     """Start publishing beside the test; the thread owns all sockets of the publisher."""
     stop, threads = threading.Event(), []
 
-    def start(source, *arguments, **options) -> list[Published]:
-        results: list[Published] = []
+    def start(source, *arguments, **options) -> list[PumpStatistics]:
+        results: list[PumpStatistics] = []
         thread = threading.Thread(
             target=lambda: results.append(publish(source, *arguments, stop=stop.is_set, **options)), daemon=True
         )
@@ -180,7 +180,7 @@ def test_headers_say_what_the_source_declared(endpoint, subscribe, running) -> N
     assert len({frame.header.publisher_id for frame in of(CineFrame, messages)} - {""}) == 1
 
 
-def test_frames_keep_their_own_pixels_though_one_buffer_is_filled_again_and_again(endpoint, subscribe, running) -> None:
+def test_frames_keep_their_pixels_though_the_buffer_is_reused(endpoint, subscribe, running) -> None:
     running(ListSource(300, frame_count=300), endpoint("frames"), "s1")
     frames = of(CineFrame, messages_to_the_end(subscribe(endpoint("frames"))))
     assert [int(frame.pixels[0, 0]) for frame in frames] == [frame.header.sequence for frame in frames]
@@ -204,13 +204,13 @@ def test_a_subscriber_to_other_topics_does_not_count(endpoint, subscribe, runnin
         assert decode(bystander.recv_multipart()).state == "waiting"
 
 
-def test_a_live_stream_waits_for_nobody(endpoint, running) -> None:
+def test_a_live_stream_waits_for_no_subscriber(endpoint, running) -> None:
     published = running(ListSource(5, frame_count=None), endpoint("frames"), "s1")
     assert wait_until(lambda: published)
     assert published[0].frames == 5
 
 
-def test_a_clock_that_is_not_ours_is_not_trusted_before_its_delay_was_measured(endpoint, subscribe, running) -> None:
+def test_a_foreign_clock_is_not_trusted_before_its_delay_is_measured(endpoint, subscribe, running) -> None:
     running(ListSource(3, frame_count=3, acquired_clock="scanner"), endpoint("frames"), "s1")
     messages = messages_to_the_end(subscribe(endpoint("frames")))
     for frame in of(CineFrame, messages):
@@ -244,7 +244,7 @@ def test_frames_without_a_pace_need_a_gate_endpoint(endpoint) -> None:
         publish(PhantomSource(SETTINGS, Pacing.STEPPED), endpoint("frames"), "s1")
 
 
-def test_a_fault_of_the_source_is_told_and_ends_the_stream(endpoint, subscribe, running) -> None:
+def test_a_fault_of_the_source_is_published_and_ends_the_stream(endpoint, subscribe, running) -> None:
     source = ListSource(4, SourceFault("the scanner went away"), frame_count=9)
     published = running(source, endpoint("frames"), "s1")
     messages = messages_to_the_end(subscribe(endpoint("frames")))
@@ -256,7 +256,7 @@ def test_a_fault_of_the_source_is_told_and_ends_the_stream(endpoint, subscribe, 
     assert source.closed
 
 
-def test_an_unexpected_error_is_told_too_and_not_swallowed(endpoint) -> None:
+def test_an_unexpected_error_closes_the_source_and_is_raised(endpoint) -> None:
     source = ListSource(1, ZeroDivisionError("oops"), frame_count=None)
     with pytest.raises(ZeroDivisionError):
         publish(source, endpoint("frames"), "s1")
@@ -268,12 +268,12 @@ def test_a_stream_out_of_bounds_is_refused_before_anything_is_published(endpoint
         publish(ListSource(1, pixel_spacing_mm=(0.0, 1.0)), endpoint("frames"), "s1")
 
 
-def test_an_endpoint_that_cannot_be_bound_is_named() -> None:
+def test_an_endpoint_that_cannot_be_bound_is_reported() -> None:
     with pytest.raises(Unavailable, match="nonsense://here"):
         publish(ListSource(1), "nonsense://here", "s1")
 
 
-def test_a_subscriber_that_stopped_reading_holds_up_nobody(endpoint, subscribe, running) -> None:
+def test_a_subscriber_that_stopped_reading_delays_nobody(endpoint, subscribe, running) -> None:
     published = running(ListSource(3000, frame_count=3000), endpoint("frames"), "s1", subscribers=2)
     subscribe(endpoint("frames"), RCVHWM=1, RCVBUF=4096)
     reader = subscribe(endpoint("frames"))

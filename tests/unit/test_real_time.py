@@ -1,4 +1,4 @@
-"""What a process asks of the operating system: applied to every thread, or said in one sentence."""
+"""What a process asks of the operating system: applied to every thread, or reported in one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 THREADED = """
 import os, threading, time, resource
 from pathlib import Path
-from gating.real_time import HostSettings, prepare_process
+from gating.service.real_time import HostSettings, prepare_process
 {limit}
 threading.Thread(target=time.sleep, args=(2,), daemon=True).start()
 said = prepare_process(HostSettings(fifo_priority={priority}, lock_memory={lock}, keep_cores_awake={awake}))
@@ -31,16 +31,16 @@ def run(priority: int = 0, lock: bool = False, awake: bool = False, limit: str =
     ).stdout
 
 
-def test_nothing_asked_leaves_the_ordinary_scheduler() -> None:
+def test_without_a_request_the_ordinary_scheduler_stays() -> None:
     assert run() == "0 {0}\n"
 
 
-def test_every_thread_gets_the_priority_or_the_refusal_is_said() -> None:
+def test_every_thread_gets_the_priority_or_a_refusal_is_reported() -> None:
     said = run(priority=10)
     assert said == "0 {1}\n" or ("{0}" in said and "SCHED_FIFO priority 10" in said)
 
 
-def test_what_is_not_permitted_is_said_and_nothing_else_happens() -> None:
+def test_what_is_not_permitted_is_reported_and_changes_nothing() -> None:
     said = run(
         lock=True, limit="resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0)); os.geteuid() or os.seteuid(65534)"
     )
@@ -48,27 +48,31 @@ def test_what_is_not_permitted_is_said_and_nothing_else_happens() -> None:
     assert "cinegate doctor" in said
 
 
-def test_the_cores_are_kept_awake_for_as_long_as_the_process_lives_or_the_refusal_is_said() -> None:
+def test_cores_stay_awake_while_the_process_lives_or_say_why_not() -> None:
     said = run(
         awake=True, then="print(*(os.readlink(entry) for entry in os.scandir('/proc/self/fd') if entry.is_symlink()))"
     )
     assert "/dev/cpu_dma_latency" in said or "not permitted to keep the cores awake" in said
 
 
-def test_later_passes_of_the_collector_leave_out_what_is_loaded() -> None:
+def test_later_garbage_collections_skip_what_is_loaded() -> None:
     counted = "import gc; print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1_000)"
     assert run(then=counted).splitlines()[-1] == "True True"
 
 
 def test_asking_twice_keeps_the_cores_awake_once() -> None:
-    again = "print(len(prepare_process(HostSettings(fifo_priority=0))), len(real_time._kept_open))"
-    held = run(awake=True, limit="from gating import real_time", then=again).splitlines()[-1]
+    again = (
+        "said = prepare_process(HostSettings(fifo_priority=0));"
+        "held = [os.readlink(entry) for entry in os.scandir('/proc/self/fd')].count('/dev/cpu_dma_latency');"
+        "print(len(said), held)"
+    )
+    held = run(awake=True, then=again).splitlines()[-1]
     assert held in ("0 1", "1 0")
 
 
 PRIORITIES = """
 import zmq
-from gating.sockets import message_threads, open_socket
+from gating.wire.sockets import message_threads, open_socket
 context = zmq.Context()
 open_socket(context, zmq.PUB, 1)
 settings, expected = HostSettings(fifo_priority=10, keep_cores_awake=False), message_threads()
@@ -83,9 +87,7 @@ print(len(os.sched_getaffinity(0)), os.sched_getparam(0).sched_priority, *all_of
 @pytest.mark.parametrize(
     ("role", "own", "carriers"), [("", 10, 12), ("gating_loop=True", 11, 12), ("watchdog=True", 13, 14)]
 )
-def test_what_carries_messages_comes_before_the_loops_and_what_ends_the_beam_before_both(
-    role: str, own: int, carriers: int
-) -> None:
+def test_message_threads_outrank_loops_and_ending_the_beam_outranks_both(role: str, own: int, carriers: int) -> None:
     _, loop, *threads, refused = run(then=PRIORITIES.format(role=role)).splitlines()[-1].split()
     assert (int(loop), set(map(int, threads))) == (own, {own, carriers}) or refused == "True"
 
@@ -109,7 +111,7 @@ def test_threads_that_name_themselves_late_are_waited_for() -> None:
     assert (said, priority) == ("[]", "12") or "not permitted" in said
 
 
-def test_a_message_thread_that_never_came_is_said() -> None:
+def test_a_message_thread_that_never_appears_is_reported() -> None:
     said, _ = run(then=LATE.format(expected=2)).splitlines()[-2:]
     assert "1 of libzmq's 2 threads were found" in said or "not permitted" in said
 
@@ -127,7 +129,7 @@ def test_the_gating_loop_may_be_left_to_any_core() -> None:
     assert int(run(then=anywhere).splitlines()[-1]) == len(os.sched_getaffinity(0))
 
 
-def test_a_core_that_there_is_not_is_said() -> None:
+def test_a_core_that_does_not_exist_is_reported() -> None:
     nowhere = "print(*prepare_process(HostSettings(fifo_priority=0, engine_core=1023), gating_loop=True))"
     if len(os.sched_getaffinity(0)) > 1:
         assert run(then=nowhere).splitlines()[-1].startswith("not permitted to keep to core 1023")

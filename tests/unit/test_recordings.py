@@ -1,4 +1,4 @@
-"""Recordings: what is read from each layout, and what is refused in which words."""
+"""Recordings: what is read from each layout, and what is refused with which sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from drivers.errors import BadRecording
 from drivers.recordings import open_recording
-from gating.geometry import mask_from_contour
+from gating.geometry.contours import mask_from_contour
 from gating.messages import TargetReference
 from tests.factories import frame
 
@@ -35,7 +35,7 @@ def write(tmp_path):
 
 
 class TestNpz:
-    def test_every_field_comes_through(self, write) -> None:
+    def test_every_field_is_read(self, write) -> None:
         recording = open_recording(write())
         assert (len(recording), recording.shape, recording.dtype, recording.plane) == (
             4,
@@ -81,7 +81,7 @@ class TestNpz:
         assert recording.dtype == str(recording.frames[1].dtype) == read
         np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 120)
 
-    def test_pixels_that_are_true_or_false_become_ones_and_zeros(self, write) -> None:
+    def test_boolean_pixels_become_ones_and_zeros(self, write) -> None:
         recording = open_recording(write(frames=FRAMES % 2 == 1))
         assert recording.dtype == "uint8"
         np.testing.assert_array_equal(recording.frames[1], FRAMES[1] % 2)
@@ -107,7 +107,7 @@ class TestNpz:
         assert open_recording(path, (1.5, 2.0)).pixel_spacing_mm == (1.5, 2.0)
 
     def test_a_given_spacing_must_not_contradict_the_recording(self, write) -> None:
-        with pytest.raises(BadRecording, match=r"given as 1\.5, 1\.5, the recording says 1\.8, 1\.9"):
+        with pytest.raises(BadRecording, match=r"given as 1\.5, 1\.5; the recording has 1\.8, 1\.9"):
             open_recording(write(), 1.5)
 
     def test_the_target_comes_from_contour_mask_or_box(self, write) -> None:
@@ -130,11 +130,16 @@ class TestNpz:
             ({"frames": None}, "the array frames is missing"),
             ({"t_s": None}, "the array t_s is missing"),
             ({"frames": FRAMES[0]}, r"frames has shape \(12, 10\); \(frames, rows, columns\)"),
-            (
+            pytest.param(
                 {"frames": FRAMES.astype(np.int32) + 2**24},
                 r"frames \(int32\) hold 16777695; -16777216 to 16777216 is read",
+                id="int32 beyond float32",
             ),
-            ({"frames": FRAMES - np.int64(2**40)}, r"frames \(int64\) hold -1099511627776; -16777216 to 16777216"),
+            pytest.param(
+                {"frames": FRAMES - np.int64(2**40)},
+                r"frames \(int64\) hold -1099511627776; -16777216 to 16777216",
+                id="int64 beyond float32",
+            ),
             ({"frames": FRAMES.astype(complex)}, "frames are complex128; integers, floats and bool are read"),
             ({"frames": FRAMES.astype(object)}, "frames holds Python objects"),
             ({"frames": np.zeros((4, 4, 10), np.uint8)}, "frames are 4x10; sides of 8 to 4096"),
@@ -151,7 +156,11 @@ class TestNpz:
             ({"pixel_spacing_mm": np.array([1.0])}, "2 finite numbers"),
             ({"image_position_patient": np.array([0, 0, np.nan])}, "image_position_patient is"),
             ({"image_orientation_patient": np.array([0, 1, 0, 0, 1, 0])}, "orthogonal unit vectors"),
-            ({"target_mask_first": np.zeros((3, 3), bool)}, r"target_mask_first has shape \(3, 3\); \(12, 10\)"),
+            pytest.param(
+                {"target_mask_first": np.zeros((3, 3), bool)},
+                r"target_mask_first has shape \(3, 3\); the frames need \(12, 10\)",
+                id="mask shape",
+            ),
             ({"target_box": np.array([1, 2, 0, 4])}, "target_box is"),
             ({"target_xy_px": np.zeros((3, 2))}, r"target_xy_px has shape \(3, 2\); \(4, 2\)"),
         ],
@@ -161,9 +170,7 @@ class TestNpz:
             open_recording(write(**changes))
 
     @pytest.mark.parametrize(("stored", "value"), [("f4", np.nan), ("f4", -np.inf), ("f8", 1e300)])
-    def test_pixels_that_are_no_finite_number_are_passed_on_for_the_engine_to_refuse(
-        self, write, stored, value
-    ) -> None:
+    def test_non_finite_pixels_are_passed_on_for_the_engine_to_refuse(self, write, stored, value) -> None:
         frames = FRAMES.astype(stored)
         frames[2, 5, 5] = value
         recording = open_recording(write(frames=frames))
@@ -171,7 +178,7 @@ class TestNpz:
         assert np.isfinite(recording.frames[2]).sum() == 12 * 10 - 1
         np.testing.assert_array_equal(recording.frames[3], FRAMES[3])
 
-    def test_a_file_that_would_unpack_to_more_than_the_limit_is_refused_unread(self, tmp_path) -> None:
+    def test_a_file_that_would_unpack_beyond_the_limit_is_refused_unread(self, tmp_path) -> None:
         path = tmp_path / "bomb.npz"
         header = b"{'descr': '<u2', 'fortran_order': False, 'shape': (100000, 4096, 4096), }".ljust(117) + b"\n"
         with zipfile.ZipFile(path, "w") as archive:
@@ -201,7 +208,7 @@ def test_a_missing_path_is_refused(tmp_path, name) -> None:
         open_recording(tmp_path / name)
 
 
-def test_another_kind_of_file_is_refused(tmp_path) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path) -> None:
     (tmp_path / "scan.png").touch()
     with pytest.raises(BadRecording, match=r"\.png is not a recording"):
         open_recording(tmp_path / "scan.png")
@@ -211,7 +218,7 @@ class TestSessionLog:
     @pytest.fixture
     def log(self, monkeypatch, tmp_path):
         """A log of six frames, as the session reader gives it."""
-        import gating.session
+        import gating.session.log
 
         frames = [frame(sequence) for sequence in range(6)]
         contour = [(40.0, 40.0), (60.0, 40.0), (60.0, 55.0)]
@@ -232,11 +239,11 @@ class TestSessionLog:
             passes.append(path)
             return iter([("x", 0, message) for message in messages])
 
-        monkeypatch.setattr(gating.session, "read_session", read)
+        monkeypatch.setattr(gating.session.log, "read_session", read)
         (tmp_path / "s1.mcap").touch()
         return tmp_path / "s1.mcap", messages, passes
 
-    def test_frames_stamps_and_target_come_through(self, log) -> None:
+    def test_frames_stamps_and_target_are_read(self, log) -> None:
         path, messages, _ = log
         recording = open_recording(path)
         assert len(recording) == 6
@@ -246,7 +253,7 @@ class TestSessionLog:
             recording.target_mask, mask_from_contour(messages[0].contour_px, messages[1].header.shape)
         )
 
-    def test_reading_forward_goes_through_the_log_once(self, log) -> None:
+    def test_reading_forward_passes_through_the_log_once(self, log) -> None:
         path, messages, passes = log
         recording = open_recording(path)
         passes.clear()

@@ -20,7 +20,7 @@ def order(wanted: int, token: int, sequence: int) -> bytes:
 
 
 class Switch:
-    """An honest peer: renews every 10 ms what is on, and begins anew what is not."""
+    """An honest peer: every 10 ms it renews a lease that runs, or begins a new one."""
 
     def __init__(self, lease: RemoteLease) -> None:
         self.lease, self.sequence, self.now_ns = lease, 0, 0
@@ -29,7 +29,7 @@ class Switch:
         self.now_ns += 10 * MS
         self.sequence += 1
         on = self.lease.state(self.now_ns) is GateState.ON
-        self.lease.obey(PEER, order(RENEW if on else BEGIN, self.lease.token, self.sequence ^ damage), self.now_ns)
+        self.lease.receive(PEER, order(RENEW if on else BEGIN, self.lease.token, self.sequence ^ damage), self.now_ns)
 
     @property
     def state(self) -> GateState:
@@ -45,7 +45,7 @@ def switch() -> Switch:
 
 
 @pytest.mark.parametrize("damage", [1 << bit for bit in (20, 40, 63)])
-def test_a_number_that_no_switch_can_have_reached_holds_at_once_and_is_said(switch, damage):
+def test_a_number_that_no_switch_can_have_reached_holds_and_is_reported(switch, damage):
     switch.tell(damage=damage)
     assert switch.state is GateState.HOLD
     assert switch.lease.refused == 1
@@ -77,26 +77,26 @@ def test_a_damaged_first_number_is_forgotten_after_a_second():
     assert switch.state is GateState.ON
 
 
-def test_whoever_succeeds_after_a_quiet_second_needs_the_new_token(switch):
+def test_a_successor_after_a_silent_second_needs_the_new_token(switch):
     token, later_ns = switch.lease.token, switch.now_ns + QUIET_NS
-    assert switch.lease.obey(OTHER, order(BEGIN, token, 1), later_ns)
+    assert switch.lease.receive(OTHER, order(BEGIN, token, 1), later_ns)
     assert switch.lease.state(later_ns) is GateState.HOLD
-    switch.lease.obey(OTHER, order(BEGIN, switch.lease.token, 2), later_ns + 1)
+    switch.lease.receive(OTHER, order(BEGIN, switch.lease.token, 2), later_ns + 1)
     assert switch.lease.state(later_ns + 1) is GateState.ON
 
 
 @pytest.mark.parametrize(
     ("peer", "sent", "words"),
     [
-        (PEER, b"garbage", "an order of 7 bytes"),
-        (PEER, MESSAGE.pack(b"cgl1", RENEW, 0, 2), "begins with b'cgl1'"),
-        (PEER, order(7, 0, 2), "order is 7; 0 to 2 are known"),
-        (PEER, order(RENEW, 0, 1), "order 1 came after 1"),
-        (OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first"),
+        pytest.param(PEER, b"garbage", "order has 7 bytes", id="garbage"),
+        pytest.param(PEER, MESSAGE.pack(b"cgl1", RENEW, 0, 2), "begins with b'cgl1'", id="magic"),
+        pytest.param(PEER, order(7, 0, 2), "order is 7; 0 to 2 are known", id="unknown order"),
+        pytest.param(PEER, order(RENEW, 0, 1), "order 1 came after 1", id="repeated number"),
+        pytest.param(OTHER, order(BEGIN, 0, 1), "a second peer orders beside the first", id="second peer"),
     ],
 )
 def test_what_cannot_be_trusted_holds_and_is_counted(switch, peer, sent, words):
-    assert not switch.lease.obey(peer, sent, switch.now_ns + MS)
+    assert not switch.lease.receive(peer, sent, switch.now_ns + MS)
     assert switch.state is GateState.HOLD
     assert switch.lease.refused == 1
     assert words in switch.lease.refusal
@@ -115,13 +115,13 @@ def test_what_cannot_be_trusted_holds_and_is_counted(switch, peer, sent, words):
         max_size=60,
     )
 )
-def test_the_line_is_on_only_within_a_lease_that_a_begin_with_the_newest_token_started(sent):
+def test_the_line_is_on_only_within_a_lease_begun_with_the_newest_token(sent):
     lease, now_ns, permitted_until_ns = RemoteLease(), 0, -1
     for peer, wanted, knows_token, sequence, step_ns in sent:
         now_ns += step_ns
         token = lease.token if knows_token else lease.token ^ 1
         running = now_ns < permitted_until_ns
-        renewed = lease.obey(peer, order(wanted, token, sequence), now_ns) and token == lease.token
+        renewed = lease.receive(peer, order(wanted, token, sequence), now_ns) and token == lease.token
         begun = wanted == BEGIN or (wanted == RENEW and running)
         permitted_until_ns = now_ns + LEASE_NS if renewed and begun else now_ns
         assert (lease.state(now_ns) is GateState.ON) == (now_ns < permitted_until_ns)
@@ -136,9 +136,9 @@ def test_the_line_is_on_only_within_a_lease_that_a_begin_with_the_newest_token_s
     assert honest.state is GateState.ON
 
 
-def test_a_line_that_stood_still_believes_nothing_from_before(switch):
+def test_a_line_that_froze_ignores_older_orders(switch):
     token = switch.lease.token
-    switch.lease.stood_still()
+    switch.lease.draw_token()
     assert switch.state is GateState.HOLD
-    switch.lease.obey(PEER, order(BEGIN, token, 2), switch.now_ns)
+    switch.lease.receive(PEER, order(BEGIN, token, 2), switch.now_ns)
     assert switch.state is GateState.HOLD

@@ -1,4 +1,4 @@
-"""Replay: the pace of the recording's own stamps, and what is said of it."""
+"""Replay: the pace of the recording's own stamps, and how that pace is declared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.ports import EndOfStream
 from drivers.recordings import open_recording
 from drivers.sources.pacing import MISSED_NS
 from drivers.sources.replay import ReplaySource
-from gating.clock import MonotonicClock
+from gating.clocks.clock import MonotonicClock
 from gating.messages import Pacing, SourceKind
 from tests.unity_files import session
 
@@ -128,7 +128,7 @@ def test_one_plane_of_a_mixed_folder_is_played(shared_data, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("plane", "said"),
-    [("coronal", "it is sagittal; coronal was asked for"), ("oblique", "plane 'oblique' was asked for")],
+    [("coronal", "it is sagittal; coronal was requested"), ("oblique", "plane 'oblique' was requested")],
 )
 def test_a_plane_that_a_recording_does_not_show_is_refused(recording, plane, said) -> None:
     with pytest.raises(BadRecording, match=said):

@@ -1,4 +1,4 @@
-"""The summary and the report of a small synthetic session whose every figure is known."""
+"""The summary and the report of a small synthetic session whose figures are all known."""
 
 from __future__ import annotations
 
@@ -15,31 +15,28 @@ import msgspec
 import numpy as np
 import pytest
 
-from gating.geometry import mask_from_contour
-from gating.latency import NOT_MEASURED, STAGES
+from gating.geometry.contours import mask_from_contour
+from gating.geometry.plane import ImagePlane
+from gating.latency.stages import NOT_MEASURED, STAGES
 from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
-from gating.plane import ImagePlane
+from gating.report.frames import png_data_uri
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
-from gating.report.reading import SessionData, read_data
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
-from gating.session import SessionError, SessionWriter
-from tests.unit.session_bench import CLOCK, INTERVAL_MS, make_session, out_fraction, reference, target_centre
+from gating.session.log import SessionError
+from gating.session.log_writer import SessionWriter
+from gating.session.summary_data import SessionData, read_data
+from tests.unit.session_bench import (
+    CLOCK,
+    FRAMES,
+    INTERVAL_MS,
+    out_fraction,
+    reference,
+    target_centre,
+    write_session,
+)
 
-FRAMES = 40
 ON = [sequence for sequence in range(FRAMES) if sequence >= 4 and out_fraction(sequence) <= 0.1]
-
-
-def write_session(path: Path, skipped: frozenset[int] = frozenset(), *, close: bool = True) -> Path:
-    writer = SessionWriter(path, "s1", CLOCK)
-    writer.open()
-    for parts, at_ns in make_session(FRAMES, skipped=skipped):
-        writer.write(parts, at_ns)
-    if close:
-        writer.close()
-    else:
-        writer.abandon()
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +69,7 @@ def test_every_decided_frame_has_one_reason(summary: SessionSummary) -> None:
 
 
 def test_the_confirmed_duty_cycle_is_beam_on_time_over_stream_time(summary: SessionSummary) -> None:
-    """Statuses come 1.3 ms after each frame, so the last period is cut by that at the stream's end, if it is on."""
+    """Statuses come 1.3 ms after each frame, which shortens a last period that is on at the stream's end."""
     on_ms = len(ON) * INTERVAL_MS - (1.3 if FRAMES - 1 in ON else 0.0)
     assert summary.duration_s == pytest.approx(FRAMES * INTERVAL_MS / 1e3)
     assert summary.duty_cycle == pytest.approx(on_ms / (FRAMES * INTERVAL_MS), abs=1e-6)
@@ -90,7 +87,7 @@ def test_beam_on_periods_are_the_runs_of_confirmed_frames(summary: SessionSummar
     ]
 
 
-def test_what_ended_each_permission_is_counted(summary: SessionSummary) -> None:
+def test_what_ended_each_beam_on_is_counted(summary: SessionSummary) -> None:
     ends = [sequence for sequence in ON if sequence + 1 not in ON and sequence + 1 < FRAMES]
     assert summary.holds == {"out_of_window": len(ends)}
 
@@ -206,7 +203,7 @@ def page_plots(page: str) -> Any:
     return json.loads(re.findall(r"^const plots = (.*);$", page, re.M)[-1])
 
 
-def test_the_page_holds_everything_and_fetches_nothing(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
+def test_the_page_is_self_contained(log: Path, tmp_path: Path, summary: SessionSummary) -> None:
     write_html(log, tmp_path / "s1.html")
     page = (tmp_path / "s1.html").read_text(encoding="utf-8")
     assert not re.search(r"<(script|link|img|image)[^>]*(src|href)=[\"']https?:", page)
@@ -228,7 +225,7 @@ def test_every_axis_has_a_title_with_its_unit(data: SessionData, summary: Sessio
                 assert re.search(r"\((mm|%|s|ms)\)|frames", axis["title"]["text"]), axis["title"]["text"]
 
 
-def test_the_first_and_the_worst_frames_are_drawn_with_contour_and_boundary(
+def test_the_first_and_worst_frames_are_drawn_with_contour_and_boundary(
     data: SessionData, summary: SessionSummary
 ) -> None:
     page = render(data, summary)
@@ -269,11 +266,9 @@ def test_the_gate_band_is_where_the_moved_target_reaches_the_limit(axis: str) ->
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_a_frame_of_nan_or_infinity_is_drawn_with_those_pixels_black(value, everywhere):
-    from gating.report.frames import _png
-
     pixels = np.full((8, 8), value, np.float32) if everywhere else np.arange(64, dtype=np.float32).reshape(8, 8)
     pixels[4, 4] = value
-    encoded = np.frombuffer(base64.b64decode(_png(pixels).removeprefix("data:image/png;base64,")), np.uint8)
+    encoded = np.frombuffer(base64.b64decode(png_data_uri(pixels).removeprefix("data:image/png;base64,")), np.uint8)
     drawn = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
     assert drawn[4, 4] == 0
     assert everywhere or drawn[7, 7] == 255

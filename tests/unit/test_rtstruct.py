@@ -16,7 +16,7 @@ from drivers.errors import BadRecording
 from drivers.recordings import open_recording
 from drivers.recordings.masks import read_target_mask
 from drivers.recordings.rtstruct import read_structure, read_volume_mask
-from gating.geometry import contour_centroid
+from gating.geometry.contours import contour_centroid
 from tests.dicom_files import empty, image, put
 
 CENTRE_MM = np.array([12.0, -20.0, 35.0])
@@ -96,7 +96,15 @@ def overlap(one, other) -> float:
     return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
-@pytest.mark.parametrize("plane", [SAGITTAL, CORONAL, TRANSVERSAL, OBLIQUE], ids=["sag", "cor", "tra", "oblique"])
+@pytest.mark.parametrize(
+    "plane",
+    [
+        pytest.param(SAGITTAL, id="sag"),
+        pytest.param(CORONAL, id="cor"),
+        pytest.param(TRANSVERSAL, id="tra"),
+        pytest.param(OBLIQUE, id="oblique"),
+    ],
+)
 @pytest.mark.parametrize(("gap_mm", "least_dsc"), [(2.0, 0.985), (4.0, 0.97)])
 def test_an_ellipsoid_is_cut_as_the_formula_says(tmp_path: Path, plane: Plane, gap_mm: float, least_dsc: float) -> None:
     structure = read_structure(structure_set(tmp_path / "s.dcm", {"GTVp": body(gap_mm)}), "GTVp")
@@ -113,7 +121,7 @@ def test_a_plane_that_misses_the_structure_gives_an_empty_contour(tmp_path: Path
     assert structure.contour_in(Plane((0, 1, 0, 0, 0, -1), (60.0, -65.0, 95.0))).shape == (0, 2)
 
 
-def test_a_hole_stays_a_hole(tmp_path: Path) -> None:
+def test_a_hole_remains_a_hole(tmp_path: Path) -> None:
     outlines = [*body(3.0), *(ellipse(float(z), 0.4) for z in np.arange(35 - 22 + 1.5, 35 + 22, 3.0))]
     mask = read_structure(structure_set(tmp_path / "s.dcm", {"Liver-GTV": outlines}), "Liver-GTV").mask_in(TRANSVERSAL)
     inner = (((TRANSVERSAL.centres() - CENTRE_MM) / (0.4 * RADII_MM))[..., :2] ** 2).sum(axis=-1) < 0.8
@@ -136,19 +144,24 @@ def test_names_are_found_whatever_their_case(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("structures", "kind", "sentence"),
     [
-        (
+        pytest.param(
             {"CTVp": [ellipse(35.0)], "Liver": []},
             "CLOSED_PLANAR",
-            "structure 'GTVp' is not there; it holds CTVp, Liver",
+            "there is no structure 'GTVp'; it holds CTVp, Liver",
+            id="missing",
         ),
-        ({"GTVP": [], "gtvp": []}, "CLOSED_PLANAR", "structure 'GTVp' is there 2 times"),
-        ({"GTVp": []}, "CLOSED_PLANAR", "structure 'GTVp' has 0 contours; 1 to 4096"),
-        ({"GTVp": [ellipse(35.0)]}, "POINT", "a contour of type 'POINT'; CLOSED_PLANAR"),
-        ({"GTVp": [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]}, "CLOSED_PLANAR", "a contour of 6 values"),
-        ({}, "CLOSED_PLANAR", "it holds none"),
+        pytest.param({"GTVP": [], "gtvp": []}, "CLOSED_PLANAR", "structure 'GTVp' is present 2 times", id="ambiguous"),
+        pytest.param({"GTVp": []}, "CLOSED_PLANAR", "structure 'GTVp' has 0 contours; 1 to 4096", id="no contours"),
+        pytest.param({"GTVp": [ellipse(35.0)]}, "POINT", "a contour of type 'POINT'; CLOSED_PLANAR", id="point"),
+        pytest.param(
+            {"GTVp": [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]}, "CLOSED_PLANAR", "a contour of 6 values", id="two points"
+        ),
+        pytest.param({}, "CLOSED_PLANAR", "it holds none", id="empty set"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, structures, kind: str, sentence: str) -> None:
+def test_a_structure_that_cannot_be_used_is_refused_in_a_sentence(
+    tmp_path: Path, structures, kind: str, sentence: str
+) -> None:
     with pytest.raises(BadRecording, match=sentence):
         read_structure(structure_set(tmp_path / "s.dcm", structures, kind), "GTVp")
 
@@ -162,7 +175,7 @@ def test_a_contour_out_of_its_plane_or_without_area_is_refused(tmp_path: Path) -
             structure.mask_in(SAGITTAL)
 
 
-def test_what_is_no_structure_set_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_structure_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise.dcm").write_bytes(b"noise")
     with pytest.raises(BadRecording, match="not a readable RTSTRUCT"):
         read_structure(tmp_path / "noise.dcm", "GTVp")
@@ -186,12 +199,12 @@ def test_a_target_is_named_by_its_file_and_structure(tmp_path: Path) -> None:
     file = structure_set(tmp_path / "plan.dcm", {"GTVp": body(3.0)})
     named = Path(f"{file}:GTVp")
     np.testing.assert_array_equal(read_target_mask(named, SAGITTAL), read_structure(file, "GTVp").mask_in(SAGITTAL))
-    with pytest.raises(BadRecording, match="the cine plane, which is not known without a recording"):
+    with pytest.raises(BadRecording, match="the cine plane, which is unknown without a recording"):
         read_target_mask(named, None)
 
 
-def test_a_structure_of_another_frame_of_reference_than_the_cines_is_refused(tmp_path: Path) -> None:
-    """The cine is a folder of DICOM images here: what they say of their frame of reference comes along."""
+def test_a_structure_in_another_frame_of_reference_is_refused(tmp_path: Path) -> None:
+    """The cine is a folder of DICOM images here, which name their frame of reference."""
     for index in range(3):
         put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=FRAME))
     cine = open_recording(tmp_path)
@@ -206,11 +219,11 @@ def test_a_structure_of_another_frame_of_reference_than_the_cines_is_refused(tmp
 def test_a_cine_of_two_frames_of_reference_is_refused(tmp_path: Path) -> None:
     for index in range(3):
         put(tmp_path / f"{index}.dcm", image(index, FrameOfReferenceUID=f"1.2.3.{index // 2}"))
-    with pytest.raises(BadRecording, match="frame of reference is another than the stream began with"):
+    with pytest.raises(BadRecording, match="frame of reference is not the one that the stream began with"):
         open_recording(tmp_path)
 
 
-def test_a_cine_that_does_not_say_its_frame_of_reference_takes_any_structure(tmp_path: Path) -> None:
+def test_a_cine_without_a_frame_of_reference_takes_any_structure(tmp_path: Path) -> None:
     file = structure_set(tmp_path / "plan.dcm", {"GTVp": body(3.0)})
     unsaid = replace(SAGITTAL, frame_of_reference="")
     np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""Merging recordings by their stamps: nothing lost, nothing moved, and what is no scan is refused."""
+"""Merging recordings by their stamps: nothing is lost or moved, and what is no scan is refused."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_plane_of_a_dicom_folder_is_played_in_turn(tmp_path):
     assert [stamp.plane for stamp in stamps if stamp] == planes
 
 
-def test_all_planes_of_a_recording_of_one_are_that_one(tmp_path):
+def test_a_recording_of_one_plane_has_that_plane_alone(tmp_path):
     frames = np.arange(3 * 64, dtype=np.uint16).reshape(3, 8, 8)
     np.savez(tmp_path / "one.npz", frames=frames, t_s=[0.0, 0.1, 0.2], pixel_spacing_mm=[2.0, 2.0])
     assert open_scan(tmp_path / "one.npz", plane="all").planes == ("sagittal",)
@@ -112,12 +112,20 @@ SAG = [0, 20, 40]
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (recording("sagittal", [10, 30]), "both are sagittal"),
-        (recording("coronal", [10, 30], side=9), r"shape is \(8, 8\) in sagittal frames, \(9, 9\) in coronal ones"),
-        (recording("coronal", [10, 30], spacing_mm=3), "pixel_spacing_mm is"),
-        (replace(recording("coronal", [10, 30]), stamp_meaning=StampMeaning.END), "stamp_meaning is"),
-        (recording("coronal", [50, 70]), "stamps must overlap"),
-        (recording("coronal", [10, 20]), "have the same stamp, 2e-08 s"),
+        pytest.param(recording("sagittal", [10, 30]), "both are sagittal", id="one plane"),
+        pytest.param(
+            recording("coronal", [10, 30], side=9),
+            r"shape is \(8, 8\) in sagittal frames, \(9, 9\) in coronal ones",
+            id="shape",
+        ),
+        pytest.param(recording("coronal", [10, 30], spacing_mm=3), "pixel_spacing_mm is", id="spacing"),
+        pytest.param(
+            replace(recording("coronal", [10, 30]), stamp_meaning=StampMeaning.END),
+            "stamp_meaning is",
+            id="stamp meaning",
+        ),
+        pytest.param(recording("coronal", [50, 70]), "stamps must overlap", id="apart"),
+        pytest.param(recording("coronal", [10, 20]), "have the same stamp, 2e-08 s", id="same stamp"),
     ],
 )
 def test_recordings_that_are_no_scan_are_refused(other, words):

@@ -1,4 +1,4 @@
-"""Session logs: what was written is readable, byte for byte, whatever happened to the writer."""
+"""Session logs: what was written reads back byte for byte, whatever happened to the writer."""
 
 from __future__ import annotations
 
@@ -18,15 +18,10 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 
 from gating.messages import CineFrame, GateCommand, StreamEnd
-from gating.session import (
-    SessionError,
-    SessionWriter,
-    read_raw,
-    read_session,
-    recover,
-    session_log_name,
-)
-from gating.wire import Part, decode
+from gating.session.log import SessionError, read_raw, read_session
+from gating.session.log_writer import SessionWriter, session_log_name
+from gating.session.recovery import recover
+from gating.wire.codec import Part, decode
 from tests.unit.session_bench import CLOCK, make_session
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +89,7 @@ def test_a_closed_log_opens_in_any_seeking_mcap_reader(log: Path) -> None:
         assert sum(1 for _ in reader.iter_messages()) == len(written)
 
 
-def test_a_long_session_leaves_nothing_in_memory(log: Path) -> None:
+def test_a_long_session_does_not_grow_memory(log: Path) -> None:
     writer = SessionWriter(log, "s1", CLOCK)
     writer.open()
     [*_, (parts, at_ns)] = make_session(2)
@@ -113,7 +108,7 @@ def test_a_long_session_leaves_nothing_in_memory(log: Path) -> None:
     assert grown < 10_000
 
 
-def test_the_file_and_a_new_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file_and_a_new_folder(tmp_path: Path) -> None:
     log = tmp_path / "sessions" / "s1.mcap"
     write_log(log)
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
@@ -157,7 +152,7 @@ def test_a_malformed_message_is_kept_and_skipped_by_the_decoder(log: Path, parts
 
 @settings(max_examples=60, deadline=None)
 @given(parts=st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([b"gate", b"frame", b"beam"])), max_size=4))
-def test_whatever_arrives_comes_back(tmp_path_factory: pytest.TempPathFactory, parts: list[Part]) -> None:
+def test_any_message_is_read_back(tmp_path_factory: pytest.TempPathFactory, parts: list[Part]) -> None:
     log = tmp_path_factory.mktemp("log") / "s1.mcap"
     writer = SessionWriter(log, "s1", CLOCK)
     writer.open()
@@ -166,7 +161,7 @@ def test_whatever_arrives_comes_back(tmp_path_factory: pytest.TempPathFactory, p
     assert [record.parts for record in read_raw(log)] == [parts]
 
 
-def test_a_log_cut_at_any_byte_of_its_end_reads_up_to_the_last_whole_record(log: Path, tmp_path: Path) -> None:
+def test_a_log_cut_at_any_byte_reads_up_to_the_last_whole_record(log: Path, tmp_path: Path) -> None:
     """Every truncation of the last records, summary and footer: an oracle counts the records that are whole."""
     written = write_log(log, frames=1)
     whole = log.read_bytes()
@@ -229,7 +224,7 @@ def test_a_tail_of_zeros_or_noise_is_cut(log: Path) -> None:
         assert [record.parts for record in read_raw(log)][: len(written)] == [parts for parts, _ in written]
 
 
-def test_another_file_is_refused_with_a_sentence(log: Path) -> None:
+def test_a_file_that_is_no_log_is_refused_with_a_sentence(log: Path) -> None:
     log.write_bytes(b"PK\x03\x04 something else entirely")
     with pytest.raises(SessionError, match="no session log"):
         list(read_session(log))
@@ -240,7 +235,7 @@ def test_another_file_is_refused_with_a_sentence(log: Path) -> None:
 WRITER = """
 import itertools, sys, time
 from pathlib import Path
-from gating.session import SessionWriter
+from gating.session.log_writer import SessionWriter
 from tests.unit.session_bench import CLOCK, make_session
 
 writer = SessionWriter(Path(sys.argv[1]), "s1", CLOCK)

@@ -1,4 +1,4 @@
-"""The hook for reports: clinical figures from a session log, and from an offline run of the same session."""
+"""Clinical figures for reports: from a session log, and from an offline run of the same session."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gating.analysis import figures, motion_from_session, session_figures
-from gating.analysis.again import follow, gated_motion
-from gating.cli import _register
-from gating.cli.app import app
-from gating.config import Config, GatingSettings, SafetySettings, to_toml
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
+from gating.analysis.figures import figures, session_figures
+from gating.analysis.motion import motion_from_session
+from gating.analysis.replay_tracking import gated_motion, track_session
+from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
-from gating.offline import decide_offline, offline_frames
-from gating.session import SessionWriter
-from gating.targets import TargetSpec
-from gating.wire import encode, encode_frame
+from gating.session.log_writer import SessionWriter
+from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import encode, encode_frame
+from tests.engine_bench import BOX
 from tests.factories import INTERVAL_NS, anatomy, beam_status, stream
-from tests.unit.test_engine import BOX
 
 CONFIG = Config(
     gating=GatingSettings(resume_good_frames=1, max_out_fraction=0.05), safety=SafetySettings(arm_good_frames=1)
@@ -65,7 +66,7 @@ def log(tmp_path_factory):
 
 def test_the_log_gives_what_the_offline_run_gives(log):
     (logged,) = session_figures(log)
-    followed = follow(CONFIG, SPECS, stream(), offline_frames(stream(), images()))
+    followed = track_session(CONFIG, SPECS, stream(), offline_frames(stream(), images()))
     offline = figures(gated_motion(followed, CONFIG, latency_ms=80))
     assert logged.beam_known_by == "confirmed"
     assert logged.frames == offline.frames
@@ -76,7 +77,7 @@ def test_the_log_gives_what_the_offline_run_gives(log):
 
 
 def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
-    _register()
+    register_verbs()
     said = CliRunner().invoke(app, ["report", str(log), "--out", str(tmp_path / "r.html"), "--export", str(tmp_path)])
     assert said.exit_code == 0, said.output
     page = (tmp_path / "r.html").read_text()
@@ -101,7 +102,7 @@ def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
 
 
 def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
-    _register()
+    register_verbs()
     said = CliRunner().invoke(app, ["report", str(log), "--out", str(tmp_path / "r.html"), "--json"])
     found = json.loads(said.stdout)
     (one,) = found["clinical"]["targets"]
@@ -109,7 +110,7 @@ def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):
     assert one["beam_off"]["travel_p50_mm"] > 0
 
 
-def test_a_log_that_is_still_being_written_already_tells_the_motion(log, tmp_path):
+def test_a_log_that_is_still_being_written_already_gives_the_motion(log, tmp_path):
     whole = log.read_bytes()
     (tmp_path / "growing.mcap").write_bytes(whole[: len(whole) // 2])
     (half,), (all_of_it,) = (motion_from_session(path) for path in (tmp_path / "growing.mcap", log))

@@ -1,4 +1,4 @@
-"""How long the machine stood still within a span, of stalls that were seen on several cores."""
+"""How long the machine stood still within a span, from stalls seen on several cores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_only_what_lies_within_the_span_counts() -> None:
     assert stalls.within_ms(1 * MS, 20 * MS) == 2 + 2 + 1
 
 
-def test_two_cores_that_stand_still_together_count_once() -> None:
+def test_cores_that_stall_together_count_once() -> None:
     stalls = Stalls(intervals_ns=joined([(0, 5 * MS), (2 * MS, 7 * MS)]))
     assert stalls.within_ms(0, 10 * MS) == 7
     assert stalls.longest_ms == 7

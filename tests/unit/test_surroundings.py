@@ -1,4 +1,4 @@
-"""Where the anatomy around a target has gone: found to a step of the grid, at the image's edge too, never an error."""
+"""Where the anatomy around a target has moved: found to a grid step, also at the image's edge, without errors."""
 
 import cv2
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gating.geometry import box_contour
+from gating.geometry.contours import box_contour
 from gating.tracking.surroundings import Surroundings
-from gating.tracking.template import Reach
+from gating.tracking.template import SearchRegion
 
 SHAPE = (200, 180)
 TARGET = box_contour(80, 90, 20, 20)
@@ -28,7 +28,7 @@ SURROUNDINGS = Surroundings(scene(), TARGET, 6.0, 1.0, 60)
 
 
 def reach(x=CENTRE[0], y=CENTRE[1], radius=60.0):
-    return Reach(x, y, radius, 16.0, COST)
+    return SearchRegion(x, y, radius, 16.0, COST)
 
 
 @given(st.integers(-35, 35), st.integers(-40, 40))
@@ -39,7 +39,7 @@ def test_a_target_that_shows_nothing_itself_is_placed_to_a_step(dx, dy):
     assert abs(found.y_px - CENTRE[1] - dy) <= found.step_px
 
 
-def test_a_place_is_worth_its_score_less_the_cost_of_its_distance():
+def test_a_place_scores_its_match_less_the_cost_of_its_distance():
     found = SURROUNDINGS.find(scene(10, 30), reach())
     distance = np.hypot(found.x_px - CENTRE[0], found.y_px - CENTRE[1])
     there = found.worth_at(found.x_px, found.y_px)
@@ -49,11 +49,11 @@ def test_a_place_is_worth_its_score_less_the_cost_of_its_distance():
     assert found.worth_at(-500.0, 20.0) == -1.0
 
 
-def test_half_of_it_may_lie_beyond_the_image():
+def test_half_the_surroundings_may_lie_beyond_the_image():
     found = SURROUNDINGS.find(scene(0, 85), reach(y=CENTRE[1] + 60))
     assert abs(found.y_px - CENTRE[1] - 85) <= found.step_px
 
 
-def test_a_flat_frame_is_worth_nothing_anywhere():
+def test_a_flat_frame_scores_nothing_anywhere():
     found = SURROUNDINGS.find(np.zeros(SHAPE, np.uint16), reach())
     assert float(found.worth.max()) <= 0.0

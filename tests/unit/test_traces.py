@@ -1,4 +1,4 @@
-"""Motion traces: the real files read, and what is wrong with others said in a sentence."""
+"""Motion traces: real files are read, and bad ones are refused with a sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_liver_moves_posterior_when_it_moves_superior(traces: Path) -> None:
         assert np.corrcoef(trace.si_mm, trace.ap_mm)[0, 1] > 0.9
 
 
-def test_an_rpm_trace_is_in_mm_along_the_anterior_and_says_what_is_invalid(traces: Path) -> None:
+def test_an_rpm_trace_is_in_anterior_mm_and_marks_what_is_invalid(traces: Path) -> None:
     trace = read_trace(traces / "PT01_13112021_25hz.vxp")
     assert len(trace) == 3823
     assert (trace.ap_mm[0], trace.ap_mm[1]) == pytest.approx((-2.617, -2.622))
@@ -49,13 +49,13 @@ def test_external_markers_with_decimal_commas_lose_their_zero_row(traces: Path) 
     assert (trace.lr_mm[-1], trace.t_s[-1], trace.dropped) == (-394.9, 221.95, 0)
 
 
-def test_a_wild_time_stamp_is_dropped_and_counted(traces: Path) -> None:
+def test_an_implausible_stamp_is_dropped_and_counted(traces: Path) -> None:
     trace = read_trace(traces / "201205181211-LAC-1-N-320-6.csv")
     assert (len(trace), trace.dropped) == (3198, 1)
     assert np.diff(trace.t_s).max() < 0.25
 
 
-def test_the_cameras_axes_can_be_named(traces: Path) -> None:
+def test_the_cameras_axes_can_be_configured(traces: Path) -> None:
     file = traces / "201205101519-UAC-1-T-222-6.csv"
     turned, plain = read_trace(file, ("+lr", "-ap", "+si")), read_trace(file)
     np.testing.assert_array_equal(turned.ap_mm, -plain.si_mm)
@@ -84,7 +84,7 @@ def test_the_phantom_source_reads_its_trace_when_it_is_opened(traces: Path) -> N
     source.close()
 
 
-def test_a_trace_that_is_not_there_is_said_when_the_source_is_opened(tmp_path: Path) -> None:
+def test_a_missing_trace_is_reported_when_the_source_is_opened(tmp_path: Path) -> None:
     source = PhantomSource(PhantomSourceSettings(trace=str(tmp_path / "none.vxp")))
     with pytest.raises(BadRecording, match=r"none\.vxp: it cannot be read"):
         source.open()
@@ -98,15 +98,15 @@ def test_scaling_makes_a_surrogate_move_as_far_as_the_target(traces: Path) -> No
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.txt", "0 1 2 3\n0.2 1 2 x\n", "line 2 holds 'x'; a number"),
-        ("a.txt", "0 1 2 3\n0.2 1 nan 3\n", "line 2 holds 'nan'"),
-        ("a.txt", "0 1 2\n1 1 2\n", "rows have 3 values; time, LR, SI, AP"),
-        ("a.txt", "0 1 2 3\n", "1 rows of"),
-        ("a.txt", "0 1 2 3\n0 1 2 3\n", "1 of 2 time stamps do not increase"),
-        ("a.txt", "0 1 2 3\n1 1 20000 3\n", "moves to 20000 mm; 86400 s and 10000 mm"),
-        ("a.csv", "a;b\n1;2\n", "line 1 is 'a;b'; Frame;Timestamp;x;y;z"),
-        ("a.vxp", "[Header]\nData_layout=phase\n[Data]\n1\n", "Data_layout is 'phase'"),
-        ("a.dat", "", "no motion trace"),
+        pytest.param("a.txt", "0 1 2 3\n0.2 1 2 x\n", "line 2 holds 'x'; a number", id="text"),
+        pytest.param("a.txt", "0 1 2 3\n0.2 1 nan 3\n", "line 2 holds 'nan'", id="nan"),
+        pytest.param("a.txt", "0 1 2\n1 1 2\n", "rows have 3 values; time, LR, SI, AP", id="two axes"),
+        pytest.param("a.txt", "0 1 2 3\n", "1 rows of", id="one row"),
+        pytest.param("a.txt", "0 1 2 3\n0 1 2 3\n", "1 of 2 time stamps do not increase", id="repeated stamp"),
+        pytest.param("a.txt", "0 1 2 3\n1 1 20000 3\n", "moves to 20000 mm; 86400 s and 10000 mm", id="too far"),
+        pytest.param("a.csv", "a;b\n1;2\n", "line 1 is 'a;b'; Frame;Timestamp;x;y;z", id="no header"),
+        pytest.param("a.vxp", "[Header]\nData_layout=phase\n[Data]\n1\n", "Data_layout is 'phase'", id="no amplitude"),
+        pytest.param("a.dat", "", "not a motion trace", id="unknown suffix"),
     ],
 )
 def test_a_damaged_trace_is_refused_with_a_sentence(tmp_path: Path, name: str, text: str, sentence: str) -> None:

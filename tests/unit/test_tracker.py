@@ -1,4 +1,4 @@
-"""What the tracker promises: position, shape, honest doubt, one sentence for everything it cannot do."""
+"""What the tracker promises: position, shape, honest doubt, and one sentence for everything that it cannot do."""
 
 import re
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gating.geometry import box_contour, contour_from_mask
+from gating.geometry.contours import box_contour, contour_from_mask
 from gating.tracking.registry import make_tracker, tracker_names
 from gating.tracking.tracker import Tracker, TrackerSettings, TrackingError, TrackStatus
 
@@ -95,7 +95,7 @@ def test_an_unrelated_image_is_lost_or_doubted_with_a_sentence():
     assert len(result.detail) > 10
 
 
-def test_a_target_found_again_far_away_is_trusted_only_after_several_frames():
+def test_a_target_found_far_away_is_trusted_only_after_several_frames():
     made = tracker()
     made.track(frame(scene=400 + 80 * texture(99)), 0.25)
     answers = [made.track(frame(0, 30), 0.25) for _ in range(3)]
@@ -104,7 +104,7 @@ def test_a_target_found_again_far_away_is_trusted_only_after_several_frames():
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(0, -54), (0, 78), (-64, 0), (67, 0), (-60, -52)])
-def test_a_target_that_moves_half_out_of_the_image_is_followed_but_not_trusted(dx, dy):
+def test_a_target_half_out_of_the_image_is_tracked_but_not_trusted(dx, dy):
     made = tracker(max_speed_mm_s=1000.0)
     for share in (0.4, 0.6, 0.8, 0.9, 1.0):
         result = made.track(frame(share * dx, share * dy), 0.25)
@@ -130,13 +130,17 @@ def test_a_look_alike_lowers_the_confidence():
     assert not result.confidence >= 0.8
 
 
-def test_a_new_template_is_accepted_only_when_appearance_changes_and_is_counted():
-    made = tracker()
-    counts = [made.track(seen, 0.25).templates for seen in fading_scene()]
+def test_a_template_is_added_only_for_a_new_appearance_and_is_counted():
+    made, counts, told = tracker(), [], ""
+    for seen in fading_scene():
+        counts.append(made.track(seen, 0.25).templates)
+        told += made.finish_frame()
     assert counts[:5] == [1] * 5
     assert counts[-1] > 1
-    assert made.growth.accepted == counts[-1] - 1
-    assert all(template.generation <= 3 for template in made._templates)
+    assert made.templates.accepted == counts[-1] - 1
+    generations = [int(number) for number in re.findall(r"of generation (\d+)", told)]
+    assert len(generations) == made.templates.accepted
+    assert max(generations) <= 3
 
 
 def fading_scene():
@@ -149,22 +153,22 @@ def fading_scene():
     ]
 
 
-def test_an_accepted_template_is_told_with_its_time_and_the_ages_of_all():
+def test_an_accepted_template_is_reported_with_its_time_and_all_ages():
     made, told = tracker(), []
     for seen in fading_scene():
         made.track(seen, 0.25)
-        told.append(made.settle())
+        told.append(made.finish_frame())
     first = next(sentence for sentence in told if sentence)
     assert re.match(r"template accepted \d+\.\d s after the reference, of generation 1; 2 in use, \d, 0 s old", first)
-    assert sum(map(bool, told)) == made.growth.accepted
+    assert sum(map(bool, told)) == made.templates.accepted
 
 
-def test_answers_do_not_depend_on_who_calls_settle():
+def test_results_do_not_depend_on_who_calls_finish_frame():
     left, settled = tracker(), tracker()
     for seen in fading_scene():
         one, other = left.track(seen, 0.25), settled.track(seen, 0.25)
-        settled.settle()
-        settled.rehearse()
+        settled.finish_frame()
+        settled.warm_caches()
         assert (one.x_px, one.y_px, one.confidence, one.templates) == (
             other.x_px, other.y_px, other.confidence, other.templates,
         )  # fmt: skip
@@ -180,15 +184,17 @@ def test_one_template_is_kept_alone_when_the_settings_say_so():
 @pytest.mark.parametrize(
     ("pixels", "sentence"),
     [
-        (np.full(SHAPE, np.nan), "NaN or infinite"),
-        (np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535"),
-        (np.zeros(SHAPE, np.uint8), "flat: every pixel is 0"),
-        (np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)"),
-        (np.zeros((3, 150, 140)), "must be a 2D array"),
-        (np.zeros(SHAPE, complex), "real numbers"),
+        pytest.param(np.full(SHAPE, np.nan), "NaN or infinite", id="nan"),
+        pytest.param(np.full(SHAPE, 65535, np.uint16), "flat: every pixel is 65535", id="saturated"),
+        pytest.param(np.zeros(SHAPE, np.uint8), "flat: every pixel is 0", id="empty"),
+        pytest.param(
+            np.zeros((20, 20)), r"the frame is \(20, 20\), the reference frame was \(150, 140\)", id="another shape"
+        ),
+        pytest.param(np.zeros((3, 150, 140)), "must be a 2D array", id="volume"),
+        pytest.param(np.zeros(SHAPE, complex), "real numbers", id="complex"),
     ],
 )
-def test_a_frame_that_cannot_be_looked_at_is_refused_with_a_sentence(name, pixels, sentence):
+def test_an_unusable_frame_is_refused_with_a_sentence(name, pixels, sentence):
     import re
 
     result = tracker(name).track(pixels, 0.25)
@@ -204,7 +210,7 @@ def test_the_rigid_match_moves_the_outline_by_the_shift_that_it_finds():
     assert result.contour_px == pytest.approx(TARGET + np.float32([5, 12]), abs=0.2)
 
 
-def test_the_rigid_match_looks_only_where_the_target_can_have_come_since_it_was_seen():
+def test_the_rigid_match_searches_only_where_the_target_can_have_moved():
     made = tracker("rigid", max_speed_mm_s=100.0)
     too_far_so_soon = made.track(frame(0, 30), 0.01)
     assert too_far_so_soon.status is TrackStatus.LOW_CONFIDENCE
@@ -291,7 +297,7 @@ def test_every_pixel_type_gives_the_same_answer(dtype):
 
 
 def test_a_still_scene_is_no_fixed_pattern() -> None:
-    """Where nothing moves, only noise is left of frame and template; its chance likeness elsewhere is no evidence."""
+    """Where nothing moves, frame and template differ by noise alone; its chance likeness elsewhere is no evidence."""
     from tests.factories import anatomy
 
     tracker = make_tracker("template", TrackerSettings())
@@ -300,7 +306,7 @@ def test_a_still_scene_is_no_fixed_pattern() -> None:
     assert {result.status for result in results} == {TrackStatus.TRACKED}
 
 
-def test_a_picture_that_came_twice_does_not_make_later_noise_look_like_motion() -> None:
+def test_a_repeated_frame_does_not_make_later_noise_look_like_motion() -> None:
     from tests.factories import anatomy
 
     tracker = make_tracker("template", TrackerSettings())
@@ -316,8 +322,8 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
     assert {made.track(pixels.astype(np.uint16), 0.25).status for pixels in seen} == {TrackStatus.TRACKED}
 
 
-def test_a_pattern_fixed_in_the_image_that_holds_the_match_is_noticed() -> None:
-    """The pattern is stronger than the anatomy behind it: once a second was seen, the match is doubted."""
+def test_a_fixed_pattern_that_holds_the_match_is_detected() -> None:
+    """The pattern is stronger than the anatomy behind it: after one second, the match is doubted."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
     seen = [np.clip(frame(0, dy) + pattern + rng.normal(0, 6, SHAPE), 0, 65535).astype(np.uint16) for dy in path]

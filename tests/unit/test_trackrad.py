@@ -1,4 +1,4 @@
-"""Recordings in the layout of the TrackRAD2025 data set: what is read, and what is refused in which words."""
+"""Recordings in the layout of the TrackRAD2025 data set: what is read, and what is refused with which sentence."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class TestTrackRad:
         np.testing.assert_array_equal(recording.target_mask, labels[0])
         assert labels.shape == (5, 14, 9)
 
-    def test_a_further_sequence_is_opened_by_its_file_and_frame_rate(self, case) -> None:
+    def test_another_sequence_is_opened_by_its_file_and_frame_rate(self, case) -> None:
         (case / "images" / "A_001_frames2.mha").write_bytes((case / "images" / "A_001_frames.mha").read_bytes())
         (case / "frame-rate2.json").write_text("8.0")
         with pytest.raises(BadRecording, match="2 files match"):
             open_recording(case)
         assert open_recording(case / "images" / "A_001_frames2.mha").nominal_interval_ns == 125_000_000
 
-    def test_the_target_of_a_further_sequence_is_its_own(self, case) -> None:
+    def test_another_sequence_has_a_target_of_its_own(self, case) -> None:
         (case / "images" / "A_001_frames2.mha").write_bytes((case / "images" / "A_001_frames.mha").read_bytes())
         assert open_recording(case / "images" / "A_001_frames2.mha").target_contour_px is None
         label = case / "targets" / "A_001_first_label.mha"
@@ -120,11 +120,11 @@ class TestTrackRad:
     def test_labels_of_another_length_are_refused(self, case) -> None:
         label = case / "targets" / "A_001_first_label.mha"
         (case / "targets" / "A_001_labels.mha").write_bytes(label.read_bytes())
-        with pytest.raises(BadRecording, match=r"labels are \(1, 14, 9\); \(5, 14, 9\) is needed"):
+        with pytest.raises(BadRecording, match=r"labels are \(1, 14, 9\); the frames need \(5, 14, 9\)"):
             list(read_labelled(case))
 
     @pytest.mark.parametrize("rate", ["0", "-4", '"4"', "null", "1e9", "{", "NaN"])
-    def test_a_senseless_frame_rate_is_refused(self, case, rate) -> None:
+    def test_an_impossible_frame_rate_is_refused(self, case, rate) -> None:
         (case / "frame-rate.json").write_text(rate)
         with pytest.raises(BadRecording, match="frame-rate"):
             open_recording(case)

@@ -1,4 +1,4 @@
-"""A target that was doubted is trusted again after several frames of full confidence in a row."""
+"""A doubted target is trusted again after several frames of full confidence in a row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def doubted() -> Trust:
     return trust
 
 
-def test_a_target_that_was_never_doubted_is_believed_as_it_is_seen() -> None:
+def test_a_target_never_doubted_keeps_its_confidence() -> None:
     assert believed(Trust(HERE, SPACING_MM, LIMIT), 0.9, 0.99, 0.85) == [0.9, 0.99, 0.85]
 
 
@@ -32,19 +32,17 @@ def test_a_doubtful_frame_is_reported_with_its_own_confidence() -> None:
 
 
 @pytest.mark.parametrize(("at", "frames"), [(HERE, CONFIRMING_FRAMES_NEAR), (FAR, CONFIRMING_FRAMES)])
-def test_after_doubt_it_takes_more_frames_where_the_target_turns_up_far_away(
-    at: tuple[float, float], frames: int
-) -> None:
+def test_after_doubt_a_target_found_far_away_needs_more_frames(at: tuple[float, float], frames: int) -> None:
     permitted = [confidence >= LIMIT for confidence in believed(doubted(), *[0.99] * frames, at=at)]
     assert permitted == [False] * (frames - 1) + [True]
 
 
-def test_how_far_is_far_grows_with_what_quiet_breathing_may_move() -> None:
+def test_what_counts_as_far_grows_with_quiet_breathing() -> None:
     trust = doubted()
     assert [trust.believed(0.99, FAR, 2.0) >= LIMIT for _ in range(2)] == [False, True]
 
 
-def test_why_it_is_not_trusted_is_said_with_the_frames_so_far() -> None:
+def test_the_reason_for_doubt_is_given_with_the_frames_so_far() -> None:
     trust = doubted()
     assert trust.reservation() == ""
     trust.believed(0.99, FAR, 0.0)
@@ -59,6 +57,6 @@ def test_no_frame_right_after_a_doubtful_one_permits_beam(confidences: list[floa
 
 
 @given(st.lists(st.floats(0, 1), max_size=40))
-def test_no_confidence_is_raised(confidences: list[float]) -> None:
+def test_confidence_is_never_raised(confidences: list[float]) -> None:
     said = believed(Trust(HERE, SPACING_MM, LIMIT), *confidences)
     assert all(after <= before for after, before in zip(said, confidences, strict=True))

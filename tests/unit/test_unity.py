@@ -1,4 +1,4 @@
-"""The MR-linac's `.bin` frames: exactly the vendor's pixels, and nothing bad gets through."""
+"""The MR-linac's `.bin` frames: exactly the vendor's pixels, and every bad file is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drivers.formats.nrbf import MAX_BYTES, parse_nrbf
 from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_unity
 from drivers.recordings import open_recording
 from drivers.sources.unity import UnitySettings, UnitySource
-from gating.geometry import contour_centroid, mask_from_contour
+from gating.geometry.contours import contour_centroid, mask_from_contour
 from tests.patience import PATIENCE_S, next_notices
 from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
 
@@ -49,7 +49,7 @@ def test_geometry_is_that_of_the_vendors_own_conversion(files: list[Path]) -> No
         assert geometry.plane == file.parent.name
 
 
-def test_the_last_stage_is_the_latency_that_the_vendor_writes_into_the_name(files: list[Path]) -> None:
+def test_the_last_stage_is_the_latency_in_the_vendors_file_name(files: list[Path]) -> None:
     for file in files:
         stages = read_unity(file).stages_ms
         assert list(stages.values())[-1] == pytest.approx(latency_in_name_ms(file), abs=5e-5)
@@ -101,20 +101,30 @@ def test_a_recording_of_several_planes_is_taken_plane_by_plane(shared_data: Path
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda data: b"", "1 bytes are needed at byte 0"),
-        (lambda data: data[:-200_000], "are left"),
-        (lambda data: b"\x01" + data[1:], "the first byte is 1; 0"),
-        (lambda data: data.replace(b"MotionManagementResultData", b"MotionManagementResultDatb"), "root object"),
-        (lambda data: data.replace(b"<Data>k", b"<Dota>k"), "VolumeData has no member Data"),
-        (lambda data: with_double(data, 1.2979999780654907, -1.0), "pixel spacing"),
-        (lambda data: with_double(data, 1.2979999780654907, float("nan")), "VoxelSize is nan"),
-        (
+        pytest.param(lambda data: b"", "1 bytes are needed at byte 0", id="empty"),
+        pytest.param(lambda data: data[:-200_000], "are left", id="cut"),
+        pytest.param(lambda data: b"\x01" + data[1:], "the first byte is 1; 0", id="first byte"),
+        pytest.param(
+            lambda data: data.replace(b"MotionManagementResultData", b"MotionManagementResultDatb"),
+            "root object",
+            id="root object",
+        ),
+        pytest.param(
+            lambda data: data.replace(b"<Data>k", b"<Dota>k"), "VolumeData has no member Data", id="no pixels"
+        ),
+        pytest.param(lambda data: with_double(data, 1.2979999780654907, -1.0), "pixel spacing", id="negative spacing"),
+        pytest.param(
+            lambda data: with_double(data, 1.2979999780654907, float("nan")), "VoxelSize is nan", id="nan spacing"
+        ),
+        pytest.param(
             lambda data: data.replace(b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", b"\xff\xff\xff\x7f\x50\x01\x00\x00\x01"),
             "Dimension",
+            id="huge dimension",
         ),
-        (
+        pytest.param(
             lambda data: data.replace(b"\x50\x01\x00\x00\x50\x01\x00\x00\x01", b"\x51\x01\x00\x00\x50\x01\x00\x00\x01"),
             "Data is",
+            id="wrong dimension",
         ),
     ],
 )
@@ -130,16 +140,14 @@ def test_the_small_frame_is_whole(one: bytes) -> None:
 
 @pytest.fixture(scope="session")
 def small_one(one: bytes) -> bytes:
-    """A small frame that was read before, so that what reading imports does not count as its memory."""
+    """A small frame, read once before, so that what reading imports does not count as its memory."""
     parse_unity(small(one), "small").target_contour_px()
     return small(one)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_the_bytes_only_driver_errors_come_out_and_memory_is_bounded(
-    small_one: bytes, data: st.DataObject
-) -> None:
+def test_any_bytes_raise_only_driver_errors_in_bounded_memory(small_one: bytes, data: st.DataObject) -> None:
     broken = bytearray(small_one)
     for _ in range(data.draw(st.integers(0, 6), "damages")):
         at = data.draw(st.integers(0, len(broken) - 1), "at")
@@ -179,7 +187,7 @@ def test_nesting_is_bounded() -> None:
         parse_nrbf(header + nested)
 
 
-def test_oversize_streams_are_refused_unread() -> None:
+def test_oversized_streams_are_refused_unread() -> None:
     with pytest.raises(BadFrame, match=f"{MAX_BYTES} is the limit"):
         parse_nrbf(bytes(MAX_BYTES + 1))
 
@@ -199,7 +207,7 @@ def read(source: UnitySource, count: int) -> list[int]:
 
 
 def test_frames_are_taken_as_they_are_written(one: bytes, tmp_path: Path) -> None:
-    """Whatever is written before the watch begins is old, so a file is written again and again."""
+    """Files written before the watch begins count as old, so a file is written again and again."""
     put(tmp_path / "old.bin", one)
     source, done = UnitySource(UnitySettings(folder=str(tmp_path))), threading.Event()
 
@@ -245,18 +253,29 @@ def test_a_file_that_stays_half_written_is_refused_and_the_next_one_read(one: by
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
-        (lambda data: later(data, -INTERVAL_NS), "late", "200.0 ms older"),
-        (lambda data: later(data, 0, 5), "repeated", "its stamp is that of the one before"),
-        (
+        pytest.param(lambda data: later(data, -INTERVAL_NS), "late", "200.0 ms older", id="late"),
+        pytest.param(lambda data: later(data, 0, 5), "repeated", "its stamp is that of the one before", id="repeated"),
+        pytest.param(
             lambda data: with_double(later(data, INTERVAL_NS), 1.2979999780654907, 1.5),
             "differing",
             "pixel_spacing_mm is 1.5",
+            id="spacing",
         ),
-        (lambda data: with_double(later(data, INTERVAL_NS), 51.20000076293946, 41.0), "differing", "image_position_mm"),
-        (lambda data: small(later(data, INTERVAL_NS)), "differing", r"shape is \(8, 8\), the stream began with"),
+        pytest.param(
+            lambda data: with_double(later(data, INTERVAL_NS), 51.20000076293946, 41.0),
+            "differing",
+            "image_position_mm",
+            id="position",
+        ),
+        pytest.param(
+            lambda data: small(later(data, INTERVAL_NS)),
+            "differing",
+            r"shape is \(8, 8\), the stream began with",
+            id="shape",
+        ),
     ],
 )
-def test_a_frame_that_does_not_belong_is_refused_and_the_next_one_read(
+def test_a_frame_of_another_stream_is_refused_and_the_next_one_read(
     one: bytes, tmp_path: Path, change, kind: str, sentence: str
 ) -> None:
     put(tmp_path / "a.bin", one)
@@ -269,7 +288,7 @@ def test_a_frame_that_does_not_belong_is_refused_and_the_next_one_read(
     assert len(read(source, 1)) == 1
 
 
-def test_a_clock_set_back_is_named_and_the_stream_goes_on_from_there(one: bytes, tmp_path: Path) -> None:
+def test_a_clock_set_back_is_reported_and_the_stream_goes_on(one: bytes, tmp_path: Path) -> None:
     put(tmp_path / "a.bin", later(one, 3_600 * 10**9))
     source = live(tmp_path)
     read(source, 1)
@@ -288,9 +307,7 @@ def test_only_the_plane_asked_for_is_taken(shared_data: Path, tmp_path: Path) ->
     assert source.counters == {"other_plane": 3}
 
 
-def test_every_plane_of_an_interleaved_scan_is_one_stream_and_another_geometry_of_one_is_refused(
-    shared_data: Path, tmp_path: Path
-) -> None:
+def test_an_interleaved_scan_is_one_stream_of_fixed_geometry_per_plane(shared_data: Path, tmp_path: Path) -> None:
     frames = {path.parent.name: path.read_bytes() for path in real_files(shared_data)}
     first_ns = {plane: parse_unity(data, plane).frame.acquired_ns for plane, data in frames.items()}
     planes = ("sagittal", "coronal")
@@ -311,7 +328,7 @@ def test_every_plane_of_an_interleaved_scan_is_one_stream_and_another_geometry_o
     assert "pixel_spacing_mm is 1.5" in next_notices(source, source.open())
 
 
-def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
+def test_an_empty_folder_and_a_missing_one_are_reported(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"0 frames came within 0.2 s; 1 are needed"):
         live(tmp_path, first_frame_timeout_s=0.2).open()
     with pytest.raises(Unavailable, match="gone cannot be read: No such file"):

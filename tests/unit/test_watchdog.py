@@ -68,7 +68,7 @@ def test_a_renewal_never_starts_a_lease(watchdog: LeaseWatchdog) -> None:
     assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.STARTING)
 
 
-def test_a_lease_that_ran_out_comes_back_only_with_a_newly_announced_frame(watchdog: LeaseWatchdog) -> None:
+def test_an_expired_lease_restarts_only_with_a_newly_announced_frame(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     watchdog.receive(command(2, renewal=True), 101 * MS)
     assert state_at(watchdog, 101) == (GateState.HOLD, BeamReason.LEASE_EXPIRED)
@@ -76,7 +76,7 @@ def test_a_lease_that_ran_out_comes_back_only_with_a_newly_announced_frame(watch
     assert state_at(watchdog, 102)[0] is GateState.ON
 
 
-def test_a_hold_ends_the_lease_at_once_and_passes_its_reason_on(watchdog: LeaseWatchdog) -> None:
+def test_a_hold_ends_the_lease_at_once_with_its_own_reason(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     watchdog.receive(command(2, GateState.HOLD, detail="target 14 % out"), MS)
     permission = watchdog.permission(MS)
@@ -90,7 +90,7 @@ def test_a_longer_lease_is_cut_to_the_configured_one(watchdog: LeaseWatchdog) ->
 
 
 @pytest.mark.parametrize("lease_ms", [0.0, -1.0, float("nan")])
-def test_a_lease_of_nothing_permits_nothing(watchdog: LeaseWatchdog, lease_ms: float) -> None:
+def test_a_lease_of_zero_permits_nothing(watchdog: LeaseWatchdog, lease_ms: float) -> None:
     watchdog.receive(command(1, lease_ms=lease_ms), 0)
     assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.COMMANDED_HOLD)
 
@@ -146,7 +146,7 @@ def test_a_simulated_source_may_be_allowed_explicitly() -> None:
     assert state_at(watchdog, 0)[0] is GateState.ON
 
 
-def test_a_latch_outlasts_everything_and_keeps_its_first_reason(watchdog: LeaseWatchdog) -> None:
+def test_a_latch_outlasts_every_command_and_keeps_its_first_reason(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     watchdog.latch(BeamReason.READ_BACK_MISMATCH, "line stuck")
     watchdog.latch(BeamReason.SWITCH_FAULT, "later")
@@ -160,12 +160,12 @@ def test_a_clock_that_runs_backward_holds(watchdog: LeaseWatchdog) -> None:
     assert state_at(watchdog, 49)[0] is GateState.HOLD
 
 
-def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog: LeaseWatchdog) -> None:
-    watchdog.attend(0)
+def test_a_process_that_froze_ignores_queued_commands(watchdog: LeaseWatchdog) -> None:
+    watchdog.note_awake(0)
     watchdog.receive(command(1), 0)
-    watchdog.attend(500 * MS)
+    watchdog.note_awake(500 * MS)
     watchdog.receive(command(2), 500 * MS)
-    watchdog.attend(501 * MS)
+    watchdog.note_awake(501 * MS)
     watchdog.receive(command(3), 501 * MS)
     permission = watchdog.permission(501 * MS)
     assert (permission.state, permission.reason) == (GateState.HOLD, BeamReason.LEASE_EXPIRED)
@@ -175,7 +175,7 @@ def test_a_process_that_itself_stood_still_believes_nothing_that_queued(watchdog
 
 
 class AnyInput(RuleBasedStateMachine):
-    """Whatever arrives, whenever: a plain model says which commands may have opened or prolonged the beam."""
+    """Any input at any time: a plain model says which commands may have opened or prolonged the beam."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ def sent_at(sequence: int, sent_ms: float, **changes: Any) -> GateCommand:
     return command(sequence, stamps=StageStamps(sent_ns=round(sent_ms * MS)), **changes)
 
 
-def test_a_command_that_was_under_way_for_a_lease_longer_than_others_gives_no_beam(watchdog: LeaseWatchdog) -> None:
+def test_a_command_slower_than_others_by_a_lease_gives_no_beam(watchdog: LeaseWatchdog) -> None:
     """The two clocks need not agree: here the sender's is far ahead."""
     assert watchdog.receive(sent_at(1, 900_000), 1000 * MS)
     assert watchdog.receive(sent_at(2, 900_050), 1099 * MS)
@@ -297,7 +297,7 @@ def test_one_stamp_from_the_future_does_not_make_later_commands_late(watchdog: L
         assert state_at(watchdog, 15 * sequence + 1)[0] is GateState.ON
 
 
-def test_a_way_that_became_faster_is_what_later_commands_are_measured_by(watchdog: LeaseWatchdog) -> None:
+def test_later_commands_are_measured_against_a_faster_path(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(sent_at(1, 0), 500 * MS)
     for sequence in (2, 3):
         watchdog.receive(sent_at(sequence, 500 + sequence), (502 + sequence) * MS)
@@ -313,7 +313,7 @@ def test_one_damaged_number_does_not_make_later_commands_old(watchdog: LeaseWatc
     assert state_at(watchdog, 1100)[0] is GateState.ON
 
 
-def test_after_an_outage_as_many_commands_may_be_missing_as_an_engine_can_send(watchdog: LeaseWatchdog) -> None:
+def test_an_outage_may_lose_as_many_commands_as_an_engine_can_send(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 0)
     assert watchdog.receive(command(60_000), 60_000 * MS)
     assert state_at(watchdog, 60_000)[0] is GateState.ON

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gating.messages import TOPICS, ControlRequest, Event
-from gating.wire import MAX_HEADER_BYTES, WireError, decode, encode, encode_frame
+from gating.wire.codec import MAX_HEADER_BYTES, WireError, decode, encode, encode_frame
 from tests.factories import anatomy, beam_status, frame, stream
 
 
@@ -86,7 +86,7 @@ def test_a_message_that_cannot_be_trusted_is_refused_with_its_reason(parts, sent
         decode(parts)
 
 
-def test_one_flipped_bit_anywhere_in_the_pixels_is_noticed():
+def test_any_flipped_bit_in_the_pixels_is_detected():
     topic, header, pixels = parts_of(frame(0))
     damaged = bytearray(pixels)
     damaged[1234] ^= 4
@@ -95,13 +95,13 @@ def test_one_flipped_bit_anywhere_in_the_pixels_is_noticed():
 
 
 @given(st.lists(st.binary(max_size=200) | st.sampled_from(list(TOPICS.values())), max_size=5))
-def test_garbage_raises_nothing_but_wire_errors(parts):
+def test_garbage_raises_only_wire_errors(parts):
     with contextlib.suppress(WireError):
         decode(parts)
 
 
 @given(st.data())
-def test_a_damaged_header_raises_nothing_but_wire_errors(data):
+def test_a_damaged_header_raises_only_wire_errors(data):
     header = bytearray(encode(ControlRequest(session_id="s", action="arm", operator="o"))[1])
     for _ in range(data.draw(st.integers(1, 4))):
         header[data.draw(st.integers(0, len(header) - 1))] = data.draw(st.integers(0, 255))

@@ -1,28 +1,28 @@
-"""Faults of the anatomy: whatever the picture does, no beam while the target is truly outside its boundary."""
+"""Faults of the anatomy: whatever the picture shows, no beam while the target is truly outside its boundary."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from bench.faults.injections.registry import INJECTIONS, Unmet
+from bench.faults.injections.registry import INJECTIONS, Steps, Unmet
 from bench.faults.pictures import Picture, Shot
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from drivers.phantom import TargetLoss
 
 OUTSIDE = 0.25
-"""Of the target's area truly outside the boundary: beyond doubt, where the limit is 0.10."""
+"""True target-out fraction that is beyond doubt; the limit is 0.10."""
 
 Film = Callable[[Scene], list[Shot]]
 
 
-def _shows(fault_id: str, film: Film) -> None:
-    """Show a film whose target ends outside; seen from its first frame that is outside beyond doubt."""
+def _film_fault(fault_id: str, film: Film) -> None:
+    """Register a film whose target ends outside, visible from its first frame that stays outside beyond doubt."""
 
-    def inject(scene: Scene) -> Iterator[None]:
+    def inject(scene: Scene) -> Steps:
         shots = film(scene)
         outside = [scene.outside(shot) > OUTSIDE for shot in shots]
         if not (any(outside) and outside[-1]):
@@ -31,7 +31,7 @@ def _shows(fault_id: str, film: Film) -> None:
         scene.settle(AFTER_DRAWING_MS)
         scene.play(shots)
         scene.next_frame(last_inside + 2)
-        scene.seen(scene.source.left_ns)
+        scene.mark_visible(scene.source.sent_ns)
         yield
         scene.calm()
 
@@ -50,39 +50,39 @@ def _film(si_mm: Callable[[float], float], seconds: float, **more: object) -> Fi
     return lambda scene: scene.book.motion(si_mm, seconds, **more)  # type: ignore[arg-type]
 
 
-_shows("target_leaves_window", _film(_ramp(-15, 1.0), 1.5))
-_shows("target_leaves_window_forward", _film(lambda _: 0.0, 1.5, ap_mm=_ramp(-14, 1.0)))
-_shows("target_jumps", _film(lambda t: -16.0 if t > 0.01 else 0.0, 1.0))
-_shows("cough", _film(_cough, 0.8))
-_shows("swallow", _film(lambda t: 14 * math.sin(min(t / 0.6, 1) * math.pi / 2) ** 2, 1.0))
-_shows("baseline_drift", _film(_ramp(-16, 5.0), 5.5))
-_shows("deep_breath_hold", _film(_ramp(-22, 1.2), 1.8))
-_shows(
+_film_fault("target_leaves_window", _film(_ramp(-15, 1.0), 1.5))
+_film_fault("target_leaves_window_forward", _film(lambda _: 0.0, 1.5, ap_mm=_ramp(-14, 1.0)))
+_film_fault("target_jumps", _film(lambda t: -16.0 if t > 0.01 else 0.0, 1.0))
+_film_fault("cough", _film(_cough, 0.8))
+_film_fault("swallow", _film(lambda t: 14 * math.sin(min(t / 0.6, 1) * math.pi / 2) ** 2, 1.0))
+_film_fault("baseline_drift", _film(_ramp(-16, 5.0), 5.5))
+_film_fault("deep_breath_hold", _film(_ramp(-22, 1.2), 1.8))
+_film_fault(
     "through_plane_motion",
     _film(lambda _: 0.0, 1.5, loss=TargetLoss(start_s=0.1, duration_s=60, ramp_s=0.4)),
 )
-_shows(
+_film_fault(
     "target_leaves_image",
     lambda scene: [_shifted(scene, shot, index * 8) for index, shot in enumerate(scene.book.calm[:14])],
 )
-_shows(
+_film_fault(
     "lookalike_stays_when_target_leaves",
     lambda scene: _with_lookalike(scene, scene.book.motion(_ramp(-18, 0.8), 1.4)),
 )
-_shows("noise_artefact_and_leave", _film(_ramp(-15, 1.0), 1.5, noise_sigma=0.15))
-_shows(
+_film_fault("noise_artefact_and_leave", _film(_ramp(-15, 1.0), 1.5, noise_sigma=0.15))
+_film_fault(
     "rotating_spikes_and_leave",
     lambda scene: [_spiked(shot, index) for index, shot in enumerate(scene.book.motion(_ramp(-15, 1.0), 1.5))],
 )
-_shows(
+_film_fault(
     "contrast_change_and_leave",
     lambda scene: [_repainted(shot, _inverted(shot.pixels)) for shot in scene.book.motion(_ramp(-15, 1.0), 1.5)],
 )
-_shows(
+_film_fault(
     "intensity_step_and_leave",
     lambda scene: [_repainted(shot, _scaled(shot.pixels, 4.0)) for shot in scene.book.motion(_ramp(-15, 1.0), 1.5)],
 )
-_shows(
+_film_fault(
     "signal_fades_and_leave",
     lambda scene: [_repainted(shot, _scaled(shot.pixels, 0.1)) for shot in scene.book.motion(_ramp(-15, 1.0), 1.5)],
 )
@@ -104,7 +104,7 @@ def _inverted(pixels: Picture) -> Picture:
 
 
 def _spiked(shot: Shot, index: int) -> Shot:
-    """Stripes that turn by 20 degrees a frame, as strong as the anatomy: a gantry that turns beside the coil."""
+    """Add stripes as strong as the anatomy, turned by 20 degrees a frame: a gantry that rotates beside the coil."""
     rows, columns = np.mgrid[: shot.pixels.shape[0], : shot.pixels.shape[1]]
     angle = math.radians(20 * index)
     stripes = np.sin((columns * math.cos(angle) + rows * math.sin(angle)) * 0.9)
@@ -113,7 +113,7 @@ def _spiked(shot: Shot, index: int) -> Shot:
 
 
 def _shifted(scene: Scene, shot: Shot, pixels_down: int) -> Shot:
-    """The whole picture slides out of the image."""
+    """Slide the whole picture out of the image."""
     moved = np.zeros_like(shot.pixels)
     height = shot.pixels.shape[0] - pixels_down
     if height > 0:
@@ -124,7 +124,7 @@ def _shifted(scene: Scene, shot: Shot, pixels_down: int) -> Shot:
 
 
 def _with_lookalike(scene: Scene, shots: list[Shot]) -> list[Shot]:
-    """A copy of the target's centre stays where the target was, while the target itself moves away."""
+    """Leave a copy of the target's centre where the target was, while the target itself moves away."""
     reference = scene.book.calm[0]
     x, y = reference.contour_px.mean(axis=0)
     rows, columns = np.mgrid[: reference.pixels.shape[0], : reference.pixels.shape[1]]

@@ -1,101 +1,99 @@
-"""Faults of the beam line and of the way to it."""
+"""Faults of the beam line and of the link to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec.structs import replace
 
-from bench.faults.injections.registry import Unmet, injects
-from bench.faults.link import Weather
+from bench.faults.injections.registry import Steps, Unmet, injects
+from bench.faults.link import Impairment
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from gating.messages import GateState
-from gating.wire import encode
+from gating.wire.codec import encode
 
 
 @injects("gate_cut")
-def _(scene: Scene) -> Iterator[None]:
-    yield from _weather(scene, Weather(loss=1.0))
+def _(scene: Scene) -> Steps:
+    yield from _impaired_gate(scene, Impairment(loss=1.0))
 
 
 @injects("gate_delayed")
-def _(scene: Scene) -> Iterator[None]:
-    yield from _weather(scene, Weather(delay_ms=400.0))
+def _(scene: Scene) -> Steps:
+    yield from _impaired_gate(scene, Impairment(delay_ms=400.0))
 
 
 @injects("gate_cut_as_the_target_leaves")
-def _(scene: Scene) -> Iterator[None]:
-    """The hold that would follow never arrives."""
+def _(scene: Scene) -> Steps:
+    """The hold that follows never arrives."""
     film = scene.book.motion(lambda t: -16.0 if t > 0.01 else 0.0, 1.0)
     scene.settle(AFTER_DRAWING_MS)
     scene.play(film[1:])
-    scene.gate.weather = Weather(loss=1.0)
-    scene.seen()
+    scene.gate.impairment = Impairment(loss=1.0)
+    scene.mark_visible()
     yield
-    scene.gate.weather = Weather()
+    scene.gate.impairment = Impairment()
     scene.calm()
 
 
 @injects("gate_reordered")
-def _(scene: Scene) -> Iterator[None]:
-    """Seen from the first command that comes after a later one; until then they are only late."""
+def _(scene: Scene) -> Steps:
+    """Visible from the first command that arrives after a later one; until then commands are only late."""
     before_ns = scene.gate.overtaken_ns
-    scene.gate.weather = Weather(jitter_ms=60.0)
+    scene.gate.impairment = Impairment(jitter_ms=60.0)
     if not scene.wait(lambda: scene.gate.overtaken_ns > before_ns, 5.0):
         raise Unmet("no command overtook another within 5 s")
-    scene.seen(scene.gate.overtaken_ns)
+    scene.mark_visible(scene.gate.overtaken_ns)
     yield
-    scene.gate.weather = Weather()
+    scene.gate.impairment = Impairment()
 
 
 @injects("gate_doubled")
-def _(scene: Scene) -> Iterator[None]:
-    yield from _weather(scene, Weather(doubling=1.0, jitter_ms=1.0))
+def _(scene: Scene) -> Steps:
+    yield from _impaired_gate(scene, Impairment(doubling=1.0, jitter_ms=1.0))
 
 
 @injects("gate_bits_flipped")
-def _(scene: Scene) -> Iterator[None]:
-    yield from _weather(scene, Weather(bit_flips=1.0))
+def _(scene: Scene) -> Steps:
+    yield from _impaired_gate(scene, Impairment(bit_flips=1.0))
 
 
-def _weather(scene: Scene, weather: Weather) -> Iterator[None]:
-    scene.gate.weather = weather
-    scene.seen()
+def _impaired_gate(scene: Scene, impairment: Impairment) -> Steps:
+    scene.gate.impairment = impairment
+    scene.mark_visible()
     yield
-    scene.gate.weather = Weather()
+    scene.gate.impairment = Impairment()
 
 
 @injects("acknowledgement_missing")
-def _(scene: Scene) -> Iterator[None]:
-    scene.beam.weather = Weather(loss=1.0)
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.beam.impairment = Impairment(loss=1.0)
+    scene.mark_visible()
     yield
-    scene.beam.weather = Weather()
+    scene.beam.impairment = Impairment()
 
 
 @injects("acknowledgement_late")
-def _(scene: Scene) -> Iterator[None]:
-    scene.beam.weather = Weather(delay_ms=400.0)
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.beam.impairment = Impairment(delay_ms=400.0)
+    scene.mark_visible()
     yield
-    scene.beam.weather = Weather()
+    scene.beam.impairment = Impairment()
 
 
 @injects("gate_of_another_session")
-def _(scene: Scene) -> Iterator[None]:
-    other = replace(scene.heard.commands[-1][1], session_id="another-session", command_sequence=10**6)
+def _(scene: Scene) -> Steps:
+    other = replace(scene.messages.commands[-1][1], session_id="another-session", command_sequence=10**6)
     scene.gate.send(encode(other))
-    scene.seen()
+    scene.mark_visible()
     yield
 
 
 @injects("old_command_replayed")
-def _(scene: Scene) -> Iterator[None]:
-    """A recorded beam-on command is sent again while the engine holds."""
-    recorded = next(command for _, command in reversed(scene.heard.commands) if command.state is GateState.ON)
+def _(scene: Scene) -> Steps:
+    """An old beam-on command is sent again while the engine holds."""
+    recorded = next(command for _, command in reversed(scene.messages.commands) if command.state is GateState.ON)
     scene.source.paused = True
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     scene.pass_ms(scene.stale_ms + 100)
     for _ in range(10):
         scene.gate.send(encode(recorded))
@@ -105,55 +103,55 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("endless_lease")
-def _(scene: Scene) -> Iterator[None]:
-    """A command that permits beam for a second, then nothing more."""
+def _(scene: Scene) -> Steps:
+    """A command permits the beam for a second, and no other follows."""
     yield from _lease_of(scene, 999.0)
 
 
 @injects("lease_out_of_bounds")
-def _(scene: Scene) -> Iterator[None]:
-    """A command that permits beam for ten seconds, then nothing more."""
+def _(scene: Scene) -> Steps:
+    """A command permits the beam for ten seconds, and no other follows."""
     yield from _lease_of(scene, 9999.0)
 
 
-def _lease_of(scene: Scene, lease_ms: float) -> Iterator[None]:
-    last = scene.heard.commands[-1][1]
-    scene.gate.weather = Weather(loss=1.0)
+def _lease_of(scene: Scene, lease_ms: float) -> Steps:
+    last = scene.messages.commands[-1][1]
+    scene.gate.impairment = Impairment(loss=1.0)
     endless = replace(
         last, command_sequence=last.command_sequence + 1, state=GateState.ON, lease_ms=lease_ms, renewal=False
     )
     scene.gate.send(encode(endless))
-    scene.seen()
+    scene.mark_visible()
     yield
-    scene.gate.weather = Weather()
+    scene.gate.impairment = Impairment()
 
 
-def _switch(scene: Scene, order: str) -> Iterator[None]:
+def _switch(scene: Scene, order: str) -> Steps:
     scene.processes.switch_file.write_text(order, encoding="ascii")
-    scene.seen()
+    scene.mark_visible()
     yield
     scene.processes.switch_file.unlink()
     _new_beam(scene)
 
 
 def _new_beam(scene: Scene) -> None:
-    """A beam interface that has latched permits beam again only after a restart."""
+    """Restart the beam interface: once latched, it permits the beam only after a restart."""
     scene.end("beam")
     scene.processes.start_beam()
 
 
 @injects("line_unreadable")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _switch(scene, "unreadable")
 
 
 @injects("line_reads_on_while_held")
-def _(scene: Scene) -> Iterator[None]:
-    """The engine holds, and the line goes on reading back as on."""
+def _(scene: Scene) -> Steps:
+    """The engine holds, but the line still reads back as on."""
     scene.processes.switch_file.write_text("reads_on", encoding="ascii")
     scene.source.paused = True
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     scene.pass_ms(scene.stale_ms + 200)
     yield
     scene.processes.switch_file.unlink()
@@ -162,20 +160,20 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("line_stuck_at_hold")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _after_a_hold(scene, "stuck_hold")
 
 
 @injects("switch_slow_to_come_on")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _after_a_hold(scene, "slow_on")
 
 
-def _after_a_hold(scene: Scene, order: str) -> Iterator[None]:
-    """Hold for a moment, so that the line is driven to on again."""
+def _after_a_hold(scene: Scene, order: str) -> Steps:
+    """Hold for a moment, so that the line is then driven to on again."""
     scene.source.paused = True
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     scene.pass_ms(scene.stale_ms)
     scene.processes.switch_file.write_text(order, encoding="ascii")
     scene.source.paused = False
@@ -186,12 +184,12 @@ def _after_a_hold(scene: Scene, order: str) -> Iterator[None]:
 
 
 @injects("line_refuses_to_hold_twice")
-def _(scene: Scene) -> Iterator[None]:
-    """The line raises at the first two attempts to hold it, and obeys the third."""
+def _(scene: Scene) -> Steps:
+    """The line fails at the first two attempts to hold it, and obeys the third."""
     scene.processes.switch_file.write_text("raises 2", encoding="ascii")
     scene.source.paused = True
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.source.paused = False
     scene.processes.switch_file.unlink()

@@ -6,36 +6,35 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-from bench.faults.injections.registry import NotPossible, Unmet, injects
+from bench.faults.injections.registry import NotPossible, Steps, Unmet, injects
 from bench.faults.scene import Scene
-from gating.chain import check_chain
 from gating.messages import CineFrame
-from gating.session import read_session
+from gating.session.chain_check import check_chain
+from gating.session.log import read_session
 
 
 @injects("log_may_not_grow")
-def _(scene: Scene) -> Iterator[None]:
-    """The file size limit of the recorder is set to what the log has now."""
+def _(scene: Scene) -> Steps:
+    """The file size limit of the recorder is set to the current size of the log."""
     recorder, log = scene.processes.running["recorder"], newest_log(scene)
     size = log.stat().st_size
     resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (size, size))
-    scene.seen()
+    scene.mark_visible()
     yield
     _new_recorder(scene, log)
 
 
 @injects("disk_full")
-def _(scene: Scene) -> Iterator[None]:
-    """The log's file system, a small one of its own, is filled to the last byte."""
+def _(scene: Scene) -> Steps:
+    """The file system of the log, a small one of its own, is filled to the last byte."""
     folder = _own_disk(scene, "16m")
     try:
         scene.end("recorder")
-        beats = len(scene.heard.recorder_beats)
+        beats = len(scene.messages.recorder_beats)
         log = scene.processes.start_recorder(folder)
-        scene.wait(lambda: len(scene.heard.recorder_beats) > beats + 3, 20)
+        scene.wait(lambda: len(scene.messages.recorder_beats) > beats + 3, 20)
         scene.settle(600)
         with (folder / "filler").open("wb") as filler:
             try:
@@ -43,7 +42,7 @@ def _(scene: Scene) -> Iterator[None]:
                     os.write(filler.fileno(), bytes(4096))
             except OSError:
                 pass
-        scene.seen()
+        scene.mark_visible()
         yield
         _new_recorder(scene, log)
     finally:
@@ -51,16 +50,16 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("disk_read_only")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     """A new recorder finds its folder read-only."""
     folder = _own_disk(scene, "1m")
     try:
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         scene.end("recorder")
-        beats = len(scene.heard.recorder_beats)
+        beats = len(scene.messages.recorder_beats)
         scene.processes.start_recorder(folder)
-        scene.wait(lambda: len(scene.heard.recorder_beats) > beats, 20)
-        scene.seen(scene.heard.recorder_beats[beats][0])
+        scene.wait(lambda: len(scene.messages.recorder_beats) > beats, 20)
+        scene.mark_visible(scene.messages.recorder_beats[beats][0])
         yield
         _new_recorder(scene, None)
     finally:
@@ -68,17 +67,17 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("log_exists_already")
-def _(scene: Scene) -> Iterator[None]:
-    """A new recorder is told to write over a log; the log stays as it is."""
+def _(scene: Scene) -> Steps:
+    """A new recorder is told to write over a log, which must stay unchanged."""
     taken = scene.folder / "taken"
     taken.mkdir(exist_ok=True)
     for number in range(1, 200):
         (taken / f"{number}.mcap").write_text("precious")
     scene.end("recorder")
-    beats = len(scene.heard.recorder_beats)
+    beats = len(scene.messages.recorder_beats)
     log = scene.processes.start_recorder(taken)
-    scene.wait(lambda: len(scene.heard.recorder_beats) > beats, 20)
-    scene.seen(scene.heard.recorder_beats[beats][0])
+    scene.wait(lambda: len(scene.messages.recorder_beats) > beats, 20)
+    scene.mark_visible(scene.messages.recorder_beats[beats][0])
     yield
     if log.read_text() != "precious":
         raise Unmet(f"{log.name} was overwritten")
@@ -86,19 +85,19 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("disk_slow")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     """The recorder stands still, as in a write that does not return."""
     scene.processes.send("recorder", signal.SIGSTOP)
-    scene.seen()
+    scene.mark_visible()
     yield
     scene.processes.send("recorder", signal.SIGCONT)
 
 
 @injects("log_writer_killed")
-def _(scene: Scene) -> Iterator[None]:
-    """Killed in the middle; cut at any byte, the log is read up to its last whole record."""
+def _(scene: Scene) -> Steps:
+    """The recorder is killed; cut at any byte, its log must be readable up to the last whole record."""
     log = newest_log(scene)
-    scene.seen()
+    scene.mark_visible()
     scene.end("recorder", signal.SIGKILL)
     yield
     scene.processes.start_recorder()
@@ -113,7 +112,7 @@ def _check_readable_at_any_byte(scene: Scene, log: Path) -> None:
         torn.write_bytes(data[:end])
         frames = sum(isinstance(record.message, CineFrame) for record in read_session(torn))
         if before >= 0 and not frames <= before:
-            raise Unmet(f"{frames} frames in the first {end} bytes of a log, {before} in more of it")
+            raise Unmet(f"{frames} frames in the first {end} bytes of a log, {before} in a longer part")
         before = frames
     torn.unlink()
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import msgpack
 
-from bench.faults.injections.registry import Unmet, faulty_frames, injects, standing
+from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects, standing
 from bench.faults.link import flip_bit
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts
 from gating.messages import CineFrame
-from gating.wire import encode_frame
+from gating.wire.codec import encode_frame
 
 Spoil = Callable[[bytes, bytes, bytes], Parts]
 MEMORY_MB = 400.0
-"""A frame of 64 MB may wait in a queue; more than a few of them may not."""
+"""Allows for a few frames of 64 MB in a queue."""
 
 
 def _spoil(fault_id: str, spoil: Spoil) -> None:
@@ -59,7 +59,7 @@ _spoil("text_is_not_unicode", lambda t, h, pixels: [t, h.replace(b"sagittal", b"
 
 
 @injects("pixel_bit_flipped")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     chance = random.Random(scene.seed)
     faulty_frames(scene, lambda frame: [[*(p := encode_frame(frame))[:2], flip_bit(bytes(p[2]), chance)]])
     yield
@@ -67,8 +67,8 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("header_bits_flipped")
-def _(scene: Scene) -> Iterator[None]:
-    """Sixteen flips in every header: some bit that matters among them."""
+def _(scene: Scene) -> Steps:
+    """Sixteen bits are flipped in every header, so that one that matters is among them."""
     chance = random.Random(scene.seed)
 
     def flip(frame: CineFrame) -> Iterable[Parts]:
@@ -84,10 +84,10 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("oversize_part")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     big = bytes(4096 * 4096 * 4 + 1)
     faulty_frames(scene, lambda frame: [[*encode_frame(frame)[:2], big]])
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.calm()
     if scene.processes.memory_mb("engine") > MEMORY_MB + 300:
@@ -95,8 +95,8 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("flood_of_garbage")
-def _(scene: Scene) -> Iterator[None]:
-    """Two thousand messages of a kilobyte with every frame."""
+def _(scene: Scene) -> Steps:
+    """Two thousand messages of a kilobyte come with every frame."""
     before = scene.processes.memory_mb("engine")
     began_ns: list[int] = []
 
@@ -107,7 +107,7 @@ def _(scene: Scene) -> Iterator[None]:
             yield [b"frame", bytes(1000), b"x"]
 
     faulty_frames(scene, flood)
-    scene.seen(began_ns[0])
+    scene.mark_visible(began_ns[0])
     yield
     scene.calm()
     grown = scene.processes.memory_mb("engine") - before
@@ -116,21 +116,21 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("garbage_to_control")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     scene.send_control([b"request", b"\xc1"])
-    scene.seen()
+    scene.mark_visible()
     yield
 
 
 @injects("garbage_to_beam_interface")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     scene.gate.send([b"gate", b"\xc1"])
-    scene.seen()
+    scene.mark_visible()
     yield
 
 
 @injects("garbage_from_beam_interface")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     scene.beam.send([b"beam", b"\xc1"])
-    scene.seen()
+    scene.mark_visible()
     yield

@@ -1,85 +1,84 @@
-"""Faults of the processes: killed, stopped, restarted, doubled, failing inside."""
+"""Faults of the processes: killed, stopped, restarted, doubled, or failing inside."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
 
 import zmq
 from msgspec.structs import replace
 
-from bench.faults.injections.registry import Unmet, injects
+from bench.faults.injections.registry import Steps, Unmet, injects
 from bench.faults.scene import Scene
 from gating.messages import EngineState, GateState
-from gating.sockets import bind
-from gating.wire import encode
+from gating.wire.codec import encode
+from gating.wire.sockets import bind
 
 
 @injects("engine_killed")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.end("engine", signal.SIGKILL)
     yield
     scene.processes.start_engine()
 
 
 @injects("engine_stopped")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.processes.send("engine", signal.SIGSTOP)
     yield
     scene.processes.send("engine", signal.SIGCONT)
 
 
 @injects("engine_terminated")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.processes.send("engine", signal.SIGTERM)
     yield
-    code = scene.ended("engine")
+    code = scene.await_end("engine")
     scene.processes.start_engine()
     if code != 0:
-        raise Unmet(f"the engine was asked to end and ended with code {code}")
+        raise Unmet(f"the engine was told to end and ended with code {code}")
 
 
 @injects("engine_restarted_at_once")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.end("engine", signal.SIGKILL)
     scene.processes.start_engine()
     yield
 
 
 @injects("beam_interface_killed")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.kill_beam()
     yield
     scene.processes.start_beam()
 
 
 @injects("beam_interface_terminated")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     code = scene.end("beam")
     yield
     scene.processes.start_beam()
     if code != 0:
-        raise Unmet(f"the beam interface was asked to end and ended with code {code}")
+        raise Unmet(f"the beam interface was told to end and ended with code {code}")
 
 
 @injects("recorder_killed")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.end("recorder", signal.SIGKILL)
     yield
     scene.processes.start_recorder()
 
 
 @injects("recorder_terminated")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.end("recorder")
     yield
     scene.processes.start_recorder()
@@ -88,17 +87,17 @@ def _(scene: Scene) -> Iterator[None]:
 def _order(scene: Scene, order: str) -> None:
     scene.processes.fault_file.write_text(order, encoding="ascii")
     scene.next_frame()
-    scene.seen(scene.source.left_ns)
+    scene.mark_visible(scene.source.sent_ns)
 
 
 @injects("tracker_raises")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _order(scene, "raise")
     yield
 
 
 @injects("tracker_hangs")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _order(scene, "hang")
     yield
     scene.end("engine", signal.SIGKILL)
@@ -106,40 +105,40 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("tracker_pauses")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _order(scene, "sleep 0.4")
     yield
 
 
 @injects("collector_pause")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _order(scene, "collect 6000000")
     yield
 
 
 @injects("memory_exhausted")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _order(scene, "memory")
     yield
 
 
 @injects("engine_killed_child_survives")
-def _(scene: Scene) -> Iterator[None]:
-    """A fork of the engine inherits its sockets; the engine is killed and the child lives on."""
+def _(scene: Scene) -> Steps:
+    """A fork of the engine inherits its sockets. The engine is killed; the child lives on."""
     _order(scene, "fork")
     scene.next_frame()
     scene.settle(100)
-    scene.seen()
+    scene.mark_visible()
     scene.end("engine", signal.SIGKILL)
     yield
     scene.processes.start_engine()
 
 
 @injects("two_engines")
-def _(scene: Scene) -> Iterator[None]:
-    """A second engine commands the same beam interface, with beam on."""
-    last = scene.heard.commands[-1][1]
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    """A second engine commands beam on at the same beam interface."""
+    last = scene.messages.commands[-1][1]
+    scene.mark_visible()
     for number in range(10**6, 10**6 + 4):
         second = replace(last, engine_id="impostor", command_sequence=number, state=GateState.ON, lease_ms=100.0)
         scene.gate.send(encode(second))
@@ -148,16 +147,16 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("second_engine_on_the_same_endpoint")
-def _(scene: Scene) -> Iterator[None]:
-    """Someone else binds the gate endpoint and commands beam on; the engine's own commands must not go astray."""
-    last = scene.heard.commands[-1][1]
+def _(scene: Scene) -> Steps:
+    """Another process binds the gate endpoint and commands beam on while the engine is killed."""
+    last = scene.messages.commands[-1][1]
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         thief = bind(context, zmq.PUB, scene.config.endpoints.gate)
     except zmq.ZMQError:
         context.destroy(linger=0)
-        raise Unmet("the endpoint of a running engine could not be bound anew, as this fault needs") from None
-    scene.seen()
+        raise Unmet("the endpoint of a running engine could not be bound again, which this fault needs") from None
+    scene.mark_visible()
     scene.end("engine", signal.SIGKILL)
     for number in range(20):
         state = replace(last, engine_id="thief", command_sequence=number, state=GateState.ON, lease_ms=100.0)
@@ -169,34 +168,34 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("source_process_killed")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _end_source(scene, signal.SIGKILL)
 
 
 @injects("source_process_stopped")
-def _(scene: Scene) -> Iterator[None]:
-    scene.seen()
+def _(scene: Scene) -> Steps:
+    scene.mark_visible()
     scene.processes.send("source", signal.SIGSTOP)
     yield
     scene.processes.send("source", signal.SIGCONT)
 
 
 @injects("source_process_terminated")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _end_source(scene, signal.SIGTERM)
 
 
-def _end_source(scene: Scene, number: int) -> Iterator[None]:
-    scene.seen()
+def _end_source(scene: Scene, number: int) -> Steps:
+    scene.mark_visible()
     scene.end("source", number)
     scene.pass_ms(1200)
     start_source(scene)
-    scene.wait(lambda: scene.heard.commands[-1][1].engine_state is EngineState.LATCHED, 30)
+    scene.wait(lambda: scene.messages.commands[-1][1].engine_state is EngineState.LATCHED, 30)
     yield
 
 
 def start_source(scene: Scene) -> None:
     """Replay the scene's recording from a real source process."""
-    command = [sys.executable, "-m", "gating.cli", "source", str(scene.folder / "calm.npz"), "--loop"]
+    command = [sys.executable, "-m", "cinegate", "source", str(scene.folder / "calm.npz"), "--loop"]
     command += ["--session", scene.session, "--config", str(scene.folder / "engine.toml")]
     scene.processes.start("source", command)

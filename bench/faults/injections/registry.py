@@ -1,21 +1,23 @@
-"""The table that injections register in, and what several of them need."""
+"""The table of injections, and the parts that several of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
 from bench.faults.scene import Scene
-from bench.faults.scripted_source import Parts, Transform, as_it_is, changed
+from bench.faults.scripted_source import Parts, Transform, changed, unchanged
 from gating.messages import CineFrame
-from gating.wire import encode_frame
+from gating.wire.codec import encode_frame
 
-Injection = Callable[[Scene], Iterator[None]]
+Steps = Generator[None, None, None]
+"""Of one injection: it yields while the fault lasts."""
+Injection = Callable[[Scene], Steps]
 INJECTIONS: Final[dict[str, Injection]] = {}
 
 
 class Unmet(Exception):
-    """Something that the catalogue requires beside the beam did not happen; one sentence."""
+    """A requirement of the catalogue other than the beam's state was not met; one sentence."""
 
 
 class NotPossible(Exception):
@@ -33,27 +35,27 @@ def injects(fault_id: str) -> Callable[[Injection], Injection]:
 
 
 def faulty_frames(scene: Scene, transform: Transform, count: int | None = None) -> None:
-    """Send the next frames through `transform`: `count` of them, or until the scene is calm again."""
+    """Send the next `count` frames through `transform`, or all of them until the scene is calm again."""
     left = count
 
     def some(frame: CineFrame) -> Iterable[Parts]:
         nonlocal left
         if left is not None:
             if left == 0:
-                scene.source.transform = as_it_is
-                return as_it_is(frame)
+                scene.source.transform = unchanged
+                return unchanged(frame)
             left -= 1
         return transform(frame)
 
     scene.source.transform = some
     scene.next_frame()
-    scene.seen(scene.source.left_ns)
+    scene.mark_visible(scene.source.sent_ns)
 
 
 def standing(fault_id: str, transform: Callable[[Scene], Transform]) -> None:
     """Register an injection that sends every frame through a transform until it is cleared."""
 
-    def inject(scene: Scene) -> Iterator[None]:
+    def inject(scene: Scene) -> Steps:
         faulty_frames(scene, transform(scene))
         yield
         scene.calm()
@@ -64,7 +66,7 @@ def standing(fault_id: str, transform: Callable[[Scene], Transform]) -> None:
 def momentary(fault_id: str, transform: Callable[[Scene], Transform], count: int = 1) -> None:
     """Register an injection that sends a few frames through a transform."""
 
-    def inject(scene: Scene) -> Iterator[None]:
+    def inject(scene: Scene) -> Steps:
         faulty_frames(scene, transform(scene), count)
         yield
 
@@ -72,7 +74,7 @@ def momentary(fault_id: str, transform: Callable[[Scene], Transform], count: int
 
 
 def with_header(fault_id: str, **changes: Any) -> None:
-    """Register an injection that sends frames with other header fields; a function is given the header."""
+    """Register an injection that changes header fields. A value may be a function of the header."""
 
     def changing(frame: CineFrame) -> Iterable[Parts]:
         new = {name: value(frame.header) if callable(value) else value for name, value in changes.items()}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgpack
 
-from bench.faults.injections.registry import faulty_frames, injects, standing, with_header
+from bench.faults.injections.registry import Steps, faulty_frames, injects, standing, with_header
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, changed
 from gating.messages import CineFrame
-from gating.wire import encode_frame
+from gating.wire.codec import encode_frame
 
 
 def _packed(fault_id: str, **fields: object) -> None:
-    """Send headers with fields that our own encoder would refuse; `...` removes one."""
+    """Register an injection of header fields that our own encoder would refuse; `...` removes a field."""
 
     def spoil(frame: CineFrame) -> Iterable[Parts]:
         topic, header, pixels = encode_frame(frame)
@@ -43,7 +43,7 @@ with_header("clock_steps_forward", acquired_ns=lambda h: h.acquired_ns + 300_000
 
 
 @injects("raw_stamp_frozen")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     stuck_ns = scene.source.frame().header.acquired_ns
     faulty_frames(scene, lambda frame: [encode_frame(changed(frame, acquired_ns=stuck_ns))])
     yield
@@ -51,7 +51,7 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("ticks_wrap")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     """The raw stamp is a counter that has just wrapped to zero."""
     first_ns = scene.source.frame().header.acquired_ns
 
@@ -63,8 +63,8 @@ def _(scene: Scene) -> Iterator[None]:
     scene.calm()
 
 
-def _drift(scene: Scene, per_frame_ns: int) -> Iterator[None]:
-    """The mapped stamp runs away from the raw one a little each frame; seen once it is off by 40 ms."""
+def _drift(scene: Scene, per_frame_ns: int) -> Steps:
+    """The mapped stamp drifts from the raw one with each frame; visible once it is off by 40 ms."""
     drifted_ns = 0
 
     def drift(frame: CineFrame) -> Iterable[Parts]:
@@ -77,16 +77,16 @@ def _drift(scene: Scene, per_frame_ns: int) -> Iterator[None]:
     scene.source.transform = drift
     while abs(drifted_ns) < 40_000_000:
         scene.next_frame()
-    scene.seen(scene.source.left_ns)
+    scene.mark_visible(scene.source.sent_ns)
     yield
     scene.calm()
 
 
 @injects("mapping_drifts_into_the_past")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _drift(scene, -4_000_000)
 
 
 @injects("mapping_drifts_ahead")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _drift(scene, 4_000_000)

@@ -1,47 +1,46 @@
-"""Faults of the stream: frames lost, late, doubled, changed in mid-stream, or from someone else."""
+"""Faults of the stream: frames lost, late, doubled, too fast or too slow, or from another source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from msgspec.structs import replace
 
-from bench.faults.injections.registry import faulty_frames, injects, momentary, standing, with_header
-from bench.faults.pictures import Picture
+from bench.faults.injections.registry import Steps, faulty_frames, injects, momentary
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, changed, repainted
 from gating.messages import CineFrame, StreamEnd
-from gating.wire import encode, encode_frame
+from gating.wire.codec import encode, encode_frame
 
 
 def _drop(scene: Scene, count: int) -> None:
     scene.source.transform = lambda _: []
     acquired_ns = scene.next_frame(count) - (count - 1) * scene.source.interval_ns
-    scene.seen(acquired_ns - scene.source.interval_ns)
+    scene.mark_visible(acquired_ns - scene.source.interval_ns)
     scene.calm()
 
 
 @injects("frame_dropped")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _drop(scene, 1)
     scene.next_frame()
     yield
 
 
 @injects("frames_dropped_in_a_row")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     _drop(scene, 4)
     yield
 
 
 @injects("every_third_frame_dropped")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     source = scene.source
     source.transform = lambda frame: [] if frame.header.sequence % 3 == 0 else [encode_frame(frame)]
     while scene.next_frame() and (source.sequence - 1) % 3:
         pass
-    scene.seen(source.slot_ns - source.interval_ns)
+    scene.mark_visible(source.slot_ns - source.interval_ns)
     yield
     scene.calm()
 
@@ -50,7 +49,7 @@ momentary("frame_doubled", lambda _: lambda frame: [encode_frame(frame), encode_
 
 
 @injects("frames_swapped")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     kept: list[CineFrame] = []
 
     def swap(frame: CineFrame) -> Iterable[Parts]:
@@ -59,14 +58,14 @@ def _(scene: Scene) -> Iterator[None]:
 
     scene.source.transform = swap
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     scene.next_frame()
     scene.calm()
     yield
 
 
-def _late(scene: Scene, delay_ms: float) -> Iterator[None]:
-    """Send every frame so much after its acquisition."""
+def _late(scene: Scene, delay_ms: float) -> Steps:
+    """Send every frame with a delay after its acquisition."""
     waiting: list[tuple[float, CineFrame]] = []
 
     def hold_back(frame: CineFrame) -> Iterable[Parts]:
@@ -77,19 +76,19 @@ def _late(scene: Scene, delay_ms: float) -> Iterator[None]:
 
     scene.source.transform = hold_back
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.calm()
 
 
 @injects("frames_late")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _late(scene, scene.stale_ms + 30)
 
 
 @injects("frame_latency_creeps_up")
-def _(scene: Scene) -> Iterator[None]:
-    """Each frame is a fifth of an interval later than the one before; seen once a frame is older than allowed."""
+def _(scene: Scene) -> Steps:
+    """Each frame is older than the one before by a fifth of an interval; visible once one is older than allowed."""
     source, behind_ns = scene.source, 0
 
     def age(frame: CineFrame) -> Iterable[Parts]:
@@ -103,13 +102,13 @@ def _(scene: Scene) -> Iterator[None]:
     source.transform = age
     while behind_ns <= scene.stale_ms * 1e6:
         scene.next_frame()
-    scene.seen(source.left_ns)
+    scene.mark_visible(source.sent_ns)
     yield
     scene.calm()
 
 
 @injects("burst_after_a_stall")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     kept: list[CineFrame] = []
 
     def stall(frame: CineFrame) -> Iterable[Parts]:
@@ -118,7 +117,7 @@ def _(scene: Scene) -> Iterator[None]:
 
     scene.source.transform = stall
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     scene.next_frame(4)
     scene.calm()
     for frame in kept:
@@ -127,12 +126,12 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("backlog")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     yield from _late(scene, 1000)
 
 
 @injects("rate_too_low")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     source, first = scene.source, scene.source.slot + 1
     sent = 0
 
@@ -146,14 +145,14 @@ def _(scene: Scene) -> Iterator[None]:
     base = source.sequence - 1
     source.transform = every_third
     scene.next_frame()
-    scene.seen(source.slot_ns - source.interval_ns)
+    scene.mark_visible(source.slot_ns - source.interval_ns)
     yield
     source.sequence = base + sent + 1
     scene.calm()
 
 
 @injects("rate_too_high")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     """Ten frames with new numbers and stamps within one interval."""
     source = scene.source
 
@@ -180,8 +179,8 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("rate_irregular")
-def _(scene: Scene) -> Iterator[None]:
-    """Frames arrive in time, but every other one was acquired almost together with the one before."""
+def _(scene: Scene) -> Steps:
+    """Frames arrive in time, but every other one was acquired almost together with the one before it."""
     source = scene.source
 
     def uneven(frame: CineFrame) -> Iterable[Parts]:
@@ -202,88 +201,38 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("silence")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     scene.source.paused = True
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.source.paused = False
 
 
 @injects("silence_with_heartbeats")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     scene.source.transform = lambda _: []
     scene.next_frame()
-    scene.seen(scene.source.slot_ns - scene.source.interval_ns)
+    scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
     yield
     scene.calm()
 
 
 @injects("stream_ends")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     source = scene.source
     source.paused = True
     end = StreamEnd(
         session_id=scene.session, source=source.stream.source, frames_published=source.sequence, why="it was told to"
     )
     source.send(encode(end))
-    scene.seen()
+    scene.mark_visible()
     yield
     source.paused = False
 
 
-def _repaint(fault_id: str, paint: object) -> None:
-    assert callable(paint)
-    standing(fault_id, lambda _: lambda frame: [encode_frame(repainted(frame, paint(frame.pixels)))])
-
-
-def _ones(pixels: Picture, value: float) -> Picture:
-    return np.full_like(pixels, value)
-
-
-def _spoilt(pixels: Picture, value: float) -> Picture:
-    spoilt = pixels.copy()
-    spoilt[spoilt.shape[0] // 2, spoilt.shape[1] // 2] = value
-    return spoilt
-
-
-_repaint("shape_changes", lambda pixels: np.ascontiguousarray(pixels[:-8]))
-_repaint("dtype_changes", lambda pixels: pixels.astype("float32" if pixels.dtype != "float32" else "uint16"))
-_repaint("all_zero", lambda pixels: _ones(pixels, 0))
-_repaint("saturated", lambda pixels: _ones(pixels, np.iinfo(pixels.dtype).max))
-_repaint("one_nan", lambda pixels: _spoilt(pixels, np.nan))
-_repaint("one_infinity", lambda pixels: _spoilt(pixels, np.inf))
-_repaint("all_nan", lambda pixels: _ones(pixels, np.nan))
-with_header("spacing_changes", pixel_spacing_mm=(2.4, 2.5))
-with_header("orientation_changes", image_orientation=(0.0, 0.9998, 0.0175, 0.0, 0.0175, -0.9998))
-with_header("slice_moves", image_position_mm=lambda h: (h.image_position_mm[0] + 5.0, *h.image_position_mm[1:]))
-with_header("wrong_plane", plane="coronal")
-with_header("session_changes", session_id="another-session")
-with_header("source_kind_changes", source_kind="live")
-with_header("pacing_changes", pacing="unpaced", speed=0.0)
-
-
-@injects("frozen_pixels")
-def _(scene: Scene) -> Iterator[None]:
-    frozen = scene.source.show(scene.source.slot)
-    faulty_frames(scene, lambda frame: [encode_frame(repainted(frame, frozen))])
-    yield
-    scene.calm()
-
-
-@injects("frozen_pixels_alternating")
-def _(scene: Scene) -> Iterator[None]:
-    """Two pictures shown in turn for ever, as a double buffer that is no longer filled."""
-    source = scene.source
-    two = [source.show(source.slot - 1), source.show(source.slot)]
-    first = source.sequence
-    faulty_frames(scene, lambda frame: [encode_frame(repainted(frame, two[(frame.header.sequence - first) % 2]))])
-    yield
-    scene.calm()
-
-
 @injects("two_publishers")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     second = replace(scene.source.frame().header, publisher_id="ffffffff")
     faulty_frames(
         scene,
@@ -297,20 +246,13 @@ def _(scene: Scene) -> Iterator[None]:
 
 
 @injects("source_restarts")
-def _(scene: Scene) -> Iterator[None]:
+def _(scene: Scene) -> Steps:
     source = scene.source
     source.paused = True
     scene.next_frame()
-    scene.seen(source.slot_ns - source.interval_ns)
+    scene.mark_visible(source.slot_ns - source.interval_ns)
     scene.pass_ms(1300)
     source.restart()
     source.paused = False
     scene.next_frame(6)
-    yield
-
-
-@injects("declaration_changes")
-def _(scene: Scene) -> Iterator[None]:
-    scene.source.send(encode(replace(scene.source.stream, pixel_spacing_mm=(2.0, 2.0))))
-    scene.seen()
     yield

@@ -28,7 +28,7 @@ class OurLinac:
     def __init__(self, settings: OurLinacSettings) -> None:
         self._settings = settings
         self._file: int | None = None
-        self._state = GateState.HOLD
+        self.line = GateState.HOLD
 
     def open(self) -> None:
         """Take the line, held."""
@@ -44,14 +44,14 @@ class OurLinac:
         file = self._opened()
         on = state is GateState.ON
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB if on else fcntl.LOCK_UN)
-        self._state = GateState.ON if on else GateState.HOLD
+        self.line = GateState.ON if on else GateState.HOLD
         if state not in (GateState.ON, GateState.HOLD):
             raise BeamFault(f"beam state {state!r} is neither hold nor on; the line is held")
 
     def read_back(self) -> GateState:
         """Return what the line confirms. Yours reads an input, never a variable."""
         self._opened()
-        return self._state
+        return self.line
 
     def close(self) -> None:
         """Hold, then release the line."""

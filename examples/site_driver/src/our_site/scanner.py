@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import SourceFault
 from drivers.ports import FrameStamp
-from gating.clock import Clock, MonotonicClock
+from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
 SHAPE = (96, 80)

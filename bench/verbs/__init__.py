@@ -1,0 +1,1 @@
+"""The verbs that measure, which join the command line through entry points."""

@@ -1,0 +1,132 @@
+"""`cinegate faults`: the conformance suite, for our own engine or another one that speaks the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.options import JsonOption
+
+if TYPE_CHECKING:
+    from bench.faults.catalogue import Fault
+    from bench.faults.judgement import Result
+
+
+_LOG = {None: "", True: "whole", False: "[red]LOST[/]"}
+
+
+@app.command()
+def faults(
+    family: Annotated[list[str] | None, typer.Option("--family", help="Only this family; may be repeated.")] = None,
+    fault: Annotated[list[str] | None, typer.Option("--fault", help="Only this fault; may be repeated.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Repeat with other rates and timings.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form: a few faults of every family.")] = False,
+    engine_command: Annotated[
+        str,
+        typer.Option("--engine-command", help="Another engine; {config}, {session} and {targets} are filled in."),
+    ] = "",
+    tolerance_ms: Annotated[
+        float | None,
+        typer.Option("--tolerance-ms", min=1, max=100, help="What a busy machine may add to a bound; 20 by default."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show the catalogue; inject nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Inject faults into running processes and measure how long the beam is on when it must not be.
+
+    Exit code 3 if any fault was not answered as the catalogue requires.
+    """
+    from bench.faults.catalogue import read_catalogue
+    from bench.faults.suite import run_suite
+
+    catalogue = read_catalogue()
+    chosen = _choose(list(catalogue.fault), family or [], fault or [], quick)
+    if show:
+        _show(chosen, as_json)
+        return
+    results = run_suite(
+        catalogue,
+        chosen,
+        seeds=seeds,
+        engine_command=engine_command,
+        tolerance_ms=tolerance_ms,
+        progress=(lambda _: None) if as_json else _print_progress,
+    )
+    if as_json:
+        print_json(summary(results))
+        raise typer.Exit(EXIT_UNSAFE if _failed(results) else 0)
+    Console().print(_table(results))
+    if not all(result.passed or result.skipped for result in results):
+        raise CommandError(f"{_failed(results)} of {len(results)} faults were not answered as required", EXIT_UNSAFE)
+
+
+def summary(results: list[Result]) -> dict[str, Any]:
+    """Return the result of the suite, for machines."""
+    import msgspec
+
+    return {
+        "faults": msgspec.to_builtins(results),
+        "passed": sum(result.passed for result in results),
+        "failed": _failed(results),
+        "skipped": sum(result.skipped for result in results),
+        "logs_intact": all(result.log_intact is not False for result in results),
+        "unsafe_on_ms": sum(result.unsafe_on_ms for result in results),
+    }
+
+
+def _failed(results: list[Result]) -> int:
+    return sum(not (result.passed or result.skipped) for result in results)
+
+
+def _choose(every: list[Fault], families: list[str], ids: list[str], quick: bool) -> list[Fault]:
+    for kind, asked, known in (
+        ("--family", families, {one.family for one in every}),
+        ("--fault", ids, {one.id for one in every}),
+    ):
+        unknown = sorted(set(asked) - set(known))
+        if unknown:
+            raise CommandError(f"{kind} {', '.join(unknown)} is unknown; known are {', '.join(sorted(known))}")
+    return [
+        one
+        for one in every
+        if (not families or one.family in families) and (not ids or one.id in ids) and (one.quick or not quick)
+    ]
+
+
+def _print_progress(result: Result) -> None:
+    console.print(f"{_verdict(result)} {result.id} {result.why}", highlight=False)
+
+
+def _verdict(result: Result) -> str:
+    return "[yellow]skipped[/]" if result.skipped else "[green]held[/]" if result.passed else "[red]FAILED[/]"
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table(title="fault suite: time from the fault to beam off", title_justify="left")
+    for name in ("family", "fault", "reaction", "reason"):
+        table.add_column(name)
+    for name in ("off ms", "bound ms", "unsafe ms"):
+        table.add_column(name, justify="right")
+    table.add_column("log")
+    table.add_column("")
+    for one in results:
+        off = "never" if one.off_ms is None else f"{one.off_ms:.0f}"
+        shown = ("", "", "") if one.skipped else (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}")
+        table.add_row(one.family, one.id, one.reaction, one.reason, *shown, _LOG[one.log_intact], _verdict(one))
+    return table
+
+
+def _show(chosen: list[Fault], as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        print_json({"catalogue": msgspec.to_builtins(chosen)})
+        return
+    table = Table("family", "fault", "injected", "reaction", "reason", "bound")
+    for one in chosen:
+        table.add_row(one.family, one.id, one.injected, one.reaction, " or ".join(one.reason), one.bound)
+    Console().print(table)

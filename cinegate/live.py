@@ -1,0 +1,297 @@
+"""A live session from Python: source, engine, beam interface and recorder, each its own process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import msgspec
+from msgspec.structs import replace
+
+from cinegate.settings import Settings, load_config
+from cinegate.targets import Target, make_targets, scan_targets
+from drivers.errors import BadRecording, Unavailable
+from drivers.recordings import Recording
+from drivers.registry import source_names
+from gating.messages import ControlReply, ControlRequest, Message, Pacing
+from gating.service.pipeline import PipelineError, Session, ask_engine
+from gating.settings.config import Config, ConfigError
+from gating.targets.target_file import write_targets
+from gating.wire.sockets import secure_process
+
+if TYPE_CHECKING:
+    from gating.targets.targets import TargetSpec
+
+START_S: Final = 60.0
+"""For so long an engine that does not answer may be starting."""
+_ASK_AGAIN_S: Final = 0.5
+Action = Literal["arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+
+
+class RequestRefused(PipelineError):
+    """The engine refused what an operator asked for; its sentence says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlan:
+    """What a session starts: the arguments of each process beside those that all share."""
+
+    config: Config
+    targets: Sequence[TargetSpec]
+    log_folder: Path
+    source: Sequence[str]
+    beam: Sequence[str] = ()
+    simulated_beam: bool = True
+    arm_by_itself: bool = False
+
+
+class LiveSession:
+    """Four processes that end together; made by `run`, started by `with`.
+
+    Iterating yields what engine and beam interface say, as `GateCommand`, `TargetEstimate`, `BeamStatus`, `Event` and
+    other messages, until the stream has ended. Leaving the `with` block, by an exception too, ends every process: the
+    beam is held, and the log is complete.
+
+    Attributes
+    ----------
+    session_id : str
+    log : Path
+        The session log, for `read_session` and `report`.
+    """
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self._plan = plan
+        self.session_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.log = plan.log_folder.resolve() / f"{self.session_id}.mcap"
+        self._pipeline: Session | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the processes."""
+        plan = self._plan
+        config = replace(plan.config, recording=replace(plan.config.recording, required=True))
+        plan.log_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with ExitStack() as opened:
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cinegate-")))
+            session = Session(config, self.session_id, folder)
+            opened.callback(session.stop)
+            write_targets(folder / "targets.json", list(plan.targets))
+            secure_process(session.config, "operator")
+            record = ["--delivery-record", str(self.log.with_suffix(".delivery.csv"))] if plan.simulated_beam else []
+            armed = ["--arm-by-itself"] if plan.arm_by_itself else []
+            session.start("beam", *plan.beam, *record)
+            session.start("record", str(self.log))
+            session.start("engine", "--target", str(folder / "targets.json"), *armed, "--end-with-stream")
+            session.start("source", *plan.source)
+            self._pipeline, self._open = session, opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End every process, the beam interface last but the recorder. Twice is harmless."""
+        self._pipeline = None
+        self._open.close()
+
+    def __iter__(self) -> Iterator[Message]:
+        """Yield what engine and beam interface say, until the stream has ended.
+
+        Raises
+        ------
+        PipelineError
+            If a process fails; one sentence.
+        """
+        session = self._running()
+        yield from session.messages(until="engine")
+        if session.processes["engine"].returncode != 0:
+            raise PipelineError(f"the engine failed: {session.output('engine')[-500:]}")
+
+    def wait(self) -> None:
+        """Let the session run to the end of its stream. Raises `PipelineError`."""
+        for _ in self:
+            pass
+
+    def arm(self, operator: str, *, timeout_s: float = 60.0) -> ControlReply:
+        """Let the engine permit beam; it refuses before it has warmed up and seen enough good frames.
+
+        Parameters
+        ----------
+        operator
+            Who asks; goes into the log.
+        timeout_s
+            For so long the request is repeated, twice a second, while the engine refuses.
+
+        Raises
+        ------
+        RequestRefused
+            With the engine's sentence.
+        PipelineError
+            If no engine answers.
+        """
+        return self._ask("arm", operator, timeout_s=timeout_s)
+
+    def disarm(self, operator: str) -> ControlReply:
+        """Hold the beam until it is armed again. Raises `RequestRefused`, `PipelineError`."""
+        return self._ask("disarm", operator)
+
+    def acknowledge(self, operator: str, why: str) -> ControlReply:
+        """Clear a latched fault, with a reason for the log; arming is another request. Raises as `disarm`."""
+        return self._ask("acknowledge", operator, why)
+
+    def status(self, operator: str) -> ControlReply:
+        """Return the engine's state. Raises as `disarm`."""
+        return self._ask("status", operator)
+
+    def _ask(self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0) -> ControlReply:
+        """Ask until the engine, which may still be starting, answers; and while it refuses, for as long as allowed."""
+        request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why)
+        began_s = time.monotonic()
+        while True:
+            session = self._running()
+            try:
+                reply = ask_engine(session.config.endpoints.control, request)
+            except PipelineError:
+                session.check()
+                if time.monotonic() - began_s > START_S:
+                    raise
+                continue
+            if reply.accepted:
+                return reply
+            if time.monotonic() + _ASK_AGAIN_S - began_s > timeout_s:
+                raise RequestRefused(reply.text)
+            time.sleep(_ASK_AGAIN_S)
+
+    def _running(self) -> Session:
+        if self._pipeline is None:
+            raise PipelineError(f"session {self.session_id} is not running; start it with: with cinegate.run(...)")
+        return self._pipeline
+
+
+def run(
+    source: Recording | str | os.PathLike[str],
+    target: Target | None = None,
+    *,
+    config: Settings | None = None,
+    tracker: str | None = None,
+    speed: float | str = 1,
+    log: str | os.PathLike[str] = "sessions",
+    spacing_mm: float | None = None,
+    plane: str = "",
+    others: Sequence[str | os.PathLike[str]] = (),
+    options: Mapping[str, Any] | None = None,
+    switch: str = "simulated",
+    switch_options: Mapping[str, Any] | None = None,
+    arm_by_itself: bool | None = None,
+) -> LiveSession:
+    """Prepare a session of real processes, as `cinegate run` does; `with` starts it.
+
+    Parameters
+    ----------
+    source
+        A recording to replay, or its path (arrays go through `save_recording`); or a source by name, see
+        `cinegate drivers`.
+    target
+        As for `gate`. A recording may hold its own; a live source needs one that is drawn on its first frame.
+    config, tracker
+        As for `gate`; a tracker by name, which the engine's process can find.
+    speed
+        Of a replay: a factor (1 is real time), "stepped" or "unpaced".
+    log
+        Folder for session logs.
+    spacing_mm, plane, others
+        Of a recording: pixel spacing, mm, where it holds none; sagittal, coronal, transversal or all; further
+        recordings of the same scan, merged by their stamps.
+    options, switch_options
+        Settings of a source by name, and of the beam switch, as `-o` sets them.
+    switch
+        Beam switch by name.
+    arm_by_itself
+        Arm without an operator. A recording does unless it is False; a source by name does not unless it is True, which
+        is for phantoms only.
+
+    Raises
+    ------
+    CinegateError
+        If source, target or settings cannot be used.
+
+    Examples
+    --------
+    >>> with cinegate.run("case.npz", target=(60, 64, 40, 34)) as session:
+    ...     for message in session:
+    ...         if isinstance(message, cinegate.GateCommand) and not message.renewal:
+    ...             print(message.frame_sequence, message.state, message.reason)
+    >>> cinegate.report(session.log)
+    """
+    settings, folder = load_config(config, tracker), Path(log)
+    beam = ["--switch", switch, *_options(switch_options)]
+    simulated = switch == "simulated"
+    name = os.fspath(source.path if isinstance(source, Recording) else source)
+    if name in source_names() and name != "replay":
+        plan = SessionPlan(
+            config=settings,
+            targets=make_targets(target, None),
+            log_folder=folder,
+            source=[name, "--subscribers", "2", *_options(options)],
+            beam=beam,
+            simulated_beam=simulated,
+            arm_by_itself=arm_by_itself is True,
+        )
+        return LiveSession(plan)
+    if isinstance(source, Recording) and not source.path.exists():
+        raise BadRecording(f"{name}: the recording is in no file, where a process could read it; see save_recording")
+    if options:
+        raise Unavailable(f"{name} is a recording; options are for sources by name: {', '.join(source_names()[1:])}")
+    from drivers.recordings.scan import open_scan
+
+    plane = source.plane if isinstance(source, Recording) else plane
+    scan = open_scan(name, spacing_mm, plane=plane, others=others)
+    plan = SessionPlan(
+        config=settings,
+        targets=scan_targets(target, scan),
+        log_folder=folder,
+        source=replay_arguments(name, speed=speed, spacing_mm=spacing_mm, plane=plane, others=others),
+        beam=beam,
+        simulated_beam=simulated,
+        arm_by_itself=arm_by_itself is not False,
+    )
+    return LiveSession(plan)
+
+
+def replay_arguments(
+    path: str | os.PathLike[str],
+    *,
+    speed: float | str = 1,
+    spacing_mm: float | None = None,
+    plane: str = "",
+    others: Sequence[str | os.PathLike[str]] = (),
+) -> list[str]:
+    """Return the arguments of a source process that replays a recording. Raises `ConfigError`."""
+    parse_speed(speed)
+    asked = [str(Path(path).resolve()), "--speed", str(speed), "--subscribers", "2"]
+    asked += [] if spacing_mm is None else ["--pixel-spacing-mm", str(spacing_mm)]
+    asked += ["--plane", plane] if plane else []
+    return asked + [word for other in others for word in ("--with", str(Path(other).resolve()))]
+
+
+def parse_speed(speed: float | str) -> tuple[Pacing, float]:
+    """Return pacing and factor of a replay. Raises `ConfigError`."""
+    if speed in ("stepped", "unpaced"):
+        return Pacing(speed), 0.0
+    try:
+        factor = float(speed)
+    except ValueError:
+        factor = 0.0
+    if not 0.01 <= factor <= 1000:
+        raise ConfigError(f"speed is {speed!r}; a factor of 0.01 to 1000, `stepped` or `unpaced` is needed")
+    return (Pacing.REAL_TIME, 1.0) if factor == 1 else (Pacing.SCALED, factor)
+
+
+def _options(settings: Mapping[str, Any] | None) -> list[str]:
+    plain = {n: v if isinstance(v, str) else msgspec.json.encode(v).decode() for n, v in (settings or {}).items()}
+    return [word for name, text in plain.items() for word in ("-o", f"{name}={text}")]

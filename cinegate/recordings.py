@@ -1,0 +1,222 @@
+"""What is gated: a recording from a file, or plain numpy arrays, checked alike; and how the engine reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import drivers.recordings
+from drivers.errors import BadRecording
+from drivers.formats.pixels import WireDtype
+from drivers.recordings.recording import (
+    SAGITTAL,
+    Orientation,
+    Recording,
+    checked_recording,
+    stamps_from_seconds,
+    wire_dtype,
+    wire_frame,
+)
+from gating.messages import Pixels
+
+if TYPE_CHECKING:
+    from gating.messages import StreamInfo
+
+Spacing = float | tuple[float, float]
+"""Pixel spacing, mm: (row, column), or one number for both."""
+Frames = Recording | str | os.PathLike[str] | NDArray[Any] | Sequence[NDArray[Any]]
+"""An open recording, the path of one, or frames as an array of (frames, rows, columns)."""
+
+_ARRAYS: Final = Path("arrays")
+"""What error messages call a recording that comes from no file."""
+_ORIENTATIONS: Final[dict[str, Orientation]] = {
+    "sagittal": SAGITTAL,
+    "coronal": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
+    "transversal": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+}
+
+
+def open_recording(path: str | os.PathLike[str], *, spacing_mm: Spacing | None = None, plane: str = "") -> Recording:
+    """Open a recording of any format that the command line reads; its pixels stay on disk until they are asked for.
+
+    Parameters
+    ----------
+    path
+        An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
+    spacing_mm
+        (row, column) spacing, or one number for both, for a recording that does not hold its own.
+    plane
+        sagittal, coronal or transversal, for a folder or scan that holds several.
+
+    Returns
+    -------
+    Recording
+        `frames[i]` is one image, (rows, columns); `stamps_ns` are the acquisition stamps, ns; `shape`,
+        `pixel_spacing_mm`, `target_box`, `target_mask` and `target_contour_px` say what is known of it.
+
+    Raises
+    ------
+    BadRecording
+        One sentence that names the file, the field, the value and the limit.
+
+    Examples
+    --------
+    >>> recording = cinegate.open_recording("case.npz")
+    >>> len(recording), recording.shape, recording.pixel_spacing_mm
+    (200, (104, 88), (2.0, 2.0))
+    """
+    return drivers.recordings.open_recording(path, spacing_mm, plane=plane)
+
+
+def recording_from_arrays(
+    frames: NDArray[Any] | Sequence[NDArray[Any]],
+    times_s: ArrayLike,
+    spacing_mm: Spacing,
+    *,
+    plane: str = "sagittal",
+    position_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    name: str = "arrays",
+) -> Recording:
+    """Make a recording of arrays, with the checks that every file passes.
+
+    Parameters
+    ----------
+    frames
+        (frames, rows, columns), integers or floats in arbitrary units; 2 frames or more, sides of 8 to 4096 px.
+        Floats are read as float32; of integers, those within 0 to 65535 as they are.
+    times_s
+        (frames,) acquisition times, s; 0 or later, strictly increasing.
+    spacing_mm
+        (row, column) pixel spacing, mm, or one number for both; above 0 up to 100.
+    plane
+        sagittal, coronal or transversal: how the image lies in the patient (the usual orientation of that plane).
+    position_mm
+        LPS position of the centre of pixel (0, 0), mm.
+    name
+        What the recording is called.
+
+    Raises
+    ------
+    BadRecording
+        One sentence that names the field, the value and the limit.
+
+    Examples
+    --------
+    >>> recording = cinegate.recording_from_arrays(frames, np.arange(len(frames)) / 8, spacing_mm=2.0)
+    """
+    if plane not in _ORIENTATIONS:
+        raise BadRecording(f"{_ARRAYS}: plane is {plane[:20]!r}; one of {', '.join(_ORIENTATIONS)} is needed")
+    pixels = _as_array("frames", frames)
+    if pixels.ndim != 3:
+        raise BadRecording(f"{_ARRAYS}: frames has shape {pixels.shape}; (frames, rows, columns) is needed")
+    dtype = wire_dtype(_ARRAYS, pixels.dtype, lambda: pixels)
+    return checked_recording(
+        path=_ARRAYS,
+        frames=_ArrayFrames(pixels, dtype),
+        shape=(pixels.shape[1], pixels.shape[2]),
+        dtype=dtype,
+        stamps_ns=stamps_from_seconds(_ARRAYS, _as_array("times_s", times_s)),
+        pixel_spacing_mm=(spacing_mm, spacing_mm) if isinstance(spacing_mm, int | float) else spacing_mm,
+        given_spacing_mm=None,
+        image_orientation=_ORIENTATIONS[plane],
+        image_position_mm=position_mm,
+        name=name,
+    )
+
+
+def save_recording(recording: Recording, path: str | os.PathLike[str]) -> Path:
+    """Write a recording as an `.npz` file, which `open_recording` and every verb read; all its frames are in memory.
+
+    Parameters
+    ----------
+    recording
+        Of any format, or of arrays.
+    path
+        The new file, `.npz`.
+
+    Returns
+    -------
+    Path of the file.
+
+    Raises
+    ------
+    BadRecording
+        If the file is no `.npz` or cannot be written.
+    """
+    file = Path(path)
+    if file.suffix != ".npz":
+        raise BadRecording(f"{file}: the suffix is {file.suffix or 'missing'}; .npz is written")
+    known = {"target_contour_px": recording.target_contour_px, "target_xy_px": recording.target_track_px}
+    truth: dict[str, Any] = {name: array for name, array in known.items() if array is not None}
+    try:
+        np.savez_compressed(
+            file,
+            frames=np.stack([recording.frames[index] for index in range(len(recording))]),
+            t_s=recording.stamps_ns / 1e9,
+            pixel_spacing_mm=np.array(recording.pixel_spacing_mm),
+            image_position_patient=np.array(recording.image_position_mm),
+            image_orientation_patient=np.array(recording.image_orientation),
+            description=np.array(recording.description),
+            **truth,
+        )
+    except OSError as error:
+        raise BadRecording(f"{file}: cannot be written: {error.strerror}") from None
+    return file
+
+
+def as_recording(
+    source: Frames, times_s: ArrayLike | None = None, spacing_mm: Spacing | None = None, plane: str = ""
+) -> Recording:
+    """Return what a user handed over as a recording. Raises `BadRecording`."""
+    if isinstance(source, Recording | str | os.PathLike):
+        if times_s is not None:
+            raise BadRecording("times_s was given; it is for arrays, and a recording holds its own")
+        if not isinstance(source, Recording):
+            return open_recording(source, spacing_mm=spacing_mm, plane=plane)
+        if spacing_mm is not None or plane not in ("", source.plane):
+            raise BadRecording(f"{source.path}: spacing_mm and plane are for arrays and paths; the recording is open")
+        return source
+    if times_s is None or spacing_mm is None:
+        missing = "times_s" if times_s is None else "spacing_mm"
+        raise BadRecording(f"{_ARRAYS}: {missing} is missing; frames as arrays need times_s and spacing_mm")
+    return recording_from_arrays(source, times_s, spacing_mm, plane=plane or "sagittal")
+
+
+class _ArrayFrames:
+    """Frames that are in memory already."""
+
+    def __init__(self, pixels: NDArray[Any], dtype: WireDtype) -> None:
+        self._pixels, self._dtype = pixels, dtype
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return wire_frame(self._pixels[index], self._dtype)
+
+
+def _as_array(field: str, values: ArrayLike | Sequence[NDArray[Any]]) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise BadRecording(f"{_ARRAYS}: {field} is no array: its parts differ in shape") from None
+
+
+def recording_stream(recording: Recording) -> StreamInfo:
+    """Declare a recording as a stream that is read as fast as possible."""
+    from drivers.recordings.scan import interleave
+    from drivers.recordings.stream import declared_stream
+
+    return declared_stream(interleave([recording]), source=recording.name, session_id="offline")
+
+
+def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
+    """Yield (stamp in ns, pixels) of every frame."""
+    for index, stamp_ns in enumerate(recording.stamps_ns):
+        yield int(stamp_ns), recording.frames[index]

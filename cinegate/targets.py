@@ -1,0 +1,159 @@
+"""Targets as a user hands them over: a box, a contour, a mask, a file, or what the recording holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gating.errors import TargetError
+from gating.geometry.contours import box_contour, contour_from_mask
+from gating.targets.target_file import read_targets
+from gating.targets.targets import TargetSpec
+
+if TYPE_CHECKING:
+    from drivers.recordings import Recording
+    from drivers.recordings.scan import Scan
+
+Target = TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str] | ArrayLike
+"""A box (x, y, width, height), a contour (n, 2), a mask (rows, columns), a file, or targets with names."""
+
+MAX_SIDE_PX: Final = 4096
+_KINDS: Final = "a box (x, y, width, height), a contour (n, 2) of (x, y), a mask (rows, columns) or a mask file"
+
+
+def make_targets(target: Target | None, recording: Recording | None) -> list[TargetSpec]:
+    """Return the targets that were asked for, or the one that the recording holds.
+
+    Without a recording (a live source), the engine itself refuses a target that does not fit its first frame.
+
+    Parameters
+    ----------
+    target
+        In the first frame: a box (x, y, width, height), px; a contour, (n, 2) of (x, y), px; a mask, (rows, columns);
+        a mask file (`.mha`, `.nii`, `.npy`), `RTSTRUCT.dcm:NAME` or a target file (`.json`); one `TargetSpec` or more.
+
+    Raises
+    ------
+    TargetError
+        If there is none, or it does not fit the frames; one sentence.
+    """
+    if _is_named(target):
+        specs = _named(target)
+        return specs if recording is None else _fitting(specs, (recording.plane,), recording.shape)
+    contour = _held_contour(recording) if target is None else _contour(target, recording)
+    return [TargetSpec("target", np.ascontiguousarray(contour, np.float32))]
+
+
+def scan_targets(target: Target | None, scan: Scan) -> list[TargetSpec]:
+    """Return the targets of a scan: those asked for, or one for each plane whose recording holds one.
+
+    Targets that the recordings of several planes hold are views of one structure, so that its position is known in 3D.
+
+    Raises
+    ------
+    TargetError
+        If there is none, one does not fit, or a box or mask would not say which plane it was drawn in.
+    """
+    if _is_named(target):
+        return _fitting(_named(target), scan.planes, scan.first.shape)
+    if len(scan.recordings) == 1:
+        return make_targets(target, scan.first)
+    if target is not None:
+        raise TargetError(f"{scan.name} shows {', '.join(scan.planes)}; give targets that name their plane")
+    targets = [
+        TargetSpec(f"target {one.plane}", np.ascontiguousarray(one.target_contour_px, np.float32), one.plane, "target")
+        for one in scan.recordings
+        if one.target_contour_px is not None
+    ]
+    if not targets:
+        raise TargetError(f"{scan.name} holds no target; one is needed for each plane")
+    return targets
+
+
+def _is_named(target: object) -> TypeGuard[TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str]]:
+    """Whether these are targets with names: `TargetSpec`s, or a file of them."""
+    if isinstance(target, str | os.PathLike):
+        return Path(target).suffix == ".json"
+    several = target if isinstance(target, list | tuple) else [target]
+    return bool(several) and all(isinstance(one, TargetSpec) for one in several)
+
+
+def _named(target: TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str]) -> list[TargetSpec]:
+    if isinstance(target, str | os.PathLike):
+        return read_targets(Path(target))
+    return [target] if isinstance(target, TargetSpec) else list(target)
+
+
+def _fitting(targets: list[TargetSpec], planes: Sequence[str], shape: tuple[int, int]) -> list[TargetSpec]:
+    rows, columns = shape
+    for target in targets:
+        if target.plane not in ("", *planes):
+            raise TargetError(f"plane of {target.name} is {target.plane}; the scan is {', '.join(planes)}")
+        if not _inside(target.contour_px, shape):
+            raise TargetError(f"{target.name} leaves the image of {columns} columns and {rows} rows")
+    return targets
+
+
+def _inside(contour_px: NDArray[Any], shape: tuple[int, int]) -> bool:
+    return bool(((contour_px >= -0.5) & (contour_px <= (shape[1] - 0.5, shape[0] - 0.5))).all())
+
+
+def _held_contour(recording: Recording | None) -> NDArray[np.float32]:
+    if recording is None or recording.target_contour_px is None:
+        where = "" if recording is None else f"{recording.path} holds no target; "
+        raise TargetError(f"{where}a target is needed: {_KINDS}")
+    return recording.target_contour_px
+
+
+def _contour(target: Any, recording: Recording | None) -> NDArray[Any]:
+    if isinstance(target, str | os.PathLike):
+        from drivers.recordings.masks import read_target_mask
+
+        return _outline(read_target_mask(Path(target), recording), f"target mask {os.fspath(target)}", recording)
+    try:
+        array = np.asarray(target)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "buif":
+        raise TargetError(f"target is {str(target)[:60]}; {_KINDS} is needed")
+    if array.shape == (4,):
+        return _box(array, None if recording is None else recording.shape)
+    if array.ndim == 2 and array.shape[1] == 2:
+        return _drawn(array, recording)
+    if array.ndim == 2:
+        return _outline(array > 0, "target mask", recording)
+    raise TargetError(f"target is an array of shape {array.shape}; {_KINDS} is needed")
+
+
+def _box(box: NDArray[Any], shape: tuple[int, int] | None) -> NDArray[np.float32]:
+    x, y, width, height = (float(number) for number in box)
+    said = f"target box {x:g}, {y:g}, {width:g}, {height:g}"
+    side = MAX_SIDE_PX
+    if not (0 < width < side and 0 < height < side and 0 <= x < side and 0 <= y < side):
+        raise TargetError(f"{said}: width and height must be above 0, x and y 0 or more, and all four below {side} px")
+    rows, columns = shape or (side, side)
+    if not (x + width <= columns and y + height <= rows):
+        raise TargetError(f"{said} leaves the image of {columns} columns and {rows} rows")
+    return box_contour(x, y, width, height)
+
+
+def _drawn(contour: NDArray[Any], recording: Recording | None) -> NDArray[Any]:
+    if len(contour) < 3 or not np.isfinite(contour).all():
+        raise TargetError(f"target contour has shape {contour.shape}; 3 or more finite points (x, y) are needed")
+    rows, columns = (MAX_SIDE_PX, MAX_SIDE_PX) if recording is None else recording.shape
+    if not _inside(contour, (rows, columns)):
+        raise TargetError(f"target contour leaves the image of {columns} columns and {rows} rows")
+    return contour
+
+
+def _outline(mask: NDArray[np.bool_], what: str, recording: Recording | None) -> NDArray[np.float32]:
+    if recording is not None and mask.shape != recording.shape:
+        raise TargetError(f"{what} is {mask.shape}; the frames are {recording.shape} (rows, columns)")
+    if not mask.any():
+        raise TargetError(f"{what} is empty; no pixel is above 0")
+    return contour_from_mask(mask)

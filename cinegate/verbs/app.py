@@ -1,0 +1,94 @@
+"""The frame of the command line: one typer application, exit codes, and errors as one sentence."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+EXIT_BAD_INPUT: Final = 2
+EXIT_UNSAFE: Final = 3
+
+app = typer.Typer(
+    name="cinegate",
+    help="Real-time gating and tumour tracking for MR-linacs. Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console(stderr=True)
+"""For people. Standard output is for results: files of tables and `--json`."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"cinegate {version('cinegate')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+class CommandError(Exception):
+    """The command cannot go on: one sentence and an exit code."""
+
+    def __init__(self, sentence: str, exit_code: int = EXIT_BAD_INPUT) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print one JSON object for machines; NaN and infinity become null."""
+    json.dump(_finite(result), sys.stdout, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not (abs(value) < float("inf")):
+        return None
+    return value
+
+
+def run_app(register: Callable[[], None]) -> None:
+    """Run the command line. Known errors become one sentence on standard error and an exit code.
+
+    SIGTERM unwinds as Ctrl-C does, so that a verb ends the processes that it has started. Some verbs catch it
+    themselves.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
+    register()
+    from drivers.errors import DriverError
+    from gating.service.pipeline import PipelineError
+    from gating.settings.config import ConfigError
+
+    try:
+        app(standalone_mode=True)
+    except CommandError as error:
+        _fail(str(error), error.exit_code)
+    except PipelineError as error:
+        _fail(str(error), EXIT_UNSAFE)
+    except (DriverError, ConfigError, ValueError, OSError) as error:
+        _fail(str(error), EXIT_BAD_INPUT)
+
+
+def _fail(sentence: str, exit_code: int) -> None:
+    if "--json" in sys.argv:
+        print_json({"error": sentence})
+    sys.stderr.write(f"cinegate: {sentence}\n")
+    sys.exit(exit_code)

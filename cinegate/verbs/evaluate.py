@@ -1,0 +1,41 @@
+"""`cinegate evaluate`: a tracker over labelled recordings, scored with the TrackRAD2025 metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinegate.settings import load_config
+from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder of labelled cases (TrackRAD2025 layout).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, masks and the HTML page.")] = Path("results"),
+    config: ConfigOption = None,
+    tracker: TrackerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a tracker: DSC, centre distance, HD95, MASD, relative D98 and seconds per frame.
+
+    A frame that cannot be looked at keeps the mask before. A case whose target cannot be tracked keeps its first mask,
+    is scored like that and named, and the exit code is 3; where that is so for all of them it is 2.
+    """
+    from cinegate.cases import read_cases
+    from gating.evaluation import evaluate as evaluate_cases
+
+    settings = load_config(config, tracker)
+    progress = (lambda _: None) if as_json else console.print
+    found = evaluate_cases(read_cases(dataset), out, settings.tracker, settings.tracking, progress=progress)
+    if as_json:
+        print_json({**found.summary(), "out": str(out)})
+    else:
+        for sentence in found.refused.values():
+            console.print(f"[red]not tracked:[/red] {sentence}")
+        console.print(f"results: {out / 'report.html'}")
+    if found.refused:
+        raise typer.Exit(3)

@@ -1,0 +1,65 @@
+"""`cinegate keys`: key pairs of the processes, and who may connect to whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.options import JsonOption
+
+keys_app = typer.Typer(help="Keys of the processes, and who may connect to whom.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the keys; `security.keys` names it.")]
+NameArgument = Annotated[str, typer.Argument(help="source, engine, beam, recorder, operator, or a name of your own.")]
+
+
+@keys_app.command()
+def new(name: NameArgument, folder: FolderOption = Path("keys")) -> None:
+    """Make a key pair (secret 0600), admitted to the channels usual for its name."""
+    from gating.wire.keys import new_key
+
+    console.print(f"secret: {new_key(folder, name)}; give {name}.pub to the other hosts")
+
+
+@keys_app.command(name="list")
+def list_keys(folder: FolderOption = Path("keys"), as_json: JsonOption = False) -> None:
+    """Show the keys of a folder, and which channels admit them."""
+    from gating.wire.keys import SERVERS, allowed
+
+    admitted = allowed(folder)
+    names = sorted(path.stem for path in folder.glob("*.pub"))
+    rows = {
+        name: {
+            "secret_here": (folder / f"{name}.key").exists(),
+            "binds": [channel for channel, role in SERVERS.items() if role == name],
+            "may_connect_to": [channel for channel, who in admitted.items() if name in who],
+        }
+        for name in names
+    }
+    if as_json:
+        print_json({"keys": rows})
+        return
+    table = Table("name", "secret here", "binds", "may connect to")
+    for name, row in rows.items():
+        binds, connects = (", ".join(row[column]) for column in ("binds", "may_connect_to"))  # type: ignore[arg-type]
+        table.add_row(name, "yes" if row["secret_here"] else "", binds, connects)
+    Console().print(table)
+
+
+@keys_app.command()
+def allow(
+    name: NameArgument,
+    channel: Annotated[str, typer.Argument(help="frames, gate, telemetry, control, beam or recorder.")],
+    folder: FolderOption = Path("keys"),
+) -> None:
+    """Admit a key to a channel. Running processes admit it after a restart."""
+    from gating.wire.keys import allow as allow_name
+
+    allow_name(folder, name, channel)
+    console.print(f"{name} may connect to {channel}")

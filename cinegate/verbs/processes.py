@@ -1,0 +1,262 @@
+"""`cinegate source|engine|beam|line|record|outlet|control`: each process alone, on configured endpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cinegate.settings import load_config
+from cinegate.verbs.app import CommandError, app, console
+from cinegate.verbs.driver_options import driver_settings
+from cinegate.verbs.options import (
+    BoxOption,
+    ConfigOption,
+    MaskOption,
+    OthersOption,
+    PlanesOption,
+    SpacingOption,
+    TrackerOption,
+    load_scan_targets,
+    load_targets,
+)
+from gating.settings.config import Config
+from gating.wire.sockets import secure_process
+
+if TYPE_CHECKING:
+    from drivers.ports import BeamSwitch, CineSource
+    from drivers.recordings.scan import Scan
+    from gating.targets.targets import TargetSpec
+
+SessionOption = Annotated[str, typer.Option("--session", help="Session id, the same for every process of a session.")]
+OptionsOption = Annotated[
+    list[str] | None, typer.Option("--option", "-o", help="Setting of the driver, key=value; may be repeated.")
+]
+SwitchOption = Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")]
+DeliveryOption = Annotated[
+    Path | None, typer.Option("--delivery-record", help="File in which the simulated linac records its delivery.")
+]
+SpeedOption = Annotated[
+    str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
+]
+
+
+@app.command()
+def source(
+    name: Annotated[str, typer.Argument(help="Recording to replay, or name of a source; see `cinegate drivers`.")],
+    option: OptionsOption = None,
+    session: SessionOption = "session",
+    speed: SpeedOption = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, without limit.")] = False,
+    subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Subscribers to await before frame 0.")] = 1,
+    pixel_spacing_mm: SpacingOption = None,
+    plane: PlanesOption = "",
+    others: OthersOption = None,
+    arrival_time: Annotated[
+        bool,
+        typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown."),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Publish cine frames: the source process."""
+    from drivers.publisher import run_source
+    from drivers.registry import source_names
+
+    settings = load_config(config)
+    secure_process(settings, "source")
+    if name in source_names() and name != "replay":
+        asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
+        given = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
+        _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
+        cine = _driver_source(name, [*(option or []), *asked])
+        console.print(f"source: {name}; frames go to {settings.endpoints.frames} once the first have come")
+    elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
+        known = ", ".join(other for other in source_names() if other != "replay")
+        raise CommandError(f"{name} is neither a recording nor a source; sources are {known}")
+    else:
+        from drivers.recordings.scan import open_scan
+
+        _refuse({"--arrival-time": arrival_time, "-o": option}, f"is for sources; {name} is a recording")
+        cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
+    published = run_source(
+        cine,
+        endpoint=settings.endpoints.frames,
+        gate_endpoint=settings.endpoints.gate,
+        session_id=session,
+        subscribers=subscribers,
+        clocks=settings.clocks,
+        host=settings.host,
+    )
+    console.print(f"source: {published.frames} frames published; {published.why}")
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Raise `CommandError` for the first of these options that was given."""
+    for option, value in options.items():
+        if value:
+            raise CommandError(f"{option} {why}")
+
+
+def _replay(scan: Scan, speed: str, loop: bool) -> CineSource:
+    from cinegate.live import parse_speed
+    from drivers.sources.replay import ReplaySource
+
+    pacing, factor = parse_speed(speed)
+    return ReplaySource(scan, pacing, factor or 1.0, loop)
+
+
+def _driver_source(name: str, options: list[str] | None) -> CineSource:
+    from drivers.registry import load_source
+
+    driver = load_source(name)
+    return driver(driver_settings(driver, name, options))
+
+
+@app.command()
+def engine(
+    session: SessionOption = "session",
+    target: Annotated[Path | None, typer.Option("--target", help="Targets (JSON), as `cinegate run` writes.")] = None,
+    target_box: BoxOption = None,
+    target_mask: MaskOption = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option("--reference", help="Recording with its own target, or one that the box or mask must fit."),
+    ] = None,
+    plane: PlanesOption = "",
+    others: OthersOption = None,
+    config: ConfigOption = None,
+    tracker: TrackerOption = None,
+    arm_by_itself: Annotated[
+        bool, typer.Option("--arm-by-itself", help="Arm without an operator; for recordings and phantoms only.")
+    ] = False,
+    end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
+) -> None:
+    """Track and decide: the engine process."""
+    from gating.service.service import EngineService
+    from gating.targets.target_file import read_targets
+    from gating.wire.sockets import stop_on_signals
+
+    settings = load_config(config, tracker)
+    secure_process(settings, "engine")
+    if target is not None:
+        targets = read_targets(target)
+    else:
+        targets = _targets_in(reference, plane, others or [], target_box, target_mask)
+    stop = stop_on_signals()
+    EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
+
+
+def _targets_in(
+    reference: Path | None, plane: str, others: list[Path], box: str | None, mask: Path | None
+) -> list[TargetSpec]:
+    if reference is None:
+        return load_targets(None, box, mask)
+    from drivers.recordings.scan import open_scan
+
+    return load_scan_targets(open_scan(reference, plane=plane, others=others), box, mask, None)
+
+
+@app.command()
+def beam(
+    session: SessionOption = "session",
+    switch: SwitchOption = "simulated",
+    option: OptionsOption = None,
+    allow_simulated_source: Annotated[
+        bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
+    ] = False,
+    delivery_record: DeliveryOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Drive the beam line under leases: the beam interface process."""
+    from drivers.beam.interface import run_beam
+
+    settings = load_config(config)
+    secure_process(settings, "beam")
+    driven = _beam_switch(switch, option, settings, delivery_record)
+    run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
+
+
+@app.command()
+def line(
+    listen: Annotated[str, typer.Option("--listen", help="Endpoint to bind, for the beam interface's zeromq switch.")],
+    switch: SwitchOption = "simulated",
+    option: OptionsOption = None,
+    delivery_record: DeliveryOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Drive a beam line of this host for a beam interface on another host, which uses the switch zeromq."""
+    from drivers.beam.remote_line import RemoteLine
+    from gating.wire.sockets import secure, stop_on_signals
+
+    settings = load_config(config)
+    secure(None, open_network_allowed=settings.security.allow_open_network)
+    driven = _beam_switch(switch, option, settings, delivery_record)
+    RemoteLine(driven, listen, report=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
+
+
+def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery_record: Path | None) -> BeamSwitch:
+    from drivers.registry import load_beam
+
+    driver = load_beam(name)
+    made: BeamSwitch = (
+        driver(settings.linac, record_path=delivery_record)
+        if name == "simulated"
+        else driver(driver_settings(driver, name, option))
+    )
+    return made
+
+
+@app.command()
+def record(
+    path: Annotated[Path, typer.Argument(help="Session log to write (.mcap); it must not exist.")],
+    session: SessionOption = "session",
+    config: ConfigOption = None,
+) -> None:
+    """Write every wire message to a session log: the recorder process."""
+    from gating.service.recorder import run_recorder
+
+    os.umask(0o077)
+    settings = load_config(config)
+    secure_process(settings, "recorder")
+    run_recorder(settings, session, path)
+
+
+@app.command()
+def outlet(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="OpenIGTLink port; 0 takes a free one.")
+    ] = 18944,
+    config: ConfigOption = None,
+) -> None:
+    """Show the cine, the target and the gate to 3D Slicer or PLUS over OpenIGTLink."""
+    from drivers.outlets.openigtlink import Outlet
+    from gating.wire.sockets import stop_on_signals
+
+    Outlet(load_config(config).endpoints, host, port).run(stop_on_signals())
+
+
+@app.command()
+def control(
+    action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, accept_shift, status or stop.")],
+    operator: Annotated[str, typer.Option("--operator", help="Who makes the request; goes into the log.")],
+    why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
+    session: SessionOption = "session",
+    config: ConfigOption = None,
+) -> None:
+    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop."""
+    from gating.messages import ControlRequest
+    from gating.service.pipeline import ask_engine
+
+    if action not in ("arm", "disarm", "acknowledge", "accept_shift", "status", "stop"):
+        raise CommandError(f"action is {action!r}; arm, disarm, acknowledge, accept_shift, status or stop is needed")
+    request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
+    settings = load_config(config)
+    secure_process(settings, "operator")
+    reply = ask_engine(settings.endpoints.control, request)
+    console.print(reply.text)
+    if not reply.accepted:
+        raise CommandError(f"the engine refused ({reply.engine_state})", 3)

@@ -1,0 +1,91 @@
+"""`cinegate report` and `cinegate recover`: what a session log holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.options import JsonOption
+
+if TYPE_CHECKING:
+    from gating.analysis.figures import SessionFigures
+    from gating.analysis.motion import GatedMotion
+
+
+def _existing_log(path: Path) -> Path:
+    from cinegate.sessions import existing_log
+
+    return existing_log(path)
+
+
+LogArgument = Annotated[Path, typer.Argument(help="Session log (.mcap).", callback=_existing_log)]
+
+
+@app.command()
+def report(
+    log: LogArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="HTML file; beside the log by default.")] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Folder for the motion table (CSV) and the key figures (JSON).")
+    ] = None,
+    patient_position: Annotated[
+        str, typer.Option("--patient-position", help="HFS, HFP, FFS or FFP, for the IEC axes of the motion table.")
+    ] = "HFS",
+    as_json: JsonOption = False,
+) -> None:
+    """Summarise a session and write its single-file HTML report, which opens offline."""
+    from cinegate.sessions import report as write_report
+    from gating.analysis.figures import figures
+    from gating.analysis.motion import motion_from_session
+    from gating.report import clinical_section
+    from gating.report.summary import summarise_data, summary_dict, summary_table
+    from gating.session.summary_data import read_data
+
+    data = read_data(log)
+    summary, motions = summarise_data(data), motion_from_session(data)
+    found = [figures(motion) for motion in motions]
+    html = write_report(log, out)
+    if export is not None:
+        _export(export, log.stem, motions, found, summary.session_id, patient_position)
+    if as_json:
+        from gating.analysis.export import figures_json
+
+        clinical = figures_json(found, summary.session_id)
+        print_json({**summary_dict(summary), "clinical": clinical, "log": str(log), "report": str(html)})
+        return
+    console.print(summary_table(summary))
+    for one in found:
+        console.print(clinical_section.table(one))
+    console.print(f"report: {html}")
+
+
+def _export(
+    folder: Path,
+    name: str,
+    motions: list[GatedMotion],
+    found: list[SessionFigures],
+    session_id: str,
+    patient_position: str,
+) -> None:
+    from gating.analysis.export import write_figures_json, write_motion_csv
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_motion_csv(folder / f"{name}.motion.csv", motions, patient_position)
+    write_figures_json(folder / f"{name}.figures.json", found, session_id)
+
+
+@app.command()
+def recover(log: LogArgument, as_json: JsonOption = False) -> None:
+    """Close a session log whose writer was killed, so that every MCAP tool can read it."""
+    import msgspec
+
+    from gating.session.recovery import recover as recover_log
+
+    found = recover_log(log)
+    if as_json:
+        print_json(msgspec.to_builtins(found, str_keys=True))
+    else:
+        console.print(str(found))

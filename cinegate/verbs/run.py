@@ -1,0 +1,227 @@
+"""`cinegate run`: a recording through real processes to gate signals, a session log and a summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from cinegate.settings import load_config
+from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.options import (
+    BoxOption,
+    ConfigOption,
+    JsonOption,
+    MaskOption,
+    OthersOption,
+    PlanesOption,
+    RecordingArgument,
+    SpacingOption,
+    TrackerOption,
+    load_scan_targets,
+)
+from cinegate.verbs.processes import SpeedOption
+from gating.messages import (
+    ARRIVAL_TIME,
+    ARRIVAL_TIME_MEANS,
+    BeamStatus,
+    Event,
+    GateCommand,
+    GateState,
+    Message,
+    TargetEstimate,
+    TargetReference,
+)
+from gating.settings.config import Config
+from gating.settings.rules import BreathHoldRule
+from gating.targets.rules import BreathHold, TargetObservation
+
+LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
+
+
+@app.command()
+def run(
+    recording: RecordingArgument,
+    target_box: BoxOption = None,
+    target_mask: MaskOption = None,
+    target: Annotated[
+        Path | None, typer.Option("--target", help="Targets (JSON), each with its plane: name, plane, contour_px.")
+    ] = None,
+    config: ConfigOption = None,
+    tracker: TrackerOption = None,
+    speed: SpeedOption = "1",
+    log: LogOption = Path("sessions"),
+    pixel_spacing_mm: SpacingOption = None,
+    plane: PlanesOption = "",
+    others: OthersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a recording through source, engine, beam interface and recorder, each its own process."""
+    path = run_session(
+        recording,
+        config=load_config(config, tracker),
+        box=target_box,
+        mask=target_mask,
+        target=target,
+        speed=speed,
+        log=log,
+        pixel_spacing_mm=pixel_spacing_mm,
+        plane=plane,
+        others=others or (),
+        show=not as_json,
+    )
+    print_summary(path, as_json)
+
+
+def run_session(
+    recording: Path,
+    *,
+    config: Config,
+    box: str | None = None,
+    mask: Path | None = None,
+    target: Path | None = None,
+    speed: str = "1",
+    log: Path,
+    pixel_spacing_mm: float | None = None,
+    plane: str = "",
+    others: Sequence[Path] = (),
+    show: bool = True,
+) -> Path:
+    """Run one session to the end of its recording and return its log.
+
+    Raises
+    ------
+    PipelineError
+        If a process ends before its time.
+    """
+    from cinegate.live import LiveSession, SessionPlan, replay_arguments
+    from drivers.recordings.scan import open_scan
+
+    scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
+    plan = SessionPlan(
+        config=config,
+        targets=load_scan_targets(scan, box, mask, target),
+        log_folder=log,
+        source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
+        arm_by_itself=True,
+    )
+    screen = Screen(scan.name, len(scan), guide=breath_hold_guide(config))
+    try:
+        with (
+            LiveSession(plan) as session,
+            Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False) as shown,
+        ):
+            shown.console.quiet = not show
+            for message in session:
+                screen.hear(message)
+                shown.update(screen.table())
+    finally:
+        console.quiet = False
+    return session.log
+
+
+def print_summary(path: Path, as_json: bool) -> None:
+    """Print what a session came to."""
+    from gating.report.summary import summarise_session, summary_dict, summary_table
+
+    summary = summarise_session(path)
+    if as_json:
+        print_json({**summary_dict(summary), "log": str(path)})
+        return
+    console.print(summary_table(summary))
+    console.print(f"session log: {path}")
+
+
+def breath_hold_guide(config: Config) -> BreathHold | None:
+    """Return what follows the patient's breath-hold, where the settings have a rule for it."""
+    rule = next((rule for rule in config.gating.rules if isinstance(rule, BreathHoldRule)), None)
+    return None if rule is None else BreathHold(rule)
+
+
+@dataclass
+class Screen:
+    """The live table: what the engine and the beam interface said last."""
+
+    name: str
+    frames: int
+    estimate: TargetEstimate | None = None
+    command: GateCommand | None = None
+    beam: BeamStatus | None = None
+    event: str = ""
+    arrival_time: bool = False
+    decided: int = 0
+    beam_on: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    guide: BreathHold | None = None
+    """Follows the breath-hold beside the engine, for the patient's guidance."""
+    reference: TargetReference | None = None
+
+    def hear(self, message: Message) -> None:
+        """Take one message of the session."""
+        match message:
+            case TargetEstimate():
+                self.estimate = message
+                self.decided += 1
+                self.beam_on += message.gate is GateState.ON
+                self.reasons[message.reason] += 1
+                self._follow_hold(message)
+            case TargetReference():
+                self.reference = self.reference or message
+            case GateCommand():
+                self.command = message
+            case BeamStatus():
+                self.beam = message
+            case Event():
+                self.event = message.text
+                self.arrival_time = self.arrival_time or message.code == ARRIVAL_TIME
+            case _:
+                pass
+
+    def _follow_hold(self, seen: TargetEstimate) -> None:
+        if self.guide is None or self.reference is None or seen.target != self.reference.target:
+            return
+        lr, ap, si = np.subtract(seen.position_mm, self.reference.centre_mm).tolist()
+        away_mm = (lr, ap, si) if seen.status == "tracked" else (np.nan, np.nan, np.nan)
+        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), away_mm))
+
+    def table(self) -> Table:
+        """Return what is shown."""
+        table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
+        table.add_column("", style="dim", width=14)
+        table.add_column("", min_width=58)
+        for label, text in self.rows():
+            table.add_row(label, text)
+        return table
+
+    def rows(self) -> list[tuple[str, Any]]:
+        """Return (label, text) of every line that has something to say."""
+        command, beam, estimate = self.command, self.beam, self.estimate
+        state = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
+        rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]
+        if self.arrival_time:
+            rows.append(("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]"))
+        if command is not None:
+            colour = "green" if command.state is GateState.ON else "yellow"
+            rows.append(("gate", f"[{colour}]{command.state.upper():5}[/] {command.reason} {command.detail}"))
+        if beam is not None:
+            rows.append(("beam confirms", f"{beam.confirmed.upper()} ({beam.beam_kind} {beam.beam})"))
+        if estimate is not None:
+            lr, ap, si = estimate.position_mm
+            rows.append(("target", f"SI {si:7.1f}  AP {ap:7.1f}  LR {lr:7.1f} mm · {estimate.status}"))
+            rows.append(("confidence", f"{estimate.confidence:.2f} · {100 * estimate.target_out_fraction:.1f} % out"))
+        if self.guide is not None and estimate is not None:
+            hold = self.guide.state(estimate.acquired_ns)
+            said = f"held for {hold.held_s:.0f} s, {hold.left_s:.0f} s left" if hold.held_s > 0 else "breathing"
+            rows.append(("breath-hold", said))
+        if self.decided:
+            rows.append(("beam on", f"{100 * self.beam_on / self.decided:.0f} % of frames"))
+        if self.event:
+            rows.append(("last event", self.event))
+        return rows

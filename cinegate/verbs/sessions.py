@@ -1,0 +1,68 @@
+"""A recording, a session log or a motion trace as the session that `whatif` and `prepare` look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinegate.verbs.app import CommandError
+
+if TYPE_CHECKING:
+    from gating.analysis.replay_tracking import TrackedSession
+    from gating.settings.config import Config
+
+TRACE_SUFFIXES = frozenset({".txt", ".csv", ".vxp"})
+
+
+def followed_session(
+    path: Path,
+    config: Config,
+    *,
+    target_box: str | None = None,
+    target_mask: Path | None = None,
+    pixel_spacing_mm: float | None = None,
+    seconds: float | None = None,
+    begin_s: float = 0.0,
+) -> TrackedSession:
+    """Follow the target through a file once.
+
+    Raises
+    ------
+    CommandError, ValueError
+        If the file or the target cannot be used; one sentence.
+    """
+    from gating.analysis.replay_tracking import track_motion, track_session
+
+    if path.suffix in TRACE_SUFFIXES:
+        t_s, away_mm = read_motion(path)
+        chosen = (t_s >= begin_s) & (t_s <= begin_s + (np.inf if seconds is None else seconds))
+        if chosen.sum() < 2:
+            raise CommandError(f"{path}: {int(chosen.sum())} samples from {begin_s:g} s on; at least 2 are needed")
+        return track_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
+    from cinegate.recordings import recording_images, recording_stream
+    from cinegate.verbs.options import load_targets
+    from drivers.recordings import open_recording
+    from gating.engine.offline import offline_frames
+
+    opened = open_recording(path, pixel_spacing_mm)
+    targets = load_targets(opened, target_box, target_mask)
+    stream = recording_stream(opened)
+    first_ns = int(opened.stamps_ns[0])
+    images = (
+        (stamp_ns, pixels)
+        for stamp_ns, pixels in recording_images(opened)
+        if seconds is None or stamp_ns - first_ns <= 1e9 * seconds
+    )
+    return track_session(config, targets, stream, offline_frames(stream, images))
+
+
+def read_motion(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times, (n,) s, and displacements from the first sample, (n, 3) LPS mm, of the valid samples of a trace."""
+    from drivers.recordings.traces import read_trace
+
+    trace = read_trace(path)
+    away = np.stack([trace.lr_mm, trace.ap_mm, trace.si_mm], axis=1)[trace.valid]
+    return trace.t_s[trace.valid], away - away[0]

@@ -1,0 +1,1 @@
+"""Outlets: where frames, targets and decisions go besides the beam line."""

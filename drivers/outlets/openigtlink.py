@@ -1,0 +1,176 @@
+"""What the engine sees, for 3D Slicer and PLUS: cine as IMAGE, target as TRANSFORM and POINT, gate as STATUS, STRING.
+
+The outlet is a process of its own and an ordinary subscriber: it can be slow, hang or die, and neither engine nor beam
+notices. A client that does not keep up misses messages and delays nobody.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from drivers.errors import Unavailable
+from drivers.formats.openigtlink import (
+    image_message,
+    point_message,
+    status_message,
+    string_message,
+    transform_message,
+)
+from gating.messages import CineFrame, GateCommand, GateState, TargetEstimate
+from gating.settings.config import EndpointSettings
+from gating.wire.codec import WireError, decode
+from gating.wire.sockets import receive, subscribe
+
+PORT: Final = 18944
+MAX_CLIENTS: Final = 8
+MAX_PENDING_BYTES: Final = 8 * 2**20
+GATE_EVERY_NS: Final = 10**9
+POLL_MS: Final = 20
+
+
+class _Client:
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection, self.pending, self.alive = connection, bytearray(), True
+
+    def enqueue(self, message: bytes) -> bool:
+        """Queue a message unless the client is too far behind; return whether it was queued."""
+        if len(self.pending) + len(message) > MAX_PENDING_BYTES:
+            return False
+        self.pending += message
+        return True
+
+    def flush(self) -> None:
+        """Send as much as the client takes now."""
+        try:
+            while self.pending:
+                sent = self.connection.send(memoryview(self.pending)[:65536])
+                del self.pending[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.alive = False
+
+    def discard_input(self) -> None:
+        """Discard what the client sends; notice if it has left."""
+        try:
+            self.alive = self.alive and bool(self.connection.recv(65536))
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.alive = False
+
+
+class Outlet:
+    """An OpenIGTLink server for frames, targets and the gate.
+
+    Parameters
+    ----------
+    endpoints
+        Endpoints of frames, gate commands and telemetry.
+    host, port
+        Address to listen on, by default of this host alone; port 0 takes a free one.
+    """
+
+    def __init__(self, endpoints: EndpointSettings, host: str = "127.0.0.1", port: int = PORT) -> None:
+        self._endpoints, self._host, self._port = endpoints, host, port
+        self._clients: list[_Client] = []
+        self._utc_offset_ns = time.time_ns() - time.monotonic_ns()
+        self._gate: tuple[GateState, str] | None = None
+        self._gate_due_ns = 0
+        self.sent = 0
+        self.missed = 0
+        self.refused = 0
+
+    @property
+    def port(self) -> int:
+        """Port in use, once `run` listens."""
+        return self._port
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop` returns true. Raises `Unavailable` if the port is not available."""
+        try:
+            listener = socket.create_server((self._host, self._port), backlog=MAX_CLIENTS)
+        except OSError as error:
+            raise Unavailable(f"{self._host}:{self._port} cannot be listened on: {error.strerror or error}") from None
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            listener.setblocking(False)
+            self._port = int(listener.getsockname()[1])
+            endpoints = self._endpoints
+            telemetry = subscribe(context, endpoints.frames, endpoints.gate, endpoints.telemetry)
+            while not stop():
+                self._serve(listener, telemetry)
+        finally:
+            for client in self._clients:
+                client.connection.close()
+            listener.close()
+            context.destroy(linger=0)
+
+    def _serve(self, listener: socket.socket, telemetry: zmq.Socket[bytes]) -> None:
+        if telemetry.poll(POLL_MS):
+            while (parts := receive(telemetry)) is not None:
+                self._translate(parts)
+        waiting = [client.connection for client in self._clients]
+        readable, _, _ = select.select([listener, *waiting], [], [], 0)
+        if listener in readable:
+            connection, _ = listener.accept()
+            if len(self._clients) < MAX_CLIENTS:
+                self._clients.append(_Client(connection))
+            else:
+                connection.close()
+        for client in list(self._clients):
+            if client.connection in readable:
+                client.discard_input()
+            client.flush()
+            if not client.alive:
+                client.connection.close()
+                self._clients.remove(client)
+
+    def _translate(self, parts: list[bytes]) -> None:
+        try:
+            message = decode(parts)
+        except WireError:
+            self.refused += 1
+            return
+        if not self._clients:
+            return
+        now_ns = time.monotonic_ns()
+        utc_ns = now_ns + self._utc_offset_ns
+        if isinstance(message, CineFrame):
+            self._send(self._image(message))
+        elif isinstance(message, TargetEstimate):
+            name = message.target[:20]
+            self._send(transform_message(name, utc_ns, message.position_mm))
+            self._send(point_message(f"{name[:14]} point", utc_ns, message.target, message.position_mm))
+        elif isinstance(message, GateCommand):
+            gate = (message.state, message.reason)
+            if gate != self._gate or now_ns >= self._gate_due_ns:
+                self._gate, self._gate_due_ns = gate, now_ns + GATE_EVERY_NS
+                on = message.state is GateState.ON
+                self._send(status_message("Gate", utc_ns, int(on), message.state, message.reason))
+                self._send(string_message("GateText", utc_ns, f"beam {message.state}: {message.reason}"))
+
+    def _image(self, frame: CineFrame) -> bytes:
+        header = frame.header
+        return image_message(
+            f"Cine {header.plane}"[:20],
+            header.acquired_on_publish_clock_ns + self._utc_offset_ns,
+            frame.pixels,
+            header.pixel_spacing_mm,
+            header.image_orientation,
+            header.image_position_mm,
+        )
+
+    def _send(self, message: bytes) -> None:
+        for client in self._clients:
+            queued = client.enqueue(message)
+            self.sent += queued
+            self.missed += not queued

@@ -1,0 +1,257 @@
+"""Baseline shift: how far the exhale position has moved, and the couch shift that would bring the target back.
+
+A shift is only proposed, and a named operator accepts it. Window and template never move by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW_S: Final = 20.0
+"""Time over which positions are averaged: four to six breaths."""
+LEAST_SAMPLES: Final = 20
+_BREATHING_MM: Final = 2.0
+
+PATIENT_TO_IEC: Final = {"HFS": (1, 1, 1), "HFP": (-1, 1, -1), "FFS": (-1, -1, 1), "FFP": (1, -1, -1)}
+"""Signs of IEC 61217 fixed X, Y, Z along patient left, superior, anterior, by patient position (DICOM C.7.3.1.1.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineShift:
+    """A change of the exhale position.
+
+    Attributes
+    ----------
+    shift_mm
+        (3,) LPS, of the latest position from the first or from the reference.
+    speed_mm_min
+        (3,) LPS, in the last minute.
+    uncertainty_mm
+        (3,) standard error of the shift.
+    breaths
+        Number of exhale positions that it is based on; 0 if the target does not breathe.
+    """
+
+    shift_mm: NDArray[np.float64]
+    speed_mm_min: NDArray[np.float64]
+    uncertainty_mm: NDArray[np.float64]
+    breaths: int
+
+
+@dataclass(frozen=True, slots=True)
+class CouchShift:
+    """A proposed couch shift, and what it would change.
+
+    Attributes
+    ----------
+    iec_mm
+        IEC 61217 fixed X, Y, Z (for a head-first supine patient: left, towards the gantry, up).
+    baseline
+        The baseline shift that it corrects.
+    duty_before, duty_after
+        Fraction of the latest time with the centre inside the window, without and with the couch shift.
+    worthwhile
+        Whether it exceeds twice its uncertainty on some axis and brings the centre into the window more often.
+    text
+        The proposal as one sentence.
+    """
+
+    iec_mm: tuple[float, float, float]
+    baseline: BaselineShift
+    duty_before: float
+    duty_after: float
+    worthwhile: bool
+    text: str
+
+
+def exhale_positions(
+    t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the time and (n, 3) position of every exhale; of every two seconds if the target does not breathe.
+
+    Breaths are separated where the motion along its main direction rises through its middle. The exhale is the end at
+    which the target stays longer, and its position is the median of the quarter of a breath's samples nearest to that
+    end. Source: exhale is the longest and most reproducible phase, AAPM TG-76 section II.
+    """
+    known = np.isfinite(displacement_mm).all(axis=1)
+    t_s, p = t_s[known], displacement_mm[known]
+    if len(t_s) < LEAST_SAMPLES:
+        return np.empty(0), np.empty((0, 3))
+    middles_s = np.arange(t_s[0], t_s[-1] + 2.0, 2.0)
+    trend = np.array([np.median(p[np.abs(t_s - when) <= WINDOW_S / 2], axis=0) for when in middles_s])
+    local = p - np.stack([np.interp(t_s, middles_s, axis) for axis in trend.T], axis=1)
+    _, _, directions = np.linalg.svd(local - local.mean(axis=0), full_matrices=False)
+    along = local @ directions[0]
+    low, middle, high = np.percentile(along, [5, 50, 95])
+    if not high - low > _BREATHING_MM:
+        return _by_time(t_s, p, 2.0)
+    if high - middle < middle - low:
+        along, low, high = -along, -high, -low
+    middle = (low + high) / 2
+    cuts = _rises(along, middle, 0.15 * (high - low))
+    breaths = [(a, b) for a, b in pairwise(cuts) if 1.5 <= t_s[b] - t_s[a] <= 15.0 and b - a >= 6]
+    if len(breaths) < 3:
+        return _by_time(t_s, p, 2.0)
+    when, where = [], []
+    for a, b in breaths:
+        nearest = a + np.argsort(along[a:b])[: max(2, (b - a) // 4)]
+        when.append(float(np.mean(t_s[nearest])))
+        where.append(np.median(p[nearest], axis=0))
+    return np.array(when), np.array(where)
+
+
+def baseline_shift(
+    t_s: NDArray[np.float64],
+    displacement_mm: NDArray[np.float64],
+    *,
+    reference_mm: NDArray[np.float64] | None = None,
+    window_s: float = WINDOW_S,
+) -> BaselineShift | None:
+    """Return how far the exhale position has shifted; None if too little is known.
+
+    The latest position is the median of the last `window_s`. The speed is the Theil-Sen slope of the last minute (Sen
+    1968, doi:10.1080/01621459.1968.10480934). The standard error is that of a median, 1.253 sigma / sqrt(n) with sigma
+    from the MAD.
+
+    Parameters
+    ----------
+    t_s, displacement_mm
+        (n,) and (n, 3) LPS; NaN where the target was not found.
+    reference_mm
+        (3,) LPS, from which the shift counts; the exhale position of the first `window_s` if not given.
+    window_s
+        Time over which a position is averaged.
+    """
+    when, where = exhale_positions(t_s, displacement_mm)
+    if len(when) < 3:
+        return None
+    late = where[when >= when[-1] - window_s]
+    early = where[when <= when[0] + window_s]
+    reference = np.median(early, axis=0) if reference_mm is None else reference_mm
+    error = _median_error(late)
+    if reference_mm is None:
+        error = np.hypot(error, _median_error(early))
+    minute = when >= when[-1] - 60.0
+    speed = np.array([60 * _slope(when[minute], axis) for axis in where[minute].T])
+    breathes = len(when) < (t_s[-1] - t_s[0]) / 2.0 * 0.9
+    return BaselineShift(np.median(late, axis=0) - reference, speed, error, len(when) if breathes else 0)
+
+
+def baseline_over_time(
+    t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, every_s: float = 10.0, window_s: float = WINDOW_S
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the baseline shift over a session: times (n,), s, and shifts (n, 3), LPS mm, from the first `window_s`.
+
+    Each is the median exhale position of the `window_s` before its time. Times with fewer than three exhales are left
+    out.
+    """
+    when, where = exhale_positions(t_s, displacement_mm)
+    if len(when) < 3:
+        return np.empty(0), np.empty((0, 3))
+    reference = np.median(where[when <= when[0] + window_s], axis=0)
+    times = np.arange(when[0] + window_s, t_s[-1] + every_s / 2, every_s)
+    windows = [(when > at - window_s) & (when <= at) for at in times]
+    kept = [(at, np.median(where[seen], axis=0)) for at, seen in zip(times, windows, strict=True) if seen.sum() > 2]
+    return np.array([at for at, _ in kept]), np.array([p for _, p in kept]).reshape(-1, 3) - reference
+
+
+def session_exhale(t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the exhale position at the beginning of the session, (3,) LPS mm; None for fewer than three exhales."""
+    when, exhales = exhale_positions(t_s, displacement_mm)
+    if len(when) < 3:
+        return None
+    began: NDArray[np.float64] = np.median(exhales[when <= when[0] + WINDOW_S], axis=0)
+    return began
+
+
+def propose_shift(
+    t_s: NDArray[np.float64],
+    displacement_mm: NDArray[np.float64],
+    window_mm: tuple[float, float, float],
+    *,
+    exhale_mm: NDArray[np.float64] | None = None,
+    patient_position: str = "HFS",
+    window_s: float = WINDOW_S,
+) -> CouchShift | None:
+    """Return the couch shift that brings the latest baseline back to where it belongs; None if too little is known.
+
+    Parameters
+    ----------
+    t_s, displacement_mm
+        Latest motion, (n,) and (n, 3) LPS relative to the reference frame.
+    window_mm
+        Half width of the gating window, LR, AP, SI.
+    exhale_mm
+        (3,) LPS, where the exhale belongs relative to the reference frame; at the reference if not given.
+    patient_position
+        "HFS", "HFP", "FFS" or "FFP".
+    window_s
+        Time over which a position is averaged.
+
+    Raises
+    ------
+    ValueError
+        If the patient position is not one of these.
+    """
+    if patient_position not in PATIENT_TO_IEC:
+        raise ValueError(f"patient position is {patient_position!r}; HFS, HFP, FFS or FFP is needed")
+    belongs = np.zeros(3) if exhale_mm is None else exhale_mm
+    baseline = baseline_shift(t_s, displacement_mm, reference_mm=belongs, window_s=window_s)
+    if baseline is None:
+        return None
+    left, posterior, superior = (-baseline.shift_mm).tolist()
+    signs = PATIENT_TO_IEC[patient_position]
+    iec = (signs[0] * left, signs[1] * superior, -signs[2] * posterior)
+    recent = displacement_mm[t_s >= t_s[-1] - window_s]
+    before, after = (
+        float((np.abs(p - belongs) <= np.array(window_mm)).all(axis=1).mean())
+        for p in (recent, recent - baseline.shift_mm)
+    )
+    worthwhile = bool((np.abs(baseline.shift_mm) > 2 * baseline.uncertainty_mm).any()) and after > before
+    x, y, z = (round(mm, 1) + 0.0 for mm in iec)
+    kind = "proposed couch shift" if worthwhile else "no couch shift is worthwhile:"
+    text = (
+        f"{kind} X {x:+.1f} Y {y:+.1f} Z {z:+.1f} mm (IEC 61217, {patient_position}), uncertainty "
+        f"{float(np.max(baseline.uncertainty_mm)):.1f} mm: "
+        f"centre in window {100 * before:.0f} % of the time now, {100 * after:.0f} % then"
+    )
+    return CouchShift(iec, baseline, before, after, worthwhile, text)
+
+
+def _by_time(
+    t_s: NDArray[np.float64], p: NDArray[np.float64], every_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    bins = ((t_s - t_s[0]) / every_s).astype(int)
+    chosen = np.unique(bins)
+    return (
+        np.array([np.median(t_s[bins == b]) for b in chosen]),
+        np.array([np.median(p[bins == b], axis=0) for b in chosen]),
+    )
+
+
+def _rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
+    """Return where a signal rises through `middle`, if it was clearly below it since the last rise."""
+    cuts, below = [], False
+    for index, value in enumerate(along.tolist()):
+        if value < middle - slack:
+            below = True
+        elif below and value > middle + slack:
+            cuts.append(index)
+            below = False
+    return cuts
+
+
+def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    i, j = np.triu_indices(len(x), 1)
+    return float(np.median((y[j] - y[i]) / (x[j] - x[i]))) if len(i) else 0.0
+
+
+def _median_error(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread = 1.4826 * np.median(np.abs(p - np.median(p, axis=0)), axis=0)
+    error: NDArray[np.float64] = 1.253 * spread / np.sqrt(len(p))
+    return error

@@ -1,0 +1,261 @@
+"""Track the targets of a session once, and decide it with many gating settings.
+
+The results of a tracker do not depend on the gating settings. So the trackers run once, and the engine decides from
+their recorded results: frame for frame as if the trackers had run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from gating.analysis.motion import GatedMotion, beam_intervals, motion_from_estimates
+from gating.engine.offline import decide_offline, offline_frames
+from gating.engine.outcome import StepOutcome
+from gating.messages import (
+    CineFrame,
+    GateCommand,
+    Pacing,
+    SourceKind,
+    StampMeaning,
+    StreamInfo,
+    TargetEstimate,
+    TargetReference,
+)
+from gating.settings.config import Config
+from gating.targets.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedSession:
+    """A session with the recorded results of its trackers.
+
+    Attributes
+    ----------
+    stream, specs
+        As for `gating.engine.offline.decide_offline`.
+    frames
+        Headers of the frames. The single pixel of each is its number.
+    results
+        Target contour (its bytes) to one result per frame; None if the engine did not pass the frame to the tracker.
+    """
+
+    stream: StreamInfo
+    specs: tuple[TargetSpec, ...]
+    frames: tuple[CineFrame, ...]
+    results: dict[bytes, list[TrackResult | None]]
+
+
+class ResultLog:
+    """The results of trackers, by contour and frame number."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.frames: list[CineFrame] = []
+        self.results: dict[bytes, list[TrackResult | None]] = {}
+
+    def number_frames(self, frames: Iterable[CineFrame]) -> Iterator[CineFrame]:
+        """Yield the frames, and keep each header with the number of the frame for pixels."""
+        for frame in frames:
+            self.number += 1
+            self.frames.append(CineFrame(frame.header, np.array([[self.number]], np.float32)))
+            yield frame
+
+
+class _LoggingTracker:
+    """A tracker that logs its results."""
+
+    def __init__(self, inner: Tracker, log: ResultLog) -> None:
+        self._inner, self._log = inner, log
+        self._results: list[TrackResult | None] = []
+
+    def warm_up(self) -> None:
+        self._inner.warm_up()
+
+    def set_reference(
+        self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
+    ) -> None:
+        self._inner.set_reference(pixels, contour_px, pixel_spacing_mm)
+        self._results = self._log.results.setdefault(_key(contour_px), [])
+
+    def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
+        result = self._inner.track(pixels, elapsed_s)
+        self._results += [None] * (self._log.number - len(self._results))
+        self._results.append(result)
+        return result
+
+
+class ReplayingTracker:
+    """A tracker that returns logged results. It reads the number of the frame from the pixels.
+
+    Parameters
+    ----------
+    results
+        As in `TrackedSession`.
+    """
+
+    def __init__(self, results: dict[bytes, list[TrackResult | None]]) -> None:
+        self._logged = results
+        self._results: list[TrackResult | None] = []
+
+    def warm_up(self) -> None:
+        """Do nothing."""
+
+    def set_reference(
+        self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
+    ) -> None:
+        """Take the logged results of the contour."""
+        self._results = self._logged[_key(contour_px)]
+
+    def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
+        """Return the logged result of the frame."""
+        result = self._results[int(pixels[0, 0])]
+        assert result is not None, "a frame that had not been passed to the tracker is passed to it"
+        return result
+
+
+def track_session(
+    config: Config, specs: Sequence[TargetSpec], stream: StreamInfo, frames: Iterable[CineFrame]
+) -> TrackedSession:
+    """Run the trackers over a session once.
+
+    Raises
+    ------
+    ValueError
+        If the targets cannot be used.
+    """
+    log = ResultLog()
+    outcomes = decide_offline(
+        config,
+        specs,
+        stream,
+        log.number_frames(frames),
+        lambda: _LoggingTracker(make_tracker(config.tracker, config.tracking), log),
+    )
+    for _ in outcomes:
+        pass
+    return TrackedSession(stream, tuple(specs), tuple(log.frames), log.results)
+
+
+def track_motion(
+    t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, radius_mm: float = 15.0, name: str = "motion"
+) -> TrackedSession:
+    """Return a session from recorded motion: a round target in a sagittal plane, which shows SI and AP but not LR.
+
+    Parameters
+    ----------
+    t_s
+        (n,) from 0, strictly increasing.
+    displacement_mm
+        (n, 3) LPS; the target is drawn at the first.
+    radius_mm
+        Radius of the target.
+    name
+        Name of the source.
+    """
+    side = 512
+    position = np.array(displacement_mm, float) - np.array(displacement_mm[0], float)
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    outline = radius_mm * np.stack([np.cos(angle), np.sin(angle)], axis=1) + side / 2
+    spec = TargetSpec("target", outline.astype(np.float32))
+    stream = StreamInfo(
+        session_id="offline",
+        source=name[:64],
+        source_kind=SourceKind.REPLAY,
+        pacing=Pacing.UNPACED,
+        speed=0.0,
+        dtype="float32",
+        shape=(side, side),
+        pixel_spacing_mm=(1.0, 1.0),
+        image_orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+        image_position_mm=(0.0, -side / 2, side / 2),
+        nominal_interval_ns=round(1e9 * float(np.median(np.diff(t_s)))),
+        acquired_clock="recording",
+        acquired_meaning=StampMeaning.START,
+    )
+    number = np.arange(len(t_s), dtype=np.float32)
+    images = ((round(1e9 * t), np.array([[n]], np.float32)) for t, n in zip(t_s.tolist(), number, strict=True))
+    frames = [
+        CineFrame(replace(f.header, shape=stream.shape), f.pixels)
+        for f in offline_frames(replace(stream, shape=(8, 8)), images)
+    ]
+    results: list[TrackResult | None] = [
+        TrackResult(side / 2 + ap, side / 2 - si, 1.0, 1.0, TrackStatus.TRACKED, _moved(outline, ap, -si), "", 1)
+        for _, ap, si in position.tolist()
+    ]
+    return TrackedSession(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
+
+
+def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOutcome]:
+    """Decide a session with other settings. Yield the outcome of each frame."""
+    outcomes = decide_offline(
+        config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked.results)
+    )
+    return (outcome for _, outcome in outcomes)
+
+
+def decide_again(tracked: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
+    """Decide a session with other settings. Yield the command and the estimates of each frame."""
+    for outcome in replay_outcomes(tracked, config):
+        yield outcome.command, [m for m in outcome.messages if isinstance(m, TargetEstimate)]
+
+
+def gated_motion(
+    tracked: TrackedSession, config: Config, *, latency_ms: float = 0.0, on_latency_ms: float | None = None
+) -> GatedMotion:
+    """Decide a session with other settings, and simulate a beam that follows the decisions after a latency.
+
+    Parameters
+    ----------
+    tracked
+        The session.
+    config
+        Settings to decide with.
+    latency_ms
+        Latency from acquisition to beam off.
+    on_latency_ms
+        Latency from acquisition to beam on; `latency_ms` if not given.
+
+    Returns
+    -------
+    GatedMotion
+        Table of the first target.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames show the target.
+    """
+    name = tracked.specs[0].name
+    estimates: list[TargetEstimate] = []
+    reference: TargetReference | None = None
+    for outcome in replay_outcomes(tracked, config):
+        for message in outcome.messages:
+            if isinstance(message, TargetReference) and message.target == name:
+                reference = message
+            elif isinstance(message, TargetEstimate) and message.target == name:
+                estimates.append(message)
+    if reference is None or len(estimates) < 2:
+        raise ValueError("fewer than two frames show the target")
+    t_s = np.array([e.acquired_ns for e in estimates], float) / 1e9
+    t_s -= t_s[0]
+    on = np.array([e.gate == "on" for e in estimates])
+    later_ms = latency_ms if on_latency_ms is None else on_latency_ms
+    beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
+    return motion_from_estimates(estimates, t_s, reference.centre_mm, config.gating, beam_s, "simulated")
+
+
+def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:
+    moved: NDArray[np.float32] = (outline_px + np.array([x_px, y_px])).astype(np.float32)
+    return moved
+
+
+def _key(contour_px: NDArray[np.floating[Any]]) -> bytes:
+    return np.ascontiguousarray(contour_px, np.float32).tobytes()

@@ -1,0 +1,1 @@
+"""The beam decision: its reasons, its limits, and arming."""

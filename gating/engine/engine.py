@@ -1,0 +1,349 @@
+"""The engine: frames in, gate commands and estimates out. It has no socket, file or thread, and is given its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gating.clocks.clock import StageClock
+from gating.decision.arming import ArmingEvent
+from gating.decision.decide import GateDecision, decide, first_decision
+from gating.decision.limits import decision_limits
+from gating.decision.reasons import LATCHING, GateReason, HoldReason
+from gating.engine.budget import DecisionWatch
+from gating.engine.intake import FrameIntake
+from gating.engine.lifecycle import Lifecycle
+from gating.engine.message_factory import MessageFactory
+from gating.engine.outcome import StepOutcome
+from gating.engine.peers import PeerMonitor, Peers
+from gating.latency.budgets import DecisionBudget
+from gating.messages import (
+    ARRIVAL_TIME,
+    ARRIVAL_TIME_MEANS,
+    BeamStatus,
+    CineFrame,
+    ControlReply,
+    ControlRequest,
+    EngineState,
+    GateCommand,
+    GateState,
+    Heartbeat,
+    Message,
+    StageStamps,
+    StampMeaning,
+    StreamEnd,
+    StreamInfo,
+    TargetReference,
+)
+from gating.settings.config import Config
+from gating.targets.targets import TargetSpec
+from gating.tracking.tracker import Tracker
+
+
+class Engine:
+    """One gating session. Call `finish_frame` after each `step`, once its command has been sent.
+
+    Parameters
+    ----------
+    config
+        Validated settings; they do not change while the engine runs.
+    targets
+        One to ten targets.
+    make_tracker
+        Returns a new, warm tracker; called once per target.
+    clock
+        Clock of this host, or the recorded clock of a log.
+    session_id, engine_id
+        Identify the session and the engine in every message.
+    peers
+        State of the beam interface and the recorder. By default the engine monitors both and holds if one is silent.
+    arm_by_itself
+        Arm without an operator, for recordings and phantoms.
+    budget
+        Latency budget of each decision; None offline, where decisions are not timed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[TargetSpec],
+        make_tracker: Callable[[], Tracker],
+        clock: StageClock,
+        session_id: str,
+        engine_id: str,
+        *,
+        peers: PeerMonitor | None = None,
+        arm_by_itself: bool = False,
+        budget: DecisionBudget | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._intake = FrameIntake(config, targets, make_tracker)
+        self._peers = Peers(engine_id, config.recording) if peers is None else peers
+        self._life = Lifecycle()
+        self._watch = None if budget is None else DecisionWatch(budget)
+        self._factory = MessageFactory(session_id, engine_id, clock, config.safety.lease_ms)
+        self._arm_by_itself = arm_by_itself
+        self._limits = decision_limits(config, None)
+        self._decision = first_decision(clock.now_ns())
+        self._command_sequence = -1
+        self._frame_sequence = -1
+        self._stamps = StageStamps()
+        self.counters = {"decided": 0, "skipped": 0, "refused": 0, "repeated": 0, "over_budget": 0}
+
+    @property
+    def state(self) -> EngineState:
+        """STARTING, READY, ARMED or LATCHED."""
+        return self._life.state
+
+    @property
+    def references(self) -> tuple[TargetReference, ...]:
+        """The targets as learned from their reference frames, for subscribers that join late."""
+        return tuple(self._intake.targets.references)
+
+    @property
+    def stale_at_ns(self) -> int | None:
+        """When the present beam-on ends unless a newer frame arrives; None while the beam is held."""
+        if self._decision.state is not GateState.ON:
+            return None
+        return min(self._intake.targets.acquired_ns, default=0) + self._limits.stale_ns
+
+    @property
+    def frame_interval_ns(self) -> int:
+        """Declared time between frames; 0 if it is not known."""
+        return self._intake.stream.frame_interval_ns
+
+    def warm_up(self) -> None:
+        """Compile and load everything that `step` needs; the engine is READY afterwards."""
+        self._intake.targets.warm_up()
+        self._life.apply(ArmingEvent.WARMED_UP)
+
+    # ---- the stream -------------------------------------------------------------------------------------------------
+
+    def open_stream(self, stream: StreamInfo) -> list[Message]:
+        """Accept a source's declaration of its stream. The first one is binding; a later one that differs latches."""
+        if self._intake.stream.declared is None:
+            self._intake.stream.declared = stream
+            self._limits = decision_limits(self._config, stream)
+            opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
+            messages: list[Message] = [self._factory.event("info", "stream_opened", opened)]
+            if stream.acquired_meaning is StampMeaning.ARRIVAL:
+                messages.append(self._factory.event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
+            return messages
+        if stream != self._intake.stream.declared:
+            return self._latch(HoldReason(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
+        return []
+
+    def step(self, frame: CineFrame, received_ns: int) -> StepOutcome:
+        """Track every target of the frame's plane and decide.
+
+        Parameters
+        ----------
+        frame
+            Decoded frame.
+        received_ns
+            When its bytes were received, on the engine's clock.
+
+        Raises
+        ------
+        RuntimeError
+            If the previous frame was not finished.
+        """
+        decoded_ns = self._clock.stage_ns("decoded")
+        missing = self._intake.missing_before(frame)
+        if self._intake.process(frame, received_ns):
+            self._peers.count_missing(missing)
+        header = frame.header
+        self._frame_sequence = header.sequence
+        self._stamps = StageStamps(
+            acquired_ns=header.acquired_on_publish_clock_ns,
+            published_ns=header.published_ns,
+            received_ns=received_ns,
+            decoded_ns=decoded_ns,
+            tracked_ns=self._clock.stage_ns("tracked"),
+        )
+        self.counters["decided"] += 1
+        messages = [*self._check_budget(), *self._arm_if_possible()]
+        outcome = self._decide(new_frame=True, renewal=False)
+        return StepOutcome(outcome.command, [*messages, *outcome.messages])
+
+    def finish_frame(self) -> list[Message]:
+        """Do the work on the last frame that can wait until its command has been sent.
+
+        The frame is remembered, targets may be learned from it, and trackers may accept it as a template.
+
+        Returns
+        -------
+        list of Message
+            New references, estimates and accepted templates, for the log and the screen.
+        """
+        finished = self._intake.finish(self._factory.session_id, self._decision)
+        accepted = [self._factory.event("info", "template_accepted", text) for text in finished.accepted_templates]
+        return [*finished.references, *finished.estimates, *accepted]
+
+    def warm_caches(self, frame: CineFrame) -> GateCommand:
+        """Repeat the step on the newest frame without any effect, so that the next step finds warm caches.
+
+        Returns
+        -------
+        GateCommand
+            The resulting command. It must not be sent.
+        """
+        now_ns = self._clock.now_ns()
+        self._intake.warm_caches(frame, now_ns)
+        decision = self._next_decision(self._hold_reason(now_ns), now_ns, new_frame=True)
+        return self._command(decision, now_ns, renewal=False)
+
+    def refuse(self, sentence: str) -> StepOutcome:
+        """Hold because a message could not be trusted, until the next good frame."""
+        self.counters["refused"] += 1
+        self._peers.count_skipped(1)
+        self._intake.refuse(HoldReason(GateReason.MESSAGE_REFUSED, sentence[:300]))
+        outcome = self._decide(new_frame=False, renewal=False)
+        event = self._factory.event("warning", GateReason.MESSAGE_REFUSED, sentence)
+        return StepOutcome(outcome.command, [*outcome.messages, event])
+
+    def skip(self, frames: int) -> None:
+        """Count frames that were skipped in favour of a newer one."""
+        self.counters["skipped"] += frames
+        self._peers.count_skipped(frames)
+
+    def close_stream(self, end: StreamEnd) -> StepOutcome:
+        """Hold because the source has ended its stream."""
+        self._intake.fault = HoldReason(GateReason.STREAM_ENDED, end.why)
+        self._life.apply(ArmingEvent.STREAM_ENDED)
+        return self._decide(new_frame=False, renewal=False)
+
+    # ---- time, peers, operators -------------------------------------------------------------------------------------
+
+    def tick(self) -> StepOutcome:
+        """Decide again between frames: renew the lease, or hold because of a fault or a stale frame."""
+        return self._decide(new_frame=False, renewal=True)
+
+    def observe_beam(self, status: BeamStatus) -> None:
+        """Record a status report of the beam interface."""
+        self._peers.observe_beam(status, self._clock.now_ns())
+
+    def observe_recorder(self, heartbeat: Heartbeat) -> None:
+        """Record a heartbeat of the recorder."""
+        self._peers.observe_recorder(heartbeat, self._clock.now_ns())
+
+    def latch_internal_error(self, sentence: str) -> StepOutcome:
+        """Latch because of an error inside the engine. Unfinished work on the last frame is dropped."""
+        self._intake.drop_unfinished()
+        messages = self._latch(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
+        outcome = self._decide(new_frame=False, renewal=False)
+        return StepOutcome(outcome.command, [*outcome.messages, *messages])
+
+    def stop(self) -> GateCommand:
+        """Disarm, and return the last command: hold."""
+        self._life.apply(ArmingEvent.DISARM)
+        self._intake.fault = HoldReason(GateReason.STOPPING, "the engine is stopping")
+        return self._decide(new_frame=False, renewal=False).command
+
+    def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
+        """Carry out an operator's request, or refuse it with a reason."""
+        asked = f"{request.action} by {request.operator}"
+        refused = self._carry_out(request)
+        if refused is not None:
+            text = f"{asked} refused: {refused}"
+            event = self._factory.event("warning", "request_refused", text)
+            return self._factory.reply(self.state, text, accepted=False), [event]
+        text = f"{asked}: {self.state}" + (f" ({request.why})" if request.why else "")
+        events: list[Message] = []
+        if request.action != "status":
+            events.append(self._factory.event("info", request.action, text))
+        return self._factory.reply(self.state, text, accepted=True), events
+
+    def _carry_out(self, request: ControlRequest) -> str | None:
+        """Carry out a request; return why it is refused, or None."""
+        reasoned = bool(request.why.strip())
+        match request.action:
+            case "arm":
+                return self._not_armable() or self._life.apply(ArmingEvent.ARM)
+            case "disarm":
+                return self._life.apply(ArmingEvent.DISARM)
+            case "acknowledge":
+                return self._acknowledge() if reasoned else "a reason is needed"
+            case "accept_shift":
+                return None if reasoned else "the text of the proposed couch shift is needed"
+            case _:
+                return None
+
+    def _acknowledge(self) -> str | None:
+        refused = self._life.acknowledge()
+        if refused is None:
+            self._intake.forget_faults()
+            self._peers.acknowledge_losses()
+            if self._watch is not None:
+                self._watch.forget()
+        return refused
+
+    # ---- the decision -----------------------------------------------------------------------------------------------
+
+    def _check_budget(self) -> list[Message]:
+        """Count a decision that took too long. It holds the beam if the source sets the pace of the frames."""
+        over = None if self._watch is None else self._watch.observe(self._frame_sequence, self._stamps)
+        if over is None:
+            return []
+        self.counters["over_budget"] += 1
+        if self._config.safety.hold_over_budget and self._intake.stream.pacing.is_timed:
+            self._intake.fault = self._intake.fault or over
+        return [self._factory.event("warning", over.reason, over.detail)]
+
+    def _arm_if_possible(self) -> list[Message]:
+        """Arm without an operator, but not while the engine is still catching up with the stream."""
+        if not self._arm_by_itself or self.state is not EngineState.READY or self._not_armable() is not None:
+            return []
+        if self._intake.stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
+            return []
+        self._life.apply(ArmingEvent.ARM)
+        return [self._factory.event("info", "armed", "armed by itself: the source is a recording or a phantom")]
+
+    def _not_armable(self) -> str | None:
+        """Return why the engine cannot be armed now, or None."""
+        latched_by, needed = self._life.latched_by, self._config.safety.arm_good_frames
+        if latched_by is not None:
+            return f"latched by {latched_by.reason}; acknowledge it first"
+        if self._intake.healthy_in_a_row < needed:
+            return f"{self._intake.healthy_in_a_row} contiguous good frames, {needed} are needed"
+        reason = self._hold_reason(self._clock.now_ns())
+        return None if reason is None else reason.detail
+
+    def _hold_reason(self, now_ns: int) -> HoldReason | None:
+        """Return the most serious reason to hold that does not depend on the targets' positions, or None."""
+        return self._life.latched_by or self._intake.hold_reason or self._peers.hold_reason(now_ns)
+
+    def _decide(self, *, new_frame: bool, renewal: bool) -> StepOutcome:
+        now_ns = self._clock.now_ns()
+        reason = self._hold_reason(now_ns)
+        messages = self._latch(reason) if reason is not None and reason.reason in LATCHING else []
+        before = self._decision
+        after = self._decision = self._next_decision(reason, now_ns, new_frame=new_frame)
+        if after.reason in LATCHING:
+            messages += self._latch(HoldReason(after.reason, after.detail))
+        unchanged = (after.state, after.reason) == (before.state, before.reason)
+        self._command_sequence += 1
+        return StepOutcome(self._command(after, now_ns, renewal=renewal and unchanged), messages)
+
+    def _next_decision(self, reason: HoldReason | None, now_ns: int, *, new_frame: bool) -> GateDecision:
+        """Return the decision that follows from the present state, without changing that state."""
+        views = self._intake.targets.views(now_ns)
+        return decide(self.state, reason, views, self._limits, self._decision, now_ns, new_frame=new_frame)
+
+    def _latch(self, reason: HoldReason) -> list[Message]:
+        if not self._life.latch(reason):
+            return []
+        return [self._factory.event("fault", reason.reason, f"latched: {reason.detail}")]
+
+    def _command(self, decision: GateDecision, decided_ns: int, *, renewal: bool) -> GateCommand:
+        return self._factory.command(
+            decision,
+            decided_ns,
+            number=self._command_sequence,
+            state=self.state,
+            frame_sequence=self._frame_sequence,
+            renewal=renewal,
+            source_kind=self._intake.stream.source_kind,
+            pacing=self._intake.stream.pacing,
+            stamps=self._stamps,
+        )

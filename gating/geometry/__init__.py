@@ -1,0 +1,1 @@
+"""Contours on the pixel grid, and the image plane in the patient."""

@@ -1,0 +1,268 @@
+"""The recorder process: writes everything that crosses the wire to one session log.
+
+It only listens, so a slow disk delays no other process. Its heartbeat says whether it keeps up. If it does not, an
+engine that requires a recording holds the beam.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import zmq
+
+from gating.clocks.clock import MonotonicClock
+from gating.decision.reasons import GateReason
+from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
+from gating.service.real_time import become
+from gating.session.log_writer import SessionWriter, session_log_name
+from gating.settings.config import Config
+from gating.wire.codec import WireError, decode, encode
+from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
+
+HEARTBEAT_NS: Final = 100_000_000
+BATCH: Final = 256
+QUEUE_MESSAGES: Final = 2000
+LATE_NS: Final = 250_000_000
+"""If a frame waits longer than this before it is read, the recorder does not keep up."""
+BEHIND_NS: Final = 1_000_000_000
+"""How long the recorder reports after the last late frame that it does not keep up."""
+REMEMBERED_GAP: Final = 1000
+"""How many missing frames are remembered, in case they come late."""
+POLL_MS: Final = 20
+DRAIN_MS: Final = 50
+STOP_LINGER_MS: Final = 200
+
+_FRAME: Final = TOPICS[FrameHeader]
+_END: Final = TOPICS[StreamEnd]
+_TOPICS: Final = frozenset(TOPICS.values())
+
+
+class Recorder:
+    """Writes the messages of four sockets to one log, and reports its progress every 100 ms.
+
+    Parameters
+    ----------
+    config
+        Endpoints.
+    session_id
+        Written to the log's metadata and to every heartbeat.
+    path
+        The log, or its folder; the log is then named after the session and its start.
+    end_after_ms
+        Stop this long after the end of the stream; None: only on request.
+    """
+
+    def __init__(self, config: Config, session_id: str, path: Path, *, end_after_ms: float | None = None) -> None:
+        self._config = config
+        self._session_id = session_id
+        self._clock = MonotonicClock()
+        log = path if path.suffix == ".mcap" else path / session_log_name(session_id)
+        self._writer = SessionWriter(log, session_id, self._clock.name)
+        self._end_after_ns = None if end_after_ms is None else round(end_after_ms * 1e6)
+        self._ends_ns: int | None = None
+        self._failure = ""
+        self._messages = self._frames = self._frames_lost = self._refused = 0
+        self._next_sequence: dict[str, int] = {}
+        self._missing: set[int] = set()
+        self._refused_since_frame = 0
+        self._behind_until_ns = 0
+        self._behind = False
+        self._heartbeat_due_ns = 0
+
+    @property
+    def path(self) -> Path:
+        """Path of the log."""
+        return self._writer.path
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Record until `stop` returns True or the stream has ended; then receive what remains, and close the log.
+
+        A disk that refuses raises nothing; the heartbeat reports it.
+
+        Raises
+        ------
+        zmq.ZMQError
+            If an endpoint cannot be used.
+        PermissionError
+            If this process cannot become the user `host.run_as`.
+        """
+        context: zmq.Context[Any] = zmq.Context()
+        try:
+            self._publisher = bind(context, zmq.PUB, self._config.endpoints.recorder)
+            if self._config.host.run_as:
+                become(self._config.host.run_as)
+            self._guard(self._writer.open)
+            endpoints = self._config.endpoints
+            channels = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
+            self._subscribers = [ReconnectingSubscriber(context, channel, queue=QUEUE_MESSAGES) for channel in channels]
+            try:
+                self._serve(stop)
+            finally:
+                self._close()
+        finally:
+            context.destroy(linger=STOP_LINGER_MS)
+
+    def _serve(self, stop: Callable[[], bool]) -> None:
+        while not (stop() or self._is_over()):
+            poller = zmq.Poller()
+            for subscriber in self._subscribers:
+                poller.register(subscriber.socket, zmq.POLLIN)
+            poller.poll(POLL_MS)
+            self._drain()
+            for subscriber in self._subscribers:
+                subscriber.reopen_if_silent(self._clock.now_ns())
+            self._guard(self._writer.flush_if_due)
+            self._report_progress()
+
+    def _is_over(self) -> bool:
+        return self._ends_ns is not None and self._clock.now_ns() >= self._ends_ns
+
+    def _drain(self) -> bool:
+        """Record waiting messages, a bounded batch from each socket. Return whether there were any."""
+        recorded = 0
+        for subscriber in self._subscribers:
+            count = self._drain_one(subscriber)
+            recorded += count
+            if count == BATCH:
+                self._fell_behind()
+        return recorded > 0
+
+    def _drain_one(self, subscriber: ReconnectingSubscriber) -> int:
+        for count in range(BATCH):
+            parts = receive(subscriber.socket)
+            if parts is None:
+                return count
+            received_ns = subscriber.last_message_ns = self._clock.now_ns()
+            self._messages += 1
+            self._guard(self._writer.write, parts, received_ns)
+            self._examine(parts, received_ns)
+        return BATCH
+
+    def _examine(self, parts: list[bytes], received_ns: int) -> None:
+        """Count frames and gaps, without those that the log holds as refused. Other messages are not read."""
+        if parts[0] not in (_FRAME, _END):
+            self._refused_since_frame += parts[0] not in _TOPICS
+            return
+        try:
+            message = decode(parts)
+        except WireError:
+            self._refused += 1
+            self._refused_since_frame += 1
+            return
+        if isinstance(message, CineFrame):
+            self._count_frame(message.header, received_ns)
+        elif self._end_after_ns is not None:
+            self._ends_ns = received_ns + self._end_after_ns
+
+    def _count_frame(self, header: FrameHeader, received_ns: int) -> None:
+        self._frames += 1
+        expected = self._next_sequence.get(header.publisher_id)
+        if expected is None:
+            expected = header.sequence
+            self._missing.clear()
+        if header.sequence in self._missing:
+            self._missing.discard(header.sequence)
+            self._frames_lost = max(0, self._frames_lost - 1)
+        self._frames_lost += max(0, header.sequence - expected - self._refused_since_frame)
+        self._refused_since_frame = 0
+        self._missing.update(range(max(expected, header.sequence - REMEMBERED_GAP), header.sequence))
+        self._next_sequence = {header.publisher_id: max(expected, header.sequence + 1)}
+        if header.publish_clock == self._clock.name and received_ns - header.published_ns > LATE_NS:
+            self._fell_behind()
+
+    def _fell_behind(self) -> None:
+        self._behind_until_ns = self._clock.now_ns() + BEHIND_NS
+
+    def _guard(self, action: Callable[..., None], *arguments: object) -> None:
+        """Do something with the disk. Its first refusal ends the recording, but not the recorder."""
+        if self._failure:
+            return
+        try:
+            action(*arguments)
+        except OSError as error:
+            self._failure = f"session log {self.path.name} cannot be written: {error.strerror or error}"[:300]
+            self._writer.abandon()
+            self._report("fault", "recording_failed", self._failure)
+            self._heartbeat_due_ns = 0
+
+    def _report_progress(self) -> None:
+        now_ns = self._clock.now_ns()
+        behind = now_ns < self._behind_until_ns
+        if behind and not self._behind:
+            self._report("warning", GateReason.RECORDER_BEHIND, "the recorder does not keep up with the wire")
+        self._behind = behind
+        if now_ns < self._heartbeat_due_ns:
+            return
+        self._heartbeat_due_ns = now_ns + HEARTBEAT_NS
+        counters = {
+            "messages": self._messages,
+            "bytes": self._writer.bytes_written,
+            "frames": self._frames,
+            "frames_lost": self._frames_lost,
+            "refused": self._refused,
+            "behind": int(behind),
+        }
+        self._send(
+            Heartbeat(
+                session_id=self._session_id,
+                role="recorder",
+                process_id=os.getpid(),
+                state="failed" if self._failure else "recording",
+                detail=self._failure,
+                sent_ns=now_ns,
+                counters=counters,
+            )
+        )
+
+    def _report(self, severity: Literal["warning", "fault"], code: str, sentence: str) -> None:
+        at_ns = self._clock.now_ns()
+        event = Event(
+            session_id=self._session_id, role="recorder", severity=severity, code=code, text=sentence, at_ns=at_ns
+        )
+        self._send(event)
+        self._guard(self._writer.write, encode(event), at_ns)
+
+    def _send(self, message: Message) -> None:
+        send(self._publisher, encode(message))
+
+    def _close(self) -> None:
+        """Record what is still on its way, so that the log has the last messages of the others, and close the log."""
+        deadline_ns = self._clock.now_ns() + DRAIN_MS * 1_000_000
+        while self._clock.now_ns() < deadline_ns:
+            if not self._drain():
+                time.sleep(0.005)
+        self._guard(self._writer.close)
+
+
+def run_recorder(
+    config: Config,
+    session_id: str,
+    path: Path,
+    *,
+    end_after_ms: float | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Path:
+    """Record one session until SIGTERM, SIGINT or `stop`, and return the path of the log.
+
+    Parameters
+    ----------
+    config, session_id, path, end_after_ms
+        As for `Recorder`.
+    stop
+        Called often; the recording ends when it returns True.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If an endpoint cannot be used.
+    PermissionError
+        If this process cannot become the user `host.run_as`.
+    """
+    recorder = Recorder(config, session_id, path, end_after_ms=end_after_ms)
+    signalled = stop_on_signals()
+    recorder.run(lambda: signalled() or (stop is not None and stop()))
+    return recorder.path

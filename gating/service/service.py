@@ -1,0 +1,299 @@
+"""The engine's sockets: take the newest frame, step, publish the command, then the telemetry."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import platform
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final
+
+import zmq
+
+from gating.clocks.clock import MonotonicClock
+from gating.clocks.remap import ClockMap
+from gating.engine.engine import Engine
+from gating.engine.outcome import StepOutcome
+from gating.latency.budgets import load_budgets
+from gating.messages import (
+    BeamStatus,
+    CineFrame,
+    ControlRequest,
+    EngineState,
+    Event,
+    GateCommand,
+    Heartbeat,
+    Message,
+    SessionHeader,
+    StreamEnd,
+    StreamInfo,
+)
+from gating.service.arrivals import Arrival, skip_older_frames
+from gating.service.cache_warming import CacheWarmer
+from gating.service.real_time import prepare_process
+from gating.settings.config import Config, config_hash, to_toml
+from gating.targets.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from gating.wire.codec import WireError, decode, encode
+from gating.wire.sockets import (
+    ReconnectingSubscriber,
+    Socket,
+    bind,
+    is_waiting,
+    message_threads,
+    receive,
+    send,
+    subscribe,
+)
+
+HEARTBEAT_NS: Final = 100_000_000
+MAX_DRAIN: Final = 256
+"""Most messages taken in one turn, so that a flood of frames cannot keep the loop from renewing or ending the lease."""
+_NEVER: Final = 2**63
+
+
+class EngineService:
+    """The engine process: one loop, one thread, four kinds of sockets.
+
+    Parameters
+    ----------
+    config, targets, session_id
+        Settings, targets and identifier of the session.
+    arm_by_itself
+        Arm without an operator. Meant for recordings and phantoms, never for a live stream.
+    end_with_stream
+        Leave the loop when the source ends its stream.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[TargetSpec],
+        session_id: str,
+        *,
+        arm_by_itself: bool = False,
+        end_with_stream: bool = False,
+    ) -> None:
+        self._config = config
+        self._session_id = session_id
+        self._end_with_stream = end_with_stream
+        self._clock = MonotonicClock()
+        self._clock_map = ClockMap(self._clock.name, config.clocks)
+        self._engine_id = uuid.uuid4().hex[:12]
+        self._engine = Engine(
+            config,
+            targets,
+            lambda: make_tracker(config.tracker, config.tracking),
+            self._clock,
+            session_id,
+            self._engine_id,
+            arm_by_itself=arm_by_itself,
+            budget=load_budgets().decision,
+        )
+        self._header = self._session_header()
+        self._every_frame = False
+        self._ended = False
+        self._sent_ns = 0
+        self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop()`, checked in each turn of the loop, is true; then hold and return.
+
+        Raises
+        ------
+        zmq.ZMQError
+            If an endpoint cannot be bound.
+        """
+        context: zmq.Context[Socket] = zmq.Context()
+        endpoints = self._config.endpoints
+        try:
+            self._gate = bind(context, zmq.PUB, endpoints.gate)
+            self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
+            self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
+            self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
+            self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
+            self._publish(self._engine.tick())
+            self._engine.warm_up()
+            refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
+            self._send_telemetry(map(self._host_warning, refused))
+            gc.disable()
+            self._frames = ReconnectingSubscriber(context, endpoints.frames)
+            self._loop(stop)
+            send(self._gate, encode(self._engine.stop()))
+            self._send_telemetry([self._heartbeat()])
+        finally:
+            gc.enable()
+            gc.unfreeze()
+            context.destroy(linger=200)
+
+    def _loop(self, stop: Callable[[], bool]) -> None:
+        renew_ns = round(self._config.safety.renew_ms * 1e6)
+        next_heartbeat_ns = 0
+        while not (stop() or (self._ended and self._end_with_stream)):
+            wait_ns = min(self._due_ns(renew_ns), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
+            came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
+            if came:
+                self._guarded(self._process_frames)
+            self._guarded(self._serve_others)
+            now_ns = self._clock.now_ns()
+            self._frames.reopen_if_silent(now_ns)
+            if now_ns >= self._due_ns(renew_ns):
+                self._publish(self._engine.tick())
+            elif not came and self._warmer.is_due(now_ns):
+                self._guarded(self._warm_caches)
+            if now_ns >= next_heartbeat_ns:
+                next_heartbeat_ns = now_ns + HEARTBEAT_NS
+                self._send_telemetry([self._heartbeat()])
+
+    def _warm_caches(self) -> None:
+        self._warmer.warm(lambda: is_waiting(self._frames.socket))
+
+    def _due_ns(self, renew_ns: int) -> int:
+        """Return when the next command is due: to renew the last one, or because its frame becomes too old."""
+        renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
+        return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
+
+    def _serve_others(self) -> None:
+        """Process messages of beam interface, recorder and operators, for which the loop does not wait."""
+        self._receive_peers()
+        self._answer_operators()
+        self._greet_subscribers()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do some work. Any exception latches the engine and is reported, and the process continues."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
+            self._publish(self._engine.latch_internal_error(f"{type(error).__name__} inside the engine: {error}"))
+
+    def _process_frames(self) -> None:
+        """Process all waiting messages, but only the newest of the frames."""
+        for arrival in skip_older_frames(self._arrivals(), self._engine.skip):
+            self._handle(*arrival)
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        """Yield the messages that wait on the frames' socket.
+
+        Only one message per turn if the source waits for replies, and before arming: the beam is held anyway, and at
+        high rates learning the reference takes longer than a frame interval.
+        """
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._frames.socket)
+            if parts is None:
+                return
+            received_ns = self._frames.last_message_ns = self._clock.now_ns()
+            yield Arrival(parts, received_ns)
+            if self._every_frame or self._engine.state is not EngineState.ARMED:
+                return
+
+    def _handle(self, parts: list[bytes], received_ns: int) -> None:
+        try:
+            message = decode(parts)
+        except WireError as error:
+            self._publish(self._engine.refuse(str(error)))
+            return
+        if isinstance(message, CineFrame):
+            frame = self._clock_map.frame(message, received_ns)
+            outcome = self._engine.step(frame, received_ns)
+            self._send_command(outcome.command)
+            self._send_telemetry(self._engine.finish_frame())
+            self._send_telemetry(outcome.messages)
+            self._warmer.expect(parts, frame, received_ns)
+        elif isinstance(message, StreamInfo):
+            self._every_frame = not message.pacing.is_timed
+            self._send_telemetry(self._engine.open_stream(message))
+        elif isinstance(message, StreamEnd):
+            self._publish(self._engine.close_stream(message))
+            self._ended = True
+        elif isinstance(message, Event) and message.severity == "fault":
+            self._publish(self._engine.refuse(f"from the source: {message.text}"))
+
+    def _receive_peers(self) -> None:
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._peers)
+            if parts is None:
+                return
+            try:
+                message = decode(parts)
+            except WireError as error:
+                self._publish(self._engine.refuse(f"from beam interface or recorder: {error}"))
+                continue
+            if isinstance(message, BeamStatus):
+                self._engine.observe_beam(message)
+            elif isinstance(message, Heartbeat) and message.role == "recorder":
+                self._engine.observe_recorder(message)
+
+    def _answer_operators(self) -> None:
+        for _ in range(MAX_DRAIN):
+            parts = receive(self._control)
+            if parts is None:
+                return
+            peer, *body = parts
+            try:
+                request = decode(body)
+            except WireError as error:
+                self._publish(self._engine.refuse(f"control: {error}"))
+                continue
+            if isinstance(request, ControlRequest):
+                reply, events = self._engine.control(request)
+                send(self._control, [peer, *encode(reply)])
+                self._publish(self._engine.tick())
+                self._send_telemetry(events)
+                self._ended |= request.action == "stop"
+                self._end_with_stream |= request.action == "stop"
+
+    def _greet_subscribers(self) -> None:
+        """Send the session header and the references again for each new subscriber of the telemetry."""
+        while receive(self._telemetry) is not None:
+            self._send_telemetry([self._header, *self._engine.references])
+
+    def _publish(self, outcome: StepOutcome) -> None:
+        self._send_command(outcome.command)
+        self._send_telemetry(outcome.messages)
+
+    def _send_command(self, command: GateCommand) -> None:
+        send(self._gate, encode(command))
+        self._sent_ns = self._clock.now_ns()
+
+    def _send_telemetry(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            send(self._telemetry, encode(message))
+
+    def _host_warning(self, sentence: str) -> Event:
+        return Event(
+            session_id=self._session_id,
+            role="engine",
+            severity="warning",
+            code="host",
+            text=sentence,
+            at_ns=self._clock.now_ns(),
+        )
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            session_id=self._session_id,
+            role="engine",
+            process_id=os.getpid(),
+            state=self._engine.state,
+            sent_ns=self._clock.now_ns(),
+            counters=self._engine.counters,
+        )
+
+    def _session_header(self) -> SessionHeader:
+        return SessionHeader(
+            session_id=self._session_id,
+            engine_id=self._engine_id,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("cinegate", "numpy", "numba", "opencv-python", "pyzmq", "msgpack")},
+            },
+            config_toml=to_toml(self._config),
+            config_hash=config_hash(self._config),
+            tracker=self._config.tracker,
+            clock=self._clock.name,
+        )

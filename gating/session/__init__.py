@@ -1,0 +1,1 @@
+"""Session logs: writing, sealing, checking and reading them."""

@@ -1,0 +1,1 @@
+"""The settings as data: each defined once, with its unit, range, default and source."""

@@ -1,0 +1,1 @@
+"""Checks of each frame, and what is remembered of the stream."""

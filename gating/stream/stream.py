@@ -1,0 +1,91 @@
+"""The stream of frames: its declaration, and what is remembered of its frames. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gating.decision.reasons import HoldReason
+from gating.messages import CineFrame, FrameHeader, Pacing, SourceKind, StreamInfo
+from gating.settings.config import HealthSettings
+from gating.stream.checks import StreamMemory, check_frame, check_pixels, forget_stream, remember
+
+
+class Stream:
+    """The stream that an engine processes; it counts as live until its source has declared it.
+
+    Parameters
+    ----------
+    settings
+        Limits of the checks of each frame.
+    """
+
+    def __init__(self, settings: HealthSettings) -> None:
+        self._settings = settings
+        self._memory: StreamMemory | None = None
+        self._memory_before: StreamMemory | None = None
+        self.declared: StreamInfo | None = None
+
+    @property
+    def source_kind(self) -> SourceKind:
+        """Kind of source that publishes the frames."""
+        return SourceKind.LIVE if self.declared is None else self.declared.source_kind
+
+    @property
+    def pacing(self) -> Pacing:
+        """What sets the pace of the frames."""
+        return Pacing.REAL_TIME if self.declared is None else self.declared.pacing
+
+    @property
+    def frame_interval_ns(self) -> int:
+        """Declared time between frames; 0 if it is not known."""
+        declared = self.declared
+        return 0 if declared is None or declared.speed <= 0 else round(declared.nominal_interval_ns / declared.speed)
+
+    @property
+    def newest(self) -> FrameHeader | None:
+        """The newest frame that was remembered."""
+        return None if self._memory is None else self._memory.newest
+
+    def first_plane(self, header: FrameHeader) -> str:
+        """Return the plane of targets that name none: the first declared one, or else that of `header`."""
+        return header.plane if self.declared is None else self.declared.planes[0]
+
+    def check(self, frame: CineFrame, received_ns: int) -> HoldReason | None:
+        """Return the most serious fault of a frame, or None; see `gating.stream.checks`."""
+        return self._check(frame, received_ns, self._memory)
+
+    def warm_caches(self, frame: CineFrame, received_ns: int) -> None:
+        """Repeat `check` on the newest frame without any effect."""
+        self._check(frame, received_ns, self._memory_before)
+
+    def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> HoldReason | None:
+        header = frame.header
+        fault = check_frame(header, received_ns, memory, self.declared, self._settings)
+        return fault or check_pixels(header.sequence, frame.pixels, self._settings)
+
+    def remember(self, header: FrameHeader, received_ns: int) -> None:
+        """Remember a frame as the newest one."""
+        self._memory_before, self._memory = self._memory, remember(self._memory, header, received_ns)
+
+    def remember_untracked(self, header: FrameHeader, received_ns: int) -> None:
+        """Remember an untracked frame as the newest one; `elapsed_s` still counts from the last tracked frame."""
+        tracked = {} if self._memory is None else self._memory.by_plane
+        self._memory = replace(remember(self._memory, header, received_ns), by_plane=tracked)
+
+    def forget(self) -> None:
+        """Let the stream restart; its geometry must stay the same."""
+        self._memory = forget_stream(self._memory)
+
+    def missing_before(self, header: FrameHeader) -> int:
+        """Return how many frames are missing between the newest remembered one and this one."""
+        return 0 if self.newest is None else header.sequence - self.newest.sequence - 1
+
+    def elapsed_s(self, header: FrameHeader) -> float:
+        """Return the time since the newest tracked frame of the same plane, s; 0 if there is none."""
+        before = None if self._memory is None else self._memory.by_plane.get(header.plane)
+        return 0.0 if before is None else (header.acquired_ns - before.acquired_ns) / 1e9
+
+    def is_late(self, age_ns: int) -> bool:
+        """Return whether a newest frame of this age means that the next frame should have arrived."""
+        declared = self.declared
+        return declared is not None and age_ns * declared.speed > declared.nominal_interval_ns

@@ -1,0 +1,1 @@
+"""Targets: their rules, their gating boundary, and their position in 3D."""

@@ -1,0 +1,321 @@
+"""The decision rules of one structure. Pure: updated with each frame, evaluated at any time.
+
+Comparisons are written `not (x <= limit)` so that NaN holds the beam.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import ArrayLike, NDArray
+
+from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
+from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
+
+_AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
+
+
+class TargetObservation(Struct, frozen=True):
+    """The observed or predicted position of one structure.
+
+    Attributes
+    ----------
+    at_ns
+        Time of acquisition, on the engine's clock.
+    contour_px
+        Float32 array (n, 2) of (x, y).
+    displacement_mm
+        Displacement of the centre from the reference frame, LPS; NaN if the structure was not found.
+    """
+
+    at_ns: int
+    contour_px: NDArray[np.float32]
+    displacement_mm: tuple[float, float, float]
+
+
+class Region(Protocol):
+    """A region of the image plane: `gating.targets.boundary.GatingBoundary`."""
+
+    def out_fraction(self, contour_px: NDArray[np.float32]) -> float:
+        """Return the fraction of a contour's area outside the region, 0 to 1; 1 for a contour without area."""
+        ...
+
+
+class Rule(Protocol):
+    """One condition for beam on."""
+
+    reason: GateReason
+
+    def update(self, observation: TargetObservation) -> None:
+        """Update the rule with the newest observation."""
+        ...
+
+    def violation(self, now_ns: int) -> str:
+        """Return a phrase that describes how the rule is broken now; empty while it is kept."""
+        ...
+
+
+class WindowRule:
+    """A rule that depends on a single observation, and so applies to a predicted one too."""
+
+    reason: GateReason
+
+    def __init__(self) -> None:
+        self._violation = "not seen yet"
+
+    def judge(self, observation: TargetObservation) -> str:
+        """Return a phrase that describes how an observation breaks the rule; empty if it does not."""
+        raise NotImplementedError
+
+    def update(self, observation: TargetObservation) -> None:
+        """Judge the newest observation."""
+        self._violation = self.judge(observation)
+
+    def violation(self, now_ns: int) -> str:
+        """Return how the newest observation breaks the rule; empty if it does not."""
+        return self._violation
+
+
+class BoundaryWindow(WindowRule):
+    """Limits the percentage of the target outside its boundary, as on the MRIdian: Lamb et al. 2017, PMC5689863."""
+
+    reason = GateReason.OUT_OF_WINDOW
+
+    def __init__(self, settings: BoundaryRule, boundary: Region) -> None:
+        super().__init__()
+        self._max_out_fraction, self._boundary = settings.max_out_fraction, boundary
+        self.out_fraction = 1.0
+        """Fraction of the newest observation outside the boundary."""
+
+    def update(self, observation: TargetObservation) -> None:
+        """Measure the newest observation."""
+        self.out_fraction = self._boundary.out_fraction(observation.contour_px)
+        self._violation = self._compare(self.out_fraction)
+
+    def judge(self, observation: TargetObservation) -> str:
+        """Compare the area outside the boundary with the limit."""
+        return self._compare(self._boundary.out_fraction(observation.contour_px))
+
+    def _compare(self, out: float) -> str:
+        if out <= self._max_out_fraction:
+            return ""
+        return f"{100 * out:.1f} % outside the boundary, the limit is {100 * self._max_out_fraction:g} %"
+
+
+class OverlapWindow(WindowRule):
+    """Requires a share of the target's area or estimated volume to lie inside its reference contour.
+
+    For the volume, target and reference are two equal spheres with the cross-section of the reference contour. Their
+    overlap is the lens 1 - 3/2 x + 1/2 x^3, with x = distance of the centres / diameter.
+    """
+
+    reason = GateReason.LOW_OVERLAP
+
+    def __init__(self, settings: OverlapRule, contour: Region, diameter_mm: float) -> None:
+        super().__init__()
+        self._settings, self._contour, self._diameter_mm = settings, contour, diameter_mm
+
+    def judge(self, observation: TargetObservation) -> str:
+        """Compare the overlap with the limit."""
+        if self._settings.measure == "area":
+            overlap = 1.0 - self._contour.out_fraction(observation.contour_px)
+        else:
+            x = _distance_mm(np.subtract(observation.displacement_mm, self._settings.shift_lps_mm)) / self._diameter_mm
+            overlap = 1.0 - 1.5 * x + 0.5 * x**3 if not x > 1 else 0.0
+        least = self._settings.min_overlap
+        measure = self._settings.measure
+        return "" if overlap >= least else f"{measure} overlap {100 * overlap:.1f} %, the limit is {100 * least:g} %"
+
+
+class CentreWindow(WindowRule):
+    """Limits the displacement of the centre along each patient axis; along an axis that is not imaged it is 0."""
+
+    reason = GateReason.OFF_CENTRE
+
+    def __init__(self, settings: CentreRule) -> None:
+        super().__init__()
+        self._max_mm = [getattr(settings, axis) for axis, _ in _AXES]
+        self._shift_mm = settings.shift_lps_mm
+
+    def judge(self, observation: TargetObservation) -> str:
+        """Compare the displacement with the window, axis by axis."""
+        for (_, axis), away_mm, max_mm in zip(
+            _AXES, np.subtract(observation.displacement_mm, self._shift_mm).tolist(), self._max_mm, strict=True
+        ):
+            if not (abs(away_mm) <= max_mm):
+                return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {max_mm:g} mm"
+        return ""
+
+
+class AvoidanceWindow(WindowRule):
+    """Keeps an organ at risk out of a target's region."""
+
+    reason = GateReason.ORGAN_IN_WINDOW
+
+    def __init__(self, settings: AvoidanceRule, region: Region) -> None:
+        super().__init__()
+        self._settings, self._region = settings, region
+
+    def judge(self, observation: TargetObservation) -> str:
+        """Compare the area inside the region with the limit; an organ whose contour is unusable counts as inside."""
+        contour, max_fraction = observation.contour_px, self._settings.max_in_fraction
+        usable = len(contour) >= 3 and bool(np.isfinite(contour).all())
+        inside = 1.0 - self._region.out_fraction(contour) if usable else math.nan
+        if inside <= max_fraction:
+            return ""
+        region = f"the region of {self._settings.target}"
+        return f"{100 * inside:.1f} % inside {region}, the limit is {100 * max_fraction:g} %"
+
+
+class Excursion:
+    """Holds once the target has been farther than X mm away for Y s: the rule of intrafraction prostate monitoring.
+
+    Time counts from the last observation inside, so the beam is off by Y s after the target left.
+    Source: kilovoltage intrafraction monitoring, the SPARK protocol, Keall et al. 2017, PMC5341369.
+    """
+
+    reason = GateReason.EXCURSION
+
+    def __init__(self, settings: ExcursionRule) -> None:
+        self._settings = settings
+        self._inside_ns: int | None = None
+        self._outside = False
+
+    def update(self, observation: TargetObservation) -> None:
+        """Record when the target was last inside."""
+        self._outside = not (_distance_mm(observation.displacement_mm) <= self._settings.distance_mm)
+        if not self._outside or self._inside_ns is None:
+            self._inside_ns = observation.at_ns
+
+    def violation(self, now_ns: int) -> str:
+        """Compare the time outside with the limit."""
+        if not self._outside or self._inside_ns is None:
+            return ""
+        outside_s, max_s = (now_ns - self._inside_ns) / 1e9, self._settings.duration_s
+        return (
+            ""
+            if outside_s < max_s
+            else f"more than {self._settings.distance_mm:g} mm away for {outside_s:.1f} s, the limit is {max_s:g} s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BreathHoldState:
+    """The progress of a breath-hold.
+
+    Attributes
+    ----------
+    held_s
+        Time since the plateau began; 0 while breathing.
+    left_s
+        Time left until the longest hold is reached; the longest hold while breathing.
+    shift_mm
+        Array (3,): shift of the plateau from the reference, LPS; NaN while breathing.
+    """
+
+    held_s: float
+    left_s: float
+    shift_mm: NDArray[np.float64]
+
+
+class BreathHold:
+    """Permits beam only in plateaus that repeat the reference position.
+
+    A plateau is a period of `plateau_s` or more in which the centre moves by at most `flat_mm`; it ends with the first
+    observation outside that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
+    holds settle within 2 s and were used within 2.5 mm of their reference level, doi:10.1186/s13014-015-0383-y.
+    """
+
+    reason = GateReason.NOT_HELD
+
+    def __init__(self, settings: BreathHoldRule) -> None:
+        self._settings = settings
+        self._still: deque[tuple[int, NDArray[np.float64]]] = deque()
+        self._began_ns: int | None = None
+        """Time of the first observation of the plateau."""
+        self._low = self._high = np.zeros(3)
+
+    def update(self, observation: TargetObservation) -> None:
+        """Extend the present plateau, or look for a new one."""
+        here = np.array(observation.displacement_mm)
+        if not np.isfinite(here).all():
+            self._still.clear()
+            self._began_ns = None
+            return
+        if self._began_ns is not None:
+            self._low, self._high = np.minimum(self._low, here), np.maximum(self._high, here)
+            if (self._high - self._low).max() <= self._settings.flat_mm:
+                return
+            self._began_ns = None
+            self._still.clear()
+        self._still.append((observation.at_ns, here))
+        positions = np.array([position for _, position in self._still])
+        while np.ptp(positions, axis=0).max() > self._settings.flat_mm:
+            self._still.popleft()
+            positions = positions[1:]
+        if observation.at_ns - self._still[0][0] >= self._settings.plateau_s * 1e9:
+            self._began_ns = self._still[0][0]
+            self._low, self._high = positions.min(axis=0), positions.max(axis=0)
+
+    def state(self, now_ns: int) -> BreathHoldState:
+        """Return the progress of the breath-hold, for the display and for guiding the patient."""
+        longest_s = self._settings.max_hold_s
+        if self._began_ns is None:
+            return BreathHoldState(0.0, longest_s, np.full(3, np.nan))
+        held_s = (now_ns - self._began_ns) / 1e9
+        return BreathHoldState(held_s, longest_s - held_s, (self._low + self._high) / 2)
+
+    def violation(self, now_ns: int) -> str:
+        """Return a phrase if there is no plateau, it is in the wrong place, or it lasts too long; empty otherwise."""
+        settings, state = self._settings, self.state(now_ns)
+        if self._began_ns is None:
+            return f"no plateau of {settings.plateau_s:g} s yet"
+        away_mm = _distance_mm(state.shift_mm)
+        if not (away_mm <= settings.reproducibility_mm):
+            return f"hold is {away_mm:.1f} mm from the reference, the limit is {settings.reproducibility_mm:g} mm"
+        return "" if state.left_s > 0 else f"hold lasts {state.held_s:.0f} s, the limit is {settings.max_hold_s:g} s"
+
+
+class StructureRules:
+    """All rules of one structure. Each must be kept, and each window rule by the predicted position too."""
+
+    def __init__(self, name: str, rules: Sequence[Rule]) -> None:
+        self._name, self._rules = name, tuple(rules)
+        self.predicted: HoldReason | None = None
+        """Why the predicted position breaks a window rule, or None."""
+
+    def update(self, seen: TargetObservation, predicted: TargetObservation | None) -> None:
+        """Update every rule with the newest observation, and check the position predicted from it, if any."""
+        for rule in self._rules:
+            rule.update(seen)
+        self.predicted = None
+        if predicted is None:
+            return
+        for rule in self._rules:
+            text = rule.judge(predicted) if isinstance(rule, WindowRule) else ""
+            if text:
+                self.predicted = HoldReason(GateReason.PREDICTED_OUT, f"{self._name}: will be {text}")
+                return
+
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
+        """Return the first broken rule, or None; those that a beam-off delay may not bridge come first."""
+        found = self.predicted
+        for rule in reversed(self._rules):
+            text = rule.violation(now_ns)
+            if text and not (found is not None and found.reason not in BRIDGEABLE and rule.reason in BRIDGEABLE):
+                found = HoldReason(rule.reason, f"{self._name}: {text}")
+        return found
+
+    def breath_hold(self, now_ns: int) -> BreathHoldState | None:
+        """Return the progress of the breath-hold, or None without a breath-hold rule."""
+        return next((rule.state(now_ns) for rule in self._rules if isinstance(rule, BreathHold)), None)
+
+
+def _distance_mm(displacement_mm: ArrayLike) -> float:
+    return float(np.sqrt(np.square(displacement_mm).sum()))

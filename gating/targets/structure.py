@@ -1,0 +1,225 @@
+"""One structure in its plane: its rules, its displacement from the reference, and its predicted position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.decision.reasons import HoldReason
+from gating.errors import TargetError
+from gating.geometry.plane import ImagePlane
+from gating.prediction import Predictor, make_predictor
+from gating.settings.config import GatingSettings
+from gating.settings.rules import (
+    AvoidanceRule,
+    BoundaryRule,
+    BreathHoldRule,
+    CentreRule,
+    ExcursionRule,
+    Margins,
+    OverlapRule,
+    PredictionSettings,
+    RuleSettings,
+)
+from gating.targets.boundary import GatingBoundary
+from gating.targets.rules import (
+    AvoidanceWindow,
+    BoundaryWindow,
+    BreathHold,
+    BreathHoldState,
+    CentreWindow,
+    Excursion,
+    OverlapWindow,
+    Rule,
+    StructureRules,
+    TargetObservation,
+)
+from gating.tracking.tracker import TrackResult, TrackStatus
+
+_NO_MARGINS = Margins(superior_mm=0, inferior_mm=0, anterior_mm=0, posterior_mm=0, left_mm=0, right_mm=0)
+_NO_SHIFT = (0.0, 0.0, 0.0)
+_UNKNOWN_MM = (np.nan, np.nan, np.nan)
+
+
+def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
+    """Return the rules for a structure: those that name it and, if it is a target, those for every target.
+
+    A structure that an avoidance rule keeps away is an organ at risk, not a target.
+    """
+    organs = {rule.structure for rule in rules if isinstance(rule, AvoidanceRule)}
+    return [rule for rule in rules if rule.structure == name or (rule.structure == "" and name not in organs)]
+
+
+def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
+    """Check that rules name only structures of the session.
+
+    Raises
+    ------
+    TargetError
+        If a rule names any other structure; one sentence.
+    """
+    for number, rule in enumerate(rules):
+        wanted = {rule.structure, rule.target} if isinstance(rule, AvoidanceRule) else {rule.structure} - {""}
+        for name in sorted(wanted - names):
+            known = ", ".join(sorted(names))
+            raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
+
+
+def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
+    """Return the first boundary rule of a structure, or the common one with the limits of the `gating` table."""
+    own = next((rule for rule in rules_of(name, gating.rules) if isinstance(rule, BoundaryRule)), None)
+    return own or BoundaryRule(margins=gating.margins, max_out_fraction=gating.max_out_fraction)
+
+
+def structure_boundary(
+    name: str, contour_px: NDArray[np.float32], plane: ImagePlane, gating: GatingSettings
+) -> GatingBoundary:
+    """Return the gating boundary of a structure, from its `boundary_rule`."""
+    rule = boundary_rule(name, gating)
+    return _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm)
+
+
+class StructureGate:
+    """Rules and prediction of one structure. The common boundary rule applies if it has no rule of its own.
+
+    Parameters
+    ----------
+    name
+        Name of the structure.
+    contours_px
+        Reference contours of every structure in the plane, by name.
+    plane
+        Image plane of the reference frame.
+    reference
+        Result of the tracker in the reference frame.
+    gating, prediction
+        Settings.
+
+    Raises
+    ------
+    TargetError
+        If an avoidance rule names a target in another plane.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        contours_px: Mapping[str, NDArray[np.float32]],
+        plane: ImagePlane,
+        reference: TrackResult,
+        gating: GatingSettings,
+        prediction: PredictionSettings,
+    ) -> None:
+        self._plane = plane
+        self._reference_px = reference.x_px, reference.y_px
+        per_column_mm, per_row_mm = plane.along_columns * plane.spacing_mm[1], plane.along_rows * plane.spacing_mm[0]
+        self._to_mm: list[tuple[float, float]] = list(zip(per_column_mm.tolist(), per_row_mm.tolist(), strict=True))
+        common = boundary_rule(name, gating)
+        wanted = rules_of(name, gating.rules) or [common]
+        self.boundary = structure_boundary(name, contours_px[name], plane, gating)
+        """Boundary of the first boundary rule. Without such a rule, the structure is only measured against it."""
+        self._window = BoundaryWindow(common, self.boundary)
+        rules = [self._window if rule is common else self._build(rule, name, contours_px) for rule in wanted]
+        self._measured_only = () if self._window in rules else (self._window,)
+        self._rules = StructureRules(name, rules)
+        self._horizon_s = prediction.horizon_ms / 1e3
+        self._predictor: Predictor | None = None
+        if prediction.method != "off":
+            self._predictor = make_predictor(prediction.method)
+
+    @property
+    def out_fraction(self) -> float:
+        """Fraction of the structure's area outside its boundary in the newest frame."""
+        return self._window.out_fraction
+
+    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+        """Update the rules with the newest result; `acquired_ns` is on the engine's clock, `raw_ns` on the source's."""
+        found = result.status is TrackStatus.TRACKED
+        x_px, y_px = result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
+        away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
+        seen = TargetObservation(acquired_ns, result.contour_px, away_mm)
+        for window in self._measured_only:
+            window.update(seen)
+        predicted = None
+        if found and self._predictor is not None:
+            predicted = self._predict(self._predictor, seen, np.array([x_px, y_px]), raw_ns)
+        self._rules.update(seen, predicted)
+
+    def _away_mm(self, x_px: float, y_px: float) -> tuple[float, float, float]:
+        """Return a shift in the image as LPS, mm. Plain numbers, as arrays take ten times as long on the gate path."""
+        lr, ap, si = self._to_mm
+        return x_px * lr[0] + y_px * lr[1], x_px * ap[0] + y_px * ap[1], x_px * si[0] + y_px * si[1]
+
+    def hold_reason(self, now_ns: int) -> HoldReason | None:
+        """Return why this structure forbids beam, or None."""
+        return self._rules.hold_reason(now_ns)
+
+    def breath_hold(self, now_ns: int) -> BreathHoldState | None:
+        """Return the progress of the breath-hold, or None without a breath-hold rule."""
+        return self._rules.breath_hold(now_ns)
+
+    def warm_caches(self, result: TrackResult) -> None:
+        """Measure the newest result again without any effect."""
+        self.boundary.out_fraction(result.contour_px)
+
+    def _predict(
+        self, predictor: Predictor, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int
+    ) -> TargetObservation:
+        spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
+        predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
+        ahead_px = predictor.predict(self._horizon_s) / spacing_mm
+        contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
+        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, self._away_mm(*ahead_px.tolist()))
+
+    def _build(self, rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]]) -> Rule:
+        contour_px = contours_px[name]
+        match rule:
+            case BoundaryRule():
+                return BoundaryWindow(rule, _boundary(contour_px, self._plane, rule.margins, rule.shift_lps_mm))
+            case OverlapRule():
+                region = _boundary(contour_px, self._plane, _NO_MARGINS, rule.shift_lps_mm)
+                return OverlapWindow(rule, region, _equivalent_diameter_mm(contour_px, self._plane))
+            case CentreRule():
+                return CentreWindow(rule)
+            case ExcursionRule():
+                return Excursion(rule)
+            case BreathHoldRule():
+                return BreathHold(rule)
+            case AvoidanceRule():
+                if rule.target not in contours_px:
+                    text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
+                    raise TargetError(text)
+                return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
+            case _:
+                assert_never(rule)
+
+
+def _boundary(
+    contour_px: NDArray[np.float32],
+    plane: ImagePlane,
+    margins: Margins,
+    shift_lps_mm: tuple[float, float, float] = _NO_SHIFT,
+) -> GatingBoundary:
+    margins_px = plane.margins_px(
+        left=margins.left_mm,
+        right=margins.right_mm,
+        posterior=margins.posterior_mm,
+        anterior=margins.anterior_mm,
+        superior=margins.superior_mm,
+        inferior=margins.inferior_mm,
+    )
+    if shift_lps_mm == _NO_SHIFT:
+        return GatingBoundary(contour_px, margins_px)
+    shift = np.array(shift_lps_mm)
+    shift_px = [shift @ plane.along_columns / plane.spacing_mm[1], shift @ plane.along_rows / plane.spacing_mm[0]]
+    return GatingBoundary((contour_px + np.array(shift_px)).astype(np.float32), margins_px)
+
+
+def _equivalent_diameter_mm(contour_px: NDArray[np.float32], plane: ImagePlane) -> float:
+    """Return the diameter of the circle with the area of a contour (shoelace formula)."""
+    x, y = contour_px[:, 0] * plane.spacing_mm[1], contour_px[:, 1] * plane.spacing_mm[0]
+    area_mm2 = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return 2 * float(np.sqrt(area_mm2 / np.pi))

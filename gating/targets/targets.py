@@ -1,0 +1,263 @@
+"""The targets of a session: learned from the first good frame of their plane, tracked in every later one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.decision.decide import GateDecision, TargetView
+from gating.errors import TargetError
+from gating.geometry.plane import ImagePlane
+from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
+from gating.prediction import make_predictor
+from gating.settings.config import GatingSettings
+from gating.settings.rules import PredictionSettings
+from gating.targets.boundary import GatingBoundary
+from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
+from gating.targets.structure import StructureGate, check_rules
+from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
+
+MAX_TARGETS = 10
+_PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """A target as it was drawn.
+
+    Attributes
+    ----------
+    name
+        Unique name.
+    contour_px
+        Array (n, 2) of (x, y).
+    plane
+        Plane in which it was drawn; "" for the stream's first plane.
+    structure
+        Targets in different planes with the same `structure` are views of it, which together give its 3D position.
+    """
+
+    name: str
+    contour_px: NDArray[np.float32]
+    plane: str = ""
+    structure: str = ""
+
+
+@dataclass(slots=True)
+class _TrackedTarget:
+    spec: TargetSpec
+    tracker: Tracker
+    idle: IdleTracker | None
+    """The tracker, if it uses the time between frames."""
+    gate: StructureGate
+    result: TrackResult
+    acquired_ns: int = 0
+    raw_ns: int = 0
+
+    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+        """Set the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
+        self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
+        self.gate.update(result, acquired_ns, raw_ns)
+
+
+class TargetSet:
+    """All targets, by plane.
+
+    Parameters
+    ----------
+    specs
+        One to ten targets with unique names.
+    make_tracker
+        Returns a new tracker; called once per target.
+    gating
+        Margins and rules.
+    prediction
+        Settings of the prediction; off by default.
+
+    Raises
+    ------
+    TargetError
+        If the targets cannot be used together, or a rule names a structure that is not among them.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[TargetSpec],
+        make_tracker: Callable[[], Tracker],
+        gating: GatingSettings,
+        prediction: PredictionSettings,
+    ) -> None:
+        if not 1 <= len(specs) <= MAX_TARGETS:
+            raise TargetError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
+        if len({spec.name for spec in specs}) != len(specs):
+            raise TargetError("targets: two have the same name; names must differ")
+        views = [(spec.structure, spec.plane) for spec in specs if spec.structure]
+        if len(set(views)) != len(views):
+            raise TargetError("targets: two of one plane name the same structure; each plane shows it once")
+        self._specs = tuple(specs)
+        self._make_tracker = make_tracker
+        self._gating, self._prediction = gating, prediction
+        check_rules(gating.rules, {spec.name for spec in specs})
+        self._planes: dict[str, ImagePlane] = {}
+        self._tracked: dict[str, list[_TrackedTarget]] = {}
+        self.references: list[TargetReference] = []
+
+    def warm_up(self) -> None:
+        """Compile and load what `update` needs."""
+        self._make_tracker().warm_up()
+        square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
+        GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
+        if self._prediction.method != "off":
+            predictor = make_predictor(self._prediction.method)
+            for step in range(40):
+                predictor.observe(0.2 * step, np.array([np.sin(step), np.cos(step)]))
+                predictor.predict(0.1)
+
+    def knows(self, plane: str) -> bool:
+        """Return whether the targets of a plane have been learned."""
+        return plane in self._tracked
+
+    def update(self, frame: CineFrame, elapsed_s: float) -> None:
+        """Track the targets of the frame's plane, if they have been learned."""
+        header = frame.header
+        for target in self._tracked.get(header.plane, ()):
+            target.update(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
+
+    def finish_frame(self, plane: str) -> list[str]:
+        """Let the trackers of a plane do their deferred work; return a sentence for each template they accepted."""
+        learned = [
+            (target.spec.name, target.idle.finish_frame())
+            for target in self._tracked.get(plane, ())
+            if target.idle is not None
+        ]
+        return [f"{name}: {sentence}" for name, sentence in learned if sentence]
+
+    def warm_caches(self, plane: str) -> None:
+        """Repeat the work of `update` for a plane without any effect."""
+        for target in self._tracked.get(plane, ()):
+            if target.idle is not None:
+                target.idle.warm_caches()
+            target.gate.warm_caches(target.result)
+
+    @property
+    def acquired_ns(self) -> list[int]:
+        """Time at which the newest frame of each target was acquired, on the engine's clock."""
+        return [target.acquired_ns for targets in self._tracked.values() for target in targets]
+
+    def views(self, now_ns: int) -> list[TargetView]:
+        """Return the newest view of every target; empty until all have been learned."""
+        views = [
+            TargetView(
+                target.spec.name,
+                target.result.status,
+                target.result.confidence,
+                now_ns - target.acquired_ns,
+                target.result.detail,
+                target.gate.hold_reason(now_ns),
+            )
+            for targets in self._tracked.values()
+            for target in targets
+        ]
+        return views if len(views) == len(self._specs) else []
+
+    def estimates(self, header: FrameHeader, session_id: str, decision: GateDecision) -> list[TargetEstimate]:
+        """Return the estimates for the frame of `header`, with the decision that followed."""
+        return [
+            TargetEstimate(
+                session_id=session_id,
+                frame_sequence=header.sequence,
+                plane=header.plane,
+                target=target.spec.name,
+                x_px=target.result.x_px,
+                y_px=target.result.y_px,
+                position_mm=position_mm,
+                ages_ms=ages_ms,
+                confidence=target.result.confidence,
+                score=target.result.score,
+                status=target.result.status,
+                target_out_fraction=target.gate.out_fraction,
+                contour_px=target.result.contour_px.tolist(),
+                templates=target.result.templates,
+                detail=target.result.detail[:400],
+                acquired_ns=header.acquired_ns,
+                gate=decision.state,
+                reason=decision.reason,
+            )
+            for target in self._tracked.get(header.plane, ())
+            for position_mm, ages_ms in (self._position(target, header.plane),)
+        ]
+
+    def _position(self, target: _TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
+        """Return the position of a target in the newest frame, in 3D if another plane shows its structure."""
+        here = self._plane_position(target, plane)
+        if not target.spec.structure:
+            return here.position_mm, None
+        others = [
+            self._plane_position(other, name)
+            for name, targets in self._tracked.items()
+            for other in targets
+            if name != plane and other.spec.structure == target.spec.structure and other.result.status in _PLACED
+        ]
+        newest = max(others, key=lambda position: position.acquired_ns, default=None)
+        return (newest and position_in_3d(here, newest)) or (here.position_mm, None)
+
+    def _plane_position(self, target: _TrackedTarget, name: str) -> PlanePosition:
+        plane = self._planes[name]
+        return PlanePosition(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
+
+    def learn(self, frame: CineFrame, first_plane: str) -> None:
+        """Make a frame the reference of the targets of its plane.
+
+        Parameters
+        ----------
+        frame
+            The reference frame.
+        first_plane
+            Plane of the targets that name none.
+
+        Raises
+        ------
+        ValueError
+            If a target cannot be learned from this frame; one sentence.
+        """
+        header = frame.header
+        plane = ImagePlane.of(header)
+        learned = []
+        for spec in self._specs:
+            if (spec.plane or first_plane) != header.plane:
+                continue
+            tracker = self._make_tracker()
+            tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
+            result = tracker.track(frame.pixels, 0.0)
+            contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
+            gate = StructureGate(spec.name, contours, plane, result, self._gating, self._prediction)
+            idle = tracker if isinstance(tracker, IdleTracker) else None
+            target = _TrackedTarget(spec, tracker, idle, gate, result)
+            target.update(result, _oldest_ns(header), header.acquired_ns)
+            learned.append(target)
+        self._planes[header.plane] = plane
+        self._tracked[header.plane] = learned
+        self.references += [_reference(header, plane, target) for target in learned]
+
+
+def _oldest_ns(header: FrameHeader) -> int:
+    """Return the earliest time at which the frame may have been acquired, so that its age is never underestimated."""
+    return header.acquired_on_publish_clock_ns - header.acquired_uncertainty_ns
+
+
+def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:
+    x_px, y_px = target.result.x_px, target.result.y_px
+    return TargetReference(
+        session_id=header.session_id,
+        target=target.spec.name,
+        plane=header.plane,
+        structure=target.spec.structure,
+        frame_sequence=header.sequence,
+        contour_px=np.asarray(target.spec.contour_px).tolist(),
+        boundary_px=target.gate.boundary.outline_px.tolist(),
+        centre_px=(x_px, y_px),
+        centre_mm=plane.to_lps_mm(x_px, y_px),
+    )

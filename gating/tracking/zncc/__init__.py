@@ -1,0 +1,1 @@
+"""Zero-mean normalised cross-correlation: the matcher and every kernel that is compiled for it."""

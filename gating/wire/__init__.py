@@ -1,0 +1,1 @@
+"""Messages as bytes, bounded sockets, and who may connect."""

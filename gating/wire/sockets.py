@@ -1,0 +1,284 @@
+"""The ZeroMQ sockets of all processes: bounded, without linger, never conflated."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from gating.settings.config import Config
+from gating.wire.authenticator import Authenticator
+from gating.wire.codec import MAX_PARTS, Part
+from gating.wire.keys import Keyring, load_keyring
+
+Socket = zmq.Socket[bytes]
+
+BURST_MESSAGES: Final = 1000
+"""Room for bursts: a full queue keeps the oldest messages and drops the newest."""
+MAX_MESSAGE_BYTES: Final = 4096 * 4096 * 4
+"""Size limit of one part. The socket disconnects a peer that sends a larger one."""
+SILENCE_NS: Final = 2_000_000_000
+"""Every peer sends at least twice a second. One that falls silent for longer may have been disconnected."""
+_EVENTS, _RCVMORE, _POLLIN = int(zmq.EVENTS), int(zmq.RCVMORE), int(zmq.POLLIN)
+_NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+"""As plain integers: combining two of zmq's enumerations takes longer than sending a message."""
+
+
+@dataclass(slots=True)
+class _Security:
+    """How this process opens its sockets; set once, before the first."""
+
+    keyring: Keyring | None = None
+    open_network_allowed: bool = False
+    owner: str = ""
+    authenticators: weakref.WeakKeyDictionary[zmq.Context[Any], Authenticator] = field(
+        default_factory=weakref.WeakKeyDictionary
+    )
+
+
+_security: Final = _Security()
+_contexts: Final[weakref.WeakSet[zmq.Context[Any]]] = weakref.WeakSet()
+
+
+def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner: str = "") -> None:
+    """Set how all later sockets are opened.
+
+    Parameters
+    ----------
+    keyring
+        Their keys; None: without keys.
+    open_network_allowed
+        Whether sockets without keys may be bound to addresses that other hosts reach.
+    owner
+        User who becomes the owner of `ipc://` sockets, and of folders made for them, if root binds them.
+    """
+    _security.keyring, _security.open_network_allowed, _security.owner = keyring, open_network_allowed, owner
+
+
+def bind(
+    context: zmq.Context[Any],
+    kind: int,
+    endpoint: str,
+    *,
+    queue: int = BURST_MESSAGES,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+) -> Socket:
+    """Open a bounded socket and bind it. A missing folder of an `ipc://` endpoint is made, for its owner alone.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If the endpoint is malformed or taken.
+    OSError
+        If the folder or socket cannot be made or given to its owner.
+    PermissionError
+        If other hosts can reach the endpoint and there are neither keys nor permission to bind without them.
+    KeyProblem
+        If keys are in use and none belongs to the endpoint.
+    """
+    _check_exposure(endpoint)
+    socket = open_socket(context, kind, queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    _authenticate(context, socket, endpoint)
+    path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
+    try:
+        if path is not None and not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _give_to_owner(path.parent)
+        socket.bind(endpoint)
+        if path is not None:
+            _give_to_owner(path)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def subscribe(
+    context: zmq.Context[Any], *endpoints: str, queue: int = BURST_MESSAGES, max_bytes: int = MAX_MESSAGE_BYTES
+) -> Socket:
+    """Open a bounded SUB socket that receives everything from these endpoints, whenever they appear.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If an endpoint is malformed.
+    """
+    socket = open_socket(context, zmq.SUB, queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+    socket.subscribe(b"")
+    try:
+        for endpoint in endpoints:
+            _use_keys(socket, endpoint)
+            socket.connect(endpoint)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
+    """Open a bounded DEALER socket and connect it. Raises `zmq.ZMQError` if the endpoint is malformed."""
+    socket = open_socket(context, zmq.DEALER, 16)
+    _use_keys(socket, endpoint)
+    socket.connect(endpoint)
+    return socket
+
+
+class ReconnectingSubscriber:
+    """A subscription that recovers from an oversize message, after which libzmq disconnects the peer for good.
+
+    Parameters
+    ----------
+    context, endpoint, queue, max_bytes
+        As for `subscribe`.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoint: str,
+        *,
+        queue: int = BURST_MESSAGES,
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._open = partial(subscribe, context, endpoint, queue=queue, max_bytes=max_bytes)
+        self.socket = self._open()
+        self.last_message_ns: int | None = None
+        """When the last message came; to be set by the caller."""
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Wait for a message. Return whether there is one."""
+        return bool(zmq.zmq_poll([(self.socket, _POLLIN)], timeout_ms))
+
+    def reopen_if_silent(self, now_ns: int) -> bool:
+        """Subscribe anew if the last message came more than two seconds ago. Return whether that was done."""
+        if self.last_message_ns is None or now_ns - self.last_message_ns < SILENCE_NS:
+            return False
+        self.last_message_ns = now_ns
+        self.socket.close()
+        self.socket = self._open()
+        return True
+
+
+def send(socket: Socket, parts: Sequence[Part]) -> None:
+    """Send one message without waiting. Raises `zmq.Again` if the queue of a socket that never drops is full."""
+    for part in parts[:-1]:
+        socket.send(part, _NOBLOCK | _SNDMORE)
+    socket.send(parts[-1], _NOBLOCK)
+
+
+def is_waiting(socket: Socket) -> bool:
+    """Whether a message is waiting."""
+    return bool(int(socket.get(_EVENTS)) & _POLLIN)
+
+
+def receive(socket: Socket) -> list[bytes] | None:
+    """Return the parts of one waiting message, or None.
+
+    Of the parts beyond the wire's limit, only the first is kept. It makes `gating.wire.codec.decode` refuse the
+    message, while memory stays bounded.
+    """
+    if not is_waiting(socket):  # cheaper than the exception that an empty queue raises
+        return None
+    parts = [socket.recv(_NOBLOCK)]
+    while socket.get(_RCVMORE):
+        part = socket.recv(_NOBLOCK)
+        if len(parts) <= MAX_PARTS:
+            parts.append(part)
+    return parts
+
+
+def _give_to_owner(path: Path) -> None:
+    if _security.owner and os.geteuid() == 0:
+        try:
+            shutil.chown(path, _security.owner)
+        except LookupError:
+            raise PermissionError(f"host.run_as is {_security.owner!r}; there is no such user") from None
+
+
+def _check_exposure(endpoint: str) -> None:
+    """Refuse an endpoint that other hosts reach if nothing checks who connects."""
+    if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
+        return
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host in ("localhost", "lo")
+    if not loopback:
+        raise PermissionError(
+            f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
+            "or security.allow_open_network = true"
+        )
+
+
+def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str) -> None:
+    keyring = _security.keyring
+    if keyring is None:
+        return
+    channel = keyring.channel_of(endpoint)
+    authenticator = _security.authenticators.get(context)
+    if authenticator is None:
+        authenticator = _security.authenticators[context] = Authenticator(context, keyring)
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
+    socket.setsockopt(zmq.ZAP_DOMAIN, channel.encode())
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    authenticator.watch(socket, channel)
+
+
+def _use_keys(socket: Socket, endpoint: str) -> None:
+    keyring = _security.keyring
+    if keyring is None:
+        return
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keyring.public)
+    socket.setsockopt(zmq.CURVE_SERVERKEY, keyring.servers[keyring.channel_of(endpoint)])
+
+
+def open_socket(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
+    """Open a bounded socket that is neither bound nor connected, and has no keys."""
+    socket: Socket = context.socket(kind)
+    _contexts.add(context)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    return socket
+
+
+def message_threads() -> int:
+    """Return how many threads libzmq runs for the sockets of this process; some may not have their names yet."""
+    reaper = 1
+    return sum(int(context.get(zmq.IO_THREADS)) + reaper for context in tuple(_contexts) if not context.closed)
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """Catch SIGTERM and SIGINT from now on. Return a function that tells whether one came.
+
+    Python allows handlers on the main thread only; called on another thread, this catches nothing.
+    """
+    caught: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _frame: caught.append(received))
+    return lambda: bool(caught)
+
+
+def secure_process(config: Config, role: str) -> None:
+    """Set how this process opens its sockets, according to `[security]`. Raises `KeyProblem`."""
+    security = config.security
+    keyring = load_keyring(Path(security.keys).expanduser(), role, config.endpoints) if security.keys else None
+    secure(keyring, open_network_allowed=security.allow_open_network, owner=config.host.run_as)

@@ -1,0 +1,57 @@
+"""An engine on a manual clock with the real tracker, fed frame by frame."""
+
+from __future__ import annotations
+
+from gating.clocks.clock import ManualClock
+from gating.engine.engine import Engine
+from gating.engine.outcome import StepOutcome
+from gating.engine.peers import OfflinePeers
+from gating.geometry.contours import box_contour
+from gating.messages import ControlRequest
+from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.targets.targets import TargetSpec
+from gating.tracking.registry import make_tracker
+from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
+
+BOX = box_contour(36, 36, 24, 24)
+CONFIG = Config(
+    gating=GatingSettings(resume_good_frames=2),
+    safety=SafetySettings(arm_good_frames=3, max_beam_on_s=60),
+    recording=RecordingSettings(required=False),
+)
+
+
+class Bench:
+    """An engine with its clock, fed frame by frame."""
+
+    def __init__(self, config: Config = CONFIG, *, targets=None, peers_required=True, arm_by_itself=True) -> None:
+        self.clock = ManualClock(START_NS)
+        self.engine = Engine(
+            config,
+            targets or [TargetSpec("target", BOX)],
+            lambda: make_tracker(config.tracker, config.tracking),
+            self.clock,
+            "s1",
+            "e1",
+            peers=None if peers_required else OfflinePeers(),
+            arm_by_itself=arm_by_itself,
+        )
+        self.engine.warm_up()
+        self.engine.open_stream(stream())
+
+    def step(self, sequence: int, pixels=None, **overrides):
+        self.clock.advance_to(START_NS + sequence * INTERVAL_NS + 1_000_000)
+        self.engine.observe_beam(beam_status())
+        self.newest = frame(sequence, pixels, **overrides)
+        outcome = self.engine.step(self.newest, self.clock.now_ns())
+        return StepOutcome(outcome.command, [*self.engine.finish_frame(), *outcome.messages])
+
+    def steps(self, count: int, start: int = 0):
+        return [self.step(sequence) for sequence in range(start, start + count)]
+
+    def request(self, action: str, why: str = ""):
+        return self.engine.control(ControlRequest(session_id="s1", action=action, operator="dr_who", why=why))[0]
+
+
+def states(outcomes):
+    return [outcome.command.state for outcome in outcomes]

@@ -1,0 +1,86 @@
+"""The files, modules, links and verbs that the documents name exist."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
+from gating import __version__
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "examples/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+FOLDERS = r"cinegate|gating|drivers|bench|replay_data|tests|docs|examples|requirements|\.ci|\.github"
+EVERY_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+
+
+def text_of(document: Path) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def code_in(document: Path) -> list[str]:
+    """Every word in backticks, outside blocks of code."""
+    prose = re.sub(r"^```.*?^```", "", text_of(document), flags=re.M | re.S)
+    return [word for span in re.findall(r"`([^`\n]+)`", prose) for word in span.split()]
+
+
+def anchors_of(document: Path) -> set[str]:
+    """Every heading of a document, as links name it."""
+    headings = re.findall(r"^#+ (.+)$", text_of(document), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EVERY_DOCUMENT
+def test_every_path_in_a_document_exists(document):
+    paths = [word for word in code_in(document) if re.match(rf"(?!cinegate/\d)({FOLDERS})/|[\w./-]+\.py$", word)]
+    assert [path for path in paths if not list(ROOT.glob(path.replace("NAME", "*")))] == []
+
+
+@EVERY_DOCUMENT
+def test_every_name_of_the_code_in_a_document_exists(document):
+    names = re.findall(r"python -m ([\w.]+)", text_of(document))
+    for word in code_in(document):
+        names += re.findall(r"^(?:gating|drivers|bench)(?:\.\w+){2,}", word)
+    for name in names:
+        pkgutil.resolve_name(name)
+
+
+@EVERY_DOCUMENT
+def test_every_relative_link_leads_somewhere(document):
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        if re.match(r"https?://", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name) if name else document
+        if not (ROOT / target).exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_readme_lists_every_verb_and_no_other():
+    listed = {
+        verb
+        for verbs in re.findall(r"^cinegate ([\w|]+)", text_of(Path("README.md")), re.M)
+        for verb in verbs.split("|")
+    }
+    register_verbs()
+    assert listed == set(typer.main.get_command(app).commands)
+
+
+def test_every_file_that_names_the_version_names_the_same():
+    project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]["version"]
+    cited = re.findall(r"^version: (\S+)$", text_of(Path("CITATION.cff")), re.M)
+    released = re.findall(r"^## \[(\d\S+)\] - (\S+)$", text_of(Path("CHANGELOG.md")), re.M)
+    assert [project, *cited, released[0][0]] == [__version__] * 3
+    assert f'date-released: "{released[0][1]}"' in text_of(Path("CITATION.cff"))
