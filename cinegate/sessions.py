@@ -78,19 +78,28 @@ class SessionLog:
 
     Attributes
     ----------
-    path : Path
-    frames : `frame`, `t_s` (publication), `plane`, `acquired_ns` (the source's own stamp), `published_ns`
-    estimates : one row for each target and frame
-        `frame`, `acquired_ns`, `plane`, `target`, `x_px`, `y_px`, `lr_mm`, `ap_mm`, `si_mm` (LPS), `confidence` (0 to
-        1), `status`, `target_out_fraction` (0 to 1), `gate`, `reason`
-    commands : every command of the engine, renewals among them
-        `t_s` (sent), `frame`, `state`, `reason`, `engine_state`, `renewal`, `lease_ms`
-    beam : every status of the beam interface
-        `t_s` (sent), `frame`, `commanded`, `confirmed` (by the line), `reason`, `latched`
-    events : what the processes had to say
-    targets : the targets and gating boundaries as they were learned, by name
-    header, stream : what ran with which settings, and what the source declared; None where the log lacks it
-    summary : the figures that `cinegate report` prints
+    path
+        Of the log.
+    frames
+        One row per frame: `frame`, `t_s` (publication), `plane`, `acquired_ns` (the source's own stamp),
+        `published_ns`.
+    estimates
+        One row per target and frame: `frame`, `acquired_ns`, `plane`, `target`, `x_px`, `y_px`, `lr_mm`, `ap_mm`,
+        `si_mm` (LPS), `confidence` (0 to 1), `status`, `target_out_fraction` (0 to 1), `gate`, `reason`.
+    commands
+        Every command of the engine, renewals included: `t_s` (sent), `frame`, `state`, `reason`, `engine_state`,
+        `renewal`, `lease_ms`.
+    beam
+        Every status of the beam interface: `t_s` (sent), `frame`, `commanded`, `confirmed` (by the line), `reason`,
+        `latched`.
+    events
+        What the processes reported.
+    targets
+        The targets and gating boundaries as they were learned, by name.
+    header, stream
+        What ran with which settings, and what the source declared; None if the log lacks it.
+    summary
+        The figures that `cinegate report` prints.
     """
 
     path: Path

@@ -65,11 +65,16 @@ class Evaluation:
 
     Attributes
     ----------
-    tracker : str
-    aggregates : over all cases: means, and sums of what is counted.
-    results : one row of figures a case.
-    refused : a sentence for every case whose target cannot be tracked; its first mask stays where it is, and is scored.
-    frames : one row for every frame but the first of each case.
+    tracker
+        Its name.
+    aggregates
+        Figures over all cases: means, and sums of what is counted.
+    results
+        One row of figures per case.
+    refused
+        One sentence for every case whose target cannot be tracked; its first mask is kept for all frames and scored.
+    frames
+        One row for every frame but the first of each case.
     """
 
     tracker: str
