@@ -179,7 +179,8 @@ class OffsetEstimator:
         """Add a pair to the calm ones, which tell the offset, or to the raised ones, which may not.
 
         Raised differences mean either a slower path or a foreign clock that stepped back. The first raised pair tells
-        which: either the arrivals or the stamps left their rhythm.
+        which: either the arrivals or the stamps left their rhythm. It may be a late arrival just before a step: a later
+        pair whose stamp left the rhythm by more than the difference is raised is a step, and the first that shows it.
         """
         if len(self._calm) < MIN_SAMPLES:
             self._calm.append(sample)
@@ -187,8 +188,12 @@ class OffsetEstimator:
         low_ns, _ = self._interval(sample.raw_ns)
         if sample.difference_ns < low_ns - STEP_MARGIN_NS - self._resolution_ns and self._stamps_jumped(sample):
             self._step([sample])
-        elif self._is_raised(sample):
-            self._jumped = self._jumped if self._raised else self._stamps_jumped(sample)
+        elif (raised_ns := self._raised_by_ns(sample)) > 0:
+            if not self._raised:
+                self._jumped = self._stamps_jumped(sample)
+            elif not self._jumped and self._stamps_jumped(sample, raised_ns):
+                self._jumped = True
+                self._raised.clear()
             self._raised.append(sample)
             if self._jumped and len(self._raised) >= RAISED_RUN:
                 self._step(self._raised)
@@ -206,17 +211,18 @@ class OffsetEstimator:
         self._calm.extend(known)
         self.steps += 1
 
-    def _stamps_jumped(self, sample: _Sample) -> bool:
+    def _stamps_jumped(self, sample: _Sample, at_least_ns: float = 0) -> bool:
         assert self._last is not None
         interval_ns = float(np.median(np.diff([known.arrival_ns for known in self._calm])))
         stamp_step_ns = sample.raw_ns - self._last.raw_ns - interval_ns
         arrival_step_ns = sample.arrival_ns - self._last.arrival_ns - interval_ns
-        return abs(stamp_step_ns) > abs(arrival_step_ns)
+        return abs(stamp_step_ns) > max(abs(arrival_step_ns), at_least_ns)
 
-    def _is_raised(self, sample: _Sample) -> bool:
+    def _raised_by_ns(self, sample: _Sample) -> float:
+        """Return how far a difference lies above all that the calm pairs explain."""
         at_ns, allowed_ns = sample.raw_ns, STEP_MARGIN_NS + self._resolution_ns
         highest_ns = max(known.difference_ns + self.drift * (at_ns - known.raw_ns) for known in self._calm)
-        return sample.difference_ns > highest_ns + allowed_ns
+        return sample.difference_ns - highest_ns - allowed_ns
 
     def _interval(self, at_ns: int) -> tuple[float, float]:
         """Return the bounds of offset + smallest delay at a time of the foreign clock, relative to the base."""
