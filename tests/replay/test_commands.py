@@ -14,6 +14,7 @@ import SimpleITK
 
 from drivers.recordings import open_recording
 from replay_data import session_path
+from tests.pages import fetched_addresses
 
 
 def cinegate(*arguments: object, expect: int = 0) -> dict[str, object]:
@@ -121,7 +122,7 @@ def test_a_report_is_one_file_that_needs_no_network(run_at_real_rate):
     reported = cinegate("report", run_at_real_rate["log"])
     html = Path(reported["report"]).read_text()
     assert "plotly" in html.lower()
-    assert 'src="http' not in html
+    assert fetched_addresses(html) == []
     assert "<link" not in html
 
 
