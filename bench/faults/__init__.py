@@ -1,4 +1,4 @@
 """The fault suite: a catalogue of faults, injected into real processes over real sockets, while the beam is timed.
 
-`catalogue.toml` says what is injected and what must follow. Nothing here imports the engine under test, only its wire.
+`families` says what is injected and what must follow. Nothing here imports the engine under test, only its wire.
 """

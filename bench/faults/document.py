@@ -34,7 +34,7 @@ def faults_table() -> str:
     rows += [
         f"| {fault.family} | `{fault.id}` | {fault.injected} | {fault.reaction} | "
         f"{' or '.join(f'`{reason}`' for reason in fault.reason)} | {fault.bound} |"
-        for fault in read_catalogue().fault
+        for fault in read_catalogue()
     ]
     return "\n".join(rows)
 

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from bench.faults.catalogue import Catalogue, Fault
+from bench.faults.catalogue import TOLERANCE_MS, Fault
 from bench.faults.injections import INJECTIONS, Unmet
 from bench.faults.injections.processes import start_source
 from bench.faults.injections.registry import NotPossible
@@ -66,20 +66,17 @@ class Scenes:
 
 
 def run_suite(
-    catalogue: Catalogue,
     faults: Sequence[Fault],
     *,
     seeds: int = 1,
     engine_command: str = "",
-    tolerance_ms: float | None = None,
+    tolerance_ms: float = TOLERANCE_MS,
     progress: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
     """Run faults once per seed. Each seed has its own frame rate, anatomy and timing.
 
     Parameters
     ----------
-    catalogue
-        Catalogue of the faults, with the default tolerance.
     faults
         Faults to run.
     seeds
@@ -87,12 +84,10 @@ def run_suite(
     engine_command
         Command of the engine under test; empty for ours.
     tolerance_ms
-        Time that the machine may add to a bound; by default that of the catalogue.
+        Time that the machine may add to a bound.
     progress
         Called with each result.
     """
-    if tolerance_ms is None:
-        tolerance_ms = catalogue.tolerance_ms
     _raise_priority()
     results: list[Result] = []
     for seed in range(seeds):

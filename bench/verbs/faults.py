@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.faults.catalogue import TOLERANCE_MS
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
 from cinegate.verbs.options import JsonOption
 
@@ -30,9 +31,8 @@ def faults(
         typer.Option("--engine-command", help="Another engine; {config}, {session} and {targets} are filled in."),
     ] = "",
     tolerance_ms: Annotated[
-        float | None,
-        typer.Option("--tolerance-ms", min=1, max=100, help="What a busy machine may add to a bound; 20 by default."),
-    ] = None,
+        float, typer.Option("--tolerance-ms", min=1, max=100, help="What a busy machine may add to a bound.")
+    ] = TOLERANCE_MS,
     show: Annotated[bool, typer.Option("--list", help="Show the catalogue; inject nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,13 +43,11 @@ def faults(
     from bench.faults.catalogue import read_catalogue
     from bench.faults.suite import run_suite
 
-    catalogue = read_catalogue()
-    chosen = _choose(list(catalogue.fault), family or [], fault or [], quick)
+    chosen = _choose(list(read_catalogue()), family or [], fault or [], quick)
     if show:
         _show(chosen, as_json)
         return
     results = run_suite(
-        catalogue,
         chosen,
         seeds=seeds,
         engine_command=engine_command,
