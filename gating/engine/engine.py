@@ -338,9 +338,10 @@ class Engine:
         latched_by, needed = self._life.latched_by, self._config.safety.arm_good_frames
         if latched_by is not None:
             return f"latched by {latched_by.reason}; acknowledge it first"
-        if self._intake.healthy_in_a_row < needed:
-            return f"{self._intake.healthy_in_a_row} contiguous good frames, {needed} are needed"
         reason = self._hold_reason(self._clock.now_ns())
+        if self._intake.healthy_in_a_row < needed:
+            text = f"{self._intake.healthy_in_a_row} contiguous good frames, {needed} are needed"
+            return text if reason is None else f"{text}; {reason.detail}"
         return None if reason is None else reason.detail
 
     def _hold_reason(self, now_ns: int) -> HoldReason | None:

@@ -95,7 +95,7 @@ def test_a_live_stream_never_arms_by_itself(undeclared):
     assert ask(engine, "arm").accepted
 
 
-def test_frames_of_another_session_latch_though_all_agree_among_themselves(undeclared):
+def test_frames_of_another_session_latch_though_they_agree(undeclared):
     engine, clock = undeclared
     engine.open_stream(stream())
     command = step(engine, clock, 0, session_id="s2")
