@@ -222,6 +222,8 @@ class GateCommand(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     source_kind: SourceKind
     pacing: Pacing
     stamps: StageStamps
+    interface_id: Annotated[str, Meta(max_length=64)] = ""
+    """Of the beam interface that the engine hears. No beam interface obeys a beam-on meant for another one."""
 
 
 class BeamStatus(Message, frozen=True, kw_only=True):
@@ -244,6 +246,8 @@ class BeamStatus(Message, frozen=True, kw_only=True):
     sent_ns: Nanoseconds
     clock: Name
     latched: bool = False
+    interface_id: Annotated[str, Meta(max_length=64)] = ""
+    """New at every start of the beam interface; a beam-on must repeat it, so that no recorded command is obeyed."""
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):

@@ -189,10 +189,10 @@ def line(
 ) -> None:
     """Drive a beam line of this host for a beam interface on another host, which uses the switch zeromq."""
     from drivers.beam.remote_line import RemoteLine
-    from gating.wire.sockets import secure, stop_on_signals
+    from gating.wire.sockets import stop_on_signals
 
     settings = load_config(config)
-    secure(None, open_network_allowed=settings.security.allow_open_network)
+    secure_process(settings, "line")
     driven = _beam_switch(switch, option, settings, delivery_record)
     RemoteLine(driven, listen, report=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
 
@@ -236,7 +236,9 @@ def outlet(
     from drivers.outlets.openigtlink import Outlet
     from gating.wire.sockets import stop_on_signals
 
-    Outlet(load_config(config).endpoints, host, port).run(stop_on_signals())
+    settings = load_config(config)
+    secure_process(settings, "operator")
+    Outlet(settings.endpoints, host, port).run(stop_on_signals())
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal
@@ -55,6 +56,8 @@ class BeamInterface:
         Let commands derived from a replay or a phantom switch a hardware beam.
     clock
         The interface's own clock; leases count on it.
+    interface_id
+        What every beam-on must repeat; drawn at random unless given.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class BeamInterface:
         name: str = "beam",
         allow_simulated_source: bool = False,
         clock: Clock | None = None,
+        interface_id: str = "",
     ) -> None:
         self._config = config
         self._session_id = session_id
@@ -74,8 +78,12 @@ class BeamInterface:
         self._clock = clock or MonotonicClock()
         self._allow_simulated = allow_simulated_source or switch.kind == "simulated"
         self._explicitly_allowed = allow_simulated_source and switch.kind == "hardware"
+        self._interface_id = interface_id or secrets.token_hex(8)
         self._watchdog = LeaseWatchdog(
-            session_id, max_lease_ms=config.safety.lease_ms, allow_simulated=self._allow_simulated
+            session_id,
+            max_lease_ms=config.safety.lease_ms,
+            allow_simulated=self._allow_simulated,
+            interface_id=self._interface_id,
         )
         self._line = Line(switch)
         self._published: tuple[Permission, GateState] | None = None
@@ -158,12 +166,14 @@ class BeamInterface:
     def _apply(self, *, announces: bool = False) -> None:
         """Drive the line to what the watchdog permits now, read it back, and publish its state.
 
-        The permission is read once: if a lease ended between two readings, the line would be shown as held but not
-        driven to hold.
+        After the line was driven to on, the permission is read again: this process may have stood still in between.
         """
         permission = self._watchdog.permission(self._clock.now_ns())
         try:
             self._line.drive(permission.state, self._clock)
+            if permission.state is GateState.ON:
+                permission = self._watchdog.permission(self._clock.now_ns())
+                self._line.drive(permission.state, self._clock)
             contradiction = self._line.compare(self._clock.now_ns())
             if contradiction:
                 self._watchdog.latch(BeamReason.READ_BACK_MISMATCH, contradiction)
@@ -215,6 +225,7 @@ class BeamInterface:
                 sent_ns=now_ns,
                 clock=self._clock.name,
                 latched=self._watchdog.latched,
+                interface_id=self._interface_id,
             )
         )
         self._status_sequence += 1
@@ -268,6 +279,7 @@ def run_beam(
     name: str = "beam",
     allow_simulated_source: bool = False,
     clock: Clock | None = None,
+    interface_id: str = "",
     stop: Callable[[], bool] | None = None,
 ) -> None:
     """Serve one beam line until SIGTERM, SIGINT or `stop` ends it. The line is held first, whatever ends it.
@@ -280,7 +292,13 @@ def run_beam(
         If an endpoint cannot be used.
     """
     interface = BeamInterface(
-        config, session_id, switch, name=name, allow_simulated_source=allow_simulated_source, clock=clock
+        config,
+        session_id,
+        switch,
+        name=name,
+        allow_simulated_source=allow_simulated_source,
+        clock=clock,
+        interface_id=interface_id,
     )
     signalled = stop_on_signals()
     interface.run(lambda: signalled() or (stop is not None and stop()))

@@ -14,7 +14,7 @@ from drivers.errors import Unavailable
 from drivers.ports import BeamSwitch
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.wire.sockets import Socket, bind, receive, send
+from gating.wire.sockets import Socket, bind, has_keys, receive, send
 
 LEASE_NS: Final = 100_000_000
 STOOD_STILL_NS: Final = 50_000_000
@@ -99,7 +99,7 @@ class RemoteLine:
     switch
         The local line.
     endpoint
-        Endpoint to bind; one beyond this host needs `gating.wire.sockets.secure` to allow an open network.
+        Endpoint to bind. Without keys, only `ipc://` in a private folder is accepted.
     clock
         Clock of the lease, which counts from receipt.
     report
@@ -130,12 +130,17 @@ class RemoteLine:
         Raises
         ------
         Unavailable
-            If the switch cannot be opened, or the endpoint cannot be bound.
+            If the switch cannot be opened, or the endpoint cannot be bound or would be open to others.
         """
+        if not (has_keys() or self._endpoint.startswith("ipc://")):
+            raise Unavailable(
+                f"remote line {self._endpoint} would obey anybody who connects; set security.keys, or use ipc:// in a "
+                "private folder"
+            )
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             try:
-                socket = bind(context, zmq.ROUTER, self._endpoint, max_bytes=MAX_MESSAGE_BYTES)
+                socket = bind(context, zmq.ROUTER, self._endpoint, max_bytes=MAX_MESSAGE_BYTES, channel="line")
             except (zmq.ZMQError, OSError) as error:
                 raise Unavailable(f"remote line {self._endpoint}: {error}") from None
             self._switch.open()
@@ -167,6 +172,8 @@ class RemoteLine:
         if state is not self._driven:
             self._switch.set_beam(state)
             self._driven = state
+            if state is GateState.ON and self._lease.state(self._clock.now_ns()) is not GateState.ON:
+                self._apply()
 
     def _answer(self, socket: Socket, parts: list[bytes]) -> None:
         confirmed = self._switch.read_back() is GateState.ON

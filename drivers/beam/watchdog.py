@@ -57,7 +57,8 @@ class LeaseWatchdog:
     lease, whatever its cause, is not renewed until frames are being decided again. A message that cannot be trusted
     (another session, an old or impossible sequence, a command that travelled longer than others by more than a lease,
     a second engine, garbage) ends the lease at once. The line is then held until no such message has come for a
-    second, so that it never chatters. No method raises.
+    second, so that it never chatters. What a command took longer on its way than the fastest one is taken off its
+    lease. No method raises.
 
     Parameters
     ----------
@@ -65,11 +66,14 @@ class LeaseWatchdog:
         The only session whose commands count.
     max_lease_ms
         Longest lease; longer ones are cut to it.
+    interface_id
+        What every beam-on must repeat; an empty one is not checked.
     allow_simulated
         Whether commands derived from a replay or a phantom may switch the beam on.
     """
 
-    def __init__(self, session_id: str, *, max_lease_ms: float, allow_simulated: bool) -> None:
+    def __init__(self, session_id: str, *, max_lease_ms: float, allow_simulated: bool, interface_id: str = "") -> None:
+        self._interface_id = interface_id
         self._session_id = session_id
         self._max_lease_ns = round(max_lease_ms * 1e6)
         self._allow_simulated = allow_simulated
@@ -128,7 +132,8 @@ class LeaseWatchdog:
         elif not command.lease_ms > 0:
             self._hold(BeamReason.COMMANDED_HOLD, f"lease is {command.lease_ms} ms; more than 0 permits beam")
         elif self._lease is not None or not (command.renewal or self._in_quarantine(now_ns) or self.latched):
-            self._lease = (now_ns, now_ns + min(self._max_lease_ns, round(min(command.lease_ms, 1e4) * 1e6)))
+            lease_ns = min(self._max_lease_ns, round(min(command.lease_ms, 1e4) * 1e6))
+            self._lease = (now_ns, now_ns + max(0, lease_ns - slower_ns))
         return True
 
     def refuse(self, sentence: str, now_ns: int) -> None:
@@ -156,7 +161,11 @@ class LeaseWatchdog:
     def _violation(self, command: GateCommand, now_ns: int) -> tuple[BeamReason, str] | None:
         if command.session_id != self._session_id:
             return BeamReason.OTHER_SESSION, f"command of session {command.session_id!r}; this is {self._session_id!r}"
+        if command.state is GateState.ON and command.interface_id != self._interface_id != "":
+            return BeamReason.OLD_COMMAND, f"beam-on is for beam interface {command.interface_id!r}, not for this one"
         if self._engine_id is None:
+            if command.state is GateState.ON:
+                return BeamReason.OLD_COMMAND, f"{command.engine_id!r} is the first engine and must begin with a hold"
             return None
         if command.engine_id != self._engine_id:
             if 0 <= now_ns - self._received_ns < QUIET_NS:

@@ -20,7 +20,8 @@ from msgspec import Meta, Struct
 from drivers.errors import BeamFault, Unavailable
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.wire.sockets import Socket, open_socket
+from gating.wire.keys import KeyProblem
+from gating.wire.sockets import Socket, dial
 
 HOLD, RENEW, BEGIN = range(3)
 MAX_UNANSWERED: Final = 256
@@ -72,12 +73,9 @@ class ZeromqSwitch:
         if self._socket is not None:
             return
         self._context = zmq.Context()
-        socket = open_socket(self._context, zmq.DEALER, queue=1000)
-        socket.setsockopt(zmq.SNDHWM, 20)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         try:
-            socket.connect(self._settings.endpoint)
-        except zmq.ZMQError as error:
+            socket = dial(self._context, self._settings.endpoint, queue=1000, channel="line")
+        except (zmq.ZMQError, OSError, KeyProblem) as error:
             self._context.destroy(linger=0)
             raise Unavailable(f"remote line {self._settings.endpoint}: {error}") from None
         self._socket, self._state, self._answered_ns = socket, GateState.HOLD, self._clock.now_ns()

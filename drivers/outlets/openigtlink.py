@@ -25,7 +25,7 @@ from drivers.formats.openigtlink import (
 from gating.messages import CineFrame, GateCommand, GateState, TargetEstimate
 from gating.settings.config import EndpointSettings
 from gating.wire.codec import WireError, decode
-from gating.wire.sockets import receive, subscribe
+from gating.wire.sockets import check_listening, receive, subscribe
 
 PORT: Final = 18944
 MAX_CLIENTS: Final = 8
@@ -97,6 +97,7 @@ class Outlet:
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop` returns true. Raises `Unavailable` if the port is not available."""
         try:
+            check_listening(self._host)
             listener = socket.create_server((self._host, self._port), backlog=MAX_CLIENTS)
         except OSError as error:
             raise Unavailable(f"{self._host}:{self._port} cannot be listened on: {error.strerror or error}") from None

@@ -36,6 +36,7 @@ from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import Arrival, LiveSource
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.clocks.offset import CounterUnwrapper
+from gating.wire.sockets import check_listening
 
 IMAGES: Final = (
     MRImageStorage,
@@ -139,6 +140,7 @@ class StoreReceiver:
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
         try:
+            check_listening(settings.host)
             self._server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=callbacks)
         except (OSError, OverflowError) as error:
             raise Unavailable(f"{self.name}: cannot listen on {settings.host}:{settings.port}: {error}") from None

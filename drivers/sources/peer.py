@@ -15,6 +15,7 @@ from msgspec import Meta
 from drivers.errors import BadFrame, Unavailable
 from drivers.formats.stream import SKIPPED, StreamParser
 from drivers.sources.live import LiveSettings
+from gating.wire.sockets import check_listening
 
 READ_BYTES: Final = 1024 * 1024
 STALLED_NS: Final = 2 * 10**9
@@ -91,6 +92,7 @@ class NetworkPeer:
             return
         address = (self._settings.host, self._settings.port)
         try:
+            check_listening(address[0])
             self._listener = socket.create_server(address, backlog=2)
         except OSError as error:
             raise Unavailable(f"{address[0]}:{address[1]} cannot be listened on: {error.strerror or error}") from None

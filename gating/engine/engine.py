@@ -382,4 +382,5 @@ class Engine:
             source_kind=self._intake.stream.source_kind,
             pacing=self._intake.stream.pacing,
             stamps=self._stamps,
+            interface_id=self._peers.interface_id,
         )

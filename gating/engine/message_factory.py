@@ -48,6 +48,7 @@ class MessageFactory:
         source_kind: SourceKind,
         pacing: Pacing,
         stamps: StageStamps,
+        interface_id: str = "",
     ) -> GateCommand:
         """Return a decision as a gate command whose time of sending is now."""
         return GateCommand(
@@ -64,6 +65,7 @@ class MessageFactory:
             source_kind=source_kind,
             pacing=pacing,
             stamps=replace(stamps, decided_ns=decided_ns, sent_ns=self._clock.now_ns()),
+            interface_id=interface_id,
         )
 
     def reply(self, state: EngineState, text: str, *, accepted: bool) -> ControlReply:

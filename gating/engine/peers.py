@@ -15,6 +15,11 @@ BEAM_SILENCE_NS = 100_000_000
 class PeerMonitor(Protocol):
     """Monitors the beam interface and the recorder, and decides whether the engine may rely on them."""
 
+    @property
+    def interface_id(self) -> str:
+        """The beam interface that was heard last; empty if none was."""
+        ...
+
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Record a status report of the beam interface."""
         ...
@@ -59,6 +64,12 @@ class Peers:
         self._recorder: tuple[Heartbeat | None, int] = (None, 0)
         self._missing_frames = self._skipped_frames = 0
 
+    @property
+    def interface_id(self) -> str:
+        """The beam interface that was heard last; empty if none was."""
+        status = self._beam[0]
+        return "" if status is None else status.interface_id
+
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Record a status report of the beam interface."""
         self._beam = (status, now_ns)
@@ -100,6 +111,7 @@ class OfflinePeers:
     """
 
     fault: HoldReason | None = None
+    interface_id = ""
 
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Do nothing: offline there is no peer."""

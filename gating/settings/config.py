@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from gating.errors import CinegateError
 from gating.settings.host import HostSettings
+from gating.settings.private_folder import runtime_folder
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.tracking import TrackerSettings
 
@@ -138,15 +139,19 @@ class LinacSettings(Section, frozen=True, kw_only=True):
     jitter_ms: Annotated[float, _ms("standard deviation of both delays", le=500)] = 2.0
 
 
+def _endpoint(name: str) -> Any:
+    return msgspec.field(default_factory=lambda: f"ipc://{runtime_folder()}/{name}")
+
+
 class EndpointSettings(Section, frozen=True, kw_only=True):
     """The addresses where the processes meet. `ipc://` and loopback `tcp://` stay on this host."""
 
-    frames: str = "ipc:///tmp/cinegate/frames"
-    gate: str = "ipc:///tmp/cinegate/gate"
-    telemetry: str = "ipc:///tmp/cinegate/telemetry"
-    control: str = "ipc:///tmp/cinegate/control"
-    beam: str = "ipc:///tmp/cinegate/beam"
-    recorder: str = "ipc:///tmp/cinegate/recorder"
+    frames: str = _endpoint("frames")
+    gate: str = _endpoint("gate")
+    telemetry: str = _endpoint("telemetry")
+    control: str = _endpoint("control")
+    beam: str = _endpoint("beam")
+    recorder: str = _endpoint("recorder")
 
 
 class SecuritySettings(Section, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ SERVERS: Final = {
     "control": "engine",
     "beam": "beam",
     "recorder": "recorder",
+    "line": "line",
 }
 """Channel to the process that binds it, whose key its clients expect."""
 ADMITTED_BY_DEFAULT: Final = {
@@ -35,9 +36,10 @@ ADMITTED_BY_DEFAULT: Final = {
     "control": ("operator",),
     "beam": ("engine", "recorder", "operator"),
     "recorder": ("engine", "operator"),
+    "line": ("beam",),
 }
 """Channel to the names that `cinegate keys new` admits to it."""
-ROLES: Final = ("source", "engine", "beam", "recorder", "operator")
+ROLES: Final = ("source", "engine", "beam", "recorder", "operator", "line")
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _Z85: Final = re.compile(rb"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 
@@ -65,6 +67,12 @@ class Keyring:
         if endpoint not in self.channels:
             raise KeyProblem(f"endpoint {endpoint} is not in the configuration, so no key belongs to it")
         return self.channels[endpoint]
+
+    def server(self, channel: str) -> bytes:
+        """Return the public key of the process that binds a channel. Raises `KeyProblem` if it is not known."""
+        if channel not in self.servers:
+            raise KeyProblem(f"{SERVERS[channel]}.pub is missing; copy the public key of {SERVERS[channel]} there")
+        return self.servers[channel]
 
     def admits(self, channel: str, public: bytes) -> bool:
         """Whether a client with this public key may connect to a channel."""
@@ -128,9 +136,10 @@ def load_keyring(folder: Path, name: str, endpoints: EndpointSettings) -> Keyrin
     Raises
     ------
     KeyProblem
-        If a key is missing or malformed, or others may read the secret one.
+        If a key is missing or malformed, others may read the secret one, or others may change who is admitted.
     """
     _check_name(name)
+    _check_unchanged_by_others(folder)
     path = folder / f"{name}.key"
     if not path.exists():
         raise KeyProblem(f"{path} is missing; make it with `cinegate keys new {name}`")
@@ -140,9 +149,21 @@ def load_keyring(folder: Path, name: str, endpoints: EndpointSettings) -> Keyrin
     admitted = {
         channel: frozenset(_read_public(folder, one) for one in names) for channel, names in allowed(folder).items()
     }
-    channels = {getattr(endpoints, channel): channel for channel in SERVERS}
-    servers = {channel: _read_public(folder, role) for channel, role in SERVERS.items()}
+    configured = EndpointSettings.__struct_fields__
+    channels = {getattr(endpoints, channel): channel for channel in configured}
+    servers = {
+        channel: _read_public(folder, role)
+        for channel, role in SERVERS.items()
+        if channel in configured or (folder / f"{role}.pub").exists()
+    }
     return Keyring(name, zmq.curve_public(secret), secret, channels, servers, admitted)
+
+
+def _check_unchanged_by_others(folder: Path) -> None:
+    """Refuse keys that other users may replace: who writes there decides who is admitted."""
+    for path in (folder, *folder.glob("*.pub"), *folder.glob("allowed.toml")):
+        if path.stat().st_mode & 0o022:
+            raise KeyProblem(f"others may write to {path} (mode {path.stat().st_mode & 0o777:o}); they must not")
 
 
 def _read_public(folder: Path, name: str) -> bytes:

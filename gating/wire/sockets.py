@@ -17,6 +17,7 @@ from typing import Any, Final
 import zmq
 
 from gating.settings.config import Config
+from gating.settings.private_folder import check_private
 from gating.wire.authenticator import Authenticator
 from gating.wire.codec import MAX_PARTS, Part
 from gating.wire.keys import Keyring, load_keyring
@@ -72,8 +73,11 @@ def bind(
     *,
     queue: int = BURST_MESSAGES,
     max_bytes: int = MAX_MESSAGE_BYTES,
+    channel: str = "",
 ) -> Socket:
     """Open a bounded socket and bind it. A missing folder of an `ipc://` endpoint is made, for its owner alone.
+
+    The keys are those of `channel`, or else of the channel to which the configuration gives this endpoint.
 
     Raises
     ------
@@ -82,19 +86,17 @@ def bind(
     OSError
         If the folder or socket cannot be made or given to its owner.
     PermissionError
-        If other hosts can reach the endpoint and there are neither keys nor permission to bind without them.
+        If other hosts can reach the endpoint and there are neither keys nor permission to bind without them, or if
+        other users of this host could take its place.
     KeyProblem
         If keys are in use and none belongs to the endpoint.
     """
     _check_exposure(endpoint)
+    path = _private_path(endpoint)
     socket = open_socket(context, kind, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
-    _authenticate(context, socket, endpoint)
-    path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
     try:
-        if path is not None and not path.parent.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _give_to_owner(path.parent)
+        _authenticate(context, socket, endpoint, channel)
         socket.bind(endpoint)
         if path is not None:
             _give_to_owner(path)
@@ -113,6 +115,8 @@ def subscribe(
     ------
     zmq.ZMQError
         If an endpoint is malformed.
+    PermissionError
+        If other users of this host could take the place of the process that binds it.
     """
     socket = open_socket(context, zmq.SUB, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
@@ -121,6 +125,7 @@ def subscribe(
     socket.subscribe(b"")
     try:
         for endpoint in endpoints:
+            _private_path(endpoint)
             _use_keys(socket, endpoint)
             socket.connect(endpoint)
     except BaseException:
@@ -129,11 +134,16 @@ def subscribe(
     return socket
 
 
-def dial(context: zmq.Context[Any], endpoint: str) -> Socket:
-    """Open a bounded DEALER socket and connect it. Raises `zmq.ZMQError` if the endpoint is malformed."""
-    socket = open_socket(context, zmq.DEALER, 16)
-    _use_keys(socket, endpoint)
-    socket.connect(endpoint)
+def dial(context: zmq.Context[Any], endpoint: str, *, queue: int = 16, channel: str = "") -> Socket:
+    """Open a bounded DEALER socket and connect it. Keys and exceptions are those of `bind`."""
+    _private_path(endpoint)
+    socket = open_socket(context, zmq.DEALER, queue)
+    try:
+        _use_keys(socket, endpoint, channel)
+        socket.connect(endpoint)
+    except BaseException:
+        socket.close()
+        raise
     return socket
 
 
@@ -209,27 +219,67 @@ def _give_to_owner(path: Path) -> None:
             raise PermissionError(f"host.run_as is {_security.owner!r}; there is no such user") from None
 
 
+def _private_path(endpoint: str) -> Path | None:
+    """Return the path of an `ipc://` endpoint, whose folder is private; None for any other endpoint."""
+    if not endpoint.startswith("ipc://"):
+        return None
+    if endpoint.startswith("ipc://@"):
+        raise PermissionError(
+            f"endpoint {endpoint} is in no folder, so any user of this host could take it; use a path"
+        )
+    path = Path(endpoint.removeprefix("ipc://"))
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _give_to_owner(path.parent)
+    check_private(path.parent, owner=_security.owner)
+    return path
+
+
+def has_keys() -> bool:
+    """Whether the sockets of this process check who connects."""
+    return _security.keyring is not None
+
+
+def check_listening(host: str) -> None:
+    """Refuse to listen on an address that other hosts reach, for a protocol that cannot check who connects.
+
+    This is the rule for every listening socket that is not one of cinegate's own channels.
+
+    Raises
+    ------
+    PermissionError
+        If the address is not of this host alone, and `security.allow_open_network` is false.
+    """
+    if not (_security.open_network_allowed or _is_loopback(host)):
+        raise PermissionError(
+            f"address {host or '0.0.0.0'} listens beyond this host, to peers that nothing can check; "  # noqa: S104
+            "set security.allow_open_network = true if the network is trusted"
+        )
+
+
 def _check_exposure(endpoint: str) -> None:
     """Refuse an endpoint that other hosts reach if nothing checks who connects."""
     if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
         return
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host in ("localhost", "lo")
-    if not loopback:
+    if not _is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")):
         raise PermissionError(
             f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
             "or security.allow_open_network = true"
         )
 
 
-def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str) -> None:
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", "lo")
+
+
+def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str, channel: str) -> None:
     keyring = _security.keyring
     if keyring is None:
         return
-    channel = keyring.channel_of(endpoint)
+    channel = channel or keyring.channel_of(endpoint)
     authenticator = _security.authenticators.get(context)
     if authenticator is None:
         authenticator = _security.authenticators[context] = Authenticator(context, keyring)
@@ -240,13 +290,14 @@ def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str) -> N
     authenticator.watch(socket, channel)
 
 
-def _use_keys(socket: Socket, endpoint: str) -> None:
+def _use_keys(socket: Socket, endpoint: str, channel: str = "") -> None:
     keyring = _security.keyring
     if keyring is None:
         return
+    server = keyring.server(channel or keyring.channel_of(endpoint))
     socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
     socket.setsockopt(zmq.CURVE_PUBLICKEY, keyring.public)
-    socket.setsockopt(zmq.CURVE_SERVERKEY, keyring.servers[keyring.channel_of(endpoint)])
+    socket.setsockopt(zmq.CURVE_SERVERKEY, server)
 
 
 def open_socket(context: zmq.Context[Any], kind: int, queue: int) -> Socket:

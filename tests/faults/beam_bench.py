@@ -43,7 +43,7 @@ from drivers.beam.simulated import SimulatedLinac
 
 config = msgspec.json.decode(sys.argv[1], type=Config)
 linac = SimulatedLinac(config.linac, record_path=Path(sys.argv[2]))
-run_beam(config, "s1", linac)
+run_beam(config, "s1", linac, interface_id="b1")
 """
 
 ENGINE = """
@@ -77,6 +77,7 @@ def gate_command(
     engine: str = "e1",
     session: str = SESSION,
     sent_ns: int | None = None,
+    interface_id: str = "b1",
 ) -> GateCommand:
     return GateCommand(
         session_id=session,
@@ -91,6 +92,7 @@ def gate_command(
         source_kind=SourceKind.REPLAY,
         pacing=Pacing.REAL_TIME,
         stamps=StageStamps(sent_ns=time.monotonic_ns() if sent_ns is None else sent_ns),
+        interface_id=interface_id,
     )
 
 

@@ -282,7 +282,10 @@ def peers(context: zmq.Context[Any], config: Config) -> Iterator[tuple[Reconnect
 def served(config: Config, switch: BadSwitch, **options: Any) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(
-        target=run_beam, args=(config, "s1", switch), kwargs={"stop": stop.is_set, **options}, daemon=True
+        target=run_beam,
+        args=(config, "s1", switch),
+        kwargs={"stop": stop.is_set, "interface_id": "b1", **options},
+        daemon=True,
     )
     thread.start()
     try:
@@ -297,6 +300,7 @@ def command_until(engine: Commander, ear: ReconnectingSubscriber, code: str, **c
     """Announce frames until an event with this code comes; an ear that hears no status yet would miss the event."""
     ear.wait_for(BeamStatus, lambda _: True)
     for _ in range(100):
+        engine.send(GateState.HOLD, **changes)
         engine.send(frame=engine.sequence, **changes)
         try:
             ear.wait_for(Event, lambda event: event.code == code, seconds=0.1)
@@ -341,7 +345,7 @@ def test_an_allowed_simulated_source_is_announced(
     (ear, engine), switch = peers, BadSwitch()
     with served(config, switch, allow_simulated_source=True):
         for _ in range(100):
-            engine.send(frame=engine.sequence)
+            engine.send(GateState.ON if engine.sequence else GateState.HOLD, frame=engine.sequence)
             time.sleep(0.02)
             if switch.level is GateState.ON:
                 break

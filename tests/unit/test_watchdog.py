@@ -36,7 +36,13 @@ def command(sequence: int, state: GateState = GateState.ON, **changes: Any) -> G
 
 @pytest.fixture
 def watchdog() -> LeaseWatchdog:
-    return LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=False)
+    return engaged(LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=False))
+
+
+def engaged(watchdog: LeaseWatchdog) -> LeaseWatchdog:
+    """Let the engine `e1` begin with a hold, long ago."""
+    watchdog.receive(command(0, GateState.HOLD), -10 * QUIET_NS)
+    return watchdog
 
 
 def state_at(watchdog: LeaseWatchdog, now_ms: float) -> tuple[GateState, BeamReason]:
@@ -44,7 +50,8 @@ def state_at(watchdog: LeaseWatchdog, now_ms: float) -> tuple[GateState, BeamRea
     return permission.state, permission.reason
 
 
-def test_is_held_before_the_first_command(watchdog: LeaseWatchdog) -> None:
+def test_is_held_before_the_first_command() -> None:
+    watchdog = LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=False)
     assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.STARTING)
     assert watchdog.deadline_ns is None
 
@@ -65,7 +72,7 @@ def test_a_renewal_prolongs_a_running_lease(watchdog: LeaseWatchdog) -> None:
 
 def test_a_renewal_never_starts_a_lease(watchdog: LeaseWatchdog) -> None:
     assert watchdog.receive(command(1, renewal=True), 0)
-    assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.STARTING)
+    assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.COMMANDED_HOLD)
 
 
 def test_an_expired_lease_restarts_only_with_a_newly_announced_frame(watchdog: LeaseWatchdog) -> None:
@@ -141,7 +148,7 @@ def test_hardware_never_follows_a_simulated_source(watchdog: LeaseWatchdog, kind
 
 
 def test_a_simulated_source_may_be_allowed_explicitly() -> None:
-    watchdog = LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=True)
+    watchdog = engaged(LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=True))
     watchdog.receive(command(1, source_kind=SourceKind.REPLAY), 0)
     assert state_at(watchdog, 0)[0] is GateState.ON
 
@@ -214,8 +221,8 @@ class AnyInput(RuleBasedStateMachine):
         )
         succeeds = last is not None and engine != last[1].engine_id
         good = session == "s1" and (
-            last is None
-            or (not succeeds and sequence > last[1].command_sequence)
+            (last is None and state is GateState.HOLD)
+            or (last is not None and not succeeds and sequence > last[1].command_sequence)
             or (succeeds and self.now_ns - last[0] >= QUIET_NS and state is GateState.HOLD)
         )
         assert self.watchdog.receive(heard, self.now_ns) == good
@@ -317,3 +324,29 @@ def test_an_outage_may_lose_as_many_commands_as_an_engine_can_send(watchdog: Lea
     watchdog.receive(command(1), 0)
     assert watchdog.receive(command(60_000), 60_000 * MS)
     assert state_at(watchdog, 60_000)[0] is GateState.ON
+
+
+def test_the_first_engine_must_begin_with_a_hold() -> None:
+    watchdog = LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=False)
+    assert not watchdog.receive(command(1), 0)
+    assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.OLD_COMMAND)
+    assert watchdog.receive(command(2, GateState.HOLD), QUIET_NS + 1)
+    assert watchdog.receive(command(3), QUIET_NS + 2 * MS)
+    assert state_at(watchdog, QUIET_NS / MS + 3)[0] is GateState.ON
+
+
+@pytest.mark.parametrize("interface_id", [pytest.param("", id="none"), pytest.param("b0", id="an earlier one")])
+def test_a_beam_on_for_another_beam_interface_is_refused(interface_id: str) -> None:
+    watchdog = LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=False, interface_id="b1")
+    engaged(watchdog)
+    assert not watchdog.receive(command(1, interface_id=interface_id), 0)
+    assert state_at(watchdog, 0) == (GateState.HOLD, BeamReason.OLD_COMMAND)
+
+
+def test_what_a_command_came_late_is_taken_off_its_lease(watchdog: LeaseWatchdog) -> None:
+    for number in range(1, 4):
+        sent_ns = number * 15 * MS
+        watchdog.receive(command(number, stamps=StageStamps(sent_ns=sent_ns)), sent_ns + 2 * MS)
+    sent_ns = 100 * MS
+    watchdog.receive(command(4, stamps=StageStamps(sent_ns=sent_ns)), sent_ns + 62 * MS)
+    assert watchdog.deadline_ns == pytest.approx(sent_ns + 102 * MS, abs=MS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from msgspec.structs import replace
 
 from bench.faults.injections.registry import Steps, Unmet, injects
@@ -194,3 +196,56 @@ def _(scene: Scene) -> Steps:
     scene.source.paused = False
     scene.processes.switch_file.unlink()
     _new_beam(scene)
+
+
+@injects("old_session_replayed_from_its_start")
+def _(scene: Scene) -> Steps:
+    """A new beam interface hears a recording of this session's commands from the first hold to beam on."""
+    recorded = [command for _, command in scene.messages.commands]
+    on = next(index for index, command in enumerate(recorded) if command.state is GateState.ON)
+    _new_interface_alone(scene)
+    for command in recorded[max(0, on - 10) : on + 20]:
+        scene.gate.send(encode(command))
+        scene.pass_ms(10)
+    yield
+    scene.processes.start_engine()
+
+
+@injects("first_engine_begins_with_beam_on")
+def _(scene: Scene) -> Steps:
+    """The first command that a new beam interface hears permits the beam."""
+    last = scene.messages.commands[-1][1]
+    known = len(scene.messages.statuses)
+    _new_interface_alone(scene)
+    scene.wait(lambda: len(scene.messages.statuses) > known, 20)
+    interface_id = scene.messages.statuses[-1][1].interface_id
+    for number in range(20):
+        command = replace(last, state=GateState.ON, lease_ms=100.0, renewal=False, interface_id=interface_id)
+        scene.gate.send(encode(replace(command, engine_id="impostor", command_sequence=number)))
+        scene.pass_ms(10)
+    yield
+    scene.processes.start_engine()
+
+
+def _new_interface_alone(scene: Scene) -> None:
+    """Kill engine and beam interface, and start a new beam interface that hears no engine."""
+    scene.mark_visible()
+    scene.end("engine", signal.SIGKILL)
+    scene.kill_beam()
+    known = len(scene.messages.statuses)
+    scene.processes.start_beam()
+    scene.wait(lambda: len(scene.messages.statuses) > known, 20)
+    scene.pass_ms(300)
+
+
+@injects("engine_killed_behind_a_slow_gate")
+def _(scene: Scene) -> Steps:
+    """Commands come 60 ms late when the engine is killed: the last lease must not last longer for it."""
+    scene.gate.impairment = Impairment(delay_ms=60.0)
+    scene.pass_ms(200)
+    scene.settle(400)
+    scene.mark_visible()
+    scene.end("engine", signal.SIGKILL)
+    yield
+    scene.gate.impairment = Impairment()
+    scene.processes.start_engine()
