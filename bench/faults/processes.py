@@ -41,8 +41,8 @@ class Processes:
         self._logs = 0
         self._outputs: list[IO[bytes]] = []
 
-    def start_engine(self) -> None:
-        """Start the engine under test."""
+    def start_engine(self, *options: str) -> None:
+        """Start the engine under test; `options` are for ours only."""
         targets, config = str(self._folder / "targets.json"), str(self._folder / "engine.toml")
         if self._engine_command:
             words = shlex.split(self._engine_command)
@@ -50,7 +50,7 @@ class Processes:
         else:
             module = ["bench.faults.faulty_engine", str(self.fault_file)] if self._faulty else ["cinegate", "engine"]
             command = [sys.executable, "-m", *module, "--target", targets, "--config", config]
-            command += ["--session", self._session]
+            command += ["--session", self._session, *options]
         self.start("engine", command)
 
     def start_beam(self) -> None:

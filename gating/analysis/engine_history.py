@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gating.decision.reasons import GateReason
 from gating.messages import (
     CineFrame,
     Event,
@@ -33,6 +34,8 @@ class EngineHistory:
     references: list[TargetReference] = field(default_factory=list)
     events: deque[Event] = field(default_factory=deque)
     estimates: dict[tuple[int, str], TargetEstimate] = field(default_factory=dict)
+    undeclared: bool = False
+    """Whether frames were held because their stream had not been declared; earlier versions took them all the same."""
 
 
 def read_histories(path: Path) -> dict[str, EngineHistory]:
@@ -50,6 +53,9 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
         elif isinstance(message, StreamInfo):
             if message not in streams:
                 streams.append(message)
+        elif isinstance(message, GateCommand):
+            if message.reason == GateReason.UNDECLARED_STREAM and message.engine_id in histories:
+                histories[message.engine_id].undeclared = True
         elif isinstance(message, TargetReference | TargetEstimate | Event):
             if current is None:
                 early.append(message)

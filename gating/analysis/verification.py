@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gating.analysis.engine_history import EngineHistory, frame_of, frames_and_commands, read_histories
 from gating.clocks.clock import RecordedClock
@@ -41,6 +42,8 @@ from gating.tracking.registry import make_tracker
 
 REFUSAL_NS: Final = 5_000_000
 """Longest time from a command to the event of the refusal that caused it."""
+OTHER_STREAM: Final = ("latched: the declared stream is of session", "latched: the end of a stream is of session")
+"""How the event of a latch begins whose cause is another session's message and no frame."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
 NUMBERS: Final = ("x_px", "y_px", "confidence", "score", "target_out_fraction")
 
@@ -111,7 +114,8 @@ class _Replay:
         logged = parse_config(history.header.config_toml, "configuration in the log")
         if config_hash(logged) != history.header.config_hash:
             found.differ("the configuration in the session header does not match its hash there")
-        if not history.references or not history.streams:
+        self._streams = [stream for stream in history.streams if stream.session_id == history.header.session_id]
+        if not history.references or not self._streams:
             raise SessionError("the log holds no target or no stream; nothing was decided that could be replayed")
         self._history, self._found, self._tolerance_px = history, found, tolerance_px
         self._other_config = config is not None
@@ -143,7 +147,8 @@ class _Replay:
         self._sequence = command.command_sequence
         if not self._warm and command.engine_state is not EngineState.STARTING:
             self._engine.warm_up()
-            self._engine.open_stream(self._history.streams[0])
+            if not self._history.undeclared:
+                self._engine.open_stream(self._streams[0])
             self._warm = True
         stamps = command.stamps
         self._clock.set(decided_ns=stamps.decided_ns)
@@ -182,8 +187,12 @@ class _Replay:
             if event.code in ("arm", "disarm", "acknowledge"):
                 self._engine.control(_request(event))
             elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
-                for stream in self._history.streams[1:]:
+                for stream in self._streams[1:]:
                     self._engine.open_stream(stream)
+            elif event.code == "stream_opened" and self._history.undeclared:
+                self._engine.open_stream(self._streams[0])
+            elif event.text.startswith(OTHER_STREAM):
+                self._engine.open_stream(replace(self._streams[0], session_id="another session"))
 
     def _refusal(self, decided_ns: int, sent_ns: int) -> Event | None:
         """Return the event of the refusal that caused a command, or None. It was logged just after the decision."""

@@ -62,7 +62,7 @@ class Engine:
     peers
         State of the beam interface and the recorder. By default the engine monitors both and holds if one is silent.
     arm_by_itself
-        Arm without an operator; only for recordings and phantoms, and only until the first latch.
+        Arm without an operator; only for recordings and phantoms, and only until the first latch or `disarm`.
     budget
         Latency budget of each decision; None offline, where decisions are not timed.
     """
@@ -119,6 +119,11 @@ class Engine:
     def frame_interval_ns(self) -> int:
         """Declared time between frames; 0 if it is not known."""
         return self._intake.stream.frame_interval_ns
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether frames come at set times; where the source waits for answers instead, each frame must be decided."""
+        return self._intake.stream.pacing.is_timed
 
     def warm_up(self) -> None:
         """Compile and load everything that `step` needs; the engine is READY afterwards."""
@@ -293,13 +298,18 @@ class Engine:
             case "arm":
                 return self._not_armable() or self._life.apply(ArmingEvent.ARM)
             case "disarm":
-                return self._life.apply(ArmingEvent.DISARM)
+                return self._disarm()
             case "acknowledge":
                 return self._acknowledge() if reasoned else "a reason is needed"
             case "accept_shift":
                 return None if reasoned else "the text of the proposed couch shift is needed"
             case _:
                 return None
+
+    def _disarm(self) -> str | None:
+        refused = self._life.apply(ArmingEvent.DISARM)
+        self._arm_by_itself &= refused is not None
+        return refused
 
     def _acknowledge(self) -> str | None:
         refused = self._life.acknowledge()

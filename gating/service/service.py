@@ -97,7 +97,6 @@ class EngineService:
             budget=load_budgets().decision,
         )
         self._header = self._session_header()
-        self._every_frame = False
         self._ended = False
         self._sent_ns = 0
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
@@ -189,7 +188,7 @@ class EngineService:
                 return
             received_ns = self._frames.last_message_ns = self._clock.now_ns()
             yield Arrival(parts, received_ns)
-            if self._every_frame or self._engine.state is not EngineState.ARMED:
+            if not self._engine.is_timed or self._engine.state is not EngineState.ARMED:
                 return
 
     def _handle(self, parts: list[bytes], received_ns: int) -> None:
@@ -206,11 +205,10 @@ class EngineService:
             self._send_telemetry(outcome.messages)
             self._warmer.expect(parts, frame, received_ns)
         elif isinstance(message, StreamInfo):
-            self._every_frame = not message.pacing.is_timed
             self._send_telemetry(self._engine.open_stream(message))
         elif isinstance(message, StreamEnd):
             self._publish(self._engine.close_stream(message))
-            self._ended = True
+            self._ended |= message.session_id == self._session_id
         elif isinstance(message, Event) and message.severity == "fault":
             self._publish(self._engine.refuse(f"from the source: {message.text}"))
 

@@ -177,3 +177,8 @@ class TestDelays:
 def test_a_broken_rule_holds_with_its_reason():
     held = decision(replace(GOOD, hold_reason=HoldReason(GateReason.OFF_CENTRE, "gtv: centre +4.0 mm off in SI")))
     assert (held.state, held.reason, held.detail[:4]) == (GateState.HOLD, GateReason.OFF_CENTRE, "gtv:")
+
+
+def test_without_any_target_no_off_delay_bridges_the_hold():
+    held = decision(None, limits=replace(LIMITS, off_delay_ns=10**9))
+    assert (held.state, held.reason) == (GateState.HOLD, GateReason.NO_FRAME)

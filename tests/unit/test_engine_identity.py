@@ -135,3 +135,10 @@ def test_a_request_of_another_session_is_refused(bench, action):
     assert not reply.accepted
     assert "session 's2'" in reply.text
     assert bench.engine.state is EngineState.ARMED
+
+
+def test_an_engine_that_was_disarmed_does_not_arm_by_itself(bench):
+    bench.steps(6)
+    assert bench.request("disarm").accepted
+    assert {outcome.command.engine_state for outcome in bench.steps(8, start=6)} == {EngineState.READY}
+    assert bench.request("arm").accepted

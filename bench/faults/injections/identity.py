@@ -7,27 +7,30 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bench.faults.injections.registry import Steps, Unmet, injects
+from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects
 from bench.faults.link import Impairment
 from bench.faults.scene import Scene
-from gating.messages import BeamStatus, SourceKind
-from gating.wire.codec import encode
+from bench.faults.scripted_source import changed
+from gating.messages import BeamStatus, EngineState, SourceKind
+from gating.wire.codec import encode, encode_frame
 
 OTHER: Final = "another session"
+BY_ITSELF: Final = "--arm-by-itself"
 GOOD_FRAMES_MS: Final = 1500.0
 """Time enough for the good frames that arming needs."""
 
 
-def _restart_engine(scene: Scene) -> None:
-    """Restart the engine, let it see frames, and ask it to arm."""
+def _restart_engine(scene: Scene, *options: str) -> None:
+    """Restart the engine, let it see frames, and ask it to arm unless it is to arm by itself."""
     scene.mark_visible()
     scene.end("engine", signal.SIGKILL)
     known = len(scene.messages.commands)
-    scene.processes.start_engine()
+    scene.processes.start_engine(*options)
     if not scene.wait(lambda: any(command.frame_sequence >= 0 for _, command in scene.messages.commands[known:]), 60):
         raise Unmet("the restarted engine has not decided on a frame within 60 s")
     scene.pass_ms(GOOD_FRAMES_MS)
-    scene.ask("arm")
+    if not options:
+        scene.ask("arm")
 
 
 @injects("stream_undeclared")
@@ -47,6 +50,42 @@ def _(scene: Scene) -> Steps:
     yield
     scene.source.stream = stream
     scene.source.declares = True
+
+
+@injects("phantom_declared_as_live")
+def _(scene: Scene) -> Steps:
+    """The declaration says live, every frame says phantom."""
+    stream = scene.source.stream
+    scene.source.stream = replace(stream, source_kind=SourceKind.LIVE)
+    scene.source.transform = lambda frame: [encode_frame(changed(frame, source_kind=SourceKind.PHANTOM))]
+    _restart_engine(scene)
+    yield
+    scene.source.stream = stream
+    scene.calm()
+
+
+@injects("live_stream_to_arm_by_itself")
+def _(scene: Scene) -> Steps:
+    stream = scene.source.stream
+    scene.source.stream = replace(stream, source_kind=SourceKind.LIVE)
+    _restart_engine(scene, BY_ITSELF)
+    yield
+    scene.source.stream = stream
+
+
+@injects("acknowledged_to_arm_by_itself")
+def _(scene: Scene) -> Steps:
+    """An engine that has armed by itself latches; an operator acknowledges, and arms nothing."""
+    _restart_engine(scene, BY_ITSELF)
+    if not scene.wait(scene.messages.beam_is_on, 20):
+        raise Unmet("the engine that arms by itself has not switched the beam on within 20 s")
+    faulty_frames(scene, lambda frame: [encode_frame(changed(frame, image_position_mm=(9.0, 9.0, 9.0)))], 1)
+    scene.wait(lambda: scene.messages.commands[-1][1].engine_state is EngineState.LATCHED, 5)
+    reply = scene.ask("acknowledge", "the fault suite goes on")
+    if reply is None or not reply.accepted:
+        raise Unmet("the latch was not acknowledged")
+    scene.pass_ms(GOOD_FRAMES_MS)
+    yield
 
 
 @injects("session_foreign_from_the_start")
@@ -91,6 +130,16 @@ def _(scene: Scene) -> Steps:
     scene.ask("disarm")
     scene.pass_ms(150)
     scene.ask("arm", session=OTHER)
+    yield
+
+
+@injects("stop_of_another_session")
+def _(scene: Scene) -> Steps:
+    """The engine must live on; whether it does, the suite checks after every fault."""
+    scene.mark_visible()
+    scene.ask("disarm")
+    scene.pass_ms(150)
+    scene.ask("stop", session=OTHER)
     yield
 
 
