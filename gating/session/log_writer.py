@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from mcap.writer import IndexType, Writer
 from gating.messages import SCHEMA, TOPICS, FrameHeader
 from gating.session.hash_chain import SEAL, HashChain
 from gating.session.log import HEADER_LENGTH, METADATA, REFUSED
+from gating.session.log_file import LogFile
 from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, Part
 
 FLUSH_NS: Final = 250_000_000
@@ -53,7 +55,8 @@ class SessionWriter:
     Raises
     ------
     OSError
-        From every method but `abandon`, if the disk refuses. The log is then readable up to the last whole record.
+        From every method but `abandon`, if the disk refuses, or if the file is no longer where and as it was left
+        (`LogFile`). What is left of the log is then readable up to its last whole record.
     """
 
     def __init__(self, path: Path, session_id: str, clock_name: str, details: Mapping[str, str] | None = None) -> None:
@@ -78,7 +81,8 @@ class SessionWriter:
         if self._stream is not None:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._stream = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", BUFFER_BYTES)
+        self._file = LogFile(self.path)
+        self._stream = io.BufferedWriter(self._file, BUFFER_BYTES)
         self._writer = start_mcap(self._stream)
         wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
         offset = {"wall_minus_monotonic_ns": str(wall_ns - monotonic_ns), "wall_time_ns": str(wall_ns)}
@@ -108,6 +112,7 @@ class SessionWriter:
         """Seal what was written and hand the buffer to the kernel; with `sync`, wait until it is on the disk."""
         assert self._stream is not None
         self._seal()
+        self._file.check()
         self._stream.flush()
         self._flushed_ns = time.monotonic_ns()
         if sync:
