@@ -20,6 +20,7 @@ from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Me
 from gating.service.real_time import become
 from gating.session.log import SessionError
 from gating.session.log_writer import SessionWriter, session_log_name
+from gating.session.signing import load_signer
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
@@ -56,6 +57,11 @@ class Recorder:
         The log, or its folder; the log is then named after the session and its start.
     end_after_ms
         Stop this long after the end of the stream; None: only on request.
+
+    Raises
+    ------
+    SigningKeyProblem
+        If the folder of the keys holds a key to sign logs with that cannot be used.
     """
 
     def __init__(self, config: Config, session_id: str, path: Path, *, end_after_ms: float | None = None) -> None:
@@ -63,7 +69,9 @@ class Recorder:
         self._session_id = session_id
         self._clock = MonotonicClock()
         log = path if path.suffix == ".mcap" else path / session_log_name(session_id)
-        self._writer = SessionWriter(log, session_id, self._clock.name)
+        keys = config.security.keys
+        signer = load_signer(Path(keys).expanduser()) if keys else None
+        self._writer = SessionWriter(log, session_id, self._clock.name, signer=signer)
         self._end_after_ns = None if end_after_ms is None else round(end_after_ms * 1e6)
         self._ends_ns: int | None = None
         self._failure = ""
@@ -274,6 +282,8 @@ def run_recorder(
     ------
     SessionError
         If the log cannot be created.
+    SigningKeyProblem
+        If the key to sign logs with cannot be used.
     zmq.ZMQError
         If an endpoint cannot be used.
     PermissionError
