@@ -58,7 +58,7 @@ class Log:
             stream.seek(self._good_bytes)
             for record in reader.whole_records(stream):
                 if isinstance(record, Metadata) and record.name == METADATA:
-                    self._chain.begin(record.metadata)
+                    self._chain.add_metadata(record.metadata)
                 elif not self._checker.check(self._chain, record):
                     return
                 if isinstance(record, McapMessage):

@@ -21,19 +21,34 @@ NameArgument = Annotated[str, typer.Argument(help="source, engine, beam, recorde
 
 @keys_app.command()
 def new(name: NameArgument, folder: FolderOption = Path("keys")) -> None:
-    """Make a key pair (secret 0600), admitted to the channels usual for its name."""
+    """Make a key pair (secret 0600), admitted to the channels usual for its name; for the recorder, one to sign with.
+
+    A recorder that has a signing key signs every seal of its logs; `cinegate verify --key` checks them.
+    """
+    from gating.session.signing import PUBLIC_NAME, new_signing_key
     from gating.wire.keys import new_key
 
     console.print(f"secret: {new_key(folder, name)}; give {name}.pub to the other hosts")
+    if name == "recorder":
+        console.print(f"secret: {new_signing_key(folder)} signs session logs; give {PUBLIC_NAME} to who verifies them")
+
+
+@keys_app.command()
+def sign(folder: FolderOption = Path("keys")) -> None:
+    """Make a key with which the recorder signs session logs, in a folder whose recorder has none yet."""
+    from gating.session.signing import PUBLIC_NAME, new_signing_key
+
+    console.print(f"secret: {new_signing_key(folder)} signs session logs; give {PUBLIC_NAME} to who verifies them")
 
 
 @keys_app.command(name="list")
 def list_keys(folder: FolderOption = Path("keys"), as_json: JsonOption = False) -> None:
     """Show the keys of a folder, and which channels admit them."""
+    from gating.session.signing import PUBLIC_NAME
     from gating.wire.keys import SERVERS, allowed
 
     admitted = allowed(folder)
-    names = sorted(path.stem for path in folder.glob("*.pub"))
+    names = sorted(path.stem for path in folder.glob("*.pub") if path.name != PUBLIC_NAME)
     rows = {
         name: {
             "secret_here": (folder / f"{name}.key").exists(),

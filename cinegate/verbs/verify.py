@@ -22,36 +22,56 @@ def verify(
     tolerance_px: Annotated[
         float, typer.Option("--tolerance-px", min=0.0, max=1.0, help="0: bit for bit; 0.02 on another machine.")
     ] = 0.0,
-    chain_only: Annotated[bool, typer.Option("--chain-only", help="Check the hash chain only.")] = False,
+    chain_only: Annotated[
+        bool, typer.Option("--chain-only", help="Check the log as a record only; do not replay its decisions.")
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="The recorder's public signing key, or the folder of keys: it must have signed."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a log's hash chain, replay its frames through the engine, and compare every decision.
+    """Check that a log is whole, replay its frames through the engine, and compare every decision.
 
-    Exit code 3 if the chain is broken or a decision differs; the first difference is printed.
+    Exit code 3 if the chain is broken, something is missing or contradicted, the log has no end, or a decision differs;
+    the first finding is printed.
     """
     import msgspec
 
     from gating.session.chain_check import check_chain
+    from gating.session.completeness import check_completeness
+    from gating.session.signing import load_public
 
-    chain = check_chain(log)
-    result = {"chain": msgspec.to_builtins(chain), "identical": not chain.broken, "log": str(log)}
-    first = chain.broken
-    if not chain_only and not chain.broken:
+    chain = check_chain(log, "" if key is None else load_public(key))
+    record = check_completeness(log)
+    first = chain.broken or record.gap
+    result = {"chain": msgspec.to_builtins(chain), "record": msgspec.to_builtins(record), "log": str(log)}
+    if not chain_only and not first:
         from gating.analysis.verification import verify_session
 
         found = verify_session(log, None if config is None else load_config(config), tolerance_px)
         first = found.first_difference
-        result |= {"replay": msgspec.to_builtins(found), "identical": found.differences == 0}
+        result["replay"] = msgspec.to_builtins(found)
         console.print(
             f"{found.commands} decisions on {found.frames} frames, {found.differences} differ "
             f"({found.hold_to_on} from hold to on, {found.on_to_hold} from on to hold), {found.given} as given"
         )
+    first = first or chain.no_end or record.no_end
     if as_json:
-        print_json(result)
+        print_json(result | {"identical": not first, "finding": first})
         raise typer.Exit(EXIT_UNSAFE if first else 0)
     console.print(
         f"chain: {chain.sealed_messages} messages under {chain.seals} seals, {chain.unsealed_messages} after the last"
     )
     console.print(f"digest: {chain.digest}", highlight=False)
+    console.print(_what_it_proves(chain.signer, given=key is not None), highlight=False)
     if first:
         raise CommandError(f"{log.name}: {first}", EXIT_UNSAFE)
+
+
+def _what_it_proves(signer: str, *, given: bool) -> str:
+    if not signer:
+        return "not signed: this shows damage and accidents, but not a log that was rewritten as a whole"
+    if not given:
+        return f"signed by the key that the log names, {signer}; whose it is, only --key can show"
+    return f"signed by the given key, {signer}"

@@ -18,7 +18,9 @@ from gating.clocks.clock import MonotonicClock
 from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
 from gating.service.real_time import become
+from gating.session.log import SessionError
 from gating.session.log_writer import SessionWriter, session_log_name
+from gating.session.signing import load_signer
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
@@ -32,6 +34,7 @@ BEHIND_NS: Final = 1_000_000_000
 """How long the recorder reports after the last late frame that it does not keep up."""
 REMEMBERED_GAP: Final = 1000
 """How many missing frames are remembered, in case they come late."""
+ANNOUNCE_NS: Final = 1_000_000_000
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
 STOP_LINGER_MS: Final = 200
@@ -54,6 +57,11 @@ class Recorder:
         The log, or its folder; the log is then named after the session and its start.
     end_after_ms
         Stop this long after the end of the stream; None: only on request.
+
+    Raises
+    ------
+    SigningKeyProblem
+        If the folder of the keys holds a key to sign logs with that cannot be used.
     """
 
     def __init__(self, config: Config, session_id: str, path: Path, *, end_after_ms: float | None = None) -> None:
@@ -61,7 +69,9 @@ class Recorder:
         self._session_id = session_id
         self._clock = MonotonicClock()
         log = path if path.suffix == ".mcap" else path / session_log_name(session_id)
-        self._writer = SessionWriter(log, session_id, self._clock.name)
+        keys = config.security.keys
+        signer = load_signer(Path(keys).expanduser()) if keys else None
+        self._writer = SessionWriter(log, session_id, self._clock.name, signer=signer)
         self._end_after_ns = None if end_after_ms is None else round(end_after_ms * 1e6)
         self._ends_ns: int | None = None
         self._failure = ""
@@ -81,10 +91,13 @@ class Recorder:
     def run(self, stop: Callable[[], bool]) -> None:
         """Record until `stop` returns True or the stream has ended; then receive what remains, and close the log.
 
-        A disk that refuses raises nothing; the heartbeat reports it.
+        A disk that refuses later, or a log that is removed or changed by others, raises nothing; the heartbeat
+        reports it.
 
         Raises
         ------
+        SessionError
+            If the log cannot be created, for example because the file exists. A running engine is told first.
         zmq.ZMQError
             If an endpoint cannot be used.
         PermissionError
@@ -96,6 +109,9 @@ class Recorder:
             if self._config.host.run_as:
                 become(self._config.host.run_as)
             self._guard(self._writer.open)
+            if self._failure:
+                self._announce_failure()
+                raise SessionError(self._failure)
             endpoints = self._config.endpoints
             channels = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
             self._subscribers = [ReconnectingSubscriber(context, channel, queue=QUEUE_MESSAGES) for channel in channels]
@@ -189,6 +205,13 @@ class Recorder:
             self._report("fault", "recording_failed", self._failure)
             self._heartbeat_due_ns = 0
 
+    def _announce_failure(self) -> None:
+        """Report the failure for as long as a running engine may need to connect to this recorder."""
+        deadline_ns = self._clock.now_ns() + ANNOUNCE_NS
+        while self._clock.now_ns() < deadline_ns:
+            self._report_progress()
+            time.sleep(POLL_MS / 1e3)
+
     def _report_progress(self) -> None:
         now_ns = self._clock.now_ns()
         behind = now_ns < self._behind_until_ns
@@ -257,6 +280,10 @@ def run_recorder(
 
     Raises
     ------
+    SessionError
+        If the log cannot be created.
+    SigningKeyProblem
+        If the key to sign logs with cannot be used.
     zmq.ZMQError
         If an endpoint cannot be used.
     PermissionError

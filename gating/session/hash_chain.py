@@ -1,8 +1,10 @@
 """The hash chain of a session log: each seal covers the seal before it and every message in between.
 
 A seal is an MCAP metadata record with the running BLAKE2b-256 (RFC 7693). Changing, removing, adding or reordering a
-record breaks the chain at the next seal. The chain has no key, so it does not reveal a log that was rewritten from the
-beginning. To detect that, keep the last digest elsewhere.
+record breaks the chain at the next seal. Whoever rewrites a log from the beginning can make a new chain. Only signed
+seals (`gating/session/signing.py`), or the last digest kept elsewhere, reveal that.
+
+A recorder that closes its log writes the number of messages as a last record. A log that lacks it was cut.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from hashlib import blake2b
 from typing import Final
 
 SEAL: Final = "cinegate.seal"
+END: Final = "cinegate.end"
 DIGEST_BYTES: Final = 32
 _HEAD: Final = struct.Struct("<HQIQ")
 """Length of the topic, receive stamp, number within the topic, length of the data."""
@@ -26,8 +29,8 @@ class HashChain:
         self.unsealed = 0
         self.seals = 0
 
-    def begin(self, metadata: Mapping[str, str]) -> None:
-        """Add the metadata of the log."""
+    def add_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Add a metadata record: the log's head or its end."""
         for name in sorted(metadata):
             self._hash.update(f"{name}={metadata[name]}\n".encode())
         self.unsealed += 1

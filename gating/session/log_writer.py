@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import time
@@ -10,15 +11,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import msgpack
 from mcap.writer import IndexType, Writer
 
 from gating.messages import SCHEMA, TOPICS, FrameHeader
-from gating.session.hash_chain import SEAL, HashChain
+from gating.session.hash_chain import END, SEAL, HashChain
 from gating.session.log import HEADER_LENGTH, METADATA, REFUSED
+from gating.session.log_file import LogFile
 from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, Part
+
+if TYPE_CHECKING:
+    from gating.session.signing import Signer
 
 FLUSH_NS: Final = 250_000_000
 SYNC_NS: Final = 1_000_000_000
@@ -49,20 +54,32 @@ class SessionWriter:
         Clock of the receive stamps.
     details
         Further metadata.
+    signer
+        Signs each seal; None: the seals are not signed.
 
     Raises
     ------
     OSError
-        From every method but `abandon`, if the disk refuses. The log is then readable up to the last whole record.
+        From every method but `abandon`, if the disk refuses, or if the file is no longer where and as it was left
+        (`LogFile`). What is left of the log is then readable up to its last whole record.
     """
 
-    def __init__(self, path: Path, session_id: str, clock_name: str, details: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        session_id: str,
+        clock_name: str,
+        details: Mapping[str, str] | None = None,
+        signer: Signer | None = None,
+    ) -> None:
         self.path = path
         self.bytes_written = 0
         self._metadata = {
             "session_id": session_id,
             "clock": clock_name,
             "schema": SCHEMA,
+            "ends_with": END,
+            **({} if signer is None else {"signer": signer.public}),
             **{name: version(name) for name in ("cinegate", "pyzmq", "msgpack", "mcap", "numpy")},
             **(details or {}),
         }
@@ -70,6 +87,7 @@ class SessionWriter:
         self._channels: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._chain = HashChain()
+        self._signer = signer
         self._flushed_ns = 0
         self._synced_ns = 0
 
@@ -78,12 +96,13 @@ class SessionWriter:
         if self._stream is not None:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._stream = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", BUFFER_BYTES)
+        self._file = LogFile(self.path)
+        self._stream = io.BufferedWriter(self._file, BUFFER_BYTES)
         self._writer = start_mcap(self._stream)
         wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
         offset = {"wall_minus_monotonic_ns": str(wall_ns - monotonic_ns), "wall_time_ns": str(wall_ns)}
         self._writer.add_metadata(METADATA, self._metadata | offset)
-        self._chain.begin(self._metadata | offset)
+        self._chain.add_metadata(self._metadata | offset)
         self.flush()
 
     def write(self, parts: Sequence[Part], log_time_ns: int) -> None:
@@ -108,6 +127,7 @@ class SessionWriter:
         """Seal what was written and hand the buffer to the kernel; with `sync`, wait until it is on the disk."""
         assert self._stream is not None
         self._seal()
+        self._file.check()
         self._stream.flush()
         self._flushed_ns = time.monotonic_ns()
         if sync:
@@ -115,9 +135,12 @@ class SessionWriter:
             self._synced_ns = self._flushed_ns
 
     def close(self) -> None:
-        """Write summary and footer, so that seeking readers (Foxglove) open the log. Calling it again does nothing."""
+        """Write end, summary and footer; seeking readers (Foxglove) need these. Calling it again does nothing."""
         if self._stream is None:
             return
+        end = {"messages": str(sum(self._sequences.values()))}
+        self._writer.add_metadata(END, end)
+        self._chain.add_metadata(end)
         self._seal()
         self._writer.finish()  # type: ignore[no-untyped-call]
         self.flush(sync=True)
@@ -126,7 +149,10 @@ class SessionWriter:
 
     def _seal(self) -> None:
         if self._chain.unsealed:
-            self._writer.add_metadata(SEAL, self._chain.seal())
+            seal = self._chain.seal()
+            if self._signer is not None:
+                seal["signature"] = self._signer.sign(seal)
+            self._writer.add_metadata(SEAL, seal)
 
     def abandon(self) -> None:
         """Close the file as it is, without raising. What was written stays readable, and `recover` completes it."""

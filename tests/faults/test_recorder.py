@@ -20,7 +20,7 @@ import zmq
 from gating.clocks.clock import MonotonicClock
 from gating.messages import CineFrame, GateCommand, Heartbeat, StreamEnd
 from gating.session.log import read_raw, read_session
-from gating.settings.config import Config
+from gating.settings.config import Config, to_toml
 from gating.wire.codec import encode, encode_frame
 from gating.wire.sockets import Socket, bind
 from tests.faults.beam_bench import SESSION, ReconnectingSubscriber, bench_config, gate_command, process
@@ -206,19 +206,43 @@ def test_a_full_disk_is_reported_and_the_log_stays_readable(wire: Wire, tiny_dis
     assert 10 <= len(kept) < 60
 
 
+def assert_refuses_at_the_start(wire: Wire, path: Path, said: str) -> None:
+    """The running engine hears of it first; then the process leaves with a sentence."""
+    arguments = [msgspec.json.encode(wire.config).decode(), str(path), "0"]
+    with process(RECORDER, *arguments) as child:
+        assert said in wire.heartbeat(state="failed", seconds=20).detail
+        assert child.wait(10) != 0
+
+
 @pytest.mark.parametrize(("name", "said"), [("taken.mcap", "File exists"), ("file/below/log.mcap", "Not a directory")])
-def test_a_log_that_cannot_be_created_is_reported(wire: Wire, tmp_path: Path, name: str, said: str) -> None:
+def test_a_log_that_cannot_be_created_is_refused(wire: Wire, tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "taken.mcap").write_text("precious")
     (tmp_path / "file").write_text("")
-    with recorder(wire, tmp_path / name) as child:
-        assert_fails_with_a_sentence_and_lives_on(wire, child, said)
+    assert_refuses_at_the_start(wire, tmp_path / name, said)
     assert (tmp_path / "taken.mcap").read_text() == "precious"
 
 
-def test_a_read_only_folder_is_reported(wire: Wire, tiny_disk: Path) -> None:
+def test_a_read_only_folder_is_refused(wire: Wire, tiny_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
-    with recorder(wire, tiny_disk / "log.mcap") as child:
-        assert_fails_with_a_sentence_and_lives_on(wire, child, "Read-only file system")
+    assert_refuses_at_the_start(wire, tiny_disk / "log.mcap", "Read-only file system")
+
+
+def test_the_verb_refuses_an_existing_log_with_a_sentence(tmp_path: Path) -> None:
+    taken, config = tmp_path / "taken.mcap", tmp_path / "cinegate.toml"
+    taken.write_text("precious")
+    config.write_text(to_toml(bench_config(tmp_path)))
+    words = [sys.executable, "-m", "cinegate", "record", str(taken), "--config", str(config)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "cinegate: session log taken.mcap cannot be written: File exists"
+
+
+def test_a_log_that_was_removed_is_reported(wire: Wire, tmp_path: Path) -> None:
+    log = tmp_path / "log.mcap"
+    with recorder(wire, log) as child:
+        wire.heartbeat()
+        log.unlink()
+        assert_fails_with_a_sentence_and_lives_on(wire, child, "removed or renamed")
 
 
 def test_it_reports_that_it_fell_behind_after_a_freeze(wire: Wire, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bench.faults.injections import (  # noqa: F401 - they register
     disk,
     garbage,
     identity,
+    lost_log,
     processes,
     stamps,
     stream,

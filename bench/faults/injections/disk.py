@@ -23,13 +23,13 @@ def _(scene: Scene) -> Steps:
     resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (size, size))
     scene.mark_visible()
     yield
-    _new_recorder(scene, log)
+    new_recorder(scene, log)
 
 
 @injects("disk_full")
 def _(scene: Scene) -> Steps:
     """The file system of the log, a small one of its own, is filled to the last byte."""
-    folder = _own_disk(scene, "16m")
+    folder = own_disk(scene, "16m")
     try:
         scene.end("recorder")
         beats = len(scene.messages.recorder_beats)
@@ -44,7 +44,7 @@ def _(scene: Scene) -> Steps:
                 pass
         scene.mark_visible()
         yield
-        _new_recorder(scene, log)
+        new_recorder(scene, log)
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
@@ -52,7 +52,7 @@ def _(scene: Scene) -> Steps:
 @injects("disk_read_only")
 def _(scene: Scene) -> Steps:
     """A new recorder finds its folder read-only."""
-    folder = _own_disk(scene, "1m")
+    folder = own_disk(scene, "1m")
     try:
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         scene.end("recorder")
@@ -61,7 +61,7 @@ def _(scene: Scene) -> Steps:
         scene.wait(lambda: len(scene.messages.recorder_beats) > beats, 20)
         scene.mark_visible(scene.messages.recorder_beats[beats][0])
         yield
-        _new_recorder(scene, None)
+        new_recorder(scene, None)
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
@@ -81,7 +81,7 @@ def _(scene: Scene) -> Steps:
     yield
     if log.read_text() != "precious":
         raise Unmet(f"{log.name} was overwritten")
-    _new_recorder(scene, None)
+    new_recorder(scene, None)
 
 
 @injects("disk_slow")
@@ -122,7 +122,8 @@ def newest_log(scene: Scene) -> Path:
     return max(scene.processes.log_folder.glob("*.mcap"), key=lambda path: path.stat().st_mtime_ns)
 
 
-def _new_recorder(scene: Scene, log: Path | None) -> None:
+def new_recorder(scene: Scene, log: Path | None) -> None:
+    """End the recorder, whose log must be readable and unbroken if it is given, and start another."""
     if log is not None:
         kept = sum(isinstance(record.message, CineFrame) for record in read_session(log))
         if kept == 0:
@@ -133,7 +134,8 @@ def _new_recorder(scene: Scene, log: Path | None) -> None:
     scene.processes.start_recorder()
 
 
-def _own_disk(scene: Scene, size: str) -> Path:
+def own_disk(scene: Scene, size: str) -> Path:
+    """Return a folder that is a file system of its own; raise `NotPossible` where that is not permitted."""
     folder = scene.folder / f"disk{size}"
     folder.mkdir(exist_ok=True)
     mounted = subprocess.run(
