@@ -36,6 +36,7 @@ from gating.messages import (
 )
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
+from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
 
 
@@ -83,6 +84,7 @@ class Engine:
         self._watch = None if budget is None else DecisionWatch(budget)
         self._factory = MessageFactory(session_id, engine_id, clock, config.safety.lease_ms)
         self._arm_by_itself = arm_by_itself
+        self._is_warm = False
         self._limits = decision_limits(config, None)
         self._decision = first_decision(clock.now_ns())
         self._command_sequence = -1
@@ -113,8 +115,19 @@ class Engine:
         return self._intake.stream.frame_interval_ns
 
     def warm_up(self) -> None:
-        """Compile and load everything that `step` needs; the engine is READY afterwards."""
-        self._intake.targets.warm_up()
+        """Compile and load everything that `step` needs; the engine is READY afterwards.
+
+        Raises
+        ------
+        TrackerFault
+            If the tracker fails; the engine has latched, and stays so until it can be warmed up.
+        """
+        try:
+            self._intake.targets.warm_up()
+        except TrackerFault as error:
+            self._latch(HoldReason(GateReason.TRACKER_FAULT, str(error)))
+            raise
+        self._is_warm = True
         self._life.apply(ArmingEvent.WARMED_UP)
 
     # ---- the stream -------------------------------------------------------------------------------------------------
@@ -270,6 +283,11 @@ class Engine:
                 return None
 
     def _acknowledge(self) -> str | None:
+        if not self._is_warm and self._life.latched_by is not None:
+            try:
+                self.warm_up()
+            except TrackerFault as error:
+                return str(error)
         refused = self._life.acknowledge()
         if refused is None:
             self._intake.forget_faults()
