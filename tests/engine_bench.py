@@ -10,7 +10,7 @@ from gating.geometry.contours import box_contour
 from gating.messages import ControlRequest
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
 from gating.targets.targets import TargetSpec
-from gating.tracking.registry import make_tracker
+from gating.tracking.registry import make_tracker as tracker_by_name
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
 BOX = box_contour(36, 36, 24, 24)
@@ -24,12 +24,14 @@ CONFIG = Config(
 class Bench:
     """An engine with its clock, fed frame by frame."""
 
-    def __init__(self, config: Config = CONFIG, *, targets=None, peers_required=True, arm_by_itself=True) -> None:
+    def __init__(
+        self, config: Config = CONFIG, *, targets=None, peers_required=True, arm_by_itself=True, make_tracker=None
+    ) -> None:
         self.clock = ManualClock(START_NS)
         self.engine = Engine(
             config,
             targets or [TargetSpec("target", BOX)],
-            lambda: make_tracker(config.tracker, config.tracking),
+            make_tracker or (lambda: tracker_by_name(config.tracker, config.tracking)),
             self.clock,
             "s1",
             "e1",

@@ -1,11 +1,13 @@
 """Our engine process with a tracker that fails on order: `faulty_engine FILE <engine options>`.
 
-The order in FILE is carried out at the next frame: `raise`, `hang`, `sleep S`, `collect N`, `memory` or `fork`.
+The order in FILE is carried out at the next frame: `raise`, `exit`, `hang`, `sleep S`, `collect N`, `memory`,
+`fork`, or one of `WRONG`, a result that cannot be one. `unfinished` fails after the frame, `unmade` at the next start.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import resource
 import sys
@@ -13,9 +15,24 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from msgspec.structs import replace
+
 import gating.service.service
 from gating.tracking.registry import make_tracker
-from gating.tracking.tracker import Tracker, TrackerSettings, TrackResult
+from gating.tracking.tracker import IdleTracker, Tracker, TrackerSettings, TrackResult
+
+WRONG: dict[str, Any] = {
+    "confident": {"confidence": 7.0},
+    "confidence-nan": {"confidence": math.nan},
+    "confidence-none": {"confidence": None},
+    "far": {"x_px": 1e9},
+    "centre-nan": {"y_px": math.nan},
+    "status": {"status": "fine"},
+    "score": {"score": 40.0},
+    "contour-nan": {"contour_px": np.full((4, 2), math.nan, np.float32)},
+    "contour-empty": {"contour_px": np.empty((0, 2), np.float32)},
+}
 
 
 class FaultyTracker:
@@ -24,6 +41,7 @@ class FaultyTracker:
     def __init__(self, tracker: Tracker, orders: Path) -> None:
         self._tracker = tracker
         self._orders = orders
+        self._unfinished = False
 
     def warm_up(self) -> None:
         """Warm up the tracker."""
@@ -35,17 +53,47 @@ class FaultyTracker:
 
     def track(self, pixels: Any, elapsed_s: float) -> TrackResult:
         """Carry out an order, if there is one, then track."""
-        if self._orders.exists():
-            order = self._orders.read_text(encoding="ascii").split()
-            self._orders.unlink()
-            _carry_out(order)
-        return self._tracker.track(pixels, elapsed_s)
+        order = _taken(self._orders)
+        result = self._tracker.track(pixels, elapsed_s)
+        match order:
+            case ["nothing"]:
+                return None  # type: ignore[return-value]  # what a site's tracker might do
+            case ["unfinished"]:
+                self._unfinished = True
+            case [wrong] if wrong in WRONG:
+                return replace(result, **WRONG[wrong])
+            case [_, *_]:
+                _carry_out(order)
+        return result
+
+    def finish_frame(self) -> str:
+        """Fail, if that was ordered."""
+        if self._unfinished:
+            self._unfinished = False
+            raise RuntimeError("the tracker was ordered to fail after the frame")
+        return self._tracker.finish_frame() if isinstance(self._tracker, IdleTracker) else ""
+
+    def warm_caches(self) -> None:
+        """Warm the caches of the tracker."""
+        if isinstance(self._tracker, IdleTracker):
+            self._tracker.warm_caches()
+
+
+def _taken(orders: Path) -> list[str]:
+    """Return the order, and remove it."""
+    if not orders.exists():
+        return []
+    order = orders.read_text(encoding="ascii").split()
+    orders.unlink()
+    return order
 
 
 def _carry_out(order: list[str]) -> None:
     match order:
         case ["raise"]:
             raise RuntimeError("the tracker was ordered to fail")
+        case ["exit"]:
+            raise SystemExit("the tracker was ordered to end the process")
         case ["hang"]:
             while True:
                 pass
@@ -83,6 +131,9 @@ def main() -> None:
     orders = Path(sys.argv[1])
 
     def wrapped(name: str, settings: TrackerSettings) -> Tracker:
+        if orders.exists() and orders.read_text(encoding="ascii") == "unmade":
+            orders.unlink()
+            raise OSError("the tracker was ordered not to be made")
         return FaultyTracker(make_tracker(name, settings), orders)
 
     vars(gating.service.service)["make_tracker"] = wrapped

@@ -48,6 +48,7 @@ class GateReason(enum.StrEnum):
     AUDIT_LOSS = "audit_loss"
     OVER_BUDGET_REPEATEDLY = "over_budget_repeatedly"
     TARGET_UNUSABLE = "target_unusable"
+    TRACKER_FAULT = "tracker_fault"
     INTERNAL_ERROR = "internal_error"
     STOPPING = "stopping"
 
@@ -118,6 +119,9 @@ CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
     _R.AUDIT_LOSS: Consequence("the session log lost what was decided", latches=True, tracked=False, replayable=False),
     _R.OVER_BUDGET_REPEATEDLY: Consequence("decisions keep taking too long", latches=True, tracked=False),
     _R.TARGET_UNUSABLE: Consequence("the target cannot be learned from this frame", latches=True, tracked=False),
+    _R.TRACKER_FAULT: Consequence(
+        "the tracker failed, or gave a result that cannot be one", latches=True, tracked=False, replayable=False
+    ),
     _R.INTERNAL_ERROR: Consequence("something inside the engine failed", latches=True, tracked=False, replayable=False),
     _R.STOPPING: Consequence("the engine is stopping"),
 }

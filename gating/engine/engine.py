@@ -39,6 +39,7 @@ from gating.messages import (
 from gating.settings.config import Config
 from gating.stream.stream import other_session
 from gating.targets.targets import TargetSpec
+from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
 
 MAX_FOREIGN_PEERS: Final = 16
@@ -91,6 +92,7 @@ class Engine:
         self._session_id = session_id
         self._foreign: set[tuple[str, str]] = set()
         """Role and session of each peer that has been reported as one of another session."""
+        self._is_warm = False
         self._limits = decision_limits(config, None)
         self._decision = first_decision(clock.now_ns())
         self._command_sequence = -1
@@ -126,8 +128,19 @@ class Engine:
         return self._intake.stream.pacing.is_timed
 
     def warm_up(self) -> None:
-        """Compile and load everything that `step` needs; the engine is READY afterwards."""
-        self._intake.targets.warm_up()
+        """Compile and load everything that `step` needs; the engine is READY afterwards.
+
+        Raises
+        ------
+        TrackerFault
+            If the tracker fails; the engine has latched, and stays so until it can be warmed up.
+        """
+        try:
+            self._intake.targets.warm_up()
+        except TrackerFault as error:
+            self._latch(HoldReason(GateReason.TRACKER_FAULT, str(error)))
+            raise
+        self._is_warm = True
         self._life.apply(ArmingEvent.WARMED_UP)
 
     # ---- the stream -------------------------------------------------------------------------------------------------
@@ -312,6 +325,11 @@ class Engine:
         return refused
 
     def _acknowledge(self) -> str | None:
+        if not self._is_warm and self._life.latched_by is not None:
+            try:
+                self.warm_up()
+            except TrackerFault as error:
+                return str(error)
         refused = self._life.acknowledge()
         if refused is None:
             self._intake.forget_faults()

@@ -11,6 +11,7 @@ from gating.messages import CineFrame, TargetEstimate, TargetReference
 from gating.settings.config import Config
 from gating.stream.stream import Stream
 from gating.targets.targets import TargetSet, TargetSpec
+from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
 
 
@@ -85,7 +86,12 @@ class FrameIntake:
             if fault.reason is GateReason.FRAME_REFUSED:
                 self.stream.remember_untracked(header, received_ns)
             return False
-        self.targets.update(frame, self.stream.elapsed_s(header))
+        try:
+            self.targets.update(frame, self.stream.elapsed_s(header))
+        except TrackerFault as error:
+            self._refuse_tracker(error)
+            self.stream.remember_untracked(header, received_ns)
+            return False
         if self.unlearned is None and not self.targets.knows(header.plane):
             text = f"the targets are being learned from frame {header.sequence}"
             self.unlearned = HoldReason(GateReason.NOT_READY, text)
@@ -100,9 +106,13 @@ class FrameIntake:
         header = frame.header
         self.stream.remember(header, received_ns)
         known = len(self.targets.references)
-        if not self.targets.knows(header.plane):
-            self._learn(frame)
-        accepted = self.targets.finish_frame(header.plane)
+        accepted: Sequence[str] = ()
+        try:
+            if not self.targets.knows(header.plane):
+                self._learn(frame)
+            accepted = self.targets.finish_frame(header.plane)
+        except TrackerFault as error:
+            self._refuse_tracker(error)
         estimates = self.targets.estimates(header, session_id, decision)
         return FinishedFrame(self.targets.references[known:], estimates, accepted)
 
@@ -113,6 +123,9 @@ class FrameIntake:
         except ValueError as error:
             self.unlearned = HoldReason(GateReason.TARGET_UNUSABLE, str(error)[:300])
             self.healthy_in_a_row = 0
+
+    def _refuse_tracker(self, error: TrackerFault) -> None:
+        self.refuse(HoldReason(GateReason.TRACKER_FAULT, str(error)[:300]))
 
     def refuse(self, fault: HoldReason) -> None:
         """Set the fault of a message that could not be trusted, as if it were that of the newest frame."""

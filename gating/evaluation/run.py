@@ -15,6 +15,7 @@ from gating.evaluation.case import Case, CaseRun, Evaluation
 from gating.evaluation.files import EvaluationFolder
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
 from gating.geometry.contours import mask_from_contour
+from gating.tracking.checked_tracker import checked_maker
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.registry import TrackerFactory, make_tracker
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
@@ -31,9 +32,11 @@ def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSetting
     ------
     TrackingError
         If the tracker is unknown or the target cannot be tracked, naming the case.
+    TrackerFault
+        If the tracker fails, or gives a result that cannot be one.
     """
     started = datetime.now(UTC)
-    follower = make_tracker(tracker, settings)
+    follower = checked_maker(lambda: make_tracker(tracker, settings))()
     follower.warm_up()
     try:
         follower.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)

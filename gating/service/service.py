@@ -37,6 +37,7 @@ from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, config_hash, to_toml
 from gating.targets.targets import TargetSpec
+from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import (
@@ -117,7 +118,7 @@ class EngineService:
             self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._publish(self._engine.tick())
-            self._engine.warm_up()
+            self._warm_up()
             self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
             refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
@@ -130,6 +131,13 @@ class EngineService:
             gc.enable()
             gc.unfreeze()
             context.destroy(linger=200)
+
+    def _warm_up(self) -> None:
+        """Warm up the engine. A tracker that fails has latched it, and the process lives on to say so."""
+        try:
+            self._engine.warm_up()
+        except TrackerFault:
+            self._publish(self._engine.tick())
 
     def _loop(self, stop: Callable[[], bool]) -> None:
         renew_ns = round(self._config.safety.renew_ms * 1e6)

@@ -18,7 +18,8 @@ from gating.settings.rules import PredictionSettings
 from gating.targets.boundary import GatingBoundary
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.structure import StructureGate, check_rules
-from gating.tracking.tracker import IdleTracker, Tracker, TrackResult, TrackStatus
+from gating.tracking.checked_tracker import CheckedTracker, checked_maker
+from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
 _PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
@@ -49,9 +50,7 @@ class TargetSpec:
 @dataclass(slots=True)
 class _TrackedTarget:
     spec: TargetSpec
-    tracker: Tracker
-    idle: IdleTracker | None
-    """The tracker, if it uses the time between frames."""
+    tracker: CheckedTracker
     gate: StructureGate
     result: TrackResult
     acquired_ns: int = 0
@@ -98,7 +97,7 @@ class TargetSet:
         if len(set(views)) != len(views):
             raise TargetError("targets: two of one plane name the same structure; each plane shows it once")
         self._specs = tuple(specs)
-        self._make_tracker = make_tracker
+        self._make_tracker = checked_maker(make_tracker)
         self._gating, self._prediction = gating, prediction
         check_rules(gating.rules, {spec.name for spec in specs})
         self._planes: dict[str, ImagePlane] = {}
@@ -106,7 +105,7 @@ class TargetSet:
         self.references: list[TargetReference] = []
 
     def warm_up(self) -> None:
-        """Compile and load what `update` needs."""
+        """Compile and load what `update` needs. Raises `TrackerFault`."""
         self._make_tracker().warm_up()
         square = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
         GatingBoundary(square, (1.0, 1.0, 1.0, 1.0)).out_fraction(square)
@@ -121,25 +120,26 @@ class TargetSet:
         return plane in self._tracked
 
     def update(self, frame: CineFrame, elapsed_s: float) -> None:
-        """Track the targets of the frame's plane, if they have been learned."""
+        """Track the targets of the frame's plane, if they have been learned. Raises `TrackerFault`."""
         header = frame.header
         for target in self._tracked.get(header.plane, ()):
             target.update(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
 
     def finish_frame(self, plane: str) -> list[str]:
-        """Let the trackers of a plane do their deferred work; return a sentence for each template they accepted."""
-        learned = [
-            (target.spec.name, target.idle.finish_frame())
-            for target in self._tracked.get(plane, ())
-            if target.idle is not None
-        ]
+        """Let the trackers of a plane do their deferred work; return a sentence for each template they accepted.
+
+        Raises
+        ------
+        TrackerFault
+            If a tracker fails.
+        """
+        learned = [(target.spec.name, target.tracker.finish_frame()) for target in self._tracked.get(plane, ())]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
     def warm_caches(self, plane: str) -> None:
         """Repeat the work of `update` for a plane without any effect."""
         for target in self._tracked.get(plane, ()):
-            if target.idle is not None:
-                target.idle.warm_caches()
+            target.tracker.warm_caches()
             target.gate.warm_caches(target.result)
 
     @property
@@ -222,6 +222,8 @@ class TargetSet:
         ------
         ValueError
             If a target cannot be learned from this frame; one sentence.
+        TrackerFault
+            If a tracker fails.
         """
         header = frame.header
         plane = ImagePlane.of(header)
@@ -234,8 +236,7 @@ class TargetSet:
             result = tracker.track(frame.pixels, 0.0)
             contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
             gate = StructureGate(spec.name, contours, plane, result, self._gating, self._prediction)
-            idle = tracker if isinstance(tracker, IdleTracker) else None
-            target = _TrackedTarget(spec, tracker, idle, gate, result)
+            target = _TrackedTarget(spec, tracker, gate, result)
             target.update(result, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane

@@ -96,6 +96,39 @@ def _(scene: Scene) -> Steps:
     yield
 
 
+def _ordered(fault_id: str, order: str) -> None:
+    def inject(scene: Scene) -> Steps:
+        _order(scene, order)
+        yield
+
+    injects(fault_id)(inject)
+
+
+_ordered("tracker_ends_the_process", "exit")
+_ordered("tracker_gives_nothing", "nothing")
+_ordered("tracker_fails_after_the_frame", "unfinished")
+_ordered("tracker_confidence_7", "confident")
+_ordered("tracker_confidence_nan", "confidence-nan")
+_ordered("tracker_confidence_none", "confidence-none")
+_ordered("tracker_far_outside", "far")
+_ordered("tracker_centre_nan", "centre-nan")
+_ordered("tracker_status_unknown", "status")
+_ordered("tracker_score_40", "score")
+_ordered("tracker_contour_nan", "contour-nan")
+_ordered("tracker_contour_empty", "contour-empty")
+
+
+@injects("tracker_cannot_be_made")
+def _(scene: Scene) -> Steps:
+    """The engine is restarted while its tracker cannot be made."""
+    scene.mark_visible()
+    scene.end("engine", signal.SIGKILL)
+    scene.processes.fault_file.write_text("unmade", encoding="ascii")
+    scene.processes.start_engine()
+    scene.wait(lambda: scene.messages.commands[-1][1].reason == "tracker_fault", 20.0)
+    yield
+
+
 @injects("tracker_hangs")
 def _(scene: Scene) -> Steps:
     _order(scene, "hang")
