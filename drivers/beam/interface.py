@@ -15,7 +15,7 @@ from drivers.ports import BeamSwitch
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
 from gating.service.real_time import prepare_process
-from gating.settings.config import Config
+from gating.settings.config import Config, require_overrides
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
@@ -55,6 +55,11 @@ class BeamInterface:
         Let commands derived from a replay or a phantom switch a hardware beam.
     clock
         The interface's own clock; leases count on it.
+
+    Raises
+    ------
+    ConfigError
+        If a setting disarms a safeguard without an override.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class BeamInterface:
         allow_simulated_source: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self._config = config
+        self._config = require_overrides(config)
         self._session_id = session_id
         self._switch = switch
         self._name = name

@@ -221,7 +221,7 @@ def _check_exposure(endpoint: str) -> None:
     if not loopback:
         raise PermissionError(
             f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
-            "or security.allow_open_network = true"
+            "or security.allow_open_network = true and its override"
         )
 
 
