@@ -14,7 +14,7 @@ from bench.loop import bench_config, pictures
 from drivers.formats.pixels import wire_dtype_name
 from gating.clocks.clock import MonotonicClock
 from gating.engine.engine import Engine
-from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacing, SourceKind, StampMeaning
+from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
@@ -22,6 +22,8 @@ from gating.wire.codec import content_hash, decode, encode, encode_frame
 
 EVICT_BYTES: Final = 4 * 2**20
 """Memory written between frames, in place of the other processes that evict the engine from the caches."""
+ORIENTATION: Final = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+POSITION_MM: Final = (-100.0, 0.0, 100.0)
 
 
 class EngineBench:
@@ -41,9 +43,28 @@ class EngineBench:
             arm_by_itself=True,
         )
         self._engine.warm_up()
+        self._engine.open_stream(self._stream())
         self._sequence = 0
         self._evicted = np.zeros(EVICT_BYTES // 8)
         self.step()
+
+    def _stream(self) -> StreamInfo:
+        pixels = self._frames[0]
+        return StreamInfo(
+            session_id="bench",
+            source="bench",
+            source_kind=SourceKind.REPLAY,
+            pacing=Pacing.STEPPED,
+            planes=("coronal",),
+            dtype=wire_dtype_name(pixels),
+            shape=(pixels.shape[0], pixels.shape[1]),
+            pixel_spacing_mm=self._spacing_mm,
+            image_orientation=ORIENTATION,
+            image_position_mm=POSITION_MM,
+            nominal_interval_ns=0,
+            acquired_clock=self._clock.name,
+            acquired_meaning=StampMeaning.END,
+        )
 
     def message(self) -> list[Any]:
         """Return the next frame as it would arrive."""
@@ -65,8 +86,8 @@ class EngineBench:
             dtype=wire_dtype_name(pixels),
             shape=(pixels.shape[0], pixels.shape[1]),
             pixel_spacing_mm=self._spacing_mm,
-            image_orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
-            image_position_mm=(-100.0, 0.0, 100.0),
+            image_orientation=ORIENTATION,
+            image_position_mm=POSITION_MM,
             content_hash=content_hash(pixels),
         )
         self._sequence += 1

@@ -59,11 +59,11 @@ class Processes:
         command = [sys.executable, "-m", *module, "--config", str(self._folder / "beam.toml")]
         self.start("beam", [*command, "--session", self._session, "--delivery-record", str(self.delivery)])
 
-    def start_recorder(self, folder: Path | None = None) -> Path:
+    def start_recorder(self, folder: Path | None = None, *, session: str = "") -> Path:
         """Start a recorder on a new log, by default in `log_folder`, and return the path of the log."""
         self._logs += 1
         log = (folder or self.log_folder) / f"{self._logs}.mcap"
-        command = [sys.executable, "-m", "cinegate", "record", str(log), "--session", self._session]
+        command = [sys.executable, "-m", "cinegate", "record", str(log), "--session", session or self._session]
         self.start("recorder", [*command, "--config", str(self._folder / "recorder.toml")])
         return log
 

@@ -231,10 +231,15 @@ class Scene:
         why = "no gate command was received" if last is None else f"{last.engine_state}, {last.reason}: {last.detail}"
         raise NotSettled(f"no steady beam within {limit_s:g} s; {why}; {' '.join(self.processes.died())}")
 
-    def ask(self, action: str, why: str = "") -> ControlReply | None:
+    def ask(self, action: str, why: str = "", *, session: str = "") -> ControlReply | None:
         """Send a control request as the operator; return the reply, or None if none comes within a second."""
         self.messages.replies.clear()
-        request = ControlRequest(session_id=self.session, action=action, operator=OPERATOR, why=why)  # type: ignore[arg-type]
+        request = ControlRequest(
+            session_id=session or self.session,
+            action=action,  # type: ignore[arg-type]  # one of the literal actions, as text
+            operator=OPERATOR,
+            why=why,
+        )
         self._control.send_multipart(encode(request), zmq.NOBLOCK)
         self.wait(lambda: bool(self.messages.replies), 1.0)
         return self.messages.replies[-1] if self.messages.replies else None

@@ -12,7 +12,7 @@ import msgspec
 import zmq
 
 from bench.faults.pictures import Picture
-from gating.messages import CineFrame, FrameHeader, Heartbeat, StreamInfo
+from gating.messages import CineFrame, FrameHeader, Heartbeat, StreamEnd, StreamInfo
 from gating.wire.codec import Part, content_hash, encode, encode_frame
 from gating.wire.sockets import Socket, bind
 
@@ -53,6 +53,7 @@ class ScriptedSource:
         """When the newest slot was due, and its frame acquired."""
         self.sent_ns = 0
         self.paused = False
+        self.declares = True
         self.published: list[tuple[int, FrameHeader]] = []
         """When each intact frame was sent, and its header."""
         self._clock_name = clock_name
@@ -95,7 +96,8 @@ class ScriptedSource:
             self._info_due_ns = 0
         if now_ns >= self._info_due_ns and not self.paused:
             self._info_due_ns = now_ns + INFO_EVERY_NS
-            self.send(encode(self.stream))
+            if self.declares:
+                self.send(encode(self.stream))
             self.send(encode(self._heartbeat(now_ns)))
         elif now_ns >= self._info_due_ns:
             self._info_due_ns = now_ns + INFO_EVERY_NS
@@ -129,6 +131,15 @@ class ScriptedSource:
             simulated_by="fault suite",
         )
         return CineFrame(header, pixels)
+
+    def ending(self, session_id: str) -> StreamEnd:
+        """Return the end of a stream of this source."""
+        return StreamEnd(
+            session_id=session_id,
+            source=self.stream.source,
+            frames_published=self.sequence,
+            why="told by the fault suite",
+        )
 
     def send(self, parts: Parts) -> None:
         """Send arbitrary bytes."""

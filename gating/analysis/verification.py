@@ -161,7 +161,7 @@ class _Replay:
         if command.reason == GateReason.STOPPING:
             return StepOutcome(self._engine.stop(), [])
         if command.reason == GateReason.STREAM_ENDED and not command.renewal:
-            end = StreamEnd(session_id="log", source="log", frames_published=0, why=command.detail)
+            end = StreamEnd(session_id=command.session_id, source="log", frames_published=0, why=command.detail)
             return self._engine.close_stream(end)
         if stamps.received_ns != self._received_ns:
             self._received_ns = stamps.received_ns

@@ -92,7 +92,8 @@ def decide(
     if hold_reason is not None:
         out_since_ns = previous.out_since_ns if previous.out_since_ns >= 0 else now_ns
         may_bridge = fault is None and previous.state is GateState.ON and now_ns - out_since_ns < limits.off_delay_ns
-        if not (may_bridge and all(_is_bridgeable(target, limits) for target in targets)):
+        bridgeable = hold_reason.reason in BRIDGEABLE and all(_is_bridgeable(target, limits) for target in targets)
+        if not (may_bridge and bridgeable):
             return _hold(hold_reason.reason, hold_reason.detail, 0, previous, now_ns)
     good_frames = previous.good_frames + int(new_frame and hold_reason is None)
     if engine_state is not EngineState.ARMED:

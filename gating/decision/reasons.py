@@ -32,6 +32,7 @@ class GateReason(enum.StrEnum):
     FRAME_OUT_OF_ORDER = "frame_out_of_order"
     IRREGULAR_RATE = "irregular_rate"
     MESSAGE_REFUSED = "message_refused"
+    UNDECLARED_STREAM = "undeclared_stream"
     FROZEN_IMAGE = "frozen_image"
     STAMP_UNCERTAIN = "stamp_uncertain"
     STREAM_ENDED = "stream_ended"
@@ -99,6 +100,7 @@ CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
     _R.FRAME_OUT_OF_ORDER: Consequence("the frame came after a newer one", tracked=False),
     _R.IRREGULAR_RATE: Consequence("the frame interval is not the declared one"),
     _R.MESSAGE_REFUSED: Consequence("a message could not be trusted"),
+    _R.UNDECLARED_STREAM: Consequence("the source has not declared its stream", tracked=False),
     _R.FROZEN_IMAGE: Consequence("the image does not change"),
     _R.STAMP_UNCERTAIN: Consequence("the age of the frame is not known well enough"),
     _R.STREAM_ENDED: Consequence("the source has ended its stream"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from gating.clocks.clock import StageClock
 from gating.decision.arming import ArmingEvent
@@ -28,6 +29,7 @@ from gating.messages import (
     GateState,
     Heartbeat,
     Message,
+    SourceKind,
     StageStamps,
     StampMeaning,
     StreamEnd,
@@ -35,8 +37,11 @@ from gating.messages import (
     TargetReference,
 )
 from gating.settings.config import Config
+from gating.stream.stream import other_session
 from gating.targets.targets import TargetSpec
 from gating.tracking.tracker import Tracker
+
+MAX_FOREIGN_PEERS: Final = 16
 
 
 class Engine:
@@ -57,7 +62,7 @@ class Engine:
     peers
         State of the beam interface and the recorder. By default the engine monitors both and holds if one is silent.
     arm_by_itself
-        Arm without an operator, for recordings and phantoms.
+        Arm without an operator; only for recordings and phantoms, and only until the first latch.
     budget
         Latency budget of each decision; None offline, where decisions are not timed.
     """
@@ -77,12 +82,15 @@ class Engine:
     ) -> None:
         self._config = config
         self._clock = clock
-        self._intake = FrameIntake(config, targets, make_tracker)
+        self._intake = FrameIntake(config, targets, make_tracker, session_id)
         self._peers = Peers(engine_id, config.recording) if peers is None else peers
         self._life = Lifecycle()
         self._watch = None if budget is None else DecisionWatch(budget)
         self._factory = MessageFactory(session_id, engine_id, clock, config.safety.lease_ms)
         self._arm_by_itself = arm_by_itself
+        self._session_id = session_id
+        self._foreign: set[tuple[str, str]] = set()
+        """Role and session of each peer that has been reported as one of another session."""
         self._limits = decision_limits(config, None)
         self._decision = first_decision(clock.now_ns())
         self._command_sequence = -1
@@ -121,6 +129,8 @@ class Engine:
 
     def open_stream(self, stream: StreamInfo) -> list[Message]:
         """Accept a source's declaration of its stream. The first one is binding; a later one that differs latches."""
+        if stream.session_id != self._session_id:
+            return self._latch(other_session("the declared stream", stream.session_id, self._session_id))
         if self._intake.stream.declared is None:
             self._intake.stream.declared = stream
             self._limits = decision_limits(self._config, stream)
@@ -128,6 +138,9 @@ class Engine:
             messages: list[Message] = [self._factory.event("info", "stream_opened", opened)]
             if stream.acquired_meaning is StampMeaning.ARRIVAL:
                 messages.append(self._factory.event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
+            if self._arm_by_itself and stream.source_kind is SourceKind.LIVE:
+                text = f"{stream.source} is live; only recordings and phantoms arm by themselves, an operator must arm"
+                messages.append(self._factory.event("warning", "request_refused", text))
             return messages
         if stream != self._intake.stream.declared:
             return self._latch(HoldReason(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
@@ -208,7 +221,11 @@ class Engine:
         self._peers.count_skipped(frames)
 
     def close_stream(self, end: StreamEnd) -> StepOutcome:
-        """Hold because the source has ended its stream."""
+        """Hold because the source has ended its stream; the end of another session's stream latches."""
+        if end.session_id != self._session_id:
+            messages = self._latch(other_session("the end of a stream", end.session_id, self._session_id))
+            outcome = self._decide(new_frame=False, renewal=False)
+            return StepOutcome(outcome.command, [*messages, *outcome.messages])
         self._intake.fault = HoldReason(GateReason.STREAM_ENDED, end.why)
         self._life.apply(ArmingEvent.STREAM_ENDED)
         return self._decide(new_frame=False, renewal=False)
@@ -219,13 +236,26 @@ class Engine:
         """Decide again between frames: renew the lease, or hold because of a fault or a stale frame."""
         return self._decide(new_frame=False, renewal=True)
 
-    def observe_beam(self, status: BeamStatus) -> None:
-        """Record a status report of the beam interface."""
+    def observe_beam(self, status: BeamStatus) -> list[Message]:
+        """Record a status report of the beam interface. One of another session counts for nothing; it is told once."""
+        if status.session_id != self._session_id:
+            return self._tell_once("beam interface", status.session_id)
         self._peers.observe_beam(status, self._clock.now_ns())
+        return []
 
-    def observe_recorder(self, heartbeat: Heartbeat) -> None:
-        """Record a heartbeat of the recorder."""
+    def observe_recorder(self, heartbeat: Heartbeat) -> list[Message]:
+        """Record a heartbeat of the recorder. One of another session counts for nothing; it is told once."""
+        if heartbeat.session_id != self._session_id:
+            return self._tell_once("recorder", heartbeat.session_id)
         self._peers.observe_recorder(heartbeat, self._clock.now_ns())
+        return []
+
+    def _tell_once(self, role: str, its_session: str) -> list[Message]:
+        if (role, its_session) in self._foreign or len(self._foreign) >= MAX_FOREIGN_PEERS:
+            return []
+        self._foreign.add((role, its_session))
+        fault = other_session(f"a {role}", its_session, self._session_id)
+        return [self._factory.event("warning", "other_session", f"{fault.detail}; its messages count for nothing")]
 
     def latch_internal_error(self, sentence: str) -> StepOutcome:
         """Latch because of an error inside the engine. Unfinished work on the last frame is dropped."""
@@ -256,6 +286,8 @@ class Engine:
 
     def _carry_out(self, request: ControlRequest) -> str | None:
         """Carry out a request; return why it is refused, or None."""
+        if request.session_id != self._session_id:
+            return other_session("the request", request.session_id, self._session_id).detail
         reasoned = bool(request.why.strip())
         match request.action:
             case "arm":
@@ -291,8 +323,10 @@ class Engine:
         return [self._factory.event("warning", over.reason, over.detail)]
 
     def _arm_if_possible(self) -> list[Message]:
-        """Arm without an operator, but not while the engine is still catching up with the stream."""
+        """Arm without an operator, unless the stream is live or the engine is still catching up with it."""
         if not self._arm_by_itself or self.state is not EngineState.READY or self._not_armable() is not None:
+            return []
+        if self._intake.stream.source_kind is SourceKind.LIVE:
             return []
         if self._intake.stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
             return []
@@ -304,9 +338,10 @@ class Engine:
         latched_by, needed = self._life.latched_by, self._config.safety.arm_good_frames
         if latched_by is not None:
             return f"latched by {latched_by.reason}; acknowledge it first"
-        if self._intake.healthy_in_a_row < needed:
-            return f"{self._intake.healthy_in_a_row} contiguous good frames, {needed} are needed"
         reason = self._hold_reason(self._clock.now_ns())
+        if self._intake.healthy_in_a_row < needed:
+            text = f"{self._intake.healthy_in_a_row} contiguous good frames, {needed} are needed"
+            return text if reason is None else f"{text}; {reason.detail}"
         return None if reason is None else reason.detail
 
     def _hold_reason(self, now_ns: int) -> HoldReason | None:
@@ -333,6 +368,7 @@ class Engine:
     def _latch(self, reason: HoldReason) -> list[Message]:
         if not self._life.latch(reason):
             return []
+        self._arm_by_itself = False
         return [self._factory.event("fault", reason.reason, f"latched: {reason.detail}")]
 
     def _command(self, decision: GateDecision, decided_ns: int, *, renewal: bool) -> GateCommand:

@@ -27,7 +27,7 @@ class FrameIntake:
 
     Parameters
     ----------
-    config, targets, make_tracker
+    config, targets, make_tracker, session_id
         As for `Engine`.
 
     Attributes
@@ -44,8 +44,10 @@ class FrameIntake:
         Number of frames without a fault since the last fault.
     """
 
-    def __init__(self, config: Config, targets: Sequence[TargetSpec], make_tracker: Callable[[], Tracker]) -> None:
-        self.stream = Stream(config.health)
+    def __init__(
+        self, config: Config, targets: Sequence[TargetSpec], make_tracker: Callable[[], Tracker], session_id: str
+    ) -> None:
+        self.stream = Stream(session_id, config.health)
         self.targets = TargetSet(targets, make_tracker, config.gating, config.prediction)
         self.fault: HoldReason | None = None
         self.unlearned: HoldReason | None = None

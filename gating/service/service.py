@@ -54,6 +54,8 @@ from gating.wire.sockets import (
 HEARTBEAT_NS: Final = 100_000_000
 MAX_DRAIN: Final = 256
 """Most messages taken in one turn, so that a flood of frames cannot keep the loop from renewing or ending the lease."""
+MAX_REQUESTS: Final = 2
+"""Most requests of operators answered in one turn: a flood of them must not keep the loop from frames and leases."""
 _NEVER: Final = 2**63
 
 
@@ -120,10 +122,10 @@ class EngineService:
             self._gate = bind(context, zmq.PUB, endpoints.gate)
             self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
             self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
-            self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._publish(self._engine.tick())
             self._engine.warm_up()
+            self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
             refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
@@ -229,12 +231,12 @@ class EngineService:
                 self._publish(self._engine.refuse(f"from beam interface or recorder: {error}"))
                 continue
             if isinstance(message, BeamStatus):
-                self._engine.observe_beam(message)
+                self._send_telemetry(self._engine.observe_beam(message))
             elif isinstance(message, Heartbeat) and message.role == "recorder":
-                self._engine.observe_recorder(message)
+                self._send_telemetry(self._engine.observe_recorder(message))
 
     def _answer_operators(self) -> None:
-        for _ in range(MAX_DRAIN):
+        for _ in range(MAX_REQUESTS):
             parts = receive(self._control)
             if parts is None:
                 return
@@ -247,10 +249,11 @@ class EngineService:
             if isinstance(request, ControlRequest):
                 reply, events = self._engine.control(request)
                 send(self._control, [peer, *encode(reply)])
-                self._publish(self._engine.tick())
+                if reply.accepted and request.action != "status":
+                    self._publish(self._engine.tick())
                 self._send_telemetry(events)
-                self._ended |= request.action == "stop"
-                self._end_with_stream |= request.action == "stop"
+                if reply.accepted and request.action == "stop":
+                    self._ended = self._end_with_stream = True
 
     def _greet_subscribers(self) -> None:
         """Send the session header and the references again for each new subscriber of the telemetry."""

@@ -69,7 +69,7 @@ def check_frame(
     header: FrameHeader,
     received_ns: int,
     memory: StreamMemory | None,
-    stream: StreamInfo | None,
+    stream: StreamInfo,
     settings: HealthSettings,
 ) -> HoldReason | None:
     """Return the most serious fault of a frame, or None.
@@ -83,7 +83,7 @@ def check_frame(
     memory
         Memory of the earlier frames; None for the first frame.
     stream
-        The stream as its source declared it, or None.
+        The stream as its source declared it.
     settings
         Limits of the checks.
     """
@@ -93,8 +93,7 @@ def check_frame(
         fault = _check_identity(header, before, received_ns - memory.newest_received_ns)
         fault = fault or _check_source_clock(header, before)
     fault = fault or _check_stamps(header, received_ns, settings)
-    if fault is None and stream is not None:
-        fault = _check_declared(header, stream)
+    fault = fault or _check_declared(header, stream)
     if fault is None and memory is not None:
         fault = _check_same_plane(header, memory)
     if fault is None and memory is not None and before is not None:
@@ -264,12 +263,12 @@ def _check_content(header: FrameHeader, memory: StreamMemory) -> HoldReason | No
 
 
 def _check_rate(
-    header: FrameHeader, before: FrameHeader, stream: StreamInfo | None, settings: HealthSettings
+    header: FrameHeader, before: FrameHeader, stream: StreamInfo, settings: HealthSettings
 ) -> HoldReason | None:
     missing = header.sequence - before.sequence - 1
     if missing > 0:
         return HoldReason(GateReason.FRAME_GAP, f"{missing} frames are missing before frame {header.sequence}")
-    if stream is None or stream.nominal_interval_ns == 0:
+    if stream.nominal_interval_ns == 0:
         return None
     ratio = (header.acquired_ns - before.acquired_ns) / stream.nominal_interval_ns
     if not (settings.min_interval_ratio <= ratio <= settings.max_interval_ratio):

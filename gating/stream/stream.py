@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
-from gating.decision.reasons import HoldReason
+from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import CineFrame, FrameHeader, Pacing, SourceKind, StreamInfo
 from gating.settings.config import HealthSettings
 from gating.stream.checks import StreamMemory, check_frame, check_pixels, forget_stream, remember
 
+TRUST: Final = (SourceKind.PHANTOM, SourceKind.REPLAY, SourceKind.LIVE)
+"""Kinds of source, the least trusted first: only live frames may drive a patient's beam."""
+
+
+def other_session(what: str, its_session: str, session: str) -> HoldReason:
+    """Return the fault of a message that belongs to another session than the engine."""
+    return HoldReason(GateReason.SESSION_CHANGED, f"{what} is of session {its_session!r}; this is {session!r}")
+
 
 class Stream:
-    """The stream that an engine processes; it counts as live until its source has declared it.
+    """The stream that an engine processes. Nothing of it may be used before its source has declared it.
 
     Parameters
     ----------
+    session_id
+        The session of the engine; frames of any other are refused.
     settings
         Limits of the checks of each frame.
     """
 
-    def __init__(self, settings: HealthSettings) -> None:
+    def __init__(self, session_id: str, settings: HealthSettings) -> None:
+        self._session_id = session_id
         self._settings = settings
         self._memory: StreamMemory | None = None
         self._memory_before: StreamMemory | None = None
+        self._frames_kind = SourceKind.LIVE
         self.declared: StreamInfo | None = None
 
     @property
     def source_kind(self) -> SourceKind:
-        """Kind of source that publishes the frames."""
-        return SourceKind.LIVE if self.declared is None else self.declared.source_kind
+        """Kind of source that publishes the frames: the least trusted of its declaration and its newest frame."""
+        declared = SourceKind.PHANTOM if self.declared is None else self.declared.source_kind
+        return min(declared, self._frames_kind, key=TRUST.index)
 
     @property
     def pacing(self) -> Pacing:
@@ -52,6 +67,7 @@ class Stream:
 
     def check(self, frame: CineFrame, received_ns: int) -> HoldReason | None:
         """Return the most serious fault of a frame, or None; see `gating.stream.checks`."""
+        self._frames_kind = frame.header.source_kind
         return self._check(frame, received_ns, self._memory)
 
     def warm_caches(self, frame: CineFrame, received_ns: int) -> None:
@@ -60,6 +76,11 @@ class Stream:
 
     def _check(self, frame: CineFrame, received_ns: int, memory: StreamMemory | None) -> HoldReason | None:
         header = frame.header
+        if header.session_id != self._session_id:
+            return other_session(f"frame {header.sequence}", header.session_id, self._session_id)
+        if self.declared is None:
+            text = f"frame {header.sequence} came before {header.source} declared its stream"
+            return HoldReason(GateReason.UNDECLARED_STREAM, text)
         fault = check_frame(header, received_ns, memory, self.declared, self._settings)
         return fault or check_pixels(header.sequence, frame.pixels, self._settings)
 

@@ -106,6 +106,12 @@ class AnySequence(RuleBasedStateMachine):
         self.engine.open_stream(stream())
         self.declared = True
 
+    @rule()
+    def declare_in_another_session(self) -> None:
+        self.engine.open_stream(stream(session_id="s2"))
+        self.latched_by = self.latched_by or "session"
+        self.took(self.engine.tick())
+
     @precondition(lambda self: self.declared)
     @rule()
     def declare_differently(self) -> None:
@@ -156,7 +162,7 @@ class AnySequence(RuleBasedStateMachine):
     def frame_of_another_geometry(self, what: dict[str, Any]) -> None:
         self.next_frame(good=False, **what)
 
-    @rule(what=st.sampled_from([{"session_id": "s2"}, {"publisher_id": "p2"}, {"source_kind": "live"}]))
+    @rule(what=st.sampled_from([{"session_id": "s2"}, {"publisher_id": "p2"}, {"source_kind": "phantom"}]))
     def frame_of_another_source(self, what: dict[str, Any]) -> None:
         self.next_frame(good=False, **what)
 
@@ -229,6 +235,7 @@ class AnySequence(RuleBasedStateMachine):
         self.engine.finish_frame()
         tracker = self.tracker
         inside = abs(tracker.shift_px) < 1 and tracker.confidence >= 0.9 and tracker.status is TrackStatus.TRACKED
+        good = good and self.declared
         self.fault_stands = not good
         self.good_frame_ns = stamp_ns if good and inside else None
         self.sequence += 1
@@ -247,6 +254,7 @@ class AnySequence(RuleBasedStateMachine):
             return
         assert command.engine_state is EngineState.ARMED
         assert self.warm
+        assert self.declared
         assert self.armed_once
         assert self.latched_by is None
         assert not self.fault_stands

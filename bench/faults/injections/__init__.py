@@ -12,6 +12,7 @@ from bench.faults.injections import (  # noqa: F401 - they register
     content,
     disk,
     garbage,
+    identity,
     processes,
     stamps,
     stream,
