@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.faults.catalogue import read_catalogue
+from bench.faults.hazards import fmea_table, hazards_table
 from gating.decision.arming import TRANSITIONS
 from gating.decision.reasons import CONSEQUENCES, GateReason
 from gating.settings.safeguards import SAFEGUARDS
@@ -52,6 +53,8 @@ TABLES: Final = {
     "reasons": reasons_table,
     "states": states_table,
     "safeguards": safeguards_table,
+    "hazards": hazards_table,
+    "fmea": fmea_table,
     "faults": faults_table,
 }
 
