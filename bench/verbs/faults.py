@@ -73,6 +73,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
         "skipped": sum(result.skipped for result in results),
         "logs_intact": all(result.log_intact is not False for result in results),
         "unsafe_on_ms": sum(result.unsafe_on_ms for result in results),
+        "took_s": round(sum(result.took_s for result in results), 1),
     }
 
 
@@ -107,13 +108,14 @@ def _table(results: list[Result]) -> Table:
     table = Table(title="fault suite: time from the fault to beam off", title_justify="left")
     for name in ("family", "fault", "reaction", "reason"):
         table.add_column(name)
-    for name in ("off ms", "bound ms", "unsafe ms"):
+    for name in ("off ms", "bound ms", "unsafe ms", "took s"):
         table.add_column(name, justify="right")
     table.add_column("log")
     table.add_column("")
     for one in results:
         off = "never" if one.off_ms is None else f"{one.off_ms:.0f}"
-        shown = ("", "", "") if one.skipped else (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}")
+        figures = (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}", f"{one.took_s:.1f}")
+        shown = ("",) * len(figures) if one.skipped else figures
         table.add_row(one.family, one.id, one.reaction, one.reason, *shown, _LOG[one.log_intact], _verdict(one))
     return table
 

@@ -14,4 +14,7 @@ def test_half_a_minute_under_load_decides_every_frame() -> None:
     assert result["skipped"] == 0 or stood_still
     assert set(result["memory_mb"]) == {"beam", "record", "engine", "source"}
     assert all(one["growth_percent"] < 10 for one in result["memory_mb"].values())
+    for kind in ("threads", "descriptors"):
+        assert [role for role, one in result[kind].items() if one["last"] > one["settled"]] == []
+        assert all(one["last"] > 0 for one in result[kind].values())
     assert result["missed"] == result["missed_explained"] + result["missed_unexplained"]
