@@ -196,19 +196,19 @@ class _Held:
     descriptors: list[float] = field(default_factory=list)
 
     def measure(self, process_id: int) -> None:
-        self.memory_mb.append(_resident_mb(process_id))
-        self.threads.append(_entries(process_id, "task"))
-        self.descriptors.append(_entries(process_id, "fd"))
+        self.memory_mb.append(resident_mb(process_id))
+        self.threads.append(entries(process_id, "task"))
+        self.descriptors.append(entries(process_id, "fd"))
 
 
-def _entries(process_id: int, folder: str) -> float:
+def entries(process_id: int, folder: str) -> float:
     try:
         return len(os.listdir(f"/proc/{process_id}/{folder}"))  # noqa: PTH208 - names alone, four times a second
     except OSError:
         return float("nan")
 
 
-def _resident_mb(process_id: int) -> float:
+def resident_mb(process_id: int) -> float:
     try:
         fields = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()
     except OSError:

@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gating.service.service
 from gating.tracking.registry import make_tracker
@@ -60,10 +60,14 @@ def _carry_out(order: list[str]) -> None:
             _exhaust_memory()
         case ["fork"]:
             if os.fork() == 0:
-                time.sleep(20)
+                time.sleep(_CHILD_S)
                 os._exit(0)
         case _:
             raise ValueError(f"unknown order {order}")
+
+
+_CHILD_S: Final = 5.0
+"""Fifty leases; while the child lives, no peer can tell that its engine is gone."""
 
 
 def _exhaust_memory() -> None:

@@ -26,6 +26,7 @@ def faults(
     fault: Annotated[list[str] | None, typer.Option("--fault", help="Only this fault; may be repeated.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Repeat with other rates and timings.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="The short form: a few faults of every family.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="Only faults of about two seconds, for many seeds.")] = False,
     engine_command: Annotated[
         str,
         typer.Option("--engine-command", help="Another engine; {config}, {session} and {targets} are filled in."),
@@ -44,6 +45,7 @@ def faults(
     from bench.faults.suite import run_suite
 
     chosen = _choose(list(read_catalogue()), family or [], fault or [], quick)
+    chosen = [one for one in chosen if one.short or not short]
     if show:
         _show(chosen, as_json)
         return
