@@ -1,4 +1,4 @@
-"""The product's processes under load for minutes: latency tail and memory over time, and missed deadlines."""
+"""The product's processes under load for minutes: latency tail, memory, threads, descriptors, missed deadlines."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
         with watched(folder) as stalls:
             time.sleep(WARM_S)
             tally = _Tally(budgets.deadline.at_rate(rate_hz), minutes, time.monotonic_ns())
-            memory = _listen(session, messages, tally, minutes)
-        return _result(tally, memory, stalls, budgets, {"minutes": minutes, "rate_hz": rate_hz, "load": what})
+            held = _listen(session, messages, tally, minutes)
+        return _result(tally, held, stalls, budgets, {"minutes": minutes, "rate_hz": rate_hz, "load": what})
 
 
 def _wait_for_frames(session: Session, messages: zmq.Socket[bytes]) -> None:
@@ -166,9 +166,9 @@ def _wait_for_frames(session: Session, messages: zmq.Socket[bytes]) -> None:
         pass
 
 
-def _listen(session: Session, messages: zmq.Socket[bytes], tally: _Tally, minutes: float) -> dict[str, list[float]]:
-    """Read messages until the time is over; return the resident memory of each process over time, MB."""
-    memory: dict[str, list[float]] = {role: [] for role in session.processes}
+def _listen(session: Session, messages: zmq.Socket[bytes], tally: _Tally, minutes: float) -> dict[str, _Held]:
+    """Read messages until the time is over; return what each process held over time."""
+    held = {role: _Held() for role in session.processes}
     end = time.monotonic() + 60 * minutes
     memory_due = 0.0
     while (now := time.monotonic()) < end:
@@ -183,11 +183,32 @@ def _listen(session: Session, messages: zmq.Socket[bytes], tally: _Tally, minute
             memory_due = now + MEMORY_EVERY_S
             session.check()
             for role, process in session.processes.items():
-                memory[role].append(_resident_mb(process.pid))
-    return memory
+                held[role].measure(process.pid)
+    return held
 
 
-def _resident_mb(process_id: int) -> float:
+@dataclass(frozen=True)
+class _Held:
+    """What one process held over time."""
+
+    memory_mb: list[float] = field(default_factory=list)
+    threads: list[float] = field(default_factory=list)
+    descriptors: list[float] = field(default_factory=list)
+
+    def measure(self, process_id: int) -> None:
+        self.memory_mb.append(resident_mb(process_id))
+        self.threads.append(entries(process_id, "task"))
+        self.descriptors.append(entries(process_id, "fd"))
+
+
+def entries(process_id: int, folder: str) -> float:
+    try:
+        return len(os.listdir(f"/proc/{process_id}/{folder}"))  # noqa: PTH208 - names alone, four times a second
+    except OSError:
+        return float("nan")
+
+
+def resident_mb(process_id: int) -> float:
     try:
         fields = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()
     except OSError:
@@ -196,16 +217,21 @@ def _resident_mb(process_id: int) -> float:
 
 
 def _result(
-    tally: _Tally, memory: dict[str, list[float]], stalls: Stalls, budgets: Budgets, about: dict[str, Any]
+    tally: _Tally, held: dict[str, _Held], stalls: Stalls, budgets: Budgets, about: dict[str, Any]
 ) -> dict[str, Any]:
     tally.join()
     misses = [miss.described(tally, stalls) for miss in tally.missed]
     explained = sum(miss["explained"] for miss in misses)
-    grown = {role: _growth(samples, about["minutes"]) for role, samples in memory.items()}
+    grown = {role: _growth(one.memory_mb, about["minutes"]) for role, one in held.items()}
+    counts = {
+        kind: {role: _growth(getattr(one, kind), about["minutes"]) for role, one in held.items()}
+        for kind in ("threads", "descriptors")
+    }
     decided = tally.whole.get_total_count()
     skipped = tally.counters.get("skipped", 0) - tally.skipped_before
     limit = budgets.long_run.memory_growth_percent
     flat = about["minutes"] < 1.5 or all(one["growth_percent"] <= limit for one in grown.values())
+    flat &= all(one["last"] <= one["settled"] for kind in counts.values() for one in kind.values())
     return {
         **about,
         "deadline_ms": tally.deadline_ms,
@@ -224,6 +250,7 @@ def _result(
             if one.get_total_count()
         ],
         "memory_mb": grown,
+        **counts,
         "stalls": {
             "n": len(stalls.intervals_ns),
             "longest_ms": round(stalls.longest_ms, 2),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gating.settings.config import Config, ConfigError, parse_config
+from gating.settings.config import Config, ConfigError, parse_config, require_overrides
 from gating.settings.presets import NAMES, read_preset
 from gating.tracking.registry import TrackerFactory, make_tracker
 from gating.tracking.tracker import Tracker
@@ -23,21 +23,25 @@ def load_config(config: Settings | None = None, tracker: str | None = None) -> C
     Parameters
     ----------
     config
-        A `Config`, which is returned as it is; the path of a TOML file; or the name of a preset. None: the defaults.
+        A `Config`; the path of a TOML file; or the name of a preset. None: the defaults.
     tracker
         Tracker by name, in place of the configured one.
 
     Raises
     ------
     ConfigError
-        One sentence with the line, the key, the value and the limit.
+        One sentence with the line, the key, the value and the limit, also for a setting that disarms a safeguard
+        without an override.
 
     Examples
     --------
     >>> cinegate.load_config("preset:exhale").gating.margins.superior_mm
     4.0
     """
-    loaded = config if isinstance(config, Config) else Config() if config is None else _parsed(config)
+    if config is None:
+        loaded = Config()
+    else:
+        loaded = require_overrides(config) if isinstance(config, Config) else _parsed(config)
     return loaded if tracker is None else replace(loaded, tracker=tracker)
 
 

@@ -285,6 +285,8 @@ class SessionHeader(Message, frozen=True, kw_only=True):
     config_hash: Name
     tracker: Name
     clock: Name
+    overrides: list[Sentence] = []
+    """Settings that disarm a safeguard, each with its reason."""
 
 
 class TargetReference(Message, frozen=True, kw_only=True):

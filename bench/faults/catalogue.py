@@ -40,6 +40,12 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes our own engine or beam interface, so it does not apply to another engine."""
     quick: bool = False
 
+    @property
+    def short(self) -> bool:
+        """Whether the fault takes about two seconds: it needs no pipeline of its own, no film, no process to start."""
+        own_pipeline = self.scene not in ("standard", "float32") or self.reaction == "rearm"
+        return not own_pipeline and self.family != "anatomy" and self.bound in ("lease", "stale")
+
 
 def read_catalogue(folder: Path = FAMILIES) -> tuple[Fault, ...]:
     """Read and check the catalogue: one file for each family.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Final
 
 from bench.faults.catalogue import read_catalogue
+from bench.faults.hazards import fmea_table, hazards_table
 from gating.decision.arming import TRANSITIONS
 from gating.decision.reasons import CONSEQUENCES, GateReason
+from gating.settings.safeguards import SAFEGUARDS
 
 
 def reasons_table() -> str:
@@ -39,12 +42,29 @@ def faults_table() -> str:
     return "\n".join(rows)
 
 
+def safeguards_table() -> str:
+    """Return the settings that can disarm a safeguard."""
+    rows = ["| setting | safe | lost beyond it | hazard | source |", "|---|---|---|---|---|"]
+    rows += [f"| `{one.setting}` | {one.safe} | {one.lost} | {one.hazard} | {one.source} |" for one in SAFEGUARDS]
+    return "\n".join(rows)
+
+
+TABLES: Final = {
+    "reasons": reasons_table,
+    "states": states_table,
+    "safeguards": safeguards_table,
+    "hazards": hazards_table,
+    "fmea": fmea_table,
+    "faults": faults_table,
+}
+
+
 def filled(text: str) -> str:
     """Return the document with new tables, each between its pair of markers."""
-    for name, table in (("reasons", reasons_table()), ("states", states_table()), ("faults", faults_table())):
+    for name, table in TABLES.items():
         begin, end = f"<!-- {name}: made by bench.faults.document -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = pattern.sub(f"{begin}\n{table}\n{end}".replace("\\", r"\\"), text)
+        text = pattern.sub(f"{begin}\n{table()}\n{end}".replace("\\", r"\\"), text)
     return text
 
 

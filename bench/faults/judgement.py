@@ -36,6 +36,8 @@ class Result(Struct, kw_only=True):
     why: str = ""
     """Why it did not pass, or was not run."""
     skipped: bool = False
+    took_s: float = 0.0
+    """Time that this fault took the suite, with the way to a steady beam, every try, and a new pipeline if needed."""
 
 
 def bound_ms(fault: Fault, scene: Scene, tolerance_ms: float) -> float:

@@ -93,7 +93,9 @@ def run_suite(
     for seed in range(seeds):
         with _scenes(seed, engine_command) as scenes:
             for fault in sorted(faults, key=lambda one: one.scene):
+                began_s = time.monotonic()
                 result = _try(fault, scenes, tolerance_ms, seed, engine_command)
+                result.took_s = round(time.monotonic() - began_s, 2)
                 results.append(result)
                 progress(result)
     return results

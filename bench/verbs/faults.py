@@ -26,6 +26,7 @@ def faults(
     fault: Annotated[list[str] | None, typer.Option("--fault", help="Only this fault; may be repeated.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Repeat with other rates and timings.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="The short form: a few faults of every family.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="Only faults of about two seconds, for many seeds.")] = False,
     engine_command: Annotated[
         str,
         typer.Option("--engine-command", help="Another engine; {config}, {session} and {targets} are filled in."),
@@ -44,6 +45,7 @@ def faults(
     from bench.faults.suite import run_suite
 
     chosen = _choose(list(read_catalogue()), family or [], fault or [], quick)
+    chosen = [one for one in chosen if one.short or not short]
     if show:
         _show(chosen, as_json)
         return
@@ -73,6 +75,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
         "skipped": sum(result.skipped for result in results),
         "logs_intact": all(result.log_intact is not False for result in results),
         "unsafe_on_ms": sum(result.unsafe_on_ms for result in results),
+        "took_s": round(sum(result.took_s for result in results), 1),
     }
 
 
@@ -107,13 +110,14 @@ def _table(results: list[Result]) -> Table:
     table = Table(title="fault suite: time from the fault to beam off", title_justify="left")
     for name in ("family", "fault", "reaction", "reason"):
         table.add_column(name)
-    for name in ("off ms", "bound ms", "unsafe ms"):
+    for name in ("off ms", "bound ms", "unsafe ms", "took s"):
         table.add_column(name, justify="right")
     table.add_column("log")
     table.add_column("")
     for one in results:
         off = "never" if one.off_ms is None else f"{one.off_ms:.0f}"
-        shown = ("", "", "") if one.skipped else (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}")
+        figures = (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}", f"{one.took_s:.1f}")
+        shown = ("",) * len(figures) if one.skipped else figures
         table.add_row(one.family, one.id, one.reaction, one.reason, *shown, _LOG[one.log_intact], _verdict(one))
     return table
 

@@ -56,6 +56,10 @@ def soak(
                 highlight=False,
             )
         for role, one in result["memory_mb"].items():
-            console.print(f"{role}: {one['settled']:.1f} MB, then {one['last']:.1f} MB", highlight=False)
+            counts = ", ".join(
+                f"{result[kind][role]['settled']:.0f} then {result[kind][role]['last']:.0f} {kind}"
+                for kind in ("threads", "descriptors")
+            )
+            console.print(f"{role}: {one['settled']:.1f} MB, then {one['last']:.1f} MB; {counts}", highlight=False)
     if not result["passed"]:
         raise typer.Exit(EXIT_UNSAFE)

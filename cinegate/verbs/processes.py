@@ -24,6 +24,7 @@ from cinegate.verbs.options import (
     load_targets,
 )
 from gating.settings.config import Config
+from gating.settings.safeguards import in_words
 from gating.wire.sockets import secure_process
 
 if TYPE_CHECKING:
@@ -141,12 +142,18 @@ def engine(
 
     settings = load_config(config, tracker)
     secure_process(settings, "engine")
+    _name_overrides("engine", settings)
     if target is not None:
         targets = read_targets(target)
     else:
         targets = _targets_in(reference, plane, others or [], target_box, target_mask)
     stop = stop_on_signals()
     EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
+
+
+def _name_overrides(role: str, settings: Config) -> None:
+    for sentence in in_words(settings, settings.overrides):
+        console.print(f"{role}: safeguard off: {sentence}", markup=False, highlight=False)
 
 
 def _targets_in(
@@ -175,6 +182,7 @@ def beam(
 
     settings = load_config(config)
     secure_process(settings, "beam")
+    _name_overrides("beam", settings)
     driven = _beam_switch(switch, option, settings, delivery_record)
     run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
 

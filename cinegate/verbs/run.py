@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from cinegate.settings import load_config
 from cinegate.verbs.app import app, console, print_json
@@ -36,6 +37,7 @@ from gating.messages import (
     GateCommand,
     GateState,
     Message,
+    SessionHeader,
     TargetEstimate,
     TargetReference,
 )
@@ -156,6 +158,8 @@ class Screen:
     beam: BeamStatus | None = None
     event: str = ""
     arrival_time: bool = False
+    overrides: Sequence[str] = ()
+    """Settings that disarm a safeguard, each with its reason."""
     decided: int = 0
     beam_on: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -172,6 +176,8 @@ class Screen:
                 self.beam_on += message.gate is GateState.ON
                 self.reasons[message.reason] += 1
                 self._follow_hold(message)
+            case SessionHeader():
+                self.overrides = message.overrides
             case TargetReference():
                 self.reference = self.reference or message
             case GateCommand():
@@ -207,6 +213,7 @@ class Screen:
         rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]
         if self.arrival_time:
             rows.append(("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]"))
+        rows += [("safeguard off", Text(sentence, style="red")) for sentence in self.overrides]
         if command is not None:
             colour = "green" if command.state is GateState.ON else "yellow"
             rows.append(("gate", f"[{colour}]{command.state.upper():5}[/] {command.reason} {command.detail}"))

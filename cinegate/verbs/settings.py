@@ -16,6 +16,7 @@ from cinegate.verbs.app import CommandError, app, print_json
 from cinegate.verbs.driver_options import bounds, setting_rows
 from cinegate.verbs.options import JsonOption
 from gating.settings.config import Config, to_toml
+from gating.settings.safeguards import in_words
 
 
 @app.command()
@@ -26,10 +27,10 @@ def config(
     file: Annotated[Path | None, typer.Option("--config", help="Show this file's values.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every setting, or check a file: an unknown key or a value out of range is named with its line."""
+    """Show every setting, or check a file: a key that is unknown, out of range or disarming is named with its line."""
     if check is not None:
-        load_config(check)
-        _print_check(check, as_json)
+        checked = load_config(check)
+        _print_check(check, in_words(checked, checked.overrides), as_json)
         return
     settings = load_config(file)
     if toml:
@@ -114,10 +115,12 @@ def _print_driver(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
         Console().print(table if rows else f"{kind} {name}: nothing to set with -o")
 
 
-def _print_check(path: Path, as_json: bool) -> None:
+def _print_check(path: Path, overrides: list[str], as_json: bool) -> None:
     if as_json:
-        print_json({"valid": True, "file": str(path)})
+        print_json({"valid": True, "file": str(path), "overrides": overrides})
     else:
+        for sentence in overrides:
+            typer.echo(f"{path}: safeguard off: {sentence}")
         typer.echo(f"{path}: every setting is known and within its range")
 
 

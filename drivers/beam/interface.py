@@ -16,7 +16,7 @@ from drivers.ports import BeamSwitch
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat, Message
 from gating.service.real_time import prepare_process
-from gating.settings.config import Config
+from gating.settings.config import Config, require_overrides
 from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
@@ -58,6 +58,11 @@ class BeamInterface:
         The interface's own clock; leases count on it.
     interface_id
         What every beam-on must repeat; drawn at random unless given.
+
+    Raises
+    ------
+    ConfigError
+        If a setting disarms a safeguard without an override.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class BeamInterface:
         clock: Clock | None = None,
         interface_id: str = "",
     ) -> None:
-        self._config = config
+        self._config = require_overrides(config)
         self._session_id = session_id
         self._switch = switch
         self._name = name

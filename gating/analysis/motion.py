@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gating.messages import GateState, TargetEstimate
 from gating.session.summary_data import SessionData, read_data
-from gating.settings.config import Config, GatingSettings, parse_config
+from gating.settings.config import Config, GatingSettings, parse_past_config
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule
 
 Intervals = NDArray[np.float64]
@@ -180,7 +180,8 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
         (data.confirmed_on, "confirmed") if data.confirmed_on or data.beam_kind else (data.commanded_on, "commanded")
     )
     beam_s = (np.array(intervals, float).reshape(-1, 2) - begin_ns) / 1e9
-    config = Config() if data.header is None else parse_config(data.header.config_toml, "the session's configuration")
+    header = data.header
+    config = Config() if header is None else parse_past_config(header.config_toml, "the session's configuration")
     tables = []
     for name, estimates in data.estimates.items():
         known = [e for e in estimates if e.frame_sequence in acquired_ns]

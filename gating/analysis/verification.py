@@ -36,7 +36,7 @@ from gating.messages import (
     TargetReference,
 )
 from gating.session.log import SessionError
-from gating.settings.config import Config, config_hash, parse_config
+from gating.settings.config import Config, logged_hash, parse_past_config
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 
@@ -111,8 +111,8 @@ class _Replay:
     """Replays one engine of the log, decision by decision."""
 
     def __init__(self, history: EngineHistory, config: Config | None, tolerance_px: float, found: Verification) -> None:
-        logged = parse_config(history.header.config_toml, "configuration in the log")
-        if config_hash(logged) != history.header.config_hash:
+        logged = parse_past_config(history.header.config_toml, "configuration in the log")
+        if logged_hash(history.header.config_toml) != history.header.config_hash:
             found.differ("the configuration in the session header does not match its hash there")
         self._streams = [stream for stream in history.streams if stream.session_id == history.header.session_id]
         if not history.references or not self._streams:

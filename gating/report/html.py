@@ -99,7 +99,7 @@ def _head(summary: SessionSummary) -> str:
 
 
 def _warnings(summary: SessionSummary) -> str:
-    sentences = []
+    sentences = [f"A safeguard is off: {escape(sentence)}." for sentence in summary.overrides]
     if summary.arrival_time:
         sentences.append(f"The frames' {ARRIVAL_TIME_MEANS}: the latencies below begin when they arrived.")
     if not summary.real_time:

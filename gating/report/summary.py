@@ -79,6 +79,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     events: list[EventLine]
     versions: dict[str, str]
     config_hash: str
+    overrides: list[str]
+    """Settings that disarm a safeguard, each with its reason."""
     tracker: str
     undecodable: int
     cut: str
@@ -138,6 +140,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         ],
         versions=dict(header.versions) if header else {"cinegate": data.metadata.get("cinegate", "")},
         config_hash=header.config_hash if header else "",
+        overrides=list(header.overrides) if header else [],
         tracker=header.tracker if header else "",
         undecodable=data.undecodable,
         cut=data.cut,
@@ -153,6 +156,7 @@ def summary_dict(summary: SessionSummary) -> dict[str, Any]:
 def summary_table(summary: SessionSummary) -> Table:
     """Return the summary as a table for the terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"Session {summary.session_id}", show_header=False, title_justify="left")
     table.add_column(style="bold")
@@ -162,6 +166,8 @@ def summary_table(summary: SessionSummary) -> Table:
     table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
     if summary.arrival_time:
         table.add_row("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]")
+    for sentence in summary.overrides:
+        table.add_row("safeguard off", Text(sentence, style="red"))
     table.add_row("frames", f"{summary.frames_published} published, {summary.frames_decided} decided")
     table.add_row("skipped", str(summary.frames_skipped))
     table.add_row(

@@ -35,7 +35,8 @@ from gating.messages import (
 from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
-from gating.settings.config import Config, config_hash, to_toml
+from gating.settings.config import Config, config_hash, require_overrides, to_toml
+from gating.settings.safeguards import in_words
 from gating.targets.targets import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.registry import make_tracker
@@ -70,6 +71,11 @@ class EngineService:
         Arm without an operator. Meant for recordings and phantoms, never for a live stream.
     end_with_stream
         Leave the loop when the source ends its stream.
+
+    Raises
+    ------
+    ConfigError
+        If a setting disarms a safeguard without an override.
     """
 
     def __init__(
@@ -81,7 +87,7 @@ class EngineService:
         arm_by_itself: bool = False,
         end_with_stream: bool = False,
     ) -> None:
-        self._config = config
+        self._config = require_overrides(config)
         self._session_id = session_id
         self._end_with_stream = end_with_stream
         self._clock = MonotonicClock()
@@ -305,4 +311,5 @@ class EngineService:
             config_hash=config_hash(self._config),
             tracker=self._config.tracker,
             clock=self._clock.name,
+            overrides=in_words(self._config, self._config.overrides),
         )

@@ -18,6 +18,7 @@ from gating.errors import CinegateError
 from gating.settings.host import HostSettings
 from gating.settings.private_folder import runtime_folder
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
+from gating.settings.safeguards import refusal
 from gating.settings.tracking import TrackerSettings
 
 
@@ -178,6 +179,9 @@ class Config(Section, frozen=True, kw_only=True):
     host: HostSettings = HostSettings()
     endpoints: EndpointSettings = EndpointSettings()
     security: SecuritySettings = SecuritySettings()
+    overrides: Annotated[
+        dict[str, str], Meta(description="settings that disarm a safeguard, each with its reason and who gave it")
+    ] = {}
 
 
 def parse_config(text: str, name: str = "configuration") -> Config:
@@ -193,8 +197,27 @@ def parse_config(text: str, name: str = "configuration") -> Config:
     Raises
     ------
     ConfigError
-        If the text is no TOML, or a setting is unknown or out of its range.
+        If the text is no TOML, a setting is unknown or out of range, or one disarms a safeguard without an override.
     """
+    config = parse_past_config(text, name)
+    setting, why = refusal(config, config.overrides)
+    if why:
+        top, _, key = setting.partition(".")
+        keys = [top, key] if top == "overrides" else setting.split(".")
+        raise ConfigError(f"{name}, line {_line_of(text, keys)}: {why}")
+    return config
+
+
+def require_overrides(config: Config) -> Config:
+    """Return settings made in Python. Raises `ConfigError` if one disarms a safeguard without an override."""
+    _, why = refusal(config, config.overrides)
+    if why:
+        raise ConfigError(why)
+    return config
+
+
+def parse_past_config(text: str, name: str) -> Config:
+    """Parse the configuration of a session that is over, whatever it disarmed. Raises `ConfigError`."""
     try:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -210,6 +233,11 @@ def config_hash(config: Config) -> str:
     return xxhash.xxh3_128_hexdigest(msgspec.json.encode(config, order="sorted"))
 
 
+def logged_hash(config_toml: str) -> str:
+    """Return the hash that the version which wrote this configuration gave it, with the settings that it knew."""
+    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(tomllib.loads(config_toml), order="sorted"))
+
+
 def to_toml(config: Config) -> str:
     """Return the configuration as TOML, every setting written out."""
     return tomli_w.dumps(msgspec.to_builtins(config))
@@ -218,7 +246,8 @@ def to_toml(config: Config) -> str:
 def _locate(error: str, text: str, plain: dict[str, Any], name: str) -> str:
     """Rewrite msgspec's `... - at `$.a.b`` as `file, line n: a.b = value: ...`."""
     problem, _, path = error.partition(" - at `$")
-    keys = [key for key in re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`")).split(".") if key]
+    path = re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`").replace("[...]", ""))
+    keys = [key for key in path.split(".") if key]
     unknown = re.search(r"unknown field `([^`]+)`", problem)
     if unknown:
         keys.append(unknown.group(1))

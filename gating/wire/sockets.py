@@ -264,7 +264,7 @@ def _check_exposure(endpoint: str) -> None:
     if not _is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")):
         raise PermissionError(
             f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
-            "or security.allow_open_network = true"
+            "or security.allow_open_network = true and its override"
         )
 
 

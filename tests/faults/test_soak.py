@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from bench.reconnects import run_reconnects
 from bench.soak import run_soak
 from gating.latency.budgets import load_budgets
 from gating.settings.config import Config
@@ -14,4 +17,14 @@ def test_half_a_minute_under_load_decides_every_frame() -> None:
     assert result["skipped"] == 0 or stood_still
     assert set(result["memory_mb"]) == {"beam", "record", "engine", "source"}
     assert all(one["growth_percent"] < 10 for one in result["memory_mb"].values())
+    for kind in ("threads", "descriptors"):
+        assert [role for role, one in result[kind].items() if one["last"] > one["settled"]] == []
+        assert all(one["last"] > 0 for one in result[kind].values())
     assert result["missed"] == result["missed_explained"] + result["missed_unexplained"]
+
+
+@pytest.mark.slow
+def test_peers_that_come_and_go_leave_nothing_behind() -> None:
+    result = run_reconnects(20)
+    assert result["passed"], result
+    assert set(result["after"]) == {"beam", "record", "engine", "source"}
