@@ -23,6 +23,7 @@ from drivers.recordings.recording import (
     wire_frame,
 )
 from gating.messages import Pixels
+from gating.settings.private_file import private_file
 
 if TYPE_CHECKING:
     from gating.messages import StreamInfo
@@ -156,7 +157,7 @@ def save_recording(recording: Recording, path: str | os.PathLike[str]) -> Path:
     truth: dict[str, Any] = {name: array for name, array in known.items() if array is not None}
     try:
         np.savez_compressed(
-            file,
+            private_file(file),
             frames=np.stack([recording.frames[index] for index in range(len(recording))]),
             t_s=recording.stamps_ns / 1e9,
             pixel_spacing_mm=np.array(recording.pixel_spacing_mm),

@@ -20,6 +20,7 @@ from gating.evaluation.masks import write_masks
 from gating.geometry.contours import mask_from_contour
 from gating.geometry.plane import ImagePlane
 from gating.messages import Event, GateCommand, TargetEstimate
+from gating.settings.private_file import private_file
 
 if TYPE_CHECKING:
     import pandas
@@ -103,7 +104,7 @@ class Track:
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the table; what is not known is left empty."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
+        with private_file(Path(path)).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(_NAMES)
             writer.writerows(map(_text, _NAMES, row) for row in self.table.tolist())

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import JsonOption
+from gating.settings.private_file import private_file
 
 
 @app.command()
@@ -38,7 +39,7 @@ def latency(
     physical = {} if camera is None else _physical(camera, level_mm, above)
     phase_ms = None if camera is None or log is None or offset_s is None else _phase_ms(camera, log, offset_s)
     if out is not None:
-        out.write_text(_page(camera, physical, chains), encoding="utf-8")
+        private_file(out).write_text(_page(camera, physical, chains), encoding="utf-8")
     if as_json:
         from msgspec import to_builtins
 

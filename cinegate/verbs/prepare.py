@@ -10,6 +10,7 @@ import typer
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
+from gating.settings.private_file import private_file
 
 
 @app.command()
@@ -48,7 +49,7 @@ def prepare(
         seconds=seconds,
     )
     proposal = propose(followed, settings, latency_ms=latency_ms, predictor=predictor)  # type: ignore[arg-type]
-    out.write_text(proposal_toml(proposal, settings, recording.name), encoding="utf-8")
+    private_file(out).write_text(proposal_toml(proposal, settings, recording.name), encoding="utf-8")
     if as_json:
         import msgspec
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from gating.analysis.drift import PATIENT_TO_IEC
 from gating.analysis.figures import SessionFigures
 from gating.analysis.motion import GatedMotion, inside
+from gating.settings.private_file import private_file
 
 SCHEMA: Final = Path(__file__).with_name("session_figures.schema.json")
 """Written by `python -m gating.analysis.export`."""
@@ -41,7 +42,7 @@ def write_motion_csv(path: Path, motions: Sequence[GatedMotion], patient_positio
     if patient_position not in PATIENT_TO_IEC:
         raise ValueError(f"patient position is {patient_position!r}; HFS, HFP, FFS or FFP is needed")
     signs = PATIENT_TO_IEC[patient_position]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with private_file(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for motion in motions:
@@ -88,7 +89,9 @@ def figures_schema() -> dict[str, Any]:
 
 def write_figures_json(path: Path, found: Sequence[SessionFigures], session_id: str = "") -> None:
     """Write `figures_json` to a file."""
-    path.write_text(json.dumps(figures_json(found, session_id), indent=1, allow_nan=False), encoding="utf-8")
+    private_file(path).write_text(
+        json.dumps(figures_json(found, session_id), indent=1, allow_nan=False), encoding="utf-8"
+    )
 
 
 def _portable(schema: Any) -> Any:

@@ -18,6 +18,7 @@ from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, beam_intervals
 from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.settings.config import Config
+from gating.settings.private_file import private_file
 from gating.settings.rules import BoundaryRule, Margins, PredictionSettings
 
 Method = Literal["off", "persistence", "ridge", "rls", "kalman"]
@@ -129,7 +130,7 @@ def write_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
         *Setting.__struct_fields__,
         *(f for f in Outcome.__struct_fields__ if f not in ("recording", "setting")),
     ]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with private_file(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for outcome in outcomes:
@@ -168,7 +169,7 @@ def write_plot(path: Path, outcomes: Sequence[Outcome]) -> None:
         yaxis_title="duty cycle (%)",
         template="simple_white",
     )
-    figure.write_html(path, include_plotlyjs=True, full_html=True)
+    figure.write_html(private_file(path), include_plotlyjs=True, full_html=True)
 
 
 def _label(s: Setting) -> str:

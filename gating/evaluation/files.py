@@ -14,6 +14,7 @@ from gating.evaluation.case import CaseRun, Evaluation
 from gating.evaluation.masks import MASKS_FOLDER, write_masks
 from gating.evaluation.metrics import FrameMetrics
 from gating.evaluation.report import case_section, write_report
+from gating.settings.private_file import private_file
 
 
 class EvaluationFolder:
@@ -35,8 +36,8 @@ class EvaluationFolder:
     def write(self, found: Evaluation) -> None:
         """Write the figures and the page."""
         out, summary = self._out, found.summary()
-        (out / "metrics.json").write_text(json.dumps(_without_nan(summary), indent=2))
-        (out / "predictions" / "predictions.json").write_text(json.dumps(self._jobs, indent=2))
+        private_file(out / "metrics.json").write_text(json.dumps(_without_nan(summary), indent=2))
+        private_file(out / "predictions" / "predictions.json").write_text(json.dumps(self._jobs, indent=2))
         _write_csv(out / "metrics.csv", found.results)
         _write_csv(out / "frames.csv", found.frames)
         write_report(out / "report.html", summary, self._sections)
@@ -70,7 +71,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
+    with private_file(path).open("w", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)

@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.settings.private_file import private_file
+
 MASKS_FOLDER: Final = "images/mri-linac-series-targets"
 """Where the challenge looks for an algorithm's masks, below its output folder."""
 
@@ -35,4 +37,4 @@ def write_masks(
         image.SetSpacing((1.0, pixel_spacing_mm[1], pixel_spacing_mm[0]))
     else:
         image.CopyInformation(SimpleITK.ReadImage(str(grid)))
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    SimpleITK.WriteImage(image, str(private_file(path)), useCompression=True)

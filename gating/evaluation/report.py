@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_from_mask
+from gating.settings.private_file import private_file
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -54,7 +55,8 @@ def write_report(path: Path, summary: dict[str, Any], sections: list[str]) -> No
     title = f"Tracking evaluation: {html.escape(str(summary['tracker']))}"
     head = f"<meta charset='utf-8'><title>{title}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script>"
     body = "\n".join([f"<h1>{title}</h1>", _table(summary), *sections])
-    path.write_text(f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>", encoding="utf-8")
+    page = f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>"
+    private_file(path).write_text(page, encoding="utf-8")
 
 
 def _table(summary: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
 from gating.report.summary import SessionSummary, summarise_data
 from gating.session.summary_data import SessionData, read_data
+from gating.settings.private_file import private_file
 
 SHOWN_EVENTS: Final = 40
 NOTICE: Final = (
@@ -37,7 +38,7 @@ def write_html(log: Path, out: Path) -> None:
         If the log cannot be read or the report cannot be written.
     """
     data = read_data(log)
-    out.write_text(render(data, summarise_data(data)), encoding="utf-8")
+    private_file(out).write_text(render(data, summarise_data(data)), encoding="utf-8")
 
 
 def render(data: SessionData, summary: SessionSummary) -> str:

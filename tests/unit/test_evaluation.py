@@ -125,6 +125,12 @@ def test_evaluation_follows_a_moving_target_and_writes_what_it_found(dataset, tm
     assert np.array_equal(masks[0], next(read_cases(dataset)).labels[0])
 
 
+def test_what_an_evaluation_writes_is_readable_by_its_owner_alone(dataset, tmp_path):
+    evaluate(read_cases(dataset), tmp_path / "out")
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+
+
 def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
     from gating.evaluation.run import run_case
     from gating.tracking.tracker import TrackerSettings
