@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import JsonOption
@@ -217,7 +218,7 @@ def _show(result: dict[str, Any]) -> None:
     for check in result["checks"]:
         if not check["met"]:
             text = f"{check['where']}: {check['what']} is {check['found']:g}, the budget is {check['limit']:g}"
-            console.print(f"[red]over budget[/] {text}", highlight=False)
+            console.print(Text.assemble(("over budget", "red"), f" {text}"))
     console.print(f"Left out: {'; '.join(NOT_MEASURED)}.")
 
 

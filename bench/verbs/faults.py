@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.faults.catalogue import TOLERANCE_MS
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
 from cinegate.verbs.options import JsonOption
+from cinegate.verbs.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from bench.faults.catalogue import Fault
     from bench.faults.judgement import Result
 
 
-_LOG = {None: "", True: "whole", False: "[red]LOST[/]"}
+_LOG = {None: Text(), True: Text("whole"), False: Text("LOST", "red")}
 
 
 @app.command()
@@ -59,7 +60,7 @@ def faults(
     if as_json:
         print_json(summary(results))
         raise typer.Exit(EXIT_UNSAFE if _failed(results) else 0)
-    Console().print(_table(results))
+    PlainConsole().print(_table(results))
     if not all(result.passed or result.skipped for result in results):
         raise CommandError(f"{_failed(results)} of {len(results)} faults were not answered as required", EXIT_UNSAFE)
 
@@ -99,11 +100,13 @@ def _choose(every: list[Fault], families: list[str], ids: list[str], quick: bool
 
 
 def _print_progress(result: Result) -> None:
-    console.print(f"{_verdict(result)} {result.id} {result.why}", highlight=False)
+    console.print(Text.assemble(_verdict(result), f" {result.id} {result.why}"))
 
 
-def _verdict(result: Result) -> str:
-    return "[yellow]skipped[/]" if result.skipped else "[green]held[/]" if result.passed else "[red]FAILED[/]"
+def _verdict(result: Result) -> Text:
+    if result.skipped:
+        return Text("skipped", "yellow")
+    return Text("held", "green") if result.passed else Text("FAILED", "red")
 
 
 def _table(results: list[Result]) -> Table:
@@ -131,4 +134,4 @@ def _show(chosen: list[Fault], as_json: bool) -> None:
     table = Table("family", "fault", "injected", "reaction", "reason", "bound")
     for one in chosen:
         table.add_row(one.family, one.id, one.injected, one.reaction, " or ".join(one.reason), one.bound)
-    Console().print(table)
+    PlainConsole().print(table)

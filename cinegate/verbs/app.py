@@ -10,7 +10,8 @@ from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
+
+from cinegate.verbs.terminal import PlainConsole, plain
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_UNSAFE: Final = 3
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console(stderr=True)
+console = PlainConsole(stderr=True)
 """For people. Standard output is for results: files of tables and `--json`."""
 
 
@@ -90,5 +91,5 @@ def run_app(register: Callable[[], None]) -> None:
 def _fail(sentence: str, exit_code: int) -> None:
     if "--json" in sys.argv:
         print_json({"error": sentence})
-    sys.stderr.write(f"cinegate: {sentence}\n")
+    sys.stderr.write(plain(f"cinegate: {sentence}\n"))
     sys.exit(exit_code)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 from msgspec import to_builtins
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cinegate.verbs.app import EXIT_UNSAFE, app, print_json
 from cinegate.verbs.options import JsonOption
+from cinegate.verbs.terminal import PlainConsole
 from gating.service.host import Finding, examine, provenance
 
 _COLOURS = {"good": "green", "could be better": "yellow", "bad": "red", "optional": "dim"}
@@ -38,13 +38,11 @@ def doctor(
     else:
         table = Table("", "what", "found", title=f"{host['cpu']}, {host['cores']} cores, Linux {host['kernel']}")
         for finding in findings:
-            table.add_row(f"[{_COLOURS[finding.verdict]}]{finding.verdict}[/]", finding.subject, finding.found)
-        Console().print(table)
+            table.add_row(Text(finding.verdict, _COLOURS[finding.verdict]), finding.subject, finding.found)
+        PlainConsole().print(table)
         for finding in findings:
             if finding.advice:
-                Console().print(
-                    f"[bold]{finding.subject}[/]: {escape(finding.advice)}", highlight=False, soft_wrap=True
-                )
+                PlainConsole().print(Text.assemble((finding.subject, "bold"), f": {finding.advice}"), soft_wrap=True)
     if strict and bad:
         raise typer.Exit(EXIT_UNSAFE)
 
@@ -70,8 +68,9 @@ def _loop_back(port: str, as_json: bool) -> None:
         print_json({"port": port, "loop_back": [asdict(result) for result in results], "passed": passed})
     else:
         for result in results:
-            verdict = "[green]follows[/]" if result.followed else "[red]does not follow in time[/]"
+            verdict = ("follows", "green") if result.followed else ("does not follow in time", "red")
             line, answer = result.line.upper(), result.read_back.upper()
-            Console().print(f"{answer} {verdict} {line}: slowest change {result.slowest_ms:.1f} ms", highlight=False)
+            said = f" {line}: slowest change {result.slowest_ms:.1f} ms"
+            PlainConsole().print(Text.assemble(f"{answer} ", verdict, said))
     if not passed:
         raise typer.Exit(EXIT_UNSAFE)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from cinegate.settings import load_config
 from cinegate.verbs.app import app, console, print_json
@@ -35,7 +36,7 @@ def evaluate(
         print_json({**found.summary(), "out": str(out)})
     else:
         for sentence in found.refused.values():
-            console.print(f"[red]not tracked:[/red] {sentence}")
+            console.print(Text.assemble(("not tracked:", "red"), f" {sentence}"))
         console.print(f"results: {out / 'report.html'}")
     if found.refused:
         raise typer.Exit(3)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import JsonOption
+from cinegate.verbs.terminal import PlainConsole
 
 keys_app = typer.Typer(help="Keys of the processes, and who may connect to whom.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
@@ -64,7 +64,7 @@ def list_keys(folder: FolderOption = Path("keys"), as_json: JsonOption = False) 
     for name, row in rows.items():
         binds, connects = (", ".join(row[column]) for column in ("binds", "may_connect_to"))  # type: ignore[arg-type]
         table.add_row(name, "yes" if row["secret_here"] else "", binds, connects)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 @keys_app.command()

@@ -58,5 +58,5 @@ def prepare(
     for line in text.splitlines():
         if not line.startswith("#"):
             break
-        console.print(line[2:], highlight=False, markup=False)
+        console.print(line[2:], highlight=False)
     console.print(f"proposal: {out} (to accept it, start a session with --config {out})")

@@ -153,7 +153,7 @@ def engine(
 
 def _name_overrides(role: str, settings: Config) -> None:
     for sentence in in_words(settings, settings.overrides):
-        console.print(f"{role}: safeguard off: {sentence}", markup=False, highlight=False)
+        console.print(f"{role}: safeguard off: {sentence}", highlight=False)
 
 
 def _targets_in(

@@ -209,14 +209,15 @@ class Screen:
     def rows(self) -> list[tuple[str, Any]]:
         """Return (label, text) of every line that has something to say."""
         command, beam, estimate = self.command, self.beam, self.estimate
-        state = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
-        rows: list[tuple[str, Any]] = [("engine", state), ("frame", f"{self.decided} of {self.frames}")]
+        engine = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
+        rows: list[tuple[str, Any]] = [("engine", engine), ("frame", f"{self.decided} of {self.frames}")]
         if self.arrival_time:
-            rows.append(("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]"))
+            rows.append(("stamps", Text(ARRIVAL_TIME_MEANS, style="red")))
         rows += [("safeguard off", Text(sentence, style="red")) for sentence in self.overrides]
         if command is not None:
             colour = "green" if command.state is GateState.ON else "yellow"
-            rows.append(("gate", f"[{colour}]{command.state.upper():5}[/] {command.reason} {command.detail}"))
+            state = (f"{command.state.upper():5}", colour)
+            rows.append(("gate", Text.assemble(state, f" {command.reason} {command.detail}")))
         if beam is not None:
             rows.append(("beam confirms", f"{beam.confirmed.upper()} ({beam.beam_kind} {beam.beam})"))
         if estimate is not None:

@@ -7,14 +7,14 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, print_json
 from cinegate.verbs.driver_options import bounds, setting_rows
 from cinegate.verbs.options import JsonOption
+from cinegate.verbs.terminal import PlainConsole, plain
 from gating.settings.config import Config, to_toml
 from gating.settings.safeguards import in_words
 
@@ -43,10 +43,11 @@ def config(
         print_json({"settings": rows})
         return
     for row in rows:
-        changed = "" if row["value"] == row["default"] else f"[yellow] (default {row['default']})[/]"
+        changed = "" if row["value"] == row["default"] else f" (default {row['default']})"
         bounds = " ".join(part for part in (row["range"], row["unit"]) if part)
         notes = " · ".join(part for part in (bounds, row["meaning"], row["source"]) if part)
-        Console().print(f"[bold]{row['key']}[/] = {row['value']}{changed}\n    [dim]{notes}[/]", highlight=False)
+        value = (f" = {row['value']}", (changed, "yellow"), "\n    ")
+        PlainConsole().print(Text.assemble((row["key"], "bold"), *value, (notes, "dim")))
 
 
 @app.command()
@@ -96,11 +97,12 @@ def _print_drivers(found: dict[str, list[str]], missing: dict[str, dict[str, str
     table = Table("kind", "names")
     for kind, names in found.items():
         lacking = missing.get(kind, {})
-        table.add_row(kind, ", ".join(f"[dim]{name} (not installed)[/]" if name in lacking else name for name in names))
-    Console().print(table)
+        shown = (Text(f"{name} (not installed)", "dim") if name in lacking else Text(name) for name in names)
+        table.add_row(kind, Text(", ").join(shown))
+    PlainConsole().print(table)
     for commands in missing.values():
         for name, command in commands.items():
-            Console().print(f"[bold]{name}[/] needs: {escape(command)}", highlight=False, soft_wrap=True)
+            PlainConsole().print(Text.assemble((name, "bold"), f" needs: {command}"), soft_wrap=True)
 
 
 def _print_driver(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
@@ -110,9 +112,9 @@ def _print_driver(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
         for column in ("default", "allowed", "meaning"):
             table.add_column(column)
         for row in rows:
-            default = "[yellow]needed[/]" if row["needed"] else msgspec.json.encode(row["default"]).decode()
+            default = Text("needed", "yellow") if row["needed"] else msgspec.json.encode(row["default"]).decode()
             table.add_row(row["setting"], default, row["allowed"], row["meaning"])
-        Console().print(table if rows else f"{kind} {name}: nothing to set with -o")
+        PlainConsole().print(table if rows else f"{kind} {name}: nothing to set with -o")
 
 
 def _print_check(path: Path, overrides: list[str], as_json: bool) -> None:
@@ -120,8 +122,8 @@ def _print_check(path: Path, overrides: list[str], as_json: bool) -> None:
         print_json({"valid": True, "file": str(path), "overrides": overrides})
     else:
         for sentence in overrides:
-            typer.echo(f"{path}: safeguard off: {sentence}")
-        typer.echo(f"{path}: every setting is known and within its range")
+            typer.echo(plain(f"{path}: safeguard off: {sentence}"))
+        typer.echo(plain(f"{path}: every setting is known and within its range"))
 
 
 def _rows(kind: type[msgspec.Struct], values: Any, path: tuple[str, ...]) -> list[dict[str, Any]]:

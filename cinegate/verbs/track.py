@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
@@ -56,13 +57,12 @@ def track(
     if masks is not None:
         result.write_masks(masks)
     for number, fault in result.faults:
-        console.print(f"[red]frame {number}:[/red] {fault.text}")
+        console.print(Text.assemble((f"frame {number}:", "red"), f" {fault.text}"))
     refused = result.table["frame"][result.table["status"] == "refused"]
     if len(refused):
         first = int(refused[0])
-        console.print(
-            f"[red]refused:[/red] {len(refused)} of {len(result)} frames, first {first}: {result.details[first]}"
-        )
+        said = f" {len(refused)} of {len(result)} frames, first {first}: {result.details[first]}"
+        console.print(Text.assemble(("refused:", "red"), said))
     if result.problem:
         raise CommandError(result.problem)
     if as_json:

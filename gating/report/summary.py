@@ -165,7 +165,7 @@ def summary_table(summary: SessionSummary) -> Table:
     kind = summary.source if named else f"{summary.source} ({summary.source_kind})"
     table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
     if summary.arrival_time:
-        table.add_row("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]")
+        table.add_row("stamps", Text(ARRIVAL_TIME_MEANS, style="red"))
     for sentence in summary.overrides:
         table.add_row("safeguard off", Text(sentence, style="red"))
     table.add_row("frames", f"{summary.frames_published} published, {summary.frames_decided} decided")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from rich.text import Text
 
 from cinegate.settings import load_config
 from cinegate.verbs.run import Screen, breath_hold_guide
@@ -22,7 +23,7 @@ def test_it_flags_a_stream_of_arrival_times() -> None:
     (_, event) = engine.open_stream(stream(acquired_meaning=StampMeaning.ARRIVAL))
     screen = Screen("cine", 10)
     screen.hear(event)
-    assert ("stamps", f"[red]{ARRIVAL_TIME_MEANS}[/]") in screen.rows()
+    assert ("stamps", Text(ARRIVAL_TIME_MEANS, style="red")) in screen.rows()
 
 
 def test_it_says_how_long_a_breath_is_held_and_may_be() -> None:

@@ -1,0 +1,38 @@
+"""What reaches the terminal. Names, reasons and sentences come from logs, files and peers: they are text, never orders.
+
+Every table and sentence for people passes `PlainConsole`, so that no verb has to remember it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0 and C1 control characters but tab and line feed, line separators, direction overrides, and lone surrogates."""
+
+
+def plain(text: str) -> str:
+    """Return text without the characters that a terminal obeys instead of showing; each becomes U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+class PlainConsole(Console):
+    """A console that takes text as text: no markup, no emoji codes, no control characters. `Text` has the colours."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Replace control characters before a string is measured, so that tables keep their columns."""
+        return super().render_str(plain(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Replace control characters in whatever else is shown; rich's own orders to the cursor pass."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text))
