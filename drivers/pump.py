@@ -74,6 +74,8 @@ class Pump:
     offset: OffsetEstimator
     statistics: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    origin: str | None = None
+    """Origin of the newest frame; None before the first."""
     context: zmq.Context[zmq.Socket[bytes]] | None = None
     frames: Socket = field(init=False)
     gate: Socket | None = None
@@ -148,6 +150,7 @@ class Pump:
 
     def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
         """Publish one frame now; return its header."""
+        self._follow_origin(stamp.origin)
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
         acquired_ns, uncertainty_ns = self._on_publish_clock(stamp, published_ns)
@@ -178,6 +181,13 @@ class Pump:
         self._send(encode_frame(CineFrame(header, pixels)))
         self.statistics.frames += 1
         return header
+
+    def _follow_origin(self, origin: str) -> None:
+        """Become another publisher when frames come from another origin, so that no armed engine goes on with them."""
+        if self.origin not in (None, origin):
+            self.publisher_id = secrets.token_hex(4)
+            self._report("fault", "origin_changed", f"frames came from {self.origin}, and now come from {origin}")
+        self.origin = origin
 
     def _on_publish_clock(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
         """Return the acquisition on the publish clock and its uncertainty, ns.

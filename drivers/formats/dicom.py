@@ -5,6 +5,7 @@ Pixels are the stored values, without rescaling: one scale factor for all frames
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from io import BytesIO
@@ -69,7 +70,7 @@ def frames_of(read: Callable[[], Dataset], name: str, stamped: bool = True) -> l
 
 def _frames(dataset: Dataset, name: str, stamped: bool) -> list[VendorFrame]:
     pixels = stored_values(dataset)
-    series = str(dataset.get("SeriesInstanceUID", ""))[:64]
+    series = _scan_digest(dataset)
     frames = []
     for index, image in enumerate(pixels):
         stamp = frame_stamp(dataset, index) if stamped else _UNSTAMPED
@@ -87,6 +88,12 @@ def _frames(dataset: Dataset, name: str, stamped: bool) -> list[VendorFrame]:
             )
         )
     return frames
+
+
+def _scan_digest(dataset: Dataset) -> str:
+    """Return a digest that tells patients, studies and series apart and names none of them."""
+    named = (str(dataset.get(key, "")) for key in ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID"))
+    return hashlib.sha256("\0".join(named).encode(errors="replace")).hexdigest()[:16]
 
 
 def _geometry(dataset: Dataset, index: int) -> PlaneGeometry:

@@ -1,13 +1,15 @@
 """ISMRM Raw Data (MRD) as a stream: messages parsed within limits, images turned into frames.
 
 Layout: ISMRM Raw Data format, "MRD streaming protocol" and "MRD image" (ismrmrd.readthedocs.io); all little-endian.
-Configuration, header XML and attributes are skipped unread: nothing that a client names is loaded, and the image header
-holds all that a frame needs.
+Configuration and attributes are skipped unread: nothing that a client names is loaded, and the image header holds all
+that a frame needs. Of the header XML a digest is kept, which tells patients, studies and scans apart.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -65,10 +67,13 @@ class MrdImage:
 
     header: ImageHeader
     data: bytes
+    scan: str = ""
+    """Digest of the newest header XML, which names patient, study and frame of reference; empty if none came."""
 
 
 def parse_messages() -> StreamParser:
     """Parse a stream; yield an `MrdImage` for each image. See `drivers.formats.stream`."""
+    scan = ""
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
         if kind == _IMAGE:
@@ -76,7 +81,10 @@ def parse_messages() -> StreamParser:
             (attribute_bytes,) = struct.unpack("<Q", (yield 8))
             yield limited("attribute string", attribute_bytes, MAX_ATTRIBUTE_BYTES)
             data = yield header.rows * header.columns * np.dtype(header.dtype).itemsize
-            yield MrdImage(header, data)
+            yield MrdImage(header, data, scan)
+        elif kind == _HEADER:
+            scan = hashlib.sha256((yield from _text(kind))).hexdigest()[:16]
+            yield SKIPPED
         elif kind == _CLOSE:
             return
         else:
@@ -151,7 +159,7 @@ class FrameMaker:
             clock=CLOCK,
             meaning=self._meaning,
             name=f"{header.image_index} of slice {header.slice}",
-            series=f"series {header.series} slice {header.slice}",
+            series=f"series {header.series} slice {header.slice} {image.scan}",
             resolution_ns=TICK_NS,
         )
 
@@ -185,12 +193,16 @@ class FrameMaker:
         return stamp_ns
 
 
+def _text(kind: int) -> Generator[int, bytes, bytes]:
+    (text_bytes,) = struct.unpack("<I", (yield 4))
+    return (yield limited(f"text of message {kind}", text_bytes, MAX_TEXT_BYTES))
+
+
 def _skip(kind: int) -> StreamParser:
     if kind == _CONFIG_FILE:
         yield CONFIG_FILE_BYTES
-    elif kind in (_CONFIG_TEXT, _HEADER, _TEXT):
-        (text_bytes,) = struct.unpack("<I", (yield 4))
-        yield limited(f"text of message {kind}", text_bytes, MAX_TEXT_BYTES)
+    elif kind in (_CONFIG_TEXT, _TEXT):
+        yield from _text(kind)
     elif kind == _WAVEFORM:
         samples, channels = _WAVEFORM_HEADER.unpack((yield _WAVEFORM_HEADER.size))[5:7]
         yield limited("waveform", samples * channels * 4, MAX_WAVEFORM_BYTES)

@@ -200,7 +200,7 @@ class StoreReceiver:
         except BadFrame as error:
             self._put(Arrival(arrived_ns, problem=f"image {self._count} of {_peer(event)} was refused: {error}"))
             return CANNOT_UNDERSTAND
-        self._put(Arrival(arrived_ns, tuple(frames)))
+        self._put(Arrival(arrived_ns, tuple(frames), peer=_peer(event)))
         return SUCCESS
 
     def _on_close(self, event: evt.Event) -> None:

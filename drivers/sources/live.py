@@ -30,7 +30,7 @@ MAX_WAITING: Final = 64
 LATE_LIMIT_NS: Final = 10 * 10**9
 """A frame behind by more than this is not late: the clock that stamped it was set back."""
 SERIES_SILENCE_NS: Final = 2 * 10**9
-"""Another series may take over once the first has been silent for this long; before, two peers send at once."""
+"""Another series of the same peer may follow once the first has been silent for this long; the engine latches."""
 WAIT_MS: Final = 50
 
 ALL_PLANES: Final = "all"
@@ -61,6 +61,8 @@ class Arrival:
     arrived_ns: int
     frames: tuple[VendorFrame, ...] = ()
     problem: str = ""
+    peer: str = ""
+    """Who sent them: an address with the number of its connection, or an AE title; empty for a folder."""
 
 
 class Arrivals(Protocol):
@@ -103,11 +105,14 @@ class LiveSource:
     def _reset(self) -> None:
         self._firsts: dict[str, VendorFrame] = {}
         """The first frame of each plane of the stream."""
-        self._waiting: deque[tuple[VendorFrame, int]] = deque()
+        self._waiting: deque[tuple[VendorFrame, int, str]] = deque()
+        """Frames to publish, each with its arrival time and its origin."""
+        self._scan = 0
+        """Number of the scan, from 0; its identifiers may lead to a patient and are not published."""
         self._stamps_ns: list[int] = []
         self._newest_ns = -1
-        self._series: dict[str, tuple[str, int]] = {}
-        """Series of each plane, and when its newest frame arrived."""
+        self._series: dict[str, tuple[str, int, str]] = {}
+        """Series of each plane, when its newest frame arrived, and from which peer."""
         self._refusals = Refusals(self._arrivals.name, self._clock)
         self._refuse = self._refusals.refuse
 
@@ -144,7 +149,7 @@ class LiveSource:
             self._take_arrival(int(left_ms))
             if not self._waiting and time.monotonic_ns() >= until_ns:
                 return None
-        frame, arrived_ns = self._waiting.popleft()
+        frame, arrived_ns, origin = self._waiting.popleft()
         pixels[...] = frame.pixels
         on_host_ns = arrived_ns if frame.meaning is StampMeaning.ARRIVAL else None
         geometry = self._firsts[frame.plane].geometry
@@ -157,6 +162,7 @@ class LiveSource:
             resolution_ns=frame.resolution_ns,
             image_orientation=geometry.image_orientation,
             image_position_mm=geometry.image_position_mm,
+            origin=origin,
         )
 
     def close(self) -> None:
@@ -209,19 +215,19 @@ class LiveSource:
                 frame = replace(  # noqa: PLW2901
                     frame, acquired_ns=arrival.arrived_ns, clock=self._clock.name, meaning=StampMeaning.ARRIVAL
                 )
-            if self._belongs(frame, arrival.arrived_ns) and self._is_newer(frame):
-                self._enqueue(frame, arrival.arrived_ns)
+            if self._belongs(frame, arrival.arrived_ns, arrival.peer) and self._is_newer(frame):
+                self._enqueue(frame, arrival.arrived_ns, arrival.peer)
 
-    def _enqueue(self, frame: VendorFrame, arrived_ns: int) -> None:
+    def _enqueue(self, frame: VendorFrame, arrived_ns: int, peer: str) -> None:
         self._newest_ns = frame.acquired_ns
         if self._info is None:
             self._stamps_ns.append(frame.acquired_ns)
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self._refuse("overrun", f"{MAX_WAITING} frames wait to be published, the limit; the oldest was dropped")
-        self._waiting.append((frame, arrived_ns))
+        self._waiting.append((frame, arrived_ns, f"{peer or self._arrivals.name}, scan {self._scan}"))
 
-    def _belongs(self, frame: VendorFrame, now_ns: int) -> bool:
+    def _belongs(self, frame: VendorFrame, now_ns: int, peer: str) -> bool:
         """Return whether a frame belongs to this stream, which the first frames of the requested planes define."""
         first = next(iter(self._firsts.values()), frame)
         if self._settings.plane != ALL_PLANES and frame.plane != (self._settings.plane or first.plane):
@@ -234,14 +240,15 @@ class LiveSource:
         differs = frame.difference(same_plane) if same_plane else frame.difference_in_kind(first)
         if differs:
             return self._refuse("differing", f"frame {frame.name} was refused: {differs}")
-        series, arrived_ns = self._series.get(frame.plane, (frame.series, now_ns))
-        if frame.series != series and now_ns - arrived_ns < SERIES_SILENCE_NS:
+        series, arrived_ns, from_peer = self._series.get(frame.plane, (frame.series, now_ns, peer))
+        if frame.series != series and peer == from_peer and now_ns - arrived_ns < SERIES_SILENCE_NS:
             return self._refuse(
                 "second_series",
                 f"frame {frame.name} was refused: it belongs to a second series, and the first one sent a frame "
                 f"{(now_ns - arrived_ns) / 1e9:.1f} s ago; {SERIES_SILENCE_NS / 1e9:g} s is the limit",
             )
-        self._series[frame.plane] = frame.series, now_ns
+        self._scan += frame.series != series
+        self._series[frame.plane] = frame.series, now_ns, peer
         self._firsts.setdefault(frame.plane, frame)
         return True
 

@@ -50,7 +50,9 @@ class MrdArrivals:
         try:
             image = self.peer.receive(timeout_ms)
             arrived_ns = self._clock.now_ns()
-            return None if image is None else Arrival(arrived_ns, (self._maker.frame(image, arrived_ns),))
+            if image is None:
+                return None
+            return Arrival(arrived_ns, (self._maker.frame(image, arrived_ns),), peer=self.peer.sender)
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
 

@@ -60,7 +60,7 @@ class OpenigtlinkArrivals:
             if isinstance(message, Transform) and message.device == self._settings.pose_from:
                 self._pose = message.matrix
             if isinstance(message, Image) and self._settings.device in ("", message.device):
-                return Arrival(arrived_ns, (self._frame(message, arrived_ns),))
+                return Arrival(arrived_ns, (self._frame(message, arrived_ns),), peer=self.peer.sender)
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
         return None

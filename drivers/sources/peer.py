@@ -73,6 +73,9 @@ class NetworkPeer:
         self._listener: socket.socket | None = None
         self._peer: _Peer | None = None
         self._connect_due_ns = 0
+        self._connections = 0
+        self.sender = ""
+        """Address of the newest peer and the number of its connection: who comes back may be somebody else."""
 
     @property
     def port(self) -> int:
@@ -174,6 +177,8 @@ class NetworkPeer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         parser = self._make_parser()
+        self._connections += 1
+        self.sender = f"{name} (connection {self._connections})"
         self._peer = _Peer(connection, name, parser, next(parser), bytearray(), time.monotonic_ns())
 
     def _read(self, peer: _Peer) -> None:

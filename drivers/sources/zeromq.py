@@ -91,6 +91,7 @@ class ZeromqSource:
             return None
         pixels[...] = frame.pixels
         header, arrived_ns = frame.header, self._last_ns
+        origin = f"bridge {header.publisher_id or header.source}"
         if self._settings.arrival_time:
             return FrameStamp(
                 arrived_ns,
@@ -100,6 +101,7 @@ class ZeromqSource:
                 arrived_ns,
                 image_orientation=header.image_orientation,
                 image_position_mm=header.image_position_mm,
+                origin=origin,
             )
         ours = header.publish_clock == self._clock.name
         return FrameStamp(
@@ -111,6 +113,7 @@ class ZeromqSource:
             uncertainty_ns=header.acquired_uncertainty_ns,
             image_orientation=header.image_orientation,
             image_position_mm=header.image_position_mm,
+            origin=origin,
         )
 
     def close(self) -> None:

@@ -6,6 +6,13 @@ difference is close to the offset plus the smallest delay (the minimum-delay fil
 Towsley, "Estimation and removal of clock skew from network delay measurements", INFOCOM 1999). **The smallest delay
 itself cannot be seen from one side.** It has to be measured once at the site and given as `known_delay_ns` with its
 uncertainty. Without that measurement, the uncertainty is beyond every limit and the engine refuses to arm.
+
+**A delay that grows looks like drift.** So the offset stays on or below the lower envelope of the whole session: at
+time t it is at most the smallest d_i + B (t - t_i) over all pairs i, with difference d and B the largest drift that is
+believed (`ClockSettings.max_drift_ppm`). Whatever lies above is delay; it is added to the uncertainty and never to the
+offset. If the clocks drift by r and the delay grows by g, the offset errs by (B - r) t at most, and the uncertainty
+grows by (g + r - B) t: it is the greater of the two wherever g >= 2 (B - r), for any drift |r| <= B wherever g >= 4 B.
+A fall of the differences is believed at once.
 """
 
 from __future__ import annotations
@@ -35,6 +42,8 @@ BLOCK_NS: Final = 5 * 10**9
 BLOCKS: Final = 60
 RAISED_RUN: Final = 3
 STEP_MARGIN_NS: Final = 2_000_000
+STEP_NS: Final = 8_000_000
+"""A smaller step of a clock backward counts as delay: it adds to the uncertainty, which is safe."""
 MISS_PROBABILITY: Final = 0.002
 DELAY_SHAPE: Final = 2.0
 """Near the smallest delay, the distribution function of delays grows at most like (delay - smallest) to this power.
@@ -121,12 +130,21 @@ class OffsetEstimator:
 
     Parameters
     ----------
+    max_drift
+        Largest relative drift between the two clocks that is believed.
     known_delay_ns, known_delay_uncertainty_ns
         Smallest delay from the moment that a stamp marks to its arrival here, and its uncertainty, both measured at the
         site; a one-way stream cannot show them.
     """
 
-    def __init__(self, known_delay_ns: int = 0, known_delay_uncertainty_ns: int = UNKNOWN_NS) -> None:
+    def __init__(
+        self,
+        known_delay_ns: int = 0,
+        known_delay_uncertainty_ns: int = UNKNOWN_NS,
+        *,
+        max_drift: float = ClockSettings().max_drift_ppm * 1e-6,
+    ) -> None:
+        self._believed_drift = max_drift + DRIFT_WANDER
         self._known_delay_ns, self._known_delay_uncertainty_ns = known_delay_ns, known_delay_uncertainty_ns
         self._resolution_ns = 0
         self.steps = 0
@@ -134,6 +152,8 @@ class OffsetEstimator:
         self._drift_uncertainty = MAX_DRIFT
         self._base_ns = 0
         self._last: _Sample | None = None
+        self._lowest: _Sample | None = None
+        """Pair that the lower envelope of the session begins at."""
         self._restart()
 
     def observe(self, raw_ns: int, arrival_ns: int, resolution_ns: int = 0) -> Mapping:
@@ -151,6 +171,8 @@ class OffsetEstimator:
             self._base_ns = arrival_ns - raw_ns
         sample = _Sample(raw_ns, arrival_ns, arrival_ns - raw_ns - self._base_ns)
         self._classify(sample)
+        if self._lowest is None or sample.difference_ns < self._envelope_ns(raw_ns):
+            self._lowest = sample
         self._last = sample
         return self.map(raw_ns)
 
@@ -164,13 +186,20 @@ class OffsetEstimator:
         if len(self._raised) >= RAISED_RUN:
             high_ns = max(high_ns, min(sample.difference_ns for sample in self._raised))
         fixed_ns = self._known_delay_uncertainty_ns + self._resolution_ns
-        middle_ns, half_ns = (low_ns + high_ns) / 2, (high_ns - low_ns) / 2
-        return Mapping(host_ns + round(middle_ns), min(UNKNOWN_NS, round(half_ns) + fixed_ns))
+        offset_ns = min((low_ns + high_ns) / 2, self._envelope_ns(raw_ns))
+        reach_ns = max(high_ns - offset_ns, offset_ns - low_ns)
+        return Mapping(host_ns + round(offset_ns), min(UNKNOWN_NS, round(reach_ns) + fixed_ns))
+
+    def _envelope_ns(self, at_ns: int) -> float:
+        """Return the lower envelope of the session at a time of the foreign clock, relative to the base."""
+        assert self._lowest is not None
+        return self._lowest.difference_ns + self._believed_drift * (at_ns - self._lowest.raw_ns)
 
     def _restart(self) -> None:
         self._calm: deque[_Sample] = deque(maxlen=WINDOW_SAMPLES)
         self._raised: deque[_Sample] = deque(maxlen=WINDOW_SAMPLES)
         self._minima: deque[_Sample] = deque(maxlen=BLOCKS)
+        self._lowest = None
         self._jumped = False
         self._block_ns = -(2**63)
         self.drift, self._drift_uncertainty = 0.0, MAX_DRIFT
@@ -209,6 +238,7 @@ class OffsetEstimator:
         known = list(samples)
         self._restart()
         self._calm.extend(known)
+        self._lowest = min(known, key=lambda sample: sample.difference_ns)
         self.steps += 1
 
     def _stamps_jumped(self, sample: _Sample, at_least_ns: float = 0) -> bool:
@@ -216,7 +246,7 @@ class OffsetEstimator:
         interval_ns = float(np.median(np.diff([known.arrival_ns for known in self._calm])))
         stamp_step_ns = sample.raw_ns - self._last.raw_ns - interval_ns
         arrival_step_ns = sample.arrival_ns - self._last.arrival_ns - interval_ns
-        return abs(stamp_step_ns) > max(abs(arrival_step_ns), at_least_ns)
+        return abs(stamp_step_ns) > max(abs(arrival_step_ns) + STEP_NS, at_least_ns)
 
     def _raised_by_ns(self, sample: _Sample) -> float:
         """Return how far a difference lies above all that the calm pairs explain."""
@@ -258,12 +288,20 @@ class OffsetEstimator:
 
 def offset_of_source(settings: ClockSettings) -> OffsetEstimator:
     """Return the estimator from the clock of a source to the clock of the process that receives its frames."""
-    return OffsetEstimator(round(settings.source_delay_ms * 1e6), round(settings.source_delay_uncertainty_ms * 1e6))
+    return OffsetEstimator(
+        round(settings.source_delay_ms * 1e6),
+        round(settings.source_delay_uncertainty_ms * 1e6),
+        max_drift=settings.max_drift_ppm * 1e-6,
+    )
 
 
 def offset_of_network(settings: ClockSettings) -> OffsetEstimator:
     """Return the estimator from the clock of another host to the clock of the engine."""
-    return OffsetEstimator(round(settings.network_delay_ms * 1e6), round(settings.network_delay_uncertainty_ms * 1e6))
+    return OffsetEstimator(
+        round(settings.network_delay_ms * 1e6),
+        round(settings.network_delay_uncertainty_ms * 1e6),
+        max_drift=settings.max_drift_ppm * 1e-6,
+    )
 
 
 def _gap_factor(rank: int) -> float:

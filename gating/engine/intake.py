@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gating.decision.decide import GateDecision
 from gating.decision.reasons import NOT_TRACKED, GateReason, HoldReason
-from gating.messages import CineFrame, TargetEstimate, TargetReference
+from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
 from gating.settings.config import Config
 from gating.stream.stream import Stream
 from gating.targets.targets import TargetSet, TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
+
+MAX_UNCERTAIN_NS: Final = 10 * 10**9
 
 
 class FinishedFrame(NamedTuple):
@@ -54,6 +56,8 @@ class FrameIntake:
         self.unlearned: HoldReason | None = None
         self.healthy_in_a_row = 0
         self._unfinished: tuple[CineFrame, int] | None = None
+        self._certain_ns: int | None = None
+        """Raw stamp of the newest frame without a fault; None until there is one."""
 
     @property
     def hold_reason(self) -> HoldReason | None:
@@ -80,7 +84,7 @@ class FrameIntake:
         if self._unfinished is not None:
             raise RuntimeError("the last frame was not finished: call finish_frame() after each step()")
         header = frame.header
-        fault = self.fault = self.stream.check(frame, received_ns)
+        fault = self.fault = self._lasting(self.stream.check(frame, received_ns), header)
         self.healthy_in_a_row = self.healthy_in_a_row + 1 if fault is None else 0
         if fault is not None and fault.reason in NOT_TRACKED:
             if fault.reason is GateReason.FRAME_REFUSED:
@@ -97,6 +101,16 @@ class FrameIntake:
             self.unlearned = HoldReason(GateReason.NOT_READY, text)
         self._unfinished = frame, received_ns
         return True
+
+    def _lasting(self, fault: HoldReason | None, header: FrameHeader) -> HoldReason | None:
+        """Return the fault of a frame; stamps that were certain and have been uncertain for too long are a hard one."""
+        if fault is None:
+            self._certain_ns = header.acquired_ns
+        elif fault.reason is GateReason.STAMP_UNCERTAIN and self._certain_ns is not None:
+            for_ns = header.acquired_ns - self._certain_ns
+            if for_ns > MAX_UNCERTAIN_NS:
+                return HoldReason(GateReason.CLOCK_FAULT, f"stamps uncertain for {for_ns / 1e9:.0f} s: {fault.detail}")
+        return fault
 
     def finish(self, session_id: str, decision: GateDecision) -> FinishedFrame:
         """Remember the newest frame, learn targets from it, and let the trackers do their deferred work."""
@@ -138,7 +152,7 @@ class FrameIntake:
 
     def forget_faults(self) -> None:
         """Clear all faults after an operator's acknowledgement; the stream must keep its geometry."""
-        self.fault = self.unlearned = None
+        self.fault = self.unlearned = self._certain_ns = None
         self.healthy_in_a_row = 0
         self.stream.forget()
 

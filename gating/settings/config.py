@@ -130,6 +130,15 @@ class ClockSettings(Section, frozen=True, kw_only=True):
     network_delay_uncertainty_ms: Annotated[
         float, _ms("uncertainty of network_delay_ms; 10000 means not measured", _ONE_WAY)
     ] = 10_000.0
+    max_drift_ppm: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="largest drift between two clocks that is believed; a faster rise counts as growing delay",
+            extra={"unit": "ppm", "source": "a delay is told from drift if it grows by four times this or more"},
+        ),
+    ] = 40.0
 
 
 class LinacSettings(Section, frozen=True, kw_only=True):

@@ -90,6 +90,7 @@ SAFEGUARDS: Final = (
     Safeguard("health.max_stamp_uncertainty_ms", -_ANY, 100, "the age of images is not known", "H4", _TG76),
     Safeguard("health.max_saturated_fraction", -_ANY, 0.5, "overexposed images are decided on", "H7"),
     Safeguard("recording.max_silence_ms", -_ANY, 2000, "beam is delivered without a record", "H13"),
+    Safeguard("clocks.max_drift_ppm", -_ANY, 48, "a queue that grows by 0.2 ms/s passes for drift", "H3"),
     Safeguard("security.allow_open_network", False, False, "any host may send images and commands", "H10"),
 )
 

@@ -15,14 +15,24 @@ import numpy as np
 import pytest
 import zmq
 
+from drivers.sources.live import SERIES_SILENCE_NS
 from gating.clocks.clock import ManualClock
 from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.peers import OfflinePeers
-from gating.messages import CineFrame, EngineState, Event, GateCommand, GateState, StampMeaning, StreamInfo
+from gating.messages import (
+    CineFrame,
+    ControlRequest,
+    EngineState,
+    Event,
+    GateCommand,
+    GateState,
+    StampMeaning,
+    StreamInfo,
+)
 from gating.service.service import EngineService
-from gating.settings.config import Config, EndpointSettings, HealthSettings
+from gating.settings.config import Config, EndpointSettings, HealthSettings, SafetySettings
 from gating.settings.host import ANY_CORE, HostSettings
 from gating.stream.checks import StreamMemory, check_frame, remember
 from gating.targets.targets import TargetSpec
@@ -59,11 +69,16 @@ class Live:
         self.cine = synthetic_cine(64)
         self.heard: list[tuple[Any, int]] = []
         self.details: list[str] = []
-        self.client = self._undo.enter_context(connect(port, 60))
-        self.client.sendall(preamble())
+        self._port = port
+        self.connect()
         self._began_ns, self._published = time.monotonic_ns(), 0
         self.send(0)
         self.hear(lambda: self.of(StreamInfo))
+
+    def connect(self) -> None:
+        """Send as a new client from now on."""
+        self.client = self._undo.enter_context(connect(self._port, 60))
+        self.client.sendall(preamble())
 
     def send(self, index: int, *, ahead_s: float = 0.0, published: bool = True, **overrides: Any) -> None:
         """Send a frame stamped with the time since the session began, or with a later one."""
@@ -204,6 +219,48 @@ def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[...,
             command = engine.step(message, received_ns).command
             engine.finish_frame()
     assert (command.state, command.reason, engine.state) == (GateState.HOLD, "clock_fault", EngineState.LATCHED)
+
+
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["another client", "another series"])
+def test_frames_of_another_origin_latch_an_armed_engine(live: Callable[..., Live], hangs_up: bool) -> None:
+    session = live(MEASURED)
+    session.run(range(1, 40))
+    if hangs_up:
+        session.client.close()
+        session.events("refused")
+        session.connect()
+    else:
+        time.sleep(SERIES_SILENCE_NS / 1e9 + 0.2)
+    session.run(range(40, 60), image_series_index=0 if hangs_up else 7)
+    (changed,) = session.events("origin_changed")
+    assert ("connection 2" if hangs_up else "scan 1") in changed.text
+
+    engine, clock = engine_for(session)
+    states: dict[int, EngineState] = {}
+    for message, received_ns in session.heard:
+        if isinstance(message, CineFrame):
+            clock.advance_to(received_ns)
+            command = engine.step(message, received_ns).command
+            engine.finish_frame()
+            states[message.header.sequence] = command.engine_state
+            if message.header.sequence < 40:
+                engine.control(ControlRequest(session_id=message.header.session_id, action="arm", operator="dr_who"))
+    assert states[39] is EngineState.ARMED
+    assert {state for sequence, state in states.items() if sequence >= 40} == {EngineState.LATCHED}
+
+
+def engine_for(session: Live) -> tuple[Engine, ManualClock]:
+    """An engine that has heard the stream's declaration, and is lenient with the timing of a busy machine."""
+    info = session.of(StreamInfo)[0]
+    clock = ManualClock(0, session.of(CineFrame)[0].header.publish_clock)
+    square = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
+    health = HealthSettings(max_stamp_uncertainty_ms=5_000, max_interval_ratio=100)
+    config = Config(health=health, safety=SafetySettings(arm_good_frames=1))
+    engine = Engine(config, [TargetSpec("GTV", square)], lambda: make_tracker(config.tracker, config.tracking),
+                    clock, info.session_id, "e1", peers=OfflinePeers())  # fmt: skip
+    engine.warm_up()
+    engine.open_stream(info)
+    return engine, clock
 
 
 def test_a_repeated_image_with_a_new_stamp_is_a_frozen_image(live: Callable[..., Live]) -> None:

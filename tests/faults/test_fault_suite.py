@@ -85,18 +85,23 @@ import sys, time
 import msgspec, zmq
 from gating.settings.config import parse_config
 from gating.messages import EngineState, GateCommand, GateState, StageStamps, ControlReply
-from gating.wire.sockets import bind
-from gating.wire.codec import encode
+from gating.wire.sockets import bind, subscribe
+from gating.wire.codec import decode, encode
 
 config = parse_config(open(sys.argv[1]).read())
 gate = bind(zmq.Context.instance(), zmq.PUB, config.endpoints.gate)
+beam = subscribe(zmq.Context.instance(), config.endpoints.beam)
+interface_id = ""
 for sequence in range(100_000):
-    on = sequence > 20
+    while beam.poll(0):
+        interface_id = getattr(decode(beam.recv_multipart()), "interface_id", interface_id)
+    on = sequence > 20 and interface_id != ""
     gate.send_multipart(encode(GateCommand(
         session_id=sys.argv[2], engine_id="reckless", command_sequence=sequence,
         state=GateState.ON if on else GateState.HOLD, reason="in_window" if on else "settling",
         engine_state=EngineState.ARMED, frame_sequence=sequence, renewal=False, lease_ms=100.0 if on else 0.0,
-        source_kind="phantom", pacing="real_time", stamps=StageStamps(sent_ns=time.monotonic_ns()))))
+        source_kind="phantom", pacing="real_time", stamps=StageStamps(sent_ns=time.monotonic_ns()),
+        interface_id=interface_id)))
     time.sleep(0.015)
 """
 

@@ -149,6 +149,50 @@ def test_a_slower_path_widens_the_uncertainty_and_is_no_clock_step() -> None:
     assert missed <= 6
 
 
+GROWTH_MS_PER_S = (0.2, 0.5, 1, 1.9, 5, 10)
+
+
+@pytest.mark.parametrize("frames_per_s", [4, 8])
+@pytest.mark.parametrize("jitter_ms", [0, 1, 5])
+@pytest.mark.parametrize("growth_ms_per_s", GROWTH_MS_PER_S)
+def test_a_growing_delay_is_never_taken_for_drift(growth_ms_per_s: float, jitter_ms: int, frames_per_s: int) -> None:
+    """Where the beam is not held for uncertainty, a frame is at most 50 ms older than is said."""
+    for drift_ppm in (-40, 0, 40):
+        estimator = OffsetEstimator(5 * MS, 0)
+        stream = pairs(
+            lambda rng: rng.uniform(0, jitter_ms * MS),
+            seed=drift_ppm + 100,
+            interval_ns=SECOND // frames_per_s,
+            count=900 * frames_per_s if growth_ms_per_s < 2 else 60 * frames_per_s,
+            drift=drift_ppm * 1e-6,
+            congestion=lambda index: round(index * growth_ms_per_s * MS / frames_per_s),
+        )
+        mappings = [(estimator.observe(pair.raw_ns, pair.arrival_ns), pair.true_host_ns) for pair in stream]
+        too_young_ns = [mapped.host_ns - true_ns for mapped, true_ns in mappings if mapped.uncertainty_ns <= 50 * MS]
+        assert len(too_young_ns) > 0
+        assert max(too_young_ns) <= 50 * MS
+        assert mappings[-1][0].uncertainty_ns > 50 * MS
+
+
+@pytest.mark.parametrize("jitter_ms", [0, 5])
+@pytest.mark.parametrize("drift_ppm", [-40, 0, 40])
+def test_an_hour_of_drift_that_is_believed_stays_certain(drift_ppm: int, jitter_ms: int) -> None:
+    estimator = OffsetEstimator(5 * MS, 0)
+    stream = pairs(
+        lambda rng: rng.uniform(0, jitter_ms * MS), interval_ns=250 * MS, count=14_400, drift=drift_ppm * 1e-6
+    )
+    stated = [estimator.observe(pair.raw_ns, pair.arrival_ns).uncertainty_ns for pair in stream]
+    assert max(stated[MIN_SAMPLES:]) < 50 * MS
+    assert estimator.steps == 0
+
+
+def test_a_queue_that_has_emptied_is_forgotten() -> None:
+    estimator = OffsetEstimator(5 * MS, 0)
+    stream = pairs(JITTER["none"], count=1200, congestion=lambda index: 2 * MS * index if index < 100 else 0)
+    *_, last = [estimator.observe(pair.raw_ns, pair.arrival_ns) for pair in stream]
+    assert last.uncertainty_ns < 15 * MS
+
+
 def test_the_unseen_smallest_delays_uncertainty_is_always_included() -> None:
     estimator = OffsetEstimator(100 * MS, 30 * MS)
     stream = pairs(JITTER["exponential"], delay_ns=125 * MS)

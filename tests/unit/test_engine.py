@@ -312,3 +312,16 @@ def test_an_accepted_couch_shift_is_only_logged_with_its_operator(bench):
     assert "accept_shift by dr_who" in events[0].text
     assert text in events[0].text
     assert bench.step(6).command.state is GateState.ON
+
+
+def test_stamps_that_were_certain_and_stay_uncertain_latch(bench):
+    bench.steps(6)
+    uncertain = [bench.step(number, acquired_uncertainty_ns=60_000_000).command for number in range(6, 100)]
+    assert uncertain[0].reason is GateReason.STAMP_UNCERTAIN
+    assert (uncertain[-1].engine_state, uncertain[-1].reason) == (EngineState.LATCHED, GateReason.CLOCK_FAULT)
+    assert "stamps uncertain for 10 s" in uncertain[-1].detail
+
+
+def test_stamps_that_are_uncertain_from_the_start_do_not_latch(bench):
+    uncertain = [bench.step(number, acquired_uncertainty_ns=60_000_000).command for number in range(100)]
+    assert {command.reason for command in uncertain[3:]} == {GateReason.STAMP_UNCERTAIN}
