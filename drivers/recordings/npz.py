@@ -85,6 +85,7 @@ def read_npz(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Rec
 def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Return the shape and dtype of each array from its header alone, so that nothing oversize is ever unpacked."""
     headers = {}
+    small_bytes = 0
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -97,6 +98,12 @@ def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]
                 limit = MAX_PIXEL_BYTES if field == "frames" else _MAX_SMALL_BYTES
                 if size > limit:
                     raise BadRecording(f"{path}: {field} would unpack to {size} bytes; the limit is {limit}")
+                small_bytes += 0 if field == "frames" else size
+                if small_bytes > _MAX_SMALL_BYTES:
+                    raise BadRecording(
+                        f"{path}: the arrays beside frames would unpack to {small_bytes} bytes and more; "
+                        f"the limit is {_MAX_SMALL_BYTES}"
+                    )
                 headers[field] = (shape, dtype)
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, RuntimeError) as error:
         raise BadRecording(f"{path}: is not a readable .npz file: {error}") from None

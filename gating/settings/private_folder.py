@@ -34,9 +34,12 @@ def check_private(folder: Path, *, owner: str = "") -> None:
         raise PermissionError(f"folder {folder} belongs to user {status.st_uid}, not to {os.geteuid()}")
     if status.st_mode & _OTHERS_WRITE:
         raise PermissionError(f"others may write to folder {folder} (mode {status.st_mode & 0o777:o}); 700 is needed")
-    for parent in folder.absolute().parents:
-        above = parent.stat()
-        if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
+    for parent in sorted({*folder.absolute().parents, *folder.resolve().parents}):
+        above = parent.lstat()
+        if above.st_uid not in _trusted(owner):
+            raise PermissionError(f"another may replace folder {folder}: {parent} belongs to user {above.st_uid}")
+        open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
+        if open_to_all and not stat.S_ISLNK(above.st_mode):
             raise PermissionError(f"others may replace folder {folder}: {parent} has mode {above.st_mode & 0o777:o}")
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.decision.reasons import GateReason, HoldReason
-from gating.messages import FrameHeader, StreamInfo
+from gating.messages import FrameHeader, Orientation, StreamInfo
 from gating.settings.config import HealthSettings
 
 FUTURE_TOLERANCE_NS = 2_000_000
@@ -29,6 +29,10 @@ CLOCK_DRIFT = 0.001
 DECLARED: Final = ("dtype", "shape", "pixel_spacing_mm")
 GEOMETRY: Final = (*DECLARED, "image_orientation", "image_position_mm")
 _declared, _geometry = attrgetter(*DECLARED), attrgetter(*GEOMETRY)
+
+AXES: Final = {"sagittal": 0, "coronal": 1, "transversal": 2}
+SMALLEST_ALONG_NORMAL: Final = 0.5
+"""Cosine between the normal of a plane and the axis of its label: tilted by up to 60 degrees, it keeps the label."""
 
 LARGEST: Final = {kind: np.iinfo(kind).max for kind in np.typecodes["AllInteger"]}
 """Largest value of each integer type, by its type character, which is the same in either byte order."""
@@ -179,6 +183,10 @@ def _check_declared(header: FrameHeader, stream: StreamInfo) -> HoldReason | Non
     if (header.source, header.source_kind) != (stream.source, stream.source_kind):
         text = f"frame {header.sequence} comes from {header.source} ({header.source_kind}), expected {stream.source}"
         return HoldReason(GateReason.TWO_PUBLISHERS, text)
+    normal = AXES.get(header.plane)
+    if normal is not None and not abs(_normal(header.image_orientation)[normal]) >= SMALLEST_ALONG_NORMAL:
+        text = f"plane is {header.plane!r}, but its orientation {header.image_orientation} is not"
+        return HoldReason(GateReason.GEOMETRY_CHANGED, text)
     if (header.pacing, header.speed) != (stream.pacing, stream.speed):
         text = f"frame {header.sequence} is {header.pacing} at {header.speed:g}; the source declared {stream.pacing}"
         return HoldReason(GateReason.CLOCK_FAULT, f"{text} at {stream.speed:g}")
@@ -186,6 +194,11 @@ def _check_declared(header: FrameHeader, stream: StreamInfo) -> HoldReason | Non
         field, declared, found = _difference(DECLARED, stream, header)
         return HoldReason(GateReason.GEOMETRY_CHANGED, f"{field} is {found}; the source declared {declared}")
     return None
+
+
+def _normal(axes: Orientation) -> tuple[float, float, float]:
+    ax, ay, az, bx, by, bz = axes
+    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
 
 
 def _check_identity(header: FrameHeader, before: FrameHeader, since_ns: int) -> HoldReason | None:

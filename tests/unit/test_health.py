@@ -208,3 +208,11 @@ def test_saturation_up_to_the_limit_is_healthy_and_refused_beyond(dtype, largest
 
 def test_floating_point_pixels_have_no_largest_value():
     assert check_pixels(0, np.full((80, 80), np.finfo(np.float32).max, np.float32), HealthSettings()) is None
+
+
+@pytest.mark.parametrize("plane", ["coronal", "transversal"])
+def test_a_plane_whose_label_contradicts_its_orientation_is_refused(plane):
+    header = frame(0, plane=plane).header
+    fault = check_frame(header, header.published_ns, None, stream(planes=(plane,)), HealthSettings())
+    assert fault.reason is GateReason.GEOMETRY_CHANGED
+    assert f"plane is '{plane}', but its orientation" in fault.detail

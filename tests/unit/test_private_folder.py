@@ -66,6 +66,24 @@ def test_a_folder_that_others_may_replace_is_refused(tmp_path):
         check_private(own)
 
 
+@as_root
+def test_a_folder_below_another_users_is_refused(tmp_path):
+    own = tmp_path / "theirs" / "own"
+    own.mkdir(mode=0o700, parents=True)
+    os.chown(own.parent, OTHER_USER, OTHER_USER)
+    with pytest.raises(PermissionError, match=f"another may replace folder .* belongs to user {OTHER_USER}"):
+        check_private(own)
+
+
+@as_root
+def test_a_folder_behind_another_users_link_is_refused(tmp_path):
+    (tmp_path / "real" / "own").mkdir(mode=0o700, parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    os.lchown(tmp_path / "link", OTHER_USER, OTHER_USER)
+    with pytest.raises(PermissionError, match="another may replace folder"):
+        check_private(tmp_path / "link" / "own")
+
+
 @pytest.mark.parametrize("how", ["bind", "subscribe", "dial"])
 def test_a_client_makes_the_folder_before_anybody_else_can(how, context, tmp_path):
     opening(how, context, tmp_path / "new")().close()
