@@ -65,7 +65,7 @@ class ResultLog:
         """Yield the frames, and keep each header with the number of the frame for pixels."""
         for frame in frames:
             self.number += 1
-            self.frames.append(CineFrame(frame.header, np.array([[self.number]], np.float32)))
+            self.frames.append(CineFrame(frame.header, np.broadcast_to(np.float32(self.number), frame.header.shape)))
             yield frame
 
 
@@ -183,7 +183,7 @@ def track_motion(
     number = np.arange(len(t_s), dtype=np.float32)
     images = ((round(1e9 * t), np.array([[n]], np.float32)) for t, n in zip(t_s.tolist(), number, strict=True))
     frames = [
-        CineFrame(replace(f.header, shape=stream.shape), f.pixels)
+        CineFrame(replace(f.header, shape=stream.shape), np.broadcast_to(f.pixels, stream.shape))
         for f in offline_frames(replace(stream, shape=(8, 8)), images)
     ]
     results: list[TrackResult | None] = [

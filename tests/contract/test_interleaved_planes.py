@@ -21,7 +21,7 @@ from pynetdicom import AE
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.engine.peers import OfflinePeers
-from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate
+from gating.messages import CineFrame, ControlRequest, EngineState, GateState, StreamInfo, TargetEstimate
 from gating.settings.config import Config
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
@@ -125,7 +125,7 @@ def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, h
     targets = [TargetSpec(f"GTV {plane}", outlines[plane], plane, "GTV") for plane in PLANES]
     clock = ManualClock(0, frames[0].header.publish_clock)
     engine = Engine(Config(), targets, lambda: make_tracker(Config().tracker, Config().tracking), clock,
-                    info.session_id, "e1", peers=OfflinePeers(), arm_by_itself=True)  # fmt: skip
+                    info.session_id, "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(info)
     off_mm, permitted, reasons = [], 0, Counter[str]()
@@ -133,6 +133,8 @@ def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, h
         clock.advance_to(frame.header.published_ns)
         outcome = engine.step(frame, frame.header.published_ns)
         reasons[outcome.command.reason] += 1
+        if outcome.command.engine_state is EngineState.READY:
+            engine.control(ControlRequest(session_id=info.session_id, action="arm", operator="dr_who"))
         (estimate,) = [message for message in engine.finish_frame() if isinstance(message, TargetEstimate)]
         assert estimate.target == f"GTV {frame.header.plane}"
         if outcome.command.state is GateState.ON:

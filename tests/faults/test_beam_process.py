@@ -345,7 +345,8 @@ def test_an_allowed_simulated_source_is_announced(
     (ear, engine), switch = peers, BadSwitch()
     with served(config, switch, allow_simulated_source=True):
         for _ in range(100):
-            engine.send(GateState.ON if engine.sequence else GateState.HOLD, frame=engine.sequence)
+            engine.send(GateState.HOLD)
+            engine.send(frame=engine.sequence)
             time.sleep(0.02)
             if switch.level is GateState.ON:
                 break

@@ -12,7 +12,9 @@ from gating.settings.presets import NAMES, read_preset
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
 from tests.motion import breathing
 
-CONFIG = Config(safety=SafetySettings(arm_good_frames=1))
+CONFIG = Config(
+    safety=SafetySettings(arm_good_frames=1), overrides={"safety.arm_good_frames": "a test on a few frames, dr_who"}
+)
 
 
 def dry_run(si_mm, dt_s=0.2):
