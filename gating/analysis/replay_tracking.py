@@ -183,8 +183,8 @@ def track_motion(
     number = np.arange(len(t_s), dtype=np.float32)
     images = ((round(1e9 * t), np.array([[n]], np.float32)) for t, n in zip(t_s.tolist(), number, strict=True))
     frames = [
-        CineFrame(replace(f.header, shape=stream.shape), np.broadcast_to(f.pixels, stream.shape))
-        for f in offline_frames(replace(stream, shape=(8, 8)), images)
+        CineFrame(replace(f.header, shape=stream.shape), np.broadcast_to(n, stream.shape))
+        for f, n in zip(offline_frames(replace(stream, shape=(8, 8)), images), number, strict=True)
     ]
     results: list[TrackResult | None] = [
         TrackResult(side / 2 + ap, side / 2 - si, 1.0, 1.0, TrackStatus.TRACKED, _moved(outline, ap, -si), "", 1)
