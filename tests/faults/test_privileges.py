@@ -22,6 +22,7 @@ from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.settings.host import HostSettings
 from gating.targets.target_file import write_targets
+from gating.wire.sockets import secure
 from replay_data import demo_recording
 from tests.faults.beam_bench import ReconnectingSubscriber
 
@@ -51,6 +52,7 @@ def test_a_session_that_root_starts_runs_without_root_and_gates(folder: Path) ->
     session = Session(Config(host=HostSettings(run_as=USER)), "drop", folder)
     write_targets(folder / "targets.json", load_targets(recording, None, None))
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    secure(None, owner=USER)
     try:
         ear = ReconnectingSubscriber(context, session.config.endpoints.beam)
         recorder = ReconnectingSubscriber(context, session.config.endpoints.recorder)
@@ -70,6 +72,7 @@ def test_a_session_that_root_starts_runs_without_root_and_gates(folder: Path) ->
         assert (folder / "log.mcap").owner() == USER
     finally:
         session.stop()
+        secure(None)
         context.destroy(linger=0)
     assert [process.returncode for process in session.processes.values()] == [0, 0, 0, 0]
 
