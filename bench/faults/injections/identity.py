@@ -28,9 +28,17 @@ def _restart_engine(scene: Scene, *options: str) -> None:
     scene.processes.start_engine(*options)
     if not scene.wait(lambda: any(command.frame_sequence >= 0 for _, command in scene.messages.commands[known:]), 60):
         raise Unmet("the restarted engine has not decided on a frame within 60 s")
+    if scene.messages.commands[-1][1].engine_state is EngineState.LATCHED:
+        scene.ask("acknowledge", "a new engine counts the frames that earlier faults kept from the log")
     scene.pass_ms(GOOD_FRAMES_MS)
     if not options:
         scene.ask("arm")
+
+
+def _forget_declaration(scene: Scene) -> None:
+    """Replace an engine that is bound to a declaration which does not hold any more."""
+    scene.end("engine", signal.SIGKILL)
+    scene.processes.start_engine()
 
 
 @injects("stream_undeclared")
@@ -62,6 +70,7 @@ def _(scene: Scene) -> Steps:
     yield
     scene.source.stream = stream
     scene.calm()
+    _forget_declaration(scene)
 
 
 @injects("live_stream_to_arm_by_itself")
@@ -71,6 +80,7 @@ def _(scene: Scene) -> Steps:
     _restart_engine(scene, BY_ITSELF)
     yield
     scene.source.stream = stream
+    _forget_declaration(scene)
 
 
 @injects("acknowledged_to_arm_by_itself")
