@@ -25,12 +25,11 @@ def new(name: NameArgument, folder: FolderOption = Path("keys")) -> None:
 
     A recorder that has a signing key signs every seal of its logs; `cinegate verify --key` checks them.
     """
-    from gating.session.signing import PUBLIC_NAME, new_signing_key
     from gating.wire.keys import new_key
 
     console.print(f"secret: {new_key(folder, name)}; give {name}.pub to the other hosts")
     if name == "recorder":
-        console.print(f"secret: {new_signing_key(folder)} signs session logs; give {PUBLIC_NAME} to who verifies them")
+        sign(folder)
 
 
 @keys_app.command()

@@ -89,7 +89,6 @@ class Engine:
         self._watch = None if budget is None else DecisionWatch(budget)
         self._factory = MessageFactory(session_id, engine_id, clock, config.safety.lease_ms)
         self._arm_by_itself = arm_by_itself
-        self._session_id = session_id
         self._foreign: set[tuple[str, str]] = set()
         """Role and session of each peer that has been reported as one of another session."""
         self._is_warm = False
@@ -147,8 +146,8 @@ class Engine:
 
     def open_stream(self, stream: StreamInfo) -> list[Message]:
         """Accept a source's declaration of its stream. The first one is binding; a later one that differs latches."""
-        if stream.session_id != self._session_id:
-            return self._latch(other_session("the declared stream", stream.session_id, self._session_id))
+        if stream.session_id != self._factory.session_id:
+            return self._latch(other_session("the declared stream", stream.session_id, self._factory.session_id))
         if self._intake.stream.declared is None:
             self._intake.stream.declared = stream
             self._limits = decision_limits(self._config, stream)
@@ -240,10 +239,8 @@ class Engine:
 
     def close_stream(self, end: StreamEnd) -> StepOutcome:
         """Hold because the source has ended its stream; the end of another session's stream latches."""
-        if end.session_id != self._session_id:
-            messages = self._latch(other_session("the end of a stream", end.session_id, self._session_id))
-            outcome = self._decide(new_frame=False, renewal=False)
-            return StepOutcome(outcome.command, [*messages, *outcome.messages])
+        if end.session_id != self._factory.session_id:
+            return self._latch_at_once(other_session("the end of a stream", end.session_id, self._factory.session_id))
         self._intake.fault = HoldReason(GateReason.STREAM_ENDED, end.why)
         self._life.apply(ArmingEvent.STREAM_ENDED)
         return self._decide(new_frame=False, renewal=False)
@@ -256,14 +253,14 @@ class Engine:
 
     def observe_beam(self, status: BeamStatus) -> list[Message]:
         """Record a status report of the beam interface. One of another session counts for nothing; it is told once."""
-        if status.session_id != self._session_id:
+        if status.session_id != self._factory.session_id:
             return self._tell_once("beam interface", status.session_id)
         self._peers.observe_beam(status, self._clock.now_ns())
         return []
 
     def observe_recorder(self, heartbeat: Heartbeat) -> list[Message]:
         """Record a heartbeat of the recorder. One of another session counts for nothing; it is told once."""
-        if heartbeat.session_id != self._session_id:
+        if heartbeat.session_id != self._factory.session_id:
             return self._tell_once("recorder", heartbeat.session_id)
         self._peers.observe_recorder(heartbeat, self._clock.now_ns())
         return []
@@ -272,15 +269,13 @@ class Engine:
         if (role, its_session) in self._foreign or len(self._foreign) >= MAX_FOREIGN_PEERS:
             return []
         self._foreign.add((role, its_session))
-        fault = other_session(f"a {role}", its_session, self._session_id)
+        fault = other_session(f"a {role}", its_session, self._factory.session_id)
         return [self._factory.event("warning", "other_session", f"{fault.detail}; its messages count for nothing")]
 
     def latch_internal_error(self, sentence: str) -> StepOutcome:
         """Latch because of an error inside the engine. Unfinished work on the last frame is dropped."""
         self._intake.drop_unfinished()
-        messages = self._latch(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
-        outcome = self._decide(new_frame=False, renewal=False)
-        return StepOutcome(outcome.command, [*outcome.messages, *messages])
+        return self._latch_at_once(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
 
     def stop(self) -> GateCommand:
         """Disarm, and return the last command: hold."""
@@ -304,8 +299,8 @@ class Engine:
 
     def _carry_out(self, request: ControlRequest) -> str | None:
         """Carry out a request; return why it is refused, or None."""
-        if request.session_id != self._session_id:
-            return other_session("the request", request.session_id, self._session_id).detail
+        if request.session_id != self._factory.session_id:
+            return other_session("the request", request.session_id, self._factory.session_id).detail
         reasoned = bool(request.why.strip())
         match request.action:
             case "arm":
@@ -392,6 +387,12 @@ class Engine:
         """Return the decision that follows from the present state, without changing that state."""
         views = self._intake.targets.views(now_ns)
         return decide(self.state, reason, views, self._limits, self._decision, now_ns, new_frame=new_frame)
+
+    def _latch_at_once(self, reason: HoldReason) -> StepOutcome:
+        """Latch, and return the hold that follows."""
+        messages = self._latch(reason)
+        outcome = self._decide(new_frame=False, renewal=False)
+        return StepOutcome(outcome.command, [*outcome.messages, *messages])
 
     def _latch(self, reason: HoldReason) -> list[Message]:
         if not self._life.latch(reason):

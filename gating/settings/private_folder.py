@@ -25,18 +25,18 @@ def check_private(folder: Path, *, owner: str = "") -> None:
     PermissionError
         With one sentence that says what is wrong.
     """
-    status = folder.lstat()
+    status, trusted = folder.lstat(), _trusted(owner)
     if stat.S_ISLNK(status.st_mode):
         raise PermissionError(f"folder {folder} is a link; a folder of one's own is needed")
     if not stat.S_ISDIR(status.st_mode):
         raise PermissionError(f"{folder} is no folder")
-    if status.st_uid not in _trusted(owner):
+    if status.st_uid not in trusted:
         raise PermissionError(f"folder {folder} belongs to user {status.st_uid}, not to {os.geteuid()}")
     if status.st_mode & _OTHERS_WRITE:
         raise PermissionError(f"others may write to folder {folder} (mode {status.st_mode & 0o777:o}); 700 is needed")
     for parent in sorted({*folder.absolute().parents, *folder.resolve().parents}):
         above = parent.lstat()
-        if above.st_uid not in _trusted(owner):
+        if above.st_uid not in trusted:
             raise PermissionError(f"another may replace folder {folder}: {parent} belongs to user {above.st_uid}")
         open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
         if open_to_all and not stat.S_ISLNK(above.st_mode):

@@ -136,20 +136,20 @@ def _report(scene: Scene, last: BeamStatus) -> BeamStatus:
 
 @injects("arm_of_another_session")
 def _(scene: Scene) -> Steps:
-    scene.mark_visible()
-    scene.ask("disarm")
-    scene.pass_ms(150)
-    scene.ask("arm", session=OTHER)
-    yield
+    yield from _asked_in_another_session(scene, "arm")
 
 
 @injects("stop_of_another_session")
 def _(scene: Scene) -> Steps:
     """The engine must live on; whether it does, the suite checks after every fault."""
+    yield from _asked_in_another_session(scene, "stop")
+
+
+def _asked_in_another_session(scene: Scene, action: str) -> Steps:
     scene.mark_visible()
     scene.ask("disarm")
     scene.pass_ms(150)
-    scene.ask("stop", session=OTHER)
+    scene.ask(action, session=OTHER)
     yield
 
 
