@@ -1,4 +1,4 @@
-"""A calibrated probability that the centre is within 2 mm, from what the search and the flow saw.
+"""A calibrated probability that the centre is within 2 mm, from what the search and the fit saw.
 
 A logistic model. Every weight has the sign that safety requires: no evidence of doubt raises the confidence. The
 weights were fitted to semi-synthetic recordings, with errors above 3 mm counted five times. The weight of `misfit` was
@@ -21,15 +21,15 @@ class Evidence(Struct, frozen=True):
     score : float
         ZNCC of the winning template at its place.
     score_moved_back : float
-        ZNCC after the frame is moved back by the fitted flow.
+        ZNCC after the frame is moved back by the fitted motion.
     rival_gap : float
         Lead over the best score at another place.
     precision_mm : float
         Standard deviation of the position from noise and misfit.
-    flow_shift_mm : float
-        How far the flow moves the centre away from the match.
-    flow_scatter_mm : float
-        Deviation of the flow from an affine motion.
+    fit_shift_mm : float
+        How far the fit moves the content away from the match.
+    bending_mm : float
+        Root mean square of what bends the target beyond an affine motion.
     strain : float
         Largest gradient of the affine motion, dimensionless.
     disagreement_mm : float
@@ -52,8 +52,8 @@ class Evidence(Struct, frozen=True):
     score_moved_back: float
     rival_gap: float
     precision_mm: float
-    flow_shift_mm: float
-    flow_scatter_mm: float
+    fit_shift_mm: float
+    bending_mm: float
     strain: float
     disagreement_mm: float
     excess_jump_mm: float
@@ -78,9 +78,9 @@ REASONS = {
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
     "rival": "another place looks almost the same (lead {e.rival_gap:.2f})",
     "precision": "the image fixes the position only to {e.precision_mm:.2f} mm",
-    "scatter": "the motion inside the target is not smooth ({e.flow_scatter_mm:.1f} mm)",
+    "scatter": "the target is bent ({e.bending_mm:.1f} mm)",
     "strain": "the target is deformed by {e.strain:.0%}",
-    "shift": "optical flow and match are {e.flow_shift_mm:.1f} mm apart",
+    "shift": "fit and match are {e.fit_shift_mm:.1f} mm apart",
     "disagreement": "the templates are {e.disagreement_mm:.1f} mm apart",
     "jump": "it moved {e.excess_jump_mm:.0f} mm farther than breathing explains",
     "unseen": "it was out of sight for {e.unseen_s:.1f} s",
@@ -96,9 +96,9 @@ def features(evidence: Evidence) -> tuple[float, ...]:
         _clip(evidence.score_moved_back - MISFIT_BELOW, -1.0, 0.0),
         _clip(evidence.rival_gap, -0.1, 0.4),
         -math.log10(_clip(evidence.precision_mm, 0.03, 20.0)),
-        -math.log1p(_clip(evidence.flow_scatter_mm, 0.0, 50.0)),
+        -math.log1p(_clip(evidence.bending_mm, 0.0, 50.0)),
         -_clip(evidence.strain, 0.0, 0.5),
-        -math.log1p(_clip(evidence.flow_shift_mm, 0.0, 50.0)),
+        -math.log1p(_clip(evidence.fit_shift_mm, 0.0, 50.0)),
         -math.log1p(_clip(evidence.disagreement_mm, 0.0, 20.0)),
         -math.log1p(_clip(evidence.excess_jump_mm, 0.0, 100.0)),
         -math.log1p(_clip(evidence.unseen_s, 0.0, 100.0)),

@@ -19,7 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid, mask_from_contour
-from gating.tracking.contour import ContourFlow
+from gating.tracking.contour import ContourFit
 from gating.tracking.rivals import best_two, doubt
 from gating.tracking.tracker import TrackingError
 from gating.tracking.zncc.matcher import TemplateMatcher
@@ -76,7 +76,7 @@ class Template:
         Pixels of the full grid, along each side, in one pixel of the reduced grid.
     fine, coarse : TemplateMatcher
         The patch on the full and on the reduced grid.
-    flow : ContourFlow
+    fit : ContourFit
     generation : int
         0 for the reference, otherwise one more than its parent's.
     born_s, used_s : float
@@ -90,7 +90,7 @@ class Template:
     reduction: int
     fine: TemplateMatcher
     coarse: TemplateMatcher
-    flow: ContourFlow
+    fit: ContourFit
     generation: int = 0
     born_s: float = 0.0
     used_s: float = field(default=0.0)
@@ -130,8 +130,8 @@ def cut_template(
     pixels: NDArray[Any],
     reduced: Image,
     contour_px: NDArray[np.float32],
+    fit: ContourFit,
     margin_px: float,
-    spacing_mm: float,
     reach_px: int,
 ) -> Template:
     """Cut a template and its mask out of a frame.
@@ -143,10 +143,10 @@ def cut_template(
         Its block means.
     contour_px : (n, 2) float32
         Points (x, y) of the target in it.
+    fit : ContourFit
+        Of the same contour in the same frame.
     margin_px : float
         Width of the tissue around the target that belongs to the template.
-    spacing_mm : float
-        Size of a pixel.
     reach_px : int
         Largest radius of a search.
 
@@ -180,7 +180,7 @@ def cut_template(
             reduction,
             TemplateMatcher(patch, mask=mask[fine] > 0, max_radius_px=reduction + 2),
             TemplateMatcher(reduced[here], mask=coarse_mask[here], max_radius_px=reach_px // reduction + 2),
-            ContourFlow(frame, np.asarray(contour_px, np.float32), margin_px, spacing_mm),
+            fit,
         )
     except ValueError as error:
         raise TrackingError(f"the target cannot be used as a template: {error}") from error

@@ -14,7 +14,7 @@ NOVELTY: Final = 0.03
 """Least drop of the score for each template in use: what they know well is not new."""
 MAX_GENERATION: Final = 3
 AGREEMENT_MM: Final = 1.0
-MAX_FLOW_SHIFT_MM: Final = 3.0
+MAX_FIT_SHIFT_MM: Final = 3.0
 
 
 class TemplateSet:
@@ -52,7 +52,7 @@ class TemplateSet:
             and parent.generation < MAX_GENERATION
             and evidence.drop >= NOVELTY * len(self.in_use)
             and evidence.disagreement_mm < AGREEMENT_MM
-            and evidence.flow_shift_mm < MAX_FLOW_SHIFT_MM
+            and evidence.fit_shift_mm < MAX_FIT_SHIFT_MM
         )
 
     def add(self, grown: Template, parent: Template, now_s: float) -> str:

@@ -1,4 +1,4 @@
-"""The default tracker: matches templates, sees rivals, follows the shape by optical flow, and tells its doubt."""
+"""The default tracker: matches templates, sees rivals, fits the shape directly, and tells its doubt."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
 from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
-from gating.tracking.contour import Propagation
+from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.fixed_pattern import FixedPattern
+from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.surroundings import Surroundings
@@ -106,7 +107,9 @@ class TemplateTracker:
         self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
         reduced = reduce(frame, self._reduction)
-        reference = self._cut(frame, reduced, contour)
+        self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window_mm(contour, self._spacing_mm))
+        self._picture.load(frame)
+        reference = self._cut(frame, reduced, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
         self._surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
         row, column = reference.top // self._reduction, reference.left // self._reduction
@@ -118,8 +121,12 @@ class TemplateTracker:
         self._trust = Trust(self._centre, self._spacing_mm, self._settings.min_confidence)
         self._reference = reference
 
-    def _cut(self, frame: NDArray[Any], reduced: Image, contour: NDArray[np.float32]) -> Template:
-        return cut_template(frame, reduced, contour, self._margin_px, self._spacing_mm, self._reach_px)
+    def _cut(
+        self, frame: NDArray[Any], reduced: Image, contour: NDArray[np.float32], content_px: tuple[float, float]
+    ) -> Template:
+        """Cut a template out of the frame that the picture shows."""
+        fit = ContourFit(self._picture, contour, content_px, self._margin_px, self._spacing_mm)
+        return cut_template(frame, reduced, contour, fit, self._margin_px, self._reach_px)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Find the target in the next frame; see the contract."""
@@ -142,6 +149,7 @@ class TemplateTracker:
         status = self._status(confidence)
         self.evidence = seen.evidence
         self._seen, self._confidence = seen, confidence
+        self.templates.in_use[seen.winner.template].fit.keep(seen.moved)
         self._unseen_s += elapsed_s
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
@@ -155,6 +163,7 @@ class TemplateTracker:
     def _look(self, reference: Template, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
         """Return what is found in a frame; only `pattern` remembers it."""
         reduced = reduce(frame, self._reduction)
+        self._picture.load(frame)
         reach = self._reach(elapsed_s)
         placements = place(self.templates.in_use, frame, reduced, reach, self._apart_px)
         winner, moved = self._best_moved(reference, frame, placements, reach)
@@ -172,22 +181,22 @@ class TemplateTracker:
     ) -> tuple[Placement, Propagation]:
         """Carry the contour to the best placement, and in doubt to others as well; then the best fit wins.
 
-        A deformed target often scores no more than something else until the flow has undone its motion, and a target
+        A deformed target often scores no more than something else until the fit has undone its motion, and a target
         without texture of its own is known by its surroundings. A placement that wins only then has no lead: the
         confidence vetoes it.
         """
         winner = max(placements, key=self.templates.worth)
-        moved = self._propagate(frame, winner)
+        moved = self._propagate(winner)
         rival = next((one for one in placements if self._is_equal(one, winner)), None)
         if rival is None and moved.score >= MISFIT_BELOW:
             return winner, moved
         candidates = [(winner, moved)]
         if rival is not None:
-            candidates.append((rival, self._propagate(frame, rival)))
+            candidates.append((rival, self._propagate(rival)))
         around = self._surroundings.find(frame, reach)
         if self._apart(winner, around.x_px, around.y_px):
             proposed = place_at(0, reference, frame, around.x_px, around.y_px, reach)
-            candidates.append((proposed, self._propagate(frame, proposed)))
+            candidates.append((proposed, self._propagate(proposed)))
 
         def worth(candidate: tuple[Placement, Propagation]) -> float:
             at, fit = candidate
@@ -209,10 +218,10 @@ class TemplateTracker:
         radius_mm = reach_mm(self._settings, unseen_s)
         return SearchRegion(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
 
-    def _propagate(self, frame: NDArray[Any], placement: Placement) -> Propagation:
+    def _propagate(self, placement: Placement) -> Propagation:
         template = self.templates.in_use[placement.template]
         x, y = template.centre_px
-        return template.flow.propagate(frame, placement.x_px - x, placement.y_px - y)
+        return template.fit.propagate(self._picture, placement.x_px - x, placement.y_px - y)
 
     def _evidence(
         self,
@@ -233,8 +242,8 @@ class TemplateTracker:
             score_moved_back=moved.score,
             rival_gap=min(winner.lead, winner.score - max(rivals, default=-1.0)),
             precision_mm=moved.precision_mm,
-            flow_shift_mm=moved.shift_mm,
-            flow_scatter_mm=moved.scatter_mm,
+            fit_shift_mm=moved.shift_mm,
+            bending_mm=moved.bending_mm,
             strain=moved.strain,
             disagreement_mm=min(spread, default=0.0) * self._spacing_mm,
             excess_jump_mm=max(0.0, jump - FREE_MM - QUIET_SPEED_MM_S * (self._unseen_s + elapsed_s)),
@@ -264,7 +273,7 @@ class TemplateTracker:
         if not (self._trust.is_confirmed and self.templates.wants(seen.evidence, self._confidence, parent)):
             return ""
         try:
-            grown = self._cut(seen.frame, seen.reduced, seen.moved.contour_px)
+            grown = self._cut(seen.frame, seen.reduced, seen.moved.contour_px, seen.moved.content_px)
         except TrackingError:
             return ""
         return self.templates.add(grown, parent, self._now_s)

@@ -25,7 +25,7 @@ BESIDE: Final = (
     "tracking.zncc.placement",
     "tracking.zncc.pyramid",
     "tracking.rivals",
-    "tracking.motion_fit",
+    "tracking.direct_fit",
 )
 """In this order; both lists take as long. `level_map` and `pruned_search` need `maps`, `pyramid` needs them all."""
 SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "pruned_search")
