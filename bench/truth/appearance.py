@@ -12,9 +12,9 @@ COARSE_PX = 12.0
 
 def smooth_map(shape: tuple[int, int], scale_px: float, rng: np.random.Generator) -> Image:
     """Return a smooth random map between -1 and 1, (rows, columns)."""
-    coarse = rng.standard_normal((16, 16)).astype(np.float32)
-    coarse = cv2.GaussianBlur(coarse, (0, 0), 16.0 * scale_px / max(shape))
-    smooth = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    white = rng.standard_normal((16, 16)).astype(np.float32)
+    coarse = cv2.GaussianBlur(white, (0, 0), 16.0 * scale_px / max(shape))
+    smooth = np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
     smooth -= smooth.mean()
     return np.asarray(smooth / np.abs(smooth).max(), np.float32)
 

@@ -77,7 +77,7 @@ class Scene:
         pixels = cv2.remap(anatomy, columns + PAD_PX, rows + PAD_PX, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         pixels = np.maximum(pixels, 0.0) * self._shading * (1.0 + np.float32(depth) * self._phase_shading) * self._band
         seen = rician(blurred(pixels.astype(np.float32), what.psf_mm), self.noise_sigma, what.psf_mm, self._rng)
-        return np.clip(SCALE * seen, 0, 65535).astype(np.uint16)
+        return np.asarray(np.clip(SCALE * seen, 0, 65535), np.uint16)
 
 
 def make_subject(scenario: str, person: str, seed: int = 0) -> Subject:
@@ -156,4 +156,4 @@ def _points_inside(outline_px: Points) -> Points:
     low, high = outline_px.min(axis=0), outline_px.max(axis=0)
     columns, rows = (int(np.ceil(side / step)) + 1 for side in high - low)
     inside = mask_from_contour((outline_px - low) / step, (rows, columns))
-    return np.argwhere(inside)[:, ::-1] * step + low
+    return np.asarray(np.argwhere(inside)[:, ::-1] * step + low, np.float64)

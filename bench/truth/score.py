@@ -62,7 +62,7 @@ class Scores(NamedTuple):
 
 def score(run: CaseRun, subject: Subject, first: int = 1) -> Scores:
     """Return the scores of the frames from `first` on; frame 0 is given and never scored."""
-    case, results = run.case, run.results
+    case, results = subject.case, run.results
     scale = np.array(case.pixel_spacing_mm[::-1])
     found = np.array([contour_centroid(one.contour_px) for one in results])
     outline_mm = np.linalg.norm((found - subject.outline_px[1:]) * scale, axis=1)
@@ -87,7 +87,7 @@ def _tof_points(run: CaseRun, subject: Subject) -> Series:
     errors = np.full(len(run.results), np.nan)
     if not subject.contours:
         return errors
-    right, down = (MARGIN_MM / spacing for spacing in run.case.pixel_spacing_mm[::-1])
+    right, down = (MARGIN_MM / spacing for spacing in subject.case.pixel_spacing_mm[::-1])
     boundary = GatingBoundary(subject.contours[0], (right, right, down, down))
     for index, (result, truth) in enumerate(zip(run.results, subject.contours[1:], strict=True)):
         if len(truth):
