@@ -46,6 +46,13 @@ class Evidence(Struct, frozen=True):
         How much better what moves in the image fits at another place, see `fixed_pattern.py`.
     beyond_image_px : float
         How far the target reaches out of the image.
+    score_shifted : float
+        ZNCC of the winning template with the frame shifted by the mean motion, not deformed.
+    rest_score, usual_score : float
+        With a memory: `score_shifted` of the target at rest, and the one that is usual at this excursion, over the
+        preparation.
+    unprepared_mm : float
+        With a memory: how far the excursion is from all that was prepared.
     """
 
     score: float
@@ -62,12 +69,21 @@ class Evidence(Struct, frozen=True):
     unseen_s: float
     moving_elsewhere: float
     beyond_image_px: float = 0.0
+    score_shifted: float = 1.0
+    rest_score: float = 1.0
+    usual_score: float = 1.0
+    unprepared_mm: float = 0.0
 
 
 FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
 WEIGHTS = (1.291, 35.0, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
 INTERCEPT = -1.715
 MISFIT_BELOW = 0.85
+INTERCEPT_WITH_MEMORY, FIT_WITH_MEMORY, SHORTFALL_WITH_MEMORY, UNPREPARED_WITH_MEMORY = 3.0, 15.0, 20.0, 0.5
+USUAL_SPREAD = 0.04
+"""A score this far below the usual one is usual as well."""
+LEAST_REST_SCORE = 0.8
+"""Least ZNCC at rest of a target that can be told from noise: low-signal recordings reach 0.76, usable ones 0.83."""
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
 FIXED_PATTERN_VETO = 0.01
@@ -105,21 +121,40 @@ def features(evidence: Evidence) -> tuple[float, ...]:
     )
 
 
-def probability(evidence: Evidence) -> float:
-    """Return P(centre error <= 2 mm), 0 to 1, never NaN.
+def probability(evidence: Evidence, *, with_memory: bool = False) -> float:
+    """Return P(centre error <= 2 mm), 0 to 1, never NaN; with a memory by a model of its own.
 
     Some matches are never confident, however well they fit: at the border of the window, with a rival about as good,
     held by a pattern that is fixed in the image, or of a target that leaves the image.
     """
-    logit = INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
+    logit = _logit_with_memory(evidence) if with_memory else _logit(evidence)
     if not math.isfinite(logit):
         return 0.0
     confidence = 1.0 / (1.0 + math.exp(-_clip(logit, -30.0, 30.0)))
     return confidence if veto(evidence) is None else min(confidence, VETO_LIMIT)
 
 
+def _logit(evidence: Evidence) -> float:
+    return INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
+
+
+def _logit_with_memory(evidence: Evidence) -> float:
+    """Return the log odds by the score of the best key frame, absolute and relative to what is usual there.
+
+    Set by hand: even odds where a score below the usual one, or far from all that was prepared, meets a poor fit.
+    """
+    return (
+        INTERCEPT_WITH_MEMORY
+        + FIT_WITH_MEMORY * (_clip(evidence.score_moved_back, 0.0, 1.0) - MISFIT_BELOW)
+        + SHORTFALL_WITH_MEMORY * _clip(evidence.score_shifted - evidence.usual_score + USUAL_SPREAD, -1.0, 0.0)
+        - UNPREPARED_WITH_MEMORY * _clip(evidence.unprepared_mm, 0.0, 100.0)
+    )
+
+
 def veto(evidence: Evidence) -> str | None:
     """Return why no score may make this frame confident, or None."""
+    if not evidence.rest_score >= LEAST_REST_SCORE:
+        return "in the preparation, the target at rest looked like itself with ZNCC {e.rest_score:.2f} only"
     if evidence.at_edge:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:
