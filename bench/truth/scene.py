@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.truth.appearance import blurred, faint, interior, rician, saturation_band, smooth_map
+from bench.truth.appearance import COARSE_PX, blurred, faint, interior, rician, saturation_band, smooth_map
 from bench.truth.breathing import Motion, move
 from bench.truth.deformation import Deformation, Pose
 from bench.truth.people import PEOPLE, Image, Points, outline_mm, stills_of
@@ -20,6 +20,7 @@ from gating.geometry.contours import contour_centroid, mask_from_contour
 PAD_PX: Final = 64
 """Anatomy kept around the frame, so that what moves into it is known."""
 AROUND_PX: Final = 20
+EDGE_PX: Final = 4.0
 SCALE: Final = 400.0
 """Grey values for the 99th percentile of a still."""
 
@@ -42,10 +43,14 @@ class Scene:
         other = _placed(stills.farthest, scale, origin, scenario.shape)
         if scenario.stranger:
             other = _strange(person, scenario, self.outline_px, rng)
-        self._other = faint(_aligned(other, self.still, self.outline_px), scenario.texture)
-        self.still = faint(self.still, scenario.texture)
+        other = _aligned(other, self.still, self.outline_px)
         mask = mask_from_contour(self.outline_px + PAD_PX, self.still.shape)
         self._inside = interior(self.still.shape, mask, min(12.0, float((high - low).min()) / 4.0))
+        emptied = (1.0 - scenario.inside) * interior(self.still.shape, mask, EDGE_PX)
+        self.still, self._other = (
+            one + emptied * (blurred(one, COARSE_PX) - one)
+            for one in (faint(self.still, scenario.texture), faint(other, scenario.texture))
+        )
         self.deformation = Deformation(
             scenario.shape, self.outline_px, back_px=float(PEOPLE[person].back_mm * scale[0] + origin[0]),
             held=scenario.held, ripple_mm=scenario.ripple_mm, ripple_scale_px=scenario.ripple_scale_px,
