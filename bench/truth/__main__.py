@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from bench.truth.judge import Orders, judge
-from bench.truth.people import PEOPLE
+from bench.truth.people import DATA, PEOPLE
 from bench.truth.scenarios import SCENARIOS
 from bench.truth.subjects import earlier_scenes, recordings, scenes
 from bench.truth.table import LEGEND, as_json, comparison, read_earlier, table
@@ -36,8 +36,14 @@ def options() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Print one table, and what has changed against an earlier run."""
-    given = options().parse_args()
-    earlier = None if given.against is None else read_earlier(given.against)
+    parser = options()
+    given = parser.parse_args()
+    if not DATA.is_dir():
+        parser.error(f"the recordings are not at {DATA} (set CINEGATE_DATA)")
+    try:
+        earlier = None if given.against is None else read_earlier(given.against)
+    except (OSError, ValueError) as error:
+        parser.error(f"--against: {error}")
     subjects = [] if given.only == "recordings" else list(scenes(given.scenario, given.person, given.seeds))
     subjects += list(earlier_scenes(given.seeds)) if given.earlier else []
     subjects += [] if given.only == "scenes" or given.scenario or given.person else list(recordings())

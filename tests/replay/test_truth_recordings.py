@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.truth import people, scenarios, scene
+from bench.truth.judge import Orders, judge, judge_one
 from bench.truth.scenarios import SCENARIOS, Scenario
 from bench.truth.scene import Scene, make_subject
 from bench.truth.subjects import LOW_SIGNAL_BOXES, Named, make, recordings, scenes
@@ -69,7 +70,8 @@ def test_a_scene_is_the_same_for_the_same_seed_and_another_for_another(monkeypat
 
 
 @pytest.mark.parametrize("person", people.TRUNKS)
-def test_the_organ_of_a_hold_is_large_and_moves_by_41_mm(person):
+def test_the_organ_of_a_hold_is_large_and_moves_by_41_mm(monkeypatch, person):
+    monkeypatch.setattr(scene.Scene, "render", lambda *_: 0)
     subject = make_subject("holds_organ", person)
     width, height = np.ptp(subject.contours[0], axis=0)
     assert 74.0 < width < 101.0
@@ -153,3 +155,20 @@ def test_all_real_recordings_can_be_read():
         subject = make(named)
         assert len(subject.outline_px) == len(subject.content_px) == len(subject.case.frames)
         assert subject.person
+
+
+def test_a_tracker_is_judged_in_processes_of_its_own():
+    subjects = [Named("labelled", "trackrad_example/Z_001"), Named("scene", "speech", "M4", 1)]
+    told: list[str] = []
+    verdict = judge(subjects, Orders(), 2, told.append)
+    assert list(verdict.rows()) == ["Z_001", "speech"]
+    assert list(verdict.rows("person")) == ["Z_001", "M4"]
+    assert verdict.rows("name")["speech/M4/1"]["frames"] == 149
+    assert verdict.rows()["Z_001"]["dsc"] > 0.99
+    assert len(told) == 2
+
+
+def test_a_subject_that_a_tracker_refuses_is_named_with_its_sentence():
+    one = judge_one(Named("labelled", "trackrad_example/Z_001"), Orders(tracker="nobody"))
+    assert one.name == "Z_001"
+    assert "nobody" in str(one.scores)
