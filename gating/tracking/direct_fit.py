@@ -97,7 +97,10 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
     flat = np.ascontiguousarray(steepest.reshape(n, 2 * count))
     hessian = flat.T.astype(np.float64) @ flat
     pull = float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9
-    prior = STIFFNESS * pull * energies
+    import os
+    prior = float(os.environ.get('ST','10')) * pull * energies
+    if float(os.environ.get('SD','0')): prior[1:3] = float(os.environ.get('NO','.05')) * 6 / (float(os.environ['SD']) * length_px) ** 2
+    if os.environ.get('BSD'): prior[3:] = float(os.environ.get('NO','.05')) * 6 * energies[3:] / (float(os.environ['BSD']) * length_px) ** 2
     inverse = np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull))
     work = np.zeros((3, n), np.float32)
     return FitProblem(places, functions, values, flat, inverse, prior, length_px, work, np.zeros(2 * count))
