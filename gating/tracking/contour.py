@@ -52,6 +52,8 @@ class Propagation(Struct, frozen=True):
         Standard deviation of the mean motion from noise and misfit, in its worst direction.
     beyond_image_px : float
         How far the contour reaches out of the image.
+    cost : float
+        Mean square of the clipped differences of local contrast.
     coefficients : (K, 2) float64
         The motion, see `gating.tracking.direct_fit`.
     """
@@ -64,6 +66,7 @@ class Propagation(Struct, frozen=True):
     bending_mm: float
     precision_mm: float
     beyond_image_px: float
+    cost: float
     coefficients: Array
 
 
@@ -164,6 +167,7 @@ class ContourFit:
             math.sqrt(float((motion[AFFINE:] ** 2).sum())) * self._spacing_mm,
             min(math.sqrt(fitted.cost) * self._sensitivity_px * self._spacing_mm, MAX_PRECISION_MM),
             beyond_image_px(contour, picture.fine.shape),
+            fitted.cost,
             motion,
         )
 
