@@ -55,7 +55,7 @@ class Propagation(Struct, frozen=True):
     beyond_image_px : float
         How far the contour reaches out of the image.
     cost : float
-        Mean square of the clipped differences of local contrast, over the target and the tissue around it.
+        Mean square of the clipped differences of local contrast.
     coefficients : (K, 2) float64
         The motion, see `gating.tracking.direct_fit`.
     """

@@ -22,6 +22,8 @@ from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
+from gating.tracking.bending import AFFINE
+
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
 
@@ -29,6 +31,10 @@ CLIP: Final = 0.5
 """Largest difference of local contrast that counts."""
 STIFFNESS: Final = 10.0
 """Pull of the bending modes to 0, relative to the pull of the image on the translation."""
+USUAL_STRAIN: Final = 0.05
+"""Standard deviation of the affine motion's gradients: small targets without much texture are not deformed at will."""
+NOISE: Final = 0.3
+"""Mean square difference of a usual fit, times the pixels that share their noise."""
 STEP_PX: Final = 0.02
 """Once no coefficient changes by more, the motion is found."""
 RIDGE: Final = 1e-6
@@ -98,6 +104,7 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
     hessian = flat.T.astype(np.float64) @ flat
     pull = float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9
     prior = STIFFNESS * pull * energies
+    prior[1:AFFINE] = NOISE / (USUAL_STRAIN * length_px) ** 2
     inverse = np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull))
     work = np.zeros((3, n), np.float32)
     return FitProblem(places, functions, values, flat, inverse, prior, length_px, work, np.zeros(2 * count))

@@ -139,7 +139,7 @@ def _looks(frames: Frames, passage: _Passage, contour: Contour, margin_px: float
     at = np.stack([columns[::step], rows[::step]]).astype(np.float32)[:, None]
     looks = np.zeros((len(frames), at.shape[2]), np.float32)
     for index, (frame, content) in enumerate(zip(frames, passage.content_px, strict=True)):
-        x, y = np.float32(content - passage.content_px[0])
+        x, y = (np.float32(shift) for shift in content - passage.content_px[0])
         smooth = cv2.GaussianBlur(np.asarray(frame, np.float32), (0, 0), SMOOTHING_PX)
         seen = cv2.remap(smooth, at[0] + x, at[1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
         seen = seen - seen.mean()
