@@ -53,6 +53,8 @@ class Evidence(Struct, frozen=True):
         preparation.
     unprepared_mm : float
         With a memory: how far the excursion is from all that was prepared.
+    ways_apart_mm : float
+        With a memory: mean distance between the outlines carried from the best key frame and from the reference.
     """
 
     score: float
@@ -73,6 +75,7 @@ class Evidence(Struct, frozen=True):
     rest_score: float = 1.0
     usual_score: float = 1.0
     unprepared_mm: float = 0.0
+    ways_apart_mm: float = 0.0
 
 
 FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
 from gating.tracking.confidence import LEAST_REST_SCORE
-from gating.tracking.local_contrast import SMOOTHING_PX
+from gating.tracking.contour import ContourFit
+from gating.tracking.local_contrast import SMOOTHING_PX, Picture, window_mm
 from gating.tracking.memory import BIN_MM, MOST_KEY_FRAMES, Contour, KeyFrame, Memory, UsualScore, hash_of
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.template import margin_for, masked_around
@@ -34,6 +35,8 @@ ALIKE: Final = 0.985
 """Once every frame looks like a key frame with this ZNCC, no more are needed."""
 LEAST_FIT: Final = 0.75
 """Least ZNCC after the contour is carried: below, a frame does not show the target as it was."""
+AGREEMENT_MM: Final = 3.0
+"""Largest mean distance between the outlines that two ways lead to."""
 REST_MM: Final = 2.0
 LEAST_AT_REST: Final = 5
 LEAST_PER_BIN: Final = 3
@@ -50,7 +53,7 @@ class _Passage(Struct, frozen=True):
     contours : list of (m, 2) float32
     content_px : (n, 2) float64
     fits : (n,) float64
-        ZNCC after the contour is carried; 0 in a refused frame.
+        ZNCC after the contour is carried; 0 where it is not to be believed.
     """
 
     contours: list[Contour]
@@ -113,11 +116,19 @@ def learn_memory(
 def _follow(
     frames: Frames, elapsed_s: Series, contour: Contour, spacing_mm: tuple[float, float], settings: TrackerSettings
 ) -> _Passage:
-    """Track the target through all frames."""
+    """Track the target through all frames, and carry the contour straight from the reference to each as well.
+
+    The templates that the tracker learns on its way drift a little, and the fit from the reference is misled where the
+    appearance changes: the mean of both is nearer to the truth than the worse of them, and where they disagree neither
+    is believed.
+    """
     tracker = TemplateTracker(settings)
     tracker.warm_up()
     tracker.set_reference(frames[0], contour, spacing_mm)
-    start = contour_centroid(contour)
+    start, pixel_mm = contour_centroid(contour), math.sqrt(spacing_mm[0] * spacing_mm[1])
+    picture = Picture(frames.shape[1:], pixel_mm, window_mm(contour, pixel_mm))
+    picture.load(checked_pixels(frames[0]))
+    reference = ContourFit(picture, contour, start, margin_for(contour, settings.margin_mm, pixel_mm), pixel_mm)
     contours, content, fits = [contour], [start], [1.0]
     for frame, seconds in zip(frames[1:], elapsed_s[1:], strict=True):
         result = tracker.track(frame, float(seconds))
@@ -126,9 +137,14 @@ def _follow(
             content.append(content[-1])
             fits.append(0.0)
             continue
-        contours.append(result.contour_px)
-        content.append(tracker.content_px)
-        fits.append(tracker.evidence.score_moved_back)
+        picture.load(checked_pixels(frame))
+        x, y = tracker.content_px
+        direct = reference.propagate(picture, x - start[0], y - start[1])
+        reference.keep(direct)
+        apart_mm = pixel_mm * float(np.linalg.norm(result.contour_px - direct.contour_px, axis=1).mean())
+        contours.append((result.contour_px + direct.contour_px) / np.float32(2.0))
+        content.append(((x + direct.content_px[0]) / 2.0, (y + direct.content_px[1]) / 2.0))
+        fits.append(tracker.evidence.score_moved_back if apart_mm <= AGREEMENT_MM else 0.0)
     return _Passage(contours, np.array(content), np.array(fits))
 
 
