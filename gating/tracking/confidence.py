@@ -12,6 +12,8 @@ import math
 
 from msgspec import Struct
 
+from gating.tracking.fixed_pattern import OBJECTION
+
 
 class Evidence(Struct, frozen=True):
     """All that the confidence of one frame is computed from.
@@ -46,6 +48,8 @@ class Evidence(Struct, frozen=True):
         How much better what moves in the image fits at another place, see `fixed_pattern.py`.
     beyond_image_px : float
         How far the target reaches out of the image.
+    objections : float
+        Share of the last seconds in which what moves in the image fitted better elsewhere.
     """
 
     score: float
@@ -62,6 +66,7 @@ class Evidence(Struct, frozen=True):
     unseen_s: float
     moving_elsewhere: float
     beyond_image_px: float = 0.0
+    objections: float = 0.0
 
 
 FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
@@ -70,7 +75,9 @@ INTERCEPT = -1.715
 MISFIT_BELOW = 0.85
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
-FIXED_PATTERN_VETO = 0.01
+FIXED_PATTERN_VETO = OBJECTION
+OBJECTIONS_VETO = 0.25
+"""A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
 """If a target reaches farther out of the image than this, its centre is a guess."""
 REASONS = {
@@ -126,6 +133,8 @@ def veto(evidence: Evidence) -> str | None:
         return REASONS["rival"]
     if not evidence.moving_elsewhere <= FIXED_PATTERN_VETO:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
+    if not evidence.objections <= OBJECTIONS_VETO:
+        return "what moves in the image fitted better at another place in {e.objections:.0%} of the last seconds"
     if not evidence.beyond_image_px <= BEYOND_IMAGE_VETO_PX:
         return "the target reaches {e.beyond_image_px:.0f} px beyond the image"
     return None

@@ -105,7 +105,7 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
     pull = float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9
     prior = STIFFNESS * pull * energies
     prior[1:AFFINE] = NOISE / (USUAL_STRAIN * length_px) ** 2
-    inverse = np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull))
+    inverse = np.asarray(np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull)), np.float64)
     work = np.zeros((3, n), np.float32)
     return FitProblem(places, functions, values, flat, inverse, prior, length_px, work, np.zeros(2 * count))
 
@@ -183,7 +183,7 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
     clip = np.float32(CLIP)
     for i in range(values.size):
         x, y = places[0, i] + work[0, i], places[1, i] + work[1, i]
-        difference = np.float32(0.0)
+        difference: np.float32 = np.float32(0.0)
         if x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1:
             column, row = min(int(x), width - 2), min(int(y), height - 2)
             right, down = x - np.float32(column), y - np.float32(row)

@@ -158,7 +158,8 @@ class TemplateTracker:
         detail = "" if tracked else self._trust.reservation() or reason_for_doubt(seen.evidence)
         contour, score = seen.moved.contour_px, seen.winner.score
         in_use = len(self.templates.in_use)
-        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use)
+        content = seen.moved.content_px
+        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use, content)
 
     def _look(self, reference: Template, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
         """Return what is found in a frame; only `pattern` remembers it."""
@@ -173,7 +174,7 @@ class TemplateTracker:
         x, y = reference.centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
-        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
+        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere, pattern.objections)
         return _Seen(frame, reduced, elapsed_s, moved, winner, centre, evidence, probability(evidence))
 
     def _best_moved(
@@ -231,6 +232,7 @@ class TemplateTracker:
         centre: tuple[float, float],
         elapsed_s: float,
         elsewhere: float,
+        objections: float,
     ) -> Evidence:
         away = [(one.score, math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
         rivals = [score for score, distance in away if distance > self._apart_px]
@@ -252,6 +254,7 @@ class TemplateTracker:
             unseen_s=self._unseen_s,
             moving_elsewhere=elsewhere,
             beyond_image_px=moved.beyond_image_px,
+            objections=objections,
         )
 
     def _status(self, confidence: float) -> TrackStatus:
