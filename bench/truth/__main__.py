@@ -24,7 +24,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
     parser.add_argument("--only", choices=("scenes", "recordings"), help="both if left out")
     parser.add_argument("--earlier", action="store_true", help="also the scenes of bench.semi_synthetic, 15 s each")
-    parser.add_argument("--prepare-frames", type=int, default=0, metavar="N", help="frames tracked but not scored")
+    parser.add_argument(
+        "--prepare-frames", type=int, default=0, metavar="N", help="frames of the preparation, not scored"
+    )
     parser.add_argument("--by", choices=("group", "person", "name"), default="group", help="one row for each")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--against", type=Path, help="compare with a file that --json wrote")

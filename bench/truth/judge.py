@@ -25,7 +25,7 @@ class Orders:
     tracker
         Its name in the registry.
     prepare_frames
-        Frames at the start that are tracked but not scored. No tracker learns from them as a preparation yet.
+        Frames at the start that are the preparation and not scored.
     pictures, worst
         Folder for pictures of the worst frames of each subject, and how many.
     """
@@ -69,7 +69,7 @@ def judge_one(named: Named, orders: Orders) -> Judged:
     subject = make(named)
     first = max(1, orders.prepare_frames)
     try:
-        run = run_case(subject.case, orders.tracker, TrackerSettings())
+        run = run_case(subject.case, orders.tracker, TrackerSettings(), orders.prepare_frames)
     except TrackingError as error:
         return Judged(subject.group, subject.person, subject.case.name, str(error))
     scores = score(run, subject, first)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.errors import CinegateError
+from gating.tracking.memory import Memory, RememberingTracker
 from gating.tracking.tracker import IdleTracker, Tracker, TrackingError, TrackResult, TrackStatus
 
 MARGIN: Final = 0.5
@@ -54,6 +55,18 @@ class CheckedTracker:
         """Let the tracker learn the target. Raises `TrackingError` if it cannot be tracked, and `TrackerFault`."""
         learn = self._tracker.set_reference
         _guarded(self._name, "failed in set_reference", lambda: learn(pixels, contour_px, pixel_spacing_mm))
+
+    @property
+    def takes_memory(self) -> bool:
+        """Whether the tracker can use a memory of a preparation."""
+        return isinstance(self._tracker, RememberingTracker)
+
+    def use_memory(self, memory: Memory) -> None:
+        """Let the tracker use a memory. Raises `TrackingError` if it cannot, or not this one, and `TrackerFault`."""
+        if not isinstance(self._tracker, RememberingTracker):
+            raise TrackingError(f"{self._name} cannot use a memory of a preparation")
+        use = self._tracker.use_memory
+        _guarded(self._name, "failed in use_memory", lambda: use(memory))
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Return the tracker's result for the next frame, checked. Raises `TrackerFault`."""

@@ -150,9 +150,7 @@ def displace(basis: Image, coefficients: Array, motion: Image) -> None:
             y[i] += in_y * function[i]
 
 
-@njit(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST
-)
+@njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST)
 def sample(image: Image, places: Image, motion: Image, values: Image) -> None:
     """Write the bilinear value of an image at every place + motion; beyond its border `values` keeps what it has."""
     height, width = image.shape
@@ -253,9 +251,7 @@ def _align(
     return _differences(image, places, values, work)
 
 
-@njit(
-    "UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True
-)
+@njit("UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True)
 def score_at(image: Image, places: Image, motion: Image, values: Image) -> tuple[float, float]:
     """ZNCC between `values` and an image at places + motion, and the share of the places that the image shows.
 
