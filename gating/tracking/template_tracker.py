@@ -20,6 +20,7 @@ from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_pixels, checked_target
+from gating.tracking.saturation_band import find_bands
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import (
     Placement,
@@ -101,13 +102,16 @@ class TemplateTracker:
             raise TrackingError(f"the pixel spacing must be above 0 mm, got {pixel_spacing_mm}")
         self._shape = frame.shape
         self._spacing_mm = float(np.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1]))
+        self._bands = find_bands(frame, self._spacing_mm)
+        frame = self._bands.filled(frame)
         self._margin_px = margin_for(contour, self._settings.margin_mm, self._spacing_mm)
         self._reach_px = int(np.ceil(self._settings.search_radius_mm / self._spacing_mm))
         side_px = float(np.sqrt(np.prod(np.ptp(contour, axis=0))))
         self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
         reduced = reduce(frame, self._reduction)
-        self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window_mm(contour, self._spacing_mm))
+        window = window_mm(contour, self._spacing_mm)
+        self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window, self._bands)
         self._picture.load(frame)
         reference = self._cut(frame, reduced, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
@@ -136,7 +140,7 @@ class TemplateTracker:
         elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
-            frame = checked_pixels(pixels, self._shape)
+            frame = self._bands.filled(checked_pixels(pixels, self._shape))
         except TrackingError as error:
             self._unseen_s += elapsed_s
             return refused(str(error), len(self.templates.in_use))
