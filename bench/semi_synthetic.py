@@ -11,8 +11,6 @@ track) and *thinned* (every n-th frame: large steps, same reference track).
 
 from __future__ import annotations
 
-import argparse
-import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -190,33 +188,3 @@ def recorded_cases() -> Iterator[Case]:
         for step in (2, 4, 7):
             yield thinned(case, step)
         yield shifted(case, 40.0)
-
-
-def main() -> None:
-    """Score a tracker on all these recordings, with one line per recording and a mean per scenario."""
-    from gating.evaluation.run import predicted_masks, run_case, score_case
-    from gating.tracking.tracker import TrackerSettings
-
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--tracker", default="template")
-    parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    shown: tuple[str, ...] = ("dice_similarity_coefficient", "hausdorff_distance_95", "centre_error_mean_mm")
-    shown += ("centre_error_p95_mm", "confident_fraction", "confident_and_wrong", "track_p50_ms", "track_p99_ms")
-    print("recording", *shown)
-    means: dict[str, list[list[float]]] = {}
-    synthetic = synthetic_cases(seed=options.seed, scenarios=options.scenario, seconds=options.seconds)
-    for case in itertools.chain(synthetic, () if options.scenario else recorded_cases()):
-        run = run_case(case, options.tracker, TrackerSettings())
-        row, _ = score_case(run, predicted_masks(run))
-        figures = [float(row.get(name, np.nan)) for name in shown]
-        means.setdefault(case.name.rpartition("/")[2] if case.labels is not None else "recorded", []).append(figures)
-        print(case.name, *(f"{figure:.3f}" for figure in figures), flush=True)
-    for scenario, rows in means.items():
-        print("mean of", scenario, *(f"{figure:.3f}" for figure in np.mean(rows, axis=0)))
-
-
-if __name__ == "__main__":
-    main()

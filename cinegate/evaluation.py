@@ -38,6 +38,7 @@ def evaluate(
     plane: str = "",
     config: Settings | None = None,
     tracker: str | TrackerFactory | None = None,
+    prepare_frames: int = 0,
     out: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score a tracker as `cinegate evaluate` does: DSC, centre distance, HD95, MASD, relative D98, time a frame.
@@ -54,6 +55,9 @@ def evaluate(
         (`.mha`). None: the target track that the recording holds, which gives centre errors alone.
     times_s, spacing_mm, plane, config, tracker
         As for `gate`; of the settings only the tracker's matter.
+    prepare_frames
+        Frames at the start of each case from which the tracker learns a memory, as in a preparation; the rest is
+        scored.
     out
         Folder for the tables, masks and the HTML page; nothing is written without it.
 
@@ -78,7 +82,13 @@ def evaluate(
         cases = read_cases(Path(frames))
     else:
         cases = iter([_case(frames, target, labels, times_s, spacing_mm, plane)])
-    return evaluate_cases(cases, None if out is None else Path(out), tracker or settings.tracker, settings.tracking)
+    return evaluate_cases(
+        cases,
+        None if out is None else Path(out),
+        tracker or settings.tracker,
+        settings.tracking,
+        prepare_frames=prepare_frames,
+    )
 
 
 def _case(

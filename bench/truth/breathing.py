@@ -71,9 +71,13 @@ def move(kind: str, time_s: Series, depth_mm: float, lag_s: float, drift_mm: flo
 
 
 def _free(time_s: Series, rng: np.random.Generator) -> Series:
-    """Return sin^4 breaths (A. Lujan et al., Med. Phys. 26, 1999) of uneven depth and length, 0 to 1."""
+    """Return sin^4 breaths (A. Lujan et al., Med. Phys. 26, 1999) of uneven depth and length, 0 to 1.
+
+    Time 0 is at or near the end of an expiration, as the reference of a treatment is.
+    """
     period_s = rng.uniform(3.2, 4.8)
     phase = np.cumsum(np.gradient(time_s) / (period_s * (1 + 0.15 * np.sin(time_s / 7.0 + rng.uniform(0, 6)))))
+    phase += 1.0 + rng.uniform(-0.15, 0.15) - np.interp(0.0, time_s, phase)
     breaths = rng.uniform(0.6, 1.0, int(phase[-1]) + 2)
     return np.asarray(breaths[np.floor(phase).astype(int)] * np.sin(np.pi * phase) ** 4)
 

@@ -18,8 +18,8 @@ Points = NDArray[np.float64]
 
 PRECISION_PX: Final = 0.002
 ROUNDS: Final = 60
-SLIDE_PX: Final = 5.0
-"""Scale of the layer in which the organs slide along the back."""
+SLIDE_PX: Final = 3.0
+"""Scale of the layer in which the organs slide along the back. It begins 4 times as far behind the target."""
 PLATEAU, FALL_OFF = 1.1, 2.2
 """The target is deformed as a whole up to 1.1 times its radius, and what is beyond 2.2 not at all."""
 
@@ -61,7 +61,7 @@ class Deformation:
     outline
         (n, 2) the target at rest.
     back_px
-        Column where the back begins, which stays still.
+        Column where the back begins, which stays still; farther behind where the target reaches up to it.
     held
         Fraction of the SI and AP motion around it that the target does not share.
     ripple_mm, ripple_scale_px, beat_mm
@@ -83,7 +83,7 @@ class Deformation:
     ) -> None:
         low, high = outline.min(axis=0), outline.max(axis=0)
         self._centre, self._radii = (low + high) / 2.0, (high - low) / 2.0
-        self._back_px, self._held = back_px, held
+        self._back_px, self._held = max(back_px, float(high[0]) + 4.0 * SLIDE_PX), held
         width = 1.8 * abs(held) * reach_mm / float(self._radii.min())
         self._fall_off = max(FALL_OFF, PLATEAU + width)
         self._ripple = ripple_mm * _smooth_field(shape, ripple_scale_px, rng)
@@ -120,7 +120,7 @@ class Deformation:
 
     def _displacement(self, x: Field, y: Field, pose: Pose, ripple: Field, beat: Field) -> tuple[Field, Field]:
         sliding = 1.0 / (1.0 + np.exp((x - np.float32(self._back_px)) / np.float32(SLIDE_PX)))
-        soft = 1.0 / (1.0 + np.exp((x - np.float32(self._back_px)) / np.float32(3.0 * SLIDE_PX)))
+        soft = 1.0 / (1.0 + np.exp((x - np.float32(self._back_px + 4.0 * SLIDE_PX)) / np.float32(2.0 * SLIDE_PX)))
         share = 1.0 - self._held
         qx = x - np.float32(self._centre[0] + share * pose.ap_mm)
         qy = y - np.float32(self._centre[1] + share * pose.si_mm)

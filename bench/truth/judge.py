@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.truth.pictures import draw_worst
 from bench.truth.score import Scores, figures, joined, score
@@ -25,7 +25,7 @@ class Orders:
     tracker
         Its name in the registry.
     prepare_frames
-        Frames at the start that are tracked but not scored. No tracker learns from them as a preparation yet.
+        Frames at the start that are the preparation and not scored.
     pictures, worst
         Folder for pictures of the worst frames of each subject, and how many.
     """
@@ -36,55 +36,58 @@ class Orders:
     worst: int = 2
 
 
-@dataclass(slots=True)
+class Judged(NamedTuple):
+    """One subject: its row of the table, its person and name, and its scores; a sentence if the tracker refused it."""
+
+    group: str
+    person: str
+    name: str
+    scores: Scores | str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """Scores by group and by subject, and a sentence for each subject that the tracker refused."""
+    """All subjects, in the order in which they were given."""
 
-    groups: dict[str, list[Scores]] = field(default_factory=dict)
-    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    judged: list[Judged]
 
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """Return the figures of every group over all its frames."""
-        return {name: figures(joined(scores)) for name, scores in self.groups.items()}
+    def rows(self, by: str = "group") -> dict[str, dict[str, Any]]:
+        """Return the figures of every `group`, `person` or `name`, each over all its frames."""
+        found: dict[str, list[Scores]] = {}
+        for one in self.judged:
+            if not isinstance(one.scores, str) and len(one.scores.confidence):
+                found.setdefault(getattr(one, by), []).append(one.scores)
+        return {key: figures(joined(scores)) for key, scores in found.items()}
+
+    def refused(self) -> dict[str, str]:
+        """Return one sentence for every subject that the tracker refused."""
+        return {one.name: one.scores for one in self.judged if isinstance(one.scores, str)}
 
 
-def judge_one(named: Named, orders: Orders) -> tuple[str, str, str, Scores | str]:
-    """Return group, case name, person, and scores; a sentence in place of scores where the tracker refuses."""
+def judge_one(named: Named, orders: Orders) -> Judged:
+    """Make a subject, run the tracker over it and score it."""
     subject = make(named)
     first = max(1, orders.prepare_frames)
     try:
-        run = run_case(subject.case, orders.tracker, TrackerSettings())
+        run = run_case(subject.case, orders.tracker, TrackerSettings(), orders.prepare_frames)
     except TrackingError as error:
-        return subject.group, subject.case.name, subject.person, str(error)
+        return Judged(subject.group, subject.person, subject.case.name, str(error))
     scores = score(run, subject, first)
     if orders.pictures is not None:
         draw_worst(orders.pictures, run, subject, scores, first, orders.worst)
-    return subject.group, subject.case.name, subject.person, scores
+    return Judged(subject.group, subject.person, subject.case.name, scores)
 
 
 def judge(subjects: Sequence[Named], orders: Orders, jobs: int, progress: Callable[[str], None]) -> Verdict:
     """Judge all subjects in `jobs` processes; the order of rows is that of the subjects."""
     if orders.pictures is not None:
         orders.pictures.mkdir(parents=True, exist_ok=True)
-    found: list[tuple[str, str, str, Scores | str] | None] = [None] * len(subjects)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
-        pending = {pool.submit(judge_one, named, orders): place for place, named in enumerate(subjects)}
+        pending = [pool.submit(judge_one, named, orders) for named in subjects]
         for count, done in enumerate(as_completed(pending), 1):
-            found[pending[done]] = done.result()
-            progress(f"{count} of {len(subjects)}: {done.result()[1]}")
-    verdict = Verdict()
-    for one in found:
-        assert one is not None
-        group, name, person, scores = one
-        if isinstance(scores, str):
-            verdict.refused[name] = scores
-            continue
-        if len(scores.confidence):
-            verdict.groups.setdefault(group, []).append(scores)
-            verdict.cases[name] = {"group": group, "person": person, **figures(scores)}
-    return verdict
+            progress(f"{count} of {len(subjects)}: {done.result().name}")
+    return Verdict([one.result() for one in pending])
 
 
 def _one_thread() -> None:

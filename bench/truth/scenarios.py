@@ -32,8 +32,9 @@ class Scenario:
         Random smooth deformation.
     beat_mm
         Pull of the heart at the target's top.
-    texture
-        Fraction of the structure finer than 12 mm that is left: little in an organ at low field.
+    texture, inside
+        Fraction of the structure finer than 12 mm that is left everywhere (little in an organ at low field), and of
+        what is inside the target.
     through_plane, stranger
         Fraction of the target's texture that another still replaces; whether that still is another person's.
     shading, phase_shading
@@ -66,6 +67,7 @@ class Scenario:
     ripple_scale_px: float = 28.0
     beat_mm: float = 0.5
     texture: float = 1.0
+    inside: float = 1.0
     through_plane: float = 0.15
     stranger: bool = False
     shading: float = 0.0
@@ -100,6 +102,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         depth_mm=25.0, target="organ", organ_mm=ORGAN_MM, compression=0.12, expansion=0.08, ripple_mm=2.0, beat_mm=1.0,
     ),
     "through_plane": Scenario(depth_mm=20.0, through_plane=0.9),
+    "through_plane_other": Scenario(depth_mm=20.0, through_plane=0.6, stranger=True),
     "through_plane_organ": Scenario(
         depth_mm=20.0, target="organ", organ_mm=ORGAN_MM, through_plane=0.6, stranger=True, compression=0.1,
     ),
@@ -110,6 +113,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "small_0.35T": Scenario(depth_mm=15.0, target="small", snr=6.0, psf_mm=1.6),
     "rotation": Scenario(depth_mm=15.0, rotation_deg=15.0),
     "held": Scenario(depth_mm=14.0, held=0.7, lag_s=0.0),
+    "held_faint": Scenario(depth_mm=14.0, held=0.7, lag_s=0.0, inside=0.0),
+    "held_small": Scenario(depth_mm=14.0, held=0.7, lag_s=0.0, target="small", inside=0.5),
     "band": Scenario(depth_mm=20.0, band=True),
     "band_organ": Scenario(
         depth_mm=20.0, target="organ", organ_mm=ORGAN_MM, band=True, compression=0.1, expansion=0.05,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.truth.appearance import blurred, faint, interior, rician, saturation_band, smooth_map
+from bench.truth.appearance import COARSE_PX, blurred, faint, interior, rician, saturation_band, smooth_map
 from bench.truth.breathing import Motion, move
 from bench.truth.deformation import Deformation, Pose
 from bench.truth.people import PEOPLE, Image, Points, outline_mm, stills_of
@@ -20,6 +20,7 @@ from gating.geometry.contours import contour_centroid, mask_from_contour
 PAD_PX: Final = 64
 """Anatomy kept around the frame, so that what moves into it is known."""
 AROUND_PX: Final = 20
+EDGE_PX: Final = 4.0
 SCALE: Final = 400.0
 """Grey values for the 99th percentile of a still."""
 
@@ -27,9 +28,8 @@ SCALE: Final = 400.0
 class Scene:
     """What is drawn once: stills on the frame's grid, the target's outline, and the fields that move and disturb."""
 
-    def __init__(self, scenario: Scenario, person: str, seed: int) -> None:
-        self.scenario, self._rng = scenario, np.random.default_rng([seed, *person.encode(), *repr(scenario).encode()])
-        rng = self._rng
+    def __init__(self, scenario: Scenario, person: str, rng: np.random.Generator) -> None:
+        self.scenario, self._rng = scenario, rng
         outline = outline_mm(person, scenario.target, rng)
         low, high = outline.min(axis=0), outline.max(axis=0)
         scale = np.ones(2)
@@ -43,10 +43,14 @@ class Scene:
         other = _placed(stills.farthest, scale, origin, scenario.shape)
         if scenario.stranger:
             other = _strange(person, scenario, self.outline_px, rng)
-        self._other = faint(_aligned(other, self.still, self.outline_px), scenario.texture)
-        self.still = faint(self.still, scenario.texture)
+        other = _aligned(other, self.still, self.outline_px)
         mask = mask_from_contour(self.outline_px + PAD_PX, self.still.shape)
         self._inside = interior(self.still.shape, mask, min(12.0, float((high - low).min()) / 4.0))
+        emptied = (1.0 - scenario.inside) * interior(self.still.shape, mask, EDGE_PX)
+        self.still, self._other = (
+            one + emptied * (blurred(one, COARSE_PX) - one)
+            for one in (faint(self.still, scenario.texture), faint(other, scenario.texture))
+        )
         self.deformation = Deformation(
             scenario.shape, self.outline_px, back_px=float(PEOPLE[person].back_mm * scale[0] + origin[0]),
             held=scenario.held, ripple_mm=scenario.ripple_mm, ripple_scale_px=scenario.ripple_scale_px,
@@ -96,10 +100,10 @@ def make_subject(scenario: str, person: str, seed: int = 0) -> Subject:
         If the motion folds at the target.
     """
     what = SCENARIOS[scenario]
-    scene = Scene(what, person, seed)
     rng = np.random.default_rng([seed, *scenario.encode(), *person.encode()])
     time_s = np.arange(0.0, what.seconds, 1.0 / what.frames_per_s)
     motion = move(what.motion, time_s, what.depth_mm, what.lag_s, what.drift_mm, rng)
+    scene = Scene(what, person, rng)
     content = _points_inside(scene.outline_px)
     frames = np.empty((len(time_s), *what.shape), np.uint16)
     contours, contents = [], []
@@ -130,12 +134,16 @@ def _placed(still: Image, scale: NDArray[np.float64], origin: NDArray[np.float64
 
 
 def _strange(person: str, scenario: Scenario, outline_px: Points, rng: np.random.Generator) -> Image:
-    """Return the still of someone else, whose organ is scaled to the target's box."""
+    """Return the still of someone else, with the like target where this one is, and as large if this one is scaled."""
     other = str(rng.choice([name for name in scenario.people if name != person]))
-    theirs = outline_mm(other, "organ", rng)
-    scale = np.ptp(outline_px, axis=0) / np.ptp(theirs, axis=0)
-    origin = outline_px.min(axis=0) - scale * theirs.min(axis=0)
+    theirs = outline_mm(other, scenario.target, rng)
+    scale = np.ones(2) if scenario.organ_mm is None else np.ptp(outline_px, axis=0) / np.ptp(theirs, axis=0)
+    origin = _middle(outline_px) - scale * _middle(theirs)
     return _placed(stills_of(other).first, scale, origin, scenario.shape)
+
+
+def _middle(points: Points) -> Points:
+    return np.asarray((points.min(axis=0) + points.max(axis=0)) / 2.0, np.float64)
 
 
 def _aligned(other: Image, still: Image, outline_px: Points) -> Image:

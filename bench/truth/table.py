@@ -41,7 +41,7 @@ def as_json(verdict: Verdict, orders: Orders, seeds: list[int]) -> dict[str, Any
     """Return what a later run is compared with."""
     return {
         "tracker": orders.tracker, "prepare_frames": orders.prepare_frames, "seeds": seeds, "groups": verdict.rows(),
-        "cases": verdict.cases, "refused": verdict.refused,
+        "people": verdict.rows("person"), "cases": verdict.rows("name"), "refused": verdict.refused(),
     }  # fmt: skip
 
 

@@ -19,6 +19,12 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="Folder for metrics, masks and the HTML page.")] = Path("results"),
     config: ConfigOption = None,
     tracker: TrackerOption = None,
+    prepare_frames: Annotated[
+        int,
+        typer.Option(
+            "--prepare-frames", min=0, metavar="N", help="First frames of each case: its preparation, not scored."
+        ),
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Score a tracker: DSC, centre distance, HD95, MASD, relative D98 and seconds per frame.
@@ -31,7 +37,14 @@ def evaluate(
 
     settings = load_config(config, tracker)
     progress = (lambda _: None) if as_json else console.print
-    found = evaluate_cases(read_cases(dataset), out, settings.tracker, settings.tracking, progress=progress)
+    found = evaluate_cases(
+        read_cases(dataset),
+        out,
+        settings.tracker,
+        settings.tracking,
+        prepare_frames=prepare_frames,
+        progress=progress,
+    )
     if as_json:
         print_json({**found.summary(), "out": str(out)})
     else:

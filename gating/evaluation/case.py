@@ -50,13 +50,20 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseRun:
-    """A tracker's result for every frame but the first, and how long each took."""
+    """A tracker's result for every frame but the first, and how long each took.
+
+    Attributes
+    ----------
+    first : int
+        The first frame that is scored; those before it are given, or were the preparation.
+    """
 
     case: Case
     results: list[TrackResult]
     seconds: NDArray[np.float64]
     started: datetime
     completed: datetime
+    first: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,9 @@ class Evaluation:
     refused
         One sentence for every case whose target cannot be tracked; its first mask is kept for all frames and scored.
     frames
-        One row for every frame but the first of each case.
+        One row for every scored frame.
+    prepare_frames
+        Frames at the start of each case that were the preparation, and are not scored.
     """
 
     tracker: str
@@ -82,11 +91,13 @@ class Evaluation:
     results: list[dict[str, Any]]
     refused: dict[str, str]
     frames: list[dict[str, Any]]
+    prepare_frames: int = 0
 
     def summary(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
         return {
             "tracker": self.tracker,
+            "prepare_frames": self.prepare_frames,
             "aggregates": self.aggregates,
             "results": self.results,
             "refused": self.refused,

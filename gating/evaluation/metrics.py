@@ -140,13 +140,16 @@ def _d98(dose: NDArray[np.generic], target: Mask) -> float:
     return float(np.interp(0.98, volume[::-1], centres[::-1]))
 
 
-def case_metrics(metrics: FrameMetrics) -> dict[str, float]:
+def case_metrics(metrics: FrameMetrics, first: int = 1) -> dict[str, float]:
     """Return mean, deviation, least and largest of each metric over a case, under the organisers' names.
+
+    Frames from 1 to `first` - 1 were the preparation and do not count.
 
     As in the organisers' program, empty predictions are moved behind the others and the first value is left out: the
     first frame's label is given, so it is not scored.
     """
     labelled = np.isfinite(metrics.center_distance)
+    labelled[1:first] = False
     order = np.concatenate(
         [np.flatnonzero(labelled & ~metrics.empty_prediction), np.flatnonzero(labelled & metrics.empty_prediction)]
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TABLE = {
     "case_id": "case",
     "frame_count": "frames",
+    "first_scored": "scored from",
     "dice_similarity_coefficient": "DSC",
     "center_distance": "centre distance px",
     "hausdorff_distance_95": "HD95 px",
@@ -94,6 +95,8 @@ def _worst(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics | No
     badness = np.nan_to_num(errors, nan=-1.0)
     if metrics is not None:
         badness = -np.nan_to_num(metrics.dice_similarity_coefficient[1:], nan=2.0)
+    badness[: run.first - 1] = -np.inf
+    count = min(count, len(badness) - run.first + 1)
     return [int(index) for index in np.argsort(-badness, kind="stable")[:count] if len(run.results)]
 
 

@@ -15,7 +15,8 @@ from gating.evaluation.case import Case, CaseRun, Evaluation
 from gating.evaluation.files import EvaluationFolder
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
 from gating.geometry.contours import mask_from_contour
-from gating.tracking.checked_tracker import checked_maker
+from gating.tracking.checked_tracker import CheckedTracker, checked_maker
+from gating.tracking.memory_learning import learn_memory
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.registry import TrackerFactory, make_tracker
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult, TrackStatus
@@ -25,8 +26,14 @@ WRONG_MM = 3.0
 LUNG_SIGMA_PX = 6.0
 
 
-def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings) -> CaseRun:
-    """Track one case; each frame's result depends on that frame and those before it, on nothing later.
+def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings, prepare_frames: int = 0) -> CaseRun:
+    """Track one case; each scored frame's result depends on that frame and those before it, on nothing later.
+
+    Parameters
+    ----------
+    prepare_frames : int
+        Frames at the start that are the preparation: a tracker that can learn a memory from them does, and only the
+        frames after them are scored. With 0 nothing is prepared.
 
     Raises
     ------
@@ -40,6 +47,8 @@ def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSetting
     follower.warm_up()
     try:
         follower.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)
+        if prepare_frames:
+            _prepare(follower, case, settings, prepare_frames)
     except TrackingError as error:
         raise TrackingError(f"{case.name}: {error}") from None
     results: list[TrackResult] = []
@@ -48,13 +57,24 @@ def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSetting
         before = perf_counter()
         results.append(follower.track(case.frames[index], float(case.elapsed_s[index])))
         seconds[index - 1] = perf_counter() - before
-    return CaseRun(case, results, seconds, started, datetime.now(UTC))
+    return CaseRun(case, results, seconds, started, datetime.now(UTC), max(prepare_frames, 1))
 
 
-def _untracked(case: Case, sentence: str) -> CaseRun:
+def _prepare(follower: CheckedTracker, case: Case, settings: TrackerSettings, count: int) -> None:
+    if not count < len(case.frames):
+        raise TrackingError(f"{count} frames of preparation leave none of {len(case.frames)} to score")
+    if follower.takes_memory:
+        first = np.s_[:count]
+        memory = learn_memory(
+            case.frames[first], case.elapsed_s[first], case.contour_px, case.pixel_spacing_mm, settings
+        )
+        follower.use_memory(memory)
+
+
+def _untracked(case: Case, sentence: str, first: int) -> CaseRun:
     """Return the run of a case that the tracker has refused."""
-    now = datetime.now(UTC)
-    return CaseRun(case, [refused(sentence, 0)] * (len(case.frames) - 1), np.zeros(len(case.frames) - 1), now, now)
+    now, count = datetime.now(UTC), len(case.frames) - 1
+    return CaseRun(case, [refused(sentence, 0)] * count, np.zeros(count), now, now, first)
 
 
 def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
@@ -72,7 +92,11 @@ def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
 
 
 def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
-    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown."""
+    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown.
+
+    A label's centre is compared with that of the outline. A reference track follows what it sees, so it is compared
+    with the centre of the content.
+    """
     case = run.case
     if case.track_px is not None:
         truth = case.track_px
@@ -80,10 +104,15 @@ def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
         truth = np.array([_mask_centre(label) for label in case.labels])
     else:
         return np.full(len(run.results), np.nan)
-    found = np.array([(result.x_px, result.y_px) for result in run.results]).reshape(-1, 2)
+    by_content = case.track_px is not None
+    found = np.array([_centre(result, by_content) for result in run.results]).reshape(-1, 2)
     scale = np.array([case.pixel_spacing_mm[1], case.pixel_spacing_mm[0]])
     distance: NDArray[np.float64] = np.linalg.norm((found - truth[1:]) * scale, axis=1)
     return distance
+
+
+def _centre(result: TrackResult, by_content: bool) -> tuple[float, float]:
+    return result.content_px if by_content and result.content_px is not None else (result.x_px, result.y_px)
 
 
 def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
@@ -94,16 +123,19 @@ def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
 def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], FrameMetrics | None]:
     """Return all figures of one case, with the challenge's metrics only where there are labels."""
     case = run.case
-    confidence = np.array([result.confidence for result in run.results])
-    errors = centre_errors_mm(run)
-    milliseconds = 1e3 * run.seconds
-    row: dict[str, Any] = {"case_id": case.name, "frame_count": len(case.frames)}
+    scored = np.s_[run.first - 1 :]
+    results = run.results[scored]
+    confidence = np.array([result.confidence for result in results])
+    errors = centre_errors_mm(run)[scored]
+    milliseconds = 1e3 * run.seconds[scored]
+    row: dict[str, Any] = {"case_id": case.name, "frame_count": len(case.frames), "first_scored": run.first}
     metrics = None
     if case.labels is not None and case.labels.any():
         metrics = frame_metrics(masks, case.labels)
-        row |= case_metrics(metrics)
+        row |= case_metrics(metrics, run.first)
         sigma = LUNG_SIGMA_PX if case.region == "lung" else 4.0
-        row["relative_d98_dose"] = relative_d98(masks, case.labels, sigma_px=sigma)
+        delivered = np.r_[0, run.first : len(masks)]
+        row["relative_d98_dose"] = relative_d98(masks[delivered], case.labels[delivered], sigma_px=sigma)
     known = errors[np.isfinite(errors)]
     if len(known):
         row["centre_error_mean_mm"] = float(known.mean())
@@ -112,9 +144,9 @@ def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], 
         row["within_1_px"] = float((known <= max(case.pixel_spacing_mm)).mean())
         row["confident_and_wrong"] = int(((confidence >= CONFIDENT) & (errors > WRONG_MM)).sum())
     row["confident_fraction"] = float((confidence >= CONFIDENT).mean()) if len(confidence) else float("nan")
-    row["not_tracked"] = sum(result.status is not TrackStatus.TRACKED for result in run.results)
+    row["not_tracked"] = sum(result.status is not TrackStatus.TRACKED for result in results)
     row["total_runtime"] = (run.completed - run.started).total_seconds()
-    row["seconds_per_frame"] = float(run.seconds.mean()) if len(run.seconds) else float("nan")
+    row["seconds_per_frame"] = float(milliseconds.mean() / 1e3) if len(milliseconds) else float("nan")
     for name, percentile in (("p50", 50), ("p99", 99), ("max", 100)):
         row[f"track_{name}_ms"] = float(np.percentile(milliseconds, percentile)) if len(milliseconds) else float("nan")
     return row, metrics
@@ -127,6 +159,7 @@ def evaluate(
     settings: TrackerSettings | None = None,
     *,
     worst_frames: int = 3,
+    prepare_frames: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Track every case and score it; write metrics, masks and a report where a folder is given.
@@ -144,6 +177,8 @@ def evaluate(
         The defaults if left out.
     worst_frames : int
         Frames drawn per case.
+    prepare_frames : int
+        Frames at the start of each case that are its preparation, see `run_case`; the others are scored.
     progress : callable
         Called with one line per case.
 
@@ -164,10 +199,10 @@ def evaluate(
     unfit: dict[str, str] = {}
     for case in cases:
         try:
-            run = run_case(case, tracker, settings or TrackerSettings())
+            run = run_case(case, tracker, settings or TrackerSettings(), prepare_frames)
         except TrackingError as error:
             unfit[case.name] = str(error)
-            run = _untracked(case, str(error))
+            run = _untracked(case, str(error), max(prepare_frames, 1))
         masks = predicted_masks(run)
         row, metrics = score_case(run, masks)
         errors = centre_errors_mm(run)
@@ -179,7 +214,14 @@ def evaluate(
     if unfit and len(unfit) == len(rows):
         raise TrackingError("; ".join(unfit.values()))
     name = tracker if isinstance(tracker, str) else getattr(tracker, "__name__", "tracker")
-    found = Evaluation(tracker=name, aggregates=_aggregates(rows), results=rows, refused=unfit, frames=frames)
+    found = Evaluation(
+        tracker=name,
+        aggregates=_aggregates(rows),
+        results=rows,
+        refused=unfit,
+        frames=frames,
+        prepare_frames=prepare_frames,
+    )
     if folder is not None:
         folder.write(found)
     return found
@@ -192,7 +234,9 @@ def _one_line(row: dict[str, Any]) -> str:
 
 
 def _aggregates(rows: list[dict[str, Any]]) -> dict[str, float]:
-    names = dict.fromkeys(name for row in rows for name in row if name not in ("case_id", "frame_count"))
+    names = dict.fromkeys(
+        name for row in rows for name in row if name not in ("case_id", "frame_count", "first_scored")
+    )
     counts = ("confident_and_wrong", "not_tracked", "total_runtime")
     merged = {}
     for name in names:
@@ -203,7 +247,8 @@ def _aggregates(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics | None) -> list[dict[str, Any]]:
     rows = []
-    for index, result in enumerate(run.results):
+    for index in range(run.first - 1, len(run.results)):
+        result = run.results[index]
         row: dict[str, Any] = {"case_id": run.case.name, "frame": index + 1, "x_px": result.x_px, "y_px": result.y_px}
         row |= {"confidence": result.confidence, "score": result.score, "status": str(result.status)}
         row |= {"templates": result.templates, "track_ms": 1e3 * run.seconds[index], "centre_error_mm": errors[index]}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.errors import CinegateError
+from gating.tracking.memory import Memory, RememberingTracker
 from gating.tracking.tracker import IdleTracker, Tracker, TrackingError, TrackResult, TrackStatus
 
 MARGIN: Final = 0.5
@@ -54,6 +55,18 @@ class CheckedTracker:
         """Let the tracker learn the target. Raises `TrackingError` if it cannot be tracked, and `TrackerFault`."""
         learn = self._tracker.set_reference
         _guarded(self._name, "failed in set_reference", lambda: learn(pixels, contour_px, pixel_spacing_mm))
+
+    @property
+    def takes_memory(self) -> bool:
+        """Whether the tracker can use a memory of a preparation."""
+        return isinstance(self._tracker, RememberingTracker)
+
+    def use_memory(self, memory: Memory) -> None:
+        """Let the tracker use a memory. Raises `TrackingError` if it cannot, or not this one, and `TrackerFault`."""
+        if not isinstance(self._tracker, RememberingTracker):
+            raise TrackingError(f"{self._name} cannot use a memory of a preparation")
+        use = self._tracker.use_memory
+        _guarded(self._name, "failed in use_memory", lambda: use(memory))
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Return the tracker's result for the next frame, checked. Raises `TrackerFault`."""
@@ -117,7 +130,13 @@ def _wrong(result: Any, shape: tuple[int, ...]) -> str | None:
 
 def _misplaced(result: TrackResult, shape: tuple[int, ...]) -> str | None:
     rows, columns = shape
-    for axis, position_px, length in (("x_px", result.x_px, columns), ("y_px", result.y_px, rows)):
+    x_px, y_px = (result.x_px, result.y_px) if result.content_px is None else result.content_px
+    for axis, position_px, length in (
+        ("x_px", result.x_px, columns),
+        ("y_px", result.y_px, rows),
+        ("x of content_px", x_px, columns),
+        ("y of content_px", y_px, rows),
+    ):
         if not -MARGIN * length <= position_px <= (1 + MARGIN) * length:
             low, high = -MARGIN * length, (1 + MARGIN) * length
             return f"{axis} is {position_px}; {low:g} to {high:g} is possible in an image of {columns} x {rows} px"

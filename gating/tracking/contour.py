@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import mask_from_contour
 from gating.tracking.bending import AFFINE, BendingModes
-from gating.tracking.direct_fit import FitProblem, align, prepare_fit, sample, score_at
+from gating.tracking.direct_fit import align, prepare_fit, sample, score_at
 from gating.tracking.local_contrast import Picture
 
 Array = NDArray[np.float64]
@@ -42,6 +42,8 @@ class Propagation(Struct, frozen=True):
         Centre (x, y) of what is inside: the reference centre, moved by the mean motion inside the contour.
     score : float
         ZNCC between the template and the frame moved back, over the target and the tissue around it.
+    score_shifted : float
+        The same for the frame shifted by the mean motion, not deformed.
     shift_mm : float
         Distance of the mean motion from the match.
     strain : float
@@ -52,6 +54,8 @@ class Propagation(Struct, frozen=True):
         Standard deviation of the mean motion from noise and misfit, in its worst direction.
     beyond_image_px : float
         How far the contour reaches out of the image.
+    cost : float
+        Mean square of the clipped differences of local contrast.
     coefficients : (K, 2) float64
         The motion, see `gating.tracking.direct_fit`.
     """
@@ -59,11 +63,13 @@ class Propagation(Struct, frozen=True):
     contour_px: NDArray[np.float32]
     content_px: tuple[float, float]
     score: float
+    score_shifted: float
     shift_mm: float
     strain: float
     bending_mm: float
     precision_mm: float
     beyond_image_px: float
+    cost: float
     coefficients: Array
 
 
@@ -160,13 +166,21 @@ class ContourFit:
             contour,
             (self._content_px[0] + x, self._content_px[1] + y),
             fitted.score,
+            self._score_shifted(picture, x, y),
             math.hypot(x - shift_x, y - shift_y) * self._spacing_mm,
             float(np.abs(motion[1:AFFINE]).max()) / self._length_px,
             math.sqrt(float((motion[AFFINE:] ** 2).sum())) * self._spacing_mm,
             min(math.sqrt(fitted.cost) * self._sensitivity_px * self._spacing_mm, MAX_PRECISION_MM),
             beyond_image_px(contour, picture.fine.shape),
+            fitted.cost,
             motion,
         )
+
+    def _score_shifted(self, picture: Picture, x: float, y: float) -> float:
+        work = self._fine.work
+        work[0], work[1] = x, y
+        score, seen = score_at(picture.smooth, self._fine.places, work, self._smooth)
+        return score if seen >= MIN_SEEN else 0.0
 
 
 class _Fitted(Struct, frozen=True):

@@ -22,6 +22,8 @@ from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
+from gating.tracking.bending import AFFINE
+
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
 
@@ -29,6 +31,10 @@ CLIP: Final = 0.5
 """Largest difference of local contrast that counts."""
 STIFFNESS: Final = 10.0
 """Pull of the bending modes to 0, relative to the pull of the image on the translation."""
+USUAL_STRAIN: Final = 0.05
+"""Standard deviation of the affine motion's gradients: small targets without much texture are not deformed at will."""
+NOISE: Final = 0.3
+"""Mean square difference of a usual fit, times the pixels that share their noise."""
 STEP_PX: Final = 0.02
 """Once no coefficient changes by more, the motion is found."""
 RIDGE: Final = 1e-6
@@ -98,7 +104,8 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
     hessian = flat.T.astype(np.float64) @ flat
     pull = float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9
     prior = STIFFNESS * pull * energies
-    inverse = np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull))
+    prior[1:AFFINE] = NOISE / (USUAL_STRAIN * length_px) ** 2
+    inverse = np.asarray(np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull)), np.float64)
     work = np.zeros((3, n), np.float32)
     return FitProblem(places, functions, values, flat, inverse, prior, length_px, work, np.zeros(2 * count))
 
@@ -143,9 +150,7 @@ def displace(basis: Image, coefficients: Array, motion: Image) -> None:
             y[i] += in_y * function[i]
 
 
-@njit(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST
-)
+@njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST)
 def sample(image: Image, places: Image, motion: Image, values: Image) -> None:
     """Write the bilinear value of an image at every place + motion; beyond its border `values` keeps what it has."""
     height, width = image.shape
@@ -176,7 +181,7 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
     clip = np.float32(CLIP)
     for i in range(values.size):
         x, y = places[0, i] + work[0, i], places[1, i] + work[1, i]
-        difference = np.float32(0.0)
+        difference: np.float32 = np.float32(0.0)
         if x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1:
             column, row = min(int(x), width - 2), min(int(y), height - 2)
             right, down = x - np.float32(column), y - np.float32(row)
@@ -246,9 +251,7 @@ def _align(
     return _differences(image, places, values, work)
 
 
-@njit(
-    "UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True
-)
+@njit("UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True)
 def score_at(image: Image, places: Image, motion: Image, values: Image) -> tuple[float, float]:
     """ZNCC between `values` and an image at places + motion, and the share of the places that the image shows.
 

@@ -38,6 +38,12 @@ class TemplateSet:
         self.in_use = [reference]
         self.accepted = self.retired = 0
         self._most = most
+        self._fixed = False
+
+    def fix(self, key_templates: list[Template]) -> None:
+        """Use the templates of a memory beside the reference from now on, and learn no others."""
+        self.in_use[1:] = key_templates
+        self._fixed = True
 
     def worth(self, placement: Placement) -> float:
         """Return what a placement counts in a comparison; older templates first: their contours have changed less."""
@@ -48,6 +54,7 @@ class TemplateSet:
         """Return whether a frame in which `parent` found the target looks new, and is sure enough to learn from."""
         return (
             self._most > 1
+            and not self._fixed
             and confidence >= GROW_CONFIDENCE
             and parent.generation < MAX_GENERATION
             and evidence.drop >= NOVELTY * len(self.in_use)

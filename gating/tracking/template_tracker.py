@@ -14,10 +14,11 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
-from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
+from gating.tracking.confidence import RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
+from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.saturation_band import find_bands
@@ -53,13 +54,14 @@ QUIET_RANGE_MM = 12.0
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
+MISFIT_BELOW = 0.85
+"""A fit with a lower score is in doubt: other places get a second look."""
 
 
 class _Seen(Struct, frozen=True):
     """What was found in a frame; `finish_frame` may learn from it."""
 
     frame: NDArray[Any]
-    reduced: Image
     elapsed_s: float
     moved: Propagation
     winner: Placement
@@ -100,8 +102,9 @@ class TemplateTracker:
         contour = checked_target(contour_px, frame.shape)
         if not (min(pixel_spacing_mm) > 0 and np.isfinite(pixel_spacing_mm).all()):
             raise TrackingError(f"the pixel spacing must be above 0 mm, got {pixel_spacing_mm}")
-        self._shape = frame.shape
+        self._shape, self._pixel_spacing_mm = frame.shape, pixel_spacing_mm
         self._spacing_mm = float(np.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1]))
+        self._reference_frame = frame
         self._bands = find_bands(frame, self._spacing_mm)
         frame = self._bands.filled(frame)
         self._margin_px = margin_for(contour, self._settings.margin_mm, self._spacing_mm)
@@ -112,23 +115,42 @@ class TemplateTracker:
         reduced = reduce(frame, self._reduction)
         window = window_mm(contour, self._spacing_mm)
         self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window, self._bands)
-        self._picture.load(frame)
-        reference = self._cut(frame, reduced, contour, contour_centroid(contour))
+        self._memory: Memory | None = None
+        reference = self._cut(frame, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
         self._surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
         row, column = reference.top // self._reduction, reference.left // self._reduction
         pixel_mm = self._reduction * self._spacing_mm
         self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
         self._centre = reference.centre_px
-        self._now_s, self._unseen_s = 0.0, 0.0
+        self._now_s, self._unseen_s, self._rest_score = 0.0, 0.0, 0.0
         self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
         self._trust = Trust(self._centre, self._spacing_mm, self._settings.min_confidence)
         self._reference = reference
 
-    def _cut(
-        self, frame: NDArray[Any], reduced: Image, contour: NDArray[np.float32], content_px: tuple[float, float]
-    ) -> Template:
-        """Cut a template out of the frame that the picture shows."""
+    def use_memory(self, memory: Memory) -> None:
+        """Look for the key frames of a memory beside the reference from now on, and learn nothing else.
+
+        Raises
+        ------
+        TrackingError
+            If there is no reference yet, or the memory was learned from another picture or contour.
+        """
+        if self._reference is None:
+            raise TrackingError("a memory needs its reference, and no reference has been set")
+        memory.check_belongs(self._reference_frame, self._reference.contour_px, self._pixel_spacing_mm)
+        self.templates.fix(
+            [
+                self._cut(self._bands.filled(checked_pixels(key.pixels)), key.contour_px, key.content_px)
+                for key in memory.key_frames
+            ]
+        )
+        self._memory = memory
+
+    def _cut(self, frame: NDArray[Any], contour: NDArray[np.float32], content_px: tuple[float, float]) -> Template:
+        """Cut a template out of a frame, which the picture then shows."""
+        self._picture.load(frame)
+        reduced = reduce(frame, self._reduction)
         fit = ContourFit(self._picture, contour, content_px, self._margin_px, self._spacing_mm)
         return cut_template(frame, reduced, contour, fit, self._margin_px, self._reach_px)
 
@@ -151,8 +173,8 @@ class TemplateTracker:
         centre, elapsed_s = seen.centre, seen.elapsed_s
         confidence = self._trust.believed(seen.probability, centre, QUIET_SPEED_MM_S * elapsed_s)
         status = self._status(confidence)
-        self.evidence = seen.evidence
-        self._seen, self._confidence = seen, confidence
+        self.evidence, self.content_px = seen.evidence, seen.moved.content_px
+        self._seen, self._confidence, self._rest_score = seen, confidence, seen.evidence.rest_score
         self.templates.in_use[seen.winner.template].fit.keep(seen.moved)
         self._unseen_s += elapsed_s
         if status is not TrackStatus.LOST:
@@ -162,7 +184,8 @@ class TemplateTracker:
         detail = "" if tracked else self._trust.reservation() or reason_for_doubt(seen.evidence)
         contour, score = seen.moved.contour_px, seen.winner.score
         in_use = len(self.templates.in_use)
-        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use)
+        content = seen.moved.content_px
+        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use, content)
 
     def _look(self, reference: Template, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
         """Return what is found in a frame; only `pattern` remembers it."""
@@ -177,8 +200,8 @@ class TemplateTracker:
         x, y = reference.centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
-        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
-        return _Seen(frame, reduced, elapsed_s, moved, winner, centre, evidence, probability(evidence))
+        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere, pattern.objections)
+        return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence))
 
     def _best_moved(
         self, reference: Template, frame: NDArray[Any], placements: list[Placement], reach: SearchRegion
@@ -235,6 +258,7 @@ class TemplateTracker:
         centre: tuple[float, float],
         elapsed_s: float,
         elsewhere: float,
+        objections: float,
     ) -> Evidence:
         away = [(one.score, math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
         rivals = [score for score, distance in away if distance > self._apart_px]
@@ -256,7 +280,28 @@ class TemplateTracker:
             unseen_s=self._unseen_s,
             moving_elsewhere=elsewhere,
             beyond_image_px=moved.beyond_image_px,
+            objections=objections,
+            cost=moved.cost,
+            score_shifted=moved.score_shifted,
+            rest_score=self._rest_score_with(placements),
+            prepared=self._memory is not None,
+            **self._expected(moved),
         )
+
+    def _expected(self, moved: Propagation) -> dict[str, float]:
+        """Return what the memory says of a target there; nothing without one."""
+        if self._memory is None or self._reference is None:
+            return {}
+        x, y = self._reference.centre_px
+        away_mm = (moved.content_px[0] - x) * self._spacing_mm, (moved.content_px[1] - y) * self._spacing_mm
+        usual_score, unprepared_mm = self._memory.expected(away_mm)
+        return {"usual_score": usual_score, "unprepared_mm": unprepared_mm}
+
+    def _rest_score_with(self, placements: list[Placement]) -> float:
+        """Return how well the reference has fitted a frame so far, these placements included, or did in the memory."""
+        if self._memory is not None:
+            return self._memory.rest_score
+        return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
 
     def _status(self, confidence: float) -> TrackStatus:
         if not confidence >= self._settings.lost_confidence:
@@ -277,7 +322,7 @@ class TemplateTracker:
         if not (self._trust.is_confirmed and self.templates.wants(seen.evidence, self._confidence, parent)):
             return ""
         try:
-            grown = self._cut(seen.frame, seen.reduced, seen.moved.contour_px, seen.moved.content_px)
+            grown = self._cut(seen.frame, seen.moved.contour_px, seen.moved.content_px)
         except TrackingError:
             return ""
         return self.templates.add(grown, parent, self._now_s)
