@@ -21,6 +21,7 @@ from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.reference import checked_pixels, checked_target
+from gating.tracking.saturation_band import find_bands
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import (
     Placement,
@@ -103,15 +104,17 @@ class TemplateTracker:
             raise TrackingError(f"the pixel spacing must be above 0 mm, got {pixel_spacing_mm}")
         self._shape, self._pixel_spacing_mm = frame.shape, pixel_spacing_mm
         self._spacing_mm = float(np.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1]))
+        self._reference_frame = frame
+        self._bands = find_bands(frame, self._spacing_mm)
+        frame = self._bands.filled(frame)
         self._margin_px = margin_for(contour, self._settings.margin_mm, self._spacing_mm)
         self._reach_px = int(np.ceil(self._settings.search_radius_mm / self._spacing_mm))
         side_px = float(np.sqrt(np.prod(np.ptp(contour, axis=0))))
         self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
         reduced = reduce(frame, self._reduction)
-        self._picture = Picture(
-            (frame.shape[0], frame.shape[1]), self._spacing_mm, window_mm(contour, self._spacing_mm)
-        )
+        window = window_mm(contour, self._spacing_mm)
+        self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window, self._bands)
         self._memory: Memory | None = None
         reference = self._cut(frame, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
@@ -123,7 +126,7 @@ class TemplateTracker:
         self._now_s, self._unseen_s, self._rest_score = 0.0, 0.0, 0.0
         self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
         self._trust = Trust(self._centre, self._spacing_mm, self._settings.min_confidence)
-        self._reference, self._reference_frame = reference, frame
+        self._reference = reference
 
     def use_memory(self, memory: Memory) -> None:
         """Look for the key frames of a memory beside the reference from now on, and learn nothing else.
@@ -137,7 +140,10 @@ class TemplateTracker:
             raise TrackingError("a memory needs its reference, and no reference has been set")
         memory.check_belongs(self._reference_frame, self._reference.contour_px, self._pixel_spacing_mm)
         self.templates.fix(
-            [self._cut(checked_pixels(key.pixels), key.contour_px, key.content_px) for key in memory.key_frames]
+            [
+                self._cut(self._bands.filled(checked_pixels(key.pixels)), key.contour_px, key.content_px)
+                for key in memory.key_frames
+            ]
         )
         self._memory = memory
 
@@ -156,7 +162,7 @@ class TemplateTracker:
         elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
-            frame = checked_pixels(pixels, self._shape)
+            frame = self._bands.filled(checked_pixels(pixels, self._shape))
         except TrackingError as error:
             self._unseen_s += elapsed_s
             return refused(str(error), len(self.templates.in_use))
