@@ -66,7 +66,7 @@ def score(run: CaseRun, subject: Subject, first: int = 1) -> Scores:
     scale = np.array(case.pixel_spacing_mm[::-1])
     found = np.array([contour_centroid(one.contour_px) for one in results])
     outline_mm = np.linalg.norm((found - subject.outline_px[1:]) * scale, axis=1)
-    centres = np.array([(one.x_px, one.y_px) for one in results])
+    centres = np.array([one.content_px or (one.x_px, one.y_px) for one in results])
     content_mm = np.linalg.norm((centres - subject.content_px[1:]) * scale, axis=1)
     known = np.isfinite(subject.outline_px[1:, 0])
     dice, hd95_px = np.full((2, len(results)), np.nan)

@@ -92,7 +92,11 @@ def predicted_masks(run: CaseRun) -> NDArray[np.bool_]:
 
 
 def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
-    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown."""
+    """Return the distance of every tracked centre from the truth, mm; NaN where either is unknown.
+
+    A label's centre is compared with that of the outline. A reference track follows what it sees, so it is compared
+    with the centre of the content.
+    """
     case = run.case
     if case.track_px is not None:
         truth = case.track_px
@@ -100,10 +104,15 @@ def centre_errors_mm(run: CaseRun) -> NDArray[np.float64]:
         truth = np.array([_mask_centre(label) for label in case.labels])
     else:
         return np.full(len(run.results), np.nan)
-    found = np.array([(result.x_px, result.y_px) for result in run.results]).reshape(-1, 2)
+    by_content = case.track_px is not None
+    found = np.array([_centre(result, by_content) for result in run.results]).reshape(-1, 2)
     scale = np.array([case.pixel_spacing_mm[1], case.pixel_spacing_mm[0]])
     distance: NDArray[np.float64] = np.linalg.norm((found - truth[1:]) * scale, axis=1)
     return distance
+
+
+def _centre(result: TrackResult, by_content: bool) -> tuple[float, float]:
+    return result.content_px if by_content and result.content_px is not None else (result.x_px, result.y_px)
 
 
 def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:

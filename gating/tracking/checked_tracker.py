@@ -130,7 +130,13 @@ def _wrong(result: Any, shape: tuple[int, ...]) -> str | None:
 
 def _misplaced(result: TrackResult, shape: tuple[int, ...]) -> str | None:
     rows, columns = shape
-    for axis, position_px, length in (("x_px", result.x_px, columns), ("y_px", result.y_px, rows)):
+    x_px, y_px = (result.x_px, result.y_px) if result.content_px is None else result.content_px
+    for axis, position_px, length in (
+        ("x_px", result.x_px, columns),
+        ("y_px", result.y_px, rows),
+        ("x of content_px", x_px, columns),
+        ("y of content_px", y_px, rows),
+    ):
         if not -MARGIN * length <= position_px <= (1 + MARGIN) * length:
             low, high = -MARGIN * length, (1 + MARGIN) * length
             return f"{axis} is {position_px}; {low:g} to {high:g} is possible in an image of {columns} x {rows} px"

@@ -1,9 +1,9 @@
-"""A calibrated probability that the centre is within 2 mm, from what the search and the fit saw.
+"""A calibrated probability that position and shape are right, from what the search and the fit saw.
 
-A logistic model. Every weight has the sign that safety requires: no evidence of doubt raises the confidence. The
-weights were fitted to semi-synthetic recordings, with errors above 3 mm counted five times. The weight of `misfit` was
-set by hand: real frames that no template fits are worse than the white noise in those recordings. `docs/tracking.md`
-says where the calibration holds, where it does not, and why the fit is not the newest.
+Right means: the centre is within 2 mm, and the target-out fraction within 5 percentage points, since the gate decides
+on the latter. Two logistic models, one for a target with a memory of its preparation, one without. Every weight has the
+sign that safety requires: no evidence of doubt raises the confidence. `bench/calibrate_confidence.py` fits the weights
+to scenes whose truth is known, and `docs/tracking.md` says where the calibration holds and where it does not.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 
 from msgspec import Struct
+
+from gating.tracking.fixed_pattern import OBJECTION
 
 
 class Evidence(Struct, frozen=True):
@@ -46,15 +48,22 @@ class Evidence(Struct, frozen=True):
         How much better what moves in the image fits at another place, see `fixed_pattern.py`.
     beyond_image_px : float
         How far the target reaches out of the image.
+    objections : float
+        Share of the last seconds in which what moves in the image fitted better elsewhere.
     score_shifted : float
         ZNCC of the winning template with the frame shifted by the mean motion, not deformed.
-    rest_score, usual_score : float
-        With a memory: `score_shifted` of the target at rest, and the one that is usual at this excursion, over the
-        preparation.
+    cost : float
+        Mean square of the clipped differences of local contrast after the fit.
+    rest_score : float
+        Raw ZNCC of the reference with the target at rest, only shifted: over the preparation, or the best one so far.
+    usual_score : float
+        With a memory: `score_shifted` that is usual at this excursion.
     unprepared_mm : float
         With a memory: how far the excursion is from all that was prepared.
     ways_apart_mm : float
         With a memory: mean distance between the outlines carried from the best key frame and from the reference.
+    prepared : bool
+        Whether there is a memory.
     """
 
     score: float
@@ -71,99 +80,123 @@ class Evidence(Struct, frozen=True):
     unseen_s: float
     moving_elsewhere: float
     beyond_image_px: float = 0.0
+    objections: float = 0.0
+    cost: float = 0.0
     score_shifted: float = 1.0
     rest_score: float = 1.0
     usual_score: float = 1.0
     unprepared_mm: float = 0.0
     ways_apart_mm: float = 0.0
+    prepared: bool = False
 
 
-FEATURES = ("fit", "misfit", "rival", "precision", "scatter", "strain", "shift", "disagreement", "jump", "unseen")
-WEIGHTS = (1.291, 35.0, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7)
-INTERCEPT = -1.715
-MISFIT_BELOW = 0.85
-INTERCEPT_WITH_MEMORY, FIT_WITH_MEMORY, SHORTFALL_WITH_MEMORY, UNPREPARED_WITH_MEMORY = 3.0, 15.0, 20.0, 0.5
+class Model(Struct, frozen=True):
+    """A logistic model: the log odds are `intercept` plus the weighted `features`.
+
+    Attributes
+    ----------
+    weights : tuple of float
+        In the order of `FEATURES`, 0 or more.
+    usual : tuple of float
+        Medians of the features on well tracked frames: the feature that falls shortest of its median explains a doubt.
+    """
+
+    intercept: float
+    weights: tuple[float, ...]
+    usual: tuple[float, ...]
+
+    def log_odds(self, values: tuple[float, ...]) -> float:
+        """Return the log odds of being right for values of the features."""
+        return self.intercept + sum(w * value for w, value in zip(self.weights, values, strict=True))
+
+
+FEATURES = ("fit", "rival", "precision", "bending", "strain", "shift", "disagreement", "jump", "unseen", "contrast",
+            "shortfall", "unprepared")  # fmt: skip
+ALONE = Model(
+    -1.715,
+    (1.291, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7, 0.0, 0.0, 0.0),
+    (1.75, 0.39, 1.1, -0.21, -0.02, -0.2, -0.17, 0.0, 0.0, 0.0, 0.0, 0.0),
+)
+PREPARED = ALONE
 USUAL_SPREAD = 0.04
 """A score this far below the usual one is usual as well."""
-LEAST_REST_SCORE = 0.8
+LEAST_REST_SCORE = 0.82
 """Least ZNCC at rest of a target that can be told from noise: low-signal recordings reach 0.76, usable ones 0.83."""
+LARGEST_COST_ALONE = 0.12
+"""Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
-FIXED_PATTERN_VETO = 0.01
+OBJECTIONS_VETO = 0.25
+"""A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
 """If a target reaches farther out of the image than this, its centre is a guess."""
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
-    "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
     "rival": "another place looks almost the same (lead {e.rival_gap:.2f})",
     "precision": "the image fixes the position only to {e.precision_mm:.2f} mm",
-    "scatter": "the target is bent ({e.bending_mm:.1f} mm)",
+    "bending": "the target is bent ({e.bending_mm:.1f} mm)",
     "strain": "the target is deformed by {e.strain:.0%}",
     "shift": "fit and match are {e.fit_shift_mm:.1f} mm apart",
     "disagreement": "the templates are {e.disagreement_mm:.1f} mm apart",
     "jump": "it moved {e.excess_jump_mm:.0f} mm farther than breathing explains",
     "unseen": "it was out of sight for {e.unseen_s:.1f} s",
+    "contrast": "the target's structure fits no template (misfit {e.cost:.2f})",
+    "shortfall": "the target looks less like its key frames (ZNCC {e.score_shifted:.2f}) than is usual there "
+    "({e.usual_score:.2f})",
+    "unprepared": "the preparation did not show the target within {e.unprepared_mm:.0f} mm of here",
 }
-USUAL = (1.75, 0.0, 0.39, 1.1, -0.21, -0.02, -0.2, -0.17, 0.0, 0.0)
-"""Medians of the features on well tracked frames: the feature that falls shortest of its median explains the doubt."""
 
 
 def features(evidence: Evidence) -> tuple[float, ...]:
-    """Return the terms of the model in the order of `FEATURES`; more is better in each."""
+    """Return the terms of the models in the order of `FEATURES`; more is better in each."""
+    e = evidence
     return (
-        math.atanh(_clip(evidence.score_moved_back, 0.0, 0.98)),
-        _clip(evidence.score_moved_back - MISFIT_BELOW, -1.0, 0.0),
-        _clip(evidence.rival_gap, -0.1, 0.4),
-        -math.log10(_clip(evidence.precision_mm, 0.03, 20.0)),
-        -math.log1p(_clip(evidence.bending_mm, 0.0, 50.0)),
-        -_clip(evidence.strain, 0.0, 0.5),
-        -math.log1p(_clip(evidence.fit_shift_mm, 0.0, 50.0)),
-        -math.log1p(_clip(evidence.disagreement_mm, 0.0, 20.0)),
-        -math.log1p(_clip(evidence.excess_jump_mm, 0.0, 100.0)),
-        -math.log1p(_clip(evidence.unseen_s, 0.0, 100.0)),
+        math.atanh(_clip(e.score_moved_back, 0.0, 0.98)),
+        _clip(e.rival_gap, -0.1, 0.4),
+        -math.log10(_clip(e.precision_mm, 0.03, 20.0)),
+        -math.log1p(_clip(e.bending_mm, 0.0, 50.0)),
+        -_clip(e.strain, 0.0, 0.5),
+        -math.log1p(_clip(e.fit_shift_mm, 0.0, 50.0)),
+        -math.log1p(_clip(e.disagreement_mm, 0.0, 20.0)),
+        -math.log1p(_clip(e.excess_jump_mm, 0.0, 100.0)),
+        -math.log1p(_clip(e.unseen_s, 0.0, 100.0)),
+        -_clip(e.cost, 0.0, 0.25),
+        _clip(e.score_shifted - e.usual_score + USUAL_SPREAD, -1.0, 0.0) if e.prepared else 0.0,
+        -math.log1p(_clip(e.unprepared_mm, 0.0, 100.0)),
     )
 
 
-def probability(evidence: Evidence, *, with_memory: bool = False) -> float:
-    """Return P(centre error <= 2 mm), 0 to 1, never NaN; with a memory by a model of its own.
+def model_for(evidence: Evidence) -> Model:
+    """Return the model that judges this evidence."""
+    return PREPARED if evidence.prepared else ALONE
 
-    Some matches are never confident, however well they fit: at the border of the window, with a rival about as good,
-    held by a pattern that is fixed in the image, or of a target that leaves the image.
+
+def probability(evidence: Evidence) -> float:
+    """Return P(centre error <= 2 mm and error of the target-out fraction <= 5 points), 0 to 1, never NaN.
+
+    Some matches are never confident, however well they fit, see `veto`.
     """
-    logit = _logit_with_memory(evidence) if with_memory else _logit(evidence)
-    if not math.isfinite(logit):
+    log_odds = model_for(evidence).log_odds(features(evidence))
+    if not math.isfinite(log_odds):
         return 0.0
-    confidence = 1.0 / (1.0 + math.exp(-_clip(logit, -30.0, 30.0)))
+    confidence = 1.0 / (1.0 + math.exp(-_clip(log_odds, -30.0, 30.0)))
     return confidence if veto(evidence) is None else min(confidence, VETO_LIMIT)
-
-
-def _logit(evidence: Evidence) -> float:
-    return INTERCEPT + sum(w * value for w, value in zip(WEIGHTS, features(evidence), strict=True))
-
-
-def _logit_with_memory(evidence: Evidence) -> float:
-    """Return the log odds by the score of the best key frame, absolute and relative to what is usual there.
-
-    Set by hand: even odds where a score below the usual one, or far from all that was prepared, meets a poor fit.
-    """
-    return (
-        INTERCEPT_WITH_MEMORY
-        + FIT_WITH_MEMORY * (_clip(evidence.score_moved_back, 0.0, 1.0) - MISFIT_BELOW)
-        + SHORTFALL_WITH_MEMORY * _clip(evidence.score_shifted - evidence.usual_score + USUAL_SPREAD, -1.0, 0.0)
-        - UNPREPARED_WITH_MEMORY * _clip(evidence.unprepared_mm, 0.0, 100.0)
-    )
 
 
 def veto(evidence: Evidence) -> str | None:
     """Return why no score may make this frame confident, or None."""
     if not evidence.rest_score >= LEAST_REST_SCORE:
-        return "in the preparation, the target at rest looked like itself with ZNCC {e.rest_score:.2f} only"
+        return "the target at rest looks like itself with ZNCC {e.rest_score:.2f} only: noise hides it"
     if evidence.at_edge:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:
         return REASONS["rival"]
-    if not evidence.moving_elsewhere <= FIXED_PATTERN_VETO:
+    if not (evidence.prepared or evidence.cost <= LARGEST_COST_ALONE):
+        return REASONS["contrast"]
+    if not evidence.moving_elsewhere <= OBJECTION:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
+    if not evidence.objections <= OBJECTIONS_VETO:
+        return "what moves in the image fitted better at another place in {e.objections:.0%} of the last seconds"
     if not evidence.beyond_image_px <= BEYOND_IMAGE_VETO_PX:
         return "the target reaches {e.beyond_image_px:.0f} px beyond the image"
     return None
@@ -174,7 +207,8 @@ def reason_for_doubt(evidence: Evidence) -> str:
     vetoed = veto(evidence)
     if vetoed is not None:
         return vetoed.format(e=evidence)
-    lacking = [w * (usual - v) for w, usual, v in zip(WEIGHTS, USUAL, features(evidence), strict=True)]
+    model = model_for(evidence)
+    lacking = [w * (usual - v) for w, usual, v in zip(model.weights, model.usual, features(evidence), strict=True)]
     return REASONS[FEATURES[lacking.index(max(lacking))]].format(e=evidence)
 
 

@@ -109,6 +109,7 @@ class ContourFit:
         around = cv2.dilate(inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
         if not inside.any():
             raise ValueError("the target covers no pixel")
+        around = picture.bands.outside(np.asarray(around, np.uint8))
         self._length_px = max(math.sqrt(np.count_nonzero(inside) / math.pi), 2.0)
         step = max(math.sqrt(np.count_nonzero(around) / SAMPLES), 1.0)
         places, few = _lattice(around, step), _lattice(around, max(2.0 * step, picture.step))

@@ -105,7 +105,7 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
     pull = float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9
     prior = STIFFNESS * pull * energies
     prior[1:AFFINE] = NOISE / (USUAL_STRAIN * length_px) ** 2
-    inverse = np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull))
+    inverse = np.asarray(np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull)), np.float64)
     work = np.zeros((3, n), np.float32)
     return FitProblem(places, functions, values, flat, inverse, prior, length_px, work, np.zeros(2 * count))
 
@@ -150,9 +150,7 @@ def displace(basis: Image, coefficients: Array, motion: Image) -> None:
             y[i] += in_y * function[i]
 
 
-@njit(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST
-)
+@njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST)
 def sample(image: Image, places: Image, motion: Image, values: Image) -> None:
     """Write the bilinear value of an image at every place + motion; beyond its border `values` keeps what it has."""
     height, width = image.shape
@@ -183,7 +181,7 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
     clip = np.float32(CLIP)
     for i in range(values.size):
         x, y = places[0, i] + work[0, i], places[1, i] + work[1, i]
-        difference = np.float32(0.0)
+        difference: np.float32 = np.float32(0.0)
         if x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1:
             column, row = min(int(x), width - 2), min(int(y), height - 2)
             right, down = x - np.float32(column), y - np.float32(row)
@@ -253,9 +251,7 @@ def _align(
     return _differences(image, places, values, work)
 
 
-@njit(
-    "UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True
-)
+@njit("UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True)
 def score_at(image: Image, places: Image, motion: Image, values: Image) -> tuple[float, float]:
     """ZNCC between `values` and an image at places + motion, and the share of the places that the image shows.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from typing import Final
 
 import cv2
 import numpy as np
@@ -38,6 +39,8 @@ HELD_MM = 1.0
 """A target claimed to be this near to where it was cut cannot look like its opposite."""
 MIN_CONTRADICTION = 0.2
 """Negative correlation at the claimed place, beyond that from the frame's own share in the mean."""
+OBJECTION: Final = 0.01
+"""Least lead that counts as one."""
 MOVING_OVER_NOISE, FAINT_OVER_NOISE = 1.25, 2.0
 """Variance about the mean, relative to that between neighbouring frames; 1 where nothing but noise is left."""
 
@@ -68,6 +71,8 @@ class FixedPattern:
         self._mean, self._claimed_mean, self._previous = (self._reference.copy() for _ in range(3))
         self._frames, self._seen_s = 1, 0.0
         self._noise = LeastLately()
+        self.objections = 0.0
+        """Share of the last `MEMORY_S` in which what moves spoke against the claim by more than `OBJECTION`."""
 
     def lead_elsewhere(self, reduced: Image, elapsed_s: float, shift_x: float, shift_y: float) -> float:
         """Return how much better what moves fits at another place than at the claimed one, or how much it contradicts.
@@ -92,6 +97,13 @@ class FixedPattern:
         self._previous = frame
         share = np.float32(min(max(1.0 / self._frames, elapsed_s / MEMORY_S), 1.0))
         self._mean += share * (frame - self._mean)
+        lead = self._lead_elsewhere(frame, before, share, elapsed_s, shift_x, shift_y)
+        self.objections += float(share) * ((lead > OBJECTION) - self.objections)
+        return lead
+
+    def _lead_elsewhere(
+        self, frame: Image, before: Image, share: np.float32, elapsed_s: float, shift_x: float, shift_y: float
+    ) -> float:
         predicted = self._predicted(share, shift_x, shift_y)
         near = math.hypot(shift_x, shift_y) * self._pixel_mm <= APART_MM
         if not near or self._frames <= MIN_FRAMES or self._seen_s < MIN_SEEN_S:

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.tracking.saturation_band import NO_BANDS, SaturationBands
+
 Image = NDArray[np.float32]
 
 WINDOW_SHARE: Final = 0.7
@@ -79,6 +81,8 @@ class Picture:
         Size of a pixel.
     window_mm : float
         Width of the window on the full grid.
+    bands : SaturationBands
+        What the frames have been filled at: nothing is seen there.
 
     Attributes
     ----------
@@ -88,7 +92,10 @@ class Picture:
         Pixels of the full grid, along each side, in one of the coarse grid.
     """
 
-    def __init__(self, shape: tuple[int, int], spacing_mm: float, window_mm: float) -> None:
+    def __init__(
+        self, shape: tuple[int, int], spacing_mm: float, window_mm: float, bands: SaturationBands = NO_BANDS
+    ) -> None:
+        self.bands = bands
         rows, columns = shape
         self.step = max(round(COARSE_PIXEL_MM / spacing_mm), 1)
         coarse_mm = self.step * spacing_mm

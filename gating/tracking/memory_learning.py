@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
 from gating.tracking.confidence import LEAST_REST_SCORE
-from gating.tracking.contour import ContourFit
-from gating.tracking.local_contrast import SMOOTHING_PX, Picture, window_mm
+from gating.tracking.local_contrast import SMOOTHING_PX
 from gating.tracking.memory import BIN_MM, MOST_KEY_FRAMES, Contour, KeyFrame, Memory, UsualScore, hash_of
 from gating.tracking.reference import checked_pixels, checked_target
+from gating.tracking.saturation_band import find_bands
 from gating.tracking.template import margin_for, masked_around
 from gating.tracking.template_tracker import TemplateTracker
 from gating.tracking.tracker import TrackerSettings, TrackingError, TrackStatus
@@ -95,7 +95,7 @@ def learn_memory(
     contour = checked_target(contour_px, reference.shape)
     margin_px = margin_for(contour, (settings or TrackerSettings()).margin_mm, spacing_mm)
     passage = _follow(frames, elapsed_s, contour, pixel_spacing_mm, settings or TrackerSettings())
-    looks = _looks(frames, passage, contour, margin_px)
+    looks = _looks(frames, passage, contour, margin_px, spacing_mm)
     alike = looks @ looks.T
     chosen = _choose(alike, passage.fits)
     keys = tuple(
@@ -126,9 +126,6 @@ def _follow(
     tracker.warm_up()
     tracker.set_reference(frames[0], contour, spacing_mm)
     start, pixel_mm = contour_centroid(contour), math.sqrt(spacing_mm[0] * spacing_mm[1])
-    picture = Picture(frames.shape[1:], pixel_mm, window_mm(contour, pixel_mm))
-    picture.load(checked_pixels(frames[0]))
-    reference = ContourFit(picture, contour, start, margin_for(contour, settings.margin_mm, pixel_mm), pixel_mm)
     contours, content, fits = [contour], [start], [1.0]
     for frame, seconds in zip(frames[1:], elapsed_s[1:], strict=True):
         result = tracker.track(frame, float(seconds))
@@ -137,10 +134,7 @@ def _follow(
             content.append(content[-1])
             fits.append(0.0)
             continue
-        picture.load(checked_pixels(frame))
-        x, y = tracker.content_px
-        direct = reference.propagate(picture, x - start[0], y - start[1])
-        reference.keep(direct)
+        direct, (x, y) = tracker.straight_from_reference(), tracker.content_px
         apart_mm = pixel_mm * float(np.linalg.norm(result.contour_px - direct.contour_px, axis=1).mean())
         contours.append((result.contour_px + direct.contour_px) / np.float32(2.0))
         content.append(((x + direct.content_px[0]) / 2.0, (y + direct.content_px[1]) / 2.0))
@@ -148,15 +142,18 @@ def _follow(
     return _Passage(contours, np.array(content), np.array(fits))
 
 
-def _looks(frames: Frames, passage: _Passage, contour: Contour, margin_px: float) -> NDArray[np.float32]:
+def _looks(
+    frames: Frames, passage: _Passage, contour: Contour, margin_px: float, spacing_mm: float
+) -> NDArray[np.float32]:
     """Return the target in every frame, shifted back, as rows (n, places) of mean 0 and norm 1."""
     rows, columns = np.nonzero(masked_around(contour, margin_px, frames.shape[1:]))
     step = max(len(rows) // PLACES, 1)
     at = np.stack([columns[::step], rows[::step]]).astype(np.float32)[:, None]
+    bands = find_bands(frames[0], spacing_mm)
     looks = np.zeros((len(frames), at.shape[2]), np.float32)
     for index, (frame, content) in enumerate(zip(frames, passage.content_px, strict=True)):
         x, y = (np.float32(shift) for shift in content - passage.content_px[0])
-        smooth = cv2.GaussianBlur(np.asarray(frame, np.float32), (0, 0), SMOOTHING_PX)
+        smooth = cv2.GaussianBlur(bands.filled(np.asarray(frame, np.float32)), (0, 0), SMOOTHING_PX)
         seen = cv2.remap(smooth, at[0] + x, at[1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
         seen = seen - seen.mean()
         looks[index] = seen / max(float(np.linalg.norm(seen)), 1e-6)

@@ -42,6 +42,7 @@ class Recalled(Struct, frozen=True):
         """Return the evidence with what the memory says."""
         return replace(
             evidence,
+            prepared=True,
             ways_apart_mm=self.apart_mm,
             rest_score=self.rest_score,
             usual_score=self.usual_score,

@@ -14,7 +14,7 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
-from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, Evidence, probability, reason_for_doubt
+from gating.tracking.confidence import RIVAL_VETO, Evidence, probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
@@ -22,6 +22,7 @@ from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.recall import Recall, Recalled
 from gating.tracking.reference import checked_pixels, checked_target
+from gating.tracking.saturation_band import find_bands
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template import (
     Placement,
@@ -54,6 +55,8 @@ QUIET_RANGE_MM = 12.0
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
+MISFIT_BELOW = 0.85
+"""A fit with a lower score is in doubt: other places get a second look."""
 
 
 class _Seen(Struct, frozen=True):
@@ -103,15 +106,17 @@ class TemplateTracker:
             raise TrackingError(f"the pixel spacing must be above 0 mm, got {pixel_spacing_mm}")
         self._shape, self._pixel_spacing_mm = frame.shape, pixel_spacing_mm
         self._spacing_mm = float(np.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1]))
+        self._reference_frame = frame
+        self._bands = find_bands(frame, self._spacing_mm)
+        frame = self._bands.filled(frame)
         self._margin_px = margin_for(contour, self._settings.margin_mm, self._spacing_mm)
         self._reach_px = int(np.ceil(self._settings.search_radius_mm / self._spacing_mm))
         side_px = float(np.sqrt(np.prod(np.ptp(contour, axis=0))))
         self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
         reduced = reduce(frame, self._reduction)
-        self._picture = Picture(
-            (frame.shape[0], frame.shape[1]), self._spacing_mm, window_mm(contour, self._spacing_mm)
-        )
+        window = window_mm(contour, self._spacing_mm)
+        self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window, self._bands)
         self._recall: Recall | None = None
         reference = self._cut(frame, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
@@ -120,10 +125,10 @@ class TemplateTracker:
         pixel_mm = self._reduction * self._spacing_mm
         self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
         self._centre = reference.centre_px
-        self._now_s, self._unseen_s = 0.0, 0.0
+        self._now_s, self._unseen_s, self._rest_score = 0.0, 0.0, 0.0
         self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
         self._trust = Trust(self._centre, self._spacing_mm, self._settings.min_confidence)
-        self._reference, self._reference_frame = reference, frame
+        self._reference = reference
 
     def use_memory(self, memory: Memory) -> None:
         """Look for the key frames of a memory beside the reference from now on, and learn nothing else.
@@ -137,7 +142,10 @@ class TemplateTracker:
             raise TrackingError("a memory needs its reference, and no reference has been set")
         memory.check_belongs(self._reference_frame, self._reference.contour_px, self._pixel_spacing_mm)
         self.templates.fix(
-            [self._cut(checked_pixels(key.pixels), key.contour_px, key.content_px) for key in memory.key_frames]
+            [
+                self._cut(self._bands.filled(checked_pixels(key.pixels)), key.contour_px, key.content_px)
+                for key in memory.key_frames
+            ]
         )
         self._recall = Recall(memory, self._reference, self._spacing_mm)
 
@@ -156,7 +164,7 @@ class TemplateTracker:
         elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
-            frame = checked_pixels(pixels, self._shape)
+            frame = self._bands.filled(checked_pixels(pixels, self._shape))
         except TrackingError as error:
             self._unseen_s += elapsed_s
             return refused(str(error), len(self.templates.in_use))
@@ -168,7 +176,7 @@ class TemplateTracker:
         confidence = self._trust.believed(seen.probability, centre, QUIET_SPEED_MM_S * elapsed_s)
         status = self._status(confidence)
         self.evidence, self.content_px = seen.evidence, seen.moved.content_px
-        self._seen, self._confidence = seen, confidence
+        self._seen, self._confidence, self._rest_score = seen, confidence, seen.evidence.rest_score
         self.templates.in_use[seen.winner.template].fit.keep(seen.moved)
         if seen.recalled is not None:
             self.templates.in_use[0].fit.keep(seen.recalled.direct)
@@ -180,7 +188,8 @@ class TemplateTracker:
         detail = "" if tracked else self._trust.reservation() or reason_for_doubt(seen.evidence)
         contour, score = seen.moved.contour_px, seen.winner.score
         in_use = len(self.templates.in_use)
-        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use)
+        content = seen.moved.content_px
+        return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use, content)
 
     def _look(self, reference: Template, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
         """Return what is found in a frame; only `pattern` remembers it."""
@@ -198,11 +207,10 @@ class TemplateTracker:
         x, y = reference.centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
-        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere)
+        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere, pattern.objections)
         if recalled is not None:
             evidence = recalled.added_to(evidence)
-        believed = probability(evidence, with_memory=recalled is not None)
-        return _Seen(frame, elapsed_s, moved, winner, centre, evidence, believed, recalled)
+        return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence), recalled)
 
     def _best_moved(
         self, reference: Template, frame: NDArray[Any], placements: list[Placement], reach: SearchRegion
@@ -259,6 +267,7 @@ class TemplateTracker:
         centre: tuple[float, float],
         elapsed_s: float,
         elsewhere: float,
+        objections: float,
     ) -> Evidence:
         away = [(one.score, math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
         rivals = [score for score, distance in away if distance > self._apart_px]
@@ -280,8 +289,23 @@ class TemplateTracker:
             unseen_s=self._unseen_s,
             moving_elsewhere=elsewhere,
             beyond_image_px=moved.beyond_image_px,
+            objections=objections,
+            cost=moved.cost,
             score_shifted=moved.score_shifted,
+            rest_score=self._rest_score_with(placements),
         )
+
+    def _rest_score_with(self, placements: list[Placement]) -> float:
+        """Return how well the reference has fitted a frame so far, these placements included."""
+        return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
+
+    def straight_from_reference(self) -> Propagation:
+        """Carry the contour from the reference to the last frame, whichever template found it; for a preparation."""
+        reference = self.templates.in_use[0]
+        x, y = (now - then for now, then in zip(self.content_px, reference.centre_px, strict=True))
+        direct = reference.fit.propagate(self._picture, x, y)
+        reference.fit.keep(direct)
+        return direct
 
     def _status(self, confidence: float) -> TrackStatus:
         if not confidence >= self._settings.lost_confidence:

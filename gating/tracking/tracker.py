@@ -56,6 +56,10 @@ class TrackResult(Struct, frozen=True):
         One sentence that names why the result is not TRACKED; empty otherwise.
     templates : int
         Number of templates in use.
+    content_px : tuple of float, optional
+        Centre (x, y) of what is inside the contour: where the mean motion of the content carries the centre of the
+        reference. Of a deforming target it is not the centroid of the outline; a target that is drawn as a box is
+        judged by it. None if the tracker does not tell the two apart.
     """
 
     x_px: float
@@ -66,6 +70,7 @@ class TrackResult(Struct, frozen=True):
     contour_px: NDArray[np.float32]
     detail: str
     templates: int
+    content_px: tuple[float, float] | None = None
 
 
 class TrackingError(CinegateError, ValueError):

@@ -66,6 +66,9 @@ def engine_with(make_tracker) -> Bench:
         ("contour_px", SQUARE.ravel(), "of shape (8,)"),
         ("contour_px", None, "contour_px is a NoneType"),
         ("detail", None, "detail is None"),
+        ("content_px", (math.nan, 1.0), "x of content_px is nan"),
+        ("content_px", (1.0, 1e9), "y of content_px is 1000000000.0"),
+        ("content_px", (1.0,), "failed in track"),
     ],
 )
 def test_a_result_that_cannot_be_one_is_named(field, value, sentence):
