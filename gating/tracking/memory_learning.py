@@ -16,7 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
-from gating.tracking.confidence import LEAST_REST_SCORE
+from gating.tracking.confidence import LEAST_REST_SCORE_PREPARED
 from gating.tracking.local_contrast import SMOOTHING_PX
 from gating.tracking.memory import BIN_MM, MOST_KEY_FRAMES, Contour, KeyFrame, Memory, UsualScore, hash_of
 from gating.tracking.reference import checked_pixels, checked_target
@@ -40,9 +40,10 @@ AGREEMENT_MM: Final = 3.0
 REST_MM: Final = 2.0
 LEAST_AT_REST: Final = 5
 LEAST_PER_BIN: Final = 3
-BREATHING_SHARE: Final = 0.7
-HOLD_S, HOLD_FLAT_MM, HOLD_BEYOND = 4.0, 3.0, 1.5
-"""A breath-hold: this long, this flat, and this many times the span of quiet breathing away from rest."""
+LEAST_S: Final = 30.0
+UNFIT_SHARE: Final = 0.1
+HOLD_S, HOLD_FLAT_MM, HOLD_BEYOND, LONG_HOLD_S = 4.0, 3.0, 1.3, 8.0
+"""A breath-hold: this long, this flat, and this many times the span of quiet breathing from rest; or very long."""
 
 
 class _Passage(Struct, frozen=True):
@@ -54,11 +55,14 @@ class _Passage(Struct, frozen=True):
     content_px : (n, 2) float64
     fits : (n,) float64
         ZNCC after the contour is carried; 0 where it is not to be believed.
+    reference_scores : (n,) float64
+        ZNCC of the reference at the target's place, only shifted; 0 in a refused frame.
     """
 
     contours: list[Contour]
     content_px: Series
     fits: Series
+    reference_scores: Series
 
 
 def learn_memory(
@@ -104,9 +108,9 @@ def learn_memory(
     )
     away_mm = (passage.content_px - passage.content_px[0]) * spacing_mm
     axis = _main_axis(away_mm)
-    rest_score = _rest_score(alike[0], away_mm)
+    rest_score = _rest_score(passage.reference_scores, away_mm)
     usual = _usual(alike, [0, *chosen], away_mm @ axis)
-    remarks = _remarks(rest_score, np.cumsum(elapsed_s), away_mm @ axis, len(frames))
+    remarks = _remarks(rest_score, np.cumsum(elapsed_s) - elapsed_s[0], away_mm @ axis, passage.fits)
     return Memory(
         hash_of(frames[0]), (reference.shape[0], reference.shape[1]), pixel_spacing_mm, contour, keys, rest_score,
         _pair(axis), usual, float(np.sum(elapsed_s[1:])), remarks,
@@ -126,20 +130,22 @@ def _follow(
     tracker.warm_up()
     tracker.set_reference(frames[0], contour, spacing_mm)
     start, pixel_mm = contour_centroid(contour), math.sqrt(spacing_mm[0] * spacing_mm[1])
-    contours, content, fits = [contour], [start], [1.0]
+    contours, content, fits, scores = [contour], [start], [1.0], [1.0]
     for frame, seconds in zip(frames[1:], elapsed_s[1:], strict=True):
         result = tracker.track(frame, float(seconds))
         if result.status is TrackStatus.REFUSED:
             contours.append(contours[-1])
             content.append(content[-1])
             fits.append(0.0)
+            scores.append(0.0)
             continue
-        direct, (x, y) = tracker.straight_from_reference(), tracker.content_px
+        (direct, reference_score), (x, y) = tracker.straight_from_reference(), tracker.content_px
         apart_mm = pixel_mm * float(np.linalg.norm(result.contour_px - direct.contour_px, axis=1).mean())
         contours.append((result.contour_px + direct.contour_px) / np.float32(2.0))
         content.append(((x + direct.content_px[0]) / 2.0, (y + direct.content_px[1]) / 2.0))
         fits.append(tracker.evidence.score_moved_back if apart_mm <= AGREEMENT_MM else 0.0)
-    return _Passage(contours, np.array(content), np.array(fits))
+        scores.append(reference_score)
+    return _Passage(contours, np.array(content), np.array(fits), np.array(scores))
 
 
 def _looks(
@@ -184,11 +190,11 @@ def _main_axis(away_mm: Series) -> Series:
     return np.asarray(axis if float((away_mm @ axis).sum()) >= 0.0 else -axis, np.float64)
 
 
-def _rest_score(alike: NDArray[np.float32], away_mm: Series) -> float:
+def _rest_score(reference_scores: Series, away_mm: Series) -> float:
     """Return the median ZNCC of the reference with the other frames within `REST_MM` of it, or the nearest few."""
     distance = np.linalg.norm(away_mm, axis=1)[1:]
     count = max(int((distance <= REST_MM).sum()), LEAST_AT_REST)
-    return float(np.median(alike[1:][np.argsort(distance, kind="stable")[:count]]))
+    return float(np.median(reference_scores[1:][np.argsort(distance, kind="stable")[:count]]))
 
 
 def _usual(alike: NDArray[np.float32], keys: list[int], excursion_mm: Series) -> tuple[UsualScore, ...]:
@@ -204,14 +210,45 @@ def _usual(alike: NDArray[np.float32], keys: list[int], excursion_mm: Series) ->
     )
 
 
-def _remarks(rest_score: float, time_s: Series, excursion_mm: Series, count: int) -> tuple[str, ...]:
+def _remarks(rest_score: float, time_s: Series, excursion_mm: Series, fits: Series) -> tuple[str, ...]:
+    """Return what must be known before the memory is accepted."""
     remarks = []
-    if not rest_score >= LEAST_REST_SCORE:
+    if not rest_score >= LEAST_REST_SCORE_PREPARED:
         remarks.append(
-            f"the target cannot be tracked confidently: at rest it looks like itself with ZNCC {rest_score:.2f}, "
-            f"{LEAST_REST_SCORE:g} is needed"
+            "the target cannot be tracked confidently: at rest it looks like the reference with ZNCC "
+            f"{rest_score:.2f}; {LEAST_REST_SCORE_PREPARED:g} is the limit"
+        )
+    seconds = float(time_s[-1])
+    if not seconds >= LEAST_S:
+        remarks.append(f"the preparation lasts {seconds:.0f} s; {LEAST_S:g} s or more are advised")
+    unfit = int((fits < LEAST_FIT).sum())
+    if unfit > UNFIT_SHARE * len(fits):
+        remarks.append(f"the contour could not be carried surely to {unfit} of {len(fits)} frames")
+    if not _has_hold(time_s, excursion_mm):
+        remarks.append(
+            "no breath-hold is in the preparation: the target was never still beyond quiet breathing for "
+            f"{HOLD_S:g} s; if one will be treated, prepare again with it, or its frames will be doubted"
         )
     return tuple(remarks)
+
+
+def _has_hold(time_s: Series, excursion_mm: Series) -> bool:
+    """Return whether the target stood still, well away from where quiet breathing takes it or for very long."""
+    held = np.zeros(len(time_s), bool)
+    for first in range(len(time_s)):
+        last = first
+        while last + 1 < len(time_s) and np.ptp(excursion_mm[first : last + 2]) <= HOLD_FLAT_MM:
+            last += 1
+        seconds = time_s[last] - time_s[first]
+        if seconds >= LONG_HOLD_S:
+            return True
+        if seconds >= HOLD_S:
+            held[first : last + 1] = True
+    if not held.any() or held.all():
+        return False
+    rest, deepest = np.percentile(excursion_mm[~held], [10, 90])
+    beyond = HOLD_BEYOND * max(float(deepest - rest), HOLD_FLAT_MM)
+    return bool((np.abs(excursion_mm[held] - rest) >= beyond).any())
 
 
 def _pair(values: Series | tuple[float, float]) -> tuple[float, float]:

@@ -299,13 +299,20 @@ class TemplateTracker:
         """Return how well the reference has fitted a frame so far, these placements included."""
         return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
 
-    def straight_from_reference(self) -> Propagation:
-        """Carry the contour from the reference to the last frame, whichever template found it; for a preparation."""
-        reference = self.templates.in_use[0]
-        x, y = (now - then for now, then in zip(self.content_px, reference.centre_px, strict=True))
-        direct = reference.fit.propagate(self._picture, x, y)
+    def straight_from_reference(self) -> tuple[Propagation, float]:
+        """Carry the contour from the reference to the last frame, whichever template found it; for a preparation.
+
+        Returns
+        -------
+        tuple
+            The motion, and the ZNCC of the reference at that place, only shifted.
+        """
+        reference, seen = self.templates.in_use[0], self._last if self._seen is None else self._seen
+        assert seen is not None
+        x, y = seen.moved.content_px
+        direct = reference.fit.propagate(self._picture, x - reference.centre_px[0], y - reference.centre_px[1])
         reference.fit.keep(direct)
-        return direct
+        return direct, place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score
 
     def _status(self, confidence: float) -> TrackStatus:
         if not confidence >= self._settings.lost_confidence:
