@@ -111,7 +111,7 @@ class Visit:
             newest and min(newest, 2),
             memory is None,
             memory is None or memory.anchor is None,
-            vars(engine)["_arm_by_itself"],
+            vars(engine)["_operators"].arm_by_itself,
             (self.declared, self.latched, self.acknowledged, self.armed),
         )
 
