@@ -257,7 +257,12 @@ class Scene:
         if state is EngineState.LATCHED:
             self.ask("acknowledge", "the fault suite goes on")
         elif state is EngineState.READY:
-            self.ask("arm")
+            self.arm()
+
+    def arm(self) -> ControlReply | None:
+        """Confirm the contour and arm, as an operator would who has looked at it; return the reply to the second."""
+        self.ask("confirm")
+        return self.ask("arm")
 
     # ---- pictures -------------------------------------------------------------------------------------------------
 

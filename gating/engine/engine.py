@@ -30,6 +30,7 @@ from gating.messages import (
     GateState,
     Heartbeat,
     Message,
+    ReferenceImage,
     SourceKind,
     StageStamps,
     StampMeaning,
@@ -67,6 +68,9 @@ class Engine:
         Arm without an operator; only for recordings and phantoms, and only until the first latch or `disarm`.
     budget
         Latency budget of each decision; None offline, where decisions are not timed.
+    requires_binding
+        Whether targets of a live source must be bound to an image, and be confirmed by an operator before arming; False
+        only to replay logs of versions that asked for neither.
     """
 
     def __init__(
@@ -81,10 +85,11 @@ class Engine:
         peers: PeerMonitor | None = None,
         arm_by_itself: bool = False,
         budget: DecisionBudget | None = None,
+        requires_binding: bool = True,
     ) -> None:
         self._config = config
         self._clock = clock
-        self._intake = FrameIntake(config, targets, make_tracker, session_id)
+        self._intake = FrameIntake(config, targets, make_tracker, session_id, live_needs_image=requires_binding)
         self._peers = Peers(engine_id, config.recording) if peers is None else peers
         self._life = Lifecycle()
         self._watch = None if budget is None else DecisionWatch(budget)
@@ -98,6 +103,7 @@ class Engine:
             not_armable=self._not_armable,
             warm_up=self.warm_up,
             arm_by_itself=arm_by_itself,
+            live_needs_confirmation=requires_binding,
         )
         self._foreign: set[tuple[str, str]] = set()
         """Role and session of each peer that has been reported as one of another session."""
@@ -117,6 +123,11 @@ class Engine:
     def references(self) -> tuple[TargetReference, ...]:
         """The targets as learned from their reference frames, for subscribers that join late."""
         return tuple(self._intake.targets.references)
+
+    @property
+    def images(self) -> tuple[ReferenceImage, ...]:
+        """The images in which the learned targets were drawn, for subscribers and for the log."""
+        return self._intake.targets.images(self._factory.session_id)
 
     @property
     def stale_at_ns(self) -> int | None:
@@ -326,7 +337,9 @@ class Engine:
         if self._intake.stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
             return []
         self._life.apply(ArmingEvent.ARM)
-        return [self._factory.event("info", "armed", "armed by itself: the source is a recording or a phantom")]
+        seen_by = self._operators.confirmed_by or "nobody"
+        text = f"armed by itself: the source is a recording or a phantom; {seen_by} has confirmed the contour"
+        return [self._factory.event("info", "armed", text)]
 
     def _not_armable(self) -> str | None:
         """Return why the engine cannot be armed now, or None."""

@@ -9,7 +9,7 @@ from gating.engine.budget import DecisionWatch
 from gating.engine.intake import FrameIntake
 from gating.engine.lifecycle import Lifecycle
 from gating.engine.peers import PeerMonitor
-from gating.messages import ControlRequest
+from gating.messages import ControlRequest, SourceKind
 from gating.stream.stream import other_session
 from gating.tracking.checked_tracker import TrackerFault
 
@@ -29,11 +29,16 @@ class Operators:
         Warms up the engine, and raises `TrackerFault` where its tracker fails.
     arm_by_itself
         As for `Engine`.
+    live_needs_confirmation
+        Whether an operator who arms a live source must first have confirmed where the contour is.
 
     Attributes
     ----------
     arm_by_itself
         Whether the engine still arms without an operator; nobody gives that back once it has been taken.
+    confirmed_by
+        Who has confirmed that the contour is where it should be, in this life of the engine and since its last latch;
+        empty if nobody has. Every target has then been learned, and no target is learned twice.
     """
 
     def __init__(
@@ -47,11 +52,14 @@ class Operators:
         not_armable: Callable[[], str | None],
         warm_up: Callable[[], None],
         arm_by_itself: bool,
+        live_needs_confirmation: bool = True,
     ) -> None:
         self._session_id = session_id
         self._life, self._intake, self._peers, self._watch = life, intake, peers, watch
         self._not_armable, self._warm_up = not_armable, warm_up
+        self._live_needs_confirmation = live_needs_confirmation
         self.arm_by_itself = arm_by_itself
+        self.confirmed_by = ""
 
     def carry_out(self, request: ControlRequest) -> str | None:
         """Carry out a request; return why it is refused, or None."""
@@ -59,8 +67,10 @@ class Operators:
             return other_session("the request", request.session_id, self._session_id).detail
         reasoned = bool(request.why.strip())
         match request.action:
+            case "confirm":
+                return self._confirm(request.operator)
             case "arm":
-                return self._not_armable() or self._life.apply(ArmingEvent.ARM)
+                return self._not_armable() or self._unconfirmed() or self._life.apply(ArmingEvent.ARM)
             case "disarm":
                 return self._disarm()
             case "acknowledge":
@@ -71,8 +81,25 @@ class Operators:
                 return None
 
     def withdraw(self) -> None:
-        """Take back what was given before a latch: arming by itself."""
-        self.arm_by_itself = False
+        """Take back what was given before a latch: arming by itself, and the confirmation of the contour."""
+        self.arm_by_itself, self.confirmed_by = False, ""
+
+    def _confirm(self, operator: str) -> str | None:
+        """Note who has seen the contour where it should be; only one that is followed in a good image can be seen."""
+        if self._life.latched_by is not None:
+            return f"latched by {self._life.latched_by.reason}; acknowledge it first"
+        if self._intake.hold_reason is not None:
+            return self._intake.hold_reason.detail
+        if not self._intake.targets.are_learned:
+            return "not every target has been found yet"
+        self.confirmed_by = operator
+        return None
+
+    def _unconfirmed(self) -> str | None:
+        is_live = self._intake.stream.source_kind is SourceKind.LIVE
+        if self.confirmed_by or not (is_live and self._live_needs_confirmation):
+            return None
+        return "nobody has confirmed where the contour is: look at it, then `cinegate control confirm --operator NAME`"
 
     def _disarm(self) -> str | None:
         refused = self._life.apply(ArmingEvent.DISARM)
