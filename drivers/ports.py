@@ -30,8 +30,9 @@ class FrameStamp:
     image_orientation: Orientation | None = None
     image_position_mm: Position | None = None
     """Where the plane lies, in a stream of several planes; None if it is where the stream declared it."""
-    origin: str = ""
-    """Peer and scan that the frame comes from. A frame of another origin is published as one of another source."""
+    peer: str | None = None
+    series: str | None = None
+    """Who sent the frame, and which of its scans it is of; None: as before. A change of either latches the engine."""
 
 
 @runtime_checkable

@@ -74,8 +74,6 @@ class Pump:
     offset: OffsetEstimator
     statistics: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
-    origin: str | None = None
-    """Origin of the newest frame; None before the first."""
     context: zmq.Context[zmq.Socket[bytes]] | None = None
     frames: Socket = field(init=False)
     gate: Socket | None = None
@@ -150,7 +148,7 @@ class Pump:
 
     def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
         """Publish one frame now; return its header."""
-        self._follow_origin(stamp.origin)
+        self._follow_origin(stamp)
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
         acquired_ns, uncertainty_ns = self._on_publish_clock(stamp, published_ns)
@@ -182,12 +180,23 @@ class Pump:
         self.statistics.frames += 1
         return header
 
-    def _follow_origin(self, origin: str) -> None:
-        """Become another publisher when frames come from another origin, so that no armed engine goes on with them."""
-        if self.origin not in (None, origin):
-            self.publisher_id = secrets.token_hex(4)
-            self._report("fault", "origin_changed", f"frames came from {self.origin}, and now come from {origin}")
-        self.origin = origin
+    def _follow_origin(self, stamp: FrameStamp) -> None:
+        """Become another publisher when frames come from another peer or series, so that no armed engine goes on.
+
+        The clock of another peer is another clock, whatever its name.
+        """
+        before = self.info
+        peer = before.peer if stamp.peer is None else stamp.peer
+        series = before.series if stamp.series is None else stamp.series
+        if (peer, series) == (before.peer, before.series):
+            return
+        self.info = msgspec.structs.replace(before, peer=peer, series=series)
+        self.publisher_id = secrets.token_hex(4)
+        if peer != before.peer:
+            self.offset.forget()
+        text = f"frames came from {before.origin}, and now come from {self.info.origin}"
+        self._report("fault", "origin_changed", text)
+        self._send(encode(self.info))
 
     def _on_publish_clock(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
         """Return the acquisition on the publish clock and its uncertainty, ns.

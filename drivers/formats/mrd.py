@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
@@ -126,6 +127,27 @@ def image_header(raw: bytes) -> ImageHeader:
         image_index=values[37],
         series=values[38],
     )
+
+
+def image_message(
+    pixels: NDArray[Any],
+    spacing_mm: tuple[float, float],
+    axes: Sequence[float],
+    position_mm: Sequence[float],
+    ticks: int,
+    index: int = 0,
+) -> bytes:
+    """Return an image message of (rows, columns) pixels; spacing (row, column), axes and position as in DICOM."""
+    rows, columns = pixels.shape
+    read, phase = np.array(axes[:3]), np.array(axes[3:])
+    centre = np.array(position_mm) + read * spacing_mm[1] * (columns - 1) / 2 + phase * spacing_mm[0] * (rows - 1) / 2
+    size = (columns, rows, 1, columns * spacing_mm[1], rows * spacing_mm[0], 1.0, 1)
+    directions = (*centre, *read, *phase, *np.cross(read, phase), 0.0, 0.0, 0.0)
+    counters = (0, 0, 0, 0, 0, 0, ticks, 0, 0, 0, _MAGNITUDE[1], index % 2**16, 0)
+    data = pixels.astype(pixels.dtype.newbyteorder("<"))
+    data_type = next(number for number, kind in _DTYPES.items() if kind == data.dtype.str)
+    header = _IMAGE_HEADER.pack(1, data_type, 0, 0, *size, *directions, *counters, *(0,) * 8, *(0.0,) * 8, 0)
+    return struct.pack("<H", _IMAGE) + header + struct.pack("<Q", 0) + data.tobytes()
 
 
 class FrameMaker:

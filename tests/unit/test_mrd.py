@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from drivers.errors import BadFrame, BadRecording
-from drivers.formats.mrd import FrameMaker, MrdImage, image_header
+from drivers.formats.mrd import FrameMaker, MrdImage, image_header, image_message
 from drivers.recordings import open_recording
 from gating.clocks.offset import DAY_NS
 from gating.messages import StampMeaning
@@ -73,6 +73,14 @@ def test_every_real_pixel_type_keeps_its_values(session: LiveSession, dtype: str
         client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(6)))
         frames = session.read(6)
     np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
+
+
+def test_our_own_image_message_reads_as_that_of_the_ismrmrd_package() -> None:
+    cine, head = synthetic_cine(1), slice(2, 200)
+    ticks = round((36_000 + cine["t_s"][0]) * 1e9 / TICK_NS)
+    ours = image_message(cine["frames"][0], cine["spacing"], cine["orientation"], cine["position"], ticks)
+    assert image_header(ours[head]) == image_header(packed(image(cine, 0))[head])
+    assert ours[208:] == cine["frames"][0].tobytes()
 
 
 def test_bytes_may_arrive_a_few_at_a_time(session: LiveSession) -> None:
