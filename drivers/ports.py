@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -92,6 +93,16 @@ class ReportingSource(Protocol):
 
     def take_notices(self) -> list[str]:
         """Return the sentences that are new since the last call."""
+        ...
+
+
+@runtime_checkable
+class WarningSource(Protocol):
+    """A source that warns of its stream as a whole; nothing is refused for it."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences for the operator, known once the source is open."""
         ...
 
 

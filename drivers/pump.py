@@ -18,7 +18,7 @@ import zmq
 from numpy.typing import NDArray
 
 from drivers.errors import SourceFault, Unavailable
-from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource
+from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource, WarningSource
 from gating.clocks.clock import Clock
 from gating.clocks.offset import OffsetEstimator
 from gating.messages import (
@@ -228,7 +228,7 @@ class Pump:
             if b"frame".startswith(request[1:]):
                 self.subscriptions += 1 if request[:1] == b"\x01" else -1
                 self.info_due_ns = now_ns
-                self._warn_of_arrival_times()
+                self._warn()
         if now_ns >= self.info_due_ns:
             self._send(encode(self.info))
             self.info_due_ns = now_ns + INFO_EVERY_NS
@@ -236,9 +236,12 @@ class Pump:
             self._send(encode(self._heartbeat(now_ns)))
             self.heartbeat_due_ns = now_ns + HEARTBEAT_EVERY_NS
 
-    def _warn_of_arrival_times(self) -> None:
+    def _warn(self) -> None:
+        """Tell every new subscriber what to know of the stream as a whole."""
         if self.info.acquired_meaning is StampMeaning.ARRIVAL:
             self._report("warning", ARRIVAL_TIME, f"{self.info.source}: {ARRIVAL_TIME_MEANS}")
+        for sentence in self.source.warnings if isinstance(self.source, WarningSource) else ():
+            self._report("warning", "source_warning", f"{self.info.source}: {sentence}")
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:
         own = self.source.counters if isinstance(self.source, CountingSource) else {}

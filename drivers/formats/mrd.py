@@ -33,6 +33,7 @@ MAX_WAVEFORM_BYTES: Final = 16 * 2**20
 CONFIG_FILE_BYTES: Final = 1024
 CLOSE: Final = struct.pack("<H", 4)
 MIDNIGHT_TICKS: Final = 400
+SQUARE_TOLERANCE: Final = 0.01
 
 _CONFIG_FILE, _CONFIG_TEXT, _HEADER, _CLOSE, _TEXT, _IMAGE, _WAVEFORM = 1, 2, 3, 4, 5, 1022, 1026
 _REFUSED: Final = {1008: "a raw acquisition", 1030: "an array"}
@@ -167,6 +168,8 @@ class FrameMaker:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
         self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
         self._last_ticks = 0
+        self.warning = ""
+        """About the first image whose pixels are not square; empty if they all were."""
 
     def frame(self, image: MrdImage, arrived_ns: int) -> VendorFrame:
         """Return the frame of an image message. Raises `BadFrame`."""
@@ -196,7 +199,14 @@ class FrameMaker:
         if self._position_is == "centre":
             corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
             corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
-        return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+        checked = PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+        if not self.warning and not abs(column_mm - row_mm) <= SQUARE_TOLERANCE * row_mm:
+            self.warning = (
+                f"field_of_view is {header.field_of_view_mm[0]:g} x {header.field_of_view_mm[1]:g} mm for matrix_size "
+                f"{header.columns} x {header.rows}: pixels of {column_mm:g} x {row_mm:g} mm are not square; "
+                "columns and rows may have changed places"
+            )
+        return checked
 
     def stamp(self, image: MrdImage, arrived_ns: int) -> int:
         """Return the acquisition stamp, unwrapped. Raises `BadFrame`.

@@ -83,6 +83,16 @@ def test_our_own_image_message_reads_as_that_of_the_ismrmrd_package() -> None:
     assert ours[208:] == cine["frames"][0].tobytes()
 
 
+@pytest.mark.parametrize(("spacing", "warned"), [((2.0, 1.5), 1), ((1.5, 1.5), 0)], ids=["oblong", "square"])
+def test_pixels_that_are_not_square_are_warned_of_once(
+    session: LiveSession, spacing: tuple[float, float], warned: int
+) -> None:
+    with connect(session.port) as client:
+        started(session, client, synthetic_cine() | {"spacing": spacing})
+    said = "field_of_view is 48 x 80 mm for matrix_size 32 x 40: pixels of 1.5 x 2 mm are not square; "
+    assert session.source.warnings == (said + "columns and rows may have changed places",) * warned
+
+
 def test_bytes_may_arrive_a_few_at_a_time(session: LiveSession) -> None:
     cine = synthetic_cine(4)
     stream = preamble() + b"".join(packed(image(cine, index)) for index in range(4))
