@@ -28,8 +28,6 @@ def _restart_engine(scene: Scene, *options: str) -> None:
     scene.processes.start_engine(*options)
     if not scene.wait(lambda: any(command.frame_sequence >= 0 for _, command in scene.messages.commands[known:]), 60):
         raise Unmet("the restarted engine has not decided on a frame within 60 s")
-    if scene.messages.commands[-1][1].engine_state is EngineState.LATCHED:
-        scene.ask("acknowledge", "a new engine counts the frames that earlier faults kept from the log")
     scene.pass_ms(GOOD_FRAMES_MS)
     if not options:
         scene.ask("arm")
