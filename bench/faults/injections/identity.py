@@ -29,7 +29,7 @@ def _restart_engine(scene: Scene, *options: str) -> None:
     if not scene.wait(lambda: any(command.frame_sequence >= 0 for _, command in scene.messages.commands[known:]), 60):
         raise Unmet("the restarted engine has not decided on a frame within 60 s")
     if scene.messages.commands[-1][1].engine_state is EngineState.LATCHED:
-        scene.ask("acknowledge", "a new engine counts the frames that earlier faults kept from the log")
+        scene.ask("acknowledge", "an operator tries to go on")
     scene.pass_ms(GOOD_FRAMES_MS)
     if not options:
         scene.ask("arm")
@@ -68,9 +68,12 @@ def _(scene: Scene) -> Steps:
     scene.source.transform = lambda frame: [encode_frame(changed(frame, source_kind=SourceKind.PHANTOM))]
     _restart_engine(scene)
     yield
+    state = scene.messages.commands[-1][1].engine_state
     scene.source.stream = stream
     scene.calm()
     _forget_declaration(scene)
+    if state is not EngineState.LATCHED:
+        raise Unmet(f"the engine was {state}, not latched")
 
 
 @injects("live_stream_to_arm_by_itself")
