@@ -173,6 +173,19 @@ class StreamInfo(Message, frozen=True, kw_only=True):
     acquired_clock: Name
     acquired_meaning: StampMeaning
     description: Sentence = ""
+    peer: Annotated[str, Meta(max_length=128)] = ""
+    """Who sends the images: an address with the number of its connection, an AE title; empty if there is no peer."""
+    series: Annotated[str, Meta(max_length=128)] = ""
+    """Which of the peer's scans they are of; never an identifier that leads to a patient."""
+
+    @property
+    def origin(self) -> str:
+        """Peer and series in words."""
+        return ", ".join(filter(None, (self.peer, self.series))) or "no peer"
+
+    def with_origin_of(self, other: StreamInfo) -> StreamInfo:
+        """Return the declaration with peer and series of another one."""
+        return msgspec.structs.replace(self, peer=other.peer, series=other.series)
 
 
 class StreamEnd(Message, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import zmq
 from bench.faults.link import Link
 from bench.faults.logs import Logs, MessageKey
 from bench.faults.message_log import MessageLog
+from bench.faults.mrd_client import MrdClient
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
 from bench.faults.scene_files import scene_config, scene_stream, scene_target, write_files
@@ -80,6 +81,8 @@ class Scene:
         self.played_ns = 0
         """When the newest film began."""
         self.logs = Logs(self.processes.log_folder)
+        self.scanner: MrdClient | None = None
+        """Who sends the images, if a source process receives them by MRD."""
         self._warm = False
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -116,6 +119,8 @@ class Scene:
         try:
             self.processes.stop()
         finally:
+            if self.scanner is not None:
+                self.scanner.close()
             self.context.destroy(linger=0)
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:

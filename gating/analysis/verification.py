@@ -37,10 +37,12 @@ from gating.messages import (
 )
 from gating.session.log import SessionError
 from gating.settings.config import Config, logged_hash, parse_past_config
+from gating.stream.stream import FRAMES_NOW_COME_FROM
 from gating.tracking.registry import make_tracker
 
 REFUSAL_NS: Final = 5_000_000
 """Longest time from a command to the event of the refusal that caused it."""
+OTHER_ORIGIN: Final = f"latched: {FRAMES_NOW_COME_FROM}"
 OTHER_STREAM: Final = ("latched: the declared stream is of session", "latched: the end of a stream is of session")
 """How the event of a latch begins whose cause is another session's message and no frame."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
@@ -189,6 +191,10 @@ class _Replay:
             elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
                 for stream in self._streams[1:]:
                     self._engine.open_stream(stream)
+            elif event.text.startswith(OTHER_ORIGIN):
+                for stream in self._streams:
+                    if event.text.startswith(f"{OTHER_ORIGIN}{stream.origin};"):
+                        self._engine.open_stream(stream)
             elif event.code == "stream_opened" and self._history.undeclared:
                 self._engine.open_stream(self._streams[0])
             elif event.text.startswith(OTHER_STREAM):

@@ -39,7 +39,7 @@ from gating.messages import (
     TargetReference,
 )
 from gating.settings.config import Config
-from gating.stream.stream import other_session
+from gating.stream.stream import other_origin, other_session
 from gating.targets.targets import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
@@ -164,13 +164,18 @@ class Engine:
     # ---- the stream -------------------------------------------------------------------------------------------------
 
     def open_stream(self, stream: StreamInfo) -> list[Message]:
-        """Accept a source's declaration of its stream. The first one is binding; a later one that differs latches."""
+        """Accept a source's declaration of its stream. The first one is binding; a later one that differs latches.
+
+        One that differs only in peer or series latches too, and binds from then on: an operator may go on with it.
+        """
         if stream.session_id != self._factory.session_id:
             return self._latch(other_session("the declared stream", stream.session_id, self._factory.session_id))
-        if self._intake.stream.declared is None:
+        declared = self._intake.stream.declared
+        if declared is None:
             self._intake.stream.declared = stream
             self._limits = decision_limits(self._config, stream)
-            opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
+            source = f"{stream.source} ({stream.source_kind})"
+            opened = f"{source}: {stream.description}" + (f"; from {stream.origin}" if stream.peer else "")
             messages: list[Message] = [self._factory.event("info", "stream_opened", opened)]
             if stream.acquired_meaning is StampMeaning.ARRIVAL:
                 messages.append(self._factory.event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
@@ -178,9 +183,11 @@ class Engine:
                 text = f"{stream.source} is live; only recordings and phantoms arm by themselves, an operator must arm"
                 messages.append(self._factory.event("warning", "request_refused", text))
             return messages
-        if stream != self._intake.stream.declared:
+        if stream.with_origin_of(declared) != declared:
             return self._latch(HoldReason(GateReason.GEOMETRY_CHANGED, "the source declared its stream differently"))
-        return []
+        self._intake.stream.declared = stream
+        fault = other_origin(stream, declared)
+        return [] if fault is None else self._latch(fault)
 
     def step(self, frame: CineFrame, received_ns: int) -> StepOutcome:
         """Track every target of the frame's plane and decide.
@@ -314,6 +321,8 @@ class Engine:
         events: list[Message] = []
         if request.action != "status":
             events.append(self._factory.event("info", request.action, text))
+        elif (declared := self._intake.stream.declared) is not None and declared.peer:
+            text += f"; frames come from {declared.origin}"
         return self._factory.reply(self.state, text, accepted=True), events
 
     # ---- the decision -----------------------------------------------------------------------------------------------

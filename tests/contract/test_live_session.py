@@ -190,6 +190,12 @@ def test_arrival_times_are_flagged_in_every_header_and_by_a_warning(live: Callab
     assert GateReason.STAMP_UNCERTAIN not in session.reasons()
 
 
+def test_a_warning_of_the_whole_stream_is_told_without_a_fault(live: Callable[..., Live]) -> None:
+    session = live(MEASURED)
+    (warned,) = session.events("source_warning")
+    assert (warned.severity, "are not square" in warned.text) == ("warning", True)
+
+
 def test_a_stamp_in_the_future_is_reported_as_an_uncertain_clock_step(live: Callable[..., Live]) -> None:
     session = live(MEASURED)
     session.run(range(1, 40))

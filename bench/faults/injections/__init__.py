@@ -14,6 +14,7 @@ from bench.faults.injections import (  # noqa: F401 - they register
     garbage,
     identity,
     lost_log,
+    origin,
     processes,
     stamps,
     stream,

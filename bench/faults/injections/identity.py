@@ -45,9 +45,12 @@ def _(scene: Scene) -> Steps:
     scene.source.transform = lambda frame: [encode_frame(changed(frame, source_kind=SourceKind.PHANTOM))]
     restart_engine(scene)
     yield
+    state = scene.messages.commands[-1][1].engine_state
     scene.source.stream = stream
     scene.calm()
     forget_declaration(scene)
+    if state is not EngineState.LATCHED:
+        raise Unmet(f"the engine was {state}, not latched")
 
 
 @injects("live_stream_to_arm_by_itself")

@@ -22,7 +22,7 @@ def restart_engine(scene: Scene, *options: str, arm: bool = True) -> None:
     if not scene.wait(lambda: any(command.frame_sequence >= 0 for _, command in scene.messages.commands[known:]), 60):
         raise Unmet("the restarted engine has not decided on a frame within 60 s")
     if scene.messages.commands[-1][1].engine_state is EngineState.LATCHED:
-        scene.ask("acknowledge", "a new engine counts the frames that earlier faults kept from the log")
+        scene.ask("acknowledge", "an operator tries to go on")
     scene.pass_ms(GOOD_FRAMES_MS)
     if arm and not options:
         scene.arm()
