@@ -104,6 +104,27 @@ def scan_targets(target: Target | None, scan: Scan, frame: int = 0) -> list[Targ
     return _bound(targets, scan.recordings)
 
 
+def with_memory(targets: Sequence[TargetSpec], memory: Path | None) -> list[TargetSpec]:
+    """Return targets, the one that a memory was learned of with the memory.
+
+    Raises
+    ------
+    TargetError
+        If no target was drawn in the memory's picture.
+    TrackingError
+        If the file does not hold a memory.
+    """
+    if memory is None:
+        return list(targets)
+    from gating.tracking.memory_file import read_memory
+
+    learned = read_memory(memory)
+    fits = [spec.image is not None and spec.image.content_hash == learned.picture_hash for spec in targets]
+    if not any(fits):
+        raise TargetError(f"{memory} was learned from picture {learned.picture_hash}, in which no target was drawn")
+    return [replace(spec, memory=learned) if fit else spec for spec, fit in zip(targets, fits, strict=True)]
+
+
 def named_targets(path: Path) -> list[TargetSpec]:
     """Return the targets of a target file (`.json`), or those with which a session (`.mcap`) went on to its end.
 

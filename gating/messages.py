@@ -335,6 +335,8 @@ class TargetReference(Message, frozen=True, kw_only=True):
     centre_mm: tuple[float, float, float]
     image_hash: Annotated[str, Meta(max_length=16)] = ""
     """Content hash of the image in which the target was drawn; empty if it was drawn in the frame itself."""
+    memory_hash: Annotated[str, Meta(max_length=16)] = ""
+    """Content hash of the memory of a preparation with which the target is tracked; empty if there is none."""
 
 
 class ControlRequest(Message, frozen=True, kw_only=True):

@@ -48,6 +48,9 @@ ConfigOption = Annotated[
     typer.Option("--config", help="Settings (TOML), or preset:NAME; see `cinegate config --show`."),
 ]
 TrackerOption = Annotated[str | None, typer.Option("--tracker", help="Tracker by name; overrides the configuration.")]
+MemoryOption = Annotated[
+    Path | None, typer.Option("--memory", help="Memory that `cinegate prepare --memory` made of the same target.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 

@@ -16,6 +16,7 @@ from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
     MaskOption,
+    MemoryOption,
     OthersOption,
     PlanesOption,
     SpacingOption,
@@ -133,13 +134,14 @@ def engine(
     others: OthersOption = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
+    memory: MemoryOption = None,
     arm_by_itself: Annotated[
         bool, typer.Option("--arm-by-itself", help="Arm without an operator; for recordings and phantoms only.")
     ] = False,
     end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
 ) -> None:
     """Track and decide: the engine process."""
-    from cinegate.targets import named_targets
+    from cinegate.targets import named_targets, with_memory
     from gating.service.service import EngineService
     from gating.wire.sockets import stop_on_signals
 
@@ -150,6 +152,7 @@ def engine(
         targets = named_targets(target)
     else:
         targets = _targets_in(reference, plane, others or [], target_box, target_mask)
+    targets = with_memory(targets, memory)
     stop = stop_on_signals()
     EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
 

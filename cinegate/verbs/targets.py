@@ -11,6 +11,7 @@ from cinegate.verbs.app import app, console
 from cinegate.verbs.options import (
     BoxOption,
     MaskOption,
+    MemoryOption,
     OthersOption,
     PlanesOption,
     RecordingArgument,
@@ -31,17 +32,19 @@ def targets(
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Write targets with the image in which they were drawn, for `cinegate engine --target`.
 
     The engine finds that image's target in its stream, whatever the breathing phase, before it can be armed. A live
     source takes no other targets. Draw them on a recording of the same plane: a session log, or the recorder's alone.
     """
+    from cinegate.targets import with_memory
     from drivers.recordings.scan import open_scan
     from gating.targets.target_file import write_targets
 
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others or ())
-    made = load_scan_targets(scan, target_box, target_mask, None, frame)
+    made = with_memory(load_scan_targets(scan, target_box, target_mask, None, frame), memory)
     write_targets(out, made)
     names = ", ".join(one.name for one in made)
     console.print(f"{names}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)

@@ -12,6 +12,7 @@ from gating.messages import CineFrame, ReferenceImage, TargetReference
 from gating.session.log import SessionError, read_session
 from gating.targets.image import TargetImage
 from gating.targets.targets import TargetSpec
+from gating.tracking.memory import Memory
 
 
 def logged_image(image: ReferenceImage) -> TargetImage:
@@ -19,7 +20,9 @@ def logged_image(image: ReferenceImage) -> TargetImage:
     return TargetImage.of(image.header, image.pixels, image.header.content_hash)
 
 
-def logged_target(reference: TargetReference, images: Mapping[str, TargetImage]) -> TargetSpec:
+def logged_target(
+    reference: TargetReference, images: Mapping[str, TargetImage], memory: Memory | None = None
+) -> TargetSpec:
     """Return a target of a log.
 
     Parameters
@@ -28,18 +31,26 @@ def logged_target(reference: TargetReference, images: Mapping[str, TargetImage])
         The target as the log has it.
     images
         The images of the log, by content hash.
+    memory
+        The memory with which the target was tracked, if there was one: the log holds its hash alone.
 
     Raises
     ------
     SessionError
-        If the image of the target is missing.
+        If the image of the target is missing, or the memory is another.
     """
     contour_px = np.array(reference.contour_px, np.float32).reshape(-1, 2)
     image = images.get(reference.image_hash)
     if reference.image_hash and image is None:
         text = "is not in the log, or its pixels do not match that hash"
         raise SessionError(f"image {reference.image_hash} of {reference.target} {text}")
-    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure, image)
+    wanted = reference.memory_hash
+    if memory is not None and wanted and memory.content_hash != wanted:
+        raise SessionError(
+            f"memory of {reference.target} is {wanted} in the log; the one given is {memory.content_hash}"
+        )
+    used = memory if wanted else None
+    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure, image, used)
 
 
 def session_targets(path: Path) -> list[TargetSpec]:

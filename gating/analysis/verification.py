@@ -38,6 +38,7 @@ from gating.messages import (
 from gating.session.log import SessionError
 from gating.settings.config import Config, logged_hash, parse_past_config
 from gating.stream.stream import FRAMES_NOW_COME_FROM
+from gating.tracking.memory import Memory
 from gating.tracking.registry import make_tracker
 
 REFUSAL_NS: Final = 5_000_000
@@ -70,7 +71,9 @@ class Verification(Struct, kw_only=True):
         self.first_difference = self.first_difference or sentence
 
 
-def verify_session(path: Path, config: Config | None = None, tolerance_px: float = 0.0) -> Verification:
+def verify_session(
+    path: Path, config: Config | None = None, tolerance_px: float = 0.0, memory: Memory | None = None
+) -> Verification:
     """Replay a log and compare its decisions.
 
     Parameters
@@ -81,6 +84,8 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
         Settings to use instead of those in the log, to see which decisions change; estimates are then not compared.
     tolerance_px
         Largest distance between target centres that is not a difference; 0 compares bit for bit, for the same machine.
+    memory
+        The memory of the preparation, for a session that was tracked with one; the log names it by its hash.
 
     Raises
     ------
@@ -101,7 +106,7 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
         if command.engine_id not in replays:
             if command.engine_id not in histories:
                 raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
-            replays[command.engine_id] = _Replay(histories[command.engine_id], config, tolerance_px, found)
+            replays[command.engine_id] = _Replay(histories[command.engine_id], config, tolerance_px, found, memory)
         replays[command.engine_id].replay(command, frames)
     if found.commands == 0:
         raise SessionError(f"{path.name} holds no gate command")
@@ -111,13 +116,25 @@ def verify_session(path: Path, config: Config | None = None, tolerance_px: float
 class _Replay:
     """Replays one engine of the log, decision by decision."""
 
-    def __init__(self, history: EngineHistory, config: Config | None, tolerance_px: float, found: Verification) -> None:
+    def __init__(
+        self,
+        history: EngineHistory,
+        config: Config | None,
+        tolerance_px: float,
+        found: Verification,
+        memory: Memory | None,
+    ) -> None:
         logged = parse_past_config(history.header.config_toml, "configuration in the log")
         if logged_hash(history.header.config_toml) != history.header.config_hash:
             found.differ("the configuration in the session header does not match its hash there")
         self._streams = [stream for stream in history.streams if stream.session_id == history.header.session_id]
         if not history.references or not self._streams:
             raise SessionError("the log holds no target or no stream; nothing was decided that could be replayed")
+        wanted = next((one.memory_hash for one in history.references if one.memory_hash), "")
+        if wanted and memory is None:
+            raise SessionError(
+                f"the session was tracked with memory {wanted}, which is not in the log; it must be given"
+            )
         self._history, self._found, self._tolerance_px = history, found, tolerance_px
         self._other_config = config is not None
         settings = config or logged
@@ -126,7 +143,7 @@ class _Replay:
         self._clock_map = ClockMap(history.header.clock, settings.clocks)
         self._engine = Engine(
             settings,
-            [logged_target(reference, history.images) for reference in history.references],
+            [logged_target(reference, history.images, memory) for reference in history.references],
             lambda: make_tracker(settings.tracker, settings.tracking),
             self._clock,
             history.header.session_id,

@@ -118,5 +118,7 @@ class Binding:
     def _learn(self, spec: TargetSpec, frame: CineFrame, pixels: Pixels) -> BoundTarget:
         tracker = self._make_tracker()
         tracker.set_reference(pixels, spec.contour_px, frame.header.pixel_spacing_mm)
+        if spec.memory is not None:
+            tracker.use_memory(spec.memory)
         reference = tracker.track(pixels, 0.0)
         return BoundTarget(tracker, reference, reference)

@@ -17,6 +17,8 @@ from gating.messages import ImageHeader, Pixels
 from gating.settings.private_file import private_file
 from gating.targets.image import TargetImage
 from gating.targets.targets import MAX_TARGETS, TargetSpec
+from gating.tracking.memory_file import memory_from_plain, memory_to_plain
+from gating.tracking.tracker import TrackingError
 
 MAX_FILE_BYTES: Final = 256 * 2**20
 """Three images of the largest size and the noisiest content; a usual one takes 0.1 MB."""
@@ -40,6 +42,7 @@ def write_targets(path: Path, targets: list[TargetSpec]) -> None:
             "structure": target.structure,
             "contour_px": target.contour_px.tolist(),
             "image": "" if target.image is None else target.image.content_hash,
+            **({} if target.memory is None else {"memory": memory_to_plain(target.memory)}),
         }
         for target in targets
     ]
@@ -50,7 +53,7 @@ def read_targets(path: Path) -> list[TargetSpec]:
     """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...], "image"}]}.
 
     Only name and contour are required. `image` is a key of the object `images` beside `targets`, which holds what
-    `write_targets` made of the image in which the target was drawn.
+    `write_targets` made of the image in which the target was drawn; `memory` is what a memory's own file holds.
 
     Raises
     ------
@@ -72,11 +75,14 @@ def read_targets(path: Path) -> list[TargetSpec]:
                 str(t.get("plane", "")),
                 str(t.get("structure", "")),
                 images[t["image"]] if t.get("image") else None,
+                memory_from_plain(t["memory"], f"{path}: memory of {t['name']}") if t.get("memory") else None,
             )
             for t in plain["targets"]
         ]
     except TargetError:
         raise
+    except TrackingError as error:
+        raise TargetError(str(error)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TargetError(f"{path} is not a target file: {type(error).__name__} {error}") from None
     if any(len(t.contour_px) < 3 or not np.isfinite(t.contour_px).all() for t in targets):

@@ -21,6 +21,7 @@ from gating.targets.image import TargetImage
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.structure import StructureGate, check_rules
 from gating.tracking.checked_tracker import CheckedTracker, checked_maker
+from gating.tracking.memory import Memory
 from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
@@ -43,6 +44,8 @@ class TargetSpec:
         Targets in different planes with the same `structure` are views of it, which together give its 3D position.
     image
         Image in which it was drawn; None if that is the first good frame of the stream, which a live source refuses.
+    memory
+        What a preparation has taught of the target in that image.
     """
 
     name: str
@@ -50,6 +53,7 @@ class TargetSpec:
     plane: str = ""
     structure: str = ""
     image: TargetImage | None = None
+    memory: Memory | None = None
 
 
 @dataclass(slots=True)
@@ -282,4 +286,5 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         centre_px=(x_px, y_px),
         centre_mm=plane.to_lps_mm(x_px, y_px),
         image_hash="" if target.spec.image is None else target.spec.image.content_hash,
+        memory_hash="" if target.spec.memory is None else target.spec.memory.content_hash,
     )

@@ -62,6 +62,11 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_memory(path: Path, memory: Memory) -> None:
     """Write a memory to a file with mode 0600. Raises `OSError`."""
+    private_file(path).write_bytes(msgspec.json.encode(memory_to_plain(memory)))
+
+
+def memory_to_plain(memory: Memory) -> Any:
+    """Return a memory as it stands in a JSON file."""
     stored = _Stored(
         VERSION,
         memory.picture_hash,
@@ -75,7 +80,7 @@ def write_memory(path: Path, memory: Memory) -> None:
         memory.seconds,
         list(memory.remarks),
     )
-    private_file(path).write_bytes(msgspec.json.encode(stored))
+    return msgspec.to_builtins(stored)
 
 
 def read_memory(path: Path) -> Memory:
@@ -92,14 +97,21 @@ def read_memory(path: Path) -> Memory:
     if size > MOST_FILE_BYTES:
         raise TrackingError(f"{path} is {size} bytes; a memory has {MOST_FILE_BYTES} at most")
     try:
-        stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
-        if stored.memory != VERSION:
-            raise TrackingError(f"{path}: memory is of version {stored.memory}; {VERSION} is read")
-        return _memory(stored)
-    except TrackingError as error:
-        raise TrackingError(f"{path}: {error}") from None
+        plain = msgspec.json.decode(path.read_bytes())
     except (msgspec.DecodeError, RecursionError) as error:
         raise TrackingError(f"{path} is not a memory: {error}") from None
+    return memory_from_plain(plain, str(path))
+
+
+def memory_from_plain(plain: Any, where: str) -> Memory:
+    """Return a memory from what stands in a JSON file, checked. Raises `TrackingError`, which begins with `where`."""
+    version = plain.get("memory") if isinstance(plain, dict) else None
+    if version != VERSION:
+        raise TrackingError(f"{where} is not a memory: its version is {version}; {VERSION} is read")
+    try:
+        return _memory(msgspec.convert(plain, _Stored))
+    except (TrackingError, msgspec.ValidationError, OverflowError) as error:
+        raise TrackingError(f"{where}: {error}") from None
 
 
 def _memory(stored: _Stored) -> Memory:

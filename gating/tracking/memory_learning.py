@@ -112,8 +112,8 @@ def learn_memory(
     usual = _usual(alike, [0, *chosen], away_mm @ axis)
     remarks = _remarks(rest_score, np.cumsum(elapsed_s) - elapsed_s[0], away_mm @ axis, passage.fits)
     return Memory(
-        hash_of(frames[0]), (reference.shape[0], reference.shape[1]), pixel_spacing_mm, contour, keys, rest_score,
-        _pair(axis), usual, float(np.sum(elapsed_s[1:])), remarks,
+        hash_of(reference), (reference.shape[0], reference.shape[1]), _pair(pixel_spacing_mm), contour, keys,
+        rest_score, _pair(axis), usual, float(np.sum(elapsed_s[1:])), remarks,
     )  # fmt: skip
 
 
