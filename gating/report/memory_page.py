@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gating.geometry.contours import contour_centroid
 from gating.report.frames import png_data_uri, svg_points, view_around
 from gating.settings.private_file import private_file
 from gating.tracking.memory import Contour, Memory
@@ -55,7 +56,7 @@ the frame's number.</p>{remarks}
 
 
 def _where(memory: Memory, content_px: tuple[float, float]) -> str:
-    x, y = (sum(axis) / len(axis) for axis in zip(*memory.contour_px.tolist(), strict=True))
+    x, y = contour_centroid(memory.contour_px)
     down, across = memory.spacing_mm
     excursion = memory.excursion_mm(((content_px[0] - x) * across, (content_px[1] - y) * down))
     return f"{excursion:+.0f} mm from the reference"

@@ -62,7 +62,7 @@ class Evidence(Struct, frozen=True):
     unprepared_mm : float
         With a memory: how far the excursion is from all that was prepared.
     ways_apart_mm : float
-        With a memory: mean distance between the outlines carried from the best key frame and from the reference.
+        With a memory: distance between the centres of the outlines from the best key frame and from the reference.
     prepared : bool
         Whether there is a memory.
     """

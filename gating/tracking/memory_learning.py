@@ -36,7 +36,7 @@ ALIKE: Final = 0.985
 LEAST_FIT: Final = 0.75
 """Least ZNCC after the contour is carried: below, a frame does not show the target as it was."""
 AGREEMENT_MM: Final = 3.0
-"""Largest mean distance between the outlines that two ways lead to."""
+"""Largest distance between the centres of the outlines that two ways lead to."""
 REST_MM: Final = 2.0
 LEAST_AT_REST: Final = 5
 LEAST_PER_BIN: Final = 3
@@ -140,7 +140,7 @@ def _follow(
             scores.append(0.0)
             continue
         (direct, reference_score), (x, y) = tracker.straight_from_reference(), tracker.content_px
-        apart_mm = pixel_mm * float(np.linalg.norm(result.contour_px - direct.contour_px, axis=1).mean())
+        apart_mm = pixel_mm * math.dist(contour_centroid(result.contour_px), contour_centroid(direct.contour_px))
         contours.append((result.contour_px + direct.contour_px) / np.float32(2.0))
         content.append(((x + direct.content_px[0]) / 2.0, (y + direct.content_px[1]) / 2.0))
         fits.append(tracker.evidence.score_moved_back if apart_mm <= AGREEMENT_MM else 0.0)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gating.geometry.contours import contour_centroid
 from gating.tracking.confidence import Evidence
 from gating.tracking.contour import Propagation
 from gating.tracking.local_contrast import Picture
 from gating.tracking.memory import Memory
 from gating.tracking.template import Template
-
-AGREEMENT_MM = 3.0
-"""Largest mean distance between the outlines of two ways that are taken as one."""
 
 
 class Recalled(Struct, frozen=True):
@@ -22,11 +22,11 @@ class Recalled(Struct, frozen=True):
     Attributes
     ----------
     moved : Propagation
-        The motion, with the contour and the centre on which both ways agree; the key frame's where they do not.
+        The motion, with the contour and the centre in the middle of both ways.
     direct : Propagation
         The way straight from the reference.
     apart_mm : float
-        Mean distance between the outlines of both ways.
+        Distance between the centres of both outlines.
     rest_score, usual_score, unprepared_mm : float
         See `gating.tracking.memory.Memory`.
     """
@@ -65,11 +65,9 @@ class Recall:
         """
         x, y = (now - then for now, then in zip(moved.content_px, self._reference.centre_px, strict=True))
         direct = self._reference.fit.propagate(picture, x, y)
-        apart = moved.contour_px - direct.contour_px
-        apart_mm = float(np.hypot(apart[:, 0], apart[:, 1]).mean()) * self._spacing_mm
-        if apart_mm <= AGREEMENT_MM:
-            middle = (moved.contour_px + direct.contour_px) * np.float32(0.5)
-            content = tuple((one + other) / 2.0 for one, other in zip(moved.content_px, direct.content_px, strict=True))
-            moved = replace(moved, contour_px=middle, content_px=content)
+        apart_mm = self._spacing_mm * math.dist(contour_centroid(moved.contour_px), contour_centroid(direct.contour_px))
+        middle = (moved.contour_px + direct.contour_px) * np.float32(0.5)
+        content = tuple((one + other) / 2.0 for one, other in zip(moved.content_px, direct.content_px, strict=True))
+        moved = replace(moved, contour_px=middle, content_px=content)
         usual_score, unprepared_mm = self.memory.expected((x * self._spacing_mm, y * self._spacing_mm))
         return Recalled(moved, direct, apart_mm, self.memory.rest_score, usual_score, unprepared_mm)
