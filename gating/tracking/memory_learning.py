@@ -109,7 +109,7 @@ def learn_memory(
     away_mm = (passage.content_px - passage.content_px[0]) * spacing_mm
     axis = _main_axis(away_mm)
     rest_score = _rest_score(passage.reference_scores, away_mm)
-    usual = _usual(alike, [0, *chosen], away_mm @ axis)
+    usual = _usual(alike, [0, *chosen], away_mm @ axis, passage.fits >= LEAST_FIT)
     remarks = _remarks(rest_score, np.cumsum(elapsed_s) - elapsed_s[0], away_mm @ axis, passage.fits)
     return Memory(
         hash_of(reference), (reference.shape[0], reference.shape[1]), _pair(pixel_spacing_mm), contour, keys,
@@ -123,14 +123,12 @@ def _follow(
     """Track the target through all frames, and carry the contour straight from the reference to each as well.
 
     The templates that the tracker learns on its way drift a little, and the fit from the reference is misled where the
-    appearance changes: the mean of both is nearer to the truth than the worse of them, and where they disagree neither
-    is believed.
+    appearance changes. Where both fit and yet disagree, neither is believed.
     """
     tracker = TemplateTracker(settings)
     tracker.warm_up()
     tracker.set_reference(frames[0], contour, spacing_mm)
-    start, pixel_mm = contour_centroid(contour), math.sqrt(spacing_mm[0] * spacing_mm[1])
-    contours, content, fits, scores = [contour], [start], [1.0], [1.0]
+    contours, content, fits, scores = [contour], [contour_centroid(contour)], [1.0], [1.0]
     for frame, seconds in zip(frames[1:], elapsed_s[1:], strict=True):
         result = tracker.track(frame, float(seconds))
         if result.status is TrackStatus.REFUSED:
@@ -139,11 +137,10 @@ def _follow(
             fits.append(0.0)
             scores.append(0.0)
             continue
-        (direct, reference_score), (x, y) = tracker.straight_from_reference(), tracker.content_px
-        apart_mm = pixel_mm * math.dist(contour_centroid(result.contour_px), contour_centroid(direct.contour_px))
-        contours.append((result.contour_px + direct.contour_px) / np.float32(2.0))
-        content.append(((x + direct.content_px[0]) / 2.0, (y + direct.content_px[1]) / 2.0))
-        fits.append(tracker.evidence.score_moved_back if apart_mm <= AGREEMENT_MM else 0.0)
+        middle, apart_mm, reference_score = tracker.beside_reference()
+        contours.append(middle.contour_px)
+        content.append(middle.content_px)
+        fits.append(middle.score if apart_mm <= AGREEMENT_MM else 0.0)
         scores.append(reference_score)
     return _Passage(contours, np.array(content), np.array(fits), np.array(scores))
 
@@ -197,12 +194,14 @@ def _rest_score(reference_scores: Series, away_mm: Series) -> float:
     return float(np.median(reference_scores[1:][np.argsort(distance, kind="stable")[:count]]))
 
 
-def _usual(alike: NDArray[np.float32], keys: list[int], excursion_mm: Series) -> tuple[UsualScore, ...]:
-    """Return the median of every bin that has enough frames; a key frame's likeness to itself does not count."""
+def _usual(
+    alike: NDArray[np.float32], keys: list[int], excursion_mm: Series, believed: NDArray[np.bool_]
+) -> tuple[UsualScore, ...]:
+    """Return the median of every bin that has enough believed frames; a key frame is not compared with itself."""
     others = alike[:, keys].copy()
     others[keys, range(len(keys))] = -1.0
     best = others.max(axis=1)
-    bins = np.round(excursion_mm / BIN_MM).astype(int)
+    best, bins = best[believed], np.round(excursion_mm[believed] / BIN_MM).astype(int)
     return tuple(
         UsualScore(float(number) * BIN_MM, float(np.median(best[bins == number])))
         for number in np.unique(bins).tolist()

@@ -15,6 +15,29 @@ from gating.tracking.local_contrast import Picture
 from gating.tracking.memory import Memory
 from gating.tracking.template import Template
 
+ALIKE_COST, UNLIKE_COST = 1.2, 1.5
+"""Up to this ratio of costs two ways count alike, and from the second on the dearer one does not count."""
+
+
+def between(moved: Propagation, direct: Propagation) -> tuple[Propagation, float]:
+    """Return a motion with its contour and centre between its own and those of the way straight from the reference.
+
+    In the middle where both fit about as well, which is nearer to the truth than the worse of them; and where the
+    reference fits clearly worse it is left out.
+
+    Returns
+    -------
+    tuple
+        The motion; and the distance between the centres of both contours, px, less the less the reference counts.
+    """
+    ratio = direct.cost / max(moved.cost, 1e-9)
+    share = min(max((UNLIKE_COST - ratio) / (UNLIKE_COST - ALIKE_COST), 0.0), 1.0)
+    apart_px = math.dist(contour_centroid(moved.contour_px), contour_centroid(direct.contour_px))
+    weight = share / 2.0
+    contour = moved.contour_px + np.float32(weight) * (direct.contour_px - moved.contour_px)
+    x, y = (one + weight * (other - one) for one, other in zip(moved.content_px, direct.content_px, strict=True))
+    return replace(moved, contour_px=contour, content_px=(x, y)), share * apart_px
+
 
 class Recalled(Struct, frozen=True):
     """What a memory says of one frame.
@@ -22,11 +45,11 @@ class Recalled(Struct, frozen=True):
     Attributes
     ----------
     moved : Propagation
-        The motion, with the contour and the centre in the middle of both ways.
+        The motion, with contour and centre between both ways.
     direct : Propagation
         The way straight from the reference.
     apart_mm : float
-        Distance between the centres of both outlines.
+        Distance between the centres of both outlines, as far as both fit.
     rest_score, usual_score, unprepared_mm : float
         See `gating.tracking.memory.Memory`.
     """
@@ -65,9 +88,6 @@ class Recall:
         """
         x, y = (now - then for now, then in zip(moved.content_px, self._reference.centre_px, strict=True))
         direct = self._reference.fit.propagate(picture, x, y)
-        apart_mm = self._spacing_mm * math.dist(contour_centroid(moved.contour_px), contour_centroid(direct.contour_px))
-        middle = (moved.contour_px + direct.contour_px) * np.float32(0.5)
-        content = tuple((one + other) / 2.0 for one, other in zip(moved.content_px, direct.content_px, strict=True))
-        moved = replace(moved, contour_px=middle, content_px=content)
+        middle, apart_px = between(moved, direct)
         usual_score, unprepared_mm = self.memory.expected((x * self._spacing_mm, y * self._spacing_mm))
-        return Recalled(moved, direct, apart_mm, self.memory.rest_score, usual_score, unprepared_mm)
+        return Recalled(middle, direct, apart_px * self._spacing_mm, self.memory.rest_score, usual_score, unprepared_mm)

@@ -20,7 +20,7 @@ from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
-from gating.tracking.recall import Recall, Recalled
+from gating.tracking.recall import Recall, Recalled, between
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.saturation_band import find_bands
 from gating.tracking.surroundings import Surroundings
@@ -299,20 +299,23 @@ class TemplateTracker:
         """Return how well the reference has fitted a frame so far, these placements included."""
         return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
 
-    def straight_from_reference(self) -> tuple[Propagation, float]:
-        """Carry the contour from the reference to the last frame, whichever template found it; for a preparation.
+    def beside_reference(self) -> tuple[Propagation, float, float]:
+        """Carry the contour straight from the reference to the last frame as well; for a preparation.
 
         Returns
         -------
         tuple
-            The motion, and the ZNCC of the reference at that place, only shifted.
+            The motion between both ways, the distance of their outlines' centres, mm, see `recall.between`; and the
+            ZNCC of the reference at that place, only shifted.
         """
         reference, seen = self.templates.in_use[0], self._last if self._seen is None else self._seen
         assert seen is not None
         x, y = seen.moved.content_px
         direct = reference.fit.propagate(self._picture, x - reference.centre_px[0], y - reference.centre_px[1])
         reference.fit.keep(direct)
-        return direct, place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score
+        middle, apart_px = between(seen.moved, direct)
+        score = place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score
+        return middle, apart_px * self._spacing_mm, score
 
     def _status(self, confidence: float) -> TrackStatus:
         if not confidence >= self._settings.lost_confidence:
