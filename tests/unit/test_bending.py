@@ -38,7 +38,7 @@ def integral_of_curvature(functions: BendingModes, step: float = 0.02) -> np.nda
 @given(SIDES, SIDES, st.integers(0, 10))
 @settings(max_examples=15, deadline=None)
 def test_energies_ascend_from_0_for_the_affine_functions(width, height, count):
-    high = LOW + (width, height)
+    high = LOW + np.array([width, height])
     energies = BendingModes(LOW, high, (LOW + high) / 2.0, np.sqrt(width * height) / 2.0, count).energies
     assert energies[:AFFINE].tolist() == [0.0, 0.0, 0.0]
     assert len(energies) == AFFINE + count
