@@ -163,7 +163,7 @@ def test_the_last_motion_that_was_kept_is_begun_with_as_well():
     assert np.linalg.norm(lost.contour_px - truth, axis=1).mean() > 1.0
 
 
-def test_a_score_with_a_shift_alone_is_at_most_that_of_the_fit_under_a_stretch():
+def test_under_a_stretch_a_shift_alone_scores_less():
     result, _ = followed(affine(0, 0, 0, 0.12))
     assert result.score_shifted < result.score - 0.05
 
