@@ -114,9 +114,9 @@ class Model(Struct, frozen=True):
 FEATURES = ("fit", "rival", "precision", "bending", "strain", "shift", "disagreement", "jump", "unseen", "contrast",
             "shortfall", "unprepared")  # fmt: skip
 ALONE = Model(
-    -1.715,
-    (1.291, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7, 0.0, 0.0, 0.0),
-    (1.75, 0.39, 1.1, -0.21, -0.02, -0.2, -0.17, 0.0, 0.0, 0.0, 0.0, 0.0),
+    0.96,
+    (0.0, 7.85, 2.188, 4.322, 0.0, 1.001, 1.254, 2.486, 1.584, 0.0, 0.0, 0.0),
+    (2.3, 0.4, 1.39, -0.05, -0.02, -0.09, -0.07, 0.0, 0.0, -0.01, 0.0, 0.0),
 )
 PREPARED = ALONE
 USUAL_SPREAD = 0.04

@@ -191,7 +191,7 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
             difference = min(max(difference, -clip), clip)
             seen += 1
         work[2, i] = difference
-        squares += difference * difference
+        squares += float(difference * difference)
     return squares / seen if seen > 0 else CLIP * CLIP
 
 

@@ -6,6 +6,8 @@ texture everywhere and locks on to wrong places, a wide one lets shading through
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any, Final
 
 import cv2
@@ -20,6 +22,8 @@ WINDOW_SHARE: Final = 0.7
 """Width of the window relative to the target's."""
 MIN_WINDOW_MM, MAX_WINDOW_MM = 20.0, 50.0
 MIN_WINDOW_PX: Final = 5
+REDUCED_WINDOW_PX: Final = 10
+"""The least width of a window on a reduced grid."""
 SMOOTHING_PX: Final = 1.0
 LEAST_DEVIATION: Final = 0.25
 """Relative to the mean one of the frame: where nothing but noise is seen, it is not blown up."""
@@ -38,6 +42,8 @@ def window_mm(contour_px: NDArray[np.floating[Any]], spacing_mm: float) -> float
 class LocalContrast:
     """Local contrast of images of one size, computed into buffers of its own.
 
+    A wide window is slid over a reduced grid: mean and deviation hardly change within a few pixels.
+
     Parameters
     ----------
     shape : tuple of int
@@ -48,26 +54,45 @@ class LocalContrast:
 
     def __init__(self, shape: tuple[int, int], window_px: float) -> None:
         side = max(2 * round(window_px / 2.0) + 1, MIN_WINDOW_PX)
+        halvings = max(int(math.log2(side / REDUCED_WINDOW_PX)), 0)
+        side = 2 * int(side / 2 ** (halvings + 1)) + 1
         self._window = (side, side)
         self.image = np.zeros(shape, np.float32)
         """(rows, columns) float32, the newest result, about -3 to 3."""
-        self._mean, self._deviation = np.zeros_like(self.image), np.zeros_like(self.image)
+        whole = [-(-length // 2**halvings) * 2**halvings for length in shape]
+        grids = [tuple(length // 2**level for length in whole) for level in range(halvings + 1)]
+        self._values, self._squares = ([np.zeros(grid, np.float32) for grid in grids] for _ in range(2))
+        self._mean, self._deviation = (np.zeros(grids[-1], np.float32) for _ in range(2))
+        self._own = np.s_[: shape[0], : shape[1]]
 
     def load(self, smooth: Image) -> None:
         """Compute `image` from another (rows, columns) float32."""
-        centred, mean, deviation = self.image, self._mean, self._deviation
+        values, squares, mean, deviation = self._values, self._squares, self._mean, self._deviation
+        down, right = (whole - own for whole, own in zip(values[0].shape, smooth.shape, strict=True))
+        cv2.copyMakeBorder(smooth, 0, down, 0, right, cv2.BORDER_REFLECT, values[0])
         # Without its mean, the squares of a frame with a large offset keep their precision.
-        cv2.subtract(smooth, cv2.mean(smooth)[0], centred)
-        cv2.blur(centred, self._window, mean, borderType=cv2.BORDER_REFLECT)
-        cv2.sqrBoxFilter(centred, cv2.CV_32F, self._window, deviation, borderType=cv2.BORDER_REFLECT)
-        cv2.subtract(centred, mean, centred)
-        cv2.multiply(mean, mean, mean)
-        cv2.subtract(deviation, mean, deviation)
-        floor = max(LEAST_DEVIATION**2 * cv2.mean(deviation)[0], 1e-12)
-        cv2.max(deviation, 0.0, deviation)
-        cv2.add(deviation, floor, deviation)
-        cv2.sqrt(deviation, deviation)
-        cv2.divide(centred, deviation, centred)
+        np.subtract(values[0], np.float32(cv2.mean(smooth)[0]), out=values[0])
+        cv2.multiply(values[0], values[0], squares[0])
+        for grids in (values, squares):
+            for fine, reduced in pairwise(grids):
+                cv2.resize(fine, reduced.shape[::-1], reduced, interpolation=cv2.INTER_AREA)
+        cv2.blur(values[-1], self._window, mean, borderType=cv2.BORDER_REFLECT)
+        cv2.blur(squares[-1], self._window, deviation, borderType=cv2.BORDER_REFLECT)
+        cv2.multiply(mean, mean, squares[-1])
+        cv2.subtract(deviation, squares[-1], deviation)
+        floor = np.float32(max(LEAST_DEVIATION**2 * cv2.mean(deviation)[0], 1e-12))
+        np.maximum(deviation, np.float32(0.0), out=deviation)
+        np.add(deviation, floor, out=deviation)
+        np.sqrt(deviation, out=deviation)
+        cv2.subtract(values[0], self._on_full_grid(mean), values[0])
+        cv2.divide(values[0][self._own], self._on_full_grid(deviation)[self._own], self.image)
+
+    def _on_full_grid(self, reduced: Image) -> Image:
+        """Return a map between the pixels of its grid; the next call overwrites it."""
+        full = self._squares[0]
+        if reduced.shape == full.shape:
+            return reduced
+        return np.asarray(cv2.resize(reduced, full.shape[::-1], full, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 class Picture:
