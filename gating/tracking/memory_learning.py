@@ -33,6 +33,8 @@ PLACES: Final = 800
 """Of the target and the tissue around it, at which frames are compared."""
 ALIKE: Final = 0.985
 """Once every frame looks like a key frame with this ZNCC, no more are needed."""
+MORE_PASSES, ALMOST_NONE = 2, 0.02
+"""Further passes with what has been learned, as long as the contour is not surely carried to almost all frames."""
 LEAST_FIT: Final = 0.75
 """Least ZNCC after the contour is carried: below, a frame does not show the target as it was."""
 AGREEMENT_MM: Final = 3.0
@@ -44,6 +46,21 @@ LEAST_S: Final = 30.0
 UNFIT_SHARE: Final = 0.1
 HOLD_S, HOLD_FLAT_MM, HOLD_BEYOND, LONG_HOLD_S = 4.0, 3.0, 1.3, 8.0
 """A breath-hold: this long, this flat, and this many times the span of quiet breathing from rest; or very long."""
+
+
+class _Preparation(Struct, frozen=True):
+    """What is learned from; see `learn_memory`."""
+
+    frames: Frames
+    elapsed_s: Series
+    contour: Contour
+    spacing_mm: tuple[float, float]
+    settings: TrackerSettings
+
+    @property
+    def pixel_mm(self) -> float:
+        """Size of a pixel."""
+        return math.sqrt(self.spacing_mm[0] * self.spacing_mm[1])
 
 
 class _Passage(Struct, frozen=True):
@@ -94,42 +111,65 @@ def learn_memory(
     """
     if len(frames) < LEAST_FRAMES:
         raise TrackingError(f"the preparation has {len(frames)} frames; {LEAST_FRAMES} or more are needed")
-    spacing_mm = math.sqrt(pixel_spacing_mm[0] * pixel_spacing_mm[1])
     reference = checked_pixels(frames[0])
     contour = checked_target(contour_px, reference.shape)
-    margin_px = margin_for(contour, (settings or TrackerSettings()).margin_mm, spacing_mm)
-    passage = _follow(frames, elapsed_s, contour, pixel_spacing_mm, settings or TrackerSettings())
-    looks = _looks(frames, passage, contour, margin_px, spacing_mm)
+    preparation = _Preparation(frames, elapsed_s, contour, _pair(pixel_spacing_mm), settings or TrackerSettings())
+    passage = _follow(preparation, None)
+    memory = _learned(preparation, passage)
+    for _ in range(MORE_PASSES):
+        unbelieved = np.count_nonzero(passage.fits < LEAST_FIT)
+        if unbelieved <= ALMOST_NONE * len(frames):
+            break
+        passage = _follow(preparation, memory)
+        memory = _learned(preparation, passage)
+        if not np.count_nonzero(passage.fits < LEAST_FIT) < unbelieved:
+            break
+    return memory
+
+
+def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
+    """Return the memory of one pass."""
+    frames, reference = preparation.frames, checked_pixels(preparation.frames[0])
+    looks = _looks(preparation, passage)
     alike = looks @ looks.T
     chosen = _choose(alike, passage.fits)
     keys = tuple(
         KeyFrame(number, checked_pixels(frames[number]), passage.contours[number], _pair(passage.content_px[number]))
         for number in chosen
     )
-    away_mm = (passage.content_px - passage.content_px[0]) * spacing_mm
+    away_mm = (passage.content_px - passage.content_px[0]) * preparation.pixel_mm
     axis = _main_axis(away_mm)
     rest_score = _rest_score(passage.reference_scores, away_mm)
-    usual = _usual(alike, [0, *chosen], away_mm @ axis, passage.fits >= LEAST_FIT)
-    remarks = _remarks(rest_score, np.cumsum(elapsed_s) - elapsed_s[0], away_mm @ axis, passage.fits)
+    time_s = np.cumsum(preparation.elapsed_s) - preparation.elapsed_s[0]
     return Memory(
-        hash_of(reference), (reference.shape[0], reference.shape[1]), _pair(pixel_spacing_mm), contour, keys,
-        rest_score, _pair(axis), usual, float(np.sum(elapsed_s[1:])), remarks,
-    )  # fmt: skip
+        hash_of(reference),
+        (reference.shape[0], reference.shape[1]),
+        preparation.spacing_mm,
+        preparation.contour,
+        keys,
+        rest_score,
+        _pair(axis),
+        _usual(alike, [0, *chosen], away_mm @ axis, passage.fits >= LEAST_FIT),
+        float(time_s[-1]),
+        _remarks(rest_score, time_s, away_mm @ axis, passage.fits),
+    )
 
 
-def _follow(
-    frames: Frames, elapsed_s: Series, contour: Contour, spacing_mm: tuple[float, float], settings: TrackerSettings
-) -> _Passage:
+def _follow(preparation: _Preparation, memory: Memory | None) -> _Passage:
     """Track the target through all frames, and carry the contour straight from the reference to each as well.
 
     The templates that the tracker learns on its way drift a little, and the fit from the reference is misled where the
-    appearance changes. Where both fit and yet disagree, neither is believed.
+    appearance changes. Where both fit and yet disagree, neither is believed. With the memory of an earlier pass, key
+    frames half way lead to frames that the reference does not reach.
     """
-    tracker = TemplateTracker(settings)
+    tracker = TemplateTracker(preparation.settings)
     tracker.warm_up()
-    tracker.set_reference(frames[0], contour, spacing_mm)
-    contours, content, fits, scores = [contour], [contour_centroid(contour)], [1.0], [1.0]
-    for frame, seconds in zip(frames[1:], elapsed_s[1:], strict=True):
+    tracker.set_reference(preparation.frames[0], preparation.contour, preparation.spacing_mm)
+    if memory is not None:
+        tracker.use_memory(memory)
+    contours, content = [preparation.contour], [contour_centroid(preparation.contour)]
+    fits, scores = [1.0], [1.0]
+    for frame, seconds in zip(preparation.frames[1:], preparation.elapsed_s[1:], strict=True):
         result = tracker.track(frame, float(seconds))
         if result.status is TrackStatus.REFUSED:
             contours.append(contours[-1])
@@ -145,14 +185,14 @@ def _follow(
     return _Passage(contours, np.array(content), np.array(fits), np.array(scores))
 
 
-def _looks(
-    frames: Frames, passage: _Passage, contour: Contour, margin_px: float, spacing_mm: float
-) -> NDArray[np.float32]:
+def _looks(preparation: _Preparation, passage: _Passage) -> NDArray[np.float32]:
     """Return the target in every frame, shifted back, as rows (n, places) of mean 0 and norm 1."""
+    frames, contour, pixel_mm = preparation.frames, preparation.contour, preparation.pixel_mm
+    margin_px = margin_for(contour, preparation.settings.margin_mm, pixel_mm)
     rows, columns = np.nonzero(masked_around(contour, margin_px, frames.shape[1:]))
     step = max(len(rows) // PLACES, 1)
     at = np.stack([columns[::step], rows[::step]]).astype(np.float32)[:, None]
-    bands = find_bands(frames[0], spacing_mm)
+    bands = find_bands(frames[0], pixel_mm)
     looks = np.zeros((len(frames), at.shape[2]), np.float32)
     for index, (frame, content) in enumerate(zip(frames, passage.content_px, strict=True)):
         x, y = (np.float32(shift) for shift in content - passage.content_px[0])
