@@ -23,6 +23,7 @@ MOST_FILE_BYTES: Final = 64 * 2**20
 MOST_SIDE_PX: Final = 2048
 """Of a frame, before anything is inflated."""
 _LITTLE_ENDIAN: Final = {"uint8": "u1", "uint16": "<u2", "float32": "<f4"}
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 Side = Annotated[int, Meta(ge=16, le=MOST_SIDE_PX)]
 Share = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Points = Annotated[list[tuple[float, float]], Meta(min_length=3, max_length=10_000)]
@@ -48,7 +49,8 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True):
     """The file."""
 
     memory: int
-    picture_hash: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    content_hash: Hash
+    picture_hash: Hash
     shape: tuple[Side, Side]
     spacing_mm: tuple[Annotated[float, Meta(gt=0, le=100)], Annotated[float, Meta(gt=0, le=100)]]
     contour_px: Points
@@ -69,6 +71,7 @@ def memory_to_plain(memory: Memory) -> Any:
     """Return a memory as it stands in a JSON file."""
     stored = _Stored(
         VERSION,
+        memory.content_hash,
         memory.picture_hash,
         memory.shape,
         memory.spacing_mm,
@@ -120,7 +123,7 @@ def _memory(stored: _Stored) -> Memory:
         raise TrackingError("usual: the excursions must rise")
     if not abs(float(np.hypot(*stored.axis)) - 1.0) <= 1e-3:
         raise TrackingError(f"axis is {stored.axis}, of length {np.hypot(*stored.axis):.3f}; 1 is needed")
-    return Memory(
+    memory = Memory(
         stored.picture_hash,
         stored.shape,
         stored.spacing_mm,
@@ -132,6 +135,9 @@ def _memory(stored: _Stored) -> Memory:
         stored.seconds,
         tuple(stored.remarks),
     )
+    if memory.content_hash != stored.content_hash:
+        raise TrackingError(f"content_hash is {stored.content_hash}, what the file holds has {memory.content_hash}")
+    return memory
 
 
 def _stored(key: KeyFrame) -> _StoredKey:

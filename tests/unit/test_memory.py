@@ -167,5 +167,3 @@ def test_key_frames_that_were_not_accepted_are_left_out(memory):
 def test_a_key_frame_that_is_not_there_cannot_be_left_out(memory):
     with pytest.raises(TrackingError, match="key frame 999 is not in the memory; it has"):
         memory.without({999})
-
-

@@ -1,6 +1,7 @@
 """The file of a memory: it comes back as it was, and whatever is wrong with it is one sentence."""
 
 import base64
+import contextlib
 import json
 import zlib
 
@@ -53,7 +54,7 @@ def test_a_damaged_memory_in_a_target_file_names_the_target(memory, tmp_path):
     write_targets(tmp_path / "targets.json", [TargetSpec("tumour", TARGET, memory=memory)])
     text = (tmp_path / "targets.json").read_text().replace(memory.picture_hash, "nonsense")
     (tmp_path / "targets.json").write_text(text)
-    with pytest.raises(TargetError, match="memory of tumour: .*picture_hash"):
+    with pytest.raises(TargetError, match=r"memory of tumour: .*picture_hash"):
         read_targets(tmp_path / "targets.json")
 
 
@@ -72,6 +73,8 @@ def packed(count):
 
 WRONG = {
     "version": ("memory", 2, "its version is 2; 1 is read"),
+    "content hash": ("content_hash", "0" * 16, "content_hash is 0000000000000000, what the file holds has"),
+    "a point": ("contour_px.0.0", 38.25, "content_hash is"),
     "picture hash": ("picture_hash", "x", "picture_hash"),
     "side": ("shape", [110, 100_000], r"shape\[1\]"),
     "spacing": ("spacing_mm", [0.0, 1.0], r"spacing_mm\[0\]"),
@@ -134,7 +137,5 @@ def test_damage_anywhere_is_refused_or_changes_nothing(memory, tmp_path_factory,
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
-    try:
-        read_memory(path)
-    except TrackingError as error:
-        assert str(path) in str(error)
+    with contextlib.suppress(TrackingError):
+        assert read_memory(path).content_hash == memory.content_hash
