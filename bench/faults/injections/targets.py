@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import signal
 from collections.abc import Sequence
 
@@ -12,13 +13,15 @@ from msgspec.structs import replace
 from bench.faults.injections.anatomy import OUTSIDE
 from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects
 from bench.faults.injections.restarts import GOOD_FRAMES_MS, forget_declaration, restart_engine
-from bench.faults.pictures import STILL_FRAMES, PictureBook, Shot
+from bench.faults.pictures import STILL_FRAMES, Picture, PictureBook, Shot
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from bench.faults.scene_files import TARGETS, scene_target
 from bench.faults.scripted_source import changed
+from gating.geometry.contours import contour_centroid
 from gating.messages import ControlReply, EngineState, SourceKind
 from gating.targets.target_file import write_targets
 from gating.targets.targets import TargetSpec
+from gating.tracking.memory import KeyFrame, Memory, UsualScore, hash_of
 from gating.wire.codec import encode_frame
 
 PHASE_MM = -15.0
@@ -96,6 +99,44 @@ def _(scene: Scene) -> Steps:
     pixels[10, 10] += 1
     image = dataclasses.replace(target.image, pixels=pixels)
     write_targets(scene.folder / TARGETS, [dataclasses.replace(target, image=image)])
+    yield from _refused(scene, "content_hash of the pixels is")
+
+
+@injects("target_memory_of_another_picture")
+def _(scene: Scene) -> Steps:
+    """The memory was learned from the frame after the one in which the target was drawn."""
+    calm = scene.book.calm
+    target = scene_target(scene.book)
+    yield from _with_target(scene, dataclasses.replace(target, memory=_memory(calm[1].pixels, target, calm[7])))
+    forget_declaration(scene)
+
+
+@injects("target_memory_corrupted")
+def _(scene: Scene) -> Steps:
+    """The engine is restarted with a memory in which a point of the contour was moved; it must not start."""
+    target, calm = scene_target(scene.book), scene.book.calm
+    remembering = dataclasses.replace(target, memory=_memory(calm[0].pixels, target, calm[7]))
+    write_targets(scene.folder / TARGETS, [remembering])
+    plain = json.loads((scene.folder / TARGETS).read_text())
+    plain["targets"][0]["memory"]["contour_px"][0][0] += 0.25
+    (scene.folder / TARGETS).write_text(json.dumps(plain))
+    yield from _refused(scene, "content_hash is")
+
+
+def _memory(pixels: Picture, target: TargetSpec, key: Shot) -> Memory:
+    """Return a memory of a picture with one key frame; learning it would keep the scene's frames waiting."""
+    assert target.image is not None
+    frame = KeyFrame(7, key.pixels, target.contour_px, contour_centroid(target.contour_px))
+    rows, columns = pixels.shape
+    usual = (UsualScore(0.0, 0.95),)
+    spacing_mm = target.image.pixel_spacing_mm
+    return Memory(
+        hash_of(pixels), (rows, columns), spacing_mm, target.contour_px, (frame,), 0.95, (0.0, 1.0), usual, 40.0
+    )
+
+
+def _refused(scene: Scene, sentence: str) -> Steps:
+    """Restart the engine with a target that is not what it says; it must not start."""
     scene.mark_visible()
     scene.end("engine", signal.SIGKILL)
     scene.processes.start_engine()
@@ -104,8 +145,8 @@ def _(scene: Scene) -> Steps:
     write_targets(scene.folder / TARGETS, [scene_target(scene.book)])
     refused = scene.processes.died()
     forget_declaration(scene)
-    if not any("content_hash of the pixels is" in sentence for sentence in refused):
-        raise Unmet(f"the engine was not refused its target's image: {refused or 'it runs'}")
+    if not any(sentence in said for said in refused):
+        raise Unmet(f"the engine was not refused its target: {refused or 'it runs'}")
 
 
 @injects("armed_without_a_confirmation")
