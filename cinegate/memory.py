@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drivers.recordings import Recording
+from drivers.recordings.masks import read_target_mask
+from gating.geometry.contours import contour_from_mask
 from gating.report.memory_page import write_memory_page
 from gating.targets.targets import TargetSpec
 from gating.tracking.memory_file import write_memory
@@ -23,6 +25,7 @@ def learn_to_file(
     settings: TrackerSettings,
     seconds: float,
     drop: Collection[int] = (),
+    correct: Mapping[int, Path] | None = None,
 ) -> dict[str, Any]:
     """Learn a memory from the first seconds of a recording, and write it with its page.
 
@@ -40,6 +43,8 @@ def learn_to_file(
         Length of the preparation.
     drop
         Numbers of key frames that were not accepted.
+    correct
+        Masks, as target masks are read, for key frames whose contour was not accepted.
 
     Returns
     -------
@@ -58,6 +63,8 @@ def learn_to_file(
     elapsed_s = np.diff(recording.stamps_ns[:count], prepend=recording.stamps_ns[0]) / 1e9
     memory = learn_memory(frames, elapsed_s, target.contour_px, recording.pixel_spacing_mm, settings)
     memory = memory.without(set(drop))
+    for number, mask in (correct or {}).items():
+        memory = memory.corrected(number, contour_from_mask(read_target_mask(mask, recording)))
     page = out.with_suffix(".html")
     write_memory(out, memory)
     write_memory_page(page, memory, frames[0])

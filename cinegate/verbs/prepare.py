@@ -42,6 +42,10 @@ def prepare(
     drop: Annotated[
         list[int] | None, typer.Option("--drop", help="Leave this key frame out of the memory; may be repeated.")
     ] = None,
+    correct: Annotated[
+        list[str] | None,
+        typer.Option("--correct", help="Put the outline of a mask in the place of a key frame's.", metavar="N=MASK"),
+    ] = None,
     pixel_spacing_mm: SpacingOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,8 +57,8 @@ def prepare(
     from gating.analysis.preparation import proposal_toml, propose
     from gating.prediction import PREDICTORS
 
-    if drop and memory is None:
-        raise CommandError("--drop leaves a key frame out of a memory: give --memory FILE")
+    if (drop or correct) and memory is None:
+        raise CommandError("--drop and --correct change a memory: give --memory FILE")
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
@@ -75,7 +79,9 @@ def prepare(
 
         opened = open_recording(recording, spacing_mm=pixel_spacing_mm)
         (target,) = load_targets(opened, target_box, target_mask)
-        learned = learn_to_file(opened, target, memory, settings.tracking, seconds, drop or ())
+        learned = learn_to_file(
+            opened, target, memory, settings.tracking, seconds, drop or (), _corrections(correct or [])
+        )
     if as_json:
         import msgspec
 
@@ -91,12 +97,20 @@ def prepare(
         _print_memory(learned)
 
 
+def _corrections(given: list[str]) -> dict[int, Path]:
+    pairs = [text.partition("=") for text in given]
+    for number, _, mask in pairs:
+        if not (number.isdecimal() and mask):
+            raise CommandError(f"--correct is {number}={mask}; the number of a key frame, =, and a mask are needed")
+    return {int(number): Path(mask) for number, _, mask in pairs}
+
+
 def _print_memory(learned: dict[str, Any]) -> None:
     for remark in learned["remarks"]:
         console.print(Text.assemble(("memory:", "yellow"), f" {remark}"))
     numbers = ", ".join(map(str, learned["key_frames"]))
     console.print(f"memory: {learned['file']}, key frames {numbers}; fit at rest {learned['rest_score']:.2f}")
     console.print(
-        f"look at their contours in {learned['page']}; leave out what is wrong with --drop NUMBER, "
-        f"and use the rest in a session with --memory {learned['file']}"
+        f"look at their contours in {learned['page']}; leave out what is wrong with --drop NUMBER, or put it "
+        f"right with --correct NUMBER=MASK, and use the rest in a session with --memory {learned['file']}"
     )

@@ -43,8 +43,8 @@ def write_memory_page(path: Path, memory: Memory, reference: NDArray[Any]) -> No
 <html lang="en"><head><meta charset="utf-8"><title>Memory {memory.content_hash}</title><style>{css}</style></head>
 <body><main><h1>Memory of a target, to be accepted</h1>
 <p>Learned from {memory.seconds:.0f} s of picture {memory.picture_hash}; memory {memory.content_hash}. Look at every
-contour. One that does not follow the target must not be used: run the preparation again with <code>--drop</code> and
-the frame's number.</p>{remarks}
+contour. One that does not follow the target must not be used: run the preparation again with
+<code>--drop NUMBER</code>, or with <code>--correct NUMBER=MASK</code>.</p>{remarks}
 <p>Fit at rest (ZNCC): {memory.rest_score:.2f}. Excursion seen: {memory.amplitude_mm:.0f} mm.</p>
 <div class="frames">{frames}</div>
 <h2>Usual likeness to the key frames, by excursion from the reference</h2>

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gating.geometry.contours import contour_centroid
 from gating.tracking.tracker import Tracker, TrackingError
 
 Contour = NDArray[np.float32]
@@ -121,6 +122,31 @@ class Memory(Struct, frozen=True):
         if unknown:
             raise TrackingError(f"key frame {unknown[0]} is not in the memory; it has {sorted(known)}")
         return replace(self, key_frames=tuple(key for key in self.key_frames if key.number not in numbers))
+
+    def corrected(self, number: int, outline_px: Contour) -> Memory:
+        """Return a memory in which the contour of a key frame lies on another outline, (m, 2).
+
+        The contour is moved until the centres agree, and each of its points to the nearest place on the outline, so
+        that the points of all contours still belong together.
+
+        Raises
+        ------
+        TrackingError
+            If there is no such key frame.
+        """
+        kept = self.without({number})
+        key = next(key for key in self.key_frames if key.number == number)
+        move = np.subtract(contour_centroid(outline_px), contour_centroid(key.contour_px))
+        corners = np.vstack([outline_px, outline_px[:1]]).astype(np.float64)
+        steps = np.diff(corners, axis=0)
+        from_start = (key.contour_px + move)[:, None, :] - corners[None, :-1, :]
+        along = np.clip((from_start * steps).sum(axis=2) / np.maximum((steps**2).sum(axis=1), 1e-12), 0.0, 1.0)
+        nearest = np.linalg.norm(from_start - along[:, :, None] * steps, axis=2).argmin(axis=1)
+        points = corners[nearest] + along[np.arange(len(nearest)), nearest, None] * steps[nearest]
+        content = (key.content_px[0] + float(move[0]), key.content_px[1] + float(move[1]))
+        moved = replace(key, contour_px=points.astype(np.float32), content_px=content)
+        frames = sorted((*kept.key_frames, moved), key=lambda one: one.number)
+        return replace(self, key_frames=tuple(frames))
 
     def excursion_mm(self, from_reference_mm: tuple[float, float]) -> float:
         """Return how far along the axis a displacement (x, y) reaches."""

@@ -164,6 +164,16 @@ def test_key_frames_that_were_not_accepted_are_left_out(memory):
     assert accepted.content_hash != memory.content_hash
 
 
+def test_a_corrected_contour_lies_on_the_new_outline(memory):
+    key = memory.key_frames[-1]
+    outline = key.contour_px + np.float32([2.0, 1.0])
+    corrected = memory.corrected(key.number, outline).key_frames[-1]
+    assert contour_centroid(corrected.contour_px) == pytest.approx(contour_centroid(outline), abs=0.3)
+    assert len(corrected.contour_px) == len(key.contour_px)
+    assert np.subtract(corrected.content_px, key.content_px) == pytest.approx((2.0, 1.0), abs=1e-3)
+    assert memory.corrected(key.number, outline).content_hash != memory.content_hash
+
+
 def test_a_key_frame_that_is_not_there_cannot_be_left_out(memory):
     with pytest.raises(TrackingError, match="key frame 999 is not in the memory; it has"):
         memory.without({999})
