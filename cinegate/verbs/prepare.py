@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
-from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
+from cinegate.verbs.options import (
+    BoxOption,
+    ConfigOption,
+    JsonOption,
+    MaskOption,
+    SpacingOption,
+    TrackerOption,
+    load_targets,
+)
 from gating.settings.private_file import private_file
 
 
@@ -26,6 +35,13 @@ def prepare(
     target_mask: MaskOption = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option("--memory", help="Also learn a memory: key frames for the tracker, with a page that shows them."),
+    ] = None,
+    drop: Annotated[
+        list[int] | None, typer.Option("--drop", help="Leave this key frame out of the memory; may be repeated.")
+    ] = None,
     pixel_spacing_mm: SpacingOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,6 +53,8 @@ def prepare(
     from gating.analysis.preparation import proposal_toml, propose
     from gating.prediction import PREDICTORS
 
+    if drop and memory is None:
+        raise CommandError("--drop leaves a key frame out of a memory: give --memory FILE")
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
@@ -50,10 +68,18 @@ def prepare(
     )
     proposal = propose(followed, settings, latency_ms=latency_ms, predictor=predictor)  # type: ignore[arg-type]
     private_file(out).write_text(proposal_toml(proposal, settings, recording.name), encoding="utf-8")
+    learned = {}
+    if memory is not None:
+        from cinegate.memory import learn_to_file
+        from cinegate.recordings import open_recording
+
+        opened = open_recording(recording, spacing_mm=pixel_spacing_mm)
+        (target,) = load_targets(opened, target_box, target_mask)
+        learned = learn_to_file(opened, target, memory, settings.tracking, seconds, drop or ())
     if as_json:
         import msgspec
 
-        print_json({**msgspec.to_builtins(proposal), "out": str(out)})
+        print_json({**msgspec.to_builtins(proposal), "out": str(out), **({"memory": learned} if learned else {})})
         return
     text = out.read_text(encoding="utf-8")
     for line in text.splitlines():
@@ -61,3 +87,16 @@ def prepare(
             break
         console.print(line[2:], highlight=False)
     console.print(f"proposal: {out} (to accept it, start a session with --config {out})")
+    if learned:
+        _print_memory(learned)
+
+
+def _print_memory(learned: dict[str, Any]) -> None:
+    for remark in learned["remarks"]:
+        console.print(Text.assemble(("memory:", "yellow"), f" {remark}"))
+    numbers = ", ".join(map(str, learned["key_frames"]))
+    console.print(f"memory: {learned['file']}, key frames {numbers}; fit at rest {learned['rest_score']:.2f}")
+    console.print(
+        f"look at their contours in {learned['page']}; leave out what is wrong with --drop NUMBER, "
+        f"and use the rest in a session with --memory {learned['file']}"
+    )

@@ -21,6 +21,7 @@ from cinegate.verbs.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    MemoryOption,
     OthersOption,
     PlanesOption,
     RecordingArgument,
@@ -63,6 +64,7 @@ def run(
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through source, engine, beam interface and recorder, each its own process."""
@@ -77,6 +79,7 @@ def run(
         pixel_spacing_mm=pixel_spacing_mm,
         plane=plane,
         others=others or (),
+        memory=memory,
         show=not as_json,
     )
     print_summary(path, as_json)
@@ -94,6 +97,7 @@ def run_session(
     pixel_spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[Path] = (),
+    memory: Path | None = None,
     show: bool = True,
 ) -> Path:
     """Run one session to the end of its recording and return its log.
@@ -104,12 +108,13 @@ def run_session(
         If a process ends before its time.
     """
     from cinegate.live import LiveSession, SessionPlan, replay_arguments
+    from cinegate.targets import with_memory
     from drivers.recordings.scan import open_scan
 
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
     plan = SessionPlan(
         config=config,
-        targets=load_scan_targets(scan, box, mask, target),
+        targets=with_memory(load_scan_targets(scan, box, mask, target), memory),
         log_folder=log,
         source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
         arm_by_itself=True,

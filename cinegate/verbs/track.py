@@ -16,6 +16,7 @@ from cinegate.verbs.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    MemoryOption,
     PlaneOption,
     RecordingArgument,
     SpacingOption,
@@ -38,6 +39,7 @@ def track(
     tracker: TrackerOption = None,
     pixel_spacing_mm: SpacingOption = None,
     plane: PlaneOption = "",
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Track a recording offline: the same engine without sockets, deterministic, one row a frame.
@@ -48,11 +50,13 @@ def track(
     of holds, one sentence, and the exit code 2.
     """
     from cinegate.recordings import open_recording
+    from cinegate.targets import with_memory
     from cinegate.tracking import track_recording
 
     opened = open_recording(recording, spacing_mm=pixel_spacing_mm, plane=plane)
     settings = load_config(config, tracker)
-    result = track_recording(opened, load_targets(opened, target_box, target_mask), settings)
+    targets = with_memory(load_targets(opened, target_box, target_mask), memory)
+    result = track_recording(opened, targets, settings)
     result.write_csv(out)
     if masks is not None:
         result.write_masks(masks)

@@ -9,7 +9,7 @@ import typer
 
 from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
-from cinegate.verbs.options import JsonOption
+from cinegate.verbs.options import JsonOption, MemoryOption
 from cinegate.verbs.report import LogArgument
 
 
@@ -29,6 +29,7 @@ def verify(
         Path | None,
         typer.Option("--key", help="The recorder's public signing key, or the folder of keys: it must have signed."),
     ] = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that a log is whole, replay its frames through the engine, and compare every decision.
@@ -48,8 +49,10 @@ def verify(
     result = {"chain": msgspec.to_builtins(chain), "record": msgspec.to_builtins(record), "log": str(log)}
     if not chain_only and not first:
         from gating.analysis.verification import verify_session
+        from gating.tracking.memory_file import read_memory
 
-        found = verify_session(log, None if config is None else load_config(config), tolerance_px)
+        remembered = None if memory is None else read_memory(memory)
+        found = verify_session(log, None if config is None else load_config(config), tolerance_px, remembered)
         first = found.first_difference
         result["replay"] = msgspec.to_builtins(found)
         console.print(

@@ -71,8 +71,8 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
     estimate, reference = frame.estimate, data.references.get(frame.estimate.target)
     boundary = reference.boundary_px if reference else []
     outlines = [(boundary, "boundary"), (estimate.contour_px, "contour")]
-    x, y, side = _view([*boundary, *estimate.contour_px], rows, columns)
-    shapes = "".join(f'<polygon class="{kind}" points="{_points(points)}"/>' for points, kind in outlines if points)
+    x, y, side = view_around([*boundary, *estimate.contour_px], rows, columns)
+    shapes = "".join(f'<polygon class="{kind}" points="{svg_points(points)}"/>' for points, kind in outlines if points)
     spacing = data.frames[frame.sequence].pixel_spacing_mm
     shape = f"aspect-ratio:{spacing[1]:g}/{spacing[0]:g}"
     gate = "on" if estimate.gate == "on" else "hold"
@@ -89,7 +89,7 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
 </figure>"""
 
 
-def _view(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[float, float, float]:
+def view_around(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[float, float, float]:
     """Return (x, y, side) of a square around the target, inside the image if possible."""
     outline = np.array(points if points else [(0, 0), (columns - 1, rows - 1)], dtype=np.float64)
     low, high = np.nanmin(outline, axis=0), np.nanmax(outline, axis=0)
@@ -102,7 +102,8 @@ def _view(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[f
     )
 
 
-def _points(points: list[tuple[float, float]]) -> str:
+def svg_points(points: list[tuple[float, float]]) -> str:
+    """Return points (x, y) as the attribute of a polygon."""
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
 

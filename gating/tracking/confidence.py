@@ -55,11 +55,14 @@ class Evidence(Struct, frozen=True):
     cost : float
         Mean square of the clipped differences of local contrast after the fit.
     rest_score : float
-        Raw ZNCC of the reference with the target at rest, only shifted: over the preparation, or the best one so far.
+        Raw ZNCC of the reference with the target at rest, only shifted: the median over the preparation, or the best
+        one so far.
     usual_score : float
         With a memory: `score_shifted` that is usual at this excursion.
     unprepared_mm : float
         With a memory: how far the excursion is from all that was prepared.
+    ways_apart_mm : float
+        With a memory: distance between the centres of the outlines from the best key frame and from the reference.
     prepared : bool
         Whether there is a memory.
     """
@@ -84,6 +87,7 @@ class Evidence(Struct, frozen=True):
     rest_score: float = 1.0
     usual_score: float = 1.0
     unprepared_mm: float = 0.0
+    ways_apart_mm: float = 0.0
     prepared: bool = False
 
 
@@ -110,15 +114,17 @@ class Model(Struct, frozen=True):
 FEATURES = ("fit", "rival", "precision", "bending", "strain", "shift", "disagreement", "jump", "unseen", "contrast",
             "shortfall", "unprepared")  # fmt: skip
 ALONE = Model(
-    -1.715,
-    (1.291, 7.801, 3.605, 4.427, 11.737, 0.0, 0.041, 1.183, 0.7, 0.0, 0.0, 0.0),
-    (1.75, 0.39, 1.1, -0.21, -0.02, -0.2, -0.17, 0.0, 0.0, 0.0, 0.0, 0.0),
+    0.96,
+    (0.0, 7.85, 2.188, 4.322, 0.0, 1.001, 1.254, 2.486, 1.584, 0.0, 0.0, 0.0),
+    (2.3, 0.4, 1.39, -0.05, -0.02, -0.09, -0.07, 0.0, 0.0, -0.01, 0.0, 0.0),
 )
 PREPARED = ALONE
 USUAL_SPREAD = 0.04
 """A score this far below the usual one is usual as well."""
 LEAST_REST_SCORE = 0.82
 """Least ZNCC at rest of a target that can be told from noise: low-signal recordings reach 0.76, usable ones 0.83."""
+LEAST_REST_SCORE_PREPARED = 0.78
+"""The same over a preparation, where it is the median at rest and not the best."""
 LARGEST_COST_ALONE = 0.12
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
 VETO_LIMIT = 0.5
@@ -182,7 +188,7 @@ def probability(evidence: Evidence) -> float:
 
 def veto(evidence: Evidence) -> str | None:
     """Return why no score may make this frame confident, or None."""
-    if not evidence.rest_score >= LEAST_REST_SCORE:
+    if not evidence.rest_score >= (LEAST_REST_SCORE_PREPARED if evidence.prepared else LEAST_REST_SCORE):
         return "the target at rest looks like itself with ZNCC {e.rest_score:.2f} only: noise hides it"
     if evidence.at_edge:
         return "the best match lies at the border of the search window"

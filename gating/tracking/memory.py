@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 import xxhash
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.tracking.tracker import Tracker, TrackingError
@@ -93,6 +94,33 @@ class Memory(Struct, frozen=True):
     def amplitude_mm(self) -> float:
         """Span of the excursions seen."""
         return self.usual[-1].excursion_mm - self.usual[0].excursion_mm if self.usual else 0.0
+
+    @property
+    def content_hash(self) -> str:
+        """The xxh3-64 of all that a tracker takes from it, as 16 hexadecimal digits."""
+        digest = xxhash.xxh3_64(self.contour_px.tobytes())
+        usual = [(one.excursion_mm, one.score) for one in self.usual]
+        digest.update(
+            repr((self.picture_hash, self.shape, self.spacing_mm, self.rest_score, self.axis, usual)).encode()
+        )
+        for key in self.key_frames:
+            digest.update(repr((key.number, key.content_px, hash_of(key.pixels))).encode())
+            digest.update(key.contour_px.tobytes())
+        return digest.hexdigest()
+
+    def without(self, numbers: set[int]) -> Memory:
+        """Return a memory without the key frames of these numbers, which whoever looked at them did not accept.
+
+        Raises
+        ------
+        TrackingError
+            If there is no such key frame.
+        """
+        known = {key.number for key in self.key_frames}
+        unknown = sorted(numbers - known)
+        if unknown:
+            raise TrackingError(f"key frame {unknown[0]} is not in the memory; it has {sorted(known)}")
+        return replace(self, key_frames=tuple(key for key in self.key_frames if key.number not in numbers))
 
     def excursion_mm(self, from_reference_mm: tuple[float, float]) -> float:
         """Return how far along the axis a displacement (x, y) reaches."""

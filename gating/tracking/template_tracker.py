@@ -20,6 +20,7 @@ from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
+from gating.tracking.recall import Recall, Recalled
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.saturation_band import find_bands
 from gating.tracking.surroundings import Surroundings
@@ -68,6 +69,7 @@ class _Seen(Struct, frozen=True):
     centre: tuple[float, float]
     evidence: Evidence
     probability: float
+    recalled: Recalled | None
 
 
 class TemplateTracker:
@@ -115,7 +117,7 @@ class TemplateTracker:
         reduced = reduce(frame, self._reduction)
         window = window_mm(contour, self._spacing_mm)
         self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window, self._bands)
-        self._memory: Memory | None = None
+        self._recall: Recall | None = None
         reference = self._cut(frame, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
         self._surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
@@ -145,7 +147,7 @@ class TemplateTracker:
                 for key in memory.key_frames
             ]
         )
-        self._memory = memory
+        self._recall = Recall(memory, self._reference, self._spacing_mm)
 
     def _cut(self, frame: NDArray[Any], contour: NDArray[np.float32], content_px: tuple[float, float]) -> Template:
         """Cut a template out of a frame, which the picture then shows."""
@@ -176,6 +178,8 @@ class TemplateTracker:
         self.evidence, self.content_px = seen.evidence, seen.moved.content_px
         self._seen, self._confidence, self._rest_score = seen, confidence, seen.evidence.rest_score
         self.templates.in_use[seen.winner.template].fit.keep(seen.moved)
+        if seen.recalled is not None:
+            self.templates.in_use[0].fit.keep(seen.recalled.direct)
         self._unseen_s += elapsed_s
         if status is not TrackStatus.LOST:
             self._centre, self._unseen_s = centre, 0.0
@@ -194,6 +198,9 @@ class TemplateTracker:
         reach = self._reach(elapsed_s)
         placements = place(self.templates.in_use, frame, reduced, reach, self._apart_px)
         winner, moved = self._best_moved(reference, frame, placements, reach)
+        recalled = None if self._recall is None else self._recall.recalled(self._picture, moved)
+        if recalled is not None:
+            moved = recalled.moved
         centre = contour_centroid(moved.contour_px)
         if not math.isfinite(centre[0]):
             centre = winner.x_px, winner.y_px
@@ -201,7 +208,9 @@ class TemplateTracker:
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
         evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere, pattern.objections)
-        return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence))
+        if recalled is not None:
+            evidence = recalled.added_to(evidence)
+        return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence), recalled)
 
     def _best_moved(
         self, reference: Template, frame: NDArray[Any], placements: list[Placement], reach: SearchRegion
@@ -284,24 +293,26 @@ class TemplateTracker:
             cost=moved.cost,
             score_shifted=moved.score_shifted,
             rest_score=self._rest_score_with(placements),
-            prepared=self._memory is not None,
-            **self._expected(moved),
         )
 
-    def _expected(self, moved: Propagation) -> dict[str, float]:
-        """Return what the memory says of a target there; nothing without one."""
-        if self._memory is None or self._reference is None:
-            return {}
-        x, y = self._reference.centre_px
-        away_mm = (moved.content_px[0] - x) * self._spacing_mm, (moved.content_px[1] - y) * self._spacing_mm
-        usual_score, unprepared_mm = self._memory.expected(away_mm)
-        return {"usual_score": usual_score, "unprepared_mm": unprepared_mm}
-
     def _rest_score_with(self, placements: list[Placement]) -> float:
-        """Return how well the reference has fitted a frame so far, these placements included, or did in the memory."""
-        if self._memory is not None:
-            return self._memory.rest_score
+        """Return how well the reference has fitted a frame so far, these placements included."""
         return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
+
+    def straight_from_reference(self) -> tuple[Propagation, float]:
+        """Carry the contour from the reference to the last frame, whichever template found it; for a preparation.
+
+        Returns
+        -------
+        tuple
+            The motion, and the ZNCC of the reference at that place, only shifted.
+        """
+        reference, seen = self.templates.in_use[0], self._last if self._seen is None else self._seen
+        assert seen is not None
+        x, y = seen.moved.content_px
+        direct = reference.fit.propagate(self._picture, x - reference.centre_px[0], y - reference.centre_px[1])
+        reference.fit.keep(direct)
+        return direct, place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score
 
     def _status(self, confidence: float) -> TrackStatus:
         if not confidence >= self._settings.lost_confidence:
