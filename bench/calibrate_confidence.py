@@ -43,7 +43,8 @@ class Observed(NamedTuple):
     Attributes
     ----------
     group, person : str
-    features : (n, 12) float64
+    features : (n, k) float64
+        In the order of `FEATURES`.
     reported : (n,) float64
         Confidence by the models in use.
     good : (n,) bool
@@ -93,9 +94,15 @@ def observe(named: Named, prepared: bool) -> Observed:
     witness, scored = made[-1], np.s_[-len(scores.judged_mm) :]
     known = np.isfinite(scores.judged_mm)
     right = (scores.judged_mm <= GOOD_MM) & ~(np.abs(scores.tof_points) > TOF_POINTS)
-    columns = (np.array(witness.rows)[scored], scores.confidence, right, scores.judged_mm > scores.wrong_mm,
-               np.array(witness.vetoed)[scored])  # fmt: skip
-    return Observed(subject.group, subject.person, *(column[known] for column in columns))
+    return Observed(
+        subject.group,
+        subject.person,
+        np.array(witness.rows)[scored][known],
+        scores.confidence[known],
+        right[known],
+        (scores.judged_mm > scores.wrong_mm)[known],
+        np.array(witness.vetoed)[scored][known],
+    )
 
 
 def observe_all(subjects: Sequence[Named], prepared: bool, jobs: int) -> Iterator[Observed]:
@@ -137,8 +144,8 @@ def fit(seen: Iterable[Observed]) -> Model:
 
 def believed(model: Model, one: Observed) -> Array:
     """Return the confidence by a model."""
-    odds = model.intercept + one.features @ np.array(model.weights)
-    return np.where(one.vetoed, np.minimum(expit(odds), confidence.VETO_LIMIT), expit(odds))
+    stated = expit(model.intercept + one.features @ np.array(model.weights))
+    return np.asarray(np.where(one.vetoed, np.minimum(stated, confidence.VETO_LIMIT), stated), np.float64)
 
 
 def left_out(seen: Sequence[Observed]) -> Verdict:
@@ -154,13 +161,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="judge the models in use, and draw")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the scenes")
+    parser.add_argument("--only", choices=["alone", "prepared"], help="one of the two models")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
     seeds = given.seeds or (CHECKING_SEEDS if given.check else FITTING_SEEDS)
     tracked = [] if given.check else [named for named in recordings() if named.kind in ("tracked", "shifted")]
     verdicts = {}
-    for name, prepared in (("ALONE", False), ("PREPARED", True)):
-        seen = list(observe_all([*scenes([], [], seeds), *tracked], prepared, given.jobs))
+    for name in ("ALONE", "PREPARED"):
+        if given.only not in (None, name.lower()):
+            continue
+        seen = list(observe_all([*scenes([], [], seeds), *tracked], name == "PREPARED", given.jobs))
         if given.check:
             verdicts[name] = judged((one.group, one.reported, one.good, one.wrong) for one in seen)
         else:

@@ -77,12 +77,12 @@ class Verdict:
 def judged(frames: Iterable[tuple[str, Array, Flags, Flags]]) -> Verdict:
     """Return the verdict on frames: group, confidence, whether right, whether wrong."""
     parts: dict[str, list[tuple[Array, Flags, Flags]]] = {}
-    for group, *columns in frames:
-        parts.setdefault(group, []).append((columns[0], columns[1], columns[2]))
+    for group, stated, good, wrong in frames:
+        parts.setdefault(group, []).append((stated, good, wrong))
     joined = {}
     for group, rows in parts.items():
-        stated, good, wrong = (np.concatenate(column) for column in zip(*rows, strict=True))
-        joined[group] = (stated, good, wrong)
+        all_stated, all_good, all_wrong = zip(*rows, strict=True)
+        joined[group] = np.concatenate(all_stated), np.concatenate(all_good), np.concatenate(all_wrong)
     return Verdict(joined)
 
 

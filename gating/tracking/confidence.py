@@ -112,11 +112,11 @@ class Model(Struct, frozen=True):
 
 
 FEATURES = ("fit", "rival", "precision", "bending", "strain", "shift", "disagreement", "jump", "unseen", "contrast",
-            "shortfall", "unprepared")  # fmt: skip
+            "shortfall", "unprepared", "ways")  # fmt: skip
 ALONE = Model(
     0.96,
-    (0.0, 7.85, 2.188, 4.322, 0.0, 1.001, 1.254, 2.486, 1.584, 0.0, 0.0, 0.0),
-    (2.3, 0.4, 1.39, -0.05, -0.02, -0.09, -0.07, 0.0, 0.0, -0.01, 0.0, 0.0),
+    (0.0, 7.85, 2.188, 4.322, 0.0, 1.001, 1.254, 2.486, 1.584, 0.0, 0.0, 0.0, 0.0),
+    (2.3, 0.4, 1.39, -0.05, -0.02, -0.09, -0.07, 0.0, 0.0, -0.01, 0.0, 0.0, 0.0),
 )
 PREPARED = ALONE
 USUAL_SPREAD = 0.04
@@ -147,6 +147,7 @@ REASONS = {
     "shortfall": "the target looks less like its key frames (ZNCC {e.score_shifted:.2f}) than is usual there "
     "({e.usual_score:.2f})",
     "unprepared": "the preparation did not show the target within {e.unprepared_mm:.0f} mm of here",
+    "ways": "the outlines by the reference and by a key frame are {e.ways_apart_mm:.1f} mm apart",
 }
 
 
@@ -166,6 +167,7 @@ def features(evidence: Evidence) -> tuple[float, ...]:
         -_clip(e.cost, 0.0, 0.25),
         _clip(e.score_shifted - e.usual_score + USUAL_SPREAD, -1.0, 0.0) if e.prepared else 0.0,
         -math.log1p(_clip(e.unprepared_mm, 0.0, 100.0)),
+        -math.log1p(_clip(e.ways_apart_mm, 0.0, 50.0)),
     )
 
 
