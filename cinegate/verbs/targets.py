@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cinegate.verbs.app import app, console
+from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import (
     BoxOption,
+    JsonOption,
     MaskOption,
     OthersOption,
     PlanesOption,
@@ -31,6 +32,7 @@ def targets(
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write targets with the image in which they were drawn, for `cinegate engine --target`.
 
@@ -43,5 +45,8 @@ def targets(
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others or ())
     made = load_scan_targets(scan, target_box, target_mask, None, frame)
     write_targets(out, made)
-    names = ", ".join(one.name for one in made)
-    console.print(f"{names}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)
+    names = [one.name for one in made]
+    if as_json:
+        print_json({"targets": names, "frame": frame, "out": str(out)})
+        return
+    console.print(f"{', '.join(names)}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)
