@@ -149,7 +149,7 @@ class Engine:
         if stream.session_id != self._factory.session_id:
             return self._latch(other_session("the declared stream", stream.session_id, self._factory.session_id))
         if self._intake.stream.declared is None:
-            self._intake.stream.declared = stream
+            self._intake.stream.declare(stream)
             self._limits = decision_limits(self._config, stream)
             opened = f"{stream.source} ({stream.source_kind}): {stream.description}"
             messages: list[Message] = [self._factory.event("info", "stream_opened", opened)]
