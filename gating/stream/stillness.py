@@ -30,7 +30,7 @@ MOST_UNCHANGED: Final = 0.5
 
 
 def smallest_coherence_of_motion(blocks: int) -> float:
-    """Return the limit of `coherence` for an image of so many blocks.
+    """Return from which mean of the ratios of so many changed blocks something moves.
 
     Independent noise gives 1.03 with a standard deviation of the root of 2 / blocks (chi-square, one degree of
     freedom); the limit lies five of them above.
@@ -61,7 +61,8 @@ class Stillness:
         self._looked_ns = acquired_ns
         is_old = acquired_ns - self._reference_ns >= COMPARE_OVER_NS
         ratios, changed = block_coherence(pixels, reference)
-        if float(ratios.mean()) >= smallest_coherence_of_motion(ratios.size):
+        count = int(np.count_nonzero(changed))
+        if count and float(ratios.sum()) >= count * smallest_coherence_of_motion(count):
             self._moved_ns = acquired_ns
         self._unchanged = _unchanged_share(changed, reference)
         self._is_stuck = self._unchanged > MOST_UNCHANGED and (is_old or self._is_stuck)
@@ -69,15 +70,19 @@ class Stillness:
             np.copyto(reference, pixels)
             self._reference_ns = acquired_ns
 
+    @property
+    def still_s(self) -> float:
+        """Time in which nothing but independent noise has changed, s."""
+        return (self._newest_ns - self._moved_ns) / 1e9
+
     def fault(self, max_still_s: float) -> str | None:
         """Return why the newest image does not show living anatomy, or None."""
         if self._is_stuck:
             text = f"{self._unchanged:.0%} of the image have not changed at all for a second"
             return f"{text}, the limit is {MOST_UNCHANGED:.0%}"
-        still_s = (self._newest_ns - self._moved_ns) / 1e9
-        if still_s <= max_still_s:
+        if self.still_s <= max_still_s:
             return None
-        return f"nothing but independent noise has changed for {still_s:.1f} s, the limit is {max_still_s:g} s"
+        return f"nothing but independent noise has changed for {self.still_s:.1f} s, the limit is {max_still_s:g} s"
 
 
 def block_coherence(newer: NDArray[Any], older: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
