@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -131,13 +131,23 @@ def target_speeds_mm_s() -> NDArray[np.float64]:
     return speeds
 
 
-def run_case(case: Case, pipelines: Mapping[str, Config | None] | None = None) -> dict[str, Samples]:
+Beside = Callable[[Mapping[str, Session]], AbstractContextManager[object]]
+"""What is done to the running pipelines while they are measured."""
+
+
+def run_case(
+    case: Case,
+    pipelines: Mapping[str, Config | None] | None = None,
+    beside: Beside = lambda _: nullcontext(),
+) -> dict[str, Samples]:
     """Run one row, with all pipelines in turns; return the samples of each.
 
     Parameters
     ----------
     pipelines
         Settings by name; None stands for the bare relay. By default the three of the benchmark.
+    beside
+        Entered once all processes run, and left after the last frame.
 
     Raises
     ------
@@ -150,7 +160,8 @@ def run_case(case: Case, pipelines: Mapping[str, Config | None] | None = None) -
         settings = _each_its_core(pipelines or three_pipelines())
         sessions = {name: _start(name, case, one, Path(folder), contour) for name, one in settings.items()}
         try:
-            return _measure(case, sessions, Path(folder))
+            with beside(sessions):
+                return _measure(case, sessions, Path(folder))
         finally:
             for session in sessions.values():
                 session.stop()

@@ -53,15 +53,15 @@ def run_reconnects(times: int) -> dict[str, Any]:
         _round(session, START_S)
         for _ in range(WARM_ROUNDS):
             _round(session)
-        before, began_s = _held(session), time.monotonic()
+        before, began_s = held(session), time.monotonic()
         for _ in range(times):
             _round(session)
         took_s = time.monotonic() - began_s
         time.sleep(1.0)  # libzmq closes what was left a little later
-        after = _held(session)
+        after = held(session)
         session.check()
     grown = [
-        role for role, held in after.items() for kind in ("threads", "descriptors") if held[kind] > before[role][kind]
+        role for role, now in after.items() for kind in ("threads", "descriptors") if now[kind] > before[role][kind]
     ]
     return {"times": times, "took_s": round(took_s, 1), "before": before, "after": after, "passed": not grown}
 
@@ -81,7 +81,8 @@ def _round(session: Session, wait_s: float = 2.0) -> None:
     ask_engine(session.config.endpoints.control, request)
 
 
-def _held(session: Session) -> dict[str, dict[str, float]]:
+def held(session: Session) -> dict[str, dict[str, float]]:
+    """Return memory (MB), threads and descriptors of each process."""
     return {
         role: {
             "memory_mb": round(resident_mb(process.pid), 1),

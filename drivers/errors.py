@@ -29,3 +29,11 @@ class PlaneMissing(BadRecording):
 
 class BadFrame(DriverError):
     """A frame, file or message that cannot be used; the stream may go on without it."""
+
+
+class BadStamp(BadFrame):
+    """A frame that is whole but for its stamp; a recording may do without a few of them."""
+
+
+class FramesDropped(UserWarning):
+    """A recording was opened without some of its frames. The text is one sentence for the user."""

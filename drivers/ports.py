@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -30,8 +31,9 @@ class FrameStamp:
     image_orientation: Orientation | None = None
     image_position_mm: Position | None = None
     """Where the plane lies, in a stream of several planes; None if it is where the stream declared it."""
-    origin: str = ""
-    """Peer and scan that the frame comes from. A frame of another origin is published as one of another source."""
+    peer: str | None = None
+    series: str | None = None
+    """Who sent the frame, and which of its scans it is of; None: as before. A change of either latches the engine."""
 
 
 @runtime_checkable
@@ -91,6 +93,16 @@ class ReportingSource(Protocol):
 
     def take_notices(self) -> list[str]:
         """Return the sentences that are new since the last call."""
+        ...
+
+
+@runtime_checkable
+class WarningSource(Protocol):
+    """A source that warns of its stream as a whole; nothing is refused for it."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences for the operator, known once the source is open."""
         ...
 
 

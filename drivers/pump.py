@@ -18,7 +18,7 @@ import zmq
 from numpy.typing import NDArray
 
 from drivers.errors import SourceFault, Unavailable
-from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource
+from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource, WarningSource
 from gating.clocks.clock import Clock
 from gating.clocks.offset import OffsetEstimator
 from gating.messages import (
@@ -74,8 +74,6 @@ class Pump:
     offset: OffsetEstimator
     statistics: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
-    origin: str | None = None
-    """Origin of the newest frame; None before the first."""
     context: zmq.Context[zmq.Socket[bytes]] | None = None
     frames: Socket = field(init=False)
     gate: Socket | None = None
@@ -150,7 +148,7 @@ class Pump:
 
     def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
         """Publish one frame now; return its header."""
-        self._follow_origin(stamp.origin)
+        self._follow_origin(stamp)
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
         acquired_ns, uncertainty_ns = self._on_publish_clock(stamp, published_ns)
@@ -182,12 +180,23 @@ class Pump:
         self.statistics.frames += 1
         return header
 
-    def _follow_origin(self, origin: str) -> None:
-        """Become another publisher when frames come from another origin, so that no armed engine goes on with them."""
-        if self.origin not in (None, origin):
-            self.publisher_id = secrets.token_hex(4)
-            self._report("fault", "origin_changed", f"frames came from {self.origin}, and now come from {origin}")
-        self.origin = origin
+    def _follow_origin(self, stamp: FrameStamp) -> None:
+        """Become another publisher when frames come from another peer or series, so that no armed engine goes on.
+
+        The clock of another peer is another clock, whatever its name.
+        """
+        before = self.info
+        peer = before.peer if stamp.peer is None else stamp.peer
+        series = before.series if stamp.series is None else stamp.series
+        if (peer, series) == (before.peer, before.series):
+            return
+        self.info = msgspec.structs.replace(before, peer=peer, series=series)
+        self.publisher_id = secrets.token_hex(4)
+        if peer != before.peer:
+            self.offset.forget()
+        text = f"frames came from {before.origin}, and now come from {self.info.origin}"
+        self._report("fault", "origin_changed", text)
+        self._send(encode(self.info))
 
     def _on_publish_clock(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
         """Return the acquisition on the publish clock and its uncertainty, ns.
@@ -219,7 +228,7 @@ class Pump:
             if b"frame".startswith(request[1:]):
                 self.subscriptions += 1 if request[:1] == b"\x01" else -1
                 self.info_due_ns = now_ns
-                self._warn_of_arrival_times()
+                self._warn()
         if now_ns >= self.info_due_ns:
             self._send(encode(self.info))
             self.info_due_ns = now_ns + INFO_EVERY_NS
@@ -227,9 +236,12 @@ class Pump:
             self._send(encode(self._heartbeat(now_ns)))
             self.heartbeat_due_ns = now_ns + HEARTBEAT_EVERY_NS
 
-    def _warn_of_arrival_times(self) -> None:
+    def _warn(self) -> None:
+        """Tell every new subscriber what to know of the stream as a whole."""
         if self.info.acquired_meaning is StampMeaning.ARRIVAL:
             self._report("warning", ARRIVAL_TIME, f"{self.info.source}: {ARRIVAL_TIME_MEANS}")
+        for sentence in self.source.warnings if isinstance(self.source, WarningSource) else ():
+            self._report("warning", "source_warning", f"{self.info.source}: {sentence}")
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:
         own = self.source.counters if isinstance(self.source, CountingSource) else {}

@@ -136,6 +136,24 @@ class CineFrame(Struct, frozen=True):
     pixels: Pixels
 
 
+class ImageHeader(Message, frozen=True, kw_only=True):
+    """Everything about the image in which targets were drawn but its pixels, which are a wire part of their own."""
+
+    dtype: Literal["uint8", "uint16", "float32"]
+    shape: tuple[SideLength, SideLength]
+    pixel_spacing_mm: tuple[PositiveMm, PositiveMm]
+    image_orientation: Orientation
+    image_position_mm: Position
+    content_hash: Annotated[str, Meta(min_length=16, max_length=16)]
+
+
+class ReferenceImage(Struct, frozen=True):
+    """The image in which targets were drawn, in memory. `TargetReference.image_hash` names it."""
+
+    header: ImageHeader
+    pixels: Pixels
+
+
 class StreamInfo(Message, frozen=True, kw_only=True):
     """What a source declares before its first frame. The frames must agree with it."""
 
@@ -155,6 +173,19 @@ class StreamInfo(Message, frozen=True, kw_only=True):
     acquired_clock: Name
     acquired_meaning: StampMeaning
     description: Sentence = ""
+    peer: Annotated[str, Meta(max_length=128)] = ""
+    """Who sends the images: an address with the number of its connection, an AE title; empty if there is no peer."""
+    series: Annotated[str, Meta(max_length=128)] = ""
+    """Which of the peer's scans they are of; never an identifier that leads to a patient."""
+
+    @property
+    def origin(self) -> str:
+        """Peer and series in words."""
+        return ", ".join(filter(None, (self.peer, self.series))) or "no peer"
+
+    def with_origin_of(self, other: StreamInfo) -> StreamInfo:
+        """Return the declaration with peer and series of another one."""
+        return msgspec.structs.replace(self, peer=other.peer, series=other.series)
 
 
 class StreamEnd(Message, frozen=True, kw_only=True):
@@ -290,23 +321,26 @@ class SessionHeader(Message, frozen=True, kw_only=True):
 
 
 class TargetReference(Message, frozen=True, kw_only=True):
-    """A target, its gating boundary, and the frame on which they were drawn."""
+    """A target and its gating boundary, as they were drawn."""
 
     target: Name
     plane: Name
     structure: Annotated[str, Meta(max_length=64)] = ""
     """The structure that targets in several planes show."""
     frame_sequence: Sequence
+    """The frame in which the target was found first; without an `image_hash` it was drawn in this frame."""
     contour_px: list[tuple[float, float]]
     boundary_px: list[tuple[float, float]]
     centre_px: tuple[float, float]
     centre_mm: tuple[float, float, float]
+    image_hash: Annotated[str, Meta(max_length=16)] = ""
+    """Content hash of the image in which the target was drawn; empty if it was drawn in the frame itself."""
 
 
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
     operator: Name
     why: Sentence = ""
 
@@ -329,10 +363,15 @@ TOPICS: Final[dict[type[Message], bytes]] = {
     Heartbeat: b"heartbeat",
     Event: b"event",
     SessionHeader: b"session",
+    ImageHeader: b"image",
     TargetReference: b"target",
     ControlRequest: b"request",
     ControlReply: b"reply",
 }
+
+
+WITH_PIXELS: Final[frozenset[type[Message]]] = frozenset((FrameHeader, ImageHeader))
+"""Headers whose message has the pixels as its third part."""
 
 
 def as_dict(message: Message) -> dict[str, object]:

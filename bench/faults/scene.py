@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +13,10 @@ import zmq
 from bench.faults.link import Link
 from bench.faults.logs import Logs, MessageKey
 from bench.faults.message_log import MessageLog
+from bench.faults.mrd_client import MrdClient
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
-from bench.faults.scene_files import scene_config, scene_stream, write_files
+from bench.faults.scene_files import scene_config, scene_stream, scene_target, write_files
 from bench.faults.scripted_source import ScriptedSource, unchanged
 from drivers.beam.simulated import line_level, read_delivery_record
 from drivers.formats.pixels import WireDtype
@@ -80,6 +81,8 @@ class Scene:
         self.played_ns = 0
         """When the newest film began."""
         self.logs = Logs(self.processes.log_folder)
+        self.scanner: MrdClient | None = None
+        """Who sends the images, if a source process receives them by MRD."""
         self._warm = False
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -88,7 +91,7 @@ class Scene:
         """Start everything. This returns before the pipeline is ready."""
         self.context: zmq.Context[Any] = zmq.Context()
         ends = self.config.endpoints
-        write_files(folder=self.folder, config=self.config, contour_px=self.book.contour_px.tolist())
+        write_files(self.folder, self.config, scene_target(self.book))
         stream = scene_stream(self.session, self.book)
         plane = ImagePlane.of(stream)
         self.boundary = structure_boundary("target", self.book.contour_px, plane, self.config.gating)
@@ -116,6 +119,8 @@ class Scene:
         try:
             self.processes.stop()
         finally:
+            if self.scanner is not None:
+                self.scanner.close()
             self.context.destroy(linger=0)
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
@@ -257,7 +262,12 @@ class Scene:
         if state is EngineState.LATCHED:
             self.ask("acknowledge", "the fault suite goes on")
         elif state is EngineState.READY:
-            self.ask("arm")
+            self.arm()
+
+    def arm(self) -> ControlReply | None:
+        """Confirm the contour and arm, as an operator would who has looked at it; return the reply to the second."""
+        self.ask("confirm")
+        return self.ask("arm")
 
     # ---- pictures -------------------------------------------------------------------------------------------------
 
@@ -270,6 +280,11 @@ class Scene:
         """Show these as `play` does, but as a part of a fault that has begun before."""
         first = self.source.slot + 1
         self.source.show = lambda slot: self._played(shots, slot, first)
+
+    def play_in_turn(self, shots: Sequence[Shot]) -> None:
+        """Show these in turn from the next slot on, until `calm`."""
+        self.played_ns = time.monotonic_ns()
+        self.source.show = lambda slot: self.book.alive(shots[slot % len(shots)].pixels, slot)
 
     def calm(self) -> None:
         """Show the calm patient again, and send frames unchanged."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from bench.faults.catalogue import TOLERANCE_MS, Fault
 from bench.faults.injections import INJECTIONS, Unmet
+from bench.faults.injections.origin import use_mrd_source
 from bench.faults.injections.processes import start_source
 from bench.faults.injections.registry import NotPossible
 from bench.faults.judgement import Result, await_reaction, bound_ms, judge, measure
@@ -55,6 +56,8 @@ class Scenes:
             self._scene.open()
             if kind == "replayed":
                 _use_source_process(self._scene)
+            elif kind == "mrd":
+                use_mrd_source(self._scene)
         return self._scene
 
     def drop(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Any, Final
@@ -73,6 +74,7 @@ def run_app(register: Callable[[], None]) -> None:
     themselves.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
+    warnings.showwarning = _tell
     register()
     from drivers.errors import DriverError
     from gating.service.pipeline import PipelineError
@@ -86,6 +88,11 @@ def run_app(register: Callable[[], None]) -> None:
         _fail(str(error), EXIT_UNSAFE)
     except (DriverError, ConfigError, ValueError, OSError) as error:
         _fail(str(error), EXIT_BAD_INPUT)
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as one sentence, without the line of code that it comes from."""
+    sys.stderr.write(plain(f"cinegate: {message}\n"))
 
 
 def _fail(sentence: str, exit_code: int) -> None:

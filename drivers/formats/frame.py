@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadFrame
+from drivers.errors import BadFrame, BadStamp
 from drivers.formats.pixels import WireDtype, wire_dtype_name
 from gating.messages import StampMeaning
 
@@ -137,7 +137,7 @@ def checked_frame(
         raise BadFrame(f"the image is {pixels.shape} px; 2 sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are needed")
     wire_dtype_name(pixels)
     if not 0 <= acquired_ns <= MAX_STAMP_NS:
-        raise BadFrame(f"the acquisition stamp is {acquired_ns} ns; 0 to {MAX_STAMP_NS} is allowed")
+        raise BadStamp(f"the acquisition stamp is {acquired_ns} ns; 0 to {MAX_STAMP_NS} is allowed")
     contiguous = np.ascontiguousarray(pixels)
     return VendorFrame(
         contiguous, geometry, acquired_ns, clock, meaning, name, series, resolution_ns, frame_of_reference

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
@@ -32,6 +33,7 @@ MAX_WAVEFORM_BYTES: Final = 16 * 2**20
 CONFIG_FILE_BYTES: Final = 1024
 CLOSE: Final = struct.pack("<H", 4)
 MIDNIGHT_TICKS: Final = 400
+SQUARE_TOLERANCE: Final = 0.01
 
 _CONFIG_FILE, _CONFIG_TEXT, _HEADER, _CLOSE, _TEXT, _IMAGE, _WAVEFORM = 1, 2, 3, 4, 5, 1022, 1026
 _REFUSED: Final = {1008: "a raw acquisition", 1030: "an array"}
@@ -128,6 +130,27 @@ def image_header(raw: bytes) -> ImageHeader:
     )
 
 
+def image_message(
+    pixels: NDArray[Any],
+    spacing_mm: tuple[float, float],
+    axes: Sequence[float],
+    position_mm: Sequence[float],
+    ticks: int,
+    index: int = 0,
+) -> bytes:
+    """Return an image message of (rows, columns) pixels; spacing (row, column), axes and position as in DICOM."""
+    rows, columns = pixels.shape
+    read, phase = np.array(axes[:3]), np.array(axes[3:])
+    centre = np.array(position_mm) + read * spacing_mm[1] * (columns - 1) / 2 + phase * spacing_mm[0] * (rows - 1) / 2
+    size = (columns, rows, 1, columns * spacing_mm[1], rows * spacing_mm[0], 1.0, 1)
+    directions = (*centre, *read, *phase, *np.cross(read, phase), 0.0, 0.0, 0.0)
+    counters = (0, 0, 0, 0, 0, 0, ticks, 0, 0, 0, _MAGNITUDE[1], index % 2**16, 0)
+    data = pixels.astype(pixels.dtype.newbyteorder("<"))
+    data_type = next(number for number, kind in _DTYPES.items() if kind == data.dtype.str)
+    header = _IMAGE_HEADER.pack(1, data_type, 0, 0, *size, *directions, *counters, *(0,) * 8, *(0.0,) * 8, 0)
+    return struct.pack("<H", _IMAGE) + header + struct.pack("<Q", 0) + data.tobytes()
+
+
 class FrameMaker:
     """Turn image messages into frames; the clock continues across midnight.
 
@@ -145,6 +168,8 @@ class FrameMaker:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
         self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
         self._last_ticks = 0
+        self.warning = ""
+        """About the first image whose pixels are not square; empty if they all were."""
 
     def frame(self, image: MrdImage, arrived_ns: int) -> VendorFrame:
         """Return the frame of an image message. Raises `BadFrame`."""
@@ -174,7 +199,14 @@ class FrameMaker:
         if self._position_is == "centre":
             corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
             corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
-        return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+        checked = PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+        if not self.warning and not abs(column_mm - row_mm) <= SQUARE_TOLERANCE * row_mm:
+            self.warning = (
+                f"field_of_view is {header.field_of_view_mm[0]:g} x {header.field_of_view_mm[1]:g} mm for matrix_size "
+                f"{header.columns} x {header.rows}: pixels of {column_mm:g} x {row_mm:g} mm are not square; "
+                "columns and rows may have changed places"
+            )
+        return checked
 
     def stamp(self, image: MrdImage, arrived_ns: int) -> int:
         """Return the acquisition stamp, unwrapped. Raises `BadFrame`.

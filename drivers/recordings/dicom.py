@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from drivers.recordings.files import read_folder, read_vendor_file
+from drivers.recordings.files import read_folder
 from drivers.recordings.recording import Recording
 
 SUFFIXES: Final = (".dcm", ".ima")
@@ -30,14 +30,13 @@ def read_dicom(
     from drivers.formats.dicom import read_dicom_file
     from drivers.formats.dicom_time import TIME_OF_DAY
 
-    first = read_vendor_file(files[0], read_dicom_file)
     return read_folder(
         path,
         files,
         read_dicom_file,
         given_spacing_mm,
         plane=plane,
-        unwrap_day=first[0].clock == TIME_OF_DAY,
+        day_clock=TIME_OF_DAY,
         description="DICOM",
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -65,6 +65,13 @@ class Arrival:
     """Who sent them: an address with the number of its connection, or an AE title; empty for a folder."""
 
 
+class _Waiting(NamedTuple):
+    frame: VendorFrame
+    arrived_ns: int
+    peer: str
+    series: str
+
+
 class Arrivals(Protocol):
     """Where frames come from: a folder, or a network peer."""
 
@@ -105,12 +112,13 @@ class LiveSource:
     def _reset(self) -> None:
         self._firsts: dict[str, VendorFrame] = {}
         """The first frame of each plane of the stream."""
-        self._waiting: deque[tuple[VendorFrame, int, str]] = deque()
-        """Frames to publish, each with its arrival time and its origin."""
+        self._waiting: deque[_Waiting] = deque()
+        """Frames to publish."""
         self._scan = 0
         """Number of the scan, from 0; its identifiers may lead to a patient and are not published."""
         self._stamps_ns: list[int] = []
-        self._newest_ns = -1
+        self._newest_ns, self._peer = -1, ""
+        """Stamp and peer of the newest frame."""
         self._series: dict[str, tuple[str, int, str]] = {}
         """Series of each plane, when its newest frame arrived, and from which peer."""
         self._refusals = Refusals(self._arrivals.name, self._clock)
@@ -149,7 +157,7 @@ class LiveSource:
             self._take_arrival(int(left_ms))
             if not self._waiting and time.monotonic_ns() >= until_ns:
                 return None
-        frame, arrived_ns, origin = self._waiting.popleft()
+        frame, arrived_ns, peer, series = self._waiting.popleft()
         pixels[...] = frame.pixels
         on_host_ns = arrived_ns if frame.meaning is StampMeaning.ARRIVAL else None
         geometry = self._firsts[frame.plane].geometry
@@ -162,7 +170,8 @@ class LiveSource:
             resolution_ns=frame.resolution_ns,
             image_orientation=geometry.image_orientation,
             image_position_mm=geometry.image_position_mm,
-            origin=origin,
+            peer=peer,
+            series=series,
         )
 
     def close(self) -> None:
@@ -202,6 +211,8 @@ class LiveSource:
             acquired_clock=first.clock,
             acquired_meaning=first.meaning,
             description=f"{self._arrivals.name}, nominal interval {interval_ns / 1e6:.1f} ms"[:400],
+            peer=self._waiting[0].peer,
+            series=self._waiting[0].series,
         )
 
     def _take_arrival(self, timeout_ms: int) -> None:
@@ -215,17 +226,17 @@ class LiveSource:
                 frame = replace(  # noqa: PLW2901
                     frame, acquired_ns=arrival.arrived_ns, clock=self._clock.name, meaning=StampMeaning.ARRIVAL
                 )
-            if self._belongs(frame, arrival.arrived_ns, arrival.peer) and self._is_newer(frame):
+            if self._belongs(frame, arrival.arrived_ns, arrival.peer) and self._is_newer(frame, arrival.peer):
                 self._enqueue(frame, arrival.arrived_ns, arrival.peer)
 
     def _enqueue(self, frame: VendorFrame, arrived_ns: int, peer: str) -> None:
-        self._newest_ns = frame.acquired_ns
+        self._newest_ns, self._peer = frame.acquired_ns, peer
         if self._info is None:
             self._stamps_ns.append(frame.acquired_ns)
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self._refuse("overrun", f"{MAX_WAITING} frames wait to be published, the limit; the oldest was dropped")
-        self._waiting.append((frame, arrived_ns, f"{peer or self._arrivals.name}, scan {self._scan}"))
+        self._waiting.append(_Waiting(frame, arrived_ns, peer or self._arrivals.name, f"scan {self._scan}"))
 
     def _belongs(self, frame: VendorFrame, now_ns: int, peer: str) -> bool:
         """Return whether a frame belongs to this stream, which the first frames of the requested planes define."""
@@ -252,10 +263,10 @@ class LiveSource:
         self._firsts.setdefault(frame.plane, frame)
         return True
 
-    def _is_newer(self, frame: VendorFrame) -> bool:
-        """Return whether a frame is newer than the newest one so far; an older one is of no use."""
+    def _is_newer(self, frame: VendorFrame, peer: str) -> bool:
+        """Return whether a frame is newer than the newest one of its peer so far; an older one is of no use."""
         behind_ns = self._newest_ns - frame.acquired_ns
-        if self._newest_ns < 0 or behind_ns < 0:
+        if self._newest_ns < 0 or behind_ns < 0 or peer != self._peer:
             return True
         if behind_ns > LATE_LIMIT_NS:
             self._newest_ns = frame.acquired_ns

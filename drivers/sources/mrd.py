@@ -56,6 +56,11 @@ class MrdArrivals:
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """About the stream as a whole."""
+        return (self._maker.warning,) if self._maker.warning else ()
+
     def close(self) -> None:
         """Drop the client and stop listening."""
         self.peer.close()
@@ -78,3 +83,8 @@ class MrdSource(LiveSource):
         settings, clock = settings or MrdSettings(), clock or MonotonicClock()
         self.arrivals = MrdArrivals(settings, clock)
         super().__init__(self.arrivals, settings, clock)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """About pixels that are not square, which may mean that rows and columns have changed places."""
+        return self.arrivals.warnings

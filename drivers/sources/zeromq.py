@@ -57,6 +57,8 @@ class ZeromqSource:
         self._info: StreamInfo | None = None
         self._last: FrameHeader | None = None
         self._last_ns = 0
+        self._bridges = 1
+        """Bridges that have published so far; each start of a bridge counts as one."""
         self._refusals = Refusals("zeromq")
         self._refuse = self._refusals.refuse
 
@@ -73,7 +75,7 @@ class ZeromqSource:
         """Connect, and wait for the bridge to declare its stream. Raises `Unavailable`."""
         if self._info is not None:
             return self._declared(self._info)
-        self._last = None
+        self._last, self._bridges = None, 1
         self._context = zmq.Context()
         try:
             self._socket = subscribe(self._context, self._settings.endpoint, max_bytes=MAX_FRAME_BYTES)
@@ -91,7 +93,7 @@ class ZeromqSource:
             return None
         pixels[...] = frame.pixels
         header, arrived_ns = frame.header, self._last_ns
-        origin = f"bridge {header.publisher_id or header.source}"
+        declared = self._declared(self._info)
         if self._settings.arrival_time:
             return FrameStamp(
                 arrived_ns,
@@ -101,7 +103,8 @@ class ZeromqSource:
                 arrived_ns,
                 image_orientation=header.image_orientation,
                 image_position_mm=header.image_position_mm,
-                origin=origin,
+                peer=declared.peer,
+                series=declared.series,
             )
         ours = header.publish_clock == self._clock.name
         return FrameStamp(
@@ -113,7 +116,8 @@ class ZeromqSource:
             uncertainty_ns=header.acquired_uncertainty_ns,
             image_orientation=header.image_orientation,
             image_position_mm=header.image_position_mm,
-            origin=origin,
+            peer=declared.peer,
+            series=declared.series,
         )
 
     def close(self) -> None:
@@ -136,6 +140,8 @@ class ZeromqSource:
         return self._info
 
     def _declared(self, info: StreamInfo) -> StreamInfo:
+        peer = f"bridge {self._bridges}, {info.peer or info.source}"[:128]
+        info = msgspec.structs.replace(info, peer=peer)
         if not self._settings.arrival_time:
             return info
         return msgspec.structs.replace(info, acquired_clock=self._clock.name, acquired_meaning=StampMeaning.ARRIVAL)
@@ -168,8 +174,10 @@ class ZeromqSource:
             self._refuse("differing", f"pacing of the bridge is {info.pacing}; real_time is needed")
         elif self._info is None:
             self._info = msgspec.structs.replace(info, frame_count=None)
-        elif msgspec.structs.replace(info, frame_count=None) != self._info:
+        elif msgspec.structs.replace(info, frame_count=None).with_origin_of(self._info) != self._info:
             self._refuse("differing", "the bridge declared its stream differently; the first declaration binds")
+        else:
+            self._info = self._info.with_origin_of(info)
 
     def _belongs(self, header: FrameHeader, arrived_ns: int) -> bool:
         info, last = self._info, self._last
@@ -196,6 +204,7 @@ class ZeromqSource:
                     f"frame {header.sequence} was refused: it comes from a second bridge, {since_ns / 1e6:.0f} ms "
                     f"after the newest frame of the first; {OTHER_BRIDGE_NS / 1e6:g} ms is the limit",
                 )
+            self._bridges += 1
             return True
         if header.sequence <= last.sequence:
             return self._refuse(

@@ -195,6 +195,11 @@ class OffsetEstimator:
         assert self._lowest is not None
         return self._lowest.difference_ns + self._believed_drift * (at_ns - self._lowest.raw_ns)
 
+    def forget(self) -> None:
+        """Begin anew: the next pair is of another clock."""
+        self._last = None
+        self._restart()
+
     def _restart(self) -> None:
         self._calm: deque[_Sample] = deque(maxlen=WINDOW_SAMPLES)
         self._raised: deque[_Sample] = deque(maxlen=WINDOW_SAMPLES)

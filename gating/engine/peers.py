@@ -46,7 +46,9 @@ class PeerMonitor(Protocol):
 
 
 class Peers:
-    """Keeps the newest reports of the peers, and counts the frames that reached neither recorder nor engine.
+    """Keeps the newest reports of the peers, and counts the frames that the log may lack.
+
+    These are frames that reached neither recorder nor engine, frames lost before this engine, and acknowledged ones.
 
     Parameters
     ----------
@@ -75,7 +77,16 @@ class Peers:
         self._beam = (status, now_ns)
 
     def observe_recorder(self, heartbeat: Heartbeat, now_ns: int) -> None:
-        """Record a heartbeat of the recorder."""
+        """Record a heartbeat of the recorder.
+
+        What the log had lost before this engine first heard the recorder is not this engine's loss. A recorder that
+        starts later begins with a count of 0, and all that it loses is.
+        """
+        before, lost = self._recorder[0], heartbeat.counters.get("frames_lost", 0)
+        if before is None:
+            self._missing_frames = max(self._missing_frames, lost)
+        elif restarted(heartbeat, before):
+            self._missing_frames = 0
         self._recorder = (heartbeat, now_ns)
 
     def count_skipped(self, frames: int) -> None:
@@ -131,6 +142,12 @@ class OfflinePeers:
     def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return the fault that the log has, or None."""
         return self.fault
+
+
+def restarted(heartbeat: Heartbeat, before: Heartbeat) -> bool:
+    """Return whether a heartbeat is of another recorder than the one before: its counts began anew."""
+    frames, earlier = (one.counters.get("frames", 0) for one in (heartbeat, before))
+    return heartbeat.process_id != before.process_id or frames < earlier
 
 
 def check_recorder(

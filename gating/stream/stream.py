@@ -15,6 +15,7 @@ from gating.stream.stillness import Stillness
 
 TRUST: Final = (SourceKind.PHANTOM, SourceKind.REPLAY, SourceKind.LIVE)
 """Kinds of source, the least trusted first: only live frames may drive a patient's beam."""
+FRAMES_NOW_COME_FROM: Final = "frames now come from "
 
 REPEATS_WITHIN: Final = 16
 """Frames, in an endless replay: each lap repeats the one before, but a recording of so few frames may not be played."""
@@ -30,6 +31,14 @@ class PlaneImages(NamedTuple):
 def other_session(what: str, its_session: str, session: str) -> HoldReason:
     """Return the fault of a message that belongs to another session than the engine."""
     return HoldReason(GateReason.SESSION_CHANGED, f"{what} is of session {its_session!r}; this is {session!r}")
+
+
+def other_origin(stream: StreamInfo, before: StreamInfo) -> HoldReason | None:
+    """Return the fault of a source that now takes its frames from another peer or series; None if that is the same."""
+    if (stream.peer, stream.series) == (before.peer, before.series):
+        return None
+    text = f"{FRAMES_NOW_COME_FROM}{stream.origin}; until now they came from {before.origin}"
+    return HoldReason(GateReason.SESSION_CHANGED, text)
 
 
 class Stream:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ ZAP: Final = "inproc://zeromq.zap.01"
 FAILED: Final = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+REPORT_EVERY_NS: Final = 10**9
 _ZAP_PARTS: Final = 7
 
 Socket = zmq.Socket[bytes]
@@ -42,7 +45,7 @@ class Authenticator:
     keyring
         Which keys are admitted to which channel.
     report
-        Called with one sentence for each rejected client.
+        Called with one sentence about rejected clients, at most once a second for each channel; it counts the others.
     """
 
     def __init__(
@@ -53,6 +56,10 @@ class Authenticator:
         self._zap = self._socket(zmq.REP)
         self._zap.bind(ZAP)
         self._monitors: dict[Socket, str] = {}
+        self._told_ns: dict[str, int] = {}
+        """When each channel was last reported."""
+        self._untold: Counter[str] = Counter()
+        """Rejections since then, by channel."""
         self._lock = threading.Lock()
         threading.Thread(target=self._serve, name="authenticator", daemon=True).start()
 
@@ -80,6 +87,7 @@ class Authenticator:
                 for monitor, channel in monitors:
                     while monitor.poll(0):
                         self._report_failure(parse_monitor_message(monitor.recv_multipart()), channel)
+                self._report_untold()
         except zmq.ZMQError:
             pass
         finally:
@@ -91,11 +99,27 @@ class Authenticator:
         channel = request[2].decode(errors="replace") if valid else "?"
         admitted = valid and self._keyring.admits(channel, z85.encode(request[6]))
         if not admitted:
-            self._report(f"a client with an unknown key or on the wrong channel was turned away from {channel}")
+            self._report_rejection(
+                channel, f"a client with an unknown key or on the wrong channel was turned away from {channel}"
+            )
         code, text = (b"200", b"OK") if admitted else (b"400", b"not admitted")
         self._zap.send_multipart([b"1.0", request[1] if len(request) > 1 else b"", code, text, b"", b""])
 
     def _report_failure(self, event: Mapping[str, Any], channel: str) -> None:
         if event["event"] == zmq.EVENT_MONITOR_STOPPED:
             return
-        self._report(f"a client without a valid key failed to connect to {channel}")
+        self._report_rejection(channel, f"a client without a valid key failed to connect to {channel}")
+
+    def _report_rejection(self, channel: str, sentence: str) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns - self._told_ns.get(channel, -REPORT_EVERY_NS) < REPORT_EVERY_NS:
+            self._untold[channel] += 1
+            return
+        self._told_ns[channel] = now_ns
+        self._report(sentence)
+
+    def _report_untold(self) -> None:
+        for channel, count in list(self._untold.items()):
+            if time.monotonic_ns() - self._told_ns[channel] >= REPORT_EVERY_NS:
+                del self._untold[channel]
+                self._report_rejection(channel, f"{count} more handshakes with {channel} failed within a second")

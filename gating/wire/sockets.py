@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from gating.settings.private_folder import check_private
 from gating.wire.authenticator import Authenticator
 from gating.wire.codec import MAX_PARTS, Part
 from gating.wire.keys import Keyring, load_keyring
+from gating.wire.loopback import is_loopback, is_loopback_interface
 
 Socket = zmq.Socket[bytes]
 
@@ -250,7 +250,7 @@ def check_listening(host: str) -> None:
     PermissionError
         If the address is not of this host alone, and `security.allow_open_network` is false.
     """
-    if not (_security.open_network_allowed or _is_loopback(host)):
+    if not (_security.open_network_allowed or is_loopback(host)):
         raise PermissionError(
             f"address {host or '0.0.0.0'} listens beyond this host, to peers that nothing can check; "  # noqa: S104
             "set security.allow_open_network = true if the network is trusted"
@@ -261,18 +261,12 @@ def _check_exposure(endpoint: str) -> None:
     """Refuse an endpoint that other hosts reach if nothing checks who connects."""
     if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
         return
-    if not _is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")):
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if not (is_loopback(host) or is_loopback_interface(host)):
         raise PermissionError(
             f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
             "or security.allow_open_network = true and its override"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host in ("localhost", "lo")
 
 
 def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str, channel: str) -> None:

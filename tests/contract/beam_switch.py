@@ -48,6 +48,7 @@ class BeamSwitchContract:
         assert bench.line() is GateState.HOLD
 
         bench.switch.set_beam(GateState.ON)
+        assert bench.line() is GateState.ON
         bench.switch.close()
         bench.come_to_rest()
         assert bench.line() is GateState.HOLD

@@ -15,7 +15,7 @@ from drivers.sources.zeromq import ZeromqSettings, ZeromqSource
 from gating.clocks.clock import MonotonicClock
 from gating.messages import SourceKind, StampMeaning
 from tests.contract.bridge_peer import BAD, Bridge, read
-from tests.factories import frame
+from tests.factories import frame, stream
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +98,17 @@ def test_arrival_times_stand_in_for_stamps_on_request(tmp_path: Path) -> None:
     made.close()
     assert (stamp.meaning, info.acquired_meaning) == (StampMeaning.ARRIVAL, StampMeaning.ARRIVAL)
     assert stamp.acquired_on_host_ns == stamp.arrived_ns
+
+
+@pytest.mark.parametrize("changed", [{"peer": "console 2"}, {"series": "scan 1"}], ids=["peer", "series"])
+def test_a_bridge_that_declares_another_origin_passes_it_on(peer: Bridge, changed: dict[str, str]) -> None:
+    peer.frame(0)
+    ((before, _),) = read(peer.source, 1)
+    peer.send(stream(source_kind=SourceKind.LIVE, **changed))
+    peer.frame(1)
+    ((after, _),) = read(peer.source, 1)
+    assert (before.peer, before.series) == ("bridge 1, test", "")
+    assert (after.peer, after.series) == (f"bridge 1, {changed.get('peer', 'test')}", changed.get("series", ""))
 
 
 def test_a_missing_bridge_is_reported_after_the_timeout(tmp_path: Path) -> None:

@@ -7,35 +7,19 @@ import socket as plain_sockets
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zmq
 
 from gating.settings.config import EndpointSettings
-from gating.wire.keys import ROLES, Keyring, load_keyring, new_key
+from gating.wire.keys import ROLES, Keyring, load_keyring
 from gating.wire.sockets import bind, dial, receive, secure
 from tests.patience import reserved_ports, wait_until
 
 HALF_OPEN = 2000
 REPLAY_S = 1.0
 """How long a replayed client is listened to; an honest one is heard within milliseconds."""
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    for role in ROLES:
-        new_key(tmp_path / "keys", role)
-    return tmp_path / "keys"
-
-
-@pytest.fixture
-def context() -> Iterator[zmq.Context]:
-    one: zmq.Context = zmq.Context()
-    yield one
-    secure(None)
-    one.destroy(linger=0)
 
 
 @pytest.fixture

@@ -153,6 +153,18 @@ def test_a_peer_lost_mid_message_is_reported_and_the_next_served(session: LiveSe
         assert len(session.read(1)) == 1
 
 
+def test_a_second_connection_is_another_peer_of_the_same_series(session: LiveSession) -> None:
+    with connect(session.port) as client:
+        started(session, client)
+    assert "hung up" in session.notice()
+    with connect(session.port) as client:
+        client.sendall(raw_image(6))
+        ((stamp, _),) = session.read(1)
+    assert "(connection 1)" in session.opened().peer
+    assert "(connection 2)" in str(stamp.peer)
+    assert stamp.series == session.opened().series
+
+
 def test_the_checksum_is_that_of_the_protocol() -> None:
     crcmod = pytest.importorskip("crcmod", reason="the crcmod package is not installed")
     peer = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, rev=False, initCrc=0, xorOut=0)

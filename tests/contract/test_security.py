@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket as plain_sockets
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 import zmq
@@ -21,13 +22,6 @@ from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    for role in (*ROLES, "visitor"):
-        new_key(tmp_path / "keys", role)
-    return tmp_path / "keys"
-
-
-@pytest.fixture
 def endpoints() -> Iterator[EndpointSettings]:
     names = EndpointSettings.__struct_fields__
     with reserved_ports(len(names)) as ports:
@@ -35,15 +29,7 @@ def endpoints() -> Iterator[EndpointSettings]:
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context]:
-    one: zmq.Context = zmq.Context()
-    yield one
-    secure(None)
-    one.destroy(linger=0)
-
-
-@pytest.fixture
-def gate(context: zmq.Context, keys: Path, endpoints: EndpointSettings):
+def gate(context: zmq.Context, keys, endpoints: EndpointSettings):
     secure(load_keyring(keys, "engine", endpoints))
     server = bind(context, zmq.PUB, endpoints.gate)
     yield server
@@ -97,6 +83,26 @@ def test_an_unknown_key_gets_nothing_and_is_logged(context, gate, keys, endpoint
     logged = partial(said, "turned away from gate")
     assert not hears(context, gate, endpoints.gate, logged)
     assert logged()
+
+
+STRANGERS = 60
+
+
+def test_a_flood_of_strangers_is_told_once_a_second_and_counted(context, gate, endpoints, capfd):
+    secure(None)
+    began_s = time.monotonic()
+    strangers = [subscribe(context, endpoints.gate) for _ in range(STRANGERS)]
+    log: list[str] = []
+
+    def failures() -> int:
+        log.append(capfd.readouterr().err)
+        lines = "".join(log).splitlines()
+        return sum(int(found[1]) if (found := re.search(r"(\d+) more handshakes", line)) else 1 for line in lines)
+
+    assert wait_until(lambda: failures() >= STRANGERS)
+    for one in strangers:
+        one.close()
+    assert len("".join(log).splitlines()) <= time.monotonic() - began_s + 1
 
 
 def test_the_right_key_on_the_wrong_channel_gets_nothing_and_is_logged(context, gate, keys, endpoints, said):
@@ -183,10 +189,17 @@ def test_only_their_owner_can_read_the_secrets(keys, endpoints):
         load_keyring(keys, "engine", endpoints)
 
 
-@pytest.mark.parametrize("endpoint", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://eth0:5555"])
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://eth0:5555", "tcp://lo1:5555"]
+)
 def test_listening_beyond_this_host_without_keys_is_refused(context, endpoint):
     with pytest.raises(PermissionError, match="listens beyond this host without keys"):
         bind(context, zmq.PUB, endpoint)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "lo"])
+def test_listening_on_this_host_needs_no_keys(context, host):
+    bind(context, zmq.PUB, f"tcp://{host}:*").close()
 
 
 def test_listening_beyond_this_host_can_be_allowed(context):

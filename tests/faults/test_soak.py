@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.peer_reconnects import run_peer_reconnects
 from bench.reconnects import run_reconnects
 from bench.soak import run_soak
 from gating.latency.budgets import load_budgets
@@ -28,3 +29,11 @@ def test_peers_that_come_and_go_leave_nothing_behind() -> None:
     result = run_reconnects(20)
     assert result["passed"], result
     assert set(result["after"]) == {"beam", "record", "engine", "source"}
+
+
+@pytest.mark.slow
+def test_imaging_peers_that_come_and_go_leave_nothing_behind() -> None:
+    pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
+    results = run_peer_reconnects(20)
+    assert set(results) == {"mrd", "openigtlink", "dicom"}
+    assert {kind for kind, result in results.items() if not result["passed"]} == set(), results

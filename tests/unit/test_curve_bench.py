@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench import curve
+from bench import curve, curve_attack
+
+GENEROUS = 4
+"""The bench asks for 1.1 on an idle machine; here a pause of the machine may fall on one of the two loops."""
 
 
 @pytest.mark.slow
@@ -15,3 +18,11 @@ def test_both_loops_decide_every_frame_and_each_is_compared_with_its_twin(monkey
     assert row["n"] >= 0.95 * 90
     assert row["plain_ms"]["p50"] > 0
     assert row["curve_ms"]["p50"] > 0
+
+
+@pytest.mark.slow
+def test_strangers_at_the_engines_ports_do_not_slow_the_loop():
+    row = curve_attack.attack_row(seconds=3)
+    print(row)
+    assert row["n"] >= 0.95 * 180
+    assert row["p99_ratio"] < GENEROUS

@@ -72,9 +72,9 @@ def read(source: DicomSource, info: Any, count: int):
     return stamps, images
 
 
-def store(port: int, *datasets: Any) -> list[int]:
+def store(port: int, *datasets: Any, title: str = "PEER") -> list[int]:
     """Send images over one association with pynetdicom; return the statuses."""
-    entity = AE(ae_title="PEER")
+    entity = AE(ae_title=title)
     for dataset in datasets:
         if not any(context.abstract_syntax == dataset.SOPClassUID for context in entity.requested_contexts):
             entity.add_requested_context(dataset.SOPClassUID)
@@ -213,6 +213,13 @@ def test_garbage_on_the_port_leaves_the_receiver_ready(receiver: DicomSource) ->
     with socket.create_connection(("127.0.0.1", receiver.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n" * 50)
     takes_the_next_image(receiver, info)
+
+
+def test_another_peer_that_goes_on_with_the_series_is_named(receiver: DicomSource) -> None:
+    info = opened_by(receiver, lambda port: [store(port, image(0)), store(port, image(1), title="OTHER")])
+    stamps, _ = read(receiver, info, 2)
+    assert [stamp.peer for stamp in stamps] == ["peer 'PEER' at 127.0.0.1", "peer 'OTHER' at 127.0.0.1"]
+    assert {stamp.series for stamp in stamps} == {info.series} == {"scan 0"}
 
 
 def test_a_second_series_at_the_same_time_is_refused(receiver: DicomSource) -> None:

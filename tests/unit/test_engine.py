@@ -201,23 +201,6 @@ def test_a_required_recorder_that_never_spoke_holds():
     assert GateState.ON in states(bench.steps(6, start=6))
 
 
-def test_frames_lost_to_all_are_a_gap_but_to_the_log_alone_an_audit_loss():
-    def heartbeat(lost):
-        return Heartbeat(
-            session_id="s1", role="recorder", process_id=1, state="recording", sent_ns=0, counters={"frames_lost": lost}
-        )
-
-    config = Config(safety=SafetySettings(arm_good_frames=3), recording=RecordingSettings(required=True))
-    bench = Bench(config)
-    bench.engine.observe_recorder(heartbeat(0))
-    bench.steps(5)
-    bench.engine.observe_recorder(heartbeat(2))
-    assert bench.step(7).command.reason is GateReason.FRAME_GAP
-    assert bench.step(8).command.engine_state is EngineState.ARMED
-    bench.engine.observe_recorder(heartbeat(3))
-    assert bench.step(9).command.reason is GateReason.AUDIT_LOSS
-
-
 def test_an_internal_error_latches(bench):
     bench.steps(6)
     held = bench.engine.latch_internal_error("ZeroDivisionError inside the engine").command

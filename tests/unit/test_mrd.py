@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from drivers.errors import BadFrame, BadRecording
-from drivers.formats.mrd import FrameMaker, MrdImage, image_header
+from drivers.formats.mrd import FrameMaker, MrdImage, image_header, image_message
 from drivers.recordings import open_recording
 from gating.clocks.offset import DAY_NS
 from gating.messages import StampMeaning
@@ -73,6 +73,24 @@ def test_every_real_pixel_type_keeps_its_values(session: LiveSession, dtype: str
         client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(6)))
         frames = session.read(6)
     np.testing.assert_array_equal([pixels for _, pixels in frames], cine["frames"])
+
+
+def test_our_own_image_message_reads_as_that_of_the_ismrmrd_package() -> None:
+    cine, head = synthetic_cine(1), slice(2, 200)
+    ticks = round((36_000 + cine["t_s"][0]) * 1e9 / TICK_NS)
+    ours = image_message(cine["frames"][0], cine["spacing"], cine["orientation"], cine["position"], ticks)
+    assert image_header(ours[head]) == image_header(packed(image(cine, 0))[head])
+    assert ours[208:] == cine["frames"][0].tobytes()
+
+
+@pytest.mark.parametrize(("spacing", "warned"), [((2.0, 1.5), 1), ((1.5, 1.5), 0)], ids=["oblong", "square"])
+def test_pixels_that_are_not_square_are_warned_of_once(
+    session: LiveSession, spacing: tuple[float, float], warned: int
+) -> None:
+    with connect(session.port) as client:
+        started(session, client, synthetic_cine() | {"spacing": spacing})
+    said = "field_of_view is 48 x 80 mm for matrix_size 32 x 40: pixels of 1.5 x 2 mm are not square; "
+    assert session.source.warnings == (said + "columns and rows may have changed places",) * warned
 
 
 def test_bytes_may_arrive_a_few_at_a_time(session: LiveSession) -> None:

@@ -116,7 +116,7 @@ def test_keys_that_others_may_replace_are_refused(name, tmp_path):
         load_keyring(tmp_path, "engine", EndpointSettings())
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.0.2.1", "example.org"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.0.2.1", "example.org", "lo", "127.1", "::ffff:127.0.0.1"])
 def test_listening_beyond_this_host_must_be_allowed(host):
     secure(None)
     with pytest.raises(PermissionError, match="allow_open_network = true"):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers.errors import BadFrame, BadRecording, DriverError, SourceFault, Unavailable
+from drivers.errors import BadFrame, BadRecording, DriverError, FramesDropped, SourceFault, Unavailable
 from drivers.formats.nrbf import MAX_BYTES, parse_nrbf
 from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_unity
 from drivers.recordings import open_recording
@@ -21,6 +21,8 @@ from drivers.sources.unity import UnitySettings, UnitySource
 from gating.geometry.contours import contour_centroid, mask_from_contour
 from tests.patience import PATIENCE_S, next_notices
 from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
+
+BEFORE_1970_NS = -100 * 365 * 86_400 * 10**9
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +90,30 @@ def test_a_folder_is_a_recording_sorted_by_acquisition(shared_data: Path, tmp_pa
     assert recording.target_contour_px is not None
     np.testing.assert_array_equal(np.diff(recording.stamps_ns), INTERVAL_NS)
     np.testing.assert_array_equal(recording.frames[3], np.roll(recording.frames[0], 3))
+
+
+def test_a_frame_with_a_bad_stamp_is_dropped_and_named(shared_data: Path, tmp_path: Path) -> None:
+    paths = session(shared_data, tmp_path, 6)
+    paths[2].write_bytes(later(paths[2].read_bytes(), BEFORE_1970_NS))
+    with pytest.warns(FramesDropped, match=rf"1 of 6 frames dropped, {paths[2].name}: the acquisition stamp is -"):
+        recording = open_recording(tmp_path)
+    np.testing.assert_array_equal(np.diff(recording.stamps_ns) // INTERVAL_NS, [1, 2, 1, 1])
+    assert paths[2].name in recording.description
+
+
+def test_a_frame_with_the_stamp_of_another_is_dropped(shared_data: Path, tmp_path: Path) -> None:
+    paths = session(shared_data, tmp_path, 6)
+    paths[2].write_bytes(later(paths[2].read_bytes(), INTERVAL_NS))
+    with pytest.warns(FramesDropped, match="the acquisition stamp is that of"):
+        assert len(open_recording(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("bad", [2, 6], ids=["some", "all"])
+def test_a_folder_with_several_bad_stamps_is_refused(shared_data: Path, tmp_path: Path, bad: int) -> None:
+    for path in session(shared_data, tmp_path, 6)[:bad]:
+        path.write_bytes(later(path.read_bytes(), BEFORE_1970_NS))
+    with pytest.raises(BadRecording, match=f"{bad} of 6 frames dropped, .*; 1 is the limit"):
+        open_recording(tmp_path)
 
 
 def test_a_recording_of_several_planes_is_taken_plane_by_plane(shared_data: Path, tmp_path: Path) -> None:

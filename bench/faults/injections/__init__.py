@@ -14,9 +14,11 @@ from bench.faults.injections import (  # noqa: F401 - they register
     garbage,
     identity,
     lost_log,
+    origin,
     processes,
     stamps,
     stream,
+    targets,
 )
 from bench.faults.injections.registry import INJECTIONS, Injection, Unmet
 
