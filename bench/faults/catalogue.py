@@ -44,8 +44,8 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def short(self) -> bool:
         """Whether the fault takes about two seconds: it needs no pipeline of its own, no film, no process to start."""
         own_pipeline = self.scene not in ("standard", "float32") or self.reaction == "rearm"
-        is_film = self.family in ("anatomy", "targets")
-        return not own_pipeline and not is_film and self.bound in ("lease", "stale", "still")
+        short_bound = self.bound in ("lease", "stale", "still")
+        return not own_pipeline and self.family not in ("anatomy", "targets") and short_bound
 
 
 def read_catalogue(folder: Path = FAMILIES) -> tuple[Fault, ...]:

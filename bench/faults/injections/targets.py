@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bench.faults.injections.anatomy import OUTSIDE
 from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects
 from bench.faults.injections.restarts import GOOD_FRAMES_MS, forget_declaration, restart_engine
-from bench.faults.pictures import STILL_FRAMES, PictureBook, Shot
+from bench.faults.pictures import CALM_FRAMES, PictureBook, Shot
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from bench.faults.scene_files import TARGETS, scene_target
 from bench.faults.scripted_source import changed
@@ -29,7 +29,7 @@ OTHER_PATIENT = 50
 
 @injects("engine_restarted_at_another_phase")
 def _(scene: Scene) -> Steps:
-    seconds = (STILL_FRAMES + 1) / scene.book.rate_per_s
+    seconds = (CALM_FRAMES + 1) / scene.book.rate_per_s
     _, *moved = scene.book.motion(lambda t: 0.0 if t < 0.01 else PHASE_MM, seconds)
     yield from _restarted_on(scene, moved)
 
