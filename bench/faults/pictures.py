@@ -14,7 +14,7 @@ from drivers.formats.pixels import WireDtype
 from drivers.phantom import Breathing, Phantom, PhantomSettings, TargetLoss, Trace
 
 Picture = NDArray[Any]
-STILL_FRAMES: Final = 40
+CALM_FRAMES: Final = 40
 VESSEL: Final = np.s_[8:40, 8:40]
 """Rows and columns of a vessel that pulses, far from the target."""
 PULSE_PER_S: Final = 1.2
@@ -61,7 +61,7 @@ class PictureBook:
         phantom = Phantom(self.settings)
         self.rate_per_s = rate_per_s
         self.orientation, self.position_mm = phantom.orientation, phantom.position_mm
-        self.calm = [_shot(phantom, index) for index in range(STILL_FRAMES)]
+        self.calm = [_shot(phantom, index) for index in range(CALM_FRAMES)]
         self.contour_px = self.calm[0].contour_px
 
     def alive(self, pixels: Picture, slot: int) -> Picture:
