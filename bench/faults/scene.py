@@ -284,7 +284,7 @@ class Scene:
     def play_in_turn(self, shots: Sequence[Shot]) -> None:
         """Show these in turn from the next slot on, until `calm`."""
         self.played_ns = time.monotonic_ns()
-        self.source.show = lambda slot: shots[slot % len(shots)].pixels
+        self.source.show = lambda slot: self.book.alive(shots[slot % len(shots)].pixels, slot)
 
     def calm(self) -> None:
         """Show the calm patient again, and send frames unchanged."""
