@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 START_S: Final = 60.0
 """For so long an engine that does not answer may be starting."""
 _ASK_AGAIN_S: Final = 0.5
-Action = Literal["arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+Action = Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
 
 
 class RequestRefused(PipelineError):
@@ -117,8 +117,18 @@ class LiveSession:
         for _ in self:
             pass
 
+    def confirm(self, operator: str, *, timeout_s: float = 60.0) -> ControlReply:
+        """Confirm that the contour is where it should be, which a live source needs before it can be armed.
+
+        Look at the contour on the newest image first. A restart of the engine and a latch each need it anew.
+        Parameters and errors are those of `arm`.
+        """
+        return self._ask("confirm", operator, timeout_s=timeout_s)
+
     def arm(self, operator: str, *, timeout_s: float = 60.0) -> ControlReply:
         """Let the engine permit beam; it refuses before it has warmed up and seen enough good frames.
+
+        With a live source it also refuses before `confirm`.
 
         Parameters
         ----------
@@ -197,7 +207,7 @@ def run(
         A recording to replay, or its path (arrays go through `save_recording`); or a source by name, see
         `cinegate drivers`.
     target
-        As for `gate`. A recording may hold its own; a live source needs one that is drawn on its first frame.
+        As for `gate`. A recording may hold its own; a live source needs a target file, whose targets have images.
     config, tracker
         As for `gate`; a tracker by name, which the engine's process can find.
     speed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
@@ -12,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from gating.errors import TargetError
 from gating.geometry.contours import box_contour, contour_from_mask
+from gating.targets.image import TargetImage
 from gating.targets.target_file import read_targets
 from gating.targets.targets import TargetSpec
+from gating.wire.codec import content_hash
 
 if TYPE_CHECKING:
     from drivers.recordings import Recording
@@ -26,31 +29,55 @@ MAX_SIDE_PX: Final = 4096
 _KINDS: Final = "a box (x, y, width, height), a contour (n, 2) of (x, y), a mask (rows, columns) or a mask file"
 
 
-def make_targets(target: Target | None, recording: Recording | None) -> list[TargetSpec]:
-    """Return the targets that were asked for, or the one that the recording holds.
+def make_targets(target: Target | None, recording: Recording | None, frame: int = 0) -> list[TargetSpec]:
+    """Return the targets that were asked for, or the one that the recording holds, bound to the frame they lie in.
 
-    Without a recording (a live source), the engine itself refuses a target that does not fit its first frame.
+    Without a recording, a target that has no image is one of the stream's first frame, which a live source refuses.
 
     Parameters
     ----------
     target
         In the first frame: a box (x, y, width, height), px; a contour, (n, 2) of (x, y), px; a mask, (rows, columns);
-        a mask file (`.mha`, `.nii`, `.npy`), `RTSTRUCT.dcm:NAME` or a target file (`.json`); one `TargetSpec` or more.
+        a mask file (`.mha`, `.nii`, `.npy`), `RTSTRUCT.dcm:NAME`, a target file (`.json`) or the log of a session with
+        targets (`.mcap`); one `TargetSpec` or more.
+    frame
+        Number of the recording's frame in which the target was drawn. What a recording holds is in its first one.
 
     Raises
     ------
     TargetError
         If there is none, or it does not fit the frames; one sentence.
+    BadRecording
+        If the frame is damaged.
     """
     if _is_named(target):
         specs = _named(target)
-        return specs if recording is None else _fitting(specs, (recording.plane,), recording.shape)
+        if recording is None:
+            return specs
+        return _bound(_fitting(specs, (recording.plane,), recording.shape), [recording], frame)
+    if target is None and frame != 0:
+        raise TargetError(f"frame is {frame}; what a recording holds as its target is in frame 0")
     contour = _held_contour(recording) if target is None else _contour(target, recording)
-    return [TargetSpec("target", np.ascontiguousarray(contour, np.float32))]
+    specs = [TargetSpec("target", np.ascontiguousarray(contour, np.float32))]
+    return specs if recording is None else _bound(specs, [recording], frame)
 
 
-def scan_targets(target: Target | None, scan: Scan) -> list[TargetSpec]:
+def _bound(specs: list[TargetSpec], recordings: Sequence[Recording], frame: int = 0) -> list[TargetSpec]:
+    """Return targets with the image in which they were drawn: their own, or a frame of the recording of their plane."""
+    images: dict[str, TargetImage] = {}
+    for recording in recordings:
+        if not 0 <= frame < len(recording):
+            raise TargetError(f"frame is {frame}; {recording.path} has frames 0 to {len(recording) - 1}")
+        pixels = recording.frames[frame]
+        images[recording.plane] = TargetImage.of(recording, pixels, content_hash(pixels))
+    first = recordings[0].plane
+    return [spec if spec.image is not None else replace(spec, image=images[spec.plane or first]) for spec in specs]
+
+
+def scan_targets(target: Target | None, scan: Scan, frame: int = 0) -> list[TargetSpec]:
     """Return the targets of a scan: those asked for, or one for each plane whose recording holds one.
+
+    They are bound to a frame of their plane, by default the first, unless they bring an image of their own.
 
     Targets that the recordings of several planes hold are views of one structure, so that its position is known in 3D.
 
@@ -60,9 +87,11 @@ def scan_targets(target: Target | None, scan: Scan) -> list[TargetSpec]:
         If there is none, one does not fit, or a box or mask would not say which plane it was drawn in.
     """
     if _is_named(target):
-        return _fitting(_named(target), scan.planes, scan.first.shape)
+        return _bound(_fitting(_named(target), scan.planes, scan.first.shape), scan.recordings, frame)
     if len(scan.recordings) == 1:
-        return make_targets(target, scan.first)
+        return make_targets(target, scan.first, frame)
+    if frame != 0:
+        raise TargetError(f"frame is {frame}; what a recording holds as its target is in frame 0")
     if target is not None:
         raise TargetError(f"{scan.name} shows {', '.join(scan.planes)}; give targets that name their plane")
     targets = [
@@ -72,20 +101,37 @@ def scan_targets(target: Target | None, scan: Scan) -> list[TargetSpec]:
     ]
     if not targets:
         raise TargetError(f"{scan.name} holds no target; one is needed for each plane")
-    return targets
+    return _bound(targets, scan.recordings)
+
+
+def named_targets(path: Path) -> list[TargetSpec]:
+    """Return the targets of a target file (`.json`), or those with which a session (`.mcap`) went on to its end.
+
+    Raises
+    ------
+    TargetError, SessionError
+        If there are none, or the image of one is missing or damaged; one sentence.
+    OSError
+        If the file cannot be read.
+    """
+    if path.suffix != ".mcap":
+        return read_targets(path)
+    from gating.analysis.logged_targets import session_targets
+
+    return session_targets(path)
 
 
 def _is_named(target: object) -> TypeGuard[TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str]]:
-    """Whether these are targets with names: `TargetSpec`s, or a file of them."""
+    """Whether these are targets with names: `TargetSpec`s, a file of them, or a session that had them."""
     if isinstance(target, str | os.PathLike):
-        return Path(target).suffix == ".json"
+        return Path(target).suffix in (".json", ".mcap")
     several = target if isinstance(target, list | tuple) else [target]
     return bool(several) and all(isinstance(one, TargetSpec) for one in several)
 
 
 def _named(target: TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str]) -> list[TargetSpec]:
     if isinstance(target, str | os.PathLike):
-        return read_targets(Path(target))
+        return named_targets(Path(target))
     return [target] if isinstance(target, TargetSpec) else list(target)
 
 

@@ -136,6 +136,24 @@ class CineFrame(Struct, frozen=True):
     pixels: Pixels
 
 
+class ImageHeader(Message, frozen=True, kw_only=True):
+    """Everything about the image in which targets were drawn but its pixels, which are a wire part of their own."""
+
+    dtype: Literal["uint8", "uint16", "float32"]
+    shape: tuple[SideLength, SideLength]
+    pixel_spacing_mm: tuple[PositiveMm, PositiveMm]
+    image_orientation: Orientation
+    image_position_mm: Position
+    content_hash: Annotated[str, Meta(min_length=16, max_length=16)]
+
+
+class ReferenceImage(Struct, frozen=True):
+    """The image in which targets were drawn, in memory. `TargetReference.image_hash` names it."""
+
+    header: ImageHeader
+    pixels: Pixels
+
+
 class StreamInfo(Message, frozen=True, kw_only=True):
     """What a source declares before its first frame. The frames must agree with it."""
 
@@ -303,23 +321,26 @@ class SessionHeader(Message, frozen=True, kw_only=True):
 
 
 class TargetReference(Message, frozen=True, kw_only=True):
-    """A target, its gating boundary, and the frame on which they were drawn."""
+    """A target and its gating boundary, as they were drawn."""
 
     target: Name
     plane: Name
     structure: Annotated[str, Meta(max_length=64)] = ""
     """The structure that targets in several planes show."""
     frame_sequence: Sequence
+    """The frame in which the target was found first; without an `image_hash` it was drawn in this frame."""
     contour_px: list[tuple[float, float]]
     boundary_px: list[tuple[float, float]]
     centre_px: tuple[float, float]
     centre_mm: tuple[float, float, float]
+    image_hash: Annotated[str, Meta(max_length=16)] = ""
+    """Content hash of the image in which the target was drawn; empty if it was drawn in the frame itself."""
 
 
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
     operator: Name
     why: Sentence = ""
 
@@ -342,10 +363,15 @@ TOPICS: Final[dict[type[Message], bytes]] = {
     Heartbeat: b"heartbeat",
     Event: b"event",
     SessionHeader: b"session",
+    ImageHeader: b"image",
     TargetReference: b"target",
     ControlRequest: b"request",
     ControlReply: b"reply",
 }
+
+
+WITH_PIXELS: Final[frozenset[type[Message]]] = frozenset((FrameHeader, ImageHeader))
+"""Headers whose message has the pixels as its third part."""
 
 
 def as_dict(message: Message) -> dict[str, object]:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import IO, Final
 
+from bench.faults.scene_files import TARGETS
+
 GRACE_S: Final = 5.0
 
 
@@ -43,7 +45,7 @@ class Processes:
 
     def start_engine(self, *options: str) -> None:
         """Start the engine under test; `options` are for ours only."""
-        targets, config = str(self._folder / "targets.json"), str(self._folder / "engine.toml")
+        targets, config = str(self._folder / TARGETS), str(self._folder / "engine.toml")
         if self._engine_command:
             words = shlex.split(self._engine_command)
             command = [word.format(config=config, session=self._session, targets=targets) for word in words]

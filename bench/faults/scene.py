@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from bench.faults.message_log import MessageLog
 from bench.faults.mrd_client import MrdClient
 from bench.faults.pictures import PictureBook, Shot
 from bench.faults.processes import Processes
-from bench.faults.scene_files import scene_config, scene_stream, write_files
+from bench.faults.scene_files import scene_config, scene_stream, scene_target, write_files
 from bench.faults.scripted_source import ScriptedSource, unchanged
 from drivers.beam.simulated import line_level, read_delivery_record
 from drivers.formats.pixels import WireDtype
@@ -91,7 +91,7 @@ class Scene:
         """Start everything. This returns before the pipeline is ready."""
         self.context: zmq.Context[Any] = zmq.Context()
         ends = self.config.endpoints
-        write_files(folder=self.folder, config=self.config, contour_px=self.book.contour_px.tolist())
+        write_files(self.folder, self.config, scene_target(self.book))
         stream = scene_stream(self.session, self.book)
         plane = ImagePlane.of(stream)
         self.boundary = structure_boundary("target", self.book.contour_px, plane, self.config.gating)
@@ -262,15 +262,29 @@ class Scene:
         if state is EngineState.LATCHED:
             self.ask("acknowledge", "the fault suite goes on")
         elif state is EngineState.READY:
-            self.ask("arm")
+            self.arm()
+
+    def arm(self) -> ControlReply | None:
+        """Confirm the contour and arm, as an operator would who has looked at it; return the reply to the second."""
+        self.ask("confirm")
+        return self.ask("arm")
 
     # ---- pictures -------------------------------------------------------------------------------------------------
 
     def play(self, shots: list[Shot]) -> None:
         """Show these from the next slot on, then the last few in turn, until `calm`."""
         self.played_ns = time.monotonic_ns()
+        self.show(shots)
+
+    def show(self, shots: list[Shot]) -> None:
+        """Show these as `play` does, but as a part of a fault that has begun before."""
         first = self.source.slot + 1
-        self.source.show = lambda slot: self._played(shots, slot - first)
+        self.source.show = lambda slot: self._played(shots, slot, first)
+
+    def play_in_turn(self, shots: Sequence[Shot]) -> None:
+        """Show these in turn from the next slot on, until `calm`."""
+        self.played_ns = time.monotonic_ns()
+        self.source.show = lambda slot: shots[slot % len(shots)].pixels
 
     def calm(self) -> None:
         """Show the calm patient again, and send frames unchanged."""
@@ -282,12 +296,13 @@ class Scene:
         return self.boundary.out_fraction(shot.contour_px) if shot.visible else 1.0
 
     def _calm(self, slot: int) -> Any:
-        return self.book.calm[slot % len(self.book.calm)].pixels
+        return self.book.alive(self.book.calm[slot % len(self.book.calm)].pixels, slot)
 
-    def _played(self, shots: list[Shot], index: int) -> Any:
-        if index < len(shots):
-            return shots[index].pixels
-        return shots[-1 - (index - len(shots)) % min(4, len(shots))].pixels
+    def _played(self, shots: list[Shot], slot: int, first: int) -> Any:
+        index = slot - first
+        if index >= len(shots):
+            index = -1 - (index - len(shots)) % min(4, len(shots))
+        return self.book.alive(shots[index].pixels, slot)
 
     # ---- inside ---------------------------------------------------------------------------------------------------
 

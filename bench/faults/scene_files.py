@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
 from bench.faults.pictures import PictureBook
 from drivers.formats.pixels import wire_dtype_name
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.settings.config import Config, EndpointSettings, LinacSettings, RecordingSettings, to_toml
+from gating.settings.config import Config, EndpointSettings, HealthSettings, LinacSettings, RecordingSettings, to_toml
+from gating.targets.image import TargetImage
+from gating.targets.target_file import write_targets
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import content_hash
+
+TARGETS: Final = "targets.json"
+"""Name of the target file in the folder of a scene."""
 
 
 def scene_config(folder: Path) -> Config:
-    """Return the default settings, but with recording required and a linac without delays."""
+    """Return the default settings, but with recording required, a linac without delays, and little patience.
+
+    The patient of the scene pulses, so that a still image can be told from it within seconds.
+    """
     names = EndpointSettings.__struct_fields__
     return Config(
         endpoints=EndpointSettings(**{name: f"ipc://{folder}/{name}" for name in names}),
         recording=RecordingSettings(required=True),
+        health=HealthSettings(max_still_s=1.5),
         linac=LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0),
     )
 
@@ -44,10 +55,17 @@ def scene_stream(session: str, book: PictureBook) -> StreamInfo:
     )
 
 
-def write_files(folder: Path, config: Config, contour_px: list[list[float]]) -> None:
-    """Write the targets and the settings of each process, whose endpoints are those of the links between them."""
-    plain = {"targets": [{"name": "target", "plane": "", "contour_px": contour_px}]}
-    (folder / "targets.json").write_text(json.dumps(plain))
+def scene_target(book: PictureBook) -> TargetSpec:
+    """Return the target of a scene, drawn in the calm patient's first picture."""
+    pixels = book.calm[0].pixels
+    spacing_mm = book.settings.pixel_spacing_mm
+    image = TargetImage(pixels, spacing_mm, book.orientation, book.position_mm, content_hash(pixels))
+    return TargetSpec("target", book.contour_px, image=image)
+
+
+def write_files(folder: Path, config: Config, target: TargetSpec) -> None:
+    """Write the target and the settings of each process, whose endpoints are those of the links between them."""
+    write_targets(folder / TARGETS, [target])
     ends = config.endpoints
     at_beam = replace(ends, gate=f"ipc://{folder}/gate.b", beam=f"ipc://{folder}/beam.b")
     at_recorder = replace(ends, beam=at_beam.beam, recorder=f"ipc://{folder}/recorder.r")

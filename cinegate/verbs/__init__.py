@@ -28,6 +28,7 @@ def register_verbs() -> None:
         run,
         settings,
         submission,
+        targets,
         track,
         verify,
         whatif,

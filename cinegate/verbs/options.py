@@ -51,8 +51,8 @@ TrackerOption = Annotated[str | None, typer.Option("--tracker", help="Tracker by
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
-def load_targets(recording: Recording | None, box: str | None, mask: Path | None) -> list[TargetSpec]:
-    """Return the target that the options ask for, or the one that the recording holds.
+def load_targets(recording: Recording | None, box: str | None, mask: Path | None, frame: int = 0) -> list[TargetSpec]:
+    """Return the target that the options ask for, or the one that the recording holds, bound to the frame it lies in.
 
     Raises
     ------
@@ -66,10 +66,13 @@ def load_targets(recording: Recording | None, box: str | None, mask: Path | None
     if box is None and mask is None and (recording is None or recording.target_contour_px is None):
         where = "" if recording is None else f"{recording.path} holds no target: "
         raise CommandError(f"{where}give --target-box X,Y,W,H or --target-mask FILE")
-    return make_targets(mask if box is None else parse_box(box), recording)
+    drawn = mask if box is None else parse_box(box)
+    return make_targets(drawn, recording, frame)
 
 
-def load_scan_targets(scan: Scan, box: str | None, mask: Path | None, file: Path | None) -> list[TargetSpec]:
+def load_scan_targets(
+    scan: Scan, box: str | None, mask: Path | None, file: Path | None, frame: int = 0
+) -> list[TargetSpec]:
     """Return the targets of a scan: those of a file, or one for each plane whose recording holds one.
 
     Raises
@@ -77,19 +80,18 @@ def load_scan_targets(scan: Scan, box: str | None, mask: Path | None, file: Path
     CommandError, TargetError
         If there is none, one does not fit, or a box or mask would not say which plane it was drawn in.
     """
-    from cinegate.targets import scan_targets
-    from gating.targets.target_file import read_targets
+    from cinegate.targets import named_targets, scan_targets
 
     drawn = box is not None or mask is not None
     if file is not None and drawn:
         raise CommandError("--target excludes --target-box and --target-mask")
     if file is not None:
-        return scan_targets(read_targets(file), scan)
+        return scan_targets(named_targets(file), scan)
     if len(scan.recordings) == 1:
-        return load_targets(scan.first, box, mask)
+        return load_targets(scan.first, box, mask, frame)
     if drawn:
         raise CommandError(f"{scan.name} shows {', '.join(scan.planes)}: give --target FILE, whose targets name theirs")
-    return scan_targets(None, scan)
+    return scan_targets(None, scan, frame)
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:

@@ -119,7 +119,10 @@ def _driver_source(name: str, options: list[str] | None) -> CineSource:
 @app.command()
 def engine(
     session: SessionOption = "session",
-    target: Annotated[Path | None, typer.Option("--target", help="Targets (JSON), as `cinegate run` writes.")] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--target", help="Targets that `cinegate targets` made, or the log of a session to go on with."),
+    ] = None,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
     reference: Annotated[
@@ -136,15 +139,15 @@ def engine(
     end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
 ) -> None:
     """Track and decide: the engine process."""
+    from cinegate.targets import named_targets
     from gating.service.service import EngineService
-    from gating.targets.target_file import read_targets
     from gating.wire.sockets import stop_on_signals
 
     settings = load_config(config, tracker)
     secure_process(settings, "engine")
     _name_overrides("engine", settings)
     if target is not None:
-        targets = read_targets(target)
+        targets = named_targets(target)
     else:
         targets = _targets_in(reference, plane, others or [], target_box, target_mask)
     stop = stop_on_signals()
@@ -251,18 +254,22 @@ def outlet(
 
 @app.command()
 def control(
-    action: Annotated[str, typer.Argument(help="arm, disarm, acknowledge, accept_shift, status or stop.")],
+    action: Annotated[str, typer.Argument(help="confirm, arm, disarm, acknowledge, accept_shift, status or stop.")],
     operator: Annotated[str, typer.Option("--operator", help="Who makes the request; goes into the log.")],
     why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
     session: SessionOption = "session",
     config: ConfigOption = None,
 ) -> None:
-    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop."""
+    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop.
+
+    `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
+    """
     from gating.messages import ControlRequest
     from gating.service.pipeline import ask_engine
 
-    if action not in ("arm", "disarm", "acknowledge", "accept_shift", "status", "stop"):
-        raise CommandError(f"action is {action!r}; arm, disarm, acknowledge, accept_shift, status or stop is needed")
+    actions = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop")
+    if action not in actions:
+        raise CommandError(f"action is {action!r}; {', '.join(actions[:-1])} or {actions[-1]} is needed")
     request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
     settings = load_config(config)
     secure_process(settings, "operator")

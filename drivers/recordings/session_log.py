@@ -66,7 +66,8 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
                     f"{path}: {field} changes from {getattr(first, field)} to {getattr(header, field)} "
                     f"at frame {header.sequence}; all frames must agree"
                 )
-    drawn_first = reference is not None and reference.frame_sequence == first.sequence
+    drawn_in = "" if reference is None else reference.image_hash or _hash_of(headers, reference.frame_sequence)
+    drawn_first = drawn_in == first.content_hash
     return checked_recording(
         path=path,
         frames=_LoggedFrames(path, first.plane, len(headers)),
@@ -82,6 +83,10 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
         target_contour_px=np.array(reference.contour_px) if reference is not None and drawn_first else None,
         description=description or f"session {first.session_id}",
     )
+
+
+def _hash_of(headers: Sequence[FrameHeader], sequence: int) -> str:
+    return next((header.content_hash for header in headers if header.sequence == sequence), "")
 
 
 def _frames(path: Path, plane: str) -> Iterator[CineFrame]:

@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gating.analysis.logged_targets import logged_image
 from gating.decision.reasons import GateReason
 from gating.messages import (
     CineFrame,
     Event,
     GateCommand,
     Message,
+    ReferenceImage,
     SessionHeader,
     StreamInfo,
     TargetEstimate,
     TargetReference,
 )
 from gating.session.log import read_session
+from gating.targets.image import TargetImage
 
 LOOK_AHEAD_NS: Final = 1_000_000_000
 """The recorder may receive a command before the frame that caused it; it may be this much later."""
@@ -32,6 +35,8 @@ class EngineHistory:
     header: SessionHeader
     streams: list[StreamInfo] = field(default_factory=list)
     references: list[TargetReference] = field(default_factory=list)
+    images: dict[str, TargetImage] = field(default_factory=dict)
+    """The images in which targets were drawn, by content hash; those of the whole log."""
     events: deque[Event] = field(default_factory=deque)
     estimates: dict[tuple[int, str], TargetEstimate] = field(default_factory=dict)
     undeclared: bool = False
@@ -42,6 +47,7 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
     """Read the history of every engine; a log has several if an engine was restarted."""
     histories: dict[str, EngineHistory] = {}
     streams: list[StreamInfo] = []
+    images: dict[str, TargetImage] = {}
     current: EngineHistory | None = None
     early: list[Message] = []
     for _, _, message in read_session(path):
@@ -53,6 +59,8 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
         elif isinstance(message, StreamInfo):
             if message not in streams:
                 streams.append(message)
+        elif isinstance(message, ReferenceImage):
+            images[message.header.content_hash] = logged_image(message)
         elif isinstance(message, GateCommand):
             if message.reason == GateReason.UNDECLARED_STREAM and message.engine_id in histories:
                 histories[message.engine_id].undeclared = True
@@ -62,7 +70,7 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
             else:
                 _add(current, message)
     for history in histories.values():
-        history.streams = streams
+        history.streams, history.images = streams, images
         history.events = deque(sorted(history.events, key=lambda event: event.at_ns))
     return histories
 

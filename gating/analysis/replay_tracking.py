@@ -7,7 +7,7 @@ their recorded results: frame for frame as if the trackers had run again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,15 @@ class TrackedSession:
         Headers of the frames. The single pixel of each is its number.
     results
         Target contour (its bytes) to one result per frame; None if the engine did not pass the frame to the tracker.
+    references
+        Target contour to the result in the image in which it was drawn, where that is none of the frames.
     """
 
     stream: StreamInfo
     specs: tuple[TargetSpec, ...]
     frames: tuple[CineFrame, ...]
     results: dict[bytes, list[TrackResult | None]]
+    references: dict[bytes, TrackResult] = field(default_factory=dict)
 
 
 class ResultLog:
@@ -60,11 +63,15 @@ class ResultLog:
         self.number = -1
         self.frames: list[CineFrame] = []
         self.results: dict[bytes, list[TrackResult | None]] = {}
+        self.references: dict[bytes, TrackResult] = {}
+        self.pixels: NDArray[Any] | None = None
+        """Of the newest frame."""
 
     def number_frames(self, frames: Iterable[CineFrame]) -> Iterator[CineFrame]:
         """Yield the frames, and keep each header with the number of the frame for pixels."""
         for frame in frames:
             self.number += 1
+            self.pixels = frame.pixels
             self.frames.append(CineFrame(frame.header, np.broadcast_to(np.float32(self.number), frame.header.shape)))
             yield frame
 
@@ -83,10 +90,14 @@ class _LoggingTracker:
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
         self._inner.set_reference(pixels, contour_px, pixel_spacing_mm)
-        self._results = self._log.results.setdefault(_key(contour_px), [])
+        self._key = _key(contour_px)
+        self._results = self._log.results.setdefault(self._key, [])
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         result = self._inner.track(pixels, elapsed_s)
+        if pixels is not self._log.pixels:
+            self._log.references[self._key] = result
+            return result
         self._results += [None] * (self._log.number - len(self._results))
         self._results.append(result)
         return result
@@ -97,13 +108,14 @@ class ReplayingTracker:
 
     Parameters
     ----------
-    results
-        As in `TrackedSession`.
+    session
+        The session whose results it returns.
     """
 
-    def __init__(self, results: dict[bytes, list[TrackResult | None]]) -> None:
-        self._logged = results
+    def __init__(self, session: TrackedSession) -> None:
+        self._session = session
         self._results: list[TrackResult | None] = []
+        self._reference: TrackResult | None = None
 
     def warm_up(self) -> None:
         """Do nothing."""
@@ -112,10 +124,14 @@ class ReplayingTracker:
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
         """Take the logged results of the contour."""
-        self._results = self._logged[_key(contour_px)]
+        self._results = self._session.results[_key(contour_px)]
+        self._reference = self._session.references.get(_key(contour_px))
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        """Return the logged result of the frame."""
+        """Return the logged result of the frame; of the image in which the target was drawn, which comes first."""
+        if self._reference is not None:
+            reference, self._reference = self._reference, None
+            return reference
         result = self._results[int(pixels[0, 0])]
         assert result is not None, "a frame that had not been passed to the tracker is passed to it"
         return result
@@ -141,7 +157,7 @@ def track_session(
     )
     for _ in outcomes:
         pass
-    return TrackedSession(stream, tuple(specs), tuple(log.frames), log.results)
+    return TrackedSession(stream, tuple(specs), tuple(log.frames), log.results, log.references)
 
 
 def track_motion(
@@ -195,9 +211,7 @@ def track_motion(
 
 def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOutcome]:
     """Decide a session with other settings. Yield the outcome of each frame."""
-    outcomes = decide_offline(
-        config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked.results)
-    )
+    outcomes = decide_offline(config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked))
     return (outcome for _, outcome in outcomes)
 
 

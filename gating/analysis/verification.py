@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gating.analysis.engine_history import EngineHistory, frame_of, frames_and_commands, read_histories
+from gating.analysis.logged_targets import logged_target
 from gating.clocks.clock import RecordedClock
 from gating.clocks.remap import ClockMap
 from gating.decision.reasons import NOT_REPLAYABLE, GateReason, HoldReason
@@ -33,12 +34,10 @@ from gating.messages import (
     StageStamps,
     StreamEnd,
     TargetEstimate,
-    TargetReference,
 )
 from gating.session.log import SessionError
 from gating.settings.config import Config, logged_hash, parse_past_config
 from gating.stream.stream import FRAMES_NOW_COME_FROM
-from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 
 REFUSAL_NS: Final = 5_000_000
@@ -127,7 +126,7 @@ class _Replay:
         self._clock_map = ClockMap(history.header.clock, settings.clocks)
         self._engine = Engine(
             settings,
-            [_target(reference) for reference in history.references],
+            [logged_target(reference, history.images) for reference in history.references],
             lambda: make_tracker(settings.tracker, settings.tracking),
             self._clock,
             history.header.session_id,
@@ -135,6 +134,7 @@ class _Replay:
             peers=self._peers,
             arm_by_itself=any(event.code == "armed" for event in history.events),
             budget=load_budgets().decision,
+            requires_binding=any(reference.image_hash for reference in history.references),
         )
         self._warm = False
         self._received_ns = 0
@@ -186,7 +186,7 @@ class _Replay:
         events = self._history.events
         while events and events[0].at_ns <= moment_ns and events[0].code != GateReason.MESSAGE_REFUSED:
             event = events.popleft()
-            if event.code in ("arm", "disarm", "acknowledge"):
+            if event.code in ("confirm", "arm", "disarm", "acknowledge"):
                 self._engine.control(_request(event))
             elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
                 for stream in self._streams[1:]:
@@ -249,11 +249,6 @@ class _Replay:
 
 def _same(ours: float, logged: float) -> bool:
     return ours == logged or (ours != ours and logged != logged)  # noqa: PLR0124 - NaN is not itself
-
-
-def _target(reference: TargetReference) -> TargetSpec:
-    contour_px = np.array(reference.contour_px, np.float32).reshape(-1, 2)
-    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure)
 
 
 def _request(event: Event) -> ControlRequest:

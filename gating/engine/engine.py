@@ -14,6 +14,7 @@ from gating.engine.budget import DecisionWatch
 from gating.engine.intake import FrameIntake
 from gating.engine.lifecycle import Lifecycle
 from gating.engine.message_factory import MessageFactory
+from gating.engine.operators import Operators
 from gating.engine.outcome import StepOutcome
 from gating.engine.peers import PeerMonitor, Peers
 from gating.latency.budgets import DecisionBudget
@@ -29,6 +30,7 @@ from gating.messages import (
     GateState,
     Heartbeat,
     Message,
+    ReferenceImage,
     SourceKind,
     StageStamps,
     StampMeaning,
@@ -66,6 +68,9 @@ class Engine:
         Arm without an operator; only for recordings and phantoms, and only until the first latch or `disarm`.
     budget
         Latency budget of each decision; None offline, where decisions are not timed.
+    requires_binding
+        Whether targets of a live source must be bound to an image, and be confirmed by an operator before arming; False
+        only to replay logs of versions that asked for neither.
     """
 
     def __init__(
@@ -80,18 +85,28 @@ class Engine:
         peers: PeerMonitor | None = None,
         arm_by_itself: bool = False,
         budget: DecisionBudget | None = None,
+        requires_binding: bool = True,
     ) -> None:
         self._config = config
         self._clock = clock
-        self._intake = FrameIntake(config, targets, make_tracker, session_id)
+        self._intake = FrameIntake(config, targets, make_tracker, session_id, live_needs_image=requires_binding)
         self._peers = Peers(engine_id, config.recording) if peers is None else peers
         self._life = Lifecycle()
         self._watch = None if budget is None else DecisionWatch(budget)
         self._factory = MessageFactory(session_id, engine_id, clock, config.safety.lease_ms)
-        self._arm_by_itself = arm_by_itself
+        self._operators = Operators(
+            session_id,
+            self._life,
+            self._intake,
+            self._peers,
+            self._watch,
+            not_armable=self._not_armable,
+            warm_up=self.warm_up,
+            arm_by_itself=arm_by_itself,
+            live_needs_confirmation=requires_binding,
+        )
         self._foreign: set[tuple[str, str]] = set()
         """Role and session of each peer that has been reported as one of another session."""
-        self._is_warm = False
         self._limits = decision_limits(config, None)
         self._decision = first_decision(clock.now_ns())
         self._command_sequence = -1
@@ -108,6 +123,11 @@ class Engine:
     def references(self) -> tuple[TargetReference, ...]:
         """The targets as learned from their reference frames, for subscribers that join late."""
         return tuple(self._intake.targets.references)
+
+    @property
+    def images(self) -> tuple[ReferenceImage, ...]:
+        """The images in which the learned targets were drawn, for subscribers and for the log."""
+        return self._intake.targets.images(self._factory.session_id)
 
     @property
     def stale_at_ns(self) -> int | None:
@@ -139,7 +159,6 @@ class Engine:
         except TrackerFault as error:
             self._latch(HoldReason(GateReason.TRACKER_FAULT, str(error)))
             raise
-        self._is_warm = True
         self._life.apply(ArmingEvent.WARMED_UP)
 
     # ---- the stream -------------------------------------------------------------------------------------------------
@@ -153,14 +172,14 @@ class Engine:
             return self._latch(other_session("the declared stream", stream.session_id, self._factory.session_id))
         declared = self._intake.stream.declared
         if declared is None:
-            self._intake.stream.declared = stream
+            self._intake.stream.declare(stream)
             self._limits = decision_limits(self._config, stream)
             source = f"{stream.source} ({stream.source_kind})"
             opened = f"{source}: {stream.description}" + (f"; from {stream.origin}" if stream.peer else "")
             messages: list[Message] = [self._factory.event("info", "stream_opened", opened)]
             if stream.acquired_meaning is StampMeaning.ARRIVAL:
                 messages.append(self._factory.event("warning", ARRIVAL_TIME, f"{stream.source}: {ARRIVAL_TIME_MEANS}"))
-            if self._arm_by_itself and stream.source_kind is SourceKind.LIVE:
+            if self._operators.arm_by_itself and stream.source_kind is SourceKind.LIVE:
                 text = f"{stream.source} is live; only recordings and phantoms arm by themselves, an operator must arm"
                 messages.append(self._factory.event("warning", "request_refused", text))
             return messages
@@ -293,7 +312,7 @@ class Engine:
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
         """Carry out an operator's request, or refuse it with a reason."""
         asked = f"{request.action} by {request.operator}"
-        refused = self._carry_out(request)
+        refused = self._operators.carry_out(request)
         if refused is not None:
             text = f"{asked} refused: {refused}"
             event = self._factory.event("warning", "request_refused", text)
@@ -305,42 +324,6 @@ class Engine:
         elif (declared := self._intake.stream.declared) is not None and declared.peer:
             text += f"; frames come from {declared.origin}"
         return self._factory.reply(self.state, text, accepted=True), events
-
-    def _carry_out(self, request: ControlRequest) -> str | None:
-        """Carry out a request; return why it is refused, or None."""
-        if request.session_id != self._factory.session_id:
-            return other_session("the request", request.session_id, self._factory.session_id).detail
-        reasoned = bool(request.why.strip())
-        match request.action:
-            case "arm":
-                return self._not_armable() or self._life.apply(ArmingEvent.ARM)
-            case "disarm":
-                return self._disarm()
-            case "acknowledge":
-                return self._acknowledge() if reasoned else "a reason is needed"
-            case "accept_shift":
-                return None if reasoned else "the text of the proposed couch shift is needed"
-            case _:
-                return None
-
-    def _disarm(self) -> str | None:
-        refused = self._life.apply(ArmingEvent.DISARM)
-        self._arm_by_itself &= refused is not None
-        return refused
-
-    def _acknowledge(self) -> str | None:
-        if not self._is_warm and self._life.latched_by is not None:
-            try:
-                self.warm_up()
-            except TrackerFault as error:
-                return str(error)
-        refused = self._life.acknowledge()
-        if refused is None:
-            self._intake.forget_faults()
-            self._peers.acknowledge_losses()
-            if self._watch is not None:
-                self._watch.forget()
-        return refused
 
     # ---- the decision -----------------------------------------------------------------------------------------------
 
@@ -356,14 +339,16 @@ class Engine:
 
     def _arm_if_possible(self) -> list[Message]:
         """Arm without an operator, unless the stream is live or the engine is still catching up with it."""
-        if not self._arm_by_itself or self.state is not EngineState.READY or self._not_armable() is not None:
+        if not self._operators.arm_by_itself or self.state is not EngineState.READY or self._not_armable() is not None:
             return []
         if self._intake.stream.source_kind is SourceKind.LIVE:
             return []
         if self._intake.stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
             return []
         self._life.apply(ArmingEvent.ARM)
-        return [self._factory.event("info", "armed", "armed by itself: the source is a recording or a phantom")]
+        seen_by = self._operators.confirmed_by or "nobody"
+        text = f"armed by itself: the source is a recording or a phantom; {seen_by} has confirmed the contour"
+        return [self._factory.event("info", "armed", text)]
 
     def _not_armable(self) -> str | None:
         """Return why the engine cannot be armed now, or None."""
@@ -406,7 +391,7 @@ class Engine:
     def _latch(self, reason: HoldReason) -> list[Message]:
         if not self._life.latch(reason):
             return []
-        self._arm_by_itself = False
+        self._operators.withdraw()
         return [self._factory.event("fault", reason.reason, f"latched: {reason.detail}")]
 
     def _command(self, decision: GateDecision, decided_ns: int, *, renewal: bool) -> GateCommand:

@@ -10,6 +10,7 @@ from gating.decision.reasons import NOT_TRACKED, GateReason, HoldReason
 from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
 from gating.settings.config import Config
 from gating.stream.stream import Stream
+from gating.targets.binding import TargetNotMatched
 from gating.targets.targets import TargetSet, TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
@@ -32,6 +33,8 @@ class FrameIntake:
     ----------
     config, targets, make_tracker, session_id
         As for `Engine`.
+    live_needs_image
+        As for `TargetSet`.
 
     Attributes
     ----------
@@ -41,28 +44,38 @@ class FrameIntake:
         The targets, learned or still to be learned.
     fault
         Fault of the newest frame or message, or None.
-    unlearned
-        Why the targets have not been learned yet, or cannot be; None once they have.
     healthy_in_a_row
         Number of frames without a fault since the last fault.
     """
 
     def __init__(
-        self, config: Config, targets: Sequence[TargetSpec], make_tracker: Callable[[], Tracker], session_id: str
+        self,
+        config: Config,
+        targets: Sequence[TargetSpec],
+        make_tracker: Callable[[], Tracker],
+        session_id: str,
+        *,
+        live_needs_image: bool = True,
     ) -> None:
         self.stream = Stream(session_id, config.health)
-        self.targets = TargetSet(targets, make_tracker, config.gating, config.prediction)
+        gating, prediction = config.gating, config.prediction
+        self.targets = TargetSet(targets, make_tracker, gating, prediction, live_needs_image=live_needs_image)
         self.fault: HoldReason | None = None
-        self.unlearned: HoldReason | None = None
+        self._unlearned: dict[str, HoldReason] = {}
         self.healthy_in_a_row = 0
         self._unfinished: tuple[CineFrame, int] | None = None
         self._certain_ns: int | None = None
         """Raw stamp of the newest frame without a fault; None until there is one."""
 
     @property
+    def unlearned(self) -> HoldReason | None:
+        """Why the targets of a plane have not been learned yet, or cannot be; None once they have."""
+        return next(iter(self._unlearned.values()), None)
+
+    @property
     def hold_reason(self) -> HoldReason | None:
         """Reason to hold that does not depend on the targets' positions, or None."""
-        return self.fault or self.unlearned
+        return self.fault or self.stream.frozen or self.unlearned
 
     def missing_before(self, frame: CineFrame) -> int:
         """Return how many frames are missing between the newest remembered one and this one."""
@@ -96,9 +109,9 @@ class FrameIntake:
             self._refuse_tracker(error)
             self.stream.remember_untracked(header, received_ns)
             return False
-        if self.unlearned is None and not self.targets.knows(header.plane):
+        if not self.targets.knows(header.plane):
             text = f"the targets are being learned from frame {header.sequence}"
-            self.unlearned = HoldReason(GateReason.NOT_READY, text)
+            self._unlearned.setdefault(header.plane, HoldReason(GateReason.NOT_READY, text))
         self._unfinished = frame, received_ns
         return True
 
@@ -118,7 +131,7 @@ class FrameIntake:
             return FinishedFrame((), (), ())
         (frame, received_ns), self._unfinished = self._unfinished, None
         header = frame.header
-        self.stream.remember(header, received_ns)
+        self.stream.remember(frame, received_ns)
         known = len(self.targets.references)
         accepted: Sequence[str] = ()
         try:
@@ -131,12 +144,18 @@ class FrameIntake:
         return FinishedFrame(self.targets.references[known:], estimates, accepted)
 
     def _learn(self, frame: CineFrame) -> None:
+        plane = frame.header.plane
         try:
             self.targets.learn(frame, self.stream.first_plane(frame.header))
-            self.unlearned = None
+            self._unlearned.pop(plane, None)
+        except TargetNotMatched as error:
+            self._keep_unlearned(plane, GateReason.TARGET_NOT_MATCHED, error)
         except ValueError as error:
-            self.unlearned = HoldReason(GateReason.TARGET_UNUSABLE, str(error)[:300])
-            self.healthy_in_a_row = 0
+            self._keep_unlearned(plane, GateReason.TARGET_UNUSABLE, error)
+
+    def _keep_unlearned(self, plane: str, reason: GateReason, error: ValueError) -> None:
+        self._unlearned[plane] = HoldReason(reason, str(error)[:300])
+        self.healthy_in_a_row = 0
 
     def _refuse_tracker(self, error: TrackerFault) -> None:
         self.refuse(HoldReason(GateReason.TRACKER_FAULT, str(error)[:300]))
@@ -152,7 +171,8 @@ class FrameIntake:
 
     def forget_faults(self) -> None:
         """Clear all faults after an operator's acknowledgement; the stream must keep its geometry."""
-        self.fault = self.unlearned = self._certain_ns = None
+        self.fault = self._certain_ns = None
+        self._unlearned.clear()
         self.healthy_in_a_row = 0
         self.stream.forget()
 

@@ -13,9 +13,11 @@ class Lifecycle:
     def __init__(self) -> None:
         self.state = EngineState.STARTING
         self.latched_by: HoldReason | None = None
+        self.is_warm = False
 
     def apply(self, event: ArmingEvent) -> str | None:
         """Make a transition; return why it is not possible, or None."""
+        self.is_warm |= event is ArmingEvent.WARMED_UP
         before = self.state
         outcome = transition(before, event)
         self.state = outcome.state

@@ -31,6 +31,7 @@ from gating.messages import (
     SessionHeader,
     StreamEnd,
     StreamInfo,
+    TargetReference,
 )
 from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
@@ -40,7 +41,7 @@ from gating.settings.safeguards import in_words
 from gating.targets.targets import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.registry import make_tracker
-from gating.wire.codec import WireError, decode, encode
+from gating.wire.codec import WireError, decode, encode, encode_frame
 from gating.wire.sockets import (
     ReconnectingSubscriber,
     Socket,
@@ -215,7 +216,10 @@ class EngineService:
             frame = self._clock_map.frame(message, received_ns)
             outcome = self._engine.step(frame, received_ns)
             self._send_command(outcome.command)
-            self._send_telemetry(self._engine.finish_frame())
+            finished = self._engine.finish_frame()
+            if any(isinstance(one, TargetReference) for one in finished):
+                self._send_images()
+            self._send_telemetry(finished)
             self._send_telemetry(outcome.messages)
             self._warmer.expect(parts, frame, received_ns)
         elif isinstance(message, StreamInfo):
@@ -262,9 +266,11 @@ class EngineService:
                     self._ended = self._end_with_stream = True
 
     def _greet_subscribers(self) -> None:
-        """Send the session header and the references again for each new subscriber of the telemetry."""
+        """Send the session header, the references and their images again for each new subscriber of the telemetry."""
         while receive(self._telemetry) is not None:
-            self._send_telemetry([self._header, *self._engine.references])
+            self._send_telemetry([self._header])
+            self._send_images()
+            self._send_telemetry(self._engine.references)
 
     def _publish(self, outcome: StepOutcome) -> None:
         self._send_command(outcome.command)
@@ -277,6 +283,11 @@ class EngineService:
     def _send_telemetry(self, messages: Iterable[Message]) -> None:
         for message in messages:
             send(self._telemetry, encode(message))
+
+    def _send_images(self) -> None:
+        """Send the images in which the targets were drawn, so that the log has them."""
+        for image in self._engine.images:
+            send(self._telemetry, encode_frame(image))
 
     def _host_warning(self, sentence: str) -> Event:
         return Event(

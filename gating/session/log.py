@@ -2,8 +2,9 @@
 
 A log holds every wire message as it came, with its receive stamp, in the records of an MCAP file (version 1.0,
 https://mcap.dev/spec). The data of a record is a little-endian u32 with the length of the header, the msgpack header
-and, for a frame, its pixels. Messages that the wire refuses are kept too, on the topic `refused`, as a msgpack list of
-their parts. The file is not chunked, so each record is either whole or absent, whenever the writer was killed.
+and, for a frame or an image, its pixels. Messages that the wire refuses are kept too, on the topic `refused`, as a
+msgpack list of their parts. The file is not chunked, so each record is either whole or absent, whenever the writer was
+killed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mcap.records import Message as McapMessage
 from mcap.stream_reader import StreamReader
 
 from gating.errors import CinegateError
-from gating.messages import CineFrame, Message
+from gating.messages import CineFrame, Message, ReferenceImage
 from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, WireError, decode
 
 REFUSED: Final = "refused"
@@ -41,7 +42,7 @@ class LogRecord(NamedTuple):
     topic: str
     log_time_ns: int
     """When the recorder received it, on its monotonic clock."""
-    message: Message | CineFrame
+    message: Message | CineFrame | ReferenceImage
 
 
 class RawRecord(NamedTuple):

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Final
 import msgpack
 from mcap.writer import IndexType, Writer
 
-from gating.messages import SCHEMA, TOPICS, FrameHeader
+from gating.messages import SCHEMA, TOPICS, WITH_PIXELS
 from gating.session.hash_chain import END, SEAL, HashChain
 from gating.session.log import HEADER_LENGTH, METADATA, REFUSED
 from gating.session.log_file import LogFile
@@ -32,7 +32,7 @@ ENCODING: Final = "cinegate-wire"
 BUFFER_BYTES: Final = 1024 * 1024
 
 _TOPICS: Final = {topic: kind.__name__ for kind, topic in TOPICS.items()}
-_FRAME: Final = TOPICS[FrameHeader]
+_WITH_PIXELS: Final = {TOPICS[kind] for kind in WITH_PIXELS}
 
 
 def session_log_name(session_id: str, started: datetime | None = None) -> str:
@@ -181,9 +181,9 @@ def _pack(parts: Sequence[Part]) -> tuple[str, bytes]:
     pixels = parts[2] if len(parts) == 3 else b""
     well_formed = (
         topic in _TOPICS
-        and len(parts) == (3 if topic == _FRAME else 2)
+        and len(parts) == (3 if topic in _WITH_PIXELS else 2)
         and len(parts[1]) <= MAX_HEADER_BYTES
-        and bool(len(pixels)) == (topic == _FRAME)
+        and bool(len(pixels)) == (topic in _WITH_PIXELS)
         and memoryview(pixels).nbytes <= MAX_PIXEL_BYTES
     )
     if well_formed:

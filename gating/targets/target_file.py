@@ -1,51 +1,124 @@
-"""Reads and writes target contours in a JSON file."""
+"""Reads and writes targets, with the images in which they were drawn, in a JSON file."""
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import numpy as np
+import xxhash
 
 from gating.errors import TargetError
-from gating.targets.targets import TargetSpec
+from gating.messages import ImageHeader, Pixels
+from gating.settings.private_file import private_file
+from gating.targets.image import TargetImage
+from gating.targets.targets import MAX_TARGETS, TargetSpec
+
+MAX_FILE_BYTES: Final = 256 * 2**20
+"""Three images of the largest size and the noisiest content; a usual one takes 0.1 MB."""
+_LITTLE_ENDIAN: Final = {"uint8": "u1", "uint16": "<u2", "float32": "<f4"}
+
+
+class _StoredImage(ImageHeader, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An image as it stands in the file: its pixels row by row, little-endian, as zlib in base64."""
+
+    session_id: str = ""
+    zlib: str
 
 
 def write_targets(path: Path, targets: list[TargetSpec]) -> None:
-    """Write targets to a JSON file for the engine process."""
+    """Write targets to a JSON file for the engine process, readable by its owner alone: images are a patient's."""
+    images = {target.image.content_hash: _stored(target.image) for target in targets if target.image is not None}
     plain = [
-        {"name": t.name, "plane": t.plane, "structure": t.structure, "contour_px": t.contour_px.tolist()}
-        for t in targets
+        {
+            "name": target.name,
+            "plane": target.plane,
+            "structure": target.structure,
+            "contour_px": target.contour_px.tolist(),
+            "image": "" if target.image is None else target.image.content_hash,
+        }
+        for target in targets
     ]
-    path.write_text(json.dumps({"targets": plain}))
+    private_file(path).write_text(json.dumps({"targets": plain, "images": msgspec.to_builtins(images)}))
 
 
 def read_targets(path: Path) -> list[TargetSpec]:
-    """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...]}]}.
+    """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...], "image"}]}.
 
-    Only name and contour are required.
+    Only name and contour are required. `image` is a key of the object `images` beside `targets`, which holds what
+    `write_targets` made of the image in which the target was drawn.
 
     Raises
     ------
     TargetError
-        If the file does not hold targets; one sentence.
+        If the file does not hold targets, or an image does not fit what is said of it; one sentence.
     OSError
         If the file cannot be read.
     """
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise TargetError(f"{path} is {size} bytes; a target file has {MAX_FILE_BYTES} at most")
     try:
-        plain: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["targets"]
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        images = _images(plain.get("images", {}), path)
         targets = [
             TargetSpec(
                 str(t["name"]),
                 np.array(t["contour_px"], np.float32).reshape(-1, 2),
                 str(t.get("plane", "")),
                 str(t.get("structure", "")),
+                images[t["image"]] if t.get("image") else None,
             )
-            for t in plain
+            for t in plain["targets"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except TargetError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TargetError(f"{path} is not a target file: {type(error).__name__} {error}") from None
     if any(len(t.contour_px) < 3 or not np.isfinite(t.contour_px).all() for t in targets):
         raise TargetError(f"{path}: contour_px of every target needs three finite points or more")
     return targets
+
+
+def _stored(image: TargetImage) -> _StoredImage:
+    header = msgspec.structs.asdict(image.as_message("").header)
+    packed = zlib.compress(np.ascontiguousarray(image.pixels).tobytes(), 1)
+    return _StoredImage(**header, zlib=base64.b64encode(packed).decode())
+
+
+def _images(plain: dict[str, Any], path: Path) -> dict[str, TargetImage]:
+    if len(plain) > MAX_TARGETS:
+        raise TargetError(f"{path} holds {len(plain)} images; {MAX_TARGETS} are possible, one for each target")
+    return {key: _loaded(image, f"{path}: image {key[:16]}") for key, image in plain.items()}
+
+
+def _loaded(plain: Any, where: str) -> TargetImage:
+    try:
+        stored = msgspec.convert(plain, _StoredImage)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise TargetError(f"{where}: {error}") from None
+    raw = _inflated(stored, where)
+    found = xxhash.xxh3_64_hexdigest(raw)
+    if found != stored.content_hash:
+        raise TargetError(f"{where}: content_hash of the pixels is {found}; {stored.content_hash} is needed")
+    pixels: Pixels = np.frombuffer(raw, _LITTLE_ENDIAN[stored.dtype]).reshape(stored.shape)
+    return TargetImage.of(stored, pixels, found)
+
+
+def _inflated(stored: _StoredImage, where: str) -> bytes:
+    """Return the pixel bytes, and never more of them than the shape says."""
+    rows, columns = stored.shape
+    size = rows * columns * np.dtype(stored.dtype).itemsize
+    unpacker = zlib.decompressobj()
+    try:
+        raw = unpacker.decompress(base64.b64decode(stored.zlib, validate=True), size + 1)
+    except (ValueError, zlib.error) as error:
+        raise TargetError(f"{where}: zlib cannot be unpacked: {error}") from None
+    if len(raw) != size or not unpacker.eof:
+        held = f"more than {size}" if len(raw) > size else f"{len(raw)}"
+        raise TargetError(f"{where}: zlib holds {held} bytes; {rows}x{columns} {stored.dtype} needs {size}")
+    return raw

@@ -1,4 +1,4 @@
-"""The targets of a session: learned from the first good frame of their plane, tracked in every later one."""
+"""The targets of a session: found in the first good frame of their plane, tracked in every later one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from gating.decision.decide import GateDecision, TargetView
 from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
-from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetReference
+from gating.messages import CineFrame, FrameHeader, ReferenceImage, TargetEstimate, TargetReference
 from gating.prediction import make_predictor
 from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
+from gating.targets.binding import Binding
 from gating.targets.boundary import GatingBoundary
+from gating.targets.image import TargetImage
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.structure import StructureGate, check_rules
 from gating.tracking.checked_tracker import CheckedTracker, checked_maker
@@ -39,18 +41,22 @@ class TargetSpec:
         Plane in which it was drawn; "" for the stream's first plane.
     structure
         Targets in different planes with the same `structure` are views of it, which together give its 3D position.
+    image
+        Image in which it was drawn; None if that is the first good frame of the stream, which a live source refuses.
     """
 
     name: str
     contour_px: NDArray[np.float32]
     plane: str = ""
     structure: str = ""
+    image: TargetImage | None = None
 
 
 @dataclass(slots=True)
 class _TrackedTarget:
     spec: TargetSpec
     tracker: CheckedTracker
+    reference: TrackResult
     gate: StructureGate
     result: TrackResult
     acquired_ns: int = 0
@@ -75,6 +81,8 @@ class TargetSet:
         Margins and rules.
     prediction
         Settings of the prediction; off by default.
+    live_needs_image
+        Whether targets without an image are refused on a live source.
 
     Raises
     ------
@@ -88,6 +96,8 @@ class TargetSet:
         make_tracker: Callable[[], Tracker],
         gating: GatingSettings,
         prediction: PredictionSettings,
+        *,
+        live_needs_image: bool = True,
     ) -> None:
         if not 1 <= len(specs) <= MAX_TARGETS:
             raise TargetError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
@@ -98,6 +108,7 @@ class TargetSet:
             raise TargetError("targets: two of one plane name the same structure; each plane shows it once")
         self._specs = tuple(specs)
         self._make_tracker = checked_maker(make_tracker)
+        self._binding = Binding(self._make_tracker, live_needs_image=live_needs_image)
         self._gating, self._prediction = gating, prediction
         check_rules(gating.rules, {spec.name for spec in specs})
         self._planes: dict[str, ImagePlane] = {}
@@ -142,6 +153,17 @@ class TargetSet:
             target.tracker.warm_caches()
             target.gate.warm_caches(target.result)
 
+    def images(self, session_id: str) -> tuple[ReferenceImage, ...]:
+        """Return the images in which the learned targets were drawn, each once."""
+        learned = [target.spec.image for targets in self._tracked.values() for target in targets]
+        images = {image.content_hash: image for image in learned if image is not None}
+        return tuple(image.as_message(session_id) for image in images.values())
+
+    @property
+    def are_learned(self) -> bool:
+        """Whether every target has been learned."""
+        return sum(map(len, self._tracked.values())) == len(self._specs)
+
     @property
     def acquired_ns(self) -> list[int]:
         """Time at which the newest frame of each target was acquired, on the engine's clock."""
@@ -161,7 +183,7 @@ class TargetSet:
             for targets in self._tracked.values()
             for target in targets
         ]
-        return views if len(views) == len(self._specs) else []
+        return views if self.are_learned else []
 
     def estimates(self, header: FrameHeader, session_id: str, decision: GateDecision) -> list[TargetEstimate]:
         """Return the estimates for the frame of `header`, with the decision that followed."""
@@ -209,35 +231,33 @@ class TargetSet:
         return PlanePosition(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
 
     def learn(self, frame: CineFrame, first_plane: str) -> None:
-        """Make a frame the reference of the targets of its plane.
+        """Learn the targets of a frame's plane, each from its own image or else from this frame, and find them in it.
 
         Parameters
         ----------
         frame
-            The reference frame.
+            A frame in which every target of its plane can be found.
         first_plane
             Plane of the targets that name none.
 
         Raises
         ------
+        TargetNotMatched
+            If this frame does not show a target as its image does.
         ValueError
-            If a target cannot be learned from this frame; one sentence.
+            If a target cannot be learned; one sentence.
         TrackerFault
             If a tracker fails.
         """
         header = frame.header
         plane = ImagePlane.of(header)
+        specs = [spec for spec in self._specs if (spec.plane or first_plane) == header.plane]
+        contours = {spec.name: spec.contour_px for spec in specs}
         learned = []
-        for spec in self._specs:
-            if (spec.plane or first_plane) != header.plane:
-                continue
-            tracker = self._make_tracker()
-            tracker.set_reference(frame.pixels, spec.contour_px, header.pixel_spacing_mm)
-            result = tracker.track(frame.pixels, 0.0)
-            contours = {s.name: s.contour_px for s in self._specs if (s.plane or first_plane) == header.plane}
-            gate = StructureGate(spec.name, contours, plane, result, self._gating, self._prediction)
-            target = _TrackedTarget(spec, tracker, gate, result)
-            target.update(result, _oldest_ns(header), header.acquired_ns)
+        for spec, bound in zip(specs, self._binding.place(specs, frame), strict=True):
+            gate = StructureGate(spec.name, contours, plane, bound.reference, self._gating, self._prediction)
+            target = _TrackedTarget(spec, bound.tracker, bound.reference, gate, bound.found)
+            target.update(bound.found, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane
         self._tracked[header.plane] = learned
@@ -250,7 +270,7 @@ def _oldest_ns(header: FrameHeader) -> int:
 
 
 def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:
-    x_px, y_px = target.result.x_px, target.result.y_px
+    x_px, y_px = target.reference.x_px, target.reference.y_px
     return TargetReference(
         session_id=header.session_id,
         target=target.spec.name,
@@ -261,4 +281,5 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         boundary_px=target.gate.boundary.outline_px.tolist(),
         centre_px=(x_px, y_px),
         centre_mm=plane.to_lps_mm(x_px, y_px),
+        image_hash="" if target.spec.image is None else target.spec.image.content_hash,
     )

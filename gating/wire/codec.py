@@ -1,7 +1,7 @@
 """Turns messages into wire parts and back. It knows bytes only: no sockets, no clocks.
 
-A message is `[topic, msgpack header]`. A frame is `[topic, msgpack header, raw pixels]`, so that its pixels are neither
-packed nor copied twice. Whatever arrives is checked against limits before it is unpacked.
+A message is `[topic, msgpack header]`. A frame or an image is `[topic, msgpack header, raw pixels]`, so that its pixels
+are neither packed nor copied twice. Whatever arrives is checked against limits before it is unpacked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ import msgspec
 import numpy as np
 import xxhash
 
-from gating.messages import SCHEMA, SCHEMA_MAJOR, TOPICS, CineFrame, FrameHeader, GateCommand, Message, Pixels
+from gating.messages import (
+    SCHEMA,
+    SCHEMA_MAJOR,
+    TOPICS,
+    WITH_PIXELS,
+    CineFrame,
+    FrameHeader,
+    GateCommand,
+    ImageHeader,
+    Message,
+    Pixels,
+    ReferenceImage,
+)
 
 MAX_HEADER_BYTES: Final = 128 * 1024
 MAX_PIXEL_BYTES: Final = 4096 * 4096 * 4
@@ -55,7 +67,7 @@ def encode(message: Message) -> list[bytes]:
     return [TOPICS[type(message)], _pack(message)]
 
 
-def encode_frame(frame: CineFrame) -> list[Part]:
+def encode_frame(frame: CineFrame | ReferenceImage) -> list[Part]:
     """Return `[topic, header, pixels]`; the pixels are a view of the frame's own memory.
 
     Raises
@@ -74,8 +86,8 @@ def encode_frame(frame: CineFrame) -> list[Part]:
     return [*encode(header), memoryview(pixels).cast("B")]  # type: ignore[arg-type]
 
 
-def decode(parts: Sequence[Part]) -> Message | CineFrame:
-    """Return the message, or the `CineFrame` whose read-only pixels share the memory of the last part.
+def decode(parts: Sequence[Part]) -> Message | CineFrame | ReferenceImage:
+    """Return the message, or the frame or image whose read-only pixels share the memory of the last part.
 
     Raises
     ------
@@ -88,10 +100,14 @@ def decode(parts: Sequence[Part]) -> Message | CineFrame:
     kind = _TYPES.get(topic)
     if kind is None:
         raise WireError(f"topic {topic!r} is unknown; known are {', '.join(sorted(t.decode() for t in _TYPES))}")
-    if kind is FrameHeader:
+    if kind in WITH_PIXELS:
         if len(parts) != 3:
-            raise WireError(f"frame has {len(parts)} parts; 3 (topic, header, pixels) are needed")
-        return _frame(_message(packed, FrameHeader), parts[2])
+            raise WireError(f"{topic.decode()} has {len(parts)} parts; 3 (topic, header, pixels) are needed")
+        if kind is FrameHeader:
+            frame = _message(packed, FrameHeader)
+            return CineFrame(frame, _pixels(frame, parts[2], f"frame {frame.sequence}"))
+        image = _message(packed, ImageHeader)
+        return ReferenceImage(image, _pixels(image, parts[2], f"image {image.content_hash}"))
     if len(parts) != 2:
         raise WireError(f"{topic.decode()} message has {len(parts)} parts; 2 (topic, header) are needed")
     return _message(packed, kind)
@@ -145,14 +161,12 @@ def _check_schema(schema: object) -> None:
         raise WireError(f"schema is {str(schema)[:32]!r}; this version reads cinegate/{SCHEMA_MAJOR}.x")
 
 
-def _frame(header: FrameHeader, raw: Part) -> CineFrame:
+def _pixels(header: FrameHeader | ImageHeader, raw: Part, what: str) -> Pixels:
     dtype, (rows, columns) = _DTYPES[header.dtype], header.shape
     expected, view = rows * columns * dtype.itemsize, memoryview(raw).toreadonly()
     size = view.nbytes
     if size != expected:
-        raise WireError(
-            f"pixels of frame {header.sequence} are {size} bytes; {rows}x{columns} {header.dtype} needs {expected}"
-        )
+        raise WireError(f"pixels of {what} are {size} bytes; {rows}x{columns} {header.dtype} needs {expected}")
     if content_hash(view) != header.content_hash:
-        raise WireError(f"content_hash of frame {header.sequence} does not match its pixels: they changed on the way")
-    return CineFrame(header, np.ndarray((rows, columns), dtype, view))
+        raise WireError(f"content_hash of {what} does not match its pixels: they changed on the way")
+    return np.ndarray((rows, columns), dtype, view)

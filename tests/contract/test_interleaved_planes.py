@@ -23,6 +23,7 @@ from gating.engine.engine import Engine
 from gating.engine.peers import OfflinePeers
 from gating.messages import CineFrame, ControlRequest, EngineState, GateState, StreamInfo, TargetEstimate
 from gating.settings.config import Config
+from gating.targets.image import TargetImage
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import decode
@@ -116,13 +117,21 @@ def test_one_stream_declares_both_planes_and_every_frame_says_its_own(patient: P
         np.testing.assert_allclose(frame.header.image_position_mm, patient.position_mm(plane), atol=1e-3)
 
 
+def drawn(patient: Patient, frames: dict[str, CineFrame]) -> list[TargetSpec]:
+    """Views of one target, each drawn on a frame of its plane."""
+    targets = []
+    for plane in PLANES:
+        header, pixels = frames[plane].header, frames[plane].pixels
+        outline = patient.phantoms[plane].truth(header.sequence).contour_px.astype(np.float32)
+        image = TargetImage.of(header, pixels, header.content_hash)
+        targets.append(TargetSpec(f"GTV {plane}", outline, plane, "GTV", image))
+    return targets
+
+
 def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, heard: list[Any]) -> None:
     info = next(message for message in heard if isinstance(message, StreamInfo))
     frames = [message for message in heard if isinstance(message, CineFrame)]
-    first = {frame.header.plane: frame.header.sequence for frame in reversed(frames)}
-    truth = {plane: patient.phantoms[plane].truth(index) for plane, index in first.items()}
-    outlines = {plane: truth[plane].contour_px.astype(np.float32) for plane in PLANES}
-    targets = [TargetSpec(f"GTV {plane}", outlines[plane], plane, "GTV") for plane in PLANES]
+    targets = drawn(patient, {frame.header.plane: frame for frame in reversed(frames)})
     clock = ManualClock(0, frames[0].header.publish_clock)
     engine = Engine(Config(), targets, lambda: make_tracker(Config().tracker, Config().tracking), clock,
                     info.session_id, "e1", peers=OfflinePeers())  # fmt: skip
@@ -134,7 +143,8 @@ def test_the_engine_tracks_a_target_in_both_planes_and_in_3d(patient: Patient, h
         outcome = engine.step(frame, frame.header.published_ns)
         reasons[outcome.command.reason] += 1
         if outcome.command.engine_state is EngineState.READY:
-            engine.control(ControlRequest(session_id=info.session_id, action="arm", operator="dr_who"))
+            for action in ("confirm", "arm"):
+                engine.control(ControlRequest(session_id=info.session_id, action=action, operator="dr_who"))
         (estimate,) = [message for message in engine.finish_frame() if isinstance(message, TargetEstimate)]
         assert estimate.target == f"GTV {frame.header.plane}"
         if outcome.command.state is GateState.ON:

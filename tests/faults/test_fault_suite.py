@@ -13,7 +13,7 @@ from bench.faults.catalogue import read_catalogue
 from bench.faults.injections import INJECTIONS
 from gating.decision.reasons import LATCHING, GateReason
 
-FAMILIES = {"stream", "time", "bytes", "processes", "anatomy", "beam", "disk"}
+FAMILIES = {"stream", "targets", "time", "bytes", "processes", "anatomy", "beam", "disk"}
 
 
 def suite(*arguments: str) -> tuple[int, dict]:

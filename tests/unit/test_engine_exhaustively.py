@@ -19,8 +19,10 @@ from gating.engine.engine import Engine
 from gating.geometry.contours import box_contour
 from gating.messages import ControlRequest, EngineState, GateCommand, GateState, SourceKind, StreamEnd
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.targets.image import TargetImage
 from gating.targets.targets import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
+from gating.wire.codec import content_hash
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
 BOX = box_contour(36, 36, 24, 24)
@@ -30,6 +32,7 @@ CONFIG = Config(
     recording=RecordingSettings(required=False),
 )
 PIXELS = np.arange(96 * 96, dtype=np.uint16).reshape(96, 96)
+TARGET = TargetSpec("target", BOX, image=TargetImage.of(stream(), PIXELS, content_hash(PIXELS)))
 
 
 class SteadyTracker:
@@ -51,12 +54,18 @@ class Visit:
     def __init__(self, *, arm_by_itself: bool) -> None:
         self.clock = ManualClock(START_NS)
         self.engine = Engine(
-            CONFIG, [TargetSpec("target", BOX)], SteadyTracker, self.clock, "s1", "e1", arm_by_itself=arm_by_itself
+            CONFIG,
+            [TARGET],
+            SteadyTracker,
+            self.clock,
+            "s1",
+            "e1",
+            arm_by_itself=arm_by_itself,
         )
         self.by_itself = arm_by_itself
         self.sequence = 0
         self.declared: SourceKind | None = None
-        self.latched = self.acknowledged = self.armed = False
+        self.latched = self.acknowledged = self.armed = self.confirmed = False
         self.command: GateCommand | None = None
 
     def frame(self, **overrides: Any) -> None:
@@ -80,7 +89,8 @@ class Visit:
         assert not (accepted and session != "s1")
         self.acknowledged |= accepted and action == "acknowledge"
         if accepted:
-            self.armed = action == "arm"
+            self.armed = action == "arm" or (self.armed and action == "confirm")
+            self.confirmed |= action == "confirm"
         self.saw(self.engine.tick().command)
 
     def end(self, session: str) -> None:
@@ -90,7 +100,7 @@ class Visit:
     def saw(self, command: GateCommand) -> None:
         self.command = command
         if command.engine_state is EngineState.LATCHED:
-            self.latched, self.acknowledged, self.armed = True, False, False
+            self.latched, self.acknowledged, self.armed, self.confirmed = True, False, False, False
         if command.engine_state is EngineState.READY:
             self.armed = False
 
@@ -111,9 +121,13 @@ class Visit:
             newest and min(newest, 2),
             memory is None,
             memory is None or memory.anchor is None,
-            vars(engine)["_arm_by_itself"],
-            (self.declared, self.latched, self.acknowledged, self.armed),
+            vars(engine)["_operators"].arm_by_itself,
+            bool(vars(engine)["_operators"].confirmed_by),
+            (self.declared, self.latched, self.acknowledged, self.armed, self.confirmed),
         )
+
+
+ASKED = ("confirm", "arm", "disarm", "acknowledge")
 
 
 class Input(NamedTuple):
@@ -136,7 +150,7 @@ INPUTS = (
     Input("exception", lambda visit: visit.saw(visit.engine.latch_internal_error("ZeroDivisionError").command)),
     Input("end of stream", lambda visit: visit.end("s1")),
     Input("end of another stream", lambda visit: visit.end("s2")),
-    *(Input(action, lambda visit, action=action: visit.ask(action)) for action in ("arm", "disarm", "acknowledge")),
+    *(Input(action, lambda visit, action=action: visit.ask(action)) for action in ASKED),
     *(Input(f"foreign {action}", lambda visit, action=action: visit.ask(action, "s2")) for action in ("arm", "stop")),
 )
 
@@ -153,6 +167,8 @@ def beam_on_is_justified(visit: Visit, path: tuple[str, ...]) -> None:
         assert visit.armed, f"beam on after a latch without arming: {path}"
     if visit.declared is SourceKind.LIVE or not visit.by_itself:
         assert visit.armed, f"beam on without an operator: {path}"
+    if visit.declared is SourceKind.LIVE:
+        assert visit.confirmed, f"beam on with a contour that nobody has confirmed: {path}"
 
 
 @pytest.mark.parametrize("by_itself", [pytest.param(False, id="by operator"), pytest.param(True, id="by itself")])
@@ -160,7 +176,7 @@ def test_no_path_leads_to_beam_on_without_what_justifies_it(by_itself):
     first = Visit(arm_by_itself=by_itself)
     seen = {first.key()}
     waiting: deque[tuple[Visit, tuple[str, ...]]] = deque([(first, ())])
-    reached: Counter[GateState] = Counter()
+    reached: Counter[tuple[GateState, SourceKind | None]] = Counter()
     while waiting:
         visit, path = waiting.popleft()
         for name, give in INPUTS:
@@ -168,9 +184,10 @@ def test_no_path_leads_to_beam_on_without_what_justifies_it(by_itself):
             give(following)
             steps = (*path, name)
             beam_on_is_justified(following, steps)
-            reached[following.command.state if following.command else GateState.HOLD] += 1
+            reached[following.command.state if following.command else GateState.HOLD, following.declared] += 1
             if following.key() not in seen:
                 seen.add(following.key())
                 waiting.append((following, steps))
-    assert reached[GateState.ON] > 10
+    assert reached[GateState.ON, SourceKind.PHANTOM] > 10
+    assert reached[GateState.ON, SourceKind.LIVE] > 10
     assert len(seen) > 100

@@ -10,7 +10,7 @@ from gating.engine.engine import Engine
 from gating.messages import ControlRequest, EngineState, GateState, Heartbeat, SourceKind, StreamEnd
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
-from tests.engine_bench import BOX, CONFIG, Bench, states
+from tests.engine_bench import BOX, CONFIG, Bench, drawn_on, states
 from tests.factories import START_NS, beam_status, frame, stream
 
 
@@ -86,13 +86,16 @@ def test_the_least_trusted_kind_is_in_force(undeclared, declared, frames, counts
     assert step(engine, clock, 0, source_kind=SourceKind(frames)).source_kind == counts_as
 
 
-def test_a_live_stream_never_arms_by_itself(undeclared):
-    engine, clock = undeclared
-    events = engine.open_stream(stream(source_kind=SourceKind.LIVE))
-    assert "an operator must arm" in events[-1].text
-    commands = [step(engine, clock, sequence, source_kind=SourceKind.LIVE) for sequence in range(12)]
-    assert {command.engine_state for command in commands} == {EngineState.READY}
-    assert ask(engine, "arm").accepted
+def test_a_live_stream_never_arms_by_itself():
+    bench = Bench(targets=[drawn_on(frame(0))], kind=SourceKind.LIVE)
+    assert {outcome.command.engine_state for outcome in bench.steps(12)} == {EngineState.READY}
+    assert bench.request("confirm").accepted
+    assert bench.request("arm").accepted
+
+
+def test_a_live_stream_to_arm_by_itself_is_answered_with_a_warning(undeclared):
+    engine, _ = undeclared
+    assert "an operator must arm" in engine.open_stream(stream(source_kind=SourceKind.LIVE))[-1].text
 
 
 def test_frames_of_another_session_latch_though_they_agree(undeclared):
@@ -128,7 +131,7 @@ def test_a_recorder_of_another_session_is_told_once(bench):
     assert [len(bench.engine.observe_recorder(beat)) for _ in range(3)] == [1, 0, 0]
 
 
-@pytest.mark.parametrize("action", ["arm", "disarm", "acknowledge", "stop", "status"])
+@pytest.mark.parametrize("action", ["confirm", "arm", "disarm", "acknowledge", "stop", "status"])
 def test_a_request_of_another_session_is_refused(bench, action):
     bench.steps(6)
     reply = ask(bench.engine, action, "s2")

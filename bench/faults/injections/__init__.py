@@ -18,6 +18,7 @@ from bench.faults.injections import (  # noqa: F401 - they register
     processes,
     stamps,
     stream,
+    targets,
 )
 from bench.faults.injections.registry import INJECTIONS, Injection, Unmet
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Final
 
 from msgspec.structs import replace
 
 from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects
+from bench.faults.injections.restarts import GOOD_FRAMES_MS, forget_declaration, restart_engine
 from bench.faults.link import Impairment
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import changed
@@ -16,35 +16,12 @@ from gating.wire.codec import encode, encode_frame
 
 OTHER: Final = "another session"
 BY_ITSELF: Final = "--arm-by-itself"
-GOOD_FRAMES_MS: Final = 1500.0
-"""Time enough for the good frames that arming needs."""
-
-
-def _restart_engine(scene: Scene, *options: str) -> None:
-    """Restart the engine, let it see frames, and ask it to arm unless it is to arm by itself."""
-    scene.mark_visible()
-    scene.end("engine", signal.SIGKILL)
-    known = len(scene.messages.commands)
-    scene.processes.start_engine(*options)
-    if not scene.wait(lambda: any(command.frame_sequence >= 0 for _, command in scene.messages.commands[known:]), 60):
-        raise Unmet("the restarted engine has not decided on a frame within 60 s")
-    if scene.messages.commands[-1][1].engine_state is EngineState.LATCHED:
-        scene.ask("acknowledge", "an operator tries to go on")
-    scene.pass_ms(GOOD_FRAMES_MS)
-    if not options:
-        scene.ask("arm")
-
-
-def _forget_declaration(scene: Scene) -> None:
-    """Replace an engine that is bound to a declaration which does not hold any more."""
-    scene.end("engine", signal.SIGKILL)
-    scene.processes.start_engine()
 
 
 @injects("stream_undeclared")
 def _(scene: Scene) -> Steps:
     scene.source.declares = False
-    _restart_engine(scene)
+    restart_engine(scene)
     yield
     scene.source.declares = True
 
@@ -54,7 +31,7 @@ def _(scene: Scene) -> Steps:
     scene.source.declares = False
     stream = scene.source.stream
     scene.source.stream = replace(stream, source_kind=SourceKind.LIVE)
-    _restart_engine(scene)
+    restart_engine(scene)
     yield
     scene.source.stream = stream
     scene.source.declares = True
@@ -66,12 +43,12 @@ def _(scene: Scene) -> Steps:
     stream = scene.source.stream
     scene.source.stream = replace(stream, source_kind=SourceKind.LIVE)
     scene.source.transform = lambda frame: [encode_frame(changed(frame, source_kind=SourceKind.PHANTOM))]
-    _restart_engine(scene)
+    restart_engine(scene)
     yield
     state = scene.messages.commands[-1][1].engine_state
     scene.source.stream = stream
     scene.calm()
-    _forget_declaration(scene)
+    forget_declaration(scene)
     if state is not EngineState.LATCHED:
         raise Unmet(f"the engine was {state}, not latched")
 
@@ -80,16 +57,16 @@ def _(scene: Scene) -> Steps:
 def _(scene: Scene) -> Steps:
     stream = scene.source.stream
     scene.source.stream = replace(stream, source_kind=SourceKind.LIVE)
-    _restart_engine(scene, BY_ITSELF)
+    restart_engine(scene, BY_ITSELF)
     yield
     scene.source.stream = stream
-    _forget_declaration(scene)
+    forget_declaration(scene)
 
 
 @injects("acknowledged_to_arm_by_itself")
 def _(scene: Scene) -> Steps:
     """An engine that has armed by itself latches; an operator acknowledges, and arms nothing."""
-    _restart_engine(scene, BY_ITSELF)
+    restart_engine(scene, BY_ITSELF)
     if not scene.wait(scene.messages.beam_is_on, 20):
         raise Unmet("the engine that arms by itself has not switched the beam on within 20 s")
     faulty_frames(scene, lambda frame: [encode_frame(changed(frame, image_position_mm=(9.0, 9.0, 9.0)))], 1)
@@ -105,7 +82,7 @@ def _(scene: Scene) -> Steps:
 def _(scene: Scene) -> Steps:
     stream = scene.source.stream
     scene.source.stream = replace(stream, session_id=OTHER)
-    _restart_engine(scene)
+    restart_engine(scene)
     yield
     scene.source.stream = stream
 

@@ -1,0 +1,146 @@
+"""Faults of what binds a target: its image, the phase in which an engine begins, and the operator's confirmation."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec.structs import replace
+
+from bench.faults.injections.anatomy import OUTSIDE
+from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects
+from bench.faults.injections.restarts import GOOD_FRAMES_MS, forget_declaration, restart_engine
+from bench.faults.pictures import CALM_FRAMES, PictureBook, Shot
+from bench.faults.scene import AFTER_DRAWING_MS, Scene
+from bench.faults.scene_files import TARGETS, scene_target
+from bench.faults.scripted_source import changed
+from gating.messages import ControlReply, EngineState, SourceKind
+from gating.targets.target_file import write_targets
+from gating.targets.targets import TargetSpec
+from gating.wire.codec import encode_frame
+
+PHASE_MM = -15.0
+SHIFTED_PX = 8
+OTHER_PATIENT = 50
+"""Added to the seed of the pictures."""
+
+
+@injects("engine_restarted_at_another_phase")
+def _(scene: Scene) -> Steps:
+    seconds = (CALM_FRAMES + 1) / scene.book.rate_per_s
+    _, *moved = scene.book.motion(lambda t: 0.0 if t < 0.01 else PHASE_MM, seconds)
+    yield from _restarted_on(scene, moved)
+
+
+@injects("engine_restarted_after_a_shift")
+def _(scene: Scene) -> Steps:
+    """The patient, all of the picture, lies 19 mm lower when the engine is restarted."""
+    moved = np.array([0, SHIFTED_PX], np.float32)
+    calm = scene.book.calm
+    yield from _restarted_on(scene, [Shot(np.roll(s.pixels, SHIFTED_PX, 0), s.contour_px + moved, True) for s in calm])
+
+
+@injects("engine_restarted_on_another_patient")
+def _(scene: Scene) -> Steps:
+    book = scene.book
+    other = PictureBook(book.settings.seed + OTHER_PATIENT, book.rate_per_s, book.settings.dtype)
+    yield from _restarted_on(scene, [dataclasses.replace(shot, visible=False) for shot in other.calm])
+
+
+def _restarted_on(scene: Scene, shots: Sequence[Shot]) -> Steps:
+    """Restart the engine, confirm and arm, while these are shown, all of which have the target outside."""
+    if not all(scene.outside(shot) > OUTSIDE for shot in shots):
+        raise Unmet("a picture shows the target inside its boundary")
+    scene.settle(AFTER_DRAWING_MS)
+    scene.play_in_turn(shots)
+    restart_engine(scene)
+    scene.pass_ms(GOOD_FRAMES_MS)
+    yield
+    scene.ask("disarm")
+    scene.calm()
+
+
+@injects("target_without_image_on_a_live_source")
+def _(scene: Scene) -> Steps:
+    scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.LIVE)
+    yield from _with_target(scene, dataclasses.replace(scene_target(scene.book), image=None))
+    scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.PHANTOM)
+    forget_declaration(scene)
+
+
+@injects("target_image_of_another_plane")
+def _(scene: Scene) -> Steps:
+    target = scene_target(scene.book)
+    assert target.image is not None
+    x_mm, y_mm, z_mm = target.image.image_position_mm
+    moved = dataclasses.replace(target.image, image_position_mm=(x_mm + 5.0, y_mm, z_mm))
+    yield from _with_target(scene, dataclasses.replace(target, image=moved))
+    forget_declaration(scene)
+
+
+def _with_target(scene: Scene, target: TargetSpec) -> Steps:
+    write_targets(scene.folder / TARGETS, [target])
+    restart_engine(scene)
+    yield
+    write_targets(scene.folder / TARGETS, [scene_target(scene.book)])
+
+
+@injects("target_image_corrupted")
+def _(scene: Scene) -> Steps:
+    """The engine is restarted with an image whose pixels are not those of its hash; it must not start."""
+    target = scene_target(scene.book)
+    assert target.image is not None
+    pixels = target.image.pixels.copy()
+    pixels[10, 10] += 1
+    image = dataclasses.replace(target.image, pixels=pixels)
+    write_targets(scene.folder / TARGETS, [dataclasses.replace(target, image=image)])
+    scene.mark_visible()
+    scene.end("engine", signal.SIGKILL)
+    scene.processes.start_engine()
+    scene.wait(lambda: bool(scene.processes.died()), 20.0)
+    yield
+    write_targets(scene.folder / TARGETS, [scene_target(scene.book)])
+    refused = scene.processes.died()
+    forget_declaration(scene)
+    if not any("content_hash of the pixels is" in sentence for sentence in refused):
+        raise Unmet(f"the engine was not refused its target's image: {refused or 'it runs'}")
+
+
+@injects("armed_without_a_confirmation")
+def _(scene: Scene) -> Steps:
+    """The contour was confirmed in the engine's life before, and nobody confirms it in this one."""
+    scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.LIVE)
+    restart_engine(scene, arm=False)
+    _must_refuse(scene.ask("arm"))
+    scene.pass_ms(GOOD_FRAMES_MS)
+    yield
+    _back_to_the_phantom(scene)
+
+
+@injects("confirmed_before_a_latch")
+def _(scene: Scene) -> Steps:
+    """After a latch the operator acknowledges and arms, without another look at the contour."""
+    scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.LIVE)
+    restart_engine(scene)
+    if not scene.wait(scene.messages.beam_is_on, 20):
+        raise Unmet("a confirmed and armed engine has not switched the beam on within 20 s")
+    faulty_frames(scene, lambda frame: [encode_frame(changed(frame, image_position_mm=(9.0, 9.0, 9.0)))], 1)
+    scene.wait(lambda: scene.messages.commands[-1][1].engine_state is EngineState.LATCHED, 5)
+    scene.ask("acknowledge", "the fault suite goes on")
+    scene.pass_ms(GOOD_FRAMES_MS)
+    _must_refuse(scene.ask("arm"))
+    scene.pass_ms(GOOD_FRAMES_MS)
+    yield
+    _back_to_the_phantom(scene)
+
+
+def _back_to_the_phantom(scene: Scene) -> None:
+    scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.PHANTOM)
+    forget_declaration(scene)
+
+
+def _must_refuse(reply: ControlReply | None) -> None:
+    if reply is None or reply.accepted or "confirmed" not in reply.text:
+        raise Unmet("the engine was not refused its arming for want of a confirmation")
