@@ -217,7 +217,8 @@ def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[...,
 
     first = session.of(CineFrame)[0]
     clock = ManualClock(0, first.header.publish_clock)
-    engine = Engine(Config(), [drawn_on(first, "GTV", SQUARE)], lambda: make_tracker(Config().tracker, Config().tracking),
+    targets = [drawn_on(first, "GTV", SQUARE)]
+    engine = Engine(Config(), targets, lambda: make_tracker(Config().tracker, Config().tracking),
                     clock, session.of(StreamInfo)[0].session_id, "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(session.of(StreamInfo)[0])
