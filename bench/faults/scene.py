@@ -280,7 +280,7 @@ class Scene:
     def play_in_turn(self, shots: Sequence[Shot]) -> None:
         """Show these in turn from the next slot on, until `calm`."""
         self.played_ns = time.monotonic_ns()
-        self.source.show = lambda slot: shots[slot % len(shots)].pixels
+        self.source.show = lambda slot: self._in_turn(shots, slot)
 
     def calm(self) -> None:
         """Show the calm patient again, and send frames unchanged."""
@@ -292,7 +292,10 @@ class Scene:
         return self.boundary.out_fraction(shot.contour_px) if shot.visible else 1.0
 
     def _calm(self, slot: int) -> Any:
-        return self.book.calm[slot % len(self.book.calm)].pixels
+        return self._in_turn(self.book.calm, slot)
+
+    def _in_turn(self, shots: Sequence[Shot], slot: int) -> Any:
+        return shots[slot % len(shots)].pixels
 
     def _played(self, shots: list[Shot], index: int) -> Any:
         if index < len(shots):
