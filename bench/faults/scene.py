@@ -274,8 +274,12 @@ class Scene:
     def play(self, shots: list[Shot]) -> None:
         """Show these from the next slot on, then the last few in turn, until `calm`."""
         self.played_ns = time.monotonic_ns()
+        self.show(shots)
+
+    def show(self, shots: list[Shot]) -> None:
+        """Show these as `play` does, but as a part of a fault that has begun before."""
         first = self.source.slot + 1
-        self.source.show = lambda slot: self._played(shots, slot - first)
+        self.source.show = lambda slot: self._played(shots, slot, first)
 
     def play_in_turn(self, shots: Sequence[Shot]) -> None:
         """Show these in turn from the next slot on, until `calm`."""
@@ -295,12 +299,13 @@ class Scene:
         return self._in_turn(self.book.calm, slot)
 
     def _in_turn(self, shots: Sequence[Shot], slot: int) -> Any:
-        return shots[slot % len(shots)].pixels
+        return self.book.alive(shots[slot % len(shots)].pixels, slot)
 
-    def _played(self, shots: list[Shot], index: int) -> Any:
-        if index < len(shots):
-            return shots[index].pixels
-        return shots[-1 - (index - len(shots)) % min(4, len(shots))].pixels
+    def _played(self, shots: list[Shot], slot: int, first: int) -> Any:
+        index = slot - first
+        if index >= len(shots):
+            index = -1 - (index - len(shots)) % min(4, len(shots))
+        return self.book.alive(shots[index].pixels, slot)
 
     # ---- inside ---------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from gating.messages import (
 from gating.service.service import EngineService
 from gating.settings.config import Config, EndpointSettings, HealthSettings, SafetySettings
 from gating.settings.host import ANY_CORE, HostSettings
-from gating.stream.checks import StreamMemory, check_frame, remember
+from gating.stream.stream import Stream
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import decode, encode
@@ -122,12 +122,13 @@ class Live:
     def reasons(self, **limits: float) -> list[GateReason | None]:
         """What the engine's checks say of each frame."""
         settings = HealthSettings(**{"max_stamp_uncertainty_ms": 50, **limits})
-        stream, memory, reasons = self.of(StreamInfo)[0], None, []
+        declared, reasons = self.of(StreamInfo)[0], []
+        stream = Stream(declared.session_id, settings)
+        stream.declare(declared)
         for message, received_ns in self.heard:
             if isinstance(message, CineFrame):
-                held: StreamMemory | None = memory
-                fault = check_frame(message.header, received_ns, held, stream, settings)
-                memory = remember(held, message.header, received_ns)
+                fault = stream.check(message, received_ns)
+                stream.remember(message, received_ns)
                 reasons.append(fault.reason if fault else None)
                 self.details.append(fault.detail if fault else "")
         return reasons
@@ -217,9 +218,9 @@ def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[...,
 
     first = session.of(CineFrame)[0]
     clock = ManualClock(0, first.header.publish_clock)
-    targets = [drawn_on(first, "GTV", SQUARE)]
-    engine = Engine(Config(), targets, lambda: make_tracker(Config().tracker, Config().tracking),
-                    clock, session.of(StreamInfo)[0].session_id, "e1", peers=OfflinePeers())  # fmt: skip
+    target, session_id = drawn_on(first, "GTV", SQUARE), session.of(StreamInfo)[0].session_id
+    engine = Engine(Config(), [target], lambda: make_tracker(Config().tracker, Config().tracking), clock, session_id,
+                    "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(session.of(StreamInfo)[0])
     for message, received_ns in session.heard:
