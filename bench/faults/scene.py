@@ -284,7 +284,7 @@ class Scene:
     def play_in_turn(self, shots: Sequence[Shot]) -> None:
         """Show these in turn from the next slot on, until `calm`."""
         self.played_ns = time.monotonic_ns()
-        self.source.show = lambda slot: self.book.alive(shots[slot % len(shots)].pixels, slot)
+        self.source.show = lambda slot: self._in_turn(shots, slot)
 
     def calm(self) -> None:
         """Show the calm patient again, and send frames unchanged."""
@@ -296,7 +296,10 @@ class Scene:
         return self.boundary.out_fraction(shot.contour_px) if shot.visible else 1.0
 
     def _calm(self, slot: int) -> Any:
-        return self.book.alive(self.book.calm[slot % len(self.book.calm)].pixels, slot)
+        return self._in_turn(self.book.calm, slot)
+
+    def _in_turn(self, shots: Sequence[Shot], slot: int) -> Any:
+        return self.book.alive(shots[slot % len(shots)].pixels, slot)
 
     def _played(self, shots: list[Shot], slot: int, first: int) -> Any:
         index = slot - first
