@@ -1,6 +1,6 @@
 """The tracker alone on an organ of 90 x 170 mm in breath-holds, 350x350: `pytest bench/bench_tracker.py`.
 
-`python -m bench.bench_tracker` prints what every part takes of a frame, by the processor's clock: waiting for a busy core
+`python -m bench.bench_tracker` prints what every part takes of a frame, by the processor's clock: waiting for a core
 does not count.
 """
 

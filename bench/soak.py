@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import zmq
 from hdrh.histogram import HdrHistogram
+from msgspec import to_builtins
 
+from bench.growth import growth
 from bench.load import loaded
 from bench.results import DIGITS, LONGEST_US
 from bench.stalls import Stalls, watched
@@ -22,18 +23,19 @@ from gating.latency.budgets import Budgets
 from gating.latency.stages import stage_ms
 from gating.messages import BeamStatus, GateCommand, Heartbeat
 from gating.service.pipeline import Session
+from gating.service.recorder import QUEUE_MESSAGES
 from gating.settings.config import Config
 from gating.targets.target_file import write_targets
 from gating.wire.codec import WireError, decode
-from gating.wire.sockets import receive, subscribe
+from gating.wire.sockets import BURST_MESSAGES, receive, subscribe
 from replay_data import demo_recording
 
 WARM_S: Final = 3.0
 """Time that does not count: reference, arming, first growth of buffers."""
 SLICES: Final = 20
 MEMORY_EVERY_S: Final = 0.5
-SETTLED: Final = 1 / 3
-"""Memory is compared with its size after this share of the soak, or after a minute if that is sooner."""
+QUEUED: Final = {"record": QUEUE_MESSAGES, "engine": BURST_MESSAGES}
+"""Frames that wait in a process whose loop stands still; its memory may rise by so much once, and stay there."""
 REMEMBERED: Final = 1000
 MOST_MISSES: Final = 100
 """Number of misses that are reported one by one."""
@@ -155,7 +157,8 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
             time.sleep(WARM_S)
             tally = _Tally(budgets.deadline.at_rate(rate_hz), minutes, time.monotonic_ns())
             held = _listen(session, messages, tally, minutes)
-        return _result(tally, held, stalls, budgets, {"minutes": minutes, "rate_hz": rate_hz, "load": what})
+        about = {"minutes": minutes, "rate_hz": rate_hz, "load": what}
+        return _result(tally, held, stalls, budgets, about, recording.frames[0].nbytes / 2**20)
 
 
 def _wait_for_frames(session: Session, messages: zmq.Socket[bytes]) -> None:
@@ -217,21 +220,21 @@ def resident_mb(process_id: int) -> float:
 
 
 def _result(
-    tally: _Tally, held: dict[str, _Held], stalls: Stalls, budgets: Budgets, about: dict[str, Any]
+    tally: _Tally, held: dict[str, _Held], stalls: Stalls, budgets: Budgets, about: dict[str, Any], frame_mb: float
 ) -> dict[str, Any]:
     tally.join()
     misses = [miss.described(tally, stalls) for miss in tally.missed]
     explained = sum(miss["explained"] for miss in misses)
-    grown = {role: _growth(one.memory_mb, about["minutes"]) for role, one in held.items()}
+    grown = {role: growth(one.memory_mb, about["minutes"]) for role, one in held.items()}
     counts = {
-        kind: {role: _growth(getattr(one, kind), about["minutes"]) for role, one in held.items()}
+        kind: {role: growth(getattr(one, kind), about["minutes"]) for role, one in held.items()}
         for kind in ("threads", "descriptors")
     }
     decided = tally.whole.get_total_count()
     skipped = tally.counters.get("skipped", 0) - tally.skipped_before
     limit = budgets.long_run.memory_growth_percent
-    flat = about["minutes"] < 1.5 or all(one["growth_percent"] <= limit for one in grown.values())
-    flat &= all(one["last"] <= one["settled"] for kind in counts.values() for one in kind.values())
+    flat = about["minutes"] < 1.5 or all(one.flat(limit, QUEUED.get(role, 0) * frame_mb) for role, one in grown.items())
+    flat &= all(one.last <= one.settled for kind in counts.values() for one in kind.values())
     return {
         **about,
         "deadline_ms": tally.deadline_ms,
@@ -249,29 +252,14 @@ def _result(
             for k, one in enumerate(tally.slices)
             if one.get_total_count()
         ],
-        "memory_mb": grown,
-        **counts,
+        "memory_mb": to_builtins(grown),
+        **{kind: to_builtins(by_role) for kind, by_role in counts.items()},
         "stalls": {
             "n": len(stalls.intervals_ns),
             "longest_ms": round(stalls.longest_ms, 2),
             "real_time_priority": stalls.permitted,
         },
         "passed": decided > 0 and skipped == 0 and len(misses) == explained and flat,
-    }
-
-
-def _growth(samples_mb: list[float], minutes: float) -> dict[str, float]:
-    """Compare the last tenth with a tenth after the first minute, or after the first third of a shorter soak."""
-    samples = np.array([sample for sample in samples_mb if np.isfinite(sample)])
-    if not len(samples):
-        return {"settled": 0.0, "last": 0.0, "growth_percent": 0.0}
-    tenth = max(1, len(samples) // 10)
-    start = round(len(samples) * min(SETTLED, 1 / minutes))
-    settled, last = float(np.median(samples[start : start + tenth])), float(np.median(samples[-tenth:]))
-    return {
-        "settled": round(settled, 2),
-        "last": round(last, 2),
-        "growth_percent": round(100 * (last / settled - 1), 3) if settled else 0.0,
     }
 
 

@@ -10,7 +10,7 @@ from gating.engine.outcome import StepOutcome
 from gating.engine.peers import OfflinePeers
 from gating.geometry.contours import box_contour
 from gating.messages import ControlRequest, SourceKind
-from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.settings.config import Config, GatingSettings, HealthSettings, RecordingSettings, SafetySettings
 from gating.targets.image import TargetImage
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker as tracker_by_name
@@ -21,6 +21,8 @@ CONFIG = Config(
     gating=GatingSettings(resume_good_frames=2),
     safety=SafetySettings(arm_good_frames=3, max_beam_on_s=60),
     recording=RecordingSettings(required=False),
+    health=HealthSettings(max_still_s=3600),
+    overrides={"health.max_still_s": "one picture stands for the patient throughout a test, the tests"},
 )
 
 

@@ -15,7 +15,7 @@ TOLERANCE_MS: Final = 20.0
 
 Family = Literal["stream", "time", "bytes", "processes", "anatomy", "targets", "beam", "disk"]
 Reaction = Literal["hold", "latch", "rearm"]
-Bound = Literal["lease", "stale", "recorder", "flush"]
+Bound = Literal["lease", "stale", "still", "recorder", "flush"]
 SceneKind = Literal["standard", "float32", "faulty", "replayed", "mrd", "tiny_disk", "small_file"]
 
 
@@ -44,7 +44,8 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def short(self) -> bool:
         """Whether the fault takes about two seconds: it needs no pipeline of its own, no film, no process to start."""
         own_pipeline = self.scene not in ("standard", "float32") or self.reaction == "rearm"
-        return not own_pipeline and self.family not in ("anatomy", "targets") and self.bound in ("lease", "stale")
+        short_bound = self.bound in ("lease", "stale", "still")
+        return not own_pipeline and self.family not in ("anatomy", "targets") and short_bound
 
 
 def read_catalogue(folder: Path = FAMILIES) -> tuple[Fault, ...]:

@@ -11,6 +11,7 @@ from bench.faults.catalogue import Fault
 from bench.faults.scene import Scene
 from gating.messages import BeamStatus, EngineState, GateCommand, GateState
 from gating.session.log_writer import FLUSH_NS
+from gating.stream.stillness import COMPARE_OVER_NS, LOOK_EVERY_NS
 
 RESUME_S: Final = 10.0
 
@@ -46,6 +47,9 @@ def bound_ms(fault: Fault, scene: Scene, tolerance_ms: float) -> float:
     match fault.bound:
         case "lease":
             return lease_ms
+        case "still":
+            reference_ms = (COMPARE_OVER_NS + LOOK_EVERY_NS) / 1e6 + 2 * scene.interval_ms
+            return scene.config.health.max_still_s * 1e3 + reference_ms + lease_ms
         case "stale":
             return scene.stale_ms + tolerance_ms
         case "recorder":

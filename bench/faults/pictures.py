@@ -14,7 +14,11 @@ from drivers.formats.pixels import WireDtype
 from drivers.phantom import Breathing, Phantom, PhantomSettings, TargetLoss, Trace
 
 Picture = NDArray[Any]
-STILL_FRAMES: Final = 40
+CALM_FRAMES: Final = 40
+VESSEL: Final = np.s_[8:40, 8:40]
+"""Rows and columns of a vessel that pulses, far from the target."""
+PULSE_PER_S: Final = 1.2
+PULSE_COUNTS: Final = 150.0
 SHALLOW: Final = Breathing(inhale_si_mm=-1.0, inhale_ap_mm=-0.3, inhale_lr_mm=0.0)
 
 
@@ -57,8 +61,16 @@ class PictureBook:
         phantom = Phantom(self.settings)
         self.rate_per_s = rate_per_s
         self.orientation, self.position_mm = phantom.orientation, phantom.position_mm
-        self.calm = [_shot(phantom, index) for index in range(STILL_FRAMES)]
+        self.calm = [_shot(phantom, index) for index in range(CALM_FRAMES)]
         self.contour_px = self.calm[0].contour_px
+
+    def alive(self, pixels: Picture, slot: int) -> Picture:
+        """Return a picture as a scanner shows it in a slot: with the slot's own noise, and a vessel that pulses."""
+        noise = np.random.default_rng((self.settings.seed, slot)).integers(0, 2, pixels.shape)
+        shown: Picture = pixels + noise.astype(pixels.dtype)
+        pulse = 1 + np.sin(2 * np.pi * PULSE_PER_S * slot / self.rate_per_s)
+        shown[VESSEL] += shown.dtype.type(PULSE_COUNTS * pulse)
+        return shown
 
     def motion(
         self,

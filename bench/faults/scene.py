@@ -274,13 +274,17 @@ class Scene:
     def play(self, shots: list[Shot]) -> None:
         """Show these from the next slot on, then the last few in turn, until `calm`."""
         self.played_ns = time.monotonic_ns()
+        self.show(shots)
+
+    def show(self, shots: list[Shot]) -> None:
+        """Show these as `play` does, but as a part of a fault that has begun before."""
         first = self.source.slot + 1
-        self.source.show = lambda slot: self._played(shots, slot - first)
+        self.source.show = lambda slot: self._played(shots, slot, first)
 
     def play_in_turn(self, shots: Sequence[Shot]) -> None:
         """Show these in turn from the next slot on, until `calm`."""
         self.played_ns = time.monotonic_ns()
-        self.source.show = lambda slot: shots[slot % len(shots)].pixels
+        self.source.show = lambda slot: self._in_turn(shots, slot)
 
     def calm(self) -> None:
         """Show the calm patient again, and send frames unchanged."""
@@ -292,12 +296,16 @@ class Scene:
         return self.boundary.out_fraction(shot.contour_px) if shot.visible else 1.0
 
     def _calm(self, slot: int) -> Any:
-        return self.book.calm[slot % len(self.book.calm)].pixels
+        return self._in_turn(self.book.calm, slot)
 
-    def _played(self, shots: list[Shot], index: int) -> Any:
-        if index < len(shots):
-            return shots[index].pixels
-        return shots[-1 - (index - len(shots)) % min(4, len(shots))].pixels
+    def _in_turn(self, shots: Sequence[Shot], slot: int) -> Any:
+        return self.book.alive(shots[slot % len(shots)].pixels, slot)
+
+    def _played(self, shots: list[Shot], slot: int, first: int) -> Any:
+        index = slot - first
+        if index >= len(shots):
+            index = -1 - (index - len(shots)) % min(4, len(shots))
+        return self.book.alive(shots[index].pixels, slot)
 
     # ---- inside ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from gating.wire.sockets import Socket, bind
 Parts = Sequence[Part]
 Transform = Callable[[CineFrame], Iterable[Parts]]
 
+RECENT_PICTURES: Final = 40
 INFO_EVERY_NS: Final = 500_000_000
 FIRST_RAW_NS: Final = 3_600_000_000_000
 """Start of the source's own clock: an hour, so that a stamp can go back without becoming negative."""
@@ -56,6 +58,8 @@ class ScriptedSource:
         self.declares = True
         self.published: list[tuple[int, FrameHeader]] = []
         """When each intact frame was sent, and its header."""
+        self.recent: deque[Picture] = deque(maxlen=RECENT_PICTURES)
+        """Pictures of the newest intact frames."""
         self._clock_name = clock_name
         self._start_ns = time.monotonic_ns()
         self._due_ns = self._start_ns
@@ -159,6 +163,7 @@ class ScriptedSource:
             self.send(parts)
         if self.transform is unchanged:
             self.published.append((self.sent_ns, frame.header))
+            self.recent.append(frame.pixels)
         self.sequence += 1
 
     def _heartbeat(self, now_ns: int) -> Heartbeat:

@@ -185,7 +185,7 @@ def _use_source_process(scene: Scene) -> None:
     shots = scene.book.calm
     np.savez(
         scene.folder / "calm.npz",
-        frames=np.stack([shot.pixels for shot in shots]),
+        frames=np.stack([scene.book.alive(shot.pixels, slot) for slot, shot in enumerate(shots)]),
         t_s=np.arange(len(shots)) / scene.book.rate_per_s,
         pixel_spacing_mm=np.array(scene.book.settings.pixel_spacing_mm),
         image_position_patient=np.array(scene.book.position_mm),

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cinegate.verbs.app import app, console
+from cinegate.verbs.app import app, console, print_json
 from cinegate.verbs.options import (
     BoxOption,
+    JsonOption,
     MaskOption,
     MemoryOption,
     OthersOption,
@@ -33,6 +34,7 @@ def targets(
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write targets with the image in which they were drawn, for `cinegate engine --target`.
 
@@ -46,5 +48,8 @@ def targets(
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others or ())
     made = with_memory(load_scan_targets(scan, target_box, target_mask, None, frame), memory)
     write_targets(out, made)
-    names = ", ".join(one.name for one in made)
-    console.print(f"{names}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)
+    names = [one.name for one in made]
+    if as_json:
+        print_json({"targets": names, "frame": frame, "out": str(out)})
+        return
+    console.print(f"{', '.join(names)}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)

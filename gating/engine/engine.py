@@ -172,7 +172,7 @@ class Engine:
             return self._latch(other_session("the declared stream", stream.session_id, self._factory.session_id))
         declared = self._intake.stream.declared
         if declared is None:
-            self._intake.stream.declared = stream
+            self._intake.stream.declare(stream)
             self._limits = decision_limits(self._config, stream)
             source = f"{stream.source} ({stream.source_kind})"
             opened = f"{source}: {stream.description}" + (f"; from {stream.origin}" if stream.peer else "")

@@ -75,7 +75,7 @@ class FrameIntake:
     @property
     def hold_reason(self) -> HoldReason | None:
         """Reason to hold that does not depend on the targets' positions, or None."""
-        return self.fault or self.unlearned
+        return self.fault or self.stream.frozen or self.unlearned
 
     def missing_before(self, frame: CineFrame) -> int:
         """Return how many frames are missing between the newest remembered one and this one."""
@@ -131,7 +131,7 @@ class FrameIntake:
             return FinishedFrame((), (), ())
         (frame, received_ns), self._unfinished = self._unfinished, None
         header = frame.header
-        self.stream.remember(header, received_ns)
+        self.stream.remember(frame, received_ns)
         known = len(self.targets.references)
         accepted: Sequence[str] = ()
         try:

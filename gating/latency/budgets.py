@@ -93,7 +93,7 @@ class LongRun(_Table, frozen=True, kw_only=True):
 
 
 class Budgets(_Table, frozen=True, kw_only=True):
-    """The whole file. The keys of `stage` are those of `gating.latency.stages.STAGES`, `engine_rigid` and `track_organ`."""
+    """The whole file. `stage` has the keys of `gating.latency.stages.STAGES`, `engine_rigid` and `track_organ`."""
 
     conditions: str
     decision: DecisionBudget

@@ -104,6 +104,16 @@ class HealthSettings(Section, frozen=True, kw_only=True):
         ),
     ] = 0.2
     max_stamp_uncertainty_ms: Annotated[float, _ms("largest accepted uncertainty of the acquisition stamp")] = 50.0
+    max_still_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3600,
+            description="the beam is held when nothing but independent noise has changed for longer; a still phantom "
+            "whose noise is independent needs more",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
     max_saturated_fraction: Annotated[float, _fraction("pixels at the largest value of an integer dtype")] = 0.25
 
 

@@ -89,6 +89,7 @@ SAFEGUARDS: Final = (
     Safeguard("health.min_interval_ratio", 0.1, _ANY, "replayed or doubled frames pass for a fast rate", "H4"),
     Safeguard("health.max_stamp_uncertainty_ms", -_ANY, 100, "the age of images is not known", "H4", _TG76),
     Safeguard("health.max_saturated_fraction", -_ANY, 0.5, "overexposed images are decided on", "H7"),
+    Safeguard("health.max_still_s", -_ANY, 60, "a still image under noise passes for a patient", "H4"),
     Safeguard("recording.max_silence_ms", -_ANY, 2000, "beam is delivered without a record", "H13"),
     Safeguard("clocks.max_drift_ppm", -_ANY, 48, "a queue that grows by 0.2 ms/s passes for drift", "H3"),
     Safeguard("security.allow_open_network", False, False, "any host may send images and commands", "H10"),

@@ -18,9 +18,6 @@ from gating.settings.config import HealthSettings
 FUTURE_TOLERANCE_NS = 2_000_000
 """Two processes of one host share a clock; this allows for the order in which they read it."""
 
-REMEMBERED_IMAGES = 16
-"""A buffer that is no longer filled repeats a few images in turn; noise keeps real images from repeating."""
-
 ANCHOR_NS = 10_000_000_000
 CLOCK_SLACK_NS = 5_000_000
 CLOCK_DRIFT = 0.001
@@ -47,26 +44,21 @@ class StreamMemory(Struct, frozen=True):
     newest_received_ns: int
     by_plane: dict[str, FrameHeader]
     anchor: FrameHeader | None = None
-    images: dict[tuple[str, str], int] = {}
-    """Sequence numbers of the newest frames by plane and content hash, oldest first."""
 
 
 def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int) -> StreamMemory:
     """Return the memory with `header` as the newest frame."""
-    image = header.plane, header.content_hash
     if memory is None:
-        return StreamMemory(header, received_ns, {header.plane: header}, header, {image: header.sequence})
+        return StreamMemory(header, received_ns, {header.plane: header}, header)
     anchor = memory.anchor
     if anchor is None or header.acquired_ns - anchor.acquired_ns > ANCHOR_NS:
         anchor = header
-    others = [seen for seen in memory.images.items() if seen[0] != image]
-    images = dict((*others[-REMEMBERED_IMAGES + 1 :], (image, header.sequence)))
-    return StreamMemory(header, received_ns, {**memory.by_plane, header.plane: header}, anchor, images)
+    return StreamMemory(header, received_ns, {**memory.by_plane, header.plane: header}, anchor)
 
 
 def forget_stream(memory: StreamMemory | None) -> StreamMemory | None:
     """Return the memory without its newest frame, so that the stream may restart; the geometry must stay the same."""
-    return None if memory is None else replace(memory, newest=None, anchor=None, images={})
+    return None if memory is None else replace(memory, newest=None, anchor=None)
 
 
 def check_frame(
@@ -107,8 +99,6 @@ def check_frame(
             or _check_clocks_agree(header, before, memory.anchor)
             or _check_rate(header, before, stream, settings)
         )
-    if fault is None and memory is not None:
-        fault = _check_content(header, memory)
     return fault
 
 
@@ -266,13 +256,6 @@ def _check_clocks_agree(header: FrameHeader, *earlier: FrameHeader | None) -> Ho
             text = f"the source's clock is off by {step_ms:.1f} ms over {over_s:.1f} s at frame {header.sequence}"
             return HoldReason(GateReason.CLOCK_FAULT, text)
     return None
-
-
-def _check_content(header: FrameHeader, memory: StreamMemory) -> HoldReason | None:
-    sequence = memory.images.get((header.plane, header.content_hash))
-    if sequence is None:
-        return None
-    return HoldReason(GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {sequence}")
 
 
 def _check_rate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -10,10 +10,22 @@ from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import CineFrame, FrameHeader, Pacing, SourceKind, StreamInfo
 from gating.settings.config import HealthSettings
 from gating.stream.checks import StreamMemory, check_frame, check_pixels, forget_stream, remember
+from gating.stream.seen_images import SeenImages
+from gating.stream.stillness import Stillness
 
 TRUST: Final = (SourceKind.PHANTOM, SourceKind.REPLAY, SourceKind.LIVE)
 """Kinds of source, the least trusted first: only live frames may drive a patient's beam."""
 FRAMES_NOW_COME_FROM: Final = "frames now come from "
+
+REPEATS_WITHIN: Final = 16
+"""Frames, in an endless replay: each lap repeats the one before, but a recording of so few frames may not be played."""
+
+
+class PlaneImages(NamedTuple):
+    """What is remembered of the images of one plane."""
+
+    seen: SeenImages
+    stillness: Stillness
 
 
 def other_session(what: str, its_session: str, session: str) -> HoldReason:
@@ -46,7 +58,19 @@ class Stream:
         self._memory: StreamMemory | None = None
         self._memory_before: StreamMemory | None = None
         self._frames_kind = SourceKind.LIVE
+        self._images: dict[str, PlaneImages] = {}
+        self._frozen: dict[str, HoldReason] = {}
         self.declared: StreamInfo | None = None
+
+    def declare(self, stream: StreamInfo) -> None:
+        """Accept the declaration of the stream, and make room for the memory of its images."""
+        self.declared = stream
+        self._forget_images()
+
+    @property
+    def frozen(self) -> HoldReason | None:
+        """Why the newest remembered image of some plane shows no living anatomy, or None; it stands until one does."""
+        return next(iter(self._frozen.values()), None)
 
     @property
     def source_kind(self) -> SourceKind:
@@ -77,7 +101,7 @@ class Stream:
     def check(self, frame: CineFrame, received_ns: int) -> HoldReason | None:
         """Return the most serious fault of a frame, or None; see `gating.stream.checks`."""
         self._frames_kind = frame.header.source_kind
-        return self._check(frame, received_ns, self._memory)
+        return self._check(frame, received_ns, self._memory) or self._check_image(frame.header) or self.frozen
 
     def warm_caches(self, frame: CineFrame, received_ns: int) -> None:
         """Repeat `check` on the newest frame without any effect."""
@@ -93,9 +117,30 @@ class Stream:
         fault = check_frame(header, received_ns, memory, self.declared, self._settings)
         return fault or check_pixels(header.sequence, frame.pixels, self._settings)
 
-    def remember(self, header: FrameHeader, received_ns: int) -> None:
-        """Remember a frame as the newest one."""
+    def _check_image(self, header: FrameHeader) -> HoldReason | None:
+        images = self._images.get(header.plane)
+        earlier = None if images is None else images.seen.same(header.content_hash, header.sequence)
+        if earlier is None:
+            return None
+        return HoldReason(GateReason.FROZEN_IMAGE, f"frame {header.sequence} shows the same pixels as frame {earlier}")
+
+    def remember(self, frame: CineFrame, received_ns: int) -> None:
+        """Remember a frame as the newest one, and look whether its image lives."""
+        header = frame.header
         self._memory_before, self._memory = self._memory, remember(self._memory, header, received_ns)
+        why = self._why_frozen(frame)
+        if why is None:
+            self._frozen.pop(header.plane, None)
+        else:
+            self._frozen[header.plane] = HoldReason(GateReason.FROZEN_IMAGE, f"frame {header.sequence}: {why}")
+
+    def _why_frozen(self, frame: CineFrame) -> str | None:
+        images, header = self._images[frame.header.plane], frame.header
+        earlier = images.seen.add(frame.pixels, header.content_hash, header.sequence)
+        images.stillness.observe(frame.pixels, header.acquired_ns)
+        if earlier is not None:
+            return f"it repeats frame {earlier} in about 99 % of its pixels or more"
+        return images.stillness.fault(self._settings.max_still_s)
 
     def remember_untracked(self, header: FrameHeader, received_ns: int) -> None:
         """Remember an untracked frame as the newest one; `elapsed_s` still counts from the last tracked frame."""
@@ -103,8 +148,24 @@ class Stream:
         self._memory = replace(remember(self._memory, header, received_ns), by_plane=tracked)
 
     def forget(self) -> None:
-        """Let the stream restart; its geometry must stay the same."""
+        """Let the stream restart; its geometry must stay the same. A replay may begin again, but nothing live may."""
         self._memory = forget_stream(self._memory)
+        self._forget_images()
+
+    def _forget_images(self) -> None:
+        declared = self.declared
+        if declared is None:
+            return
+        is_live = declared.source_kind is SourceKind.LIVE
+        is_endless_replay = declared.source_kind is SourceKind.REPLAY and declared.frame_count is None
+        within = REPEATS_WITHIN if is_endless_replay else None
+        before, self._frozen = self._images, {}
+        self._images = {
+            plane: PlaneImages(
+                before[plane].seen if is_live and plane in before else SeenImages(declared.shape, within), Stillness()
+            )
+            for plane in declared.planes
+        }
 
     def missing_before(self, header: FrameHeader) -> int:
         """Return how many frames are missing between the newest remembered one and this one."""

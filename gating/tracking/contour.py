@@ -111,7 +111,7 @@ class ContourFit:
             raise ValueError("the target covers no pixel")
         around = picture.bands.outside(np.asarray(around, np.uint8))
         self._length_px = max(math.sqrt(np.count_nonzero(inside) / math.pi), 2.0)
-        step = max(math.sqrt(np.count_nonzero(around) / SAMPLES), 1.0)
+        step = _step(around)
         places, few = _lattice(around, step), _lattice(around, max(2.0 * step, picture.step))
         low, high = places.min(axis=1).astype(np.float64), places.max(axis=1).astype(np.float64)
         modes = BendingModes(low, high, self._contour.mean(axis=0), self._length_px, BENDING_MODES)
@@ -125,7 +125,7 @@ class ContourFit:
             self._length_px / picture.step,
         )
         self._point_basis = modes.at(self._contour)
-        self._content_basis = modes.at(np.argwhere(inside)[:, ::-1]).mean(axis=0)
+        self._content_basis = modes.at(_lattice(inside, _step(inside)).T).mean(axis=0)
         self._smooth = np.zeros(places.shape[1], np.float32)
         sample(picture.smooth, places, np.zeros_like(places), self._smooth)
         mean = np.kron(self._content_basis, np.eye(2))
@@ -189,6 +189,11 @@ class _Fitted(Struct, frozen=True):
     coefficients: Array
     cost: float
     score: float
+
+
+def _step(mask: NDArray[Any]) -> float:
+    """Return the step of a lattice with about `SAMPLES` places inside a mask."""
+    return max(math.sqrt(np.count_nonzero(mask) / SAMPLES), 1.0)
 
 
 def _lattice(mask: NDArray[Any], step: float) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from gating.tracking.zncc import matcher  # first: a cold start then compiles in two processes at once
 
@@ -84,10 +85,11 @@ class TemplateTracker:
     def warm_up(self) -> None:
         """Compile the kernels, or load them from their cache, and track a made-up scene: first calls are slow.
 
-        OpenCV gets one thread. A second one speeds up the flow of a small region by a tenth, but where the cores are
-        busy the flow waits tens of ms for it.
+        OpenCV and numpy's linear algebra get one thread each. A second one gains little on such small problems, and
+        where the cores are busy, one waits tens of ms for the other.
         """
         cv2.setNumThreads(1)
+        threadpool_limits(1)
         matcher.warm_up()
         scene = np.random.default_rng(0).integers(100, 1000, (16, 16)).astype(np.uint16).repeat(8, 0).repeat(8, 1)
         tracker = TemplateTracker(self._settings)

@@ -34,8 +34,7 @@ from gating.messages import (
 from gating.service.service import EngineService
 from gating.settings.config import Config, EndpointSettings, HealthSettings, SafetySettings
 from gating.settings.host import ANY_CORE, HostSettings
-from gating.stream.checks import StreamMemory, check_frame, remember
-from gating.targets.image import TargetImage
+from gating.stream.stream import Stream
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import decode, encode
@@ -43,6 +42,7 @@ from gating.wire.sockets import bind, receive, subscribe
 
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
+from tests.engine_bench import drawn_on
 from tests.mrd_client import TICK_NS, connect, image, packed, preamble, synthetic_cine
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
@@ -122,12 +122,13 @@ class Live:
     def reasons(self, **limits: float) -> list[GateReason | None]:
         """What the engine's checks say of each frame."""
         settings = HealthSettings(**{"max_stamp_uncertainty_ms": 50, **limits})
-        stream, memory, reasons = self.of(StreamInfo)[0], None, []
+        declared, reasons = self.of(StreamInfo)[0], []
+        stream = Stream(declared.session_id, settings)
+        stream.declare(declared)
         for message, received_ns in self.heard:
             if isinstance(message, CineFrame):
-                held: StreamMemory | None = memory
-                fault = check_frame(message.header, received_ns, held, stream, settings)
-                memory = remember(held, message.header, received_ns)
+                fault = stream.check(message, received_ns)
+                stream.remember(message, received_ns)
                 reasons.append(fault.reason if fault else None)
                 self.details.append(fault.detail if fault else "")
         return reasons
@@ -157,6 +158,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
         each.close()
 
 
+SQUARE = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
 MEASURED = "[clocks]\nsource_delay_ms = 1.0\nsource_delay_uncertainty_ms = 2.0\n"
 
 
@@ -214,10 +216,11 @@ def test_a_clock_set_back_is_reported_and_latches_the_engine(live: Callable[...,
     session.run(range(41, 75), ahead_s=-60)
     assert session.reasons()[-34] is GateReason.CLOCK_FAULT
 
-    clock = ManualClock(0, session.of(CineFrame)[0].header.publish_clock)
-    square = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
-    engine = Engine(Config(), [TargetSpec("GTV", square)], lambda: make_tracker(Config().tracker, Config().tracking),
-                    clock, session.of(StreamInfo)[0].session_id, "e1", peers=OfflinePeers())  # fmt: skip
+    first = session.of(CineFrame)[0]
+    clock = ManualClock(0, first.header.publish_clock)
+    target, session_id = drawn_on(first, "GTV", SQUARE), session.of(StreamInfo)[0].session_id
+    engine = Engine(Config(), [target], lambda: make_tracker(Config().tracker, Config().tracking), clock, session_id,
+                    "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(session.of(StreamInfo)[0])
     for message, received_ns in session.heard:
@@ -263,11 +266,9 @@ def engine_for(session: Live, drawn: CineFrame) -> tuple[Engine, ManualClock]:
     """An engine that has heard the stream's declaration, and is lenient with the timing of a busy machine."""
     info = session.of(StreamInfo)[0]
     clock = ManualClock(0, session.of(CineFrame)[0].header.publish_clock)
-    square = np.array([(8, 8), (20, 8), (20, 20), (8, 20)], np.float32)
     health = HealthSettings(max_stamp_uncertainty_ms=5_000, max_interval_ratio=100)
     config = Config(health=health, safety=SafetySettings(arm_good_frames=1))
-    target = TargetSpec("GTV", square, image=TargetImage.of(drawn.header, drawn.pixels, drawn.header.content_hash))
-    engine = Engine(config, [target], lambda: make_tracker(config.tracker, config.tracking),
+    engine = Engine(config, [drawn_on(drawn, "GTV", SQUARE)], lambda: make_tracker(config.tracker, config.tracking),
                     clock, info.session_id, "e1", peers=OfflinePeers())  # fmt: skip
     engine.warm_up()
     engine.open_stream(info)

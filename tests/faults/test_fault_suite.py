@@ -58,6 +58,7 @@ ONE_OF_EVERY_FAMILY = (
     "pixel_bit_flipped",
     "engine_killed",
     "target_jumps",
+    "engine_restarted_after_a_shift",
     "gate_cut",
     "log_writer_killed",
 )

@@ -99,6 +99,23 @@ def test_a_live_run_refuses_a_frame_of_nan_and_goes_on(with_nan, tmp_path):
     assert Path(cinegate("report", run["log"])["report"]).exists()
 
 
+def test_a_target_of_a_later_frame_is_found_by_its_image_and_verified(short_session, tmp_path):
+    file = tmp_path / "targets.json"
+    made = cinegate("targets", short_session, "--target-box", "33,54,12,11", "--frame", 12, "--out", file)
+    assert (made["targets"], made["frame"]) == (["target"], 12)
+    run = cinegate("run", short_session, "--target", file, "--speed", "stepped", "--log", tmp_path)
+    assert run["reasons"]["target_not_matched"] == 4
+    assert "in_window" in run["reasons"]
+    assert cinegate("verify", run["log"])
+
+
+def test_a_run_goes_on_with_the_targets_of_an_earlier_log(run_at_real_rate, short_session, tmp_path):
+    log = run_at_real_rate["log"]
+    run = cinegate("run", short_session, "--target", log, "--speed", "stepped", "--log", tmp_path)
+    assert "in_window" in run["reasons"]
+    assert "target_not_matched" not in run["reasons"]
+
+
 def test_a_run_decides_every_frame_once_and_skips_none(run_at_real_rate):
     assert run_at_real_rate["frames_published"] == 40
     assert run_at_real_rate["frames_decided"] == 40

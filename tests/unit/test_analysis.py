@@ -36,10 +36,11 @@ from gating.engine.offline import decide_offline, offline_frames
 from gating.evaluation.metrics import relative_d98 as mask_d98
 from gating.geometry.contours import box_contour
 from gating.geometry.plane import ImagePlane
-from gating.messages import TargetEstimate
+from gating.messages import GateState, TargetEstimate
 from gating.settings.config import Config, GatingSettings, SafetySettings
 from gating.settings.rules import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
 from gating.targets.targets import TargetSpec
+from tests.engine_bench import drawn_on
 from tests.factories import INTERVAL_NS, anatomy, stream
 from tests.motion import write_trace
 
@@ -176,6 +177,14 @@ class TestWhatIf:
             for _, o in decide_offline(config, self.SPECS, stream(), offline_frames(stream(), sweep_images()))
         ]
         assert list(decide_again(followed, config)) == anew
+
+    def test_deciding_again_knows_a_target_that_was_drawn_in_another_image(self):
+        drawn = next(offline_frames(stream(), [(0, anatomy(seed=55))]))
+        targets = [drawn_on(drawn, contour_px=self.SPECS[0].contour_px)]
+        followed = track_session(Config(), targets, stream(), offline_frames(stream(), sweep_images()))
+        anew = [o.command for _, o in decide_offline(WIDE, targets, stream(), offline_frames(stream(), sweep_images()))]
+        assert [command for command, _ in decide_again(followed, WIDE)] == anew
+        assert GateState.ON in [command.state for command in anew]
 
     def test_the_sweep_gives_each_setting_what_the_engine_gives_it(self):
         followed = track_motion(*sine(40))

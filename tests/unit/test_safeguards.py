@@ -46,6 +46,7 @@ DISARMING = (
     ("health.max_interval_ratio", "10.0"),
     ("health.min_interval_ratio", "0.0"),
     ("health.max_stamp_uncertainty_ms", "10000.0"),
+    ("health.max_still_s", "3600.0"),
     ("clocks.max_drift_ppm", "100.0"),
     ("health.max_saturated_fraction", "1.0"),
     ("recording.max_silence_ms", "10000.0"),

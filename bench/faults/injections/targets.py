@@ -13,28 +13,30 @@ from msgspec.structs import replace
 from bench.faults.injections.anatomy import OUTSIDE
 from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects
 from bench.faults.injections.restarts import GOOD_FRAMES_MS, forget_declaration, restart_engine
-from bench.faults.pictures import STILL_FRAMES, Picture, PictureBook, Shot
+from bench.faults.pictures import Picture, PictureBook, Shot
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from bench.faults.scene_files import TARGETS, scene_target
 from bench.faults.scripted_source import changed
 from gating.geometry.contours import contour_centroid
-from gating.messages import ControlReply, EngineState, SourceKind
+from gating.messages import EngineState, SourceKind
 from gating.targets.target_file import write_targets
 from gating.targets.targets import TargetSpec
 from gating.tracking.memory import KeyFrame, Memory, UsualScore, hash_of
 from gating.wire.codec import encode_frame
 
-PHASE_MM = -15.0
+PHASE_MM = 15.0
+PHASE_FRAMES = 20
 SHIFTED_PX = 8
+ASK_AGAIN_MS = 200.0
 OTHER_PATIENT = 50
 """Added to the seed of the pictures."""
 
 
 @injects("engine_restarted_at_another_phase")
 def _(scene: Scene) -> Steps:
-    seconds = (STILL_FRAMES + 1) / scene.book.rate_per_s
+    seconds = (PHASE_FRAMES + 1) / scene.book.rate_per_s
     _, *moved = scene.book.motion(lambda t: 0.0 if t < 0.01 else PHASE_MM, seconds)
-    yield from _restarted_on(scene, moved)
+    yield from _restarted_on(scene, moved, is_found=True)
 
 
 @injects("engine_restarted_after_a_shift")
@@ -42,27 +44,37 @@ def _(scene: Scene) -> Steps:
     """The patient, all of the picture, lies 19 mm lower when the engine is restarted."""
     moved = np.array([0, SHIFTED_PX], np.float32)
     calm = scene.book.calm
-    yield from _restarted_on(scene, [Shot(np.roll(s.pixels, SHIFTED_PX, 0), s.contour_px + moved, True) for s in calm])
+    shots = [Shot(np.roll(shot.pixels, SHIFTED_PX, 0), shot.contour_px + moved, True) for shot in calm]
+    yield from _restarted_on(scene, shots, is_found=True)
 
 
 @injects("engine_restarted_on_another_patient")
 def _(scene: Scene) -> Steps:
     book = scene.book
     other = PictureBook(book.settings.seed + OTHER_PATIENT, book.rate_per_s, book.settings.dtype)
-    yield from _restarted_on(scene, [dataclasses.replace(shot, visible=False) for shot in other.calm])
+    yield from _restarted_on(scene, [dataclasses.replace(shot, visible=False) for shot in other.calm], is_found=False)
 
 
-def _restarted_on(scene: Scene, shots: Sequence[Shot]) -> Steps:
-    """Restart the engine, confirm and arm, while these are shown, all of which have the target outside."""
+def _restarted_on(scene: Scene, shots: Sequence[Shot], *, is_found: bool) -> Steps:
+    """Restart the engine while these are shown, all with the target outside; confirm and arm it if it lets us."""
     if not all(scene.outside(shot) > OUTSIDE for shot in shots):
         raise Unmet("a picture shows the target inside its boundary")
     scene.settle(AFTER_DRAWING_MS)
     scene.play_in_turn(shots)
     restart_engine(scene)
+    if is_found and not scene.wait(lambda: _is_armed(scene), 10.0):
+        raise Unmet("the restarted engine has not found the target and been armed within 10 s")
     scene.pass_ms(GOOD_FRAMES_MS)
     yield
     scene.ask("disarm")
     scene.calm()
+
+
+def _is_armed(scene: Scene) -> bool:
+    if scene.messages.commands[-1][1].engine_state is not EngineState.ARMED:
+        scene.arm()
+        scene.pass_ms(ASK_AGAIN_MS)
+    return scene.messages.commands[-1][1].engine_state is EngineState.ARMED
 
 
 @injects("target_without_image_on_a_live_source")
@@ -154,8 +166,7 @@ def _(scene: Scene) -> Steps:
     """The contour was confirmed in the engine's life before, and nobody confirms it in this one."""
     scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.LIVE)
     restart_engine(scene, arm=False)
-    _must_refuse(scene.ask("arm"))
-    scene.pass_ms(GOOD_FRAMES_MS)
+    _must_refuse_to_arm(scene)
     yield
     _back_to_the_phantom(scene)
 
@@ -165,14 +176,12 @@ def _(scene: Scene) -> Steps:
     """After a latch the operator acknowledges and arms, without another look at the contour."""
     scene.source.stream = replace(scene.source.stream, source_kind=SourceKind.LIVE)
     restart_engine(scene)
-    if not scene.wait(scene.messages.beam_is_on, 20):
-        raise Unmet("a confirmed and armed engine has not switched the beam on within 20 s")
+    scene.settle(AFTER_DRAWING_MS)
     faulty_frames(scene, lambda frame: [encode_frame(changed(frame, image_position_mm=(9.0, 9.0, 9.0)))], 1)
     scene.wait(lambda: scene.messages.commands[-1][1].engine_state is EngineState.LATCHED, 5)
     scene.ask("acknowledge", "the fault suite goes on")
     scene.pass_ms(GOOD_FRAMES_MS)
-    _must_refuse(scene.ask("arm"))
-    scene.pass_ms(GOOD_FRAMES_MS)
+    _must_refuse_to_arm(scene)
     yield
     _back_to_the_phantom(scene)
 
@@ -182,6 +191,17 @@ def _back_to_the_phantom(scene: Scene) -> None:
     forget_declaration(scene)
 
 
-def _must_refuse(reply: ControlReply | None) -> None:
-    if reply is None or reply.accepted or "confirmed" not in reply.text:
-        raise Unmet("the engine was not refused its arming for want of a confirmation")
+def _must_refuse_to_arm(scene: Scene) -> None:
+    """Ask until nothing but the confirmation is missing, and once more a while later."""
+    for _ in range(2):
+        if not scene.wait(lambda: _lacks_a_confirmation(scene), 10.0):
+            raise Unmet("the engine did not say that a confirmation is missing")
+        scene.pass_ms(GOOD_FRAMES_MS)
+
+
+def _lacks_a_confirmation(scene: Scene) -> bool:
+    reply = scene.ask("arm")
+    if reply is not None and reply.accepted:
+        raise Unmet("the engine was armed without a confirmation")
+    scene.pass_ms(ASK_AGAIN_MS)
+    return reply is not None and "nobody has confirmed" in reply.text
