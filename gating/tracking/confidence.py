@@ -134,6 +134,8 @@ VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
 LEAST_CARRIED_FIT = 0.75
 """Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""
+MOST_UNPREPARED_MM = 8.0
+"""Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there."""
 OBJECTIONS_VETO = 0.25
 """A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
@@ -199,6 +201,8 @@ def veto(evidence: Evidence) -> str | None:
         return "the target at rest looks like itself with ZNCC {e.rest_score:.2f} only: noise hides it"
     if not evidence.carried_fit >= LEAST_CARRIED_FIT:
         return "the key frame seen here has a contour that was not surely carried there, and nobody has accepted it"
+    if not evidence.unprepared_mm <= MOST_UNPREPARED_MM:
+        return REASONS["unprepared"]
     if evidence.at_edge:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:
