@@ -25,6 +25,7 @@ def learn_to_file(
     settings: TrackerSettings,
     seconds: float,
     drop: Collection[int] = (),
+    accept: Collection[int] = (),
     correct: Mapping[int, Path] | None = None,
 ) -> dict[str, Any]:
     """Learn a memory from the first seconds of a recording, and write it with its page.
@@ -43,6 +44,8 @@ def learn_to_file(
         Length of the preparation.
     drop
         Numbers of key frames that were not accepted.
+    accept
+        Numbers of key frames whose contour a person has accepted, though it was not surely carried there.
     correct
         Masks, as target masks are read, for key frames whose contour was not accepted.
 
@@ -62,7 +65,7 @@ def learn_to_file(
     frames = np.stack([recording.frames[number] for number in range(count)])
     elapsed_s = np.diff(recording.stamps_ns[:count], prepend=recording.stamps_ns[0]) / 1e9
     memory = learn_memory(frames, elapsed_s, target.contour_px, recording.pixel_spacing_mm, settings)
-    memory = memory.without(set(drop))
+    memory = memory.without(set(drop)).accepted(set(accept))
     for number, mask in (correct or {}).items():
         memory = memory.corrected(number, contour_from_mask(read_target_mask(mask, recording)))
     page = out.with_suffix(".html")
@@ -74,6 +77,7 @@ def learn_to_file(
         "hash": memory.content_hash,
         "picture_hash": memory.picture_hash,
         "key_frames": [key.number for key in memory.key_frames],
+        "fits": [key.fit for key in memory.key_frames],
         "rest_score": memory.rest_score,
         "amplitude_mm": memory.amplitude_mm,
         "usual": [[one.excursion_mm, one.score] for one in memory.usual],

@@ -42,6 +42,10 @@ def prepare(
     drop: Annotated[
         list[int] | None, typer.Option("--drop", help="Leave this key frame out of the memory; may be repeated.")
     ] = None,
+    accept: Annotated[
+        list[int] | None,
+        typer.Option("--accept", help="The contour of this key frame was looked at and is right; may be repeated."),
+    ] = None,
     correct: Annotated[
         list[str] | None,
         typer.Option("--correct", help="Put the outline of a mask in the place of a key frame's.", metavar="N=MASK"),
@@ -57,8 +61,8 @@ def prepare(
     from gating.analysis.preparation import proposal_toml, propose
     from gating.prediction import PREDICTORS
 
-    if (drop or correct) and memory is None:
-        raise CommandError("--drop and --correct change a memory: give --memory FILE")
+    if (drop or accept or correct) and memory is None:
+        raise CommandError("--drop, --accept and --correct change a memory: give --memory FILE")
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
@@ -80,7 +84,7 @@ def prepare(
         opened = open_recording(recording, spacing_mm=pixel_spacing_mm)
         (target,) = load_targets(opened, target_box, target_mask)
         learned = learn_to_file(
-            opened, target, memory, settings.tracking, seconds, drop or (), _corrections(correct or [])
+            opened, target, memory, settings.tracking, seconds, drop or (), accept or (), _corrections(correct or [])
         )
     if as_json:
         import msgspec

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from gating.geometry.contours import contour_centroid
 from gating.report.frames import png_data_uri, svg_points, view_around
 from gating.settings.private_file import private_file
-from gating.tracking.memory import Contour, Memory
+from gating.tracking.confidence import LEAST_CARRIED_FIT
+from gating.tracking.memory import Contour, KeyFrame, Memory
 
 
 def write_memory_page(path: Path, memory: Memory, reference: NDArray[Any]) -> None:
@@ -34,7 +35,7 @@ def write_memory_page(path: Path, memory: Memory, reference: NDArray[Any]) -> No
     """
     css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
     shown = [(0, "reference, as drawn", reference, memory.contour_px)]
-    shown += [(key.number, _where(memory, key.content_px), key.pixels, key.contour_px) for key in memory.key_frames]
+    shown += [(key.number, _where(memory, key), key.pixels, key.contour_px) for key in memory.key_frames]
     frames = "\n".join(_figure(memory, *one) for one in shown)
     remarks = "".join(f'<p class="warning">{html.escape(remark)}</p>' for remark in memory.remarks)
     usual = "".join(f"<tr><td>{one.excursion_mm:+.0f} mm</td><td>{one.score:.2f}</td></tr>" for one in memory.usual)
@@ -44,7 +45,8 @@ def write_memory_page(path: Path, memory: Memory, reference: NDArray[Any]) -> No
 <body><main><h1>Memory of a target, to be accepted</h1>
 <p>Learned from {memory.seconds:.0f} s of picture {memory.picture_hash}; memory {memory.content_hash}. Look at every
 contour. One that does not follow the target must not be used: run the preparation again with
-<code>--drop NUMBER</code>, or with <code>--correct NUMBER=MASK</code>.</p>{remarks}
+<code>--drop NUMBER</code>, or with <code>--correct NUMBER=MASK</code>; with <code>--accept NUMBER</code> where one that
+was not surely carried is right.</p>{remarks}
 <p>Fit at rest (ZNCC): {memory.rest_score:.2f}. Excursion seen: {memory.amplitude_mm:.0f} mm.</p>
 <div class="frames">{frames}</div>
 <h2>Usual likeness to the key frames, by excursion from the reference</h2>
@@ -55,11 +57,12 @@ contour. One that does not follow the target must not be used: run the preparati
     )
 
 
-def _where(memory: Memory, content_px: tuple[float, float]) -> str:
+def _where(memory: Memory, key: KeyFrame) -> str:
     x, y = contour_centroid(memory.contour_px)
     down, across = memory.spacing_mm
-    excursion = memory.excursion_mm(((content_px[0] - x) * across, (content_px[1] - y) * down))
-    return f"{excursion:+.0f} mm from the reference"
+    excursion = memory.excursion_mm(((key.content_px[0] - x) * across, (key.content_px[1] - y) * down))
+    unsure = "" if key.fit >= LEAST_CARRIED_FIT else f", not surely carried (ZNCC {key.fit:.2f})"
+    return f"{excursion:+.0f} mm from the reference{unsure}"
 
 
 def _figure(memory: Memory, number: int, why: str, pixels: NDArray[Any], contour: Contour) -> str:

@@ -61,6 +61,8 @@ class Evidence(Struct, frozen=True):
         With a memory: `score_shifted` that is usual at this excursion.
     unprepared_mm : float
         With a memory: how far the excursion is from all that was prepared.
+    carried_fit : float
+        With a memory: how well the contour of the winning key frame was carried to it, see `memory.KeyFrame`.
     ways_apart_mm : float
         With a memory: distance between the centres of the outlines from the best key frame and from the reference.
     prepared : bool
@@ -87,6 +89,7 @@ class Evidence(Struct, frozen=True):
     rest_score: float = 1.0
     usual_score: float = 1.0
     unprepared_mm: float = 0.0
+    carried_fit: float = 1.0
     ways_apart_mm: float = 0.0
     prepared: bool = False
 
@@ -135,6 +138,8 @@ LARGEST_COST_ALONE = 0.12
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
 VETO_LIMIT = 0.5
 RIVAL_VETO = 0.05
+LEAST_CARRIED_FIT = 0.75
+"""Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""
 OBJECTIONS_VETO = 0.35
 """A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
@@ -200,6 +205,8 @@ def veto(evidence: Evidence) -> str | None:
     """Return why no score may make this frame confident, or None."""
     if not evidence.rest_score >= (LEAST_REST_SCORE_PREPARED if evidence.prepared else LEAST_REST_SCORE):
         return "the target at rest looks like itself with ZNCC {e.rest_score:.2f} only: noise hides it"
+    if not evidence.carried_fit >= LEAST_CARRIED_FIT:
+        return "the key frame seen here has a contour that was not surely carried there, and nobody has accepted it"
     if evidence.at_edge:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:

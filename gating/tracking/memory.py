@@ -38,12 +38,15 @@ class KeyFrame(Struct, frozen=True):
         Points (x, y) of the target, carried here from the reference.
     content_px : tuple of float
         Centre (x, y) of what is inside.
+    fit : float
+        ZNCC of the reference, moved straight to here, with this frame; 1 if a person has accepted the contour.
     """
 
     number: int
     pixels: NDArray[Any]
     contour_px: Contour
     content_px: tuple[float, float]
+    fit: float = 1.0
 
 
 class UsualScore(Struct, frozen=True):
@@ -105,7 +108,7 @@ class Memory(Struct, frozen=True):
             repr((self.picture_hash, self.shape, self.spacing_mm, self.rest_score, self.axis, usual)).encode()
         )
         for key in self.key_frames:
-            digest.update(repr((key.number, key.content_px, hash_of(key.pixels))).encode())
+            digest.update(repr((key.number, key.content_px, key.fit, hash_of(key.pixels))).encode())
             digest.update(key.contour_px.tobytes())
         return digest.hexdigest()
 
@@ -122,6 +125,12 @@ class Memory(Struct, frozen=True):
         if unknown:
             raise TrackingError(f"key frame {unknown[0]} is not in the memory; it has {sorted(known)}")
         return replace(self, key_frames=tuple(key for key in self.key_frames if key.number not in numbers))
+
+    def accepted(self, numbers: set[int]) -> Memory:
+        """Return a memory in which a person has accepted the contours of these key frames. Raises `TrackingError`."""
+        self.without(numbers)
+        keys = (replace(key, fit=1.0) if key.number in numbers else key for key in self.key_frames)
+        return replace(self, key_frames=tuple(keys))
 
     def corrected(self, number: int, outline_px: Contour) -> Memory:
         """Return a memory in which the contour of a key frame lies on another outline, (m, 2).
@@ -144,7 +153,7 @@ class Memory(Struct, frozen=True):
         nearest = np.linalg.norm(from_start - along[:, :, None] * steps, axis=2).argmin(axis=1)
         points = corners[nearest] + along[np.arange(len(nearest)), nearest, None] * steps[nearest]
         content = (key.content_px[0] + float(move[0]), key.content_px[1] + float(move[1]))
-        moved = replace(key, contour_px=points.astype(np.float32), content_px=content)
+        moved = replace(key, contour_px=points.astype(np.float32), content_px=content, fit=1.0)
         frames = sorted((*kept.key_frames, moved), key=lambda one: one.number)
         return replace(self, key_frames=tuple(frames))
 

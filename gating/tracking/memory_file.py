@@ -38,6 +38,7 @@ class _StoredKey(Struct, frozen=True, forbid_unknown_fields=True):
     zlib: str
     contour_px: Points
     content_px: tuple[float, float]
+    fit: Share
 
 
 class _Usual(Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,7 +146,7 @@ def _stored(key: KeyFrame) -> _StoredKey:
     little = np.ascontiguousarray(key.pixels, _LITTLE_ENDIAN[dtype]).tobytes()
     packed = base64.b64encode(zlib.compress(little, 6)).decode("ascii")
     return _StoredKey(
-        key.number, dtype, hash_of(key.pixels), packed, _plain(key.contour_px), key.content_px  # type: ignore[arg-type]
+        key.number, dtype, hash_of(key.pixels), packed, _plain(key.contour_px), key.content_px, key.fit  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -161,7 +162,7 @@ def _key(stored: _StoredKey, shape: tuple[int, int], points: int) -> KeyFrame:
     x, y = stored.content_px
     if not (-columns <= x <= 2 * columns and -rows <= y <= 2 * rows):
         raise TrackingError(f"{name}: content_px is {stored.content_px}, far from a frame of {shape} px")
-    return KeyFrame(stored.number, checked_pixels(pixels), contour, stored.content_px)
+    return KeyFrame(stored.number, checked_pixels(pixels), contour, stored.content_px, stored.fit)
 
 
 def _inflated(stored: _StoredKey, shape: tuple[int, int], name: str) -> NDArray[Any]:

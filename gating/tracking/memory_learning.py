@@ -16,9 +16,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
-from gating.tracking.confidence import LEAST_REST_SCORE_PREPARED
 from gating.tracking.local_contrast import SMOOTHING_PX
 from gating.tracking.memory import BIN_MM, MOST_KEY_FRAMES, Contour, KeyFrame, Memory, UsualScore, hash_of
+from gating.tracking.memory_remarks import remarks
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.saturation_band import find_bands
 from gating.tracking.template import margin_for, masked_around
@@ -42,10 +42,6 @@ AGREEMENT_MM: Final = 3.0
 REST_MM: Final = 2.0
 LEAST_AT_REST: Final = 5
 LEAST_PER_BIN: Final = 3
-LEAST_S: Final = 30.0
-UNFIT_SHARE: Final = 0.1
-HOLD_S, HOLD_FLAT_MM, HOLD_BEYOND, LONG_HOLD_S = 4.0, 3.0, 1.3, 8.0
-"""A breath-hold: this long, this flat, and this many times the span of quiet breathing from rest; or very long."""
 
 
 class _Preparation(Struct, frozen=True):
@@ -72,6 +68,8 @@ class _Passage(Struct, frozen=True):
     content_px : (n, 2) float64
     fits : (n,) float64
         ZNCC after the contour is carried; 0 where it is not to be believed.
+    direct_fits : (n,) float64
+        The same for the reference alone; 0 in a refused frame.
     reference_scores : (n,) float64
         ZNCC of the reference at the target's place, only shifted; 0 in a refused frame.
     """
@@ -79,6 +77,7 @@ class _Passage(Struct, frozen=True):
     contours: list[Contour]
     content_px: Series
     fits: Series
+    direct_fits: Series
     reference_scores: Series
 
 
@@ -133,13 +132,11 @@ def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
     looks = _looks(preparation, passage)
     alike = looks @ looks.T
     chosen = _choose(alike, passage.fits)
-    keys = tuple(
-        KeyFrame(number, checked_pixels(frames[number]), passage.contours[number], _pair(passage.content_px[number]))
-        for number in chosen
-    )
+    keys = tuple(_key(passage, number, frames[number]) for number in chosen)
     away_mm = (passage.content_px - passage.content_px[0]) * preparation.pixel_mm
     axis = _main_axis(away_mm)
     rest_score = _rest_score(passage.reference_scores, away_mm)
+    believed = passage.fits >= LEAST_FIT
     time_s = np.cumsum(preparation.elapsed_s) - preparation.elapsed_s[0]
     return Memory(
         hash_of(reference),
@@ -149,9 +146,16 @@ def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
         keys,
         rest_score,
         _pair(axis),
-        _usual(alike, [0, *chosen], away_mm @ axis, passage.fits >= LEAST_FIT),
+        _usual(alike, [0, *chosen], away_mm @ axis, believed),
         float(time_s[-1]),
-        _remarks(rest_score, time_s, away_mm @ axis, passage.fits),
+        remarks(rest_score, time_s, away_mm @ axis, believed, keys),
+    )
+
+
+def _key(passage: _Passage, number: int, pixels: NDArray[Any]) -> KeyFrame:
+    content = _pair(passage.content_px[number])
+    return KeyFrame(
+        number, checked_pixels(pixels), passage.contours[number], content, float(passage.direct_fits[number])
     )
 
 
@@ -168,21 +172,23 @@ def _follow(preparation: _Preparation, memory: Memory | None) -> _Passage:
     if memory is not None:
         tracker.use_memory(memory)
     contours, content = [preparation.contour], [contour_centroid(preparation.contour)]
-    fits, scores = [1.0], [1.0]
+    fits, direct_fits, scores = [1.0], [1.0], [1.0]
     for frame, seconds in zip(preparation.frames[1:], preparation.elapsed_s[1:], strict=True):
         result = tracker.track(frame, float(seconds))
         if result.status is TrackStatus.REFUSED:
             contours.append(contours[-1])
             content.append(content[-1])
             fits.append(0.0)
+            direct_fits.append(0.0)
             scores.append(0.0)
             continue
-        middle, apart_mm, reference_score = tracker.beside_reference()
-        contours.append(middle.contour_px)
-        content.append(middle.content_px)
-        fits.append(middle.score if apart_mm <= AGREEMENT_MM else 0.0)
-        scores.append(reference_score)
-    return _Passage(contours, np.array(content), np.array(fits), np.array(scores))
+        carried = tracker.beside_reference()
+        contours.append(carried.motion.contour_px)
+        content.append(carried.motion.content_px)
+        fits.append(carried.motion.score if carried.apart_mm <= AGREEMENT_MM else 0.0)
+        direct_fits.append(carried.direct_fit)
+        scores.append(carried.reference_score)
+    return _Passage(contours, np.array(content), np.array(fits), np.array(direct_fits), np.array(scores))
 
 
 def _looks(preparation: _Preparation, passage: _Passage) -> NDArray[np.float32]:
@@ -247,47 +253,6 @@ def _usual(
         for number in np.unique(bins).tolist()
         if np.count_nonzero(bins == number) >= min(LEAST_PER_BIN, len(best))
     )
-
-
-def _remarks(rest_score: float, time_s: Series, excursion_mm: Series, fits: Series) -> tuple[str, ...]:
-    """Return what must be known before the memory is accepted."""
-    remarks = []
-    if not rest_score >= LEAST_REST_SCORE_PREPARED:
-        remarks.append(
-            "the target cannot be tracked confidently: at rest it looks like the reference with ZNCC "
-            f"{rest_score:.2f}; {LEAST_REST_SCORE_PREPARED:g} is the limit"
-        )
-    seconds = float(time_s[-1])
-    if not seconds >= LEAST_S:
-        remarks.append(f"the preparation lasts {seconds:.0f} s; {LEAST_S:g} s or more are advised")
-    unfit = int((fits < LEAST_FIT).sum())
-    if unfit > UNFIT_SHARE * len(fits):
-        remarks.append(f"the contour could not be carried surely to {unfit} of {len(fits)} frames")
-    if not _has_hold(time_s, excursion_mm):
-        remarks.append(
-            "no breath-hold is in the preparation: the target was never still beyond quiet breathing for "
-            f"{HOLD_S:g} s; if one will be treated, prepare again with it, or its frames will be doubted"
-        )
-    return tuple(remarks)
-
-
-def _has_hold(time_s: Series, excursion_mm: Series) -> bool:
-    """Return whether the target stood still, well away from where quiet breathing takes it or for very long."""
-    held = np.zeros(len(time_s), bool)
-    for first in range(len(time_s)):
-        last = first
-        while last + 1 < len(time_s) and np.ptp(excursion_mm[first : last + 2]) <= HOLD_FLAT_MM:
-            last += 1
-        seconds = time_s[last] - time_s[first]
-        if seconds >= LONG_HOLD_S:
-            return True
-        if seconds >= HOLD_S:
-            held[first : last + 1] = True
-    if not held.any() or held.all():
-        return False
-    rest, deepest = np.percentile(excursion_mm[~held], [10, 90])
-    beyond = HOLD_BEYOND * max(float(deepest - rest), HOLD_FLAT_MM)
-    return bool((np.abs(excursion_mm[held] - rest) >= beyond).any())
 
 
 def _pair(values: Series | tuple[float, float]) -> tuple[float, float]:

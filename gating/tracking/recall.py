@@ -39,6 +39,27 @@ def between(moved: Propagation, direct: Propagation) -> tuple[Propagation, float
     return replace(moved, contour_px=contour, content_px=(x, y)), share * apart_px
 
 
+class Carried(Struct, frozen=True):
+    """The contour carried to a frame of a preparation.
+
+    Attributes
+    ----------
+    motion : Propagation
+        Between both ways, see `between`.
+    apart_mm : float
+        Distance between the centres of both outlines, as far as both fit.
+    direct_fit : float
+        ZNCC after the reference alone is moved to the frame.
+    reference_score : float
+        ZNCC of the reference at that place, only shifted.
+    """
+
+    motion: Propagation
+    apart_mm: float
+    direct_fit: float
+    reference_score: float
+
+
 class Recalled(Struct, frozen=True):
     """What a memory says of one frame.
 
@@ -50,6 +71,8 @@ class Recalled(Struct, frozen=True):
         The way straight from the reference.
     apart_mm : float
         Distance between the centres of both outlines, as far as both fit.
+    carried_fit : float
+        `KeyFrame.fit` of the one that found the target; 1 for the reference.
     rest_score, usual_score, unprepared_mm : float
         See `gating.tracking.memory.Memory`.
     """
@@ -57,6 +80,7 @@ class Recalled(Struct, frozen=True):
     moved: Propagation
     direct: Propagation
     apart_mm: float
+    carried_fit: float
     rest_score: float
     usual_score: float
     unprepared_mm: float
@@ -67,6 +91,7 @@ class Recalled(Struct, frozen=True):
             evidence,
             prepared=True,
             ways_apart_mm=self.apart_mm,
+            carried_fit=self.carried_fit,
             rest_score=self.rest_score,
             usual_score=self.usual_score,
             unprepared_mm=self.unprepared_mm,
@@ -80,8 +105,10 @@ class Recall:
         self.memory = memory
         self._reference, self._spacing_mm = reference, spacing_mm
 
-    def recalled(self, picture: Picture, moved: Propagation) -> Recalled:
+    def recalled(self, picture: Picture, template: int, moved: Propagation) -> Recalled:
         """Return what the memory says of the frame in a picture, where a template was moved like this.
+
+        The templates are the reference, 0, and then the key frames.
 
         The contour of a key frame was carried there once, with an error of its own; the fit from the reference has none
         but is misled where the appearance has changed. The mean of both is nearer to the truth than either.
@@ -89,5 +116,8 @@ class Recall:
         x, y = (now - then for now, then in zip(moved.content_px, self._reference.centre_px, strict=True))
         direct = self._reference.fit.propagate(picture, x, y)
         middle, apart_px = between(moved, direct)
+        fit = self.memory.key_frames[template - 1].fit if template else 1.0
         usual_score, unprepared_mm = self.memory.expected((x * self._spacing_mm, y * self._spacing_mm))
-        return Recalled(middle, direct, apart_px * self._spacing_mm, self.memory.rest_score, usual_score, unprepared_mm)
+        return Recalled(
+            middle, direct, apart_px * self._spacing_mm, fit, self.memory.rest_score, usual_score, unprepared_mm
+        )

@@ -21,7 +21,7 @@ from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
-from gating.tracking.recall import Recall, Recalled, between
+from gating.tracking.recall import Carried, Recall, Recalled, between
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.saturation_band import find_bands
 from gating.tracking.surroundings import Surroundings
@@ -200,7 +200,7 @@ class TemplateTracker:
         reach = self._reach(elapsed_s)
         placements = place(self.templates.in_use, frame, reduced, reach, self._apart_px)
         winner, moved = self._best_moved(reference, frame, placements, reach)
-        recalled = None if self._recall is None else self._recall.recalled(self._picture, moved)
+        recalled = None if self._recall is None else self._recall.recalled(self._picture, winner.template, moved)
         if recalled is not None:
             moved = recalled.moved
         centre = contour_centroid(moved.contour_px)
@@ -301,15 +301,8 @@ class TemplateTracker:
         """Return how well the reference has fitted a frame so far, these placements included."""
         return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
 
-    def beside_reference(self) -> tuple[Propagation, float, float]:
-        """Carry the contour straight from the reference to the last frame as well; for a preparation.
-
-        Returns
-        -------
-        tuple
-            The motion between both ways, the distance of their outlines' centres, mm, see `recall.between`; and the
-            ZNCC of the reference at that place, only shifted.
-        """
+    def beside_reference(self) -> Carried:
+        """Carry the contour straight from the reference to the last frame as well; for a preparation."""
         reference, seen = self.templates.in_use[0], self._last if self._seen is None else self._seen
         assert seen is not None
         x, y = seen.moved.content_px
@@ -317,7 +310,7 @@ class TemplateTracker:
         reference.fit.keep(direct)
         middle, apart_px = between(seen.moved, direct)
         score = place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score
-        return middle, apart_px * self._spacing_mm, score
+        return Carried(middle, apart_px * self._spacing_mm, direct.score, score)
 
     def _status(self, confidence: float) -> TrackStatus:
         if not confidence >= self._settings.lost_confidence:

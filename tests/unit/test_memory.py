@@ -164,6 +164,29 @@ def test_key_frames_that_were_not_accepted_are_left_out(memory):
     assert accepted.content_hash != memory.content_hash
 
 
+@pytest.fixture(scope="module")
+def unsure():
+    """A preparation whose hold looks so different that the reference does not reach it."""
+    return cine(held(60), changes=0.85)
+
+
+def confident(memory, frames):
+    made = tracker(frames[0])
+    made.use_memory(memory)
+    return [made.track(pixels, FRAME_S).status is TrackStatus.TRACKED for pixels in frames[1:]]
+
+
+def test_a_key_frame_that_was_not_surely_reached_is_doubted(unsure):
+    memory = learned(unsure)
+    assert any("not surely carried to key frames" in remark for remark in memory.remarks)
+    assert not any(confident(memory, unsure)[25:])
+
+
+def test_a_key_frame_is_trusted_once_a_person_has_accepted_it(unsure):
+    memory = learned(unsure)
+    assert any(confident(memory.accepted({key.number for key in memory.key_frames}), unsure)[25:])
+
+
 def test_a_corrected_contour_lies_on_the_new_outline(memory):
     key = memory.key_frames[-1]
     outline = key.contour_px + np.float32([2.0, 1.0])

@@ -135,7 +135,7 @@ def test_prepare_writes_a_memory_and_a_page_that_track_uses(recording, tmp_path)
 
 def test_drop_needs_a_memory(recording, tmp_path):
     said = CliRunner().invoke(app, ["prepare", str(recording), "--drop", "3", "--out", str(tmp_path / "p.toml")])
-    assert str(said.exception) == "--drop and --correct change a memory: give --memory FILE"
+    assert str(said.exception) == "--drop, --accept and --correct change a memory: give --memory FILE"
 
 
 def test_a_memory_of_no_target_of_the_recording_is_refused(recording, memory, tmp_path):
