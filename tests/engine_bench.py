@@ -22,6 +22,7 @@ CONFIG = Config(
     safety=SafetySettings(arm_good_frames=3, max_beam_on_s=60),
     recording=RecordingSettings(required=False),
     health=HealthSettings(max_still_s=3600),
+    overrides={"health.max_still_s": "one picture stands for the patient throughout a test, the tests"},
 )
 
 

