@@ -9,7 +9,7 @@ from gating.engine.peers import OfflinePeers
 from gating.latency.budgets import load_budgets
 from gating.messages import ControlRequest, SessionHeader, SourceKind, StreamEnd, TargetReference
 from gating.session.log_writer import SessionWriter
-from gating.settings.config import config_hash, parse_config, to_toml
+from gating.settings.config import config_hash, parse_past_config, to_toml
 from gating.targets.targets import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import encode, encode_frame
@@ -17,7 +17,7 @@ from tests import engine_bench
 from tests.engine_bench import BOX
 from tests.factories import INTERVAL_NS, START_NS, anatomy, frame, stream
 
-CONFIG = parse_config(to_toml(engine_bench.CONFIG), "as a log holds it")
+CONFIG = parse_past_config(to_toml(engine_bench.CONFIG), "as a log holds it")
 MS = 1_000_000
 
 

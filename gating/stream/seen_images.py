@@ -22,7 +22,6 @@ SAMPLES: Final = 64
 PIXELS_PER_SAMPLE: Final = 64
 LEAST_ALIKE: Final = 32
 """Samples that two images must have in common to be the same. Real recordings share 9 at most, see `docs/safety.md`."""
-_SHIFT: Final = np.uint32(32 - 14)
 _ALL: Final = np.arange(SAMPLES)
 _WEIGHTS: Final = np.random.default_rng(64).integers(0, 2**31, (SAMPLES, PIXELS_PER_SAMPLE), np.uint32) * 2 + 1
 """Odd, so that a single changed pixel always changes the sum modulo 2^32."""
@@ -48,6 +47,7 @@ class SeenImages:
         self._samples = np.zeros((SAMPLED_IMAGES, SAMPLES), np.uint32)
         self._sequences = np.zeros(SAMPLED_IMAGES, np.int64)
         self._newest = np.zeros((SAMPLES, SAMPLED_IMAGES), np.int32)
+        self._shift = np.uint32(33 - SAMPLED_IMAGES.bit_length())
         self._count = 0
 
     def same(self, content_hash: str, sequence: int) -> int | None:
@@ -64,7 +64,7 @@ class SeenImages:
         slot = value % IMAGES
         self._hashes[slot], self._numbers[slot] = value, sequence + 1
         samples = self._sampled(pixels)
-        slots = samples >> _SHIFT
+        slots = samples >> self._shift
         alike = self._alike(samples, self._newest[_ALL, slots].tolist())
         place = self._count % SAMPLED_IMAGES
         self._count += 1

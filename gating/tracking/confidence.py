@@ -114,14 +114,20 @@ class Model(Struct, frozen=True):
         return self.intercept + sum(w * value for w, value in zip(self.weights, values, strict=True))
 
 
-FEATURES = ("fit", "rival", "precision", "bending", "strain", "shift", "disagreement", "jump", "unseen", "contrast",
-            "shortfall", "unprepared", "ways")  # fmt: skip
+FEATURES = ("fit", "misfit", "rival", "precision", "bending", "strain", "shift", "disagreement", "jump", "unseen",
+            "contrast", "shortfall", "unprepared", "ways")  # fmt: skip
+MISFIT_BELOW, MISFIT_WEIGHT = 0.85, 35.0
+"""Set by hand: a real frame that no template fits is worse than a frame full of noise in a scene."""
 ALONE = Model(
     0.96,
-    (0.0, 7.85, 2.188, 4.322, 0.0, 1.001, 1.254, 2.486, 1.584, 0.0, 0.0, 0.0, 0.0),
-    (2.3, 0.4, 1.39, -0.05, -0.02, -0.09, -0.07, 0.0, 0.0, -0.01, 0.0, 0.0, 0.0),
+    (0.0, MISFIT_WEIGHT, 7.85, 2.188, 4.322, 0.0, 1.001, 1.254, 2.486, 1.584, 0.0, 0.0, 0.0, 0.0),
+    (2.3, 0.0, 0.4, 1.39, -0.05, -0.02, -0.09, -0.07, 0.0, 0.0, -0.01, 0.0, 0.0, 0.0),
 )
-PREPARED = ALONE
+PREPARED = Model(
+    0.606,
+    (0.0, MISFIT_WEIGHT, 10.389, 1.597, 0.0, 0.0, 1.691, 4.186, 0.0, 0.063, 0.0, 0.0, 0.048, 0.187),
+    (2.3, 0.0, 0.4, 1.4, -0.04, -0.01, -0.07, -0.14, 0.0, 0.0, -0.01, 0.0, 0.0, -0.01),
+)
 USUAL_SPREAD = 0.04
 """A score this far below the usual one is usual as well."""
 LEAST_REST_SCORE = 0.82
@@ -136,12 +142,13 @@ LEAST_CARRIED_FIT = 0.75
 """Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""
 MOST_UNPREPARED_MM = 8.0
 """Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there."""
-OBJECTIONS_VETO = 0.25
+OBJECTIONS_VETO = 0.35
 """A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
 """If a target reaches farther out of the image than this, its centre is a guess."""
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
+    "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
     "rival": "another place looks almost the same (lead {e.rival_gap:.2f})",
     "precision": "the image fixes the position only to {e.precision_mm:.2f} mm",
     "bending": "the target is bent ({e.bending_mm:.1f} mm)",
@@ -163,6 +170,7 @@ def features(evidence: Evidence) -> tuple[float, ...]:
     e = evidence
     return (
         math.atanh(_clip(e.score_moved_back, 0.0, 0.98)),
+        _clip(e.score_moved_back - MISFIT_BELOW, -1.0, 0.0),
         _clip(e.rival_gap, -0.1, 0.4),
         -math.log10(_clip(e.precision_mm, 0.03, 20.0)),
         -math.log1p(_clip(e.bending_mm, 0.0, 50.0)),

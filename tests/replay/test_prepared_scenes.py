@@ -1,4 +1,4 @@
-"""Breath-holds at low field, whose first half is the preparation: the rest is confident where it was prepared."""
+"""Scenes at low field whose first half is the preparation: the rest is confident where it was prepared."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ def judged(person: str, scenario: str = "holds_organ_0.35T", prepare_frames: int
     return figures(scores)
 
 
-def test_a_prepared_hold_is_confident_and_right():
-    found = judged("KS81")
-    assert found["confident"] > 0.8
-    assert found["outline_p95_mm"] < 3.0
+def test_a_preparation_makes_low_field_confident_and_no_less_right():
+    prepared, alone = judged("KS81", "low_field", 75), judged("KS81", "low_field", 0)
+    assert prepared["confident"] > 0.9
+    assert alone["confident"] < 0.2
+    assert prepared["confident_wrong"] == 0
+    assert prepared["outline_mm"] < 1.1 * alone["outline_mm"]
 
 
-def test_the_same_hold_is_in_doubt_without_a_preparation():
+def test_a_prepared_hold_is_found_again_and_an_unprepared_one_doubted():
+    prepared = judged("KS81")
+    assert prepared["confident"] > 0.5
+    assert prepared["outline_p95_mm"] < 3.0
     assert judged("KS81", prepare_frames=0)["confident"] < 0.1
 
 

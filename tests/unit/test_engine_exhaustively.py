@@ -19,6 +19,7 @@ from gating.engine.engine import Engine
 from gating.geometry.contours import box_contour
 from gating.messages import ControlRequest, EngineState, GateCommand, GateState, SourceKind, StreamEnd
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.stream import seen_images
 from gating.targets.image import TargetImage
 from gating.targets.targets import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
@@ -171,6 +172,14 @@ def beam_on_is_justified(visit: Visit, path: tuple[str, ...]) -> None:
         assert visit.confirmed, f"beam on with a contour that nobody has confirmed: {path}"
 
 
+@pytest.fixture
+def remembers_few_images(monkeypatch):
+    """The engine is copied at every step, and with it the tables of its images."""
+    monkeypatch.setattr(seen_images, "IMAGES", 1 << 8)
+    monkeypatch.setattr(seen_images, "SAMPLED_IMAGES", 1 << 6)
+
+
+@pytest.mark.usefixtures("remembers_few_images")
 @pytest.mark.parametrize("by_itself", [pytest.param(False, id="by operator"), pytest.param(True, id="by itself")])
 def test_no_path_leads_to_beam_on_without_what_justifies_it(by_itself):
     first = Visit(arm_by_itself=by_itself)
