@@ -55,8 +55,8 @@ class Evidence(Struct, frozen=True):
     cost : float
         Mean square of the clipped differences of local contrast after the fit.
     rest_score : float
-        Raw ZNCC of the reference with the target at rest, only shifted: the median over the preparation, or the best
-        one so far.
+        Raw ZNCC of the reference with the target at rest: the median over the preparation, only shifted; without one
+        the best so far, moved back.
     usual_score : float
         With a memory: `score_shifted` that is usual at this excursion.
     unprepared_mm : float
@@ -130,10 +130,10 @@ PREPARED = Model(
 )
 USUAL_SPREAD = 0.04
 """A score this far below the usual one is usual as well."""
-LEAST_REST_SCORE = 0.82
-"""Least ZNCC at rest of a target that can be told from noise: low-signal recordings reach 0.76, usable ones 0.83."""
+LEAST_REST_SCORE = 0.86
+"""Least ZNCC of a target that can be told from noise: low-signal recordings reach 0.84, usable ones 0.93."""
 LEAST_REST_SCORE_PREPARED = 0.78
-"""The same over a preparation, where it is the median at rest and not the best."""
+"""The same over a preparation, where it is the median and only shifted."""
 LARGEST_COST_ALONE = 0.12
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
 VETO_LIMIT = 0.5

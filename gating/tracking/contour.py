@@ -42,8 +42,10 @@ class Propagation(Struct, frozen=True):
         Centre (x, y) of what is inside: the reference centre, moved by the mean motion inside the contour.
     score : float
         ZNCC between the template and the frame moved back, over the target and the tissue around it.
+    raw_score : float
+        The same with the noise of both frames, which are smoothed otherwise.
     score_shifted : float
-        The same for the frame shifted by the mean motion, not deformed.
+        `score` for the frame shifted by the mean motion, not deformed.
     shift_mm : float
         Distance of the mean motion from the match.
     strain : float
@@ -63,6 +65,7 @@ class Propagation(Struct, frozen=True):
     contour_px: NDArray[np.float32]
     content_px: tuple[float, float]
     score: float
+    raw_score: float
     score_shifted: float
     shift_mm: float
     strain: float
@@ -128,6 +131,8 @@ class ContourFit:
         self._content_basis = modes.at(_lattice(inside, _step(inside)).T).mean(axis=0)
         self._smooth = np.zeros(places.shape[1], np.float32)
         sample(picture.smooth, places, np.zeros_like(places), self._smooth)
+        self._raw = np.zeros(places.shape[1], np.float32)
+        sample(picture.raw, places, np.zeros_like(places), self._raw)
         mean = np.kron(self._content_basis, np.eye(2))
         worst = float(np.linalg.eigvalsh(mean @ self._fine.inverse @ mean.T)[-1])
         self._sensitivity_px = math.sqrt(max(worst, 0.0) * max(NOISE_AREA_PX / step**2, 1.0))
@@ -156,7 +161,10 @@ class ContourFit:
     def _fit(self, picture: Picture, coefficients: Array) -> _Fitted:
         cost = align(self._fine, picture.fine, coefficients, FINE_STEPS)
         score, seen = score_at(picture.smooth, self._fine.places, self._fine.work, self._smooth)
-        return _Fitted(coefficients, cost, score if seen >= MIN_SEEN else 0.0)
+        if not seen >= MIN_SEEN:
+            return _Fitted(coefficients, cost, 0.0, 0.0)
+        raw_score, _ = score_at(picture.raw, self._fine.places, self._fine.work, self._raw)
+        return _Fitted(coefficients, cost, score, raw_score)
 
     def _propagation(self, fitted: _Fitted, picture: Picture, shift_x: float, shift_y: float) -> Propagation:
         motion = fitted.coefficients
@@ -166,6 +174,7 @@ class ContourFit:
             contour,
             (self._content_px[0] + x, self._content_px[1] + y),
             fitted.score,
+            fitted.raw_score,
             self._score_shifted(picture, x, y),
             math.hypot(x - shift_x, y - shift_y) * self._spacing_mm,
             float(np.abs(motion[1:AFFINE]).max()) / self._length_px,
@@ -184,11 +193,12 @@ class ContourFit:
 
 
 class _Fitted(Struct, frozen=True):
-    """A motion, its cost on the full grid, and its score."""
+    """A motion, its cost on the full grid, and its scores, smoothed and raw."""
 
     coefficients: Array
     cost: float
     score: float
+    raw_score: float
 
 
 def _step(mask: NDArray[Any]) -> float:

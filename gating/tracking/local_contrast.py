@@ -111,7 +111,7 @@ class Picture:
 
     Attributes
     ----------
-    smooth, fine : (rows, columns) float32
+    raw, smooth, fine : (rows, columns) float32
     coarse : (rows // step, columns // step) float32
     step : int
         Pixels of the full grid, along each side, in one of the coarse grid.
@@ -125,7 +125,7 @@ class Picture:
         self.step = max(round(COARSE_PIXEL_MM / spacing_mm), 1)
         coarse_mm = self.step * spacing_mm
         self._whole = np.s_[: rows // self.step * self.step, : columns // self.step * self.step]
-        self._raw, self.smooth = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.raw, self.smooth = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self._blocks = np.zeros((rows // self.step, columns // self.step), np.float32)
         self._fine = LocalContrast(shape, window_mm / spacing_mm)
         self._coarse = LocalContrast(self._blocks.shape, max(window_mm, COARSE_WINDOW_MM) / coarse_mm)
@@ -134,8 +134,8 @@ class Picture:
 
     def load(self, frame: NDArray[Any]) -> None:
         """Take the next frame, (rows, columns) real numbers."""
-        np.copyto(self._raw, frame, casting="same_kind")
-        cv2.GaussianBlur(self._raw, (0, 0), SMOOTHING_PX, self.smooth)
+        np.copyto(self.raw, frame, casting="same_kind")
+        cv2.GaussianBlur(self.raw, (0, 0), SMOOTHING_PX, self.smooth)
         self._fine.load(self.smooth)
         cv2.resize(self.smooth[self._whole], self._blocks.shape[::-1], self._blocks, interpolation=cv2.INTER_AREA)
         cv2.GaussianBlur(self._blocks, (0, 0), self._coarse_smoothing_px, self._blocks)

@@ -26,6 +26,8 @@ BODY_LEVEL: Final = 0.15
 """Relative to the 95th percentile of the frame: what is darker is air or lung."""
 BODY_SHARE: Final = 0.5
 """Of the longest line through the body, at least, that a band must cross."""
+LEAST_LINE_MM: Final = 80.0
+"""A shorter line may be dark by chance."""
 DARK, DARK_SHARE = 0.8, 0.9
 """A band is darker than this, relative to both sides, along this share of the body."""
 RECOVERED: Final = 0.9
@@ -84,7 +86,11 @@ def find_bands(pixels: NDArray[Any], spacing_mm: float) -> SaturationBands:
     """
     frame = np.asarray(pixels, np.float32)
     widest = max(round(HALF_WIDTH_MM / spacing_mm), 2)
-    return SaturationBands(_dark_rows(frame, widest), _dark_rows(np.ascontiguousarray(frame.T), widest))
+    if frame.min() < 0.0:
+        return NO_BANDS  # no magnitude image: dark and bright mean nothing
+    least_px = LEAST_LINE_MM / spacing_mm
+    across = np.ascontiguousarray(frame.T)
+    return SaturationBands(_dark_rows(frame, widest, least_px), _dark_rows(across, widest, least_px))
 
 
 def _fill(image: NDArray[Any], first: int, last: int) -> None:
@@ -95,19 +101,19 @@ def _fill(image: NDArray[Any], first: int, last: int) -> None:
     image[first : last + 1] = between if image.dtype.kind == "f" else np.rint(between)
 
 
-def _dark_rows(frame: NDArray[np.float32], widest: int) -> Lines:
+def _dark_rows(frame: NDArray[np.float32], widest: int, least_px: float) -> Lines:
     """Return the first and the last row of every band along rows."""
     along = cv2.getGaussianKernel(9, SMOOTHING_PX)
     smooth = np.asarray(cv2.sepFilter2D(frame, -1, along, np.ones(1)), np.float32)
     level = BODY_LEVEL * float(np.percentile(smooth, 95))
-    length = np.count_nonzero(smooth > level, axis=1).max()
+    length = max(float(np.count_nonzero(smooth > level, axis=1).max()) * BODY_SHARE, least_px)
     shares = np.zeros(len(frame))
     for away in range(2, min(widest, (len(frame) - 2) // 2) + 1):
         above, here, below = smooth[: -2 * away], smooth[away:-away], smooth[2 * away :]
         body = above + below > 2.0 * level
         dark = (here < DARK * np.minimum(above, below)) & body
         crossed = np.count_nonzero(body, axis=1)
-        share = np.where(crossed >= BODY_SHARE * length, np.count_nonzero(dark, axis=1) / np.maximum(crossed, 1), 0.0)
+        share = np.where(crossed >= length, np.count_nonzero(dark, axis=1) / np.maximum(crossed, 1), 0.0)
         shares[away:-away] = np.maximum(shares[away:-away], share)
     bands: list[tuple[int, int]] = []
     for row in np.flatnonzero(shares >= DARK_SHARE):

@@ -294,12 +294,8 @@ class TemplateTracker:
             objections=objections,
             cost=moved.cost,
             score_shifted=moved.score_shifted,
-            rest_score=self._rest_score_with(placements),
+            rest_score=max(self._rest_score, moved.raw_score) if winner.template == 0 else self._rest_score,
         )
-
-    def _rest_score_with(self, placements: list[Placement]) -> float:
-        """Return how well the reference has fitted a frame so far, these placements included."""
-        return max([self._rest_score, *(one.score for one in placements if one.template == 0)])
 
     def beside_reference(self) -> Carried:
         """Carry the contour straight from the reference to the last frame as well; for a preparation."""

