@@ -33,7 +33,7 @@ STIFFNESS: Final = 10.0
 """Pull of the bending modes to 0, relative to the pull of the image on the translation."""
 USUAL_STRAIN: Final = 0.05
 """Standard deviation of the affine motion's gradients: small targets without much texture are not deformed at will."""
-NOISE: Final = 1.0
+NOISE: Final = 0.5
 """Mean square difference of a usual fit, times the pixels that share their noise."""
 STEP_PX: Final = 0.02
 """Once no coefficient changes by more, the motion is found."""

@@ -86,8 +86,6 @@ def find_bands(pixels: NDArray[Any], spacing_mm: float) -> SaturationBands:
     """
     frame = np.asarray(pixels, np.float32)
     widest = max(round(HALF_WIDTH_MM / spacing_mm), 2)
-    if frame.min() < 0.0:
-        return NO_BANDS  # no magnitude image: dark and bright mean nothing
     least_px = LEAST_LINE_MM / spacing_mm
     across = np.ascontiguousarray(frame.T)
     return SaturationBands(_dark_rows(frame, widest, least_px), _dark_rows(across, widest, least_px))
