@@ -129,7 +129,8 @@ class FlowFit:
         one = score_at(picture.smooth, self._places, motion, self._values)[0]
         x, y = affine[0].tolist()
         return Propagation(
-            contour_px=contour, content_px=(self._content[0] + x, self._content[1] + y), score=one, score_shifted=one,
+            contour_px=contour, content_px=(self._content[0] + x, self._content[1] + y), score=one,
+            raw_score=one, score_shifted=one,
             shift_mm=float(np.hypot(x - shift_x, y - shift_y)) * self._spacing_mm,
             strain=float(np.abs(affine[1:]).max()), bending_mm=0.0, precision_mm=0.3,
             beyond_image_px=beyond_image_px(contour, picture.smooth.shape), cost=0.0, coefficients=affine,
