@@ -12,86 +12,8 @@ import math
 
 from msgspec import Struct
 
+from gating.tracking.evidence import Evidence
 from gating.tracking.fixed_pattern import OBJECTION
-
-
-class Evidence(Struct, frozen=True):
-    """All that the confidence of one frame is computed from.
-
-    Attributes
-    ----------
-    score : float
-        ZNCC of the winning template at its place.
-    score_moved_back : float
-        ZNCC after the frame is moved back by the fitted motion.
-    rival_gap : float
-        Lead over the best score at another place.
-    precision_mm : float
-        Standard deviation of the position from noise and misfit.
-    fit_shift_mm : float
-        How far the fit moves the content away from the match.
-    bending_mm : float
-        Root mean square of what bends the target beyond an affine motion.
-    strain : float
-        Largest gradient of the affine motion, dimensionless.
-    disagreement_mm : float
-        Distance to the nearest place that another template proposes; 0 with a single template.
-    excess_jump_mm : float
-        Movement since the target was last seen, beyond what quiet breathing explains.
-    at_edge : bool
-        The match touches the border of its window.
-    drop : float
-        Best recent score of this target minus this one.
-    unseen_s : float
-        Time since the target was last seen; 0 if it was seen in the frame before.
-    moving_elsewhere : float
-        How much better what moves in the image fits at another place, see `fixed_pattern.py`.
-    beyond_image_px : float
-        How far the target reaches out of the image.
-    objections : float
-        Share of the last seconds in which what moves in the image fitted better elsewhere.
-    score_shifted : float
-        ZNCC of the winning template with the frame shifted by the mean motion, not deformed.
-    cost : float
-        Mean square of the clipped differences of local contrast after the fit.
-    rest_score : float
-        Raw ZNCC of the reference with the target at rest: the median over the preparation, only shifted; without one
-        the best so far, moved back.
-    usual_score : float
-        With a memory: `score_shifted` that is usual at this excursion.
-    unprepared_mm : float
-        With a memory: how far the excursion is from all that was prepared.
-    carried_fit : float
-        With a memory: how well the contour of the winning key frame was carried to it, see `memory.KeyFrame`.
-    ways_apart_mm : float
-        With a memory: distance between the centres of the outlines from the best key frame and from the reference.
-    prepared : bool
-        Whether there is a memory.
-    """
-
-    score: float
-    score_moved_back: float
-    rival_gap: float
-    precision_mm: float
-    fit_shift_mm: float
-    bending_mm: float
-    strain: float
-    disagreement_mm: float
-    excess_jump_mm: float
-    at_edge: bool
-    drop: float
-    unseen_s: float
-    moving_elsewhere: float
-    beyond_image_px: float = 0.0
-    objections: float = 0.0
-    cost: float = 0.0
-    score_shifted: float = 1.0
-    rest_score: float = 1.0
-    usual_score: float = 1.0
-    unprepared_mm: float = 0.0
-    carried_fit: float = 1.0
-    ways_apart_mm: float = 0.0
-    prepared: bool = False
 
 
 class Model(Struct, frozen=True):

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gating.geometry.contours import contour_centroid
-from gating.tracking.confidence import Evidence
 from gating.tracking.contour import Propagation
+from gating.tracking.evidence import Evidence
 from gating.tracking.local_contrast import Picture
 from gating.tracking.memory import Memory
 from gating.tracking.template import Template

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gating.tracking.confidence import Evidence
+from gating.tracking.evidence import Evidence
 from gating.tracking.template import Placement, Template
 
 REFERENCE_BONUS: Final = 0.03

@@ -15,8 +15,9 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
-from gating.tracking.confidence import RIVAL_VETO, Evidence, probability, reason_for_doubt
+from gating.tracking.confidence import RIVAL_VETO, probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
+from gating.tracking.evidence import Evidence, History, gather
 from gating.tracking.fixed_pattern import FixedPattern
 from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.memory import Memory
@@ -48,6 +49,7 @@ from gating.tracking.tracker import (
 from gating.tracking.trust import Trust
 
 Image = NDArray[np.float32]
+Point = tuple[float, float]
 
 QUIET_SPEED_MM_S = 40.0
 FREE_MM = 4.0
@@ -203,13 +205,12 @@ class TemplateTracker:
         recalled = None if self._recall is None else self._recall.recalled(self._picture, winner.template, moved)
         if recalled is not None:
             moved = recalled.moved
-        centre = contour_centroid(moved.contour_px)
-        if not math.isfinite(centre[0]):
-            centre = winner.x_px, winner.y_px
+        centre = self._centre_of(moved, winner)
         x, y = reference.centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
-        evidence = self._evidence(placements, winner, moved, centre, elapsed_s, elsewhere, pattern.objections)
+        history = self._history(winner, moved, centre, elapsed_s, elsewhere, pattern.objections)
+        evidence = gather(placements, winner, moved, history, apart_px=self._apart_px, spacing_mm=self._spacing_mm)
         if recalled is not None:
             evidence = recalled.added_to(evidence)
         return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence), recalled)
@@ -261,41 +262,30 @@ class TemplateTracker:
         x, y = template.centre_px
         return template.fit.propagate(self._picture, placement.x_px - x, placement.y_px - y)
 
-    def _evidence(
+    def _history(
         self,
-        placements: list[Placement],
         winner: Placement,
         moved: Propagation,
-        centre: tuple[float, float],
+        centre: Point,
         elapsed_s: float,
         elsewhere: float,
         objections: float,
-    ) -> Evidence:
-        away = [(one.score, math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px)) for one in placements]
-        rivals = [score for score, distance in away if distance > self._apart_px]
-        others = [one for one in placements if one.template != winner.template and one.score > winner.score - 0.15]
-        spread = [math.hypot(one.x_px - winner.x_px, one.y_px - winner.y_px) for one in others]
-        jump = math.dist(centre, self._centre) * self._spacing_mm
-        return Evidence(
-            score=winner.score,
-            score_moved_back=moved.score,
-            rival_gap=min(winner.lead, winner.score - max(rivals, default=-1.0)),
-            precision_mm=moved.precision_mm,
-            fit_shift_mm=moved.shift_mm,
-            bending_mm=moved.bending_mm,
-            strain=moved.strain,
-            disagreement_mm=min(spread, default=0.0) * self._spacing_mm,
-            excess_jump_mm=max(0.0, jump - FREE_MM - QUIET_SPEED_MM_S * (self._unseen_s + elapsed_s)),
-            at_edge=winner.at_edge,
+    ) -> History:
+        jump_mm = math.dist(centre, self._centre) * self._spacing_mm
+        quiet_mm = FREE_MM + QUIET_SPEED_MM_S * (self._unseen_s + elapsed_s)
+        return History(
+            excess_jump_mm=max(0.0, jump_mm - quiet_mm),
             drop=max(0.0, self._typical - winner.score),
             unseen_s=self._unseen_s,
-            moving_elsewhere=elsewhere,
-            beyond_image_px=moved.beyond_image_px,
-            objections=objections,
-            cost=moved.cost,
-            score_shifted=moved.score_shifted,
             rest_score=max(self._rest_score, moved.raw_score) if winner.template == 0 else self._rest_score,
+            moving_elsewhere=elsewhere,
+            objections=objections,
         )
+
+    def _centre_of(self, moved: Propagation, winner: Placement) -> tuple[float, float]:
+        """Return the centroid of an outline, or the place of the match if it has none."""
+        centre = contour_centroid(moved.contour_px)
+        return centre if math.isfinite(centre[0]) else (winner.x_px, winner.y_px)
 
     def beside_reference(self) -> Carried:
         """Carry the contour straight from the reference to the last frame as well; for a preparation."""

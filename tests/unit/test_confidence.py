@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gating.tracking.confidence import ALONE, FEATURES, PREPARED, REASONS, Evidence, probability, reason_for_doubt
+from gating.tracking.confidence import ALONE, FEATURES, PREPARED, REASONS, probability, reason_for_doubt
+from gating.tracking.evidence import Evidence
 
 GOOD = Evidence(
     score=0.9,
