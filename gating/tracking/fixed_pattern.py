@@ -35,6 +35,8 @@ MIN_LEAD = 5.0
 """Of one score over another, in units of the score that noise alone has: 1 / sqrt(pixels of the template)."""
 MIN_EXPLAINED, SLOPES = 0.5, (0.6, 1.4)
 """Share of the energy of what moves that the claims must explain; its size, relative to what they predict."""
+REPEATED_SHARE: Final = 0.25
+"""Of the least noise so far: two frames that differ by less are repeats."""
 HELD_MM = 1.0
 """A target claimed to be this near to where it was cut cannot look like its opposite."""
 MIN_CONTRADICTION = 0.2
@@ -190,7 +192,10 @@ class FixedPattern:
 
 
 class LeastLately:
-    """Least value of the last `MEMORY_S`. Zeros do not count: a frame that came twice has no noise."""
+    """Least value of the last `MEMORY_S`.
+
+    Values far below all others do not count: a frame that came twice, but for some of its pixels, has no noise.
+    """
 
     def __init__(self) -> None:
         self._now, self._before = float("inf"), float("inf")
@@ -201,7 +206,8 @@ class LeastLately:
         self._age_s += elapsed_s
         if self._age_s > MEMORY_S / 2.0:
             self._before, self._now, self._age_s = self._now, float("inf"), 0.0
-        if value > 0.0:
+        least = min(self._now, self._before)
+        if value > (REPEATED_SHARE * least if math.isfinite(least) else 0.0):
             self._now = min(self._now, value)
         return min(self._now, self._before)
 

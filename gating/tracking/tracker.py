@@ -46,8 +46,8 @@ class TrackResult(Struct, frozen=True):
     x_px, y_px : float
         Target centre, the centroid of `contour_px`; NaN only when REFUSED.
     confidence : float
-        Calibrated probability that the centre is within 2 mm, and the target-out fraction within 5 percentage points, of
-        the truth; 0 to 1, never NaN.
+        Calibrated probability that the centre is within 2 mm of the truth, and the target-out fraction within 5
+        percentage points; 0 to 1, never NaN.
     score : float
         ZNCC of the winning template, -1 to 1; 0 when REFUSED.
     status : TrackStatus
