@@ -70,7 +70,7 @@ def test_zero_is_no_least_value():
     assert least.of(0.0, 0.1) == 3.0
 
 
-def test_a_near_repeat_is_not_the_noise_until_nothing_else_has_come_for_long():
+def test_a_near_repeat_is_no_noise_until_nothing_else_has_come_for_long():
     least = LeastLately()
     assert least.of(3.0, 0.1) == 3.0
     assert least.of(0.1, 0.1) == 3.0
