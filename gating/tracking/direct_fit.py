@@ -15,11 +15,12 @@ doi 10.1023/B:VISI.0000011205.11775.fd, sections 3.2 and 4; priors: part 4 of th
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from gating.tracking.bending import AFFINE
@@ -150,18 +151,31 @@ def displace(basis: Image, coefficients: Array, motion: Image) -> None:
             y[i] += in_y * function[i]
 
 
+@register_jitable
+def _is_inside(image: Image, x: float, y: float) -> bool:
+    """Return whether an image shows a place; NaN is nowhere."""
+    height, width = image.shape
+    return x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1
+
+
+@register_jitable
+def _between(image: Image, x: Any, y: Any) -> Any:
+    """Return the bilinear value of an image at a place inside it."""
+    height, width = image.shape
+    column, row = min(int(x), width - 2), min(int(y), height - 2)
+    right, down = x - np.float32(column), y - np.float32(row)
+    upper = image[row, column] + right * (image[row, column + 1] - image[row, column])
+    lower = image[row + 1, column] + right * (image[row + 1, column + 1] - image[row + 1, column])
+    return upper + down * (lower - upper)
+
+
 @njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST)
 def sample(image: Image, places: Image, motion: Image, values: Image) -> None:
     """Write the bilinear value of an image at every place + motion; beyond its border `values` keeps what it has."""
-    height, width = image.shape
     for i in range(places.shape[1]):
         x, y = places[0, i] + motion[0, i], places[1, i] + motion[1, i]
-        if x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1:
-            column, row = min(int(x), width - 2), min(int(y), height - 2)
-            right, down = x - np.float32(column), y - np.float32(row)
-            upper = image[row, column] + right * (image[row, column + 1] - image[row, column])
-            lower = image[row + 1, column] + right * (image[row + 1, column + 1] - image[row + 1, column])
-            values[i] = upper + down * (lower - upper)
+        if _is_inside(image, x, y):
+            values[i] = _between(image, x, y)
 
 
 @njit(
@@ -175,19 +189,14 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
 
     NaN, which no comparison keeps inside the image, counts as outside.
     """
-    height, width = image.shape
     squares = 0.0
     seen = 0
     clip = np.float32(CLIP)
     for i in range(values.size):
         x, y = places[0, i] + work[0, i], places[1, i] + work[1, i]
         difference: np.float32 = np.float32(0.0)
-        if x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1:
-            column, row = min(int(x), width - 2), min(int(y), height - 2)
-            right, down = x - np.float32(column), y - np.float32(row)
-            upper = image[row, column] + right * (image[row, column + 1] - image[row, column])
-            lower = image[row + 1, column] + right * (image[row + 1, column + 1] - image[row + 1, column])
-            difference = upper + down * (lower - upper) - values[i]
+        if _is_inside(image, x, y):
+            difference = _between(image, x, y) - values[i]
             difference = min(max(difference, -clip), clip)
             seen += 1
         work[2, i] = difference
@@ -266,7 +275,6 @@ def score_at(image: Image, places: Image, motion: Image, values: Image) -> tuple
     -------
     ZNCC over the places inside the image, 0 where either side is flat; and their share.
     """
-    height, width = image.shape
     seen = 0
     ours = 0.0
     theirs = 0.0
@@ -275,12 +283,8 @@ def score_at(image: Image, places: Image, motion: Image, values: Image) -> tuple
     product = 0.0
     for i in range(values.size):
         x, y = places[0, i] + motion[0, i], places[1, i] + motion[1, i]
-        if x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1:
-            column, row = min(int(x), width - 2), min(int(y), height - 2)
-            right, down = x - np.float32(column), y - np.float32(row)
-            upper = image[row, column] + right * (image[row, column + 1] - image[row, column])
-            lower = image[row + 1, column] + right * (image[row + 1, column + 1] - image[row + 1, column])
-            value = np.float64(upper + down * (lower - upper))
+        if _is_inside(image, x, y):
+            value = np.float64(_between(image, x, y))
             own = np.float64(values[i])
             seen += 1
             ours += own
