@@ -16,7 +16,7 @@ from gating.clocks.clock import MonotonicClock
 from gating.engine.engine import Engine
 from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.settings.config import Config
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import content_hash, decode, encode, encode_frame
 

@@ -32,8 +32,8 @@ from gating.service.pipeline import PipelineError, Session
 from gating.settings.config import Config
 from gating.settings.host import ANY_CORE, HostSettings
 from gating.settings.tracking import TrackerSettings
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
-from gating.targets.targets import TargetSpec
 from gating.wire.codec import decode
 from gating.wire.sockets import receive, secure, secure_process, subscribe
 from replay_data import session_path

@@ -17,8 +17,8 @@ import zmq
 from bench.loop import bench_config, pictures
 from gating.messages import EngineState, GateCommand
 from gating.service.pipeline import PipelineError, Session
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
-from gating.targets.targets import TargetSpec
 from gating.wire.codec import decode
 from gating.wire.sockets import receive, subscribe
 

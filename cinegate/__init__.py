@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gating.service.pipeline import PipelineError
     from gating.session.log import SessionError
     from gating.settings.config import Config, ConfigError
-    from gating.targets.targets import TargetSpec
+    from gating.targets.spec import TargetSpec
     from gating.tracking.tracker import Tracker, TrackerSettings, TrackingError, TrackResult, TrackStatus
 
     __version__: str

@@ -28,7 +28,7 @@ from gating.targets.target_file import write_targets
 from gating.wire.sockets import secure_process
 
 if TYPE_CHECKING:
-    from gating.targets.targets import TargetSpec
+    from gating.targets.spec import TargetSpec
 
 START_S: Final = 60.0
 """For so long an engine that does not answer may be starting."""

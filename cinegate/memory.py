@@ -12,7 +12,7 @@ from drivers.recordings import Recording
 from drivers.recordings.masks import read_target_mask
 from gating.geometry.contours import contour_from_mask
 from gating.report.memory_page import write_memory_page
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.memory_file import write_memory
 from gating.tracking.memory_learning import learn_memory
 from gating.tracking.tracker import TrackerSettings

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from gating.errors import TargetError
 from gating.geometry.contours import box_contour, contour_from_mask
 from gating.targets.image import TargetImage
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import read_targets
-from gating.targets.targets import TargetSpec
 from gating.wire.codec import content_hash
 
 if TYPE_CHECKING:

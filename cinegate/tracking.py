@@ -17,7 +17,7 @@ from gating.engine.offline import decide_offline, offline_frames
 from gating.errors import TargetError
 from gating.messages import Event, GateCommand, GateState, TargetEstimate
 from gating.settings.config import Config
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import TrackerFactory
 from gating.tracking.tracker import TrackingError
 

@@ -12,7 +12,7 @@ from gating.geometry.contours import box_contour
 from gating.messages import ControlRequest, SourceKind
 from gating.settings.config import Config, GatingSettings, HealthSettings, RecordingSettings, SafetySettings
 from gating.targets.image import TargetImage
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker as tracker_by_name
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 

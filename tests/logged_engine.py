@@ -10,7 +10,7 @@ from gating.latency.budgets import load_budgets
 from gating.messages import ControlRequest, SessionHeader, SourceKind, StreamEnd, TargetReference
 from gating.session.log_writer import SessionWriter
 from gating.settings.config import config_hash, parse_past_config, to_toml
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import encode, encode_frame
 from tests import engine_bench

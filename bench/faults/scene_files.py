@@ -12,8 +12,8 @@ from drivers.formats.pixels import wire_dtype_name
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.settings.config import Config, EndpointSettings, HealthSettings, LinacSettings, RecordingSettings, to_toml
 from gating.targets.image import TargetImage
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
-from gating.targets.targets import TargetSpec
 from gating.wire.codec import content_hash
 
 TARGETS: Final = "targets.json"

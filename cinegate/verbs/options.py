@@ -12,7 +12,7 @@ from cinegate.verbs.app import CommandError
 if TYPE_CHECKING:
     from drivers.recordings import Recording
     from drivers.recordings.scan import Scan
-    from gating.targets.targets import TargetSpec
+    from gating.targets.spec import TargetSpec
 
 RecordingArgument = Annotated[
     Path, typer.Argument(help="A .npz recording, a TrackRAD2025 case folder, or a session log (.mcap).")

@@ -31,7 +31,7 @@ from gating.wire.sockets import secure_process
 if TYPE_CHECKING:
     from drivers.ports import BeamSwitch, CineSource
     from drivers.recordings.scan import Scan
-    from gating.targets.targets import TargetSpec
+    from gating.targets.spec import TargetSpec
 
 SessionOption = Annotated[str, typer.Option("--session", help="Session id, the same for every process of a session.")]
 OptionsOption = Annotated[

@@ -11,7 +11,7 @@ import numpy as np
 from gating.messages import CineFrame, ReferenceImage, TargetReference
 from gating.session.log import SessionError, read_session
 from gating.targets.image import TargetImage
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.memory import Memory
 
 

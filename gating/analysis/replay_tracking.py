@@ -28,7 +28,7 @@ from gating.messages import (
     TargetReference,
 )
 from gating.settings.config import Config
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 

@@ -40,7 +40,7 @@ from gating.messages import (
 )
 from gating.settings.config import Config
 from gating.stream.stream import other_origin, other_session
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
 

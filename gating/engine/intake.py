@@ -11,7 +11,8 @@ from gating.messages import CineFrame, FrameHeader, TargetEstimate, TargetRefere
 from gating.settings.config import Config
 from gating.stream.stream import Stream
 from gating.targets.binding import TargetNotMatched
-from gating.targets.targets import TargetSet, TargetSpec
+from gating.targets.spec import TargetSpec
+from gating.targets.targets import TargetSet
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.tracker import Tracker
 

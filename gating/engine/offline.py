@@ -13,7 +13,7 @@ from gating.engine.outcome import StepOutcome
 from gating.engine.peers import OfflinePeers
 from gating.messages import CineFrame, FrameHeader, Pacing, Pixels, StreamInfo
 from gating.settings.config import Config
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import Tracker
 from gating.wire.codec import content_hash

@@ -38,7 +38,7 @@ from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, config_hash, require_overrides, to_toml
 from gating.settings.safeguards import in_words
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import WireError, decode, encode, encode_frame

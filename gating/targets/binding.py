@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gating.errors import TargetError
 from gating.messages import CineFrame, Pixels, SourceKind
+from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import CheckedTracker
 from gating.tracking.tracker import TrackResult, TrackStatus
-
-if TYPE_CHECKING:
-    from gating.targets.targets import TargetSpec
 
 HOW_TO_BIND: Final = "make one with `cinegate targets RECORDING --out FILE`, and use it with `--target FILE`"
 FOUND_IN_A_ROW: Final = 5

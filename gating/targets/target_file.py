@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +14,14 @@ from gating.errors import TargetError
 from gating.messages import ImageHeader, Pixels
 from gating.settings.private_file import private_file
 from gating.targets.image import TargetImage
-from gating.targets.targets import MAX_TARGETS, TargetSpec
+from gating.targets.spec import TargetSpec
+from gating.targets.targets import MAX_TARGETS
 from gating.tracking.memory_file import memory_from_plain, memory_to_plain
 from gating.tracking.tracker import TrackingError
+from gating.wire.packed_pixels import LITTLE_ENDIAN, pack, unpack
 
 MAX_FILE_BYTES: Final = 256 * 2**20
 """Three images of the largest size and the noisiest content; a usual one takes 0.1 MB."""
-_LITTLE_ENDIAN: Final = {"uint8": "u1", "uint16": "<u2", "float32": "<f4"}
 
 
 class _StoredImage(ImageHeader, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,8 +91,7 @@ def read_targets(path: Path) -> list[TargetSpec]:
 
 def _stored(image: TargetImage) -> _StoredImage:
     header = msgspec.structs.asdict(image.as_message("").header)
-    packed = zlib.compress(np.ascontiguousarray(image.pixels).tobytes(), 1)
-    return _StoredImage(**header, zlib=base64.b64encode(packed).decode())
+    return _StoredImage(**header, zlib=pack(image.pixels, 1))
 
 
 def _images(plain: dict[str, Any], path: Path) -> dict[str, TargetImage]:
@@ -111,7 +109,7 @@ def _loaded(plain: Any, where: str) -> TargetImage:
     found = xxhash.xxh3_64_hexdigest(raw)
     if found != stored.content_hash:
         raise TargetError(f"{where}: content_hash of the pixels is {found}; {stored.content_hash} is needed")
-    pixels: Pixels = np.frombuffer(raw, _LITTLE_ENDIAN[stored.dtype]).reshape(stored.shape)
+    pixels: Pixels = np.frombuffer(raw, LITTLE_ENDIAN[stored.dtype]).reshape(stored.shape)
     return TargetImage.of(stored, pixels, found)
 
 
@@ -119,12 +117,11 @@ def _inflated(stored: _StoredImage, where: str) -> bytes:
     """Return the pixel bytes, and never more of them than the shape says."""
     rows, columns = stored.shape
     size = rows * columns * np.dtype(stored.dtype).itemsize
-    unpacker = zlib.decompressobj()
     try:
-        raw = unpacker.decompress(base64.b64decode(stored.zlib, validate=True), size + 1)
-    except (ValueError, zlib.error) as error:
+        raw = unpack(stored.zlib, size)
+    except ValueError as error:
         raise TargetError(f"{where}: zlib cannot be unpacked: {error}") from None
-    if len(raw) != size or not unpacker.eof:
+    if len(raw) != size:
         held = f"more than {size}" if len(raw) > size else f"{len(raw)}"
         raise TargetError(f"{where}: zlib holds {held} bytes; {rows}x{columns} {stored.dtype} needs {size}")
     return raw

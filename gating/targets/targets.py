@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gating.decision.decide import GateDecision, TargetView
 from gating.errors import TargetError
@@ -17,43 +16,14 @@ from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
 from gating.targets.binding import Binding
 from gating.targets.boundary import GatingBoundary
-from gating.targets.image import TargetImage
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
+from gating.targets.spec import TargetSpec
 from gating.targets.structure import StructureGate, check_rules
 from gating.tracking.checked_tracker import CheckedTracker, checked_maker
-from gating.tracking.memory import Memory
 from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
 _PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSpec:
-    """A target as it was drawn.
-
-    Attributes
-    ----------
-    name
-        Unique name.
-    contour_px
-        Array (n, 2) of (x, y).
-    plane
-        Plane in which it was drawn; "" for the stream's first plane.
-    structure
-        Targets in different planes with the same `structure` are views of it, which together give its 3D position.
-    image
-        Image in which it was drawn; None if that is the first good frame of the stream, which a live source refuses.
-    memory
-        What a preparation has taught of the target in that image.
-    """
-
-    name: str
-    contour_px: NDArray[np.float32]
-    plane: str = ""
-    structure: str = ""
-    image: TargetImage | None = None
-    memory: Memory | None = None
 
 
 @dataclass(slots=True)

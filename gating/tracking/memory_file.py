@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,12 +14,12 @@ from gating.settings.private_file import private_file
 from gating.tracking.memory import MOST_KEY_FRAMES, KeyFrame, Memory, UsualScore, hash_of
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.tracker import TrackingError
+from gating.wire.packed_pixels import LITTLE_ENDIAN, pack, unpack
 
 VERSION: Final = 1
 MOST_FILE_BYTES: Final = 64 * 2**20
 MOST_SIDE_PX: Final = 2048
 """Of a frame, before anything is inflated."""
-_LITTLE_ENDIAN: Final = {"uint8": "u1", "uint16": "<u2", "float32": "<f4"}
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 Side = Annotated[int, Meta(ge=16, le=MOST_SIDE_PX)]
 Share = Annotated[float, Meta(ge=-1.0, le=1.0)]
@@ -142,12 +139,15 @@ def _memory(stored: _Stored) -> Memory:
 
 
 def _stored(key: KeyFrame) -> _StoredKey:
-    dtype = str(key.pixels.dtype)
-    little = np.ascontiguousarray(key.pixels, _LITTLE_ENDIAN[dtype]).tobytes()
-    packed = base64.b64encode(zlib.compress(little, 6)).decode("ascii")
     return _StoredKey(
-        key.number, dtype, hash_of(key.pixels), packed, _plain(key.contour_px), key.content_px, key.fit  # type: ignore[arg-type]
-    )  # fmt: skip
+        key.number,
+        str(key.pixels.dtype),  # type: ignore[arg-type]  # checked when the frame was learned
+        hash_of(key.pixels),
+        pack(key.pixels, 6),
+        _plain(key.contour_px),
+        key.content_px,
+        key.fit,
+    )
 
 
 def _key(stored: _StoredKey, shape: tuple[int, int], points: int) -> KeyFrame:
@@ -167,12 +167,11 @@ def _key(stored: _StoredKey, shape: tuple[int, int], points: int) -> KeyFrame:
 
 def _inflated(stored: _StoredKey, shape: tuple[int, int], name: str) -> NDArray[Any]:
     """Return the pixels; no more is inflated than they take."""
-    dtype = np.dtype(_LITTLE_ENDIAN[stored.dtype])
+    dtype = np.dtype(LITTLE_ENDIAN[stored.dtype])
     length = shape[0] * shape[1] * dtype.itemsize
     try:
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(base64.b64decode(stored.zlib, validate=True), length + 1)
-    except (binascii.Error, ValueError, zlib.error) as error:
+        data = unpack(stored.zlib, length)
+    except ValueError as error:
         raise TrackingError(f"{name}: zlib cannot be inflated: {error}") from None
     if len(data) != length:
         at_least = "at least " if len(data) > length else ""

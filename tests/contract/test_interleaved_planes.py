@@ -24,7 +24,7 @@ from gating.engine.peers import OfflinePeers
 from gating.messages import CineFrame, ControlRequest, EngineState, GateState, StreamInfo, TargetEstimate
 from gating.settings.config import Config
 from gating.targets.image import TargetImage
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import decode
 from gating.wire.sockets import receive, subscribe

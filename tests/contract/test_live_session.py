@@ -35,7 +35,7 @@ from gating.service.service import EngineService
 from gating.settings.config import Config, EndpointSettings, HealthSettings, SafetySettings
 from gating.settings.host import ANY_CORE, HostSettings
 from gating.stream.stream import Stream
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import decode, encode
 from gating.wire.sockets import bind, receive, subscribe

@@ -16,7 +16,7 @@ from gating.engine.offline import offline_frames
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.settings.config import parse_config
 from gating.settings.presets import NAMES, read_preset
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 
 BREATH_HOLD = parse_config(read_preset("breath_hold"))
 EXCEPTION = parse_config(read_preset("exception"))

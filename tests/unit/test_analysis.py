@@ -39,7 +39,7 @@ from gating.geometry.plane import ImagePlane
 from gating.messages import GateState, TargetEstimate
 from gating.settings.config import Config, GatingSettings, SafetySettings
 from gating.settings.rules import BreathHoldRule, CentreRule, ExcursionRule, PredictionSettings
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from tests.engine_bench import drawn_on
 from tests.factories import INTERVAL_NS, anatomy, stream
 from tests.motion import write_trace

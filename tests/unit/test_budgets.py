@@ -18,7 +18,7 @@ from gating.latency.budgets import DecisionBudget, load_budgets, parse_budgets
 from gating.latency.stages import STAGES
 from gating.messages import Event, GateState, Pacing, StageStamps
 from gating.settings.config import Config, SafetySettings
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.opencv_tracker import OpenCvTracker
 from tests.factories import INTERVAL_NS, START_NS, frame, stream
 

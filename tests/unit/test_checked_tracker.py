@@ -13,7 +13,7 @@ from gating.clocks.clock import ManualClock
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.messages import EngineState, GateState
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import CheckedTracker, TrackerFault
 from gating.tracking.tracker import TrackingError, TrackResult, TrackStatus
 from replay_data import session_path

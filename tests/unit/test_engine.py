@@ -22,7 +22,7 @@ from gating.messages import (
     TargetReference,
 )
 from gating.settings.config import Config, RecordingSettings, SafetySettings
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from tests.engine_bench import BOX, CONFIG, Bench, states
 from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
 

@@ -21,7 +21,7 @@ from gating.messages import ControlRequest, EngineState, GateCommand, GateState,
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
 from gating.stream import seen_images
 from gating.targets.image import TargetImage
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
 from gating.wire.codec import content_hash
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream

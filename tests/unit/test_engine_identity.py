@@ -8,7 +8,7 @@ from gating.clocks.clock import ManualClock
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.messages import ControlRequest, EngineState, GateState, Heartbeat, SourceKind, StreamEnd
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from tests.engine_bench import BOX, CONFIG, Bench, drawn_on, states
 from tests.factories import START_NS, beam_status, frame, stream

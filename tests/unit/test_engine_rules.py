@@ -22,7 +22,7 @@ from gating.settings.rules import (
     PredictionSettings,
 )
 from gating.settings.tracking import TrackerSettings
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from tests.engine_bench import BOX, Bench
 from tests.factories import INTERVAL_NS, anatomy
 

@@ -26,7 +26,7 @@ from gating.messages import (
     StreamEnd,
 )
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 

@@ -10,7 +10,7 @@ from gating.analysis.logged_targets import session_targets
 from gating.decision.reasons import GateReason
 from gating.messages import CineFrame, GateCommand, GateState, SourceKind
 from gating.session.log import SessionError, read_session
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from tests.engine_bench import BOX, Bench, drawn_on
 from tests.factories import anatomy, frame
 from tests.logged_engine import LoggedEngine

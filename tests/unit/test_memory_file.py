@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gating.errors import TargetError
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import read_targets, write_targets
-from gating.targets.targets import TargetSpec
 from gating.tracking.memory_file import MOST_FILE_BYTES, memory_from_plain, memory_to_plain, read_memory, write_memory
 from gating.tracking.memory_learning import learn_memory
 from gating.tracking.tracker import TrackingError

@@ -10,7 +10,8 @@ from scipy.optimize import minimize
 
 from gating.geometry.plane import ImagePlane
 from gating.targets.position_3d import PlanePosition, position_in_3d
-from gating.targets.targets import TargetSet, TargetSpec
+from gating.targets.spec import TargetSpec
+from gating.targets.targets import TargetSet
 from tests.factories import stream
 
 AXES = {"sagittal": (0, 1, 0, 0, 0, -1), "coronal": (1, 0, 0, 0, 0, -1), "transversal": (1, 0, 0, 0, 1, 0)}

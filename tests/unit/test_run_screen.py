@@ -13,7 +13,7 @@ from gating.analysis.replay_tracking import replay_outcomes, track_motion
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.messages import ARRIVAL_TIME_MEANS, StampMeaning
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from tests.engine_bench import BOX, CONFIG
 from tests.factories import stream
 

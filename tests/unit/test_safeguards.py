@@ -26,7 +26,7 @@ from gating.settings.config import (
 )
 from gating.settings.presets import NAMES, read_preset
 from gating.settings.safeguards import SAFEGUARDS, disarmed, in_words
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from tests.engine_bench import BOX
 from tests.unit.session_bench import session_header, write_session
 

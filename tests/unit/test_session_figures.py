@@ -18,7 +18,7 @@ from gating.engine.offline import decide_offline, offline_frames
 from gating.messages import GateState, SessionHeader
 from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, SafetySettings, to_toml
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.wire.codec import encode, encode_frame
 from tests.engine_bench import BOX
 from tests.factories import INTERVAL_NS, anatomy, beam_status, stream

@@ -11,7 +11,7 @@ import pytest
 from gating.decision.reasons import GateReason
 from gating.messages import EngineState, Event, GateState, SourceKind, TargetEstimate, TargetReference
 from gating.targets.binding import FOUND_IN_A_ROW
-from gating.targets.targets import TargetSpec
+from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from tests.engine_bench import BOX, CONFIG, Bench, drawn_on, states
 from tests.factories import anatomy, frame

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gating.errors import TargetError
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import read_targets, write_targets
-from gating.targets.targets import TargetSpec
 from tests.engine_bench import BOX, drawn_on
 from tests.factories import anatomy, frame
 

@@ -19,8 +19,8 @@ from bench.faults.scene_files import TARGETS, scene_target
 from bench.faults.scripted_source import changed
 from gating.geometry.contours import contour_centroid
 from gating.messages import EngineState, SourceKind
+from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
-from gating.targets.targets import TargetSpec
 from gating.tracking.memory import KeyFrame, Memory, UsualScore, hash_of
 from gating.wire.codec import encode_frame
 

@@ -1,0 +1,39 @@
+"""A target as it was drawn, before anything is tracked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gating.targets.image import TargetImage
+from gating.tracking.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """A target as it was drawn.
+
+    Attributes
+    ----------
+    name
+        Unique name.
+    contour_px
+        Array (n, 2) of (x, y).
+    plane
+        Plane in which it was drawn; "" for the stream's first plane.
+    structure
+        Targets in different planes with the same `structure` are views of it, which together give its 3D position.
+    image
+        Image in which it was drawn; None if that is the first good frame of the stream, which a live source refuses.
+    memory
+        What a preparation has taught of the target in that image.
+    """
+
+    name: str
+    contour_px: NDArray[np.float32]
+    plane: str = ""
+    structure: str = ""
+    image: TargetImage | None = None
+    memory: Memory | None = None
