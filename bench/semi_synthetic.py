@@ -11,23 +11,21 @@ track) and *thinned* (every n-th frame: large steps, same reference track).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.disturbances import OTHER, SCENARIOS, TARGETS_MM, Disturbance
+from bench.truth.people import DATA
 from cinegate.cases import read_cases
 from gating.evaluation.case import Case
 from gating.geometry.contours import contour_from_mask
 
 Image = NDArray[np.float32]
 BACK_FRACTION = 0.78
-DATA = Path(os.environ.get("CINEGATE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def breathing_mm(

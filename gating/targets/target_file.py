@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-import xxhash
 
 from gating.errors import TargetError
 from gating.messages import ImageHeader, Pixels
@@ -18,6 +17,7 @@ from gating.targets.spec import TargetSpec
 from gating.targets.targets import MAX_TARGETS
 from gating.tracking.memory_file import memory_from_plain, memory_to_plain
 from gating.tracking.tracker import TrackingError
+from gating.wire.codec import content_hash
 from gating.wire.packed_pixels import LITTLE_ENDIAN, pack, unpack
 
 MAX_FILE_BYTES: Final = 256 * 2**20
@@ -106,10 +106,10 @@ def _loaded(plain: Any, where: str) -> TargetImage:
     except (msgspec.ValidationError, OverflowError) as error:
         raise TargetError(f"{where}: {error}") from None
     raw = _inflated(stored, where)
-    found = xxhash.xxh3_64_hexdigest(raw)
+    pixels: Pixels = np.frombuffer(raw, LITTLE_ENDIAN[stored.dtype]).reshape(stored.shape)
+    found = content_hash(pixels)
     if found != stored.content_hash:
         raise TargetError(f"{where}: content_hash of the pixels is {found}; {stored.content_hash} is needed")
-    pixels: Pixels = np.frombuffer(raw, LITTLE_ENDIAN[stored.dtype]).reshape(stored.shape)
     return TargetImage.of(stored, pixels, found)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
 from gating.tracking.tracker import Tracker, TrackingError
+from gating.wire.codec import content_hash
 
 Contour = NDArray[np.float32]
 
@@ -209,7 +210,7 @@ class RememberingTracker(Tracker, Protocol):
 
 def hash_of(pixels: NDArray[Any]) -> str:
     """Return the xxh3-64 of the pixel bytes as 16 hexadecimal digits."""
-    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(pixels).tobytes())
+    return content_hash(np.ascontiguousarray(pixels))
 
 
 def _distance_px(one: Contour, other: Contour) -> float:

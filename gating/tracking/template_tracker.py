@@ -15,7 +15,7 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
-from gating.tracking.confidence import RIVAL_VETO, probability, reason_for_doubt
+from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.evidence import Evidence, History, gather
 from gating.tracking.fixed_pattern import FixedPattern
@@ -58,8 +58,6 @@ QUIET_RANGE_MM = 12.0
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
-MISFIT_BELOW = 0.85
-"""A fit with a lower score is in doubt: other places get a second look."""
 
 
 class _Seen(Struct, frozen=True):
