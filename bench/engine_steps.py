@@ -18,7 +18,8 @@ from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacin
 from gating.settings.config import Config
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.wire.codec import content_hash, decode, encode, encode_frame
+from gating.wire.codec import decode, encode, encode_frame
+from gating.wire.pixels import content_hash
 
 EVICT_BYTES: Final = 4 * 2**20
 """Memory written between frames, in place of the other processes that evict the engine from the caches."""

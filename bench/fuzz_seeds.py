@@ -32,7 +32,8 @@ from gating.messages import (
 )
 from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, to_toml
-from gating.wire.codec import content_hash, encode, encode_frame
+from gating.wire.codec import encode, encode_frame
+from gating.wire.pixels import content_hash
 
 SIDE: Final = 8
 PIXELS: Final = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE)

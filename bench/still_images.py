@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gating.stream.seen_images import SeenImages
 from gating.stream.stillness import Stillness
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 Images = NDArray[Any]
 END_EXHALE_SHARE: Final = 0.3

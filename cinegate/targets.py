@@ -16,7 +16,7 @@ from gating.geometry.contours import box_contour, contour_from_mask
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import read_targets
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 if TYPE_CHECKING:
     from drivers.recordings import Recording

@@ -37,7 +37,8 @@ from gating.messages import (
 )
 from gating.service.real_time import prepare_process
 from gating.settings.host import HostSettings
-from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, content_hash, decode, encode, encode_frame
+from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, decode, encode, encode_frame
+from gating.wire.pixels import content_hash
 from gating.wire.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
 
 INFO_EVERY_NS: Final = 500_000_000

@@ -18,7 +18,7 @@ from gating.messages import (
     StampMeaning,
     StreamInfo,
 )
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 INTERVAL_NS = 125_000_000
 START_NS = 10_000_000_000

@@ -14,7 +14,7 @@ from gating.settings.config import Config, EndpointSettings, HealthSettings, Lin
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 TARGETS: Final = "targets.json"
 """Name of the target file in the folder of a scene."""

@@ -14,7 +14,8 @@ import zmq
 
 from bench.faults.pictures import Picture
 from gating.messages import CineFrame, FrameHeader, Heartbeat, StreamEnd, StreamInfo
-from gating.wire.codec import Part, content_hash, encode, encode_frame
+from gating.wire.codec import Part, encode, encode_frame
+from gating.wire.pixels import content_hash
 from gating.wire.sockets import Socket, bind
 
 Parts = Sequence[Part]

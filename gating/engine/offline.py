@@ -16,7 +16,7 @@ from gating.settings.config import Config
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import Tracker
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 SESSION: Final = "offline"
 _CLOCK_START_NS: Final = 1_000_000_000

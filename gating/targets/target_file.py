@@ -17,8 +17,7 @@ from gating.targets.spec import TargetSpec
 from gating.targets.targets import MAX_TARGETS
 from gating.tracking.memory_file import memory_from_plain, memory_to_plain
 from gating.tracking.tracker import TrackingError
-from gating.wire.codec import content_hash
-from gating.wire.packed_pixels import LITTLE_ENDIAN, pack, unpack
+from gating.wire.pixels import LITTLE_ENDIAN, content_hash, pack, unpack
 
 MAX_FILE_BYTES: Final = 256 * 2**20
 """Three images of the largest size and the noisiest content; a usual one takes 0.1 MB."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
 from gating.tracking.tracker import Tracker, TrackingError
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 Contour = NDArray[np.float32]
 

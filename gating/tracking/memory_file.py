@@ -14,7 +14,7 @@ from gating.settings.private_file import private_file
 from gating.tracking.memory import MOST_KEY_FRAMES, KeyFrame, Memory, UsualScore, hash_of
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.tracker import TrackingError
-from gating.wire.packed_pixels import LITTLE_ENDIAN, pack, unpack
+from gating.wire.pixels import LITTLE_ENDIAN, pack, unpack
 
 VERSION: Final = 1
 MOST_FILE_BYTES: Final = 64 * 2**20

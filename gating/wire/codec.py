@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 import msgpack
 import msgspec
 import numpy as np
-import xxhash
 
 from gating.messages import (
     SCHEMA,
@@ -27,6 +26,7 @@ from gating.messages import (
     Pixels,
     ReferenceImage,
 )
+from gating.wire.pixels import content_hash
 
 MAX_HEADER_BYTES: Final = 128 * 1024
 MAX_PIXEL_BYTES: Final = 4096 * 4096 * 4
@@ -55,11 +55,6 @@ M = TypeVar("M", bound=Message)
 
 class WireError(ValueError):
     """A message cannot be trusted. The text is one sentence that names the field, the value and the limit."""
-
-
-def content_hash(pixels: Pixels | Part) -> str:
-    """Return the xxh3-64 of the pixel bytes as 16 hexadecimal digits."""
-    return xxhash.xxh3_64_hexdigest(memoryview(pixels))  # type: ignore[arg-type]  # numpy's stubs hide the buffer protocol
 
 
 def encode(message: Message) -> list[bytes]:

@@ -28,7 +28,8 @@ from gating.messages import (
     TargetReference,
 )
 from gating.session.log_writer import SessionWriter
-from gating.wire.codec import Part, content_hash, encode, encode_frame
+from gating.wire.codec import Part, encode, encode_frame
+from gating.wire.pixels import content_hash
 
 MS = 1_000_000
 START_NS = 5_000 * MS

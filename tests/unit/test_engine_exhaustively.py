@@ -23,7 +23,7 @@ from gating.stream import seen_images
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
 BOX = box_contour(36, 36, 24, 24)

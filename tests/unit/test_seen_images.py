@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gating.stream.seen_images import SAMPLED_IMAGES, SeenImages
-from gating.wire.codec import content_hash
+from gating.wire.pixels import content_hash
 
 SHAPE = (64, 72)
 

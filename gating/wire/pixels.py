@@ -1,4 +1,4 @@
-"""Pixels as text: row by row, little-endian, as zlib in base64; for JSON files that hold images."""
+"""Pixels as bytes: their hash, and their text in JSON files that hold images (row by row, as zlib in base64)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ import zlib
 from typing import Any, Final
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
+
+from gating.messages import Pixels
 
 LITTLE_ENDIAN: Final = {"uint8": "u1", "uint16": "<u2", "float32": "<f4"}
 """How each dtype of the wire is stored."""
+
+
+def content_hash(pixels: Pixels | bytes | bytearray | memoryview) -> str:
+    """Return the xxh3-64 of the pixel bytes as 16 hexadecimal digits."""
+    return xxhash.xxh3_64_hexdigest(memoryview(pixels))  # type: ignore[arg-type]  # numpy's stubs hide the buffer protocol
 
 
 def pack(pixels: NDArray[Any], level: int) -> str:
