@@ -77,7 +77,7 @@ def _physical(camera: Path, level_mm: float | None, above: bool) -> tuple[dict[s
         raise CommandError("--level MM is needed: the position at which the gate changes")
     found = crossings(read_physical_log(camera), level_mm, beam_on_below=not above)
     if not found:
-        raise CommandError(f"{camera}: no change of the beam follows a crossing of {level_mm:g} mm; check --level, --above")
+        raise CommandError(f"{camera}: no change of the beam follows {level_mm:g} mm; check --level and --above")
     named = {beam: [one.latency_ms for one in found if one.beam == beam] for beam in ("off", "on")}
     return named, max(one.half_sample_ms for one in found)
 
