@@ -16,6 +16,7 @@ def register_verbs() -> None:
     from cinegate.verbs import (  # noqa: F401 - verbs register themselves
         bed,
         console,
+        control,
         demo,
         doctor,
         drift,
@@ -23,6 +24,7 @@ def register_verbs() -> None:
         itv,
         keys,
         latency,
+        live,
         prepare,
         processes,
         report,
