@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -12,9 +13,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cinegate.console.operators import Answer, Operator
 from cinegate.console.patient import patient_update
-from cinegate.console.protocol import Ask, BadMessage, Drawn, GuidePatient, Inbound, pack, parse
+from cinegate.console.protocol import Ask, Attach, BadMessage, Drawn, GuidePatient, Inbound, pack, parse
 from cinegate.console.updates import Cursor, state, treat_update
 from cinegate.console.view import SessionView
+from gating.errors import CinegateError
 from gating.latency.stages import summarise
 
 Kind = Literal["start", "treat", "patient"]
@@ -55,23 +57,28 @@ class Pages:
 
     Parameters
     ----------
-    view
-        What has been heard.
-    operator
-        Who may ask for something.
     clock
         Name of this host's monotonic clock.
-    texts
-        What the patient can read.
+    operator
+        Who may ask for something, once a session is shown; empty: nobody.
     """
 
-    def __init__(self, view: SessionView, operator: Operator, clock: str) -> None:
-        self.view, self.operator, self.clock = view, operator, clock
+    def __init__(self, clock: str, operator: str) -> None:
+        self.view, self.operator, self.clock = SessionView(), Operator(operator, ""), clock
+        self.on_attach: Callable[[str], None] = lambda _: None
+        """Called with the session that the start page asks for."""
         self.guide = GuidePatient("target", numbers=False)
         self.drawn_ms: deque[float] = deque(maxlen=MAX_DRAWN)
         """Published to drawn, of pictures whose stamps are on this host's clock."""
         self._pages: set[Page] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, view: SessionView, operator: Operator) -> None:
+        """Show another session from now on."""
+        self.view, self.operator = view, operator
+        for page in self._pages:
+            page.cursor = Cursor()
+        self.wake()
 
     def wake(self) -> None:
         """Let every page be told what is new."""
@@ -125,6 +132,11 @@ class Pages:
             page.in_flight = None
             page.wake.set()
             return
+        if isinstance(message, Attach):
+            if page.kind != "start":
+                raise BadMessage(f"the {page.kind} page may not choose a session")
+            self._attach(page, message)
+            return
         if page.kind != "treat":
             raise BadMessage(f"the {page.kind} page may ask for nothing")
         task = asyncio.create_task(self._carry_out(page, message))
@@ -132,6 +144,15 @@ class Pages:
         task.add_done_callback(self._tasks.discard)
         if page.floods(time.monotonic()):
             raise BadMessage(f"more than {MAX_ASKED_PER_S} requests came within a second")
+
+    def _attach(self, page: Page, message: Attach) -> None:
+        try:
+            self.on_attach(message.session)
+        except (CinegateError, OSError) as error:
+            page.answers.append(Answer(accepted=False, text=str(error)))
+        else:
+            page.answers.append(Answer(accepted=True, text=f"session {message.session} is shown"))
+        page.wake.set()
 
     async def _carry_out(self, page: Page, message: Ask | GuidePatient) -> None:
         if isinstance(message, GuidePatient):
@@ -142,7 +163,8 @@ class Pages:
             if self.operator.name and not said:
                 return
             message = Ask("mark", why=f"message to the patient: {message.message}")
-        page.answers.append(await self.operator.ask(self.view.session_id, message))
+        answer = await self.operator.ask(self.view.session_id, message)  # before the list is looked up: it is replaced
+        page.answers.append(answer)
         page.wake.set()
 
     async def _feed(self, page: Page) -> None:
@@ -164,10 +186,10 @@ class Pages:
         now_ns, nothing = time.monotonic_ns(), memoryview(b"")
         if page.kind == "patient":
             return patient_update(self.view, self.guide, now_ns), nothing, 0
-        if page.kind == "start":
-            return state(self.view, now_ns) | {"operator": self.operator.name}, nothing, 0
-        update, pixels = treat_update(self.view, page.cursor, now_ns, self.clock)
         answers, page.answers = page.answers, []
+        if page.kind == "start":
+            return state(self.view, now_ns) | {"operator": self.operator.name, "answers": answers}, nothing, 0
+        update, pixels = treat_update(self.view, page.cursor, now_ns, self.clock)
         update |= {"operator": self.operator.name, "answers": answers, "guide": self.guide}
         picture = self.view.picture
         if not pixels or picture is None or picture.frame.header.publish_clock != self.clock:

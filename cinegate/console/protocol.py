@@ -43,7 +43,13 @@ class GuidePatient(Struct, frozen=True, forbid_unknown_fields=True, tag="guide_p
     message: Annotated[str, Meta(max_length=MAX_MESSAGE_TO_PATIENT)] = ""
 
 
-Inbound = Drawn | Ask | GuidePatient
+class Attach(Struct, frozen=True, forbid_unknown_fields=True, tag="attach"):
+    """Show a session that runs on this host."""
+
+    session: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+Inbound = Drawn | Ask | GuidePatient | Attach
 _decode: Final = msgspec.json.Decoder(Inbound).decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -61,7 +67,7 @@ def parse(text: str | bytes) -> Inbound:
         message: Inbound = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"the message is refused: {error}") from None
-    for name in ("name", "why", "message"):
+    for name in ("name", "why", "message", "session"):
         if not getattr(message, name, "").isprintable():
             raise BadMessage(f"{name} contains a character that cannot be printed")
     return message

@@ -15,14 +15,14 @@ from cinegate.console.app import make_app
 from cinegate.console.patient import Texts
 from cinegate.console.protocol import MAX_INBOUND_BYTES
 from gating.errors import CinegateError
-from gating.settings.config import Config
+from gating.settings.config import EndpointSettings
 from gating.wire.loopback import is_loopback
 from gating.wire.sockets import has_keys, stop_on_signals
 
 MAX_CONNECTIONS: Final = 64
 
 
-class ConsoleError(CinegateError, RuntimeError):
+class ConsoleError(CinegateError, ValueError):
     """The console cannot be served. One sentence."""
 
 
@@ -42,23 +42,21 @@ class Address:
 
 
 def serve(
-    config: Config,
     address: Address,
+    texts: Texts,
     *,
+    endpoints: EndpointSettings | None,
     session: str = "",
     operator: str = "",
-    texts: Texts,
     announce: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Parameters
     ----------
-    config
-        Settings of the session, for its endpoints.
     address
         Where to listen.
-    session, operator, texts
+    texts, endpoints, session, operator
         As for `make_app`.
     announce
         Called with the address to open, once the console listens.
@@ -73,7 +71,7 @@ def serve(
     port = int(listening.getsockname()[1])
     local = ("127.0.0.1", "localhost", "::1") if is_loopback(address.host) else ()
     access = Access.new([address.host, *local], port, secure=address.secure)
-    app = make_app(config.endpoints, access, session=session, operator=operator, texts=texts)
+    app = make_app(access, texts, endpoints=endpoints, session=session, operator=operator)
     scheme, host = "https" if address.secure else "http", f"[{address.host}]" if ":" in address.host else address.host
     stop_on_signals()
     with listening:

@@ -11,6 +11,7 @@ import typer
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption
+from gating.settings.config import Config
 
 
 @app.command(name="console")
@@ -44,14 +45,11 @@ def console_verb(
         from drivers.extras import how_to_install
 
         raise CommandError(f"{error.name} is not installed; install it with: {how_to_install('console')}") from None
-    from gating.wire.sockets import secure_process
-
     if session and not attach:
         raise CommandError(f"session is {session!r}; it is for --attach")
     if len(operator) > 64 or not operator.isprintable():
         raise CommandError("operator has more than 64 characters, or some that cannot be printed")
-    settings = load_config(config)
-    secure_process(settings, "console")
+    settings, session = _attached(session, config) if attach or config is not None else (None, "")
 
     def announce(address: str) -> None:
         if attach:
@@ -64,10 +62,24 @@ def console_verb(
             webbrowser.open(address)
 
     serve(
-        settings,
         Address(host, port, certificate, private_key),
+        load_texts(texts),
+        endpoints=None if settings is None else settings.endpoints,
         session=session,
         operator=operator,
-        texts=load_texts(texts),
         announce=announce,
     )
+
+
+def _attached(session: str, config: Path | None) -> tuple[Config, str]:
+    """Return the settings and the name of the session to show: of one that runs on this host, or as configured."""
+    from gating.service.running import find_session
+    from gating.wire.sockets import secure_process
+
+    running = find_session(session) if config is None else None
+    if config is None and running is None:
+        named = f"no session {session}" if session else "no session"
+        raise CommandError(f"{named} runs on this host; start one with `cinegate live`, or give its --config")
+    settings = load_config(config) if running is None else running.config
+    secure_process(settings, "console")
+    return settings, session if running is None else running.session_id
