@@ -9,8 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session
+from gating.analysis.unknown import number, percent
 from gating.messages import ARRIVAL_TIME_MEANS
 from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
@@ -117,18 +119,22 @@ def _warnings(summary: SessionSummary) -> str:
 
 def _cards(summary: SessionSummary) -> str:
     periods = len(summary.beam_on_periods)
+    each_s = summary.beam_on_s / periods if summary.beam_on_s is not None and periods else None
+    known_by = f"{summary.beam_known_by}; commanded" if summary.beam_known_by == "confirmed" else "commanded"
     cards = [
         _card(
             "Duty cycle",
-            f"{100 * summary.duty_cycle:.1f}",
+            number(summary.duty_cycle and 100 * summary.duty_cycle),
             "%",
-            f"commanded {100 * summary.duty_cycle_commanded:.1f} %",
+            f"{known_by} {percent(summary.duty_cycle_commanded)}",
+            SENTENCES["duty cycle"],
         ),
         _card(
             "Beam on",
-            f"{summary.beam_on_s:.1f}",
+            number(summary.beam_on_s),
             f"s of {summary.duration_s:.1f} s",
-            f"{periods} periods, {summary.beam_on_s / max(1, periods):.1f} s each",
+            f"{periods} periods, {number(each_s)} s each",
+            SENTENCES["beam-on time"],
         ),
         _card(
             "Frames decided",
@@ -138,21 +144,26 @@ def _cards(summary: SessionSummary) -> str:
         ),
     ]
     for motion in summary.motion:
-        if motion.residual_p95_mm is not None:
-            label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
-            sub = f"95 % of beam-on frames; largest {motion.residual_max_mm:.1f} mm"
-            cards.append(_card(label, f"{motion.residual_p95_mm:.1f}", "mm", sub))
+        label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
+        sub = f"95 % of beam on, from the middle of the window; largest {number(motion.residual_max_mm)} mm"
+        cards.append(_card(label, number(motion.residual_p95_mm), "mm", sub, SENTENCES["residual motion"]))
     loop = summary.latency_ms.get("loop")
     if loop is not None and loop.p50 is not None:
         unit = "ms" if summary.real_time else "ms, not real-time"
         cards.append(
-            _card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
+            _card(
+                "Software latency, median",
+                f"{loop.p50:.2f}",
+                unit,
+                f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms",
+                SENTENCES["software latency"],
+            )
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _card(label: str, value: str, unit: str, sub: str) -> str:
-    return f"""<div class="card"><div class="label">{label}</div>
+def _card(label: str, value: str, unit: str, sub: str, means: str = "") -> str:
+    return f"""<div class="card" title="{escape(means)}"><div class="label">{label}</div>
 <div class="value">{value}<small> {unit}</small></div><div class="sub">{sub}</div></div>"""
 
 
@@ -199,7 +210,7 @@ def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: Ses
 def _decisions(summary: SessionSummary) -> str:
     holds = [[escape(reason.replace("_", " ")), str(count)] for reason, count in summary.holds.items()]
     motion = [
-        [escape(one.target), f"{one.range_si_mm:.1f}", f"{one.range_ap_mm:.1f}", f"{one.range_lr_mm:.1f}"]
+        [escape(one.target), *(number(mm) for mm in (one.range_si_mm, one.range_ap_mm, one.range_lr_mm))]
         for one in summary.motion
     ]
     tables = _table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
