@@ -39,13 +39,14 @@ def page(title: str, body: str, plots: Mapping[str, Figure] | None = None) -> st
             "for (const [name, plot] of Object.entries(plots))\n"
             f"  Plotly.newPlot(name, plot.data, plot.layout, {script_json(_PLOT)});</script>"
         )
-    sorting = f"<script>{_resource('sorting.js')}</script>" if '<table class="sorted"' in body else ""
+    needed = {"sorting.js": '<table class="sorted"', "choosing.js": 'id="chosen"'}
+    scripts = "".join(f"<script>{_resource(name)}</script>" for name, where in needed.items() if where in body)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{_resource("page.css")}</style></head>
 <body><main>{body}</main>
-{drawn}{sorting}</body></html>
+{drawn}{scripts}</body></html>
 """
 
 
@@ -97,7 +98,8 @@ def table(
     can_sort
         A click on a title sorts by that column.
     row_data
-        Value of the attribute `data-row` of each row, plain text.
+        What each row stands for, plain text: a click shows it in the element `chosen`, a click on a plot's point that
+        of the row whose number is the point's `customdata`.
     """
     used = [
         column

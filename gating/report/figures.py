@@ -92,7 +92,7 @@ def latency_figure(data: SessionData) -> Figure:
     layout = plots.layout(height=380, legend=True)
     layout["xaxis"] = plots.log_axis("latency (ms)", (value for trace in traces for value in trace["x"]))
     shares = (value for trace in traces for value in trace["y"])
-    layout["yaxis"] = plots.log_axis("frames that take longer (%)", shares, steps=(1,))
+    layout["yaxis"] = plots.log_axis("frames that take longer (%)", shares)
     return {"data": traces, "layout": layout}
 
 
