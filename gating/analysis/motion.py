@@ -199,6 +199,12 @@ def session_span_ns(data: SessionData) -> tuple[int, int]:
     return (min(acquired_ns), max(acquired_ns) + data.interval_ns) if acquired_ns else (0, 0)
 
 
+def session_config(data: SessionData) -> Config:
+    """Return the settings of a session; the default ones if the log has none. Raises `ConfigError`."""
+    header = data.header
+    return Config() if header is None else parse_past_config(header.config_toml, "the session's configuration")
+
+
 def known_beam(data: SessionData) -> tuple[list[Interval], str]:
     """Return when the beam was on, ns, and how that is known: "confirmed", "commanded", or "" if nothing is known."""
     if data.confirmed_on or data.beam_kind:
@@ -226,8 +232,7 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
     begin_ns, end_ns = session_span_ns(data)
     intervals, known_by = known_beam(data)
     beam_s = (np.array(intervals, float).reshape(-1, 2) - begin_ns) / 1e9
-    header = data.header
-    config = Config() if header is None else parse_past_config(header.config_toml, "the session's configuration")
+    gating = session_config(data).gating
     tables = []
     for name, estimates in data.estimates.items():
         known = [e for e in estimates if e.frame_sequence in acquired_ns]
@@ -238,8 +243,6 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
         span_s = 0.0, (end_ns - begin_ns) / 1e9
         plane = data.frames[known[0].frame_sequence]
         tables.append(
-            motion_from_estimates(
-                known, t_s, reference.centre_mm, config.gating, beam_s, known_by, span_s=span_s, plane=plane
-            )
+            motion_from_estimates(known, t_s, reference.centre_mm, gating, beam_s, known_by, span_s=span_s, plane=plane)
         )
     return tables

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
-from gating.analysis.motion import GatedMotion, motion_from_session
+from gating.analysis.motion import GatedMotion, motion_from_session, session_config
 from gating.analysis.unknown import number, percent
 from gating.messages import ARRIVAL_TIME_MEANS
 from gating.pages.page import card, legend, page, section, table
@@ -43,9 +42,9 @@ def write_html(log: Path, out: Path) -> None:
 
 def render(data: SessionData, summary: SessionSummary) -> str:
     """Return the report as HTML."""
-    limit = _max_out_fraction(data)
+    gating = None if data.header is None else session_config(data).gating
     plots = {
-        "motion": motion_figure(data, summary, limit),
+        "motion": motion_figure(data, summary, gating),
         "latency": latency_figure(data),
         "reasons": reasons_figure(summary),
     }
@@ -59,7 +58,7 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _head(summary),
             _warnings(summary),
             _cards(summary),
-            _motion(limit),
+            _motion(),
             _clinical(found, motions, data),
             _decisions(summary),
             _frames(data),
@@ -147,12 +146,11 @@ def _cards(summary: SessionSummary) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _motion(limit: float | None) -> str:
-    allowed = "" if limit is None else f" ({100 * limit:g} %)"
+def _motion() -> str:
     keys = [
         ("swatch", "beam on, confirmed"),
-        ("dash", "gate band: the target reaches the target-out limit here if it moves along this axis alone"),
-        ("dash red", f"target-out limit{allowed}"),
+        ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
+        ("dash red", "target-out limit"),
     ]
     caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
     return section("Target motion and gate", caption, f'{legend(keys)}<div id="motion"></div>')
@@ -244,13 +242,3 @@ def _geometry(data: SessionData) -> str:
     row_mm, column_mm = data.stream.pixel_spacing_mm
     rate = f", {1e9 / data.interval_ns:.2f} frames/s" if data.interval_ns else ""
     return f"{rows} x {columns} {data.stream.dtype}, {row_mm:g} x {column_mm:g} mm{rate}"
-
-
-def _max_out_fraction(data: SessionData) -> float | None:
-    if data.header is None:
-        return None
-    try:
-        limit: Any = tomllib.loads(data.header.config_toml)["gating"]["max_out_fraction"]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError):
-        return None
-    return float(limit) if isinstance(limit, int | float) else None

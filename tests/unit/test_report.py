@@ -17,12 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 from gating.analysis.figures import session_figures
-from gating.geometry.contours import mask_from_contour
-from gating.geometry.plane import ImagePlane
 from gating.latency.stages import NOT_MEASURED, STAGES
 from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
 from gating.pages.pictures import png_data_uri
-from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
 from gating.session.log import SessionError
@@ -34,7 +31,6 @@ from tests.unit.session_bench import (
     FRAMES,
     INTERVAL_MS,
     out_fraction,
-    reference,
     target_centre,
     write_session,
 )
@@ -305,25 +301,6 @@ def test_text_from_the_wire_is_never_markup(data: SessionData) -> None:
     attacked = replace(data, events=[event])
     page = render(attacked, summarise_data(attacked))
     assert "<script>alert" not in page
-
-
-@pytest.mark.parametrize("axis", ["si", "ap"])
-def test_the_gate_band_is_where_the_moved_target_reaches_the_limit(axis: str) -> None:
-    """Brute force: move the target in 0.05 mm steps over masks of an eighth of a pixel."""
-    plane = ImagePlane((2.0, 2.0), np.array([0, 1.0, 0]), np.array([0, 0, -1.0]), np.zeros(3))
-    learned = reference()
-    low, high = gate_band_mm(learned, plane, axis, 0.10)
-    fine = 8
-    allowed = mask_from_contour(np.array(learned.boundary_px) * fine, (64 * fine, 64 * fine))
-    direction = np.array([0.0, -1.0]) if axis == "si" else np.array([-1.0, 0.0])
-    steps = np.arange(0, 12, 0.05)
-    for sign, found in ((1, high), (-1, -low)):
-        for step in steps:
-            moved = (np.array(learned.contour_px) + sign * step / 2.0 * direction) * fine
-            target = mask_from_contour(moved, allowed.shape)
-            if 1 - (target & allowed).sum() / target.sum() > 0.10:
-                break
-        assert found == pytest.approx(step, abs=0.2)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
