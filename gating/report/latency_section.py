@@ -102,8 +102,8 @@ def sum_sentence(chain: ChainSummary) -> str:
 def limits_sentence(chain: ChainSummary) -> str:
     """Return what two reports of the AAPM say of such latencies, and what they do not say."""
     return (
-        f"{100 * chain.within_tg76:.1f} % (beam {chain.beam}) within the {TG76_LIMIT_MS:g} ms that AAPM TG-76 has in mind "
-        "for a beam that follows the target, no limit of gating. "
+        f"{100 * chain.within_tg76:.1f} % (beam {chain.beam}) within the {TG76_LIMIT_MS:g} ms that AAPM TG-76 has in "
+        "mind for a beam that follows the target, no limit of gating. "
         f"AAPM TG-142 wants the gate within {TG142_LIMIT_MS:g} ms of the expected time."
     )
 
