@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -46,7 +44,10 @@ def latency(
     ]
     phase_ms = None if camera is None or log is None or offset_s is None else _phase_ms(camera, log, offset_s)
     if out is not None:
-        private_file(out).write_text(_page(camera, physical, chains), encoding="utf-8")
+        from gating.report.latency_page import latency_page
+
+        page = latency_page("" if camera is None else camera.name, physical, chains)
+        private_file(out).write_text(page, encoding="utf-8")
     if as_json:
         from msgspec import to_builtins
 
@@ -132,31 +133,3 @@ def _tails(samples: dict[str, list[float]]) -> dict[str, Any]:
     from gating.latency.stages import summarise
 
     return {name: to_builtins(summarise(found)) for name, found in samples.items()}
-
-
-def _page(camera: Path | None, physical: dict[str, list[float]], chains: list[Any]) -> str:
-    import json
-
-    from plotly.offline import get_plotlyjs
-
-    from gating.report.latency_section import chain_table, sum_sentence
-
-    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
-    traces = [
-        {"type": "histogram", "x": found, "name": f"beam {beam}", "opacity": 0.7, "nbinsx": 40}
-        for beam, found in physical.items()
-        if found
-    ]
-    layout = {"height": 320, "barmode": "overlay", "xaxis": {"title": {"text": "physical latency (ms)"}}}
-    name = "model" if camera is None else camera.name
-    tables = "".join(
-        f"<section><h2>Whole chain, beam {chain.beam}</h2>{chain_table(chain)}"
-        f'<p class="caption">{sum_sentence(chain)}</p></section>'
-        for chain in chains
-    )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Physical latency: {escape(name)}</title>
-<style>{css}</style><script>{get_plotlyjs()}</script></head><body><main><h1>Physical latency: {escape(name)}</h1>
-<section><h2>Crossing of the gating level to the beam</h2><div id="physical"></div></section>{tables}</main>
-<script>Plotly.newPlot("physical", {json.dumps(traces)}, {json.dumps(layout)});</script></body></html>
-"""

@@ -17,6 +17,8 @@ from gating.latency.physical import (
     phase_latency_ms,
     read_physical_log,
 )
+from gating.latency.published_chain import sum_chain
+from gating.report.latency_page import latency_page
 
 PERIOD_S = 4.0
 
@@ -120,3 +122,15 @@ def test_an_invalid_log_is_refused_with_its_line(tmp_path: Path, text: str, says
     path.write_text(text)
     with pytest.raises(PhysicalLogError, match=says):
         read_physical_log(path)
+
+
+def test_the_page_has_a_chart_where_something_was_measured() -> None:
+    chains = [sum_chain(8.0, beam) for beam in ("off", "on")]
+    assert 'id="physical"' in latency_page("camera.csv", {"off": [180.0, 190.0], "on": []}, chains)
+
+
+@pytest.mark.parametrize("physical", [{}, {"off": [], "on": []}])
+def test_the_page_has_no_empty_chart(physical: dict[str, list[float]]) -> None:
+    page = latency_page("", physical, [sum_chain(8.0, "off")])
+    assert "plotly" not in page
+    assert "Whole chain, beam off" in page
