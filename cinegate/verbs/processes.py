@@ -41,6 +41,12 @@ SwitchOption = Annotated[str, typer.Option("--switch", help="Beam switch by name
 DeliveryOption = Annotated[
     Path | None, typer.Option("--delivery-record", help="File in which the simulated linac records its delivery.")
 ]
+ArrivalTimeOption = Annotated[
+    bool, typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown.")
+]
+SimulatedSourceOption = Annotated[
+    bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
+]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
 ]
@@ -57,10 +63,7 @@ def source(
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
-    arrival_time: Annotated[
-        bool,
-        typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown."),
-    ] = False,
+    arrival_time: ArrivalTimeOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Publish cine frames: the source process."""
@@ -103,7 +106,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def _replay(scan: Scan, speed: str, loop: bool) -> CineSource:
-    from cinegate.live import parse_speed
+    from cinegate.replays import parse_speed
     from drivers.sources.replay import ReplaySource
 
     pacing, factor = parse_speed(speed)
@@ -177,9 +180,7 @@ def beam(
     session: SessionOption = "session",
     switch: SwitchOption = "simulated",
     option: OptionsOption = None,
-    allow_simulated_source: Annotated[
-        bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
-    ] = False,
+    allow_simulated_source: SimulatedSourceOption = False,
     delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -253,30 +254,3 @@ def outlet(
     settings = load_config(config)
     secure_process(settings, "operator")
     Outlet(settings.endpoints, host, port).run(stop_on_signals())
-
-
-@app.command()
-def control(
-    action: Annotated[str, typer.Argument(help="confirm, arm, disarm, acknowledge, accept_shift, status or stop.")],
-    operator: Annotated[str, typer.Option("--operator", help="Who makes the request; goes into the log.")],
-    why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
-    session: SessionOption = "session",
-    config: ConfigOption = None,
-) -> None:
-    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop.
-
-    `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
-    """
-    from gating.messages import ControlRequest
-    from gating.service.pipeline import ask_engine
-
-    actions = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop")
-    if action not in actions:
-        raise CommandError(f"action is {action!r}; {', '.join(actions[:-1])} or {actions[-1]} is needed")
-    request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
-    settings = load_config(config)
-    secure_process(settings, "operator")
-    reply = ask_engine(settings.endpoints.control, request)
-    console.print(reply.text)
-    if not reply.accepted:
-        raise CommandError(f"the engine refused ({reply.engine_state})", 3)

@@ -12,11 +12,12 @@ from gating.analysis.drift import propose_shift, session_exhale
 from gating.analysis.figures import AxisMotion, SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
 from gating.messages import Event
+from gating.pages import plots
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_COLOURS: Final = {"lr_mm": "#7a5195", "ap_mm": "#d9822b", "si_mm": "#1f6fb2"}
+_COLOURS: Final = {"lr_mm": plots.PURPLE, "ap_mm": plots.ORANGE, "si_mm": plots.BLUE}
 _WINDOW_MM: Final = (3.0, 3.0, 3.0)
 
 
@@ -96,12 +97,9 @@ def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
         for (axis, colour), motion in zip(_COLOURS.items(), one.residual, strict=True)
         if one.baseline and motion.shown
     ]
-    layout = {
-        "height": 260,
-        "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
-        "xaxis": {"title": {"text": "time after the first frame (s)"}},
-        "yaxis": {"title": {"text": "baseline shift (mm)"}, "zeroline": True},
-    }
+    layout = plots.layout(260, legend=True)
+    layout["xaxis"] = plots.axis("time after the first frame (s)")
+    layout["yaxis"] = plots.axis("baseline shift (mm)", zeroline=True, zerolinecolor=plots.LINE)
     return {"data": traces, "layout": layout} if traces else None
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session
 from gating.messages import ARRIVAL_TIME_MEANS
+from gating.pages.page import card, legend, page, section, table
 from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
@@ -24,7 +23,6 @@ NOTICE: Final = (
     "Research software. It is not a medical device and must not be used to treat patients. "
     "Every figure here was measured by software, in this session and on this host."
 )
-_PLOT: Final = {"displayModeBar": False, "responsive": True}
 
 
 def write_html(log: Path, out: Path) -> None:
@@ -43,8 +41,6 @@ def write_html(log: Path, out: Path) -> None:
 
 def render(data: SessionData, summary: SessionSummary) -> str:
     """Return the report as HTML."""
-    from plotly.offline import get_plotlyjs
-
     limit = _max_out_fraction(data)
     plots = {
         "motion": motion_figure(data, summary, limit),
@@ -56,7 +52,6 @@ def render(data: SessionData, summary: SessionSummary) -> str:
     baseline = clinical_section.baseline_figure(found)
     if baseline is not None:
         plots["baseline"] = baseline
-    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
     body = "\n".join(
         [
             _head(summary),
@@ -72,17 +67,7 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _provenance(data, summary),
         ]
     )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Gating session {escape(summary.session_id)}</title>
-<style>{css}</style><script>{get_plotlyjs()}</script></head>
-<body><main>{body}</main>
-<script>
-const plots = {_script_json(plots)};
-for (const [name, plot] of Object.entries(plots))
-  Plotly.newPlot(name, plot.data, plot.layout, {_script_json(_PLOT)});
-</script></body></html>
-"""
+    return page(f"Gating session {summary.session_id}", body, plots)
 
 
 def _head(summary: SessionSummary) -> str:
@@ -118,19 +103,19 @@ def _warnings(summary: SessionSummary) -> str:
 def _cards(summary: SessionSummary) -> str:
     periods = len(summary.beam_on_periods)
     cards = [
-        _card(
+        card(
             "Duty cycle",
             f"{100 * summary.duty_cycle:.1f}",
             "%",
             f"commanded {100 * summary.duty_cycle_commanded:.1f} %",
         ),
-        _card(
+        card(
             "Beam on",
             f"{summary.beam_on_s:.1f}",
             f"s of {summary.duration_s:.1f} s",
             f"{periods} periods, {summary.beam_on_s / max(1, periods):.1f} s each",
         ),
-        _card(
+        card(
             "Frames decided",
             str(summary.frames_decided),
             f"of {summary.frames_published}",
@@ -141,19 +126,14 @@ def _cards(summary: SessionSummary) -> str:
         if motion.residual_p95_mm is not None:
             label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
             sub = f"95 % of beam-on frames; largest {motion.residual_max_mm:.1f} mm"
-            cards.append(_card(label, f"{motion.residual_p95_mm:.1f}", "mm", sub))
+            cards.append(card(label, f"{motion.residual_p95_mm:.1f}", "mm", sub))
     loop = summary.latency_ms.get("loop")
     if loop is not None and loop.p50 is not None:
         unit = "ms" if summary.real_time else "ms, not real-time"
         cards.append(
-            _card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
+            card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
         )
     return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _card(label: str, value: str, unit: str, sub: str) -> str:
-    return f"""<div class="card"><div class="label">{label}</div>
-<div class="value">{value}<small> {unit}</small></div><div class="sub">{sub}</div></div>"""
 
 
 def _motion(limit: float | None) -> str:
@@ -164,7 +144,7 @@ def _motion(limit: float | None) -> str:
         ("dash red", f"target-out limit{allowed}"),
     ]
     caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
-    return _section("Target motion and gate", caption, f'{_keys(keys)}<div id="motion"></div>')
+    return section("Target motion and gate", caption, f'{legend(keys)}<div id="motion"></div>')
 
 
 def _latency(data: SessionData, summary: SessionSummary) -> str:
@@ -175,7 +155,7 @@ def _latency(data: SessionData, summary: SessionSummary) -> str:
         f'<p class="warning">Over budget: {escape(one)}.</p>' for one in latency_section.over_budget(summary)
     )
     body = f'{over}<div class="two">{plot}<div>{tables}</div></div>'
-    return _section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
+    return section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
 
 
 def _chain(data: SessionData, summary: SessionSummary) -> str:
@@ -185,7 +165,7 @@ def _chain(data: SessionData, summary: SessionSummary) -> str:
         "From the crossing of the gating boundary to the beam: published figures, and the software of this session."
     )
     tables = latency_section.chain_tables(data)
-    return tables and _section("Whole chain", caption, tables)
+    return tables and section("Whole chain", caption, tables)
 
 
 def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: SessionData) -> str:
@@ -193,7 +173,7 @@ def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: Ses
         "Distances are from the middle of the gating window, while the beam was on; the baseline is from the beginning."
     )
     body = clinical_section.body(found, motions, data.events)
-    return body and _section("Effect of gating", caption, body)
+    return body and section("Effect of gating", caption, body)
 
 
 def _decisions(summary: SessionSummary) -> str:
@@ -202,16 +182,16 @@ def _decisions(summary: SessionSummary) -> str:
         [escape(one.target), f"{one.range_si_mm:.1f}", f"{one.range_ap_mm:.1f}", f"{one.range_lr_mm:.1f}"]
         for one in summary.motion
     ]
-    tables = _table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
-    tables += _table(["range of motion (mm)", "SI", "AP", "LR"], motion)
+    tables = table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
+    tables += table(["range of motion (mm)", "SI", "AP", "LR"], motion)
     body = f'<div class="two"><div id="reasons"></div><div>{tables}</div></div>'
-    return _section("Decisions", "Every decided frame has one reason.", body)
+    return section("Decisions", "Every decided frame has one reason.", body)
 
 
 def _frames(data: SessionData) -> str:
     drawn = draw_frames(data, choose_frames(data))
-    keys = _keys([("line-contour", "tracked target"), ("line-boundary", "gating boundary")])
-    return drawn and _section("First and worst frames", "", f'{keys}<div class="frames">{drawn}</div>')
+    keys = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
+    return drawn and section("First and worst frames", "", f'{legend(keys)}<div class="frames">{drawn}</div>')
 
 
 def _events(summary: SessionSummary) -> str:
@@ -226,8 +206,8 @@ def _events(summary: SessionSummary) -> str:
     ]
     more = len(summary.events) - SHOWN_EVENTS
     tail = f'<p class="caption">and {more} more in the log</p>' if more > 0 else ""
-    table = _table(["t (s)", "from", "event", "what happened"], rows, numbers=False)
-    return _section("Events", "", table + tail) if rows else ""
+    shown = table(["t (s)", "from", "event", "what happened"], rows)
+    return section("Events", "", shown + tail) if rows else ""
 
 
 def _provenance(data: SessionData, summary: SessionSummary) -> str:
@@ -242,29 +222,9 @@ def _provenance(data: SessionData, summary: SessionSummary) -> str:
         ("Session log", data.path.name),
         ("Clock of all times", data.metadata.get("clock", "")),
     ]
-    table = "".join(f"<tr><td class='muted'>{name}</td><td>{escape(value)}</td></tr>" for name, value in rows if value)
+    lines = "".join(f"<tr><td class='muted'>{name}</td><td>{escape(value)}</td></tr>" for name, value in rows if value)
     details = f"<details><summary>All settings</summary><pre>{settings}</pre></details>"
-    return _section("Provenance", "", f"<table>{table}</table>{details}")
-
-
-def _section(title: str, caption: str, body: str) -> str:
-    below = f'<p class="caption">{caption}</p>' if caption else ""
-    return f"<section><h2>{title}</h2>{below}{body}</section>"
-
-
-def _keys(keys: list[tuple[str, str]]) -> str:
-    return "".join(f'<span class="key"><i class="{kind}"></i>{text}</span>' for kind, text in keys)
-
-
-def _table(head: list[str], rows: list[list[str]], *, numbers: bool = True) -> str:
-    """Return a table. With `numbers`, all columns but the first hold numbers."""
-
-    def row(cells: list[str], tag: str) -> str:
-        right = ' class="n"' if numbers else ""
-        rest = "".join(f"<{tag}{right}>{cell}</{tag}>" for cell in cells[1:])
-        return f"<tr><{tag}>{cells[0]}</{tag}>{rest}</tr>"
-
-    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+    return section("Provenance", "", f"<table>{lines}</table>{details}")
 
 
 def _geometry(data: SessionData) -> str:
@@ -284,8 +244,3 @@ def _max_out_fraction(data: SessionData) -> float | None:
     except (tomllib.TOMLDecodeError, KeyError, TypeError):
         return None
     return float(limit) if isinstance(limit, int | float) else None
-
-
-def _script_json(value: Any) -> str:
-    """Return JSON that no HTML parser can mistake for the end of a script."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gating.latency.budgets import load_budgets
 from gating.latency.published_chain import ChainSummary, sum_chain
 from gating.latency.stages import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
+from gating.pages.page import table
 from gating.report.summary import SessionSummary
 from gating.session.summary_data import SessionData
 
@@ -32,7 +33,7 @@ def stage_table(summary: SessionSummary) -> str:
             text = three_digits(value)
             cells.append(f'<span class="bad" title="budget {limit:g} ms">{text}</span>' if over else text)
         rows.append([*cells, str(one.n)])
-    return _table(["stage (ms)", *PERCENTILES.values(), "n"], rows)
+    return table(["stage (ms)", *PERCENTILES.values(), "n"], rows)
 
 
 def speeds_mm_s(data: SessionData) -> NDArray[np.float64]:
@@ -59,7 +60,7 @@ def millimetre_table(data: SessionData) -> str:
         [f"{name.replace('_', ' ')}, {one['mm_s']:.1f} mm/s", *(f"{one[key]:.4f}" for key in PERCENTILES)]
         for name, one in moved.items()
     ]
-    return _table(["loop latency in mm, at", *PERCENTILES.values()], rows) if rows else ""
+    return table(["loop latency in mm, at", *PERCENTILES.values()], rows) if rows else ""
 
 
 def chain_tables(data: SessionData) -> str:
@@ -85,7 +86,7 @@ def chain_table(chain: ChainSummary) -> str:
         ]
         for one in chain.links
     ]
-    return _table([f"beam {chain.beam}, {chain.rate_hz:.1f} frames/s", "p50 (ms)", "p99 (ms)", "share", "source"], rows)
+    return table([f"beam {chain.beam}, {chain.rate_hz:.1f} frames/s", "p50 (ms)", "p99 (ms)", "share", "source"], rows)
 
 
 def sum_sentence(chain: ChainSummary) -> str:
@@ -126,10 +127,3 @@ def over_budget(summary: SessionSummary) -> list[str]:
 def _over(one: LatencySummary, key: str, limit_ms: float) -> bool:
     value = getattr(one, key)
     return value is not None and value > limit_ms
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str], tag: str) -> str:
-        return f"<tr><{tag}>{cells[0]}</{tag}>" + "".join(f'<{tag} class="n">{c}</{tag}>' for c in cells[1:]) + "</tr>"
-
-    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

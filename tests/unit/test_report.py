@@ -20,7 +20,7 @@ from gating.geometry.contours import mask_from_contour
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import NOT_MEASURED, STAGES
 from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
-from gating.report.frames import png_data_uri
+from gating.pages.pictures import png_data_uri
 from gating.report.gate_band import gate_band_mm
 from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
