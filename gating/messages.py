@@ -116,8 +116,12 @@ class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     acquired_clock: Name
     acquired_meaning: StampMeaning
     acquired_on_publish_clock_ns: Nanoseconds
-    """The same time on the clock of `published_ns`."""
+    """The moment that the image shows, the centre of k-space, on the clock of `published_ns`; the same moment as
+    `acquired_ns` where `moment_uncertainty_ns` is None."""
     acquired_uncertainty_ns: Nanoseconds = 0
+    """Of the clock."""
+    moment_uncertainty_ns: Nanoseconds | None = None
+    """Of the centre of k-space relative to the stamp; None if the stamp was taken as it is."""
     published_ns: Nanoseconds
     publish_clock: Name
     dtype: Literal["uint8", "uint16", "float32"]
@@ -131,6 +135,11 @@ class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     """xxh3-64 of the pixel bytes, hexadecimal."""
     simulated_by: Annotated[str, Meta(max_length=64)] = ""
     """What injected a fault or a transformation on purpose; empty otherwise."""
+
+    @property
+    def age_uncertainty_ns(self) -> int:
+        """How much older the image may be than `acquired_on_publish_clock_ns`."""
+        return self.acquired_uncertainty_ns + (self.moment_uncertainty_ns or 0)
 
 
 class CineFrame(Struct, frozen=True):
@@ -346,7 +355,7 @@ class TargetReference(Message, frozen=True, kw_only=True):
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "status", "stop"]
     operator: Name
     why: Sentence = ""
 

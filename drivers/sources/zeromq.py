@@ -113,6 +113,7 @@ class ZeromqSource:
             meaning=header.acquired_meaning,
             acquired_on_host_ns=header.acquired_on_publish_clock_ns if ours else None,
             uncertainty_ns=header.acquired_uncertainty_ns,
+            moment_uncertainty_ns=header.moment_uncertainty_ns if ours else None,
             image_orientation=header.image_orientation,
             image_position_mm=header.image_position_mm,
             peer=declared.peer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import CineFrame, TargetEstimate
+from gating.pages.pictures import png_data_uri, svg_points, view_around
 from gating.session.log import read_session
 from gating.session.summary_data import SessionData
 
 WORST_OF_EACH: Final = 2
-MIN_VIEW_PX: Final = 72.0
-VIEW_OVER_TARGET: Final = 2.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +85,3 @@ def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) 
     <span>confidence {100 * estimate.confidence:.0f} %</span>
     <span>{html.escape(estimate.reason.replace("_", " "))}</span></figcaption>
 </figure>"""
-
-
-def view_around(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[float, float, float]:
-    """Return (x, y, side) of a square around the target, inside the image if possible."""
-    outline = np.array(points if points else [(0, 0), (columns - 1, rows - 1)], dtype=np.float64)
-    low, high = np.nanmin(outline, axis=0), np.nanmax(outline, axis=0)
-    side = float(min(max(MIN_VIEW_PX, VIEW_OVER_TARGET * float((high - low).max())), max(rows, columns)))
-    x, y = (low + high) / 2 - side / 2
-    return (
-        float(np.clip(x, -0.5, max(-0.5, columns - 0.5 - side))),
-        float(np.clip(y, -0.5, max(-0.5, rows - 0.5 - side))),
-        side,
-    )
-
-
-def svg_points(points: list[tuple[float, float]]) -> str:
-    """Return points (x, y) as the attribute of a polygon."""
-    return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
-
-
-def png_data_uri(pixels: NDArray[np.generic]) -> str:
-    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile. NaN and infinity are black."""
-    import cv2
-
-    grey = pixels.astype(np.float32)
-    finite = np.isfinite(grey)
-    low, high = np.percentile(grey[finite], [1, 99.5]) if finite.any() else (0.0, 0.0)
-    windowed = np.clip((np.where(finite, grey, low) - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    encoded = cv2.imencode(".png", windowed.astype(np.uint8))[1]
-    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -37,7 +37,11 @@ def command(config: Config) -> Iterator[Callable[[GateCommand], None]]:
     """Send a command as the session's engine."""
     context: zmq.Context[Any] = zmq.Context()
     socket = bind(context, zmq.PUB, config.endpoints.gate)
-    yield lambda sent: socket.send_multipart(encode(sent))
+
+    def send(sent: GateCommand) -> None:
+        socket.send_multipart(encode(sent))
+
+    yield send
     context.destroy(linger=0)
 
 
