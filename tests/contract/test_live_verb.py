@@ -17,8 +17,10 @@ from typer.testing import CliRunner, Result
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from drivers.sources.phantom import PhantomSource
+from gating.service.pipeline import local_endpoints
 from gating.service.running import RunningSession, running_sessions
 from gating.session.summary_data import read_data
+from gating.settings.config import Config, to_toml
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 from tests.patience import wait_until
@@ -59,7 +61,21 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(folder: Path) -> Ended:
-    command = [sys.executable, "-m", "cinegate", "live", "phantom", "-o", "frames_per_s=20", "--log-format", "json"]
+    settings = Config(endpoints=local_endpoints(folder))
+    (folder / "site.toml").write_text(to_toml(settings))
+    command = [
+        sys.executable,
+        "-m",
+        "cinegate",
+        "live",
+        "phantom",
+        "--config",
+        str(folder / "site.toml"),
+        "-o",
+        "frames_per_s=20",
+        "--log-format",
+        "json",
+    ]
     command += ["--json", "--target", str(folder / "targets.json"), "--log", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as live:
         try:
@@ -81,6 +97,10 @@ def ended(folder: Path) -> Ended:
 def test_one_command_runs_a_session_that_an_operator_arms_and_stops(ended: Ended) -> None:
     events = {event.code: event.text for event in read_data(Path(ended.running.log)).events}
     assert (events["arm"], events["stop"], ended.exit_code) == ("arm by Other: armed", "stop by Other: armed", 0)
+
+
+def test_the_endpoints_of_a_configuration_are_kept(ended: Ended, folder: Path) -> None:
+    assert ended.running.config.endpoints == local_endpoints(folder)
 
 
 def test_a_stop_ends_every_process_and_the_sessions_file(ended: Ended) -> None:
