@@ -55,6 +55,7 @@ def print_json(result: dict[str, Any]) -> None:
     """Print one JSON object for machines; NaN and infinity become null."""
     json.dump(_finite(result), sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def _finite(value: Any) -> Any:
@@ -70,10 +71,12 @@ def _finite(value: Any) -> Any:
 def run_app(register: Callable[[], None]) -> None:
     """Run the command line. Known errors become one sentence on standard error and an exit code.
 
-    SIGTERM unwinds as Ctrl-C does, so that a verb ends the processes that it has started. Some verbs catch it
-    themselves.
+    SIGTERM and a terminal that closes unwind as Ctrl-C does, so that a verb ends the processes that it has started.
+    Some verbs catch them themselves.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(EXIT_UNSAFE))
     warnings.showwarning = _tell
     register()
     from drivers.errors import DriverError

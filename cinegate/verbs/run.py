@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -46,7 +47,14 @@ from gating.settings.config import Config
 from gating.settings.rules import BreathHoldRule
 from gating.targets.rules import BreathHold, TargetObservation
 
+if TYPE_CHECKING:
+    from cinegate.live import LiveSession
+
 LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
+ConsoleOption = Annotated[bool, typer.Option("--console", help="Open the console of the session in a browser.")]
+OperatorOption = Annotated[
+    str, typer.Option("--operator", help="Who acts in the console; without a name it can only look on.")
+]
 
 
 @app.command()
@@ -65,6 +73,8 @@ def run(
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
+    with_console: ConsoleOption = False,
+    operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through source, engine, beam interface and recorder, each its own process."""
@@ -80,6 +90,7 @@ def run(
         plane=plane,
         others=others or (),
         memory=memory,
+        with_console=console_arguments(with_console, operator),
         show=not as_json,
     )
     print_summary(path, as_json)
@@ -98,6 +109,7 @@ def run_session(
     plane: str = "",
     others: Sequence[Path] = (),
     memory: Path | None = None,
+    with_console: Sequence[str] | None = None,
     show: bool = True,
 ) -> Path:
     """Run one session to the end of its recording and return its log.
@@ -107,31 +119,46 @@ def run_session(
     PipelineError
         If a process ends before its time.
     """
-    from cinegate.live import LiveSession, SessionPlan, replay_arguments
+    from cinegate.live import LiveSession, SessionPlan
+    from cinegate.replays import replay_arguments
     from cinegate.targets import with_memory
     from drivers.recordings.scan import open_scan
 
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
     plan = SessionPlan(
+        name=scan.name,
         config=config,
         targets=with_memory(load_scan_targets(scan, box, mask, target), memory),
         log_folder=log,
         source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
         arm_by_itself=True,
+        console=with_console,
+        tell=None if with_console is None else tell,
     )
-    screen = Screen(scan.name, len(scan), guide=breath_hold_guide(config))
-    try:
-        with (
-            LiveSession(plan) as session,
-            Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False) as shown,
-        ):
-            shown.console.quiet = not show
-            for message in session:
-                screen.hear(message)
-                shown.update(screen.table())
-    finally:
-        console.quiet = False
+    session = LiveSession(plan)
+    watch_session(session, Screen(scan.name, len(scan), guide=breath_hold_guide(config)), show=show)
     return session.log
+
+
+def watch_session(session: LiveSession, screen: Screen, *, show: bool) -> None:
+    """Run a session to its end, beside a live table if it is to be shown. Raises `PipelineError`."""
+    table = Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False)
+    with session, table if show else nullcontext():
+        for message in session:
+            screen.hear(message)
+            table.update(screen.table())
+
+
+def console_arguments(wanted: bool, operator: str) -> list[str] | None:
+    """Return the arguments of the session's console; None for no console. Raises `CommandError`."""
+    if operator and not wanted:
+        raise CommandError("--operator is for the console; give --console as well")
+    return (["--operator", operator] if operator else []) if wanted else None
+
+
+def tell(line: str) -> None:
+    """Show a line that a process of the session has printed."""
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def print_summary(path: Path, as_json: bool) -> None:
@@ -157,7 +184,8 @@ class Screen:
     """The live table: what the engine and the beam interface said last."""
 
     name: str
-    frames: int
+    frames: int | None
+    """Of the recording; None for a live source."""
     estimate: TargetEstimate | None = None
     command: GateCommand | None = None
     beam: BeamStatus | None = None
@@ -211,11 +239,14 @@ class Screen:
             table.add_row(label, text)
         return table
 
+    def _progress(self) -> str:
+        return f"{self.decided}" if self.frames is None else f"{self.decided} of {self.frames}"
+
     def rows(self) -> list[tuple[str, Any]]:
         """Return (label, text) of every line that has something to say."""
         command, beam, estimate = self.command, self.beam, self.estimate
         engine = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
-        rows: list[tuple[str, Any]] = [("engine", engine), ("frame", f"{self.decided} of {self.frames}")]
+        rows: list[tuple[str, Any]] = [("engine", engine), ("frame", self._progress())]
         if self.arrival_time:
             rows.append(("stamps", Text(ARRIVAL_TIME_MEANS, style="red")))
         rows += [("safeguard off", Text(sentence, style="red")) for sentence in self.overrides]

@@ -223,6 +223,7 @@ def _provenance(data: SessionData, summary: SessionSummary) -> str:
     settings = escape(data.header.config_toml) if data.header else "not in the log"
     rows = [
         ("Source", f"{summary.source} ({summary.source_kind}, {summary.pacing})"),
+        ("Peer, series", "; ".join(summary.origins)),
         ("Frames", _geometry(data)),
         ("Tracker", summary.tracker),
         ("Configuration hash", summary.config_hash),

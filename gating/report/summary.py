@@ -57,6 +57,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     session_id: str
     started_at: str
     source: str
+    origins: list[str]
+    """Every peer that the images came from, with its series."""
     source_kind: str
     pacing: str
     speed: float
@@ -123,6 +125,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         session_id=header.session_id if header else data.metadata.get("session_id", ""),
         started_at=header.started_at if header else "",
         source=declared.source if declared else "",
+        origins=list(data.origins),
         source_kind=str(declared.source_kind) if declared else "",
         pacing=str(declared.pacing) if declared else "",
         speed=declared.speed if declared else 0.0,
@@ -173,6 +176,8 @@ def summary_table(summary: SessionSummary) -> Table:
     named = summary.source.startswith(summary.source_kind)
     kind = summary.source if named else f"{summary.source} ({summary.source_kind})"
     table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
+    for origin in summary.origins:
+        table.add_row("peer, series", Text(origin))
     if summary.arrival_time:
         table.add_row("stamps", Text(ARRIVAL_TIME_MEANS, style="red"))
     for sentence in summary.overrides:

@@ -19,6 +19,7 @@ NOTICE: Final = (
     "setting, with a beam that follows each decision after the latency."
 )
 COLUMNS: Final = {
+    "front": "No other setting of this recording and latency has both more duty cycle and less residual motion.",
     "recording": "",
     "margin (mm)": "Distance from the target to its gating boundary, the same on all sides.",
     "out (%)": "Part of the target's area that may lie outside the boundary.",
@@ -31,7 +32,6 @@ COLUMNS: Final = {
     "D98 (%)": "Dose proxy: D98 of the target over D98 without motion.",
     "periods": "Times that the beam went on.",
     "overshoot p95 (mm)": "Way of the target from the decision to hold to beam off.",
-    "front": "No other setting of this recording and latency has both more duty cycle and less residual motion.",
     "the same result with": "Other settings whose figures are all the same.",
 }
 
@@ -99,13 +99,15 @@ def _figures(one: Outcome) -> tuple[float, ...]:
 
 
 def _settings(groups: Sequence[Sequence[Outcome]], config: Config) -> str:
+    several = len({group[0].recording for group in groups}) > 1
     rows = []
     for first, *others in groups:
         s = first.setting
         figures = [number(figure, form) for figure, form in zip(_figures(first), FORMS, strict=True)]
         chosen = [f"{s.margin_mm:g}", f"{s.out_percent:g}", f"{s.delay_ms:g}", s.predictor, f"{s.latency_ms:g}"]
         front = "<b>front</b>" if first.pareto else ""
-        rows.append([escape(first.recording), *chosen, *figures, front, "; ".join(_short(o.setting) for o in others)])
+        name = escape(first.recording) if several else ""
+        rows.append([front or "&nbsp;", name, *chosen, *figures, "; ".join(_short(o.setting) for o in others)])
     tomls = [changed_toml(with_setting(config, first.setting)) for first, *_ in groups]
     return table(list(COLUMNS), rows, leave_out_empty=True, meanings=COLUMNS, can_sort=True, row_data=tomls)
 
@@ -122,7 +124,7 @@ def _figure(groups: Sequence[Sequence[Outcome]], names: Sequence[str]) -> plots.
             line = _points(front, f"{name}, not beaten at {latency_ms:g} ms", plots.colour(place))
             traces.append(line | {"mode": "lines", "hoverinfo": "skip", "hovertemplate": None})
     layout = plots.layout(420, legend=True) | {"hovermode": "closest"}
-    layout["xaxis"] = plots.axis("residual motion while the beam is on, 95 % (mm)", rangemode="tozero")
+    layout["xaxis"] = plots.axis("residual motion while the beam is on, 95 % (mm)")
     layout["yaxis"] = plots.axis("duty cycle (%)", rangemode="tozero")
     return {"data": traces, "layout": layout}
 

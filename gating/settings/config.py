@@ -45,6 +45,7 @@ def _fraction(description: str, source: str = "") -> Meta:
 _ABSENT: Final = object()
 _MAX_STATEMENT_LINES: Final = 100
 _ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: one-way delays show only their differences"
+_CENTRE = "Borman et al., ISMRM 2018, 4166: an image shows the centre of k-space"
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +135,14 @@ class ClockSettings(Section, frozen=True, kw_only=True):
     source_delay_uncertainty_ms: Annotated[
         float, _ms("uncertainty of source_delay_ms; 10000 means not measured", _ONE_WAY)
     ] = 10_000.0
+    acquisition_ms: Annotated[
+        float,
+        _ms("measured duration of the acquisition of one image; 0 means not measured", _CENTRE, le=2000),
+    ] = 0.0
+    reconstruction_ms: Annotated[
+        float,
+        _ms("measured time from the end of the acquisition to a stamp of reconstruction_done; 0 means not measured"),
+    ] = 0.0
     network_delay_ms: Annotated[
         float, _ms("measured smallest delay of a message from a source on another host to the engine")
     ] = 0.0

@@ -240,7 +240,7 @@ class TargetSet:
 
 def _oldest_ns(header: FrameHeader) -> int:
     """Return the earliest time at which the frame may have been acquired, so that its age is never underestimated."""
-    return header.acquired_on_publish_clock_ns - header.acquired_uncertainty_ns
+    return header.acquired_on_publish_clock_ns - header.age_uncertainty_ns
 
 
 def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:

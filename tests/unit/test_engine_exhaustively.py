@@ -17,9 +17,11 @@ import pytest
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.geometry.contours import box_contour
-from gating.messages import ControlRequest, EngineState, GateCommand, GateState, SourceKind, StreamEnd
+from gating.geometry.plane import ImagePlane
+from gating.messages import ControlRequest, EngineState, GateCommand, GateState, Message, SourceKind, StreamEnd
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
 from gating.stream import seen_images
+from gating.targets.boundary import GatingBoundary
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
@@ -172,14 +174,20 @@ def beam_on_is_justified(visit: Visit, path: tuple[str, ...]) -> None:
         assert visit.confirmed, f"beam on with a contour that nobody has confirmed: {path}"
 
 
+NEVER_CHANGE = (Config, GatingBoundary, ImagePlane, Message, TargetSpec)
+"""What copies of an engine share: frozen records, and the cells of a boundary with the scratch of their measurement."""
+
+
 @pytest.fixture
-def remembers_few_images(monkeypatch):
-    """The engine is copied at every step, and with it the tables of its images."""
+def is_copied_quickly(monkeypatch):
+    """The engine is copied at every step, and with it the tables of its images, but nothing that never changes."""
     monkeypatch.setattr(seen_images, "IMAGES", 1 << 8)
     monkeypatch.setattr(seen_images, "SAMPLED_IMAGES", 1 << 6)
+    for kind in NEVER_CHANGE:
+        monkeypatch.setattr(kind, "__deepcopy__", lambda self, _: self, raising=False)
 
 
-@pytest.mark.usefixtures("remembers_few_images")
+@pytest.mark.usefixtures("is_copied_quickly")
 @pytest.mark.parametrize("by_itself", [pytest.param(False, id="by operator"), pytest.param(True, id="by itself")])
 def test_no_path_leads_to_beam_on_without_what_justifies_it(by_itself):
     first = Visit(arm_by_itself=by_itself)

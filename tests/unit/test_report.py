@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ from gating.report.summary import SessionSummary, summarise_data, summarise_sess
 from gating.session.log import SessionError
 from gating.session.log_writer import SessionWriter
 from gating.session.summary_data import SessionData, read_data
+from gating.wire.codec import encode
 from tests.pages import fetched_addresses
 from tests.unit.session_bench import (
     CLOCK,
     FRAMES,
     INTERVAL_MS,
+    make_session,
     out_fraction,
+    stream_info,
     target_centre,
     write_session,
 )
@@ -56,6 +60,21 @@ def summary(data: SessionData) -> SessionSummary:
 def test_frames_are_counted_by_publisher_log_and_engine(summary: SessionSummary) -> None:
     counts = (summary.frames_published, summary.frames_recorded, summary.frames_decided, summary.frames_skipped)
     assert counts == (FRAMES, FRAMES, FRAMES, 0)
+
+
+def test_every_peer_and_series_is_shown_in_summary_and_page(tmp_path: Path) -> None:
+    with closing(SessionWriter(tmp_path / "s1.mcap", "s1", CLOCK)) as writer:
+        writer.open()
+        for parts, at_ns in make_session(8):
+            writer.write(parts, at_ns)
+        for series in ("cine 3", "cine 4", "cine 3"):
+            peer = msgspec.structs.replace(stream_info(8), peer="10.0.0.7 <2>", series=series)
+            writer.write(list(encode(peer)), at_ns)
+    data = read_data(tmp_path / "s1.mcap")
+    summary = summarise_data(data)
+    assert summary.origins == ["10.0.0.7 <2>, cine 3", "10.0.0.7 <2>, cine 4"]
+    assert "10.0.0.7 &lt;2&gt;, cine 3; 10.0.0.7 &lt;2&gt;, cine 4" in render(data, summary)
+    assert "10.0.0.7 <2>, cine 4" in shown(summary)
 
 
 def test_frames_without_a_decision_are_skipped_ones(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_every_test_file_keeps_to_the_rules(rule: Callable[[ast.Module], Iterato
     assert broken == []
 
 
-def test_the_ids_of_cases_are_short_and_plain(request: pytest.FixtureRequest) -> None:
-    cases = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
+def test_the_ids_of_cases_are_short_and_plain(collected: list[pytest.Item]) -> None:
+    cases = [item for item in collected if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
     ids = {item.nodeid: item.callspec.id for item in cases}
     odd = [node for node, name in ids.items() if len(name) > LONGEST_NAME or RAW.search(name)]
     assert odd == []
