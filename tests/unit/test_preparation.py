@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gating.analysis.motion_profile import learn_motion
 from gating.analysis.preparation import GridPoint, accepted_config, choose_window, proposal_toml, propose
 from gating.analysis.replay_tracking import gated_motion, track_motion
+from gating.pages.page import UNKNOWN
 from gating.settings.config import Config, GatingSettings, SafetySettings, parse_config
 from gating.settings.presets import AIMS, NAMES, Aim, read_preset
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule
@@ -121,7 +122,7 @@ def test_what_a_dry_run_does_not_show_is_unknown(exhale):
     assert np.isnan([exhale.profile.range_mm[0], exhale.profile.exhale_mm[0]]).all()
     assert exhale.shift_lps_mm[0] == 0
     still = proposal_toml(propose(dry_run(np.zeros(200)), CONFIG, margins_mm=(3.0,)), CONFIG, "x")
-    assert "period - s (SD - s)" in still
+    assert f"period {UNKNOWN} s (SD {UNKNOWN} s)" in still
     assert "nan" not in still.split("[", 1)[0]
 
 
