@@ -23,7 +23,7 @@ class Aim(Struct, frozen=True, kw_only=True):
     """Of the residual motion."""
 
 
-_TG76: Final = "AAPM TG-76 section IV: motion above 5 mm is to be managed"
+_TG76: Final = "AAPM TG-76: motion above 5 mm is to be managed; applied here to what is left of it"
 AIMS: Final[dict[PresetName, Aim]] = {
     "respiratory": Aim(max_residual_mm=5.0, least_duty_cycle=0.4, source=_TG76),
     "exhale": Aim(max_residual_mm=5.0, least_duty_cycle=0.4, source=_TG76),
