@@ -25,7 +25,7 @@ from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 from tests.patience import wait_until
 
-ENGINE_STARTS_S = 180.0
+ENGINE_STARTS_S = 600.0
 """An engine whose kernels have never been compiled takes this long on a busy machine."""
 
 
@@ -129,6 +129,7 @@ def test_the_status_tells_frame_gate_reason_peers_and_faults(ended: Ended) -> No
         ("beam", ["hears commands at ipc://", "obeys engine", "line confirms hold: commanded_hold"]),
         ("record", ["writes ", "engine is there", "0 frames are missing"]),
     ],
+    ids=["source", "engine", "beam", "record"],
 )
 def test_each_process_says_where_it_is_who_came_and_what_changed(ended: Ended, role: str, sentences: list[str]) -> None:
     said = [line["text"] for line in ended.lines if line["role"] == role]
@@ -143,6 +144,7 @@ def test_each_process_says_where_it_is_who_came_and_what_changed(ended: Ended, r
         (["start", "--operator", "me"], "action is 'start'; confirm, arm, disarm"),
         (["arm", "--watch", "--operator", "me"], "--watch is for the status, not for arm"),
     ],
+    ids=["no_operator", "no_action", "watch"],
 )
 def test_a_request_that_no_engine_could_answer_is_refused(arguments: list[str], sentence: str) -> None:
     assert sentence in str(cinegate("control", *arguments).exception)
@@ -157,7 +159,7 @@ def test_a_request_that_no_engine_could_answer_is_refused(arguments: list[str], 
         (["phantom", "--target", "T", "-o", "frames=1"], "--option of phantom: Object contains unknown field `frames`"),
         (["phantom", "--target", "T", "--operator", "me"], "--operator is for the console; give --console as well"),
     ],
-    ids=["no target", "live by itself", "recording", "unknown setting", "operator without console"],
+    ids=["no_target", "live", "recording", "setting", "no_console"],
 )
 def test_what_no_session_could_use_is_refused_at_once(folder: Path, arguments: list[str], sentence: str) -> None:
     refused = cinegate("live", *[str(folder / "targets.json") if word == "T" else word for word in arguments])
