@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def drift(
     ] = False,
     operator: Annotated[str, typer.Option("--operator", help="Who accepts; goes into the log.")] = "",
     why: Annotated[str, typer.Option("--why", help="Why it is accepted; goes into the log.")] = "",
-    session_id: Annotated[str, typer.Option("--session", help="Session id of the running engine.")] = "session",
+    session_id: SessionIdOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,17 +98,9 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
 
 
 def _accept(proposal: CouchShift, operator: str, why: str, session_id: str, config: Path | None) -> str:
-    from gating.messages import ControlRequest
-    from gating.service.pipeline import ask_engine
-    from gating.wire.sockets import secure_process
-
     if not proposal.worthwhile:
         raise CommandError(f"there is nothing to accept: {proposal.text}")
-    settings = load_config(config)
-    secure_process(settings, "operator")
-    reason = f"{proposal.text}; because {why}"
-    request = ControlRequest(session_id=session_id, action="accept_shift", operator=operator, why=reason)
-    reply = ask_engine(settings.endpoints.control, request)
+    reply = attach(session_id, config).ask("accept_shift", operator, f"{proposal.text}; because {why}")
     if not reply.accepted:
         raise CommandError(f"the engine refused: {reply.text}", EXIT_UNSAFE)
     return reply.text
