@@ -17,13 +17,15 @@ from bench.console_pages import ConsoleProcess
 from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
 from gating.service.pipeline import Session
-from gating.settings.config import Config
+from gating.settings.config import parse_config
+from gating.settings.presets import read_preset
 from gating.targets.target_file import write_targets
 from replay_data import session_path
 
 SIZE: Final = {"width": 1280, "height": 720}
 START_MS: Final = 120_000
 RECORDING: Final = "breath_hold"
+"""Name of the recording, and of the preset for it."""
 
 
 def take(out: Path) -> None:
@@ -32,7 +34,7 @@ def take(out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="cinegate-") as name:
         folder = Path(name)
         write_targets(folder / "targets.json", load_targets(open_recording(recording), None, None))
-        session = Session(Config(), "example", folder)
+        session = Session(parse_config(read_preset(RECORDING)), "example", folder)
         session.start("beam")
         session.start("record", str(folder / "example.mcap"))
         session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")

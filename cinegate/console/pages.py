@@ -191,12 +191,12 @@ class Pages:
         answers, page.answers = page.answers, []
         if page.kind == "start":
             return state(self.view, now_ns) | {"operator": self.operator.name, "answers": answers}, nothing, 0
-        update, pixels = treat_update(self.view, page.cursor, now_ns, self.clock)
+        update, picture = treat_update(self.view, page.cursor, now_ns, self.clock)
         update |= {"operator": self.operator.name, "answers": answers, "guide": self.guide}
-        picture = self.view.picture
-        if not pixels or picture is None or picture.frame.header.publish_clock != self.clock:
-            return update, pixels, 0
-        return update, pixels, picture.frame.header.published_ns
+        if picture is None:
+            return update, nothing, 0
+        header = picture.frame.header
+        return update, picture.pixels(), header.published_ns if header.publish_clock == self.clock else 0
 
     def latency(self) -> dict[str, Any]:
         """Return published to drawn, ms, of the pictures that pages have painted in the newest 30 s."""

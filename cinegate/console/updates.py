@@ -6,10 +6,11 @@ look alive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cinegate.console.bands import active_rules, bands, is_avoided
+from cinegate.console.picture import Picture
 from cinegate.console.view import SessionView
 from gating.decision.reasons import CONSEQUENCES, GateReason
 from gating.geometry.plane import ImagePlane
@@ -24,7 +25,8 @@ class Cursor:
     """What a page has been told already."""
 
     setting_version: int = -1
-    picture_number: int = 0
+    pictures: dict[str, int] = field(default_factory=dict)
+    """The newest picture of each plane by its number."""
     sample_number: int = 0
     events_version: int = -1
 
@@ -44,8 +46,8 @@ def state(view: SessionView, now_ns: int) -> dict[str, Any]:
     }
 
 
-def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> tuple[dict[str, Any], memoryview]:
-    """Return the next message to a treatment page, and the pixels of a picture that it has not seen.
+def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> tuple[dict[str, Any], Picture | None]:
+    """Return the next message to a treatment page, and a picture that it has not seen.
 
     Parameters
     ----------
@@ -74,11 +76,21 @@ def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> 
     if cursor.events_version != view.events.version:
         cursor.events_version = view.events.version
         update["events"] = view.events.newest_first()
-    pixels = memoryview(b"")
-    if view.picture is not None and cursor.picture_number != view.picture.number:
-        cursor.picture_number = view.picture.number
-        update["picture"], pixels = view.picture.header(), view.picture.pixels()
-    return update, pixels
+    picture = _next_picture(view, cursor)
+    if picture is not None:
+        update["picture"] = picture.header()
+    return update, picture
+
+
+def _next_picture(view: SessionView, cursor: Cursor) -> Picture | None:
+    """Return the newest picture of the plane that was told longest ago, so that no plane starves; None without news."""
+    told = cursor.pictures
+    unseen = {plane: one for plane, one in view.pictures.items() if one.number > told.get(plane, 0)}
+    plane = min(unseen, key=lambda name: told.get(name, 0), default=None)
+    if plane is None:
+        return None
+    told[plane] = unseen[plane].number
+    return unseen[plane]
 
 
 _BEAM: Final = ("beam", "beam_kind", "commanded", "confirmed", "reason", "detail", "latched")

@@ -8,7 +8,9 @@ import { element, setText, shown } from "./live.js";
 /** @typedef {import("./live.js").Live<Update>} TreatLive */
 
 /** @type {[import("./types.js").Part, string][]} */
-const PROCESSES = [["source", "Source"], ["gate", "Engine"], ["beam", "Beam interface"], ["recorder", "Recorder"]];
+const PROCESSES = [["source", "Source"], ["gate", "Engine"], ["beam", "Beam line"], ["recorder", "Recorder"]];
+/** States of a process that need no word. */
+const USUAL = ["streaming", "recording"];
 const MOST_HOLDS = 4;
 let shownEvents = "";
 
@@ -34,7 +36,7 @@ export function showSide(live, setting) {
 function process(live, part, name) {
   const silent = live.isSilent(part);
   const said = part === "source" || part === "recorder" ? live.newest?.processes?.[part]?.state : undefined;
-  const text = silent ? `${name} silent` : `${name}${said ? `: ${said}` : ""}`;
+  const text = silent ? `${name} silent` : said && !USUAL.includes(said) ? `${name}: ${said}` : name;
   return { text, data: { alive: silent ? "no" : "yes" } };
 }
 

@@ -42,12 +42,15 @@ const controls = new Controls(live);
  * @param {ArrayBuffer} pixels
  */
 function paint(update, pixels) {
-  if (update.session !== session) [samples, session, cine.picture] = [[], update.session, null];
+  if (update.session !== session) {
+    [samples, session] = [[], update.session];
+    cine.forget();
+  }
   if (update.setting) setting = update.setting;
   samples.push(...update.samples);
   samples = samples.filter((sample) => sample[1] > update.at_ms - TRACE_MS);
   if (update.picture) cine.take(update.picture, pixels);
-  cine.draw(setting, colours);
+  cine.draw(setting, update.limits_ms.frame, colours);
   drawStrips(update.at_ms);
   controls.show(update);
   watch();
@@ -129,11 +132,10 @@ function drawStrips(nowMs) {
   /** @param {3 | 4 | 5 | 6 | 7} place */
   const dots = (place) => own.map((sample) => ({ at: sample[1], value: sample[place], on: sample[8] }));
   const lines = axes.map(([axis, place, dash]) => ({ name: axis.toUpperCase(), colour: colours[axis], dash, dots: dots(place) }));
-  const bands = (target?.bands ?? [])
-    .filter((band) => axes.some(([axis]) => axis === band.axis))
-    .map((band) => ({ low: band.low_mm, high: band.high_mm, name: `${band.rule} ${band.axis.toUpperCase()}` }));
+  const shownAxes = axes.map(([axis]) => axis);
+  const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis)));
   const title = target ? `${target.name} displacement` : "Displacement";
-  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands: merged(bands) }, nowMs, colours);
+  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands }, nowMs, colours);
   const most = target?.max_out_fraction;
   const out = { name: "", colour: colours.text, dash: [], dots: dots(6) };
   const limit = most == null ? [] : [{ low: -1, high: most, name: `at most ${Math.round(100 * most)} %` }];
@@ -145,16 +147,16 @@ function drawStrips(nowMs) {
 }
 
 /**
- * Bands with the same limits become one with both names.
- * @param {{low: number, high: number, name: string}[]} bands
+ * The bands of a rule that has the same limits along several axes become one.
+ * @param {import("./types.js").Band[]} bands
  */
 function merged(bands) {
   /** @type {Map<string, {low: number, high: number, name: string}>} */
   const byLimits = new Map();
-  for (const band of bands) {
-    const key = `${band.low} ${band.high}`;
-    const known = byLimits.get(key);
-    byLimits.set(key, known ? { ...known, name: `${known.name}, ${band.name}` } : band);
+  for (const { rule, axis, low_mm: low, high_mm: high } of bands) {
+    const key = `${rule} ${low} ${high}`;
+    const name = `${byLimits.get(key)?.name ?? rule} ${axis.toUpperCase()}`;
+    byLimits.set(key, { low, high, name });
   }
   return [...byLimits.values()];
 }
