@@ -17,6 +17,8 @@ from gating.geometry.plane import ImagePlane
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
 
+FIGURES_NS: Final = 500_000_000
+"""Nobody reads figures that change more often than this."""
 HEARD: Final = ("frame", "gate", "beam", "source", "recorder")
 
 
@@ -29,6 +31,8 @@ class Cursor:
     """The newest picture of each plane by its number."""
     sample_number: int = 0
     events_version: int = -1
+    figures_ns: int = 0
+    """When the figures were told last."""
 
     def forget(self) -> None:
         """Begin anew, because the session is another one."""
@@ -62,13 +66,15 @@ def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> 
         "gate": gate(view.command),
         "beam": view.beam and {name: getattr(view.beam, name) for name in _BEAM},
         "processes": processes(view),
-        "figures": figures(view),
         "breath_hold": breath_hold(view),
         "frame_age_ms": frame_age_ms(view, clock, now_ns),
     }
     if cursor.setting_version != view.setting_version:
         cursor.setting_version = view.setting_version
         update["setting"] = setting(view)
+    if now_ns - cursor.figures_ns >= FIGURES_NS:
+        cursor.figures_ns = now_ns
+        update["figures"] = figures(view)
     if cursor.sample_number > view.trace.number or cursor.events_version > view.events.version:
         cursor.forget()
     update["samples"] = view.trace.since(cursor.sample_number)

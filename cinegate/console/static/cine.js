@@ -57,12 +57,24 @@ export class Cine {
     /** Set by the operator, on top of the automatic window. */
     this.brightness = 0;
     this.contrast = 1;
+    /** Whether anything has changed since it was drawn. */
+    this.changed = true;
+    window.addEventListener("resize", () => (this.changed = true));
+  }
+
+  /**
+   * @param {number} brightness
+   * @param {number} contrast
+   */
+  adjust(brightness, contrast) {
+    [this.brightness, this.contrast, this.changed] = [brightness, contrast, true];
   }
 
   /** Begins with another session. */
   forget() {
     this.planes.clear();
     this.picture = null;
+    this.changed = true;
   }
 
   /**
@@ -76,22 +88,24 @@ export class Cine {
     plane.picture = this.picture = picture;
     plane.pixels = new ARRAYS[picture.dtype](data);
     plane.takenAt = performance.now();
+    this.changed = true;
   }
 
   /** Takes the windows from the next images, without the operator's changes. */
   resetWindow() {
     for (const plane of this.planes.values()) plane.window = null;
-    this.brightness = 0;
-    this.contrast = 1;
+    this.adjust(0, 1);
   }
 
   /**
-   * Draws all planes side by side; one that has had no image for too long is taken away.
+   * Draws all planes side by side, if there is anything new; one that has had no image for too long is taken away.
    * @param {Setting | null} setting
    * @param {number} limitMs after which an image of a single plane is too old
    * @param {Record<string, string>} colours
    */
   draw(setting, limitMs, colours) {
+    if (!this.changed && this.planes.size < 2) return;
+    this.changed = false;
     const context = fitted(this.canvas);
     const { width, height } = this.canvas;
     context.fillStyle = "#000";

@@ -3,7 +3,7 @@
 import { Cine } from "./cine.js";
 import { Controls } from "./controls.js";
 import { KINDS, Live, element, setText, showKind, shown, since } from "./live.js";
-import { showSide } from "./side.js";
+import { showEvents, showFigures, showSide } from "./side.js";
 import { TRACE_MS, drawStrip } from "./strip.js";
 
 /** @typedef {import("./types.js").Update} Update */
@@ -13,6 +13,9 @@ import { TRACE_MS, drawStrip } from "./strip.js";
 /** @type {[import("./types.js").Axis, 3 | 4 | 5, number[]][]} Each axis, its place in a sample and its dashes. */
 const AXES = [["si", 5, []], ["ap", 4, [8, 3]], ["lr", 3, [2, 3]]];
 const WATCH_MS = 50;
+const TELL_MS = 100;
+/** The strips are drawn this often at most: a pixel of theirs is about 70 ms wide. */
+const STRIPS_MS = 90;
 
 /** @param {string} id */
 const canvas = (id) => /** @type {HTMLCanvasElement} */ (element(id));
@@ -32,6 +35,7 @@ let setting = null;
 /** @type {Sample[]} */
 let samples = [];
 let session = "";
+let stripsAt = -Infinity;
 
 /** @type {Live<Update>} */
 const live = new Live("treat", paint);
@@ -46,29 +50,41 @@ function paint(update, pixels) {
     [samples, session] = [[], update.session];
     cine.forget();
   }
-  if (update.setting) setting = update.setting;
+  if (update.setting) [setting, cine.changed] = [update.setting, true];
   samples.push(...update.samples);
   samples = samples.filter((sample) => sample[1] > update.at_ms - TRACE_MS);
   if (update.picture) cine.take(update.picture, pixels);
   cine.draw(setting, update.limits_ms.frame, colours);
-  drawStrips(update.at_ms);
+  if (performance.now() - stripsAt >= STRIPS_MS) {
+    stripsAt = performance.now();
+    drawStrips(update.at_ms);
+  }
+  if (update.figures) showFigures(update.figures);
+  if (update.events) showEvents(update.events);
   controls.show(update);
   watch();
 }
 
-/** Shows ages and states; called between messages too, so that silence shows by itself. */
+/** Shows what must not wait; called between messages too, so that silence shows by itself. */
 function watch() {
-  const update = live.newest;
+  showGate(live.newest);
+  showBeam(live.newest);
+  element("no-signal").hidden = !hasNoPicture();
+}
+
+/** Shows what is read rather than seen; at 60 frames/s, laying out text with every frame costs more than the image. */
+function tell() {
+  const [update, picture] = [live.newest, hasNoPicture() ? null : cine.picture];
   showOrigin(update);
-  showGate(update);
-  showBeam(update);
-  const noPicture = live.isSilent("frame") || !cine.picture;
-  element("no-signal").hidden = !noPicture;
   setText("no-signal-since", `${live.connected ? "No image" : "Console lost, no image"} ${since(live.ageMs("frame"))}`);
-  const age = update?.frame_age_ms;
-  setText("age", noPicture || age == null ? "–" : shown(age + performance.now() - live.receivedAt, 0));
-  setText("plane", noPicture || !cine.picture ? "" : `${cine.picture.plane} · frame ${cine.picture.sequence}`);
+  const age = picture && update?.frame_age_ms;
+  setText("age", age == null ? "–" : shown(age + performance.now() - live.receivedAt, 0));
+  setText("plane", picture ? `${picture.plane} · frame ${picture.sequence}` : "");
   showSide(live, setting);
+}
+
+function hasNoPicture() {
+  return live.isSilent("frame") || !cine.picture;
 }
 
 /** @param {Update | null} update */
@@ -161,11 +177,14 @@ function merged(bands) {
   return [...byLimits.values()];
 }
 
-input("brightness").oninput = (event) => (cine.brightness = Number(/** @type {HTMLInputElement} */ (event.target).value));
-input("contrast").oninput = (event) => (cine.contrast = 2 ** Number(/** @type {HTMLInputElement} */ (event.target).value));
+for (const id of ["brightness", "contrast"]) {
+  input(id).oninput = () => cine.adjust(Number(input("brightness").value), 2 ** Number(input("contrast").value));
+}
 element("reset-window").onclick = () => {
   cine.resetWindow();
   input("brightness").value = input("contrast").value = "0";
 };
 setInterval(watch, WATCH_MS);
+setInterval(tell, TELL_MS);
 watch();
+tell();
