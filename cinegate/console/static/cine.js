@@ -98,13 +98,12 @@ export class Cine {
   }
 
   /**
-   * Draws all planes side by side, if there is anything new; one that has had no image for too long is taken away.
+   * Draws all planes side by side; one that has had no image for too long is taken away.
    * @param {Setting | null} setting
-   * @param {number} limitMs after which an image of a single plane is too old
    * @param {Record<string, string>} colours
+   * @param {number} [limitMs] after which an image of a single plane is too old
    */
-  draw(setting, limitMs, colours) {
-    if (!this.changed && this.planes.size < 2) return;
+  draw(setting, colours, limitMs = Infinity) {
     this.changed = false;
     const context = fitted(this.canvas);
     const { width, height } = this.canvas;
@@ -171,11 +170,20 @@ export function fitted(canvas) {
 /** @typedef {{left: number, top: number, width: number, height: number}} Room */
 
 /**
+ * The whole of a canvas, as the room of a single plane.
+ * @param {HTMLCanvasElement} canvas
+ * @returns {Room}
+ */
+export function wholeOf({ width, height }) {
+  return { left: 0, top: 0, width, height };
+}
+
+/**
  * Where the image lies in its room, with the proportions of its pixels, and how large a pixel is there.
  * @param {Room} room
  * @param {Picture} picture
  */
-function placement(room, picture) {
+export function placement(room, picture) {
   const [rowMm, columnMm] = picture.spacing_mm;
   const perMm = Math.min(room.width / (picture.columns * columnMm), room.height / (picture.rows * rowMm));
   const [width, height] = [picture.columns * columnMm * perMm, picture.rows * rowMm * perMm];

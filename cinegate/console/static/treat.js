@@ -54,7 +54,7 @@ function paint(update, pixels) {
   samples.push(...update.samples);
   samples = samples.filter((sample) => sample[1] > update.at_ms - TRACE_MS);
   if (update.picture) cine.take(update.picture, pixels);
-  cine.draw(setting, update.limits_ms.frame, colours);
+  if (cine.changed || cine.planes.size > 1) cine.draw(setting, colours, update.limits_ms.frame);
   if (performance.now() - stripsAt >= STRIPS_MS) {
     stripsAt = performance.now();
     drawStrips(update.at_ms);
