@@ -93,7 +93,7 @@ def exhale_positions(
     if high - middle < middle - low:
         along, low, high = -along, -high, -low
     middle = (low + high) / 2
-    cuts = _rises(along, middle, 0.15 * (high - low))
+    cuts = rises(along, middle, 0.15 * (high - low))
     breaths = [(a, b) for a, b in pairwise(cuts) if 1.5 <= t_s[b] - t_s[a] <= 15.0 and b - a >= 6]
     if len(breaths) < 3:
         return _by_time(t_s, p, 2.0)
@@ -234,7 +234,7 @@ def _by_time(
     )
 
 
-def _rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
+def rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
     """Return where a signal rises through `middle`, if it was clearly below it since the last rise."""
     cuts, below = [], False
     for index, value in enumerate(along.tolist()):

@@ -25,7 +25,6 @@ from gating.analysis.margins import (
     gated_versus_itv,
     plane_areas,
     union_area_mm2,
-    van_herk_mm,
 )
 from gating.analysis.motion import beam_intervals, inside
 from gating.analysis.parallel import sweep_sessions, useful_processes
@@ -248,10 +247,6 @@ class TestManySessions:
 
 
 class TestMargins:
-    def test_the_recipe(self):
-        assert van_herk_mm(1.0, 0.0) == pytest.approx(2.5)
-        assert van_herk_mm(2.0, 3.2) == pytest.approx(5.0 + 1.64 * (3.2 * 2**0.5 - 3.2))
-
     def test_gating_a_large_motion_needs_a_smaller_ptv(self):
         motion = gated_motion(track_motion(*sine()), WIDE)
         found = gated_versus_itv(motion, 15.0, default_table(1.8))
