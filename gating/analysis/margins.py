@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.analysis.definitions import duty_cycle, residual_mm
 from gating.analysis.four_d import ten_phases
 from gating.analysis.margin_recipe import MarginRecipe
 from gating.analysis.motion import GatedMotion
@@ -104,19 +105,20 @@ def gated_versus_itv(
         If the target was never found.
     """
     recipe = recipe or MarginRecipe()
-    when_s, away_mm, on = motion.grid()
-    known = np.isfinite(away_mm).all(axis=1)
-    if not known.any():
+    if not np.isfinite(motion.displacement_mm).all(axis=1).any():
         raise ValueError(f"{motion.target} was never found; there is no motion to compare plans for")
     before_s = min(BEFORE_TREATMENT_S, motion.duration_s / 2)
-    treated = when_s >= motion.t_s[0] + before_s
-    if not (known & treated).any() or not (known & ~treated).any():
+    begin_s = motion.span_s[0] + before_s
+    treated = motion.since(begin_s)
+    when_s, away_mm, _ = motion.grid()
+    known = np.isfinite(away_mm).all(axis=1)
+    before, free = known & (when_s < begin_s), away_mm[known & (when_s >= begin_s)]
+    if not before.any() or not len(free):
         raise ValueError(f"{motion.target} was not found before and after {before_s:.0f} s; both are needed to compare")
-    phases = ten_phases(when_s[known & ~treated], away_mm[known & ~treated])
-    gated = away_mm[known & treated & on] - motion.window_mm
+    phases, gated = ten_phases(when_s[before], away_mm[before]), residual_mm(treated)
     speed_mm_s = _speed_mm_s(motion) if latency_ms > 0 else np.zeros(3)
     axes = tuple(
-        _axis_margins(axis, phases.mean_mm[:, k], away_mm[known & treated, k], gated[:, k], late_mm, table, recipe)
+        _axis_margins(axis, phases.mean_mm[:, k], free[:, k], gated[:, k], late_mm, table, recipe)
         for k, (axis, late_mm) in enumerate(zip(AXES, (latency_ms / 1e3 * speed_mm_s).tolist(), strict=True))
     )
     volumes = [
@@ -126,7 +128,7 @@ def gated_versus_itv(
     return GatedVersusItv(
         target=motion.target,
         radius_mm=radius_mm,
-        duty_cycle=float(on[treated].mean()),
+        duty_cycle=duty_cycle(treated.beam_s, treated.span_s),
         before_s=before_s,
         breaths=phases.breaths,
         axes=axes,
