@@ -18,10 +18,11 @@ from msgspec.structs import replace
 
 from cinegate.verbs.sessions import followed_session, read_motion
 from gating.analysis.figures import figures
-from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv
+from gating.analysis.margins import gated_versus_itv
 from gating.analysis.preparation import accepted_config, learn_motion, propose
 from gating.analysis.replay_tracking import TrackedSession, gated_motion, track_motion
 from gating.analysis.uncertainty import default_table
+from gating.geometry.contours import equivalent_radius_mm
 from gating.settings.config import Config, parse_config
 from gating.settings.presets import NAMES, read_preset
 from gating.settings.rules import BoundaryRule

@@ -60,8 +60,9 @@ def itv(
     The ITV is that of ten phases at the beginning of the session; the rest is treated. This is arithmetic on the motion
     in one plane, not advice for a treatment.
     """
-    from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv, plane_areas
+    from gating.analysis.margins import gated_versus_itv, plane_areas
     from gating.analysis.uncertainty import default_table, read_table, table_toml
+    from gating.geometry.contours import equivalent_radius_mm
 
     recipe = _recipe(isodose, penumbra, fractions, dimensions)
     if session.suffix == ".mcap":

@@ -201,13 +201,6 @@ def plane_areas(motion: GatedMotion, contour_px: NDArray[np.floating], plane: Im
     return PlaneAreas(target_mm2=area, itv_mm2=itv, gated_mm2=float(gated))
 
 
-def equivalent_radius_mm(contour_px: NDArray[np.floating], spacing_mm: tuple[float, float]) -> float:
-    """Return the radius of a circle with the contour's area."""
-    x, y = np.asarray(contour_px, float).T
-    area_px = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    return float(np.sqrt(area_px * spacing_mm[0] * spacing_mm[1] / np.pi))
-
-
 def union_area_mm2(
     contour_px: NDArray[np.floating],
     shift_px: NDArray[np.float64],

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from gating.analysis.drift import exhale_positions
 from gating.analysis.figures import figures
-from gating.analysis.margins import equivalent_radius_mm
 from gating.analysis.motion import GatedMotion
 from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.analysis.whatif import Method
+from gating.geometry.contours import equivalent_radius_mm
 from gating.settings.config import Config, to_toml
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
 
