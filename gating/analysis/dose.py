@@ -1,8 +1,8 @@
 """Dose proxies under residual motion: an assumed dose around a round target, not a plan.
 
-TrackRAD2025 describes a dose (https://trackrad2025.grand-challenge.org/metrics): the target grown by 3 mm, smoothed with
-4 mm, or 6 mm in the lung. The organisers' program also cuts it at 0.25 (doi:10.1002/mp.17964), so that it is 0 or 1
-everywhere, and D98 falls from all to nothing within a millimetre. Both are here, each under its own name.
+TrackRAD2025 describes a dose (https://trackrad2025.grand-challenge.org/metrics): the target grown by 3 mm, smoothed
+with 4 mm, or 6 mm in the lung. The organisers' program also cuts it at 0.25 (doi:10.1002/mp.17964), so that it is 0 or
+1 everywhere, and D98 falls from all to nothing within a millimetre. Both are here, each under its own name.
 """
 
 from __future__ import annotations

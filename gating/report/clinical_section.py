@@ -49,7 +49,7 @@ def rows(one: SessionFigures) -> list[tuple[str, str]]:
         ("target lost", f"{one.lost_s:.1f} s"),
         ("baseline shift, from beginning to end", _baseline(one)),
         ("TrackRAD2025 relative D98 (dose cut at 0.25)", percent(one.relative_d98)),
-        ("D98 over D98 without motion, smooth dose", percent(one.smooth_d98)),
+        ("D98 over D98 at rest, smooth dose", percent(one.smooth_d98)),
     ]
 
 
