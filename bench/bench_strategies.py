@@ -88,7 +88,7 @@ def strategy_row(session: str, tracked: TrackedSession, name: str, latency_ms: f
     found, spacing_mm = figures(motion), tracked.stream.pixel_spacing_mm
     radius_mm = equivalent_radius_mm(tracked.specs[0].contour_px, spacing_mm)
     itv = gated_versus_itv(motion, radius_mm, default_table(max(spacing_mm))).gated_over_itv
-    sd_mm = float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual)))
+    sd_mm = float(np.linalg.norm([axis.sd_mm for axis in found.residual if axis.shown]))
     cells = (
         session,
         name,
@@ -98,7 +98,7 @@ def strategy_row(session: str, tracked: TrackedSession, name: str, latency_ms: f
         f"{_number(found.residual_p95_mm)} ({_number(found.free_p95_mm)})",
         _number(found.beam_off.travel_p95_mm),
         _number(100 * found.coverage, 0),
-        _number(100 * found.relative_d98, 0),
+        f"{_number(100 * found.relative_d98, 0)}, {_number(100 * found.smooth_d98, 0)}",
         _number(itv, 2),
     )
     return f"| {' | '.join(cells)} |"
@@ -117,7 +117,7 @@ def main() -> None:
     head = (
         "| session | strategy | duty cycle % | beam-on periods, median s | residual SD mm | residual p95 mm (free) | "
     )
-    print(head + "overshoot p95 mm | coverage % | D98 % | PTV gated / ITV |")
+    print(head + "overshoot p95 mm | coverage % | D98 %: TrackRAD2025, smooth | PTV gated / ITV |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for session, tracked in sessions(arguments.data):
         for name in (*NAMES, PREPARED):

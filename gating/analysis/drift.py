@@ -72,6 +72,16 @@ class CouchShift:
     worthwhile: bool
     text: str
 
+    @property
+    def plan_iec_mm(self) -> tuple[float, float, float]:
+        """Return the shift of the plan that does the same: it follows the target, so that its signs are opposite.
+
+        For a machine whose couch does not move in the treatment position, as at 1.5 T, where the isocentre of the plan
+        is updated instead; at 0.35 T the couch moves (doi:10.1186/s13014-021-01910-6).
+        """
+        x, y, z = (-mm + 0.0 for mm in self.iec_mm)
+        return x, y, z
+
 
 def exhale_positions(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 _KIM = "3 mm for 5 s: convention of prostate monitoring (KIM, SPARK protocol, PMC5341369); to be confirmed by the site"
-_HOLD = "doi:10.1186/s13014-015-0383-y"
+_HOLD = "doi:10.1186/s13014-015-0383-y, figure 2: one example, typically 2 s, limits of 2.5 mm chosen in that case"
 MARGIN_SOURCE = "3 mm boundary, 10 % of the target outside: Lamb et al. 2017, PMC5689863"
 
 

@@ -248,8 +248,10 @@ class BreathHold:
     """Permits beam only in plateaus that repeat the reference position.
 
     A plateau is a period of `plateau_s` or more in which the centre moves by at most `flat_mm`; it ends with the first
-    observation outside that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
-    holds settle within 2 s and were used within 2.5 mm of their reference level, doi:10.1186/s13014-015-0383-y.
+    observation outside that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863.
+    The defaults are those of one example, figure 2 of doi:10.1186/s13014-015-0383-y (breast, deep inhale, an external
+    signal): the curve stabilises within a few seconds, typically 2, and in that case limits of +-2.5 mm were chosen
+    around the reference level. No rule is drawn from it there.
     """
 
     reason = GateReason.NOT_HELD

@@ -70,6 +70,13 @@ def test_drift_proposes_and_tells_how_to_accept(drifted):
     assert "--accept --operator NAME --why REASON" in run("drift", drifted).output
 
 
+def test_a_plan_shift_has_the_opposite_signs_of_a_couch_shift(drifted):
+    found = json.loads(run("drift", drifted, "--json").stdout)
+    np.testing.assert_allclose(found["plan_iec_mm"], (0, -6, 0), atol=0.5)
+    said = " ".join(run("drift", drifted).output.split())
+    assert "where it does not (1.5 T), shift the plan: X " in said
+
+
 @pytest.mark.parametrize("missing", [("--operator", "dr_who"), ("--why", "the liver sank")])
 def test_accepting_a_shift_needs_a_name_and_a_reason(drifted, missing):
     result = CliRunner().invoke(app, ["drift", str(drifted), "--accept", *missing])
