@@ -1,4 +1,4 @@
-"""A console process, and a session of one frame for it, published by the test itself."""
+"""A console process and its client, and sockets from which a test publishes a session to it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import zmq
 from msgspec.structs import replace
 from websockets.sync.client import ClientConnection, connect
 
+from cinegate.settings import load_config
 from gating.service.pipeline import local_endpoints
 from gating.settings.config import Config, to_toml
 from tests.patience import PATIENCE_S
@@ -27,9 +28,9 @@ class Console:
     """A running `cinegate console`, seen by a client that has opened its address."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        folder.mkdir(exist_ok=True, mode=0o700)
-        self.config = replace(Config(), endpoints=local_endpoints(folder))
-        (folder / "config.toml").write_text(to_toml(self.config))
+        if not (folder / "config.toml").exists():
+            (folder / "config.toml").write_text(to_toml(replace(Config(), endpoints=local_endpoints(folder))))
+        self.config = load_config(folder / "config.toml")
         command = [sys.executable, "-m", "cinegate", "console", "--attach", "--json", *arguments]
         self.process = subprocess.Popen(
             [*command, "--config", str(folder / "config.toml")], stdout=subprocess.PIPE, text=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -9,6 +10,9 @@ from msgspec import Struct
 from gating.messages import Event
 
 MAX_EVENTS: Final = 200
+_OF_OPERATORS: Final = frozenset(("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "stop"))
+"""Codes of what operators did; each of these counts by its full text, who did it included."""
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 
 
 class FoldedEvent(Struct, kw_only=True):
@@ -24,7 +28,7 @@ class FoldedEvent(Struct, kw_only=True):
 
 
 class EventList:
-    """The newest events; one that repeats an earlier one moves to the top and is counted."""
+    """The newest events; one that repeats an earlier one, but for its numbers, takes its place at the top."""
 
     def __init__(self) -> None:
         self._events: dict[tuple[str, str, str, str], FoldedEvent] = {}
@@ -33,7 +37,8 @@ class EventList:
 
     def add(self, event: Event, at: str) -> None:
         """Add an event that came at a local time."""
-        key = (event.role, event.severity, event.code, event.text)
+        text = event.text if event.code in _OF_OPERATORS else _NUMBER.sub("#", event.text)
+        key = (event.role, event.severity, event.code, text)
         folded = self._events.pop(key, None)
         times = 1 if folded is None else folded.times + 1
         self._events[key] = FoldedEvent(

@@ -34,8 +34,6 @@ class Texts(Struct, frozen=True, forbid_unknown_fields=True):
     inside: Text
     outside: Text
     second: Text
-    target: Text
-    you: Text
 
 
 class TextsError(CinegateError, ValueError):

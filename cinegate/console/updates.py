@@ -38,6 +38,7 @@ def state(view: SessionView, now_ns: int) -> dict[str, Any]:
     return {
         "at_ms": now_ns / 1e6,
         "session": view.session_id,
+        "source_kind": view.stream and view.stream.source_kind,
         "ages_ms": {name: (now_ns - view.heard_ns[name]) / 1e6 if name in view.heard_ns else None for name in HEARD},
         "limits_ms": {name: view.silence_limit_ns(name) / 1e6 for name in HEARD},
     }

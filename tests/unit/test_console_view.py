@@ -138,8 +138,19 @@ def test_a_target_that_is_not_found_leaves_a_gap(view):
 
 def test_repeated_events_are_folded_and_the_newest_comes_first(view):
     cough = Event(session_id="s1", role="engine", severity="warning", code="frame_gap", text="gap", at_ns=1)
-    hear(view, cough, replace(cough, text="other"), cough)
-    assert [(one.text, one.times) for one in update(view)["events"]] == [("gap", 2), ("other", 1)]
+    hear(
+        view,
+        replace(cough, text="gap of 3 frames"),
+        replace(cough, text="other"),
+        replace(cough, text="gap of 5 frames"),
+    )
+    assert [(one.text, one.times) for one in update(view)["events"]] == [("gap of 5 frames", 2), ("other", 1)]
+
+
+def test_what_two_operators_did_is_never_folded_into_one(view):
+    first = Event(session_id="s1", role="engine", severity="info", code="arm", text="arm by op 1: armed", at_ns=1)
+    hear(view, first, replace(first, text="arm by op 2: armed"))
+    assert [one.text for one in update(view)["events"]] == ["arm by op 2: armed", "arm by op 1: armed"]
 
 
 def statuses(on: str) -> Iterator[BeamStatus]:

@@ -34,6 +34,9 @@ export class Controls {
     button("patient").onclick = () => this.openPatient();
     dialog("ask-dialog").onclose = () => this.answered();
     dialog("patient-dialog").onclose = () => this.guide();
+    for (const back of document.querySelectorAll("[data-back]")) {
+      back.addEventListener("click", () => back.closest("dialog")?.close("cancel"));
+    }
     for (const name of ["keydown", "keyup"]) {
       window.addEventListener(name, (event) => this.key(/** @type {KeyboardEvent} */ (event)), { capture: true });
     }

@@ -90,6 +90,23 @@ function afterPaint(work) {
   port2.postMessage(0);
 }
 
+/** The kinds of sources, in words: simulated, replayed and live are told apart at a glance on every page. */
+export const KINDS = {
+  live: { word: "LIVE", meaning: "images of a scanner" },
+  replay: { word: "REPLAY", meaning: "a recording, nobody is being imaged" },
+  phantom: { word: "PHANTOM", meaning: "simulated images" },
+  none: { word: "NO SOURCE", meaning: "no source has been heard" },
+};
+
+/**
+ * Shows the kind of the source in the page's head.
+ * @param {keyof typeof KINDS | null | undefined} kind
+ */
+export function showKind(kind) {
+  element("origin").dataset.kind = kind ?? "none";
+  setText("kind", KINDS[kind ?? "none"].word);
+}
+
 /**
  * The time since something was heard, in words.
  * @param {number} ms

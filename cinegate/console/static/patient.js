@@ -1,7 +1,7 @@
 // The patient's page: a target and a moving marker, or a bar into a window. No anatomy, no numbers unless chosen.
 
 import { fitted } from "./cine.js";
-import { Live, element, setText } from "./live.js";
+import { Live, element, setText, showKind } from "./live.js";
 
 /** @typedef {import("./types.js").PatientUpdate} PatientUpdate */
 /** @typedef {NonNullable<PatientUpdate["marker"]>} Marker */
@@ -23,6 +23,7 @@ const live = new Live("patient", paint);
 function paint(update) {
   const phase = phaseOf(update);
   const { guide, marker } = update;
+  showKind(update.source_kind);
   document.body.dataset.phase = phase;
   setText("phase", texts[phase]);
   setText("message", guide.message);

@@ -1,6 +1,6 @@
 // The side of the treatment page: processes, figures, holds, events.
 
-import { element, setText, shown, since } from "./live.js";
+import { element, setText, shown } from "./live.js";
 
 /** @typedef {import("./types.js").Update} Update */
 /** @typedef {import("./types.js").Setting} Setting */
@@ -9,6 +9,7 @@ import { element, setText, shown, since } from "./live.js";
 
 /** @type {[import("./types.js").Part, string][]} */
 const PROCESSES = [["source", "Source"], ["gate", "Engine"], ["beam", "Beam interface"], ["recorder", "Recorder"]];
+const MOST_HOLDS = 4;
 let shownEvents = "";
 
 /**
@@ -33,7 +34,7 @@ export function showSide(live, setting) {
 function process(live, part, name) {
   const silent = live.isSilent(part);
   const said = part === "source" || part === "recorder" ? live.newest?.processes?.[part]?.state : undefined;
-  const text = silent ? `${name} silent ${since(live.ageMs(part))}` : `${name}${said ? `: ${said}` : ""}`;
+  const text = silent ? `${name} silent` : `${name}${said ? `: ${said}` : ""}`;
   return { text, data: { alive: silent ? "no" : "yes" } };
 }
 
@@ -45,10 +46,10 @@ function showFigures(update) {
     ["Duty cycle", figures.duty_cycle === null ? "–" : `${shown(100 * figures.duty_cycle, 0)} %`],
     ["Beam-on time", `${minutes(figures.beam_on_s)} min`],
     ["Time left", figures.left_s === null ? "–" : `${minutes(figures.left_s)} min`],
-    ["Engine p50 · p99", `${shown(figures.engine_ms.p50, 2)} · ${shown(figures.engine_ms.p99, 2)} ms`],
-    ["Loop p50 · p99", `${shown(figures.loop_ms.p50, 2)} · ${shown(figures.loop_ms.p99, 2)} ms`],
+    ["Engine p50, p99", latency(figures.engine_ms)],
+    ["Loop p50, p99", latency(figures.loop_ms)],
   ]);
-  showPairs("holds", figures.holds.slice(0, 6).map(({ reason, times, s }) => [
+  showPairs("holds", figures.holds.slice(0, MOST_HOLDS).map(({ reason, times, s }) => [
     reason.replaceAll("_", " "), `${times} × · ${shown(s, 1)} s`,
   ]));
 }
@@ -71,6 +72,11 @@ function showEvents(events) {
     text: `${event.at} ${event.role}: ${event.text}${event.times > 1 ? ` (${event.times} times)` : ""}`,
     data: { severity: event.severity },
   })));
+}
+
+/** @param {import("./types.js").Latency} summary */
+function latency({ p50, p99 }) {
+  return `${shown(p50)}, ${shown(p99)} ms`;
 }
 
 /** @param {number} s */

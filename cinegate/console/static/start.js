@@ -1,6 +1,6 @@
 // The start page: which session is shown, which others run on this host, and the way to the other pages.
 
-import { Live, element, setText } from "./live.js";
+import { Live, element, setText, showKind } from "./live.js";
 
 /** @typedef {import("./types.js").Update} Update */
 /** @typedef {{id: string, source: string, at: string}} Running */
@@ -12,6 +12,7 @@ const live = new Live("start", show);
 
 function show() {
   const { session, operator, answers } = live.newest ?? { session: "", operator: "", answers: [] };
+  showKind(live.newest?.source_kind);
   const heard = live.isSilent("gate") ? `Session ${session} is silent` : `Session ${session} is running`;
   const none = "No session is shown yet";
   setText("session", !live.connected ? "The console cannot be reached" : session ? heard : none);

@@ -3,6 +3,8 @@
 import { fitted } from "./cine.js";
 
 export const TRACE_MS = 30_000;
+/** Over a longer silence no line is drawn. */
+const GAP_MS = 1000;
 
 /** @typedef {{at: number, value: number | null, on: boolean}} Dot */
 /** @typedef {{colour: string, dash: number[], name: string, dots: Dot[]}} Line */
@@ -39,7 +41,7 @@ export function drawStrip(canvas, chart, nowMs, colours) {
   context.rect(left, top, right - left, bottom - top);
   context.clip();
   drawOn(context, chart.lines[0]?.dots ?? [], x, top, bottom, nowMs, colours);
-  for (const band of chart.bands) drawBand(context, band, y, left, right, size, colours);
+  for (const band of chart.bands) drawBand(context, band, y, left, right, top + size, colours);
   for (const line of chart.lines) drawLine(context, line, x, y, size);
   context.restore();
   context.strokeStyle = colours.rule;
@@ -104,10 +106,10 @@ function drawOn(context, dots, x, top, bottom, nowMs, colours) {
  * @param {(value: number) => number} y
  * @param {number} left
  * @param {number} right
- * @param {number} size
+ * @param {number} highest where the name above the band still fits
  * @param {Record<string, string>} colours
  */
-function drawBand(context, band, y, left, right, size, colours) {
+function drawBand(context, band, y, left, right, highest, colours) {
   context.strokeStyle = colours.boundary;
   context.lineWidth = 1.5;
   context.setLineDash([6, 4]);
@@ -120,8 +122,9 @@ function drawBand(context, band, y, left, right, size, colours) {
   context.setLineDash([]);
   context.fillStyle = colours.boundary;
   context.textAlign = "left";
-  context.textBaseline = "bottom";
-  context.fillText(band.name, left + 4, y(band.high) - 1 > size ? y(band.high) - 1 : y(band.low) - 1);
+  const fits = y(band.high) > highest;
+  context.textBaseline = fits ? "bottom" : "top";
+  context.fillText(band.name, left + 4, y(band.high) + (fits ? -1 : 2));
 }
 
 /**
@@ -138,7 +141,10 @@ function drawLine(context, line, x, y, size) {
   context.setLineDash(line.dash);
   context.beginPath();
   let down = false;
+  let before = -Infinity;
   for (const { at, value } of line.dots) {
+    down = down && at - before < GAP_MS;
+    before = at;
     if (value === null) {
       down = false;
     } else if (down) {

@@ -2,7 +2,7 @@
 
 import { Cine } from "./cine.js";
 import { Controls } from "./controls.js";
-import { Live, element, setText, shown, since } from "./live.js";
+import { KINDS, Live, element, setText, showKind, shown, since } from "./live.js";
 import { showSide } from "./side.js";
 import { TRACE_MS, drawStrip } from "./strip.js";
 
@@ -10,11 +10,6 @@ import { TRACE_MS, drawStrip } from "./strip.js";
 /** @typedef {import("./types.js").Setting} Setting */
 /** @typedef {import("./types.js").Sample} Sample */
 
-const KINDS = {
-  live: ["LIVE", "images of a scanner"],
-  replay: ["REPLAY", "a recording, nobody is being imaged"],
-  phantom: ["PHANTOM", "simulated images"],
-};
 /** @type {[import("./types.js").Axis, 3 | 4 | 5, number[]][]} Each axis, its place in a sample and its dashes. */
 const AXES = [["si", 5, []], ["ap", 4, [8, 3]], ["lr", 3, [2, 3]]];
 const WATCH_MS = 50;
@@ -76,9 +71,8 @@ function watch() {
 /** @param {Update | null} update */
 function showOrigin(update) {
   const source = setting?.source;
-  const [word, meaning] = source ? KINDS[source.kind] : ["NO SOURCE", "no source has been heard"];
-  element("origin").dataset.kind = source?.kind ?? "none";
-  setText("kind", word);
+  const { meaning } = KINDS[source?.kind ?? "none"];
+  showKind(source?.kind);
   const pace = source && source.pacing !== "real_time" ? ` · ${source.pacing} ×${source.speed}` : "";
   const faults = cine.picture?.simulated_by ? ` · changed on purpose by ${cine.picture.simulated_by}` : "";
   const stamps = source?.arrival_time ? " · stamps are ARRIVAL TIMES, the age of the images is not known" : "";

@@ -93,6 +93,7 @@
  * @property {number} number
  * @property {number} at_ms
  * @property {string} session
+ * @property {"live" | "replay" | "phantom" | null} source_kind
  * @property {Record<Part, number | null>} ages_ms
  * @property {Record<Part, number>} limits_ms
  * @property {string} operator
@@ -115,6 +116,7 @@
  * @property {number} number
  * @property {number} at_ms
  * @property {string} session
+ * @property {"live" | "replay" | "phantom" | null} source_kind
  * @property {Record<Part, number | null>} ages_ms
  * @property {Record<Part, number>} limits_ms
  * @property {Guide} guide
