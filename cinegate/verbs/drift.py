@@ -50,6 +50,7 @@ def drift(
         print_json(
             {
                 "iec_mm": list(proposal.iec_mm),
+                "plan_iec_mm": list(proposal.plan_iec_mm),
                 "shift_lps_mm": proposal.baseline.shift_mm.tolist(),
                 "speed_lps_mm_min": proposal.baseline.speed_mm_min.tolist(),
                 "uncertainty_lps_mm": proposal.baseline.uncertainty_mm.tolist(),
@@ -64,10 +65,21 @@ def drift(
         return
     speed = sum(mm**2 for mm in proposal.baseline.speed_mm_min.tolist() if math.isfinite(mm)) ** 0.5
     console.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    if proposal.worthwhile:
+        console.print(plan_sentence(proposal), highlight=False)
     if answer:
         console.print(answer, highlight=False)
     elif proposal.worthwhile:
         console.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
+
+
+def plan_sentence(proposal: CouchShift) -> str:
+    """Return what to shift where the couch does not move."""
+    x, y, z = ("-" if math.isnan(mm) else f"{mm:+.1f}" for mm in proposal.plan_iec_mm)
+    return (
+        "a couch shift is for machines whose couch moves in the treatment position (0.35 T, conventional linacs); "
+        f"where it does not (1.5 T), shift the plan: X {x} Y {y} Z {z} mm, with opposite signs"
+    )
 
 
 def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:
