@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from cinegate.console.serve import Address, ConsoleError, serve
 from cinegate.console.setup import SetUp
 from gating.messages import ControlReply, ControlRequest, EngineState, Heartbeat
 from gating.wire.codec import decode, encode, encode_frame
-from tests.console_bench import Console, publishers, updates
+from tests.console_bench import Console, finished, publishers, updates
 from tests.unit.session_bench import command, estimate, make_frame, reference, session_header, stream_info
 
 
@@ -165,7 +164,7 @@ def test_a_hold_reaches_the_engine_in_the_operators_name(console):
 
 
 def test_a_console_without_an_operator_only_shows():
-    answer = asyncio.run(Operator("", "ipc:///nowhere").ask("s1", Ask("arm")))
+    answer = finished(Operator("", "ipc:///nowhere").ask("s1", Ask("arm")))
     assert (answer.accepted, "--operator NAME" in answer.text) == (False, True)
 
 
