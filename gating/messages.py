@@ -327,6 +327,8 @@ class SessionHeader(Message, frozen=True, kw_only=True):
     clock: Name
     overrides: list[Sentence] = []
     """Settings that disarm a safeguard, each with its reason."""
+    site: Annotated[str, Meta(max_length=64)] = ""
+    """The site that this engine treats, one of those in the configuration; empty if there are none."""
 
 
 class TargetReference(Message, frozen=True, kw_only=True):
@@ -351,9 +353,11 @@ class TargetReference(Message, frozen=True, kw_only=True):
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "site", "status", "stop"]
     operator: Name
     why: Sentence = ""
+    site: Annotated[str, Meta(max_length=64)] = ""
+    """The site to go on with; for `site` alone."""
 
 
 class ControlReply(Message, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from gating.pages.page import card, legend, page, section, table
 from gating.report import clinical_section, latency_section
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
+from gating.report.site_rows import HEAD, site_rows
 from gating.report.summary import SessionSummary, summarise_data
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.private_file import private_file
@@ -57,6 +58,7 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _head(summary),
             _warnings(summary),
             _cards(summary),
+            _sites(summary),
             _motion(limit),
             _clinical(found, motions, data),
             _decisions(summary),
@@ -134,6 +136,12 @@ def _cards(summary: SessionSummary) -> str:
             card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
         )
     return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _sites(summary: SessionSummary) -> str:
+    rows = [[escape(cell) for cell in row] for row in site_rows(summary.sites)]
+    caption = "Beam on is confirmed beam-on time; the monitor units are those of the plan."
+    return section("Sites", caption, table(list(HEAD), rows)) if rows else ""
 
 
 def _motion(limit: float | None) -> str:

@@ -11,8 +11,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.latency.stages import STAGES, LatencySummary, summarise
 from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
+from gating.report.site_rows import site_rows
 from gating.session.summary_data import Interval, SessionData, read_data
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     undecodable: int
     cut: str
     """What a torn log lacks; empty if the log is whole."""
+    sites: list[SiteDelivery]
+    """What each site of the session received; empty for a session without sites."""
 
 
 def summarise_session(path: Path) -> SessionSummary:
@@ -147,6 +151,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         tracker=header.tracker if header else "",
         undecodable=data.undecodable,
         cut=data.cut,
+        sites=site_deliveries(data),
     )
 
 
@@ -180,6 +185,8 @@ def summary_table(summary: SessionSummary) -> Table:
         f"{100 * summary.duty_cycle:.1f} % confirmed, {100 * summary.duty_cycle_commanded:.1f} % commanded",
     )
     table.add_row("beam on", f"{summary.beam_on_s:.1f} s in {len(summary.beam_on_periods)} periods")
+    for site, plan, planned, on in site_rows(summary.sites):
+        table.add_row(Text(f"site {site}"), Text(f"{plan or '–'}, planned {planned}, beam on {on}"))
     for motion in summary.motion:
         if motion.residual_p95_mm is not None:
             table.add_row(f"residual motion, {motion.target}", f"{motion.residual_p95_mm:.1f} mm (95 % of frames)")
