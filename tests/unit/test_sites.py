@@ -23,6 +23,7 @@ from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 from tests.engine_bench import BOX, CONFIG, Bench, drawn_on
 from tests.factories import frame
+from tests.logged_engine import LoggedEngine
 from tests.unit.session_bench import session_header, write_session
 
 SITES = (
@@ -155,3 +156,16 @@ class TestDeliveries:
         )
         assert [row[2] for row in site_rows([known, unknown])] == ["100 MU", "–", "–"]
         assert site_rows([known, unknown])[-1][3] == "2.0 s"
+
+
+def test_the_site_after_a_change_of_geometry_is_verified(tmp_path: Path) -> None:
+    session = LoggedEngine(tmp_path / "s1.mcap")
+    session.declare()
+    session.frames(0, 8)
+    session.log(session.engine.stop())
+    session.begin("e2", TargetSpec("GTV liver", BOX))
+    finer = {"pixel_spacing_mm": (1.5, 1.5)}
+    session.declare(**finer)
+    session.frames(16, 8, **finer)
+    found = session.verified()
+    assert (found.first_difference, found.frames) == ("", 16)
