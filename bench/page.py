@@ -81,7 +81,7 @@ def distribution_figure(case: str, results: list[dict[str, Any]], names: list[st
     layout = plots.layout(340, legend=True)
     layout["xaxis"] = plots.log_axis("latency (ms)", (value for trace in traces for value in trace["x"]))
     shares = [value for trace in traces for value in trace["y"]]
-    layout["yaxis"] = plots.log_axis("frames that take longer (%)", [100.0, *shares], steps=(1,))
+    layout["yaxis"] = plots.log_axis("frames that take longer (%)", [100.0, *shares])
     return {"data": traces, "layout": layout}
 
 
@@ -142,7 +142,7 @@ def _kernel_tables(results: list[dict[str, Any]], names: list[str]) -> str:
             escape(f"{name}: {row['template_px']} in {row['window_px']}" if len(results) > 1 else
                    f"{row['template_px']} in {row['window_px']} px"),
             f"{row['dtype']} {row.get('content', '')}",
-            *(number(row.get(column), ".4g") for column in KERNEL_COLUMNS),
+            *(_kernel_figure(row.get(column)) for column in KERNEL_COLUMNS),
             "yes" if row.get("peaks_equal") else "no",
         ]
         for result, name in zip(results, names, strict=True)
@@ -158,11 +158,15 @@ def _kernel_tables(results: list[dict[str, Any]], names: list[str]) -> str:
     )
 
 
+def _kernel_figure(value: float | None) -> str:
+    return number(value, ".0f" if value is not None and value >= 100 else ".3g")
+
+
 def _checks(results: list[dict[str, Any]], names: list[str]) -> str:
     rows = [
         [
             escape(f"{name}: {check['where']}" if len(results) > 1 else check["where"]),
-            escape(check["what"]),
+            escape(check["what"].replace("_", " ").replace("p999", "p99.9")),
             f"{check['found']:.3g}",
             f"{check['limit']:g}",
             f'<span class="{"good" if check["met"] else "bad"}">{"met" if check["met"] else "not met"}</span>',
@@ -179,7 +183,10 @@ def _checks(results: list[dict[str, Any]], names: list[str]) -> str:
 
 def _provenance(results: list[dict[str, Any]], names: list[str]) -> str:
     keys = list(dict.fromkeys(key for result in results for key in result["provenance"]))
-    rows = [[escape(key), *(escape(_text(result["provenance"].get(key))) for result in results)] for key in keys]
+    rows = [
+        [escape(key.replace("_", " ")), *(escape(_text(result["provenance"].get(key))) for result in results)]
+        for key in keys
+    ]
     settings = "".join(
         f"<details><summary>Settings of {escape(name)}</summary>"
         f"<pre>{escape(json.dumps(result['settings'], indent=1))}</pre></details>"

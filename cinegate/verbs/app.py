@@ -55,6 +55,7 @@ def print_json(result: dict[str, Any]) -> None:
     """Print one JSON object for machines; NaN and infinity become null."""
     json.dump(_finite(result), sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def _finite(value: Any) -> Any:

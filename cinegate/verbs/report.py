@@ -59,6 +59,7 @@ def report(
     console.print(summary_table(summary))
     for one in found:
         console.print(clinical_section.table(one))
+    console.print(clinical_section.meanings())
     console.print(f"report: {html}")
 
 

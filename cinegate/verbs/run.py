@@ -156,9 +156,9 @@ def console_arguments(wanted: bool, operator: str) -> list[str] | None:
     return (["--operator", operator] if operator else []) if wanted else None
 
 
-def tell(role: str, line: str) -> None:
+def tell(line: str) -> None:
     """Show a line that a process of the session has printed."""
-    console.print(line if line.startswith(role) else f"{role}: {line}", highlight=False, soft_wrap=True)
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def print_summary(path: Path, as_json: bool) -> None:

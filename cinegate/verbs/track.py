@@ -52,6 +52,7 @@ def track(
     from cinegate.recordings import open_recording
     from cinegate.targets import with_memory
     from cinegate.tracking import track_recording
+    from gating.analysis.unknown import percent
 
     opened = open_recording(recording, spacing_mm=pixel_spacing_mm, plane=plane)
     settings = load_config(config, tracker)
@@ -73,7 +74,7 @@ def track(
         print_json(_summary(result, out))
     else:
         console.print(
-            f"{len(result)} frames tracked, beam on in {100 * result.duty_cycle:.1f} % of them, table in {out}"
+            f"{len(result)} frames tracked, beam permitted for {percent(result.duty_cycle)} of the time, table in {out}"
         )
 
 

@@ -46,8 +46,9 @@ def whatif(
     """
     from cinegate.verbs.sessions import followed_session
     from gating.analysis.parallel import sweep_sessions, useful_processes
-    from gating.analysis.whatif import pareto, settings_grid, write_csv, write_plot
+    from gating.analysis.whatif import pareto, settings_grid, write_csv
     from gating.prediction import PREDICTORS
+    from gating.report.whatif_page import write_whatif_page
 
     methods = [name.strip() for name in predictors.split(",")]
     unknown = set(methods) - {"off", *PREDICTORS}
@@ -77,7 +78,7 @@ def whatif(
     outcomes = pareto(outcomes)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "whatif.csv", outcomes)
-    write_plot(out / "whatif.html", outcomes)
+    write_whatif_page(out / "whatif.html", outcomes, settings)
     front = [o for o in outcomes if o.pareto]
     if as_json:
         import msgspec

@@ -84,6 +84,8 @@ class Operators:
                 return self._leave_for(request.site)
             case "accept_shift":
                 return None if reasoned else "the text of the proposed couch shift is needed"
+            case "mark":
+                return None if reasoned else "the text of the mark is needed"
             case _:
                 return None
 

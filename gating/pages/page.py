@@ -39,13 +39,14 @@ def page(title: str, body: str, plots: Mapping[str, Figure] | None = None) -> st
             "for (const [name, plot] of Object.entries(plots))\n"
             f"  Plotly.newPlot(name, plot.data, plot.layout, {script_json(_PLOT)});</script>"
         )
-    sorting = f"<script>{_resource('sorting.js')}</script>" if '<table class="sorted"' in body else ""
+    needed = {"sorting.js": '<table class="sorted"', "choosing.js": 'id="chosen"'}
+    scripts = "".join(f"<script>{_resource(name)}</script>" for name, where in needed.items() if where in body)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{_resource("page.css")}</style></head>
 <body><main>{body}</main>
-{drawn}{sorting}</body></html>
+{drawn}{scripts}</body></html>
 """
 
 
@@ -61,9 +62,10 @@ def section(title: str, caption: str, body: str) -> str:
     return f"<section><h2>{title}</h2>{below}{body}</section>"
 
 
-def card(label: str, value: str, unit: str, below: str) -> str:
-    """Return one figure in large type; all four are HTML."""
-    return f"""<div class="card"><div class="label">{label}</div>
+def card(label: str, value: str, unit: str, below: str, means: str = "") -> str:
+    """Return one figure in large type: HTML, and as plain text what it means, where the pointer rests on it."""
+    hint = f' title="{escape(means)}"' if means else ""
+    return f"""<div class="card"{hint}><div class="label">{label}</div>
 <div class="value">{value}<small> {unit}</small></div><div class="sub">{below}</div></div>"""
 
 
@@ -97,7 +99,8 @@ def table(
     can_sort
         A click on a title sorts by that column.
     row_data
-        Value of the attribute `data-row` of each row, plain text.
+        What each row stands for, plain text: a click shows it in the element `chosen`, a click on a plot's point that
+        of the row whose number is the point's `customdata`.
     """
     used = [
         column

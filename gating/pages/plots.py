@@ -14,6 +14,8 @@ GREY, BLUE, ORANGE, TEAL, PURPLE = "#9aa5b1", "#1f6fb2", "#d9822b", "#11857f", "
 GREEN, AMBER, RED, OCHRE = "#2f9e62", "#d9a21b", "#c8373c", "#b58900"
 SERIES: Final = (TEAL, PURPLE, ORANGE, BLUE)
 """Colours of things of one kind, in turn."""
+LOG_STEPS: Final = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9))
+LEAST_LABELS: Final = 3
 
 
 def colour(number: int) -> str:
@@ -33,15 +35,18 @@ def axis(text: str = "", **more: Any) -> dict[str, Any]:
     return made | ({"title": title(text)} if text else {})
 
 
-def log_axis(text: str, values: Iterable[float], *, suffix: str = "", steps: tuple[int, ...] = (1, 2, 5)) -> Figure:
-    """Return a logarithmic axis with plain numbers at 1, 2 and 5 of each decade that the values reach."""
+def log_axis(text: str, values: Iterable[float], suffix: str = "") -> Figure:
+    """Return a logarithmic axis over the values, labelled with plain numbers as densely as three labels need."""
     known = np.array([value for value in values if value > 0 and np.isfinite(value)])
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.1, 10.0)
+    low, high = (float(known.min()) / 1.05, float(known.max()) * 1.05) if len(known) else (0.1, 10.0)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    shown = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
-    ends = [float(np.log10(low)) - 0.03, float(np.log10(high)) + 0.03]
-    return axis(text, type="log", range=ends, tickvals=shown, ticktext=[f"{tick:g}{suffix}" for tick in shown])
+    ticks: list[float] = []
+    for steps in LOG_STEPS:
+        ticks = [tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high]
+        if len(ticks) >= LEAST_LABELS:
+            break
+    labels = [f"{tick:.6g}{suffix}" for tick in ticks]
+    return axis(text, type="log", range=[float(np.log10(low)), float(np.log10(high))], tickvals=ticks, ticktext=labels)
 
 
 def layout(height: int, *, legend: bool = False) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def latency_page(name: str, physical: Mapping[str, Sequence[float]], chains: Seq
 
 
 def _histogram(measured: Mapping[str, Sequence[float]]) -> plots.Figure:
-    layout = plots.layout(320, legend=True) | {"barmode": "overlay"}
+    layout = plots.layout(320, legend=True) | {"barmode": "group"}
     layout["xaxis"] = plots.axis("measured latency (ms)")
     layout["yaxis"] = plots.axis("crossings of the level", rangemode="tozero")
     traces = [
@@ -67,7 +67,6 @@ def _histogram(measured: Mapping[str, Sequence[float]]) -> plots.Figure:
             "type": "histogram",
             "x": [round(one, 3) for one in found],
             "name": f"beam {beam}",
-            "opacity": 0.7,
             "nbinsx": 40,
             "marker": {"color": COLOURS.get(beam, plots.BLUE)},
         }
