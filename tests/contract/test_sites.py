@@ -19,6 +19,8 @@ from gating.settings.sites import SiteSettings
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 
+pytestmark = pytest.mark.alone
+
 
 def sites(folder: Path) -> tuple[SiteSettings, ...]:
     """Two sites, at the same place of the phantom."""
