@@ -20,21 +20,19 @@ if TYPE_CHECKING:
     from gating.messages import ControlReply, ControlRequest, EngineStatus
     from gating.settings.config import Config
 
-ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "site", "status", "stop")
+ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "site", "status", "stop")
 WATCH_EVERY_S: Final = 0.5
 
 
 @app.command()
 def control(
-    action: Annotated[
-        str, typer.Argument(help="confirm, arm, disarm, acknowledge, accept_shift, site, status or stop.")
-    ],
+    action: Annotated[str, typer.Argument(help=f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")],
     site: Annotated[str, typer.Argument(help="For `site`: the name of the site to go on with.")] = "",
     *,
     operator: Annotated[
         str, typer.Option("--operator", help="Who makes the request; goes into the log. Not needed for the status.")
     ] = "",
-    why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Reason of an acknowledgement, or text of a mark.")] = "",
     session: Annotated[
         str, typer.Option("--session", help="Session id; without one, the session that runs on this host.")
     ] = "",
@@ -44,7 +42,7 @@ def control(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop.
+    """Ask a running engine to arm, disarm, acknowledge a latched fault, log a couch shift or a mark, or stop.
 
     `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
     `status` tells frame, gate, reason, peers and faults. `stop` ends the session as a whole. `site NAME` ends the

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
+from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
 from gating.latency.budgets import load_budgets
@@ -107,7 +108,7 @@ class EngineService:
         self._sites = sites or {}
         self._end_with_stream = end_with_stream
         self._clock = MonotonicClock()
-        self._ended = False
+        self._ended, self._ends_because = False, GateReason.STOPPING
         self._sent_ns = 0
         self._teller = EngineTeller()
         self._begin(targets, site, arm_by_itself=arm_by_itself)
@@ -162,7 +163,7 @@ class EngineService:
                 self._change_site(stop)
                 self._frames = ReconnectingSubscriber(context, endpoints.frames)
                 self._loop(stop)
-            self._send_command(self._engine.stop())
+            self._send_command(self._engine.stop(self._ends_because))
             self._send_telemetry([self._heartbeat()])
         finally:
             gc.enable()
@@ -315,6 +316,7 @@ class EngineService:
                 self._send_telemetry(events)
                 if reply.accepted and request.action == "stop":
                     self._ended = self._end_with_stream = True
+                    self._ends_because = GateReason.SESSION_ENDED
                 elif reply.accepted and request.action == "site":
                     self._next_site = request.site
 
