@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gating.analysis.sites import SiteDelivery, total
 
-HEAD = ("site", "plan", "planned", "beam on")
+HEAD: Final = ("site", "plan", "planned", "beam on")
+ALL: Final = "all sites"
 
 
 def site_rows(sites: list[SiteDelivery]) -> list[tuple[str, str, str, str]]:
@@ -18,7 +21,7 @@ def site_rows(sites: list[SiteDelivery]) -> list[tuple[str, str, str, str]]:
         (one.site, one.plan, _planned(one.monitor_units, one.planned_beam_on_s), _s(one.beam_on_s)) for one in sites
     ]
     units, planned_s = total([one.monitor_units for one in sites]), total([one.planned_beam_on_s for one in sites])
-    return [*rows, ("all sites", "", _planned(units, planned_s), _s(total([one.beam_on_s for one in sites])))]
+    return [*rows, (ALL, "", _planned(units, planned_s), _s(total([one.beam_on_s for one in sites])))]
 
 
 def _planned(monitor_units: float | None, beam_on_s: float | None) -> str:

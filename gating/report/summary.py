@@ -18,7 +18,7 @@ from gating.analysis.unknown import number, percent
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import STAGES, LatencySummary, summarise
 from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
-from gating.report.site_rows import site_rows
+from gating.report.site_rows import ALL, site_rows
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.config import ConfigError
 
@@ -194,7 +194,10 @@ def summary_table(summary: SessionSummary) -> Table:
     table.add_row("duty cycle", known + commanded)
     table.add_row("beam on", f"{number(summary.beam_on_s)} s in {len(summary.beam_on_periods)} periods")
     for site, plan, planned, on in site_rows(summary.sites):
-        table.add_row(Text(f"site {site}"), Text(f"{plan or '–'}, planned {planned}, beam on {on}"))
+        table.add_row(
+            Text(site if site == ALL else f"site {site}"),
+            Text(", ".join(filter(None, (plan, f"planned {planned}", f"beam on {on}")))),
+        )
     for motion in summary.motion:
         table.add_row(f"residual motion, {motion.target}", f"{number(motion.residual_p95_mm)} mm (95 % of beam on)")
     table.add_row("reasons", ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items()))
