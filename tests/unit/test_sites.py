@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from cinegate.targets import site_targets
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
 from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.errors import TargetError
 from gating.messages import EngineState, GateState, SourceKind
@@ -26,6 +29,7 @@ from tests.factories import frame
 from tests.logged_engine import LoggedEngine
 from tests.unit.session_bench import session_header, write_session
 
+register_verbs()
 SITES = (
     SiteSettings(name="lung", target="lung.json", plan="P1", monitor_units=900.0),
     SiteSettings(name="liver", target="liver.json", plan="P2", monitor_units=600.0, beam_on_s=40.0),
@@ -83,6 +87,12 @@ class TestAnOperatorAsksForAnotherSite:
         reply = bench.request("site", site="liver")
         assert not reply.accepted
         assert "acknowledge it first" in reply.text
+
+
+@pytest.mark.parametrize("words", [["site"], ["arm", "liver"]], ids=["no name", "a name for another action"])
+def test_the_verb_control_takes_a_name_for_site_alone(words: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["control", *words, "--operator", "dr_who"])
+    assert "names a site, and no other action does" in str(refused.exception)
 
 
 class TestConfiguration:
