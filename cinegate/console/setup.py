@@ -24,7 +24,7 @@ from cinegate.console.setup_plan import Name, Plan, Shown
 from cinegate.console.worker import Worker, WorkError
 from drivers.registry import load_source, source_names
 from gating.errors import CinegateError
-from gating.settings.presets import NAMES
+from gating.settings.presets import NAMES, read_preset
 
 MAX_ASKED_BYTES: Final = 2 * 2**20
 MAX_UPLOAD_BYTES: Final = 64 * 2**20
@@ -119,8 +119,10 @@ class SetUp:
     async def _begin(self, _: Request) -> bytes:
         listed = await self._at_desk(setup_work.list_recordings, self._folders)
         sources = [name for name in source_names() if name != "replay"]
-        begin = {"recordings": msgspec.Raw(listed), "sources": sources, "presets": NAMES}
-        return msgspec.json.encode(begin | {"folder": str(self._into), "operator": self._operator})
+        presets = [{"name": name, "about": _comments(read_preset(name))} for name in NAMES]
+        begin: dict[str, Any] = {"recordings": msgspec.Raw(listed), "sources": sources, "presets": presets}
+        begin |= {"folder": str(self._into), "operator": self._operator, "max_upload_bytes": MAX_UPLOAD_BYTES}
+        return msgspec.json.encode(begin)
 
     async def _form(self, request: Request) -> bytes:
         """Return the JSON Schema of a source's settings, or of those of a recording."""
@@ -191,6 +193,10 @@ def _form(name: str) -> bytes:
         key: parts.get(rule.get("$ref"), {}) | rule for key, rule in form["properties"].items() if key != "recording"
     }
     return msgspec.json.encode(form | {"properties": properties})
+
+
+def _comments(text: str) -> str:
+    return " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("#"))
 
 
 def _answered(answer: Callable[[Request], Awaitable[bytes]]) -> Callable[[Request], Awaitable[Response]]:

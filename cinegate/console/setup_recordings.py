@@ -24,7 +24,8 @@ def catalogue(folders: Sequence[Path]) -> dict[str, Path]:
     for folder in folders:
         for path in [folder] if _is_recording(folder) else _entries(folder):
             if len(found) < MAX_LISTED and _is_recording(path):
-                found[os.path.relpath(path, folder.parent)] = path
+                name = os.path.relpath(path, folder.parent)
+                found[str(path) if name in found else name] = path
     return found
 
 

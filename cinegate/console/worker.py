@@ -5,6 +5,7 @@ Only bytes come back from it, and nothing of them is unpickled: a file that take
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -87,12 +88,10 @@ class Worker:
 def _work(pipe: Connection) -> None:
     """Work until the console has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console ends this process
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
             work, arguments = pipe.recv()
-        except EOFError:
-            return
-        pipe.send_bytes(_answer(work, arguments))
+            pipe.send_bytes(_answer(work, arguments))
 
 
 def _answer(work: Callable[..., bytes], arguments: tuple[Any, ...]) -> bytes:

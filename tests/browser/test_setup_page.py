@@ -12,6 +12,7 @@ import pytest
 import cinegate
 from gating.targets.target_file import read_targets
 from replay_data import demo_recording
+from tests.browser.hands import START_MS
 from tests.console_bench import Console
 from tests.patience import PATIENCE_S
 
@@ -153,7 +154,7 @@ def test_contours_stay_with_their_frame_until_they_are_taken_along(opened):
 def test_a_proposal_is_used_once_somebody_has_accepted_it(opened):
     opened.page.click("#copy-recorded")
     opened.page.click("#dry-run")
-    expect(opened.page.locator("#grid .proposed")).to_have_count(1, timeout=2000 * PATIENCE_S)
+    expect(opened.page.locator("#grid .proposed")).to_have_count(1, timeout=START_MS)
     opened.page.check("#accept")
     opened.page.fill("#accepted-by", "dr_no")
     opened.saved("accepted")

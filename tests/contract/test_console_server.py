@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from cinegate.console.serve import Address, ConsoleError, serve
 from cinegate.console.setup import SetUp
 from gating.messages import ControlReply, ControlRequest, EngineState, Heartbeat
 from gating.wire.codec import decode, encode, encode_frame
-from tests.console_bench import Console, publishers, updates
+from tests.console_bench import Console, finished, publishers, updates
 from tests.unit.session_bench import command, estimate, make_frame, reference, session_header, stream_info
 
 
@@ -105,6 +104,11 @@ def test_a_flood_of_requests_closes_the_page(console):
         assert "requests came within a second" in closed_with(page)[1]
 
 
+def test_a_page_that_does_not_exist_is_named(console):
+    with console.page("oven") as page:
+        assert closed_with(page) == (1008, "there is no page 'oven'")
+
+
 def test_a_patients_page_may_ask_for_nothing(console):
     with console.page("patient") as page:
         page.send('{"type":"ask","action":"arm"}')
@@ -160,13 +164,13 @@ def test_a_hold_reaches_the_engine_in_the_operators_name(console):
 
 
 def test_a_console_without_an_operator_only_shows():
-    answer = asyncio.run(Operator("", "ipc:///nowhere").ask("s1", Ask("arm")))
+    answer = finished(Operator("", "ipc:///nowhere").ask("s1", Ask("arm")))
     assert (answer.accepted, "--operator NAME" in answer.text) == (False, True)
 
 
 @pytest.mark.parametrize("files", [(None, None), (Path("cert.pem"), Path("key.pem"))], ids=["plain", "without keys"])
-def test_other_hosts_are_refused_without_tls_and_keys(files):
+def test_other_hosts_are_refused_without_tls_and_keys(files, tmp_path):
     with pytest.raises(ConsoleError, match=r"host is 192\.0\.2\.1, which other hosts reach"):
         serve(
-            Address("192.0.2.1", 0, *files), load_texts(None), SetUp([], files[0], ""), endpoints=None, announce=print
+            Address("192.0.2.1", 0, *files), load_texts(None), SetUp([], tmp_path, ""), endpoints=None, announce=print
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import operator
 import signal
@@ -16,6 +15,7 @@ from starlette.applications import Starlette
 import replay_data
 from cinegate.console.setup import MAX_UPLOAD_BYTES, SetUp
 from cinegate.console.worker import Worker, WorkError
+from tests.console_bench import finished
 from tests.patience import PATIENCE_S
 
 SHOWN = {"recording": "replay_data/free_breathing.npz"}
@@ -52,7 +52,7 @@ def ask(setup: SetUp, path: str, body: object = None, *, size: int | None = None
         sent.append(message)
 
     app = Starlette(routes=setup.routes())
-    asyncio.run(app({**scope, "query_string": query.encode(), "headers": headers}, receive, send))  # type: ignore[arg-type]
+    finished(app({**scope, "query_string": query.encode(), "headers": headers}, receive, send))  # type: ignore[arg-type]
     return sent[0]["status"], sent[1]["body"].decode(errors="replace").strip()
 
 

@@ -180,6 +180,7 @@ class TestHolds:
         assert [round(hold.end_s) for hold in found.holds] == [20, 40, 60, 80]
         np.testing.assert_allclose([hold.si_mm for hold in found.holds], [0, 0, 1, 1], atol=0.8)
         assert all(hold.beam_on_s == pytest.approx(10, abs=1) for hold in found.holds)
+        assert np.isnan([hold.lr_mm for hold in found.holds]).all()
         assert 0.2 < found.hold_to_hold_mm < 1.0
 
     def test_without_a_rule_for_them_there_are_none(self):

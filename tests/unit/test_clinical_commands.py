@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,16 @@ def test_whatif_writes_a_table_and_a_plot(trace, tmp_path):
     assert found["settings"] == 4
     assert found["front"]
     assert (tmp_path / "w" / "whatif.csv").read_text().count("\n") == 5
-    assert (tmp_path / "w" / "whatif.html").stat().st_size > 1000
+    page = (tmp_path / "w" / "whatif.html").read_text()
+    used = ("simulated latency", "duty cycle", "residual motion", "coverage", "overshoot")
+    assert [name for name in used if escape(SENTENCES[name]) not in page] == []
 
 
 def test_prepare_writes_a_proposal_that_is_a_configuration(trace, tmp_path):
-    run("prepare", trace, "--out", tmp_path / "p.toml", "--seconds", "45")
-    assert parse_config((tmp_path / "p.toml").read_text()).gating.rules
+    run("prepare", trace, "--out", tmp_path / "p.toml", "--seconds", "45", "--max-residual-mm", "6.5")
+    text = (tmp_path / "p.toml").read_text()
+    assert parse_config(text).gating.rules
+    assert "a residual motion of at most 6.5 mm (set by the user)" in text
 
 
 def test_a_preset_is_a_configuration_by_name(trace, tmp_path):

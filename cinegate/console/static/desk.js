@@ -40,6 +40,31 @@ async function answered(asking, path) {
  */
 export function said(id, text, wrong = false) {
   const place = element(id);
-  place.textContent = text;
+  if (place.textContent !== text) place.textContent = text;
   place.toggleAttribute("data-wrong", wrong);
+}
+
+/**
+ * @param {string} id
+ */
+export function field(id) {
+  return /** @type {HTMLInputElement} */ (element(id));
+}
+
+/**
+ * @param {string} id
+ */
+export function select(id) {
+  return /** @type {HTMLSelectElement} */ (element(id));
+}
+
+/**
+ * Makes an element with a text.
+ * @param {string} name
+ * @param {string} text
+ */
+export function tag(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
 }

@@ -33,7 +33,11 @@ export class Drawing {
 
   /** Everything that can be undone, to be remembered before it changes. */
   remember() {
-    this.past = [...this.past.slice(1 - MAX_UNDO), JSON.stringify([this.structures, this.selected])];
+    this.past = [...this.past.slice(1 - MAX_UNDO), this.state()];
+  }
+
+  state() {
+    return JSON.stringify([this.structures, this.selected]);
   }
 
   undo() {
@@ -91,7 +95,7 @@ export class Drawing {
     if (this.tool === "edit") this.pick(at, reach);
     else if (this.tool !== "polygon") this.sketch = [at];
     else if (this.sketch.length > 2 && distance(at, this.sketch[0]) <= reach) this.close();
-    else this.sketch = [...this.sketch, at];
+    else if (!this.sketch.some((point) => distance(at, point) < reach / 3)) this.sketch = [...this.sketch, at];
   }
 
   /** @param {Point} at */
@@ -107,6 +111,7 @@ export class Drawing {
     if (this.tool === "box" && this.sketch.length === 2) this.finish(box(this.sketch[0], this.sketch[1]));
     if (this.tool === "freehand") this.finish(simplified(this.sketch, SIMPLER_PX));
     this.dragged = null;
+    if (this.past.at(-1) === this.state()) this.past.pop(); // picked up and put back
   }
 
   /** Closes the contour that is being drawn. */

@@ -141,12 +141,10 @@ export class Easel {
    * @param {number} px
    */
   step([x, y], px) {
-    const picture = this.cine.picture;
-    if (!picture || !this.mayDraw) return;
-    const [columns, rows] = [picture.columns * picture.step, picture.rows * picture.step];
+    if (!this.mayDraw) return;
+    const [columns, rows] = this.size();
     const [column, row] = this.cross ?? [Math.round(columns / 2), Math.round(rows / 2)];
-    const within = (/** @type {number} */ value, /** @type {number} */ size) => Math.min(size - 1, Math.max(0, value));
-    this.cross = [within(column + x * px, columns), within(row + y * px, rows)];
+    this.cross = [clamp(column + x * px, 0, columns - 1), clamp(row + y * px, 0, rows - 1)];
     if (this.carries || this.drawing.tool === "box") this.drawing.drag(this.cross);
     if (this.carries) this.changed(false);
     this.draw();
@@ -180,6 +178,12 @@ export class Easel {
     this.changed(true);
   }
 
+  /** Columns and rows of the image. */
+  size() {
+    const { columns, rows, step } = /** @type {Picture} */ (this.cine.picture);
+    return [columns * step, rows * step];
+  }
+
   /** How near, in pixels of the image, means a point. */
   reach() {
     const picture = this.cine.picture;
@@ -192,8 +196,11 @@ export class Easel {
    */
   inImage(event) {
     const place = placement(wholeOf(this.canvas), /** @type {Picture} */ (this.cine.picture));
+    const [columns, rows] = this.size();
     const ratio = this.canvas.width / this.canvas.clientWidth;
-    return [(event.offsetX * ratio - place.left) / place.x - 0.5, (event.offsetY * ratio - place.top) / place.y - 0.5];
+    const x = (event.offsetX * ratio - place.left) / place.x - 0.5;
+    const y = (event.offsetY * ratio - place.top) / place.y - 0.5;
+    return [clamp(x, -0.5, columns - 0.5), clamp(y, -0.5, rows - 0.5)];
   }
 
   /**
@@ -204,6 +211,15 @@ export class Easel {
     const place = placement(wholeOf(this.canvas), /** @type {Picture} */ (this.cine.picture));
     return [place.left + (x + 0.5) * place.x, place.top + (y + 0.5) * place.y];
   }
+}
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
 }
 
 /**

@@ -1,16 +1,15 @@
 // The Set up page: from a recording to a target file and a configuration, in five steps.
 
-import { asked, said, sendFile } from "./desk.js";
+import { asked, field, said, select, sendFile, tag } from "./desk.js";
 import { Easel } from "./easel.js";
 import { fillForm, settings } from "./form.js";
 import { element, setText, shown as number } from "./live.js";
+import { showProposal, showSaved } from "./results.js";
 import { showStructures } from "./structures.js";
 
 /** @typedef {import("./types.js").Point} Point */
-/** @typedef {{recordings: string[], sources: string[], presets: string[], folder: string, operator: string}} Begin */
+/** @typedef {{recordings: string[], sources: string[], presets: {name: string, about: string}[], folder: string, operator: string, max_upload_bytes: number}} Begin */
 /** @typedef {{name: string, frames: number, frames_per_s: number, plane: string, shape: Point, spacing_mm: Point, description: string, target_px: Point[] | null}} Facts */
-/** @typedef {{margin_mm: number, centred?: boolean, duty_cycle: number, residual_p95_mm: number | null}} GridPoint */
-/** @typedef {{strategy: string, why: string, why_this_window?: string, margin_mm: number, centred: boolean, grid: GridPoint[]}} Proposal */
 
 const OUTLINE_AFTER_MS = 120;
 const MARGINS = ["superior", "inferior", "anterior", "posterior", "left", "right"];
@@ -28,11 +27,10 @@ let [frame, reference] = [0, 0];
 let taken = null;
 /** @type {{plan: string, boundaries: import("./easel.js").Boundary[]} | null} The newest dry run, and the plan that it is of. */
 let tried = null;
-let [outlineNumber, frameNumber, timer] = [0, 0, 0];
-
-/** @param {string} id */
-const field = (id) => /** @type {HTMLInputElement} */ (element(id));
-const select = (/** @type {string} */ id) => /** @type {HTMLSelectElement} */ (element(id));
+let [outlineNumber, timer, maxUploadBytes] = [0, 0, 0];
+/** @type {number | null} The frame to show as soon as the one before has come. */
+let wanted = null;
+let fetching = false;
 
 /**
  * Does what a button asks for; whatever goes wrong is one sentence at the foot of the page.
@@ -54,7 +52,12 @@ async function begin() {
   const known = await asked("begin");
   select("recording").replaceChildren(...known.recordings.map((one) => new Option(one)));
   select("live-source").append(...known.sources.map((one) => new Option(one)));
-  select("preset").append(...known.presets.map((one) => new Option(one.replaceAll("_", " "), one)));
+  select("preset").append(...known.presets.map(({ name }) => new Option(name.replaceAll("_", " "), name)));
+  select("preset").onchange = () => {
+    setText("preset-about", known.presets.find(({ name }) => name === select("preset").value)?.about ?? "");
+    changed(false);
+  };
+  maxUploadBytes = known.max_upload_bytes;
   setText("folder", known.folder);
   setText("operator", known.operator ? `Operator ${known.operator}` : "Read only: start with --operator NAME to save");
   field("accepted-by").value = known.operator;
@@ -85,6 +88,7 @@ async function open(recording) {
   ];
   element("facts").replaceChildren(...rows.flatMap(([name, text]) => [tag("dt", name), tag("dd", text)]));
   /** @type {HTMLButtonElement} */ (element("copy-recorded")).disabled = !found.target_px;
+  element("saved").hidden = true;
   reference = 0;
   await showFrame(0);
   changed(true);
@@ -93,9 +97,25 @@ async function open(recording) {
 
 /** @param {number} index */
 async function showFrame(index) {
-  const mine = ++frameNumber;
-  const data = /** @type {ArrayBuffer} */ (await asked("frame", { shown, index }));
-  if (mine !== frameNumber) return;
+  wanted = index;
+  if (fetching) return;
+  fetching = true;
+  try {
+    while (wanted !== null) {
+      const next = wanted;
+      wanted = null;
+      take(next, await asked("frame", { shown, index: next }));
+    }
+  } finally {
+    fetching = false;
+  }
+}
+
+/**
+ * @param {number} index
+ * @param {ArrayBuffer} data
+ */
+function take(index, data) {
   const size = new DataView(data).getUint32(0, true);
   const picture = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, size)));
   frame = index;
@@ -168,23 +188,11 @@ function forgetProposal() {
 async function dryRun() {
   const asks = plan();
   const [seconds, latency_ms] = [Number(field("dry-seconds").value), Number(field("dry-latency").value)];
-  /** @type {{target: string, head: string, proposal: Proposal, boundaries: import("./easel.js").Boundary[]}} */
+  /** @type {{target: string, head: string, proposal: import("./results.js").Proposal, boundaries: import("./easel.js").Boundary[]}} */
   const { target, head, proposal, boundaries } = await asked("dry-run", { plan: asks, seconds, latency_ms });
   if (JSON.stringify(asks) !== JSON.stringify(plan())) throw new Error("something was changed during the dry run; make it again");
   tried = { plan: JSON.stringify(asks), boundaries };
-  setText("proposal-why", `${proposal.strategy.replaceAll("_", " ")}: ${proposal.why}. ${proposal.why_this_window ?? ""}`);
-  setText("proposal-head", head.replaceAll("# ", ""));
-  element("grid").replaceChildren(...proposal.grid.map((point) => {
-    const centred = point.centred ?? proposal.centred;
-    const mine = point.margin_mm === proposal.margin_mm && centred === proposal.centred;
-    const residual = point.residual_p95_mm == null ? "–" : `${number(point.residual_p95_mm)} mm`;
-    const window = `${point.margin_mm} mm${centred ? ", centre too" : ""}${mine ? " ← proposed" : ""}`;
-    const row = tag("tr", "");
-    row.append(tag("td", window), tag("td", `${number(100 * point.duty_cycle, 0)} %`), tag("td", residual));
-    row.classList.toggle("proposed", mine);
-    return row;
-  }));
-  element("proposal").hidden = false;
+  showProposal(proposal, head);
   return `Proposal for ${target}: look at what it predicts, and use it or not`;
 }
 
@@ -192,17 +200,9 @@ async function save() {
   const by = field("accept").checked ? field("accepted-by").value : "";
   if (field("accept").checked && !by) throw new Error("give the name of who accepts the proposal");
   const asks = { plan: plan(), name: field("name").value, replace: field("replace").checked, accepted_by: by };
-  /** @type {{folder: string, files: string[], commands: string[]}} */
+  /** @type {import("./results.js").Saved} */
   const saved = await asked("save", asks);
-  setText("saved-text", `${saved.files.join(" and ")} are in ${saved.folder}. Next, in a shell:`);
-  element("commands").replaceChildren(...saved.commands.map((command) => {
-    const [row, copy] = [tag("li", ""), tag("button", "Copy")];
-    /** @type {HTMLButtonElement} */ (copy).type = "button";
-    copy.onclick = () => navigator.clipboard.writeText(command).then(() => said("answer", "Copied"));
-    row.append(tag("code", command), copy);
-    return row;
-  }));
-  element("saved").hidden = false;
+  showSaved(saved);
   field("replace").checked = false;
   return `Saved in ${saved.folder}`;
 }
@@ -221,6 +221,7 @@ async function look() {
 async function copy(structure) {
   const [file] = field("copy-file").files ?? [];
   if (!file || !shown) throw new Error("open a recording and choose a file first");
+  if (file.size > maxUploadBytes) throw new Error(`${file.name} has ${file.size} bytes; the limit is ${maxUploadBytes}`);
   const found = await sendFile(file, { shown: JSON.stringify(shown), file: file.name, structure });
   element("copy-structure-label").hidden = !found.structures && !structure;
   if (found.structures) {
@@ -233,16 +234,6 @@ async function copy(structure) {
   said("answer", `Copied from ${file.name}${structure ? `: ${structure}` : ""}`);
 }
 
-/**
- * @param {string} name
- * @param {string} text
- */
-function tag(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
-}
-
 const failed = (/** @type {Error} */ error) => said("answer", error.message, true);
 
 for (const name of MARGINS) {
@@ -253,7 +244,6 @@ for (const name of MARGINS) {
 }
 element("margins").oninput = element("out-percent").oninput = () => changed(false);
 element("accept").onchange = () => changed(false);
-element("preset").onchange = () => changed(false);
 for (const radio of document.querySelectorAll("[name=tool]")) {
   /** @type {HTMLInputElement} */ (radio).onchange = (event) => {
     drawing.cancel();
