@@ -68,14 +68,18 @@ def live(
     from cinegate.live import LiveSession, SessionPlan
     from cinegate.targets import named_targets, with_memory
 
-    if target is None:
-        raise CommandError("a live session needs --target FILE, which `cinegate targets` makes")
-    _check_source(source, option, arm_by_itself=arm_by_itself)
     settings = load_config(config, tracker)
+    if target is None and not settings.sites:
+        raise CommandError(
+            "a live session needs --target FILE, which `cinegate targets` makes, or [[sites]] with theirs"
+        )
+    if settings.sites and (target or memory):
+        raise CommandError("--target and --memory are for a session without sites; a site names its target file")
+    _check_source(source, option, arm_by_itself=arm_by_itself)
     plan = SessionPlan(
         name=source,
         config=settings,
-        targets=with_memory(named_targets(target), memory),
+        targets=[] if target is None else with_memory(named_targets(target), memory),
         log_folder=log,
         source=[
             source,
