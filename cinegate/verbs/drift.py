@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def drift(
         )
         return
     speed = float((proposal.baseline.speed_mm_min**2).sum() ** 0.5)
-    console.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    findings.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
     if answer:
-        console.print(answer, highlight=False)
+        findings.print(answer, highlight=False)
     elif proposal.worthwhile:
-        console.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
+        findings.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
 
 
 def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import JsonOption
 from gating.settings.private_file import private_file
 
@@ -61,13 +61,13 @@ def latency(
         within = f"{half_sample_ms:.1f}" if name.startswith("physical") else ""
         table.add_row(name, *numbers, str(len(found)), within)
     if rows:
-        console.print(table)
+        findings.print(table)
     if phase_ms is not None:
-        console.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
+        findings.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
     for chain in chains:
         from gating.report.latency_section import sum_sentence
 
-        console.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
+        findings.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
 
 
 def _physical(camera: Path, level_mm: float | None, above: bool) -> tuple[dict[str, list[float]], float]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console
 from cinegate.verbs.options import ConfigOption, JsonOption, MemoryOption, TrackerOption
@@ -45,7 +46,7 @@ def live(
     arm_by_itself: Annotated[
         bool, typer.Option("--arm-by-itself", help="Arm without an operator; for the phantom only.")
     ] = False,
-    log: LogOption = Path("sessions"),
+    log: LogOption = None,
     with_console: ConsoleOption = False,
     operator: OperatorOption = "",
     as_json: JsonOption = False,
@@ -66,7 +67,7 @@ def live(
         name=source,
         config=settings,
         targets=with_memory(named_targets(target), memory),
-        log_folder=log,
+        log_folder=log or output_folder("sessions"),
         source=[source, *_repeated("-o", option), *(["--arrival-time"] if arrival_time else [])],
         beam=[
             *("--switch", switch),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -15,8 +15,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -31,6 +32,7 @@ from cinegate.verbs.options import (
     load_scan_targets,
 )
 from cinegate.verbs.processes import SpeedOption
+from cinegate.verbs.progress import announce_compilation
 from gating.messages import (
     ARRIVAL_TIME,
     ARRIVAL_TIME_MEANS,
@@ -50,7 +52,12 @@ from gating.targets.rules import BreathHold, TargetObservation
 if TYPE_CHECKING:
     from cinegate.live import LiveSession
 
-LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
+LogOption = Annotated[
+    Path | None,
+    typer.Option("--log", help="Folder for the session log and its report.  [default: ~/cinegate/sessions]"),
+]
+EXIT_INTERRUPTED: Final = 130
+"""What a shell reports of a program that Ctrl-C has ended."""
 ConsoleOption = Annotated[bool, typer.Option("--console", help="Open the console of the session in a browser.")]
 OperatorOption = Annotated[
     str, typer.Option("--operator", help="Who acts in the console; without a name it can only look on.")
@@ -68,7 +75,7 @@ def run(
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     speed: SpeedOption = "1",
-    log: LogOption = Path("sessions"),
+    log: LogOption = None,
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
@@ -77,8 +84,11 @@ def run(
     operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a recording through source, engine, beam interface and recorder, each its own process."""
-    path = run_session(
+    """Replay a recording through source, engine, beam interface and recorder, each its own process.
+
+    Its summary and its report follow, also where Ctrl-C ends it early (exit code 130).
+    """
+    path, interrupted = run_session(
         recording,
         config=load_config(config, tracker),
         box=target_box,
@@ -94,6 +104,8 @@ def run(
         show=not as_json,
     )
     print_summary(path, as_json)
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def run_session(
@@ -104,15 +116,15 @@ def run_session(
     mask: Path | None = None,
     target: Path | None = None,
     speed: str = "1",
-    log: Path,
+    log: Path | None,
     pixel_spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[Path] = (),
     memory: Path | None = None,
     with_console: Sequence[str] | None = None,
     show: bool = True,
-) -> Path:
-    """Run one session to the end of its recording and return its log.
+) -> tuple[Path, bool]:
+    """Run one session to the end of its recording, or until Ctrl-C; return its log, and whether it was interrupted.
 
     Raises
     ------
@@ -129,15 +141,22 @@ def run_session(
         name=scan.name,
         config=config,
         targets=with_memory(load_scan_targets(scan, box, mask, target), memory),
-        log_folder=log,
+        log_folder=log or output_folder("sessions"),
         source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
         arm_by_itself=True,
         console=with_console,
         tell=None if with_console is None else tell,
     )
     session = LiveSession(plan)
-    watch_session(session, Screen(scan.name, len(scan), guide=breath_hold_guide(config)), show=show)
-    return session.log
+    announce_compilation()
+    try:
+        watch_session(session, Screen(scan.name, len(scan), guide=breath_hold_guide(config)), show=show)
+    except KeyboardInterrupt:
+        if not session.log.exists():
+            raise CommandError("interrupted before anything was recorded", EXIT_INTERRUPTED) from None
+        console.print("interrupted: the summary is of what was recorded")
+        return session.log, True
+    return session.log, False
 
 
 def watch_session(session: LiveSession, screen: Screen, *, show: bool) -> None:
@@ -162,15 +181,17 @@ def tell(role: str, line: str) -> None:
 
 
 def print_summary(path: Path, as_json: bool) -> None:
-    """Print what a session came to."""
+    """Print what a session came to, and write its report beside its log."""
+    from cinegate.sessions import report
     from gating.report.summary import summarise_session, summary_dict, summary_table
 
-    summary = summarise_session(path)
+    summary, html = summarise_session(path), report(path)
     if as_json:
-        print_json({**summary_dict(summary), "log": str(path)})
+        print_json({**summary_dict(summary), "log": str(path), "report": str(html)})
         return
-    console.print(summary_table(summary))
-    console.print(f"session log: {path}")
+    findings.print(summary_table(summary))
+    findings.print(f"session log: {path}\nreport: {html}", highlight=False)
+    next_steps(f"cinegate verify {path}", f"cinegate whatif {path}")
 
 
 def breath_hold_guide(config: Config) -> BreathHold | None:
