@@ -62,8 +62,10 @@ class SessionPlan:
     arm_by_itself: bool = False
     console: Sequence[str] | None = None
     """Arguments of a console that looks on; None starts none."""
-    tell: Callable[[str, str], None] | None = None
-    """Called with the role and the text of each line that a process prints."""
+    speaking: Sequence[str] = ()
+    """Arguments of every process on what it prints."""
+    tell: Callable[[str], None] | None = None
+    """Called with each line that a process prints."""
 
 
 class LiveSession:
@@ -102,10 +104,11 @@ class LiveSession:
             secure_process(session.config, "operator")
             record = ["--delivery-record", str(self.log.with_suffix(".delivery.csv"))] if plan.simulated_beam else []
             armed = ["--arm-by-itself"] if plan.arm_by_itself else []
-            session.start("beam", *plan.beam, *record)
-            session.start("record", str(self.log))
-            session.start("engine", "--target", str(folder / "targets.json"), *armed, "--end-with-stream")
-            session.start("source", *plan.source)
+            target = ["--target", str(folder / "targets.json")]
+            session.start("beam", *plan.beam, *record, *plan.speaking)
+            session.start("record", str(self.log), *plan.speaking)
+            session.start("engine", *target, *armed, "--end-with-stream", *plan.speaking)
+            session.start("source", *plan.source, *plan.speaking)
             opened.callback(self._announce(session).unlink, missing_ok=True)
             if plan.console is not None:
                 session.start_console(*plan.console)
@@ -198,8 +201,8 @@ class LiveSession:
 
     def _pass_on(self, session: Session) -> None:
         if self._plan.tell is not None:
-            for role, line in session.new_lines():
-                self._plan.tell(role, line)
+            for line in session.new_lines():
+                self._plan.tell(line)
 
     def _ask(self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0) -> ControlReply:
         """Ask until the engine, which may still be starting, answers; and while it refuses, for as long as allowed."""

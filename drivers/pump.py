@@ -6,6 +6,7 @@ Frames are sent with `copy=True`. Up to 512 KB a copy costs no more than the boo
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -55,6 +56,8 @@ UNMEASURED: Final = (
 )
 LINGER_MS: Final = 500
 """Longest time for the last frames and the stream's end to leave, even if a subscriber has stopped reading."""
+
+_log: Final = logging.getLogger("cinegate.source")
 
 
 @dataclass(slots=True)
@@ -113,6 +116,9 @@ class Pump:
                 self.gate = subscribe(self.context, gate_endpoint, max_bytes=MAX_HEADER_BYTES)
         except (zmq.ZMQError, OSError) as error:
             raise Unavailable(f"frames endpoint {endpoint} or gate endpoint {gate_endpoint}: {error}") from None
+        _log.info("session %s: %s (%s, %s)", self.session_id, self.info.source, self.info.source_kind,
+                  self.info.description)  # fmt: skip
+        _log.info("frames go to %s", endpoint)
         self.frames.set(zmq.LINGER, LINGER_MS)
         self.frames.set(zmq.XPUB_VERBOSER, 1)
         self.frames.set(zmq.XPUB_NODROP, 1)
@@ -250,7 +256,9 @@ class Pump:
         while is_waiting(self.frames):
             request = self.frames.recv()
             if b"frame".startswith(request[1:]):
-                self.subscriptions += 1 if request[:1] == b"\x01" else -1
+                came = request[:1] == b"\x01"
+                self.subscriptions += 1 if came else -1
+                _log.info("a subscriber %s, %d in all", "came" if came else "left", self.subscriptions)
                 self.info_due_ns = now_ns
                 self._warn()
         if now_ns >= self.info_due_ns:
@@ -325,6 +333,7 @@ class Pump:
             at_ns=self.clock.now_ns(),
         )
         self._send(encode(event))
+        _log.warning("%s", text, extra={"code": code})
 
     def end(self, why: str) -> None:
         """Announce the end of the stream, and why it ended."""
@@ -337,6 +346,7 @@ class Pump:
         )
         self._send(encode(self._heartbeat(self.clock.now_ns())))
         self._send(encode(end))
+        _log.info("%d frames published; %s", self.statistics.frames, self.statistics.why)
 
     def close(self) -> None:
         """Close the source; queued messages still leave."""

@@ -34,6 +34,8 @@ WARM_UP_S: Final = 240.0
 """Includes the compilation of the kernels in a new installation."""
 AFTER_DRAWING_MS: Final = 200.0
 """While a film is drawn nothing passes the links, so the beam goes off; it must be on again when the film begins."""
+FAR_AHEAD_NS: Final = 86_400_000_000_000
+"""How far the clock of a source on another host is ahead of ours: a day, which nobody could take for a delay."""
 RATES_PER_S: Final = (8.0, 16.0, 25.0, 12.0)
 """Frames per second, chosen in turn by the seed."""
 
@@ -57,6 +59,8 @@ class Scene:
         Command of the engine under test, with `{config}`, `{session}` and `{targets}`; empty for ours.
     faulty
         Start our engine and beam interface with a tracker and a switch that fail on order.
+    far
+        Let the source have the clock of another host.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Scene:
         dtype: WireDtype = "uint16",
         engine_command: str = "",
         faulty: bool = False,
+        far: bool = False,
     ) -> None:
         self.folder = folder
         self.seed = seed
@@ -83,6 +88,7 @@ class Scene:
         self.logs = Logs(self.processes.log_folder)
         self.scanner: MrdClient | None = None
         """Who sends the images, if a source process receives them by MRD."""
+        self._clock = ("monotonic:far", FAR_AHEAD_NS) if far else (MonotonicClock().name, 0)
         self._warm = False
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -95,7 +101,8 @@ class Scene:
         stream = scene_stream(self.session, self.book)
         plane = ImagePlane.of(stream)
         self.boundary = structure_boundary("target", self.book.contour_px, plane, self.config.gating)
-        self.source = ScriptedSource(stream, self._calm, MonotonicClock().name)
+        name, ahead_ns = self._clock
+        self.source = ScriptedSource(stream, self._calm, name, ahead_ns=ahead_ns)
         self.source.open(self.context, ends.frames)
         self.gate = Link(self.context, ends.gate, f"ipc://{self.folder}/gate.b", self.seed, self.messages.add)
         self.beam = Link(self.context, f"ipc://{self.folder}/beam.b", ends.beam, self.seed + 1, self.messages.add)

@@ -10,7 +10,15 @@ from msgspec.structs import replace
 from bench.faults.pictures import PictureBook
 from drivers.formats.pixels import wire_dtype_name
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.settings.config import Config, EndpointSettings, HealthSettings, LinacSettings, RecordingSettings, to_toml
+from gating.settings.config import (
+    ClockSettings,
+    Config,
+    EndpointSettings,
+    HealthSettings,
+    LinacSettings,
+    RecordingSettings,
+    to_toml,
+)
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
@@ -23,13 +31,15 @@ TARGETS: Final = "targets.json"
 def scene_config(folder: Path) -> Config:
     """Return the default settings, but with recording required, a linac without delays, and little patience.
 
-    The patient of the scene pulses, so that a still image can be told from it within seconds.
+    The patient of the scene pulses, so that a still image can be told from it within seconds. The delay of the network
+    counts as measured, for a source on another host.
     """
     names = EndpointSettings.__struct_fields__
     return Config(
         endpoints=EndpointSettings(**{name: f"ipc://{folder}/{name}" for name in names}),
         recording=RecordingSettings(required=True),
         health=HealthSettings(max_still_s=1.5),
+        clocks=ClockSettings(network_delay_ms=0, network_delay_uncertainty_ms=5),
         linac=LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0),
     )
 

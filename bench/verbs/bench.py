@@ -43,7 +43,7 @@ def bench(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the JSON file and the HTML page.  [default: ~/cinegate/bench]"),
+        typer.Option("--out", help="Folder for the JSON file and the HTML page.", show_default="~/cinegate/bench"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

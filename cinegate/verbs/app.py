@@ -64,6 +64,7 @@ def print_json(result: dict[str, Any]) -> None:
     """Print one JSON object for machines; NaN and infinity become null."""
     json.dump(_finite(result), sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def _finite(value: Any) -> Any:
@@ -108,11 +109,12 @@ def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _show_log() -> None:
-    """Show on standard error what the engine's rooms have to say while they work."""
-    shown = logging.StreamHandler()
+    """Show on standard error that kernels are compiled, where no process of a session tells all that it logs."""
+    ours, kernels, shown = logging.getLogger("cinegate"), logging.getLogger("cinegate.kernels"), logging.StreamHandler()
     shown.setFormatter(logging.Formatter("cinegate: %(message)s"))
-    logging.getLogger("gating").addHandler(shown)
-    logging.getLogger("gating").setLevel(logging.INFO)
+    shown.addFilter(lambda _: all(isinstance(handler, logging.NullHandler) for handler in ours.handlers))
+    kernels.addHandler(shown)
+    kernels.setLevel(logging.INFO)
 
 
 def _fail(sentence: str, exit_code: int) -> None:

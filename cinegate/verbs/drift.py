@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -61,7 +62,7 @@ def drift(
             }
         )
         return
-    speed = float((proposal.baseline.speed_mm_min**2).sum() ** 0.5)
+    speed = sum(mm**2 for mm in proposal.baseline.speed_mm_min.tolist() if math.isfinite(mm)) ** 0.5
     findings.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
     if answer:
         findings.print(answer, highlight=False)
@@ -73,23 +74,24 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     import numpy as np
 
     from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
-    from gating.analysis.drift import propose_shift, session_exhale
+    from gating.analysis.drift import propose_shift, session_exhale, too_short
     from gating.analysis.motion import motion_from_session
 
     if session.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(session)
+        shown = True, True, True
     else:
         motions = motion_from_session(session)
         if not motions:
             raise CommandError(f"{session} holds no tracked target")
-        t_s, away_mm = motions[0].t_s, motions[0].displacement_mm
+        t_s, away_mm, shown = motions[0].t_s, motions[0].displacement_mm, motions[0].shown
     chosen = t_s <= (np.inf if until_s is None else until_s)
     t_s, away_mm = t_s[chosen], away_mm[chosen]
     began = session_exhale(t_s, away_mm)
     if began is None:
-        raise CommandError(f"{session}: fewer than 3 exhales were found; the shift cannot be measured")
+        raise CommandError(f"{session}: {too_short(t_s, away_mm)}, so the shift cannot be measured")
     window = (window_mm, window_mm, window_mm)
-    proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position)
+    proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position, shown=shown)
     if proposal is None:
         raise CommandError(f"{session}: fewer than 3 exhales since the beginning; the shift cannot be measured")
     return proposal

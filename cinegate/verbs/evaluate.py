@@ -20,7 +20,7 @@ def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder of labelled cases (TrackRAD2025 layout).")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for metrics, masks and the HTML page.  [default: ~/cinegate/evaluate/NAME]"),
+        typer.Option("--out", help="Folder for metrics, masks and the HTML page.", show_default="~/cinegate/evaluate"),
     ] = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
@@ -38,12 +38,13 @@ def evaluate(
     is scored like that and named, and the exit code is 3; where that is so for all of them it is 2.
     """
     from cinegate.cases import read_cases
+    from drivers.recordings.labelled import count_labelled
     from gating.evaluation import evaluate as evaluate_cases
 
     settings = load_config(config, tracker)
     out = out or output_folder("evaluate", dataset.resolve().name)
     found = evaluate_cases(
-        counted(read_cases(dataset), f"tracking the cases of {dataset.name}", shown=not as_json),
+        counted(read_cases(dataset), "tracking cases", count_labelled(dataset), shown=not as_json),
         out,
         settings.tracker,
         settings.tracking,

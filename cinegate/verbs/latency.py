@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -11,7 +11,10 @@ from rich.table import Table
 
 from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import JsonOption
+from gating.latency.published_chain import MACHINE, Beam
 from gating.settings.private_file import private_file
+
+BEAMS: Final[tuple[Beam, ...]] = ("off", "on")
 
 
 @app.command()
@@ -26,6 +29,7 @@ def latency(
         float | None, typer.Option("--offset-s", help="Clock of the log minus the camera's, s, to compare phases.")
     ] = None,
     rate_hz: Annotated[float, typer.Option("--rate", min=0.1, max=1000, help="Frames/s of the chain's model.")] = 8.0,
+    machine: Annotated[str, typer.Option("--machine", help="Class of the model's linac; see docs.")] = MACHINE,
     out: Annotated[Path | None, typer.Option("--out", help="HTML page.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,8 +37,11 @@ def latency(
     from gating.latency.published_chain import sum_chain
 
     software = _software(log)
-    chains = [sum_chain(rate_hz, beam, measured_ms=software) for beam in ("off", "on")]
     physical, half_sample_ms = ({}, None) if camera is None else _physical(camera, level_mm, above)
+    chains = [
+        sum_chain(rate_hz, beam, machine=machine, measured_ms=software, physical_ms=physical.get(beam, ()))
+        for beam in BEAMS
+    ]
     phase_ms = None if camera is None or log is None or offset_s is None else _phase_ms(camera, log, offset_s)
     if out is not None:
         from gating.report.latency_page import latency_page
@@ -64,10 +71,11 @@ def latency(
         findings.print(table)
     if phase_ms is not None:
         findings.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
-    for chain in chains:
-        from gating.report.latency_section import sum_sentence
+    from gating.report.latency_section import limits_sentence, sum_sentence
 
+    for chain in chains:
         findings.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
+    findings.print(limits_sentence(chains[-1]), highlight=False)
 
 
 def _physical(camera: Path, level_mm: float | None, above: bool) -> tuple[dict[str, list[float]], float]:
@@ -79,7 +87,7 @@ def _physical(camera: Path, level_mm: float | None, above: bool) -> tuple[dict[s
     found = crossings(read_physical_log(camera), level_mm, beam_on_below=not above)
     if not found:
         raise CommandError(f"{camera}: no change of the beam follows {level_mm:g} mm; check --level and --above")
-    named = {beam: [one.latency_ms for one in found if one.beam == beam] for beam in ("off", "on")}
+    named: dict[str, list[float]] = {beam: [one.latency_ms for one in found if one.beam == beam] for beam in BEAMS}
     return named, max(one.half_sample_ms for one in found)
 
 

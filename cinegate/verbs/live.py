@@ -12,7 +12,13 @@ from cinegate.outputs import output_folder
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console
 from cinegate.verbs.options import ConfigOption, JsonOption, MemoryOption, TrackerOption
-from cinegate.verbs.processes import ArrivalTimeOption, OptionsOption, SimulatedSourceOption, SwitchOption
+from cinegate.verbs.processes import (
+    ArrivalTimeOption,
+    OptionsOption,
+    SimulatedSourceOption,
+    SwitchOption,
+    WaitOption,
+)
 from cinegate.verbs.run import (
     ConsoleOption,
     LogOption,
@@ -24,6 +30,7 @@ from cinegate.verbs.run import (
     tell,
     watch_session,
 )
+from cinegate.verbs.speaking import LogFormatOption, VerboseOption
 
 
 @app.command()
@@ -38,6 +45,7 @@ def live(
     tracker: TrackerOption = None,
     memory: MemoryOption = None,
     arrival_time: ArrivalTimeOption = False,
+    wait_s: WaitOption = None,
     switch: SwitchOption = "simulated",
     switch_option: Annotated[
         list[str] | None, typer.Option("--switch-option", help="Setting of the beam switch, key=value; as -o.")
@@ -49,6 +57,8 @@ def live(
     log: LogOption = None,
     with_console: ConsoleOption = False,
     operator: OperatorOption = "",
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
     as_json: JsonOption = False,
 ) -> None:
     """Run a live session: source, engine, beam interface and recorder, each its own process, ended together.
@@ -68,7 +78,12 @@ def live(
         config=settings,
         targets=with_memory(named_targets(target), memory),
         log_folder=log or output_folder("sessions"),
-        source=[source, *_repeated("-o", option), *(["--arrival-time"] if arrival_time else [])],
+        source=[
+            source,
+            *_repeated("-o", option),
+            *(["--arrival-time"] if arrival_time else []),
+            *([] if wait_s is None else ["--wait-s", f"{wait_s:g}"]),
+        ],
         beam=[
             *("--switch", switch),
             *_repeated("-o", switch_option),
@@ -77,6 +92,7 @@ def live(
         simulated_beam=switch == "simulated",
         arm_by_itself=arm_by_itself,
         console=console_arguments(with_console, operator),
+        speaking=[*(["-v"] if verbose else []), "--log-format", log_format],
         tell=tell,
     )
     session = LiveSession(plan)

@@ -29,7 +29,7 @@ def prepare(
     recording: Annotated[Path, typer.Argument(help="Recording, session log (.mcap) or motion trace of the dry run.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The proposal, as a configuration file.  [default: ~/cinegate/prepare/NAME.toml]"),
+        typer.Option("--out", help="The proposal, as a configuration file.", show_default="~/cinegate/prepare"),
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=30, max=120, help="Length of the dry run.")] = 45.0,
     latency_ms: Annotated[

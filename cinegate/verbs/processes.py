@@ -1,7 +1,8 @@
-"""`cinegate source|engine|beam|line|record|outlet|control`: each process alone, on configured endpoints."""
+"""`cinegate source|engine|beam|line|record|outlet`: each process alone, on configured endpoints."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console
+from cinegate.verbs.app import CommandError, app
 from cinegate.verbs.driver_options import driver_settings
 from cinegate.verbs.options import (
     BoxOption,
@@ -24,6 +25,7 @@ from cinegate.verbs.options import (
     load_scan_targets,
     load_targets,
 )
+from cinegate.verbs.speaking import LogFormatOption, VerboseOption, speaking
 from gating.settings.config import Config
 from gating.settings.safeguards import in_words
 from gating.wire.sockets import secure_process
@@ -47,6 +49,10 @@ ArrivalTimeOption = Annotated[
 SimulatedSourceOption = Annotated[
     bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
 ]
+WaitOption = Annotated[
+    float | None,
+    typer.Option("--wait-s", min=0, max=3600, help="Live: how long to wait for the peer's first frames; 0: for ever."),
+]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
 ]
@@ -64,7 +70,10 @@ def source(
     plane: PlanesOption = "",
     others: OthersOption = None,
     arrival_time: ArrivalTimeOption = False,
+    wait_s: WaitOption = None,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Publish cine frames: the source process."""
     from drivers.publisher import run_source
@@ -74,28 +83,31 @@ def source(
     secure_process(settings, "source")
     if name in source_names() and name != "replay":
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
+        asked += [] if wait_s is None else [f"first_frame_timeout_s={wait_s:g}"]
         given = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
         _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
-        console.print(f"source: {name}; frames go to {settings.endpoints.frames} once the first have come")
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
         known = ", ".join(other for other in source_names() if other != "replay")
         raise CommandError(f"{name} is neither a recording nor a source; sources are {known}")
     else:
         from drivers.recordings.scan import open_scan
 
-        _refuse({"--arrival-time": arrival_time, "-o": option}, f"is for sources; {name} is a recording")
+        _refuse(
+            {"--arrival-time": arrival_time, "--wait-s": wait_s is not None, "-o": option},
+            f"is for sources; {name} is a recording",
+        )
         cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
-    published = run_source(
-        cine,
-        endpoint=settings.endpoints.frames,
-        gate_endpoint=settings.endpoints.gate,
-        session_id=session,
-        subscribers=subscribers,
-        clocks=settings.clocks,
-        host=settings.host,
-    )
-    console.print(f"source: {published.frames} frames published; {published.why}")
+    with speaking("source", session, verbose=verbose, log_format=log_format):
+        run_source(
+            cine,
+            endpoint=settings.endpoints.frames,
+            gate_endpoint=settings.endpoints.gate,
+            session_id=session,
+            subscribers=subscribers,
+            clocks=settings.clocks,
+            host=settings.host,
+        )
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
@@ -142,6 +154,8 @@ def engine(
         bool, typer.Option("--arm-by-itself", help="Arm without an operator; for recordings and phantoms only.")
     ] = False,
     end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Track and decide: the engine process."""
     from cinegate.targets import named_targets, with_memory
@@ -150,19 +164,23 @@ def engine(
 
     settings = load_config(config, tracker)
     secure_process(settings, "engine")
-    _name_overrides("engine", settings)
     if target is not None:
         targets = named_targets(target)
     else:
         targets = _targets_in(reference, plane, others or [], target_box, target_mask)
     targets = with_memory(targets, memory)
     stop = stop_on_signals()
-    EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
+    with speaking("engine", session, verbose=verbose, log_format=log_format):
+        _name_overrides("engine", settings)
+        service = EngineService(
+            settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream
+        )
+        service.run(stop)
 
 
 def _name_overrides(role: str, settings: Config) -> None:
     for sentence in in_words(settings, settings.overrides):
-        console.print(f"{role}: safeguard off: {sentence}", highlight=False)
+        logging.getLogger(f"cinegate.{role}").warning("safeguard off: %s", sentence, extra={"code": sentence})
 
 
 def _targets_in(
@@ -183,15 +201,18 @@ def beam(
     allow_simulated_source: SimulatedSourceOption = False,
     delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Drive the beam line under leases: the beam interface process."""
     from drivers.beam.interface import run_beam
 
     settings = load_config(config)
     secure_process(settings, "beam")
-    _name_overrides("beam", settings)
     driven = _beam_switch(switch, option, settings, delivery_record)
-    run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
+    with speaking("beam", session, verbose=verbose, log_format=log_format):
+        _name_overrides("beam", settings)
+        run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
 
 
 @app.command()
@@ -201,6 +222,8 @@ def line(
     option: OptionsOption = None,
     delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Drive a beam line of this host for a beam interface on another host, which uses the switch zeromq."""
     from drivers.beam.remote_line import RemoteLine
@@ -209,7 +232,9 @@ def line(
     settings = load_config(config)
     secure_process(settings, "line")
     driven = _beam_switch(switch, option, settings, delivery_record)
-    RemoteLine(driven, listen, report=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
+    stop = stop_on_signals()
+    with speaking("line", "", verbose=verbose, log_format=log_format):
+        RemoteLine(driven, listen).run(stop)
 
 
 def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery_record: Path | None) -> BeamSwitch:
@@ -229,6 +254,8 @@ def record(
     path: Annotated[Path, typer.Argument(help="Session log to write (.mcap); it must not exist.")],
     session: SessionOption = "session",
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Write every wire message to a session log: the recorder process."""
     from gating.service.recorder import run_recorder
@@ -236,7 +263,8 @@ def record(
     os.umask(0o077)
     settings = load_config(config)
     secure_process(settings, "recorder")
-    run_recorder(settings, session, path)
+    with speaking("record", session, verbose=verbose, log_format=log_format):
+        run_recorder(settings, session, path)
 
 
 @app.command()
@@ -246,6 +274,8 @@ def outlet(
         int, typer.Option("--port", min=0, max=65535, help="OpenIGTLink port; 0 takes a free one.")
     ] = 18944,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Show the cine, the target and the gate to 3D Slicer or PLUS over OpenIGTLink."""
     from drivers.outlets.openigtlink import Outlet
@@ -253,4 +283,6 @@ def outlet(
 
     settings = load_config(config)
     secure_process(settings, "operator")
-    Outlet(settings.endpoints, host, port).run(stop_on_signals())
+    stop = stop_on_signals()
+    with speaking("outlet", "", verbose=verbose, log_format=log_format):
+        Outlet(settings.endpoints, host, port).run(stop)

@@ -59,6 +59,7 @@ def report(
     findings.print(summary_table(summary))
     for one in found:
         findings.print(clinical_section.table(one))
+    findings.print(clinical_section.meanings())
     findings.print(f"report: {html}", highlight=False)
     next_steps(f"cinegate verify {log}", f"cinegate whatif {log}", f"cinegate itv {log}")
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 LogOption = Annotated[
     Path | None,
-    typer.Option("--log", help="Folder for the session log and its report.  [default: ~/cinegate/sessions]"),
+    typer.Option("--log", help="Folder for the session log and its report.", show_default="~/cinegate/sessions"),
 ]
 EXIT_INTERRUPTED: Final = 130
 """What a shell reports of a program that Ctrl-C has ended."""
@@ -175,9 +175,9 @@ def console_arguments(wanted: bool, operator: str) -> list[str] | None:
     return (["--operator", operator] if operator else []) if wanted else None
 
 
-def tell(role: str, line: str) -> None:
+def tell(line: str) -> None:
     """Show a line that a process of the session has printed."""
-    console.print(line if line.startswith(role) else f"{role}: {line}", highlight=False, soft_wrap=True)
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def print_summary(path: Path, as_json: bool) -> None:

@@ -27,9 +27,7 @@ def targets(
     recording: RecordingArgument,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", help="The target file, readable by its owner alone.  [default: ~/cinegate/targets/NAME.json]"
-        ),
+        typer.Option("--out", help="The target file, readable by its owner alone.", show_default="~/cinegate/targets"),
     ] = None,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,

@@ -38,7 +38,7 @@ def track(
     recording: RecordingArgument,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Table to write, one row a frame (CSV).  [default: ~/cinegate/track/NAME.csv]"),
+        typer.Option("--out", help="Table to write, one row a frame (CSV).", show_default="~/cinegate/track"),
     ] = None,
     masks: Annotated[Path | None, typer.Option("--masks", help="Write the propagated target masks (.mha).")] = None,
     target_box: BoxOption = None,
@@ -60,6 +60,7 @@ def track(
     from cinegate.recordings import open_recording
     from cinegate.targets import with_memory
     from cinegate.tracking import track_recording
+    from gating.analysis.unknown import percent
 
     opened = open_recording(recording, spacing_mm=pixel_spacing_mm, plane=plane)
     settings = load_config(config, tracker)
@@ -82,7 +83,9 @@ def track(
     if as_json:
         print_json(_summary(result, out))
     else:
-        findings.print(f"{len(result)} frames, beam on in {100 * result.duty_cycle:.1f} % of them", highlight=False)
+        findings.print(
+            f"{len(result)} frames, beam permitted for {percent(result.duty_cycle)} of the time", highlight=False
+        )
         for sentence in untrusted(result):
             findings.print(sentence, highlight=False)
         findings.print(f"table: {out}", highlight=False)

@@ -25,7 +25,7 @@ def whatif(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for whatif.csv and whatif.html.  [default: ~/cinegate/whatif/NAME]"),
+        typer.Option("--out", help="Folder for whatif.csv and whatif.html.", show_default="~/cinegate/whatif"),
     ] = None,
     margins_mm: Annotated[str, typer.Option("--margins-mm")] = "2,3,4,5,7",
     out_percents: Annotated[str, typer.Option("--out-percent", help="Target area that may lie outside, %.")] = "5,10",

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.analysis.definitions import duty_cycle, residual_mm
 from gating.analysis.motion import GatedMotion
 from gating.analysis.uncertainty import Uncertainty
 from gating.geometry.contours import mask_from_contour
@@ -83,11 +84,11 @@ def gated_versus_itv(
     ValueError
         If the target was never found.
     """
-    _, away_mm, on = motion.grid()
+    _, away_mm, _ = motion.grid()
     known = np.isfinite(away_mm).all(axis=1)
     if not known.any():
         raise ValueError(f"{motion.target} was never found; there is no motion to compare plans for")
-    free, gated = away_mm[known], away_mm[known & on] - motion.window_mm
+    free, gated = away_mm[known], residual_mm(motion)
     speed_mm_s = _speed_mm_s(motion) if latency_ms > 0 else np.zeros(3)
     late = [
         Uncertainty(
@@ -107,7 +108,7 @@ def gated_versus_itv(
     return GatedVersusItv(
         target=motion.target,
         radius_mm=radius_mm,
-        duty_cycle=float(on.mean()) if len(on) else 0.0,
+        duty_cycle=duty_cycle(motion.beam_s, motion.span_s),
         axes=tuple(axes),
         itv_ptv_cm3=volumes[0],
         mid_position_ptv_cm3=volumes[1],

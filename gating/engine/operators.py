@@ -77,6 +77,8 @@ class Operators:
                 return self._acknowledge() if reasoned else "a reason is needed"
             case "accept_shift":
                 return None if reasoned else "the text of the proposed couch shift is needed"
+            case "mark":
+                return None if reasoned else "the text of the mark is needed"
             case _:
                 return None
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gating.pages.plots import Figure
 
-UNKNOWN: Final = "\u2013"
+UNKNOWN: Final = "-"
 """Stands in a cell where nothing is known."""
 _NUMBER: Final = re.compile(r"[-+\u2212]?\d[\d.,]*( %)?")
 _TAG: Final = re.compile(r"<[^>]*>")
@@ -62,9 +62,10 @@ def section(title: str, caption: str, body: str) -> str:
     return f"<section><h2>{title}</h2>{below}{body}</section>"
 
 
-def card(label: str, value: str, unit: str, below: str) -> str:
-    """Return one figure in large type; all four are HTML."""
-    return f"""<div class="card"><div class="label">{label}</div>
+def card(label: str, value: str, unit: str, below: str, means: str = "") -> str:
+    """Return one figure in large type: HTML, and as plain text what it means, where the pointer rests on it."""
+    hint = f' title="{escape(means)}"' if means else ""
+    return f"""<div class="card"{hint}><div class="label">{label}</div>
 <div class="value">{value}<small> {unit}</small></div><div class="sub">{below}</div></div>"""
 
 

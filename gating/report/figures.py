@@ -12,10 +12,14 @@ from gating.latency.stages import STAGES
 from gating.messages import TargetEstimate
 from gating.pages import plots
 from gating.pages.plots import AMBER, BLUE, GREEN, GREY, LINE, MUTED, OCHRE, ORANGE, PURPLE, RED, TEAL, Figure
-from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, gate_band_mm
+from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, GateBand, gate_bands
 from gating.report.summary import SessionSummary, displacement_mm
 from gating.session.summary_data import SessionData
+from gating.settings.config import GatingSettings
+from gating.settings.rules import BoundaryRule
+from gating.targets.structure import active_rules
 
+DASHES: Final = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 BEAM_FILL = "rgba(47,158,98,0.16)"
 
 AXIS_LABELS: Final = {"si": "SI, superior +", "ap": "AP, anterior +", "lr": "LR, left +"}
@@ -33,8 +37,11 @@ STAGE_COLOURS: Final = {
 }
 
 
-def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: float | None) -> Figure:
-    """Return displacement, target-out fraction and confidence over time, with beam-on shading and gate bands."""
+def motion_figure(data: SessionData, summary: SessionSummary, gating: GatingSettings | None) -> Figure:
+    """Return displacement, target-out fraction and confidence over time, with beam-on shading and gate bands.
+
+    The bands are those of every active rule; there are none without the settings of the session.
+    """
     axes = _shown_axes(data)
     rows = [*axes, "out", "confidence"]
     traces: list[dict[str, Any]] = []
@@ -58,10 +65,8 @@ def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: 
         ):
             trace = _line(time_s, 100 * np.array(fraction), f"{target} {name}", plots.colour(target_number), number)
             traces.append({**trace, "hovertemplate": "%{y:.1f} %"})
-    shapes = _bands(data, axes, max_out_fraction)
-    if max_out_fraction is not None:
-        shapes.append(_limit(100 * max_out_fraction, len(axes) + 1))
-    layout["shapes"] = shapes + _beam_shading(summary)
+    limits = _band_lines(_all_bands(data, gating), axes, data) + _out_limits(data, gating, len(axes) + 1)
+    layout["shapes"] = limits + _beam_shading(summary)
     for number, row in enumerate(rows, start=1):
         layout[f"yaxis{number}"]["title"] = plots.title(
             f"{AXIS_LABELS[row]} (mm)"
@@ -130,16 +135,39 @@ def _times(data: SessionData, estimates: list[TargetEstimate]) -> list[float | N
     return [None if frame is None else round(data.seconds(frame.published_ns), 4) for frame in stamps]
 
 
-def _bands(data: SessionData, axes: list[str], max_out_fraction: float | None) -> list[dict[str, Any]]:
-    geometry = data.stream or next(iter(data.frames.values()), None)
-    if geometry is None or max_out_fraction is None or len(data.references) != 1:
+def _all_bands(data: SessionData, gating: GatingSettings | None) -> list[GateBand]:
+    if gating is None:
         return []
-    (reference,) = data.references.values()
-    return [
-        _limit(level, number, MUTED)
-        for number, axis in enumerate(axes, start=1)
-        for level in gate_band_mm(reference, ImagePlane.of(geometry), axis, max_out_fraction)
-    ]
+    bands = []
+    for name, reference in data.references.items():
+        header = next((frame for frame in data.frames.values() if frame.plane == reference.plane), data.stream)
+        if header is not None:
+            bands += gate_bands(name, data.references, ImagePlane.of(header), gating)
+    return bands
+
+
+def _band_lines(bands: list[GateBand], axes: list[str], data: SessionData) -> list[dict[str, Any]]:
+    """Return two lines for each band, named at their end; rules of one target differ by their dashes."""
+    lines = []
+    for band in bands:
+        if band.axis not in axes:
+            continue
+        mine = list(dict.fromkeys(one.name for one in bands if one.target == band.target))
+        several = len(data.references) > 1
+        colour = plots.colour(list(data.references).index(band.target)) if several else MUTED
+        name = f"{band.target}: {band.name}" if several else band.name
+        dash = DASHES[mine.index(band.name) % len(DASHES)]
+        for level_mm in (band.low_mm, band.high_mm):
+            if np.isfinite(level_mm):
+                lines.append(_limit(level_mm, axes.index(band.axis) + 1, colour, dash, name))
+    return lines
+
+
+def _out_limits(data: SessionData, gating: GatingSettings | None, row: int) -> list[dict[str, Any]]:
+    """Return the limits of every boundary rule as lines among the target-out fractions."""
+    rules = [] if gating is None else [rule for name in data.references for rule in active_rules(name, gating)]
+    limits = dict.fromkeys(rule.max_out_fraction for rule in rules if isinstance(rule, BoundaryRule))
+    return [_limit(100 * limit, row) for limit in limits]
 
 
 def _beam_shading(summary: SessionSummary) -> list[dict[str, Any]]:
@@ -160,8 +188,8 @@ def _beam_shading(summary: SessionSummary) -> list[dict[str, Any]]:
     ]
 
 
-def _limit(level: float, number: int, colour: str = RED) -> dict[str, Any]:
-    line = {"color": colour, "width": 1.2, "dash": "dash"}
+def _limit(level: float, number: int, colour: str = RED, dash: str = DASHES[0], name: str = "") -> dict[str, Any]:
+    label = {"text": name, "textposition": "end", "padding": 1, "font": {"size": 10.5, "color": colour}}
     return {
         "type": "line",
         "xref": "paper",
@@ -170,7 +198,8 @@ def _limit(level: float, number: int, colour: str = RED) -> dict[str, Any]:
         "yref": f"y{number}",
         "y0": level,
         "y1": level,
-        "line": line,
+        "line": {"color": colour, "width": 1.2, "dash": dash},
+        **({"label": label} if name else {}),
     }
 
 

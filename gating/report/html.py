@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
-from gating.analysis.motion import GatedMotion, motion_from_session
+from gating.analysis.motion import GatedMotion, motion_from_session, session_config
+from gating.analysis.unknown import number, percent
 from gating.messages import ARRIVAL_TIME_MEANS
 from gating.pages.page import card, legend, page, section, table
 from gating.report import clinical_section, latency_section
@@ -41,9 +42,9 @@ def write_html(log: Path, out: Path) -> None:
 
 def render(data: SessionData, summary: SessionSummary) -> str:
     """Return the report as HTML."""
-    limit = _max_out_fraction(data)
+    gating = None if data.header is None else session_config(data).gating
     plots = {
-        "motion": motion_figure(data, summary, limit),
+        "motion": motion_figure(data, summary, gating),
         "latency": latency_figure(data),
         "reasons": reasons_figure(summary),
     }
@@ -57,7 +58,7 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _head(summary),
             _warnings(summary),
             _cards(summary),
-            _motion(limit),
+            _motion(),
             _clinical(found, motions, data),
             _decisions(summary),
             _frames(data),
@@ -102,18 +103,22 @@ def _warnings(summary: SessionSummary) -> str:
 
 def _cards(summary: SessionSummary) -> str:
     periods = len(summary.beam_on_periods)
+    each_s = summary.beam_on_s / periods if summary.beam_on_s is not None and periods else None
+    known_by = f"{summary.beam_known_by}; commanded" if summary.beam_known_by == "confirmed" else "commanded"
     cards = [
         card(
             "Duty cycle",
-            f"{100 * summary.duty_cycle:.1f}",
+            number(summary.duty_cycle and 100 * summary.duty_cycle),
             "%",
-            f"commanded {100 * summary.duty_cycle_commanded:.1f} %",
+            f"{known_by} {percent(summary.duty_cycle_commanded)}",
+            SENTENCES["duty cycle"],
         ),
         card(
             "Beam on",
-            f"{summary.beam_on_s:.1f}",
+            number(summary.beam_on_s),
             f"s of {summary.duration_s:.1f} s",
-            f"{periods} periods, {summary.beam_on_s / max(1, periods):.1f} s each",
+            f"{periods} periods, {number(each_s)} s each",
+            SENTENCES["beam-on time"],
         ),
         card(
             "Frames decided",
@@ -123,25 +128,29 @@ def _cards(summary: SessionSummary) -> str:
         ),
     ]
     for motion in summary.motion:
-        if motion.residual_p95_mm is not None:
-            label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
-            sub = f"95 % of beam-on frames; largest {motion.residual_max_mm:.1f} mm"
-            cards.append(card(label, f"{motion.residual_p95_mm:.1f}", "mm", sub))
+        label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
+        sub = f"95 % of beam on, from the middle of the window; largest {number(motion.residual_max_mm)} mm"
+        cards.append(card(label, number(motion.residual_p95_mm), "mm", sub, SENTENCES["residual motion"]))
     loop = summary.latency_ms.get("loop")
     if loop is not None and loop.p50 is not None:
         unit = "ms" if summary.real_time else "ms, not real-time"
         cards.append(
-            card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
+            card(
+                "Software latency, median",
+                f"{loop.p50:.2f}",
+                unit,
+                f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms",
+                SENTENCES["software latency"],
+            )
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _motion(limit: float | None) -> str:
-    allowed = "" if limit is None else f" ({100 * limit:g} %)"
+def _motion() -> str:
     keys = [
         ("swatch", "beam on, confirmed"),
-        ("dash", "gate band: the target reaches the target-out limit here if it moves along this axis alone"),
-        ("dash red", f"target-out limit{allowed}"),
+        ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
+        ("dash red", "target-out limit"),
     ]
     caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
     return section("Target motion and gate", caption, f'{legend(keys)}<div id="motion"></div>')
@@ -179,7 +188,7 @@ def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: Ses
 def _decisions(summary: SessionSummary) -> str:
     holds = [[escape(reason.replace("_", " ")), str(count)] for reason, count in summary.holds.items()]
     motion = [
-        [escape(one.target), f"{one.range_si_mm:.1f}", f"{one.range_ap_mm:.1f}", f"{one.range_lr_mm:.1f}"]
+        [escape(one.target), *(number(mm) for mm in (one.range_si_mm, one.range_ap_mm, one.range_lr_mm))]
         for one in summary.motion
     ]
     tables = table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
@@ -214,6 +223,7 @@ def _provenance(data: SessionData, summary: SessionSummary) -> str:
     settings = escape(data.header.config_toml) if data.header else "not in the log"
     rows = [
         ("Source", f"{summary.source} ({summary.source_kind}, {summary.pacing})"),
+        ("Peer, series", "; ".join(summary.origins)),
         ("Frames", _geometry(data)),
         ("Tracker", summary.tracker),
         ("Configuration hash", summary.config_hash),
@@ -233,13 +243,3 @@ def _geometry(data: SessionData) -> str:
     row_mm, column_mm = data.stream.pixel_spacing_mm
     rate = f", {1e9 / data.interval_ns:.2f} frames/s" if data.interval_ns else ""
     return f"{rows} x {columns} {data.stream.dtype}, {row_mm:g} x {column_mm:g} mm{rate}"
-
-
-def _max_out_fraction(data: SessionData) -> float | None:
-    if data.header is None:
-        return None
-    try:
-        limit: Any = tomllib.loads(data.header.config_toml)["gating"]["max_out_fraction"]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError):
-        return None
-    return float(limit) if isinstance(limit, int | float) else None

@@ -144,8 +144,8 @@ class Session:
         """Return what a process printed."""
         return (self.folder / f"{role}.out").read_text(errors="replace").strip()
 
-    def new_lines(self) -> Iterator[tuple[str, str]]:
-        """Yield the role and the text of each line that a process has finished since the last call."""
+    def new_lines(self) -> Iterator[str]:
+        """Yield each line that a process has finished since the last call."""
         for role in self.processes:
             with (self.folder / f"{role}.out").open("rb") as printed:
                 printed.seek(self._read_bytes.get(role, 0))
@@ -153,7 +153,7 @@ class Session:
                     if not line.endswith(b"\n"):
                         break
                     self._read_bytes[role] = self._read_bytes.get(role, 0) + len(line)
-                    yield role, line.decode(errors="replace").rstrip()
+                    yield line.decode(errors="replace").rstrip()
 
     def check(self, until: str = "") -> None:
         """Raise `PipelineError` if a process other than `until` and the onlookers has ended before its time."""

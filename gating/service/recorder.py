@@ -6,6 +6,7 @@ engine that requires a recording holds the beam.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import zmq
 from gating.clocks.clock import MonotonicClock
 from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
+from gating.service.presence import Presence
 from gating.service.real_time import become
 from gating.session.log import SessionError
 from gating.session.log_writer import SessionWriter, session_log_name
@@ -38,6 +40,10 @@ ANNOUNCE_NS: Final = 1_000_000_000
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
 STOP_LINGER_MS: Final = 200
+
+_PEERS: Final = ("source", "engine", "", "beam interface")
+"""Who is heard on each channel; the engine's telemetry tells nothing new of it."""
+_log: Final = logging.getLogger("cinegate.record")
 
 _FRAME: Final = TOPICS[FrameHeader]
 _END: Final = TOPICS[StreamEnd]
@@ -82,6 +88,7 @@ class Recorder:
         self._behind_until_ns = 0
         self._behind = False
         self._heartbeat_due_ns = 0
+        self._presence = Presence(*filter(None, _PEERS))
 
     @property
     def path(self) -> Path:
@@ -115,6 +122,7 @@ class Recorder:
             endpoints = self._config.endpoints
             channels = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
             self._subscribers = [ReconnectingSubscriber(context, channel, queue=QUEUE_MESSAGES) for channel in channels]
+            _log.info("session %s: writes %s, hears %s", self._session_id, self.path, ", ".join(channels))
             try:
                 self._serve(stop)
             finally:
@@ -140,9 +148,11 @@ class Recorder:
     def _drain(self) -> bool:
         """Record waiting messages, a bounded batch from each socket. Return whether there were any."""
         recorded = 0
-        for subscriber in self._subscribers:
+        for subscriber, peer in zip(self._subscribers, _PEERS, strict=True):
             count = self._drain_one(subscriber)
             recorded += count
+            if count and peer:
+                self._presence.heard_ns[peer] = subscriber.last_message_ns
             if count == BATCH:
                 self._fell_behind()
         return recorded > 0
@@ -221,6 +231,8 @@ class Recorder:
         if now_ns < self._heartbeat_due_ns:
             return
         self._heartbeat_due_ns = now_ns + HEARTBEAT_NS
+        for sentence in self._presence.changes(now_ns):
+            _log.info("%s", sentence)
         counters = {
             "messages": self._messages,
             "bytes": self._writer.bytes_written,
@@ -243,6 +255,7 @@ class Recorder:
 
     def _report(self, severity: Literal["warning", "fault"], code: str, sentence: str) -> None:
         at_ns = self._clock.now_ns()
+        _log.warning("%s", sentence, extra={"code": str(code)})
         event = Event(
             session_id=self._session_id, role="recorder", severity=severity, code=code, text=sentence, at_ns=at_ns
         )
@@ -259,6 +272,8 @@ class Recorder:
             if not self._drain():
                 time.sleep(0.005)
         self._guard(self._writer.close)
+        _log.info("%s holds %d messages, %d of them frames; %d frames are missing", self.path.name, self._messages,
+                  self._frames, self._frames_lost)  # fmt: skip
 
 
 def run_recorder(

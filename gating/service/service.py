@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Final
 
 import zmq
+from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
@@ -36,6 +37,7 @@ from gating.messages import (
 from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
+from gating.service.telling import EngineTeller
 from gating.settings.config import Config, config_hash, require_overrides, to_toml
 from gating.settings.safeguards import in_words
 from gating.targets.spec import TargetSpec
@@ -104,6 +106,7 @@ class EngineService:
             arm_by_itself=arm_by_itself,
             budget=load_budgets().decision,
         )
+        self._teller = EngineTeller()
         self._header = self._session_header()
         self._ended = False
         self._sent_ns = 0
@@ -124,15 +127,17 @@ class EngineService:
             self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
             self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
+            self._teller.opened(self._session_id, endpoints)
             self._publish(self._engine.tick())
             self._warm_up()
             self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
+            self._teller.serves(endpoints.control)
             refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
             self._loop(stop)
-            send(self._gate, encode(self._engine.stop()))
+            self._send_command(self._engine.stop())
             self._send_telemetry([self._heartbeat()])
         finally:
             gc.enable()
@@ -164,6 +169,7 @@ class EngineService:
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
                 self._send_telemetry([self._heartbeat()])
+                self._teller.look_around(now_ns)
 
     def _warm_caches(self) -> None:
         self._warmer.warm(lambda: is_waiting(self._frames.socket))
@@ -201,7 +207,7 @@ class EngineService:
             parts = receive(self._frames.socket)
             if parts is None:
                 return
-            received_ns = self._frames.last_message_ns = self._clock.now_ns()
+            received_ns = self._frames.last_message_ns = self._teller.heard_ns["source"] = self._clock.now_ns()
             yield Arrival(parts, received_ns)
             if not self._engine.is_timed or self._engine.state is not EngineState.ARMED:
                 return
@@ -244,6 +250,10 @@ class EngineService:
                 self._send_telemetry(self._engine.observe_beam(message))
             elif isinstance(message, Heartbeat) and message.role == "recorder":
                 self._send_telemetry(self._engine.observe_recorder(message))
+            else:
+                continue
+            if message.session_id == self._session_id:
+                self._teller.heard(message, self._clock.now_ns())
 
     def _answer_operators(self) -> None:
         for _ in range(MAX_REQUESTS):
@@ -258,6 +268,9 @@ class EngineService:
                 continue
             if isinstance(request, ControlRequest):
                 reply, events = self._engine.control(request)
+                if reply.accepted and request.action == "status":
+                    status = self._teller.status(self._engine.counters, self._clock.now_ns())
+                    reply = replace(reply, status=status)
                 send(self._control, [peer, *encode(reply)])
                 if reply.accepted and request.action != "status":
                     self._publish(self._engine.tick())
@@ -279,10 +292,13 @@ class EngineService:
     def _send_command(self, command: GateCommand) -> None:
         send(self._gate, encode(command))
         self._sent_ns = self._clock.now_ns()
+        self._teller.sent(command)
 
     def _send_telemetry(self, messages: Iterable[Message]) -> None:
         for message in messages:
             send(self._telemetry, encode(message))
+            if isinstance(message, Event):
+                self._teller.tell(message)
 
     def _send_images(self) -> None:
         """Send the images in which the targets were drawn, so that the log has them."""

@@ -61,6 +61,8 @@ class SessionData:
     stage_frames: dict[str, list[int]] = field(default_factory=dict)
     confirmed_on: list[Interval] = field(default_factory=list)
     commanded_on: list[Interval] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    """Every peer with its series that the source declared, in words; empty if the source has no peer."""
     beam_kind: str = ""
     undecodable: int = 0
     cut: str = ""
@@ -117,6 +119,8 @@ def read_data(path: Path) -> SessionData:
                 data.header = data.header or message
             case StreamInfo():
                 data.stream = message
+                if (message.peer or message.series) and message.origin not in data.origins:
+                    data.origins.append(message.origin)
             case StreamEnd():
                 data.end = message
             case Event():

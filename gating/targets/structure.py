@@ -68,6 +68,11 @@ def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
             raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
 
 
+def active_rules(name: str, gating: GatingSettings) -> list[RuleSettings]:
+    """Return the rules by which a structure is judged: its own, or else the common boundary."""
+    return rules_of(name, gating.rules) or [boundary_rule(name, gating)]
+
+
 def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
     """Return the first boundary rule of a structure, or the common one with the limits of the `gating` table."""
     own = next((rule for rule in rules_of(name, gating.rules) if isinstance(rule, BoundaryRule)), None)
@@ -122,7 +127,7 @@ class StructureGate:
         self.boundary = structure_boundary(name, contours_px[name], plane, gating)
         """Boundary of the first boundary rule. Without such a rule, the structure is only measured against it."""
         self._window = BoundaryWindow(common, self.boundary)
-        rules = [self._window if rule is common else self._build(rule, name, contours_px) for rule in wanted]
+        rules = [self._window if rule is common else build_rule(rule, name, contours_px, plane) for rule in wanted]
         self._measured_only = () if self._window in rules else (self._window,)
         self._rules = StructureRules(name, rules)
         self._horizon_s = prediction.horizon_ms / 1e3
@@ -174,27 +179,37 @@ class StructureGate:
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
         return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, self._away_mm(*ahead_px.tolist()))
 
-    def _build(self, rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]]) -> Rule:
-        contour_px = contours_px[name]
-        match rule:
-            case BoundaryRule():
-                return BoundaryWindow(rule, _boundary(contour_px, self._plane, rule.margins, rule.shift_lps_mm))
-            case OverlapRule():
-                region = _boundary(contour_px, self._plane, _NO_MARGINS, rule.shift_lps_mm)
-                return OverlapWindow(rule, region, _equivalent_diameter_mm(contour_px, self._plane))
-            case CentreRule():
-                return CentreWindow(rule)
-            case ExcursionRule():
-                return Excursion(rule)
-            case BreathHoldRule():
-                return BreathHold(rule)
-            case AvoidanceRule():
-                if rule.target not in contours_px:
-                    text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
-                    raise TargetError(text)
-                return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
-            case _:
-                assert_never(rule)
+
+def build_rule(
+    rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]], plane: ImagePlane
+) -> Rule:
+    """Return a rule of a structure, ready to judge.
+
+    Raises
+    ------
+    TargetError
+        If an avoidance rule names a target in another plane.
+    """
+    contour_px = contours_px[name]
+    match rule:
+        case BoundaryRule():
+            return BoundaryWindow(rule, _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm))
+        case OverlapRule():
+            region = _boundary(contour_px, plane, _NO_MARGINS, rule.shift_lps_mm)
+            return OverlapWindow(rule, region, _equivalent_diameter_mm(contour_px, plane))
+        case CentreRule():
+            return CentreWindow(rule)
+        case ExcursionRule():
+            return Excursion(rule)
+        case BreathHoldRule():
+            return BreathHold(rule)
+        case AvoidanceRule():
+            if rule.target not in contours_px:
+                text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
+                raise TargetError(text)
+            return AvoidanceWindow(rule, _boundary(contours_px[rule.target], plane, rule.margins))
+        case _:
+            assert_never(rule)
 
 
 def _boundary(

@@ -91,7 +91,7 @@ class TestFigures:
         assert found.extended_by == pytest.approx(1 / expected, rel=0.1)
         assert found.held_s == pytest.approx(80 * (1 - expected), rel=0.1)
         assert found.residual[2].axis == "SI"
-        assert [axis.shown for axis in found.residual] == [False, False, True]
+        assert [axis.shown for axis in found.residual] == [False, True, True]
         assert found.residual[2].range_mm == pytest.approx(8.0, abs=1.5)
         assert found.residual[2].mean_mm == pytest.approx(0.0, abs=0.8)
         assert found.free_p95_mm == pytest.approx(8.0, abs=0.2)

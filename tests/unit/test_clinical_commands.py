@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from gating.analysis.definitions import SENTENCES
 from gating.settings.config import parse_config
 from tests.motion import breathing, sunken, write_trace
 
@@ -85,6 +86,11 @@ def documented(verb):
             else:
                 found[-1][1].append(line)
     return [(arguments, lines) for arguments, lines in found if arguments[0] == verb]
+
+
+@pytest.mark.parametrize("figure", SENTENCES)
+def test_the_document_defines_every_figure_as_the_code_does(figure):
+    assert f"| {figure} | {SENTENCES[figure]} |" in DOCUMENT.read_text()
 
 
 def test_the_document_holds_the_worked_example_of_maestro():

@@ -297,6 +297,16 @@ def test_an_accepted_couch_shift_is_only_logged_with_its_operator(bench):
     assert bench.step(6).command.state is GateState.ON
 
 
+def test_a_marked_event_is_logged_with_its_operator_and_changes_nothing(bench):
+    bench.steps(6)
+    assert not bench.request("mark").accepted
+    request = ControlRequest(session_id="s1", action="mark", operator="dr_who", why="the patient coughed")
+    reply, (event,) = bench.engine.control(request)
+    assert reply.accepted
+    assert (event.code, event.text) == ("mark", f"mark by dr_who: {reply.engine_state} (the patient coughed)")
+    assert bench.step(6).command.state is GateState.ON
+
+
 def test_stamps_that_were_certain_and_stay_uncertain_latch(bench):
     bench.steps(6)
     uncertain = [bench.step(number, acquired_uncertainty_ns=60_000_000).command for number in range(6, 100)]

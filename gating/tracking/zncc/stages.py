@@ -39,7 +39,7 @@ def load() -> None:
     """Import every stage, which compiles it or loads it from the cache."""
     other = None
     if not kernels_are_compiled():
-        logging.getLogger(__name__).info(COMPILING)
+        logging.getLogger("cinegate.kernels").info(COMPILING)
         other = _compile_beside()
     _import(HERE)
     if other is not None:
