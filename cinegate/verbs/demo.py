@@ -9,7 +9,7 @@ import typer
 from cinegate.settings import load_config
 from cinegate.verbs.app import app
 from cinegate.verbs.options import JsonOption
-from cinegate.verbs.run import EXIT_INTERRUPTED, LogOption, print_summary, run_session
+from cinegate.verbs.run import LogOption, run_and_report
 
 
 @app.command()
@@ -21,7 +21,4 @@ def demo(
     """Replay a bundled phantom recording at its real rate, show the gate live, and write the HTML report."""
     from replay_data import demo_recording
 
-    path, interrupted = run_session(demo_recording(), config=load_config(None), speed=speed, log=log, show=not as_json)
-    print_summary(path, as_json)
-    if interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
+    run_and_report(demo_recording(), as_json, config=load_config(None), speed=speed, log=log)

@@ -23,13 +23,12 @@ from cinegate.verbs.run import (
     ConsoleOption,
     LogOption,
     OperatorOption,
-    Screen,
-    breath_hold_guide,
     console_arguments,
     print_summary,
     tell,
     watch_session,
 )
+from cinegate.verbs.screen import Screen, breath_hold_guide
 from cinegate.verbs.speaking import LogFormatOption, VerboseOption
 
 

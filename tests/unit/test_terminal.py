@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cinegate.verbs.app import CommandError, run_app
-from cinegate.verbs.run import Screen
+from cinegate.verbs.screen import Screen
 from cinegate.verbs.terminal import PlainConsole, plain
 from gating.messages import Event
 
