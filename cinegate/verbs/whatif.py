@@ -104,6 +104,9 @@ def whatif(
         findings.print(sentence, highlight=False)
     _print_front(front)
     findings.print(f"every setting: {out / 'whatif.csv'}\npage: {out / 'whatif.html'}", highlight=False)
+    if not front:
+        next_steps(f"cinegate track {recordings[0]}, which says why frames were not trusted")
+        return
     next_steps(f"look at {out / 'whatif.html'}, choose a setting, and start a session with --config FILE")
 
 

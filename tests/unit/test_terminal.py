@@ -88,6 +88,14 @@ def test_a_name_in_a_table_is_not_cut_at_eighty_columns(monkeypatch: pytest.Monk
     assert "".join(line.split("│")[2].strip() for line in lines if line.count("│") > 3) == NAME
 
 
+def test_names_in_the_first_columns_are_not_broken_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    table = Table("family", "fault", "injected", "reaction", "reason", "bound")
+    table.add_row("stream", "every_third_frame_dropped", "Every third frame never leaves.", "hold", "a_gap", "stale")
+    assert "every_third_frame_dropped" in printed(table)
+
+
 def test_a_sentence_in_a_pipe_is_one_line() -> None:
     assert printed("word " * 60).count("\n") == 1
 
