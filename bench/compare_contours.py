@@ -22,8 +22,8 @@ from gating.evaluation.run import run_case
 from gating.geometry.contours import mask_from_contour
 from gating.tracking import template_tracker
 from gating.tracking.contour import ContourFit, Propagation, beyond_image_px
-from gating.tracking.direct_fit import score_at
 from gating.tracking.local_contrast import Picture
+from gating.tracking.sampling import score_at
 from gating.tracking.template import masked_around
 from gating.tracking.tracker import TrackerSettings
 
@@ -119,7 +119,7 @@ class FlowFit:
     def keep(self, moved: Propagation) -> None:
         """Forget the motion: a flow begins anew."""
 
-    def propagate(self, picture: Picture, shift_x: float, shift_y: float) -> Propagation:
+    def propagate(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> Propagation:
         """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px."""
         flow = self._flow.calc(self._grey, self._to_grey(picture.smooth, shift_x, shift_y), None)
         affine = self._fit(flow[self._at[:, 0], self._at[:, 1]].astype(np.float64) / self._scale)

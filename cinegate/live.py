@@ -136,7 +136,7 @@ class LiveSession:
                 self._pass_on(session)
             yield message
         if session.processes["engine"].returncode != 0:
-            raise PipelineError(f"the engine failed: {session.output('engine')[-500:]}")
+            session.check()
 
     def wait(self) -> None:
         """Let the session run to the end of its stream. Raises `PipelineError`."""

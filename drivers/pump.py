@@ -41,6 +41,7 @@ from gating.service.real_time import prepare_process
 from gating.settings.host import HostSettings
 from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, decode, encode, encode_frame
 from gating.wire.pixels import content_hash
+from gating.wire.session_end import ends_session
 from gating.wire.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
 
 INFO_EVERY_NS: Final = 500_000_000
@@ -90,6 +91,7 @@ class Pump:
     info: StreamInfo = field(init=False)
     subscriptions: int = 0
     answered_sequence: int = -1
+    session_ended: bool = False
     state: str = "waiting"
     info_due_ns: int = 0
     heartbeat_due_ns: int = 0
@@ -112,7 +114,7 @@ class Pump:
         queue = max(8, min(QUEUED_FRAMES, QUEUED_BYTES // frame_bytes))
         try:
             self.frames = bind(self.context, zmq.XPUB, endpoint, queue=queue)
-            if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is not None:
+            if gate_endpoint is not None:
                 self.gate = subscribe(self.context, gate_endpoint, max_bytes=MAX_HEADER_BYTES)
         except (zmq.ZMQError, OSError) as error:
             raise Unavailable(f"frames endpoint {endpoint} or gate endpoint {gate_endpoint}: {error}") from None
@@ -132,7 +134,7 @@ class Pump:
         """Wait for the subscribers, then publish every frame. The end is announced, whatever its reason."""
         try:
             while self.info.frame_count is not None and self.subscriptions < subscribers:
-                if stop():
+                if stop() or self.session_ended:
                     self.end("stopped before the first frame")
                     return
                 self.frames.poll(POLL_MS)
@@ -150,7 +152,7 @@ class Pump:
     def _pump(self, stop: Callable[[], bool]) -> None:
         pixels = np.zeros(self.info.shape, self.info.dtype)
         most_unanswered = UNANSWERED_FRAMES.get(self.info.pacing)
-        while not stop():
+        while not (stop() or self.session_ended):
             self.serve_subscribers()
             if most_unanswered is not None and self.statistics.frames - 1 - self.answered_sequence >= most_unanswered:
                 self.read_answers(POLL_MS)
@@ -159,7 +161,7 @@ class Pump:
             if stamp is not None:
                 self.send_frame(pixels, stamp)
             self._forward_notices()
-        self.end("stopped")
+        self.end("the session has ended" if self.session_ended else "stopped")
 
     def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
         """Publish one frame now; return its header."""
@@ -267,6 +269,7 @@ class Pump:
         if now_ns >= self.heartbeat_due_ns:
             self._send(encode(self._heartbeat(now_ns)))
             self.heartbeat_due_ns = now_ns + HEARTBEAT_EVERY_NS
+            self._look_for_end()
 
     def _warn(self) -> None:
         """Tell every new subscriber what to know of the stream as a whole."""
@@ -300,6 +303,7 @@ class Pump:
         if not self.gate.poll(timeout_ms):
             return
         while (parts := receive(self.gate)) is not None:
+            self.session_ended |= ends_session(parts, self.session_id)
             try:
                 command = decode(parts)
             except WireError:
@@ -307,6 +311,12 @@ class Pump:
                 continue
             if isinstance(command, GateCommand) and command.session_id == self.session_id:
                 self.answered_sequence = max(self.answered_sequence, command.frame_sequence)
+
+    def _look_for_end(self) -> None:
+        """Read the commands since the last heartbeat, where nobody waits for them, for the last one of the session."""
+        if self.gate is not None and self.info.pacing not in UNANSWERED_FRAMES:
+            while (parts := receive(self.gate)) is not None:
+                self.session_ended |= ends_session(parts, self.session_id)
 
     def _send(self, parts: Sequence[Part]) -> None:
         """Send without waiting. A full queue must not keep the frame from the other subscribers."""

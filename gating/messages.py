@@ -72,6 +72,10 @@ ARRIVAL_TIME_MEANS: Final = "stamps are ARRIVAL TIMES; how old the images are is
 """Shown wherever a stream of `StampMeaning.ARRIVAL` is shown."""
 
 
+SESSION_ENDED: Final = "session_ended"
+"""Reason of the hold with which an engine ends its session at an operator's request: every process then ends itself."""
+
+
 class GateState(enum.StrEnum):
     """The beam permission. `HOLD` is the default everywhere."""
 

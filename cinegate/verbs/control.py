@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from gating.messages import ControlReply, EngineStatus
     from gating.settings.config import Config
 
-ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop")
+ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "status", "stop")
 WATCH_EVERY_S: Final = 0.5
 
 
 @app.command()
 def control(
-    action: Annotated[str, typer.Argument(help="confirm, arm, disarm, acknowledge, accept_shift, status or stop.")],
+    action: Annotated[str, typer.Argument(help=f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")],
     operator: Annotated[
         str, typer.Option("--operator", help="Who makes the request; goes into the log. Not needed for the status.")
     ] = "",
-    why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Reason of an acknowledgement, or text of a mark.")] = "",
     session: Annotated[
         str, typer.Option("--session", help="Session id; without one, the session that runs on this host.")
     ] = "",
@@ -40,7 +40,7 @@ def control(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop.
+    """Ask a running engine to arm, disarm, acknowledge a latched fault, log a couch shift or a mark, or stop.
 
     `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
     `status` tells frame, gate, reason, peers and faults. `stop` ends the session as a whole.

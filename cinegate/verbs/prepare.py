@@ -35,6 +35,15 @@ def prepare(
     latency_ms: Annotated[
         float, typer.Option("--latency-ms", min=0, max=2000, help="Measured latency from acquisition to beam off.")
     ] = 250.0,
+    max_residual_mm: Annotated[
+        float | None,
+        typer.Option(
+            "--max-residual-mm",
+            min=0.1,
+            max=50,
+            help="Largest residual motion (95 %); by default that of the preset.",
+        ),
+    ] = None,
     predictor: Annotated[str, typer.Option("--predictor", help="off, persistence, ridge, rls, kalman.")] = "off",
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
@@ -71,7 +80,7 @@ def prepare(
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
-    with progress(f"tracking {recording.name}", shown=not as_json):
+    with progress(f"tracking {recording.name} and deciding it under every margin", shown=not as_json):
         followed = followed_session(
             recording,
             settings,
@@ -80,8 +89,14 @@ def prepare(
             pixel_spacing_mm=pixel_spacing_mm,
             seconds=seconds,
         )
+        proposal = propose(
+            followed,
+            settings,
+            latency_ms=latency_ms,
+            predictor=predictor,  # type: ignore[arg-type]
+            max_residual_mm=max_residual_mm,
+        )
     out = out or output_folder("prepare", f"{recording.stem}.toml")
-    proposal = propose(followed, settings, latency_ms=latency_ms, predictor=predictor)  # type: ignore[arg-type]
     private_file(out).write_text(proposal_toml(proposal, settings, recording.name), encoding="utf-8")
     learned = {}
     if memory is not None:

@@ -34,6 +34,9 @@ def report(
     patient_position: Annotated[
         str, typer.Option("--patient-position", help="HFS, HFP, FFS or FFP, for the IEC axes of the motion table.")
     ] = "HFS",
+    patient: Annotated[str, typer.Option("--patient", help="Label of the patient, best a pseudonym.")] = "",
+    plan: Annotated[str, typer.Option("--plan", help="Label of the plan.")] = "",
+    fraction: Annotated[str, typer.Option("--fraction", help="Which fraction.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
@@ -47,7 +50,7 @@ def report(
     data = read_data(log)
     summary, motions = summarise_data(data), motion_from_session(data)
     found = [figures(motion) for motion in motions]
-    html = write_report(log, out)
+    html = write_report(log, out, patient=patient, plan=plan, fraction=fraction)
     if export is not None:
         _export(export, log.stem, motions, found, summary.session_id, patient_position)
     if as_json:

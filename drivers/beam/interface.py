@@ -19,6 +19,7 @@ from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, require_overrides
 from gating.wire.codec import WireError, decode, encode
+from gating.wire.session_end import is_last
 from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
 STATUS_NS: Final = 20_000_000
@@ -105,7 +106,7 @@ class BeamInterface:
         self._publisher: zmq.Socket[bytes]
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop` returns true. The line is held before this returns or raises.
+        """Serve until `stop` returns true or the session has ended. The line is held before this returns or raises.
 
         Raises
         ------
@@ -134,7 +135,7 @@ class BeamInterface:
             self._report("warning", "host", sentence)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
-        while not stop():
+        while not (stop() or (self._command is not None and is_last(self._command))):
             if gate.wait(self._wait_ms()):
                 self._drain(gate)
             gate.reopen_if_silent(self._clock.now_ns())

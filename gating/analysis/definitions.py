@@ -60,6 +60,11 @@ def residual_mm(motion: GatedMotion) -> NDArray[np.float64]:
     return (away_mm - motion.window_mm)[on & np.isfinite(away_mm).all(axis=1)]
 
 
+def spread_mm(displacement_mm: NDArray[np.float64]) -> float:
+    """Return the SD of (n, 3) displacements, the root of the summed variances of the axes; NaN without any."""
+    return float(np.sqrt(displacement_mm.var(axis=0).sum())) if len(displacement_mm) else float("nan")
+
+
 def distance_mm(displacement_mm: NDArray[np.float64], percentile: float = 95.0) -> float:
     """Return a percentile of the lengths of (n, 3) displacements; NaN without any."""
     lengths = np.linalg.norm(displacement_mm, axis=1)

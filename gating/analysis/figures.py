@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, free_mm, residual_mm
+from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, free_mm, residual_mm, spread_mm
 from gating.analysis.dose import relative_d98
 from gating.analysis.drift import baseline_over_time, baseline_shift, too_short
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
@@ -83,6 +83,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     residual: tuple[AxisMotion, ...]
     residual_p95_mm: float
     """95th percentile (AAPM TG-76 section VI)."""
+    residual_sd_mm: float
+    """SD: the root of the summed variances of the axes."""
     free_p95_mm: float
     """The same over the whole session, as it would be without gating."""
     coverage: float
@@ -141,6 +143,7 @@ def figures(motion: GatedMotion) -> SessionFigures:
         beam_on_longest_s=_or_nan(np.max, lengths_s),
         residual=_axes(motion, beam),
         residual_p95_mm=distance_mm(beam),
+        residual_sd_mm=spread_mm(beam),
         free_p95_mm=distance_mm(free_mm(motion)),
         coverage=_coverage(motion),
         beam_off=_transitions(motion, turning_on=False),

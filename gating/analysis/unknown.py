@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
-UNKNOWN: Final = "-"
+from gating.pages.page import UNKNOWN
 
 
 def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:

@@ -182,8 +182,8 @@ class _Replay:
         refusal = self._refusal(stamps.decided_ns, stamps.sent_ns)
         if refusal is not None:
             return self._engine.refuse(refusal.text)
-        if command.reason == GateReason.STOPPING:
-            return StepOutcome(self._engine.stop(), [])
+        if command.reason in (GateReason.STOPPING, GateReason.SESSION_ENDED):
+            return StepOutcome(self._engine.stop(GateReason(command.reason)), [])
         if command.reason == GateReason.STREAM_ENDED and not command.renewal:
             end = StreamEnd(session_id=command.session_id, source="log", frames_published=0, why=command.detail)
             return self._engine.close_stream(end)

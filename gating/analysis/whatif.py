@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gating.analysis.figures import figures
 from gating.analysis.motion import GatedMotion, beam_intervals
+from gating.analysis.pareto import unbeaten
 from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.settings.config import Config
 from gating.settings.private_file import private_file
@@ -114,18 +114,14 @@ def pareto(outcomes: Sequence[Outcome]) -> list[Outcome]:
     Latency is a property of the machine and not a choice, so only settings with the same latency are compared. Of
     settings with the same result, the first is marked.
     """
-    marked = []
+    alike: dict[tuple[str, float], list[int]] = {}
     for number, one in enumerate(outcomes):
-        beaten = any(_beats(other, one, earlier=index < number) for index, other in enumerate(outcomes))
-        marked.append(replace(one, pareto=bool(np.isfinite(one.residual_p95_mm)) and not beaten))
-    return marked
-
-
-def _beats(one: Outcome, other: Outcome, *, earlier: bool) -> bool:
-    if one.recording != other.recording or one.setting.latency_ms != other.setting.latency_ms:
-        return False
-    a, b = (one.duty_cycle, -one.residual_p95_mm), (other.duty_cycle, -other.residual_p95_mm)
-    return a[0] >= b[0] and a[1] >= b[1] and (a != b or earlier)
+        alike.setdefault((one.recording, one.setting.latency_ms), []).append(number)
+    front: set[int] = set()
+    for numbers in alike.values():
+        kept = unbeaten([(outcomes[n].duty_cycle, outcomes[n].residual_p95_mm) for n in numbers])
+        front.update(n for n, on_front in zip(numbers, kept, strict=True) if on_front)
+    return [replace(one, pareto=number in front) for number, one in enumerate(outcomes)]
 
 
 def why_none(outcomes: Sequence[Outcome]) -> dict[str, str]:
@@ -167,7 +163,7 @@ def _outcome(recording: str, setting: Setting, motion: GatedMotion) -> Outcome:
         setting=setting,
         duty_cycle=found.duty_cycle,
         residual_p95_mm=found.residual_p95_mm,
-        residual_sd_mm=float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual))),
+        residual_sd_mm=found.residual_sd_mm,
         coverage=found.coverage,
         relative_d98=found.relative_d98,
         beam_on_periods=found.beam_on_periods,

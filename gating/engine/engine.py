@@ -9,7 +9,7 @@ from gating.clocks.clock import StageClock
 from gating.decision.arming import ArmingEvent
 from gating.decision.decide import GateDecision, decide, first_decision
 from gating.decision.limits import decision_limits
-from gating.decision.reasons import LATCHING, GateReason, HoldReason
+from gating.decision.reasons import CONSEQUENCES, LATCHING, GateReason, HoldReason
 from gating.engine.budget import DecisionWatch
 from gating.engine.intake import FrameIntake
 from gating.engine.lifecycle import Lifecycle
@@ -303,11 +303,14 @@ class Engine:
         self._intake.drop_unfinished()
         return self._latch_at_once(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
 
-    def stop(self) -> GateCommand:
-        """Disarm, and return the last command: hold."""
+    def stop(self, reason: GateReason = GateReason.STOPPING) -> GateCommand:
+        """Disarm, and return the last command: hold, because this engine stops, or the session with it."""
         self._life.apply(ArmingEvent.DISARM)
-        self._intake.fault = HoldReason(GateReason.STOPPING, "the engine is stopping")
-        return self._decide(new_frame=False, renewal=False).command
+        why = self._intake.fault = HoldReason(reason, CONSEQUENCES[reason].words)
+        now_ns = self._clock.now_ns()
+        self._decision = self._next_decision(why, now_ns, new_frame=False)
+        self._command_sequence += 1
+        return self._command(self._decision, now_ns, renewal=False)
 
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
         """Carry out an operator's request, or refuse it with a reason."""

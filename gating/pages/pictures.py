@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 MIN_VIEW_PX: Final = 72.0
 VIEW_OVER_TARGET: Final = 2.2
+SCALE_BARS_MM: Final = (1, 2, 5, 10, 20, 50, 100)
+_EDGES: Final = ("left", "right", "top", "bottom")
 
 
 def picture(
     pixels: NDArray[np.generic],
     spacing_mm: tuple[float, float],
     outlines: Sequence[tuple[str, list[tuple[float, float]]]],
+    edges: tuple[str, str, str, str] | None = None,
 ) -> str:
     """Return the part of a frame around its outlines.
 
@@ -27,13 +30,23 @@ def picture(
         Spacing of (rows, columns); the picture keeps true proportions.
     outlines
         (kind, points) of each, in px; `page.css` has the kinds.
+    edges
+        Letters for the left, right, top and bottom edge, which also ask for a scale bar.
     """
     rows, columns = pixels.shape
     x, y, side = view_around([point for _, points in outlines for point in points], rows, columns)
     drawn = "".join(f'<polygon class="{kind}" points="{svg_points(points)}"/>' for kind, points in outlines if points)
-    return f"""<svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none"
+    marks = "" if edges is None else _marks(edges, side * spacing_mm[1])
+    return f"""<div class="picture"><svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none"
  style="aspect-ratio:{spacing_mm[1]:g}/{spacing_mm[0]:g}" role="img">
-<image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>{drawn}</svg>"""
+<image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>{drawn}</svg>{marks}</div>"""
+
+
+def _marks(edges: tuple[str, str, str, str], width_mm: float) -> str:
+    """Return letters at the edges and a scale bar of a round length, at most a third of the width, over a picture."""
+    letters = "".join(f'<i class="edge {where}">{text}</i>' for where, text in zip(_EDGES, edges, strict=True))
+    bar_mm = max((mm for mm in SCALE_BARS_MM if mm <= width_mm / 3), default=SCALE_BARS_MM[0])
+    return f'{letters}<i class="scale" style="width:{100 * bar_mm / width_mm:.1f}%">{bar_mm:g} mm</i>'
 
 
 def view_around(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[float, float, float]:

@@ -10,9 +10,10 @@ from gating.analysis.definitions import SENTENCES
 from gating.analysis.drift import propose_shift, session_exhale
 from gating.analysis.figures import AxisMotion, SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
-from gating.analysis.unknown import UNKNOWN, number, percent
+from gating.analysis.unknown import number, percent
 from gating.messages import Event
 from gating.pages import plots
+from gating.pages.page import UNKNOWN
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,8 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.analysis.unknown import percent
+from gating.geometry.plane import ImagePlane
 from gating.messages import CineFrame, TargetEstimate
-from gating.pages.pictures import png_data_uri, svg_points, view_around
+from gating.pages.pictures import picture
 from gating.session.log import read_session
 from gating.session.summary_data import SessionData
 
@@ -65,23 +67,16 @@ def _fetch(path: Path, sequences: set[int]) -> dict[int, NDArray[np.generic]]:
 
 
 def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) -> str:
-    rows, columns = pixels.shape
     estimate, reference = frame.estimate, data.references.get(frame.estimate.target)
-    boundary = reference.boundary_px if reference else []
-    outlines = [(boundary, "boundary"), (estimate.contour_px, "contour")]
-    x, y, side = view_around([*boundary, *estimate.contour_px], rows, columns)
-    shapes = "".join(f'<polygon class="{kind}" points="{svg_points(points)}"/>' for points, kind in outlines if points)
-    spacing = data.frames[frame.sequence].pixel_spacing_mm
-    shape = f"aspect-ratio:{spacing[1]:g}/{spacing[0]:g}"
+    header = data.frames[frame.sequence]
+    outlines = [("boundary", reference.boundary_px if reference else []), ("contour", estimate.contour_px)]
+    drawn = picture(pixels, header.pixel_spacing_mm, outlines, ImagePlane.of(header).edge_letters())
     gate = "on" if estimate.gate == "on" else "hold"
-    seconds = data.seconds(data.frames[frame.sequence].published_ns)
     return f"""<figure class="frame">
-  <svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none" style="{shape}" role="img">
-    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>{shapes}
-  </svg>
+  {drawn}
   <figcaption><b>{html.escape(frame.why)}</b><span class="gate {gate}">{gate}</span>
-    <span>frame {frame.sequence}, {seconds:.2f} s</span>
-    <span>target out {100 * estimate.target_out_fraction:.1f} %</span>
-    <span>confidence {100 * estimate.confidence:.0f} %</span>
+    <span>frame {frame.sequence}, {data.seconds(header.published_ns):.2f} s</span>
+    <span>target out {percent(estimate.target_out_fraction)}</span>
+    <span>confidence {percent(estimate.confidence, 0)}</span>
     <span>{html.escape(estimate.reason.replace("_", " "))}</span></figcaption>
 </figure>"""

@@ -11,23 +11,27 @@ from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session, session_config
 from gating.analysis.unknown import number, percent
 from gating.messages import ARRIVAL_TIME_MEANS
-from gating.pages.page import card, legend, page, section, table
+from gating.pages.page import card, legend, page, section, table, warning
+from gating.pages.plots import Figure
 from gating.report import clinical_section, latency_section
+from gating.report.event_table import event_table
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
+from gating.report.labels import Labels, label_line, sign_off
+from gating.report.motion_figures import beam_on_figure, displacement_histogram, phase_figure
 from gating.report.summary import SessionSummary, summarise_data
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.private_file import private_file
 
-SHOWN_EVENTS: Final = 40
+NO_LABELS: Final = Labels()
 NOTICE: Final = (
     "Research software. It is not a medical device and must not be used to treat patients. "
     "Every figure here was measured by software, in this session and on this host."
 )
 
 
-def write_html(log: Path, out: Path) -> None:
-    """Write the report of a session log.
+def write_html(log: Path, out: Path, labels: Labels = NO_LABELS) -> None:
+    """Write the report of a session log, with the user's labels.
 
     Raises
     ------
@@ -37,28 +41,30 @@ def write_html(log: Path, out: Path) -> None:
         If the log cannot be read or the report cannot be written.
     """
     data = read_data(log)
-    private_file(out).write_text(render(data, summarise_data(data)), encoding="utf-8")
+    private_file(out).write_text(render(data, summarise_data(data), labels), encoding="utf-8")
 
 
-def render(data: SessionData, summary: SessionSummary) -> str:
+def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABELS) -> str:
     """Return the report as HTML."""
     gating = None if data.header is None else session_config(data).gating
-    plots = {
+    plots: dict[str, Figure] = {
         "motion": motion_figure(data, summary, gating),
         "latency": latency_figure(data),
         "reasons": reasons_figure(summary),
     }
     motions = motion_from_session(data)
+    plots |= _drawn(motions, summary)
     found = [figures(motion) for motion in motions]
     baseline = clinical_section.baseline_figure(found)
     if baseline is not None:
         plots["baseline"] = baseline
     body = "\n".join(
         [
-            _head(summary),
+            _head(summary, labels),
             _warnings(summary),
             _cards(summary),
             _motion(),
+            _distributions(plots, motions),
             _clinical(found, motions, data),
             _decisions(summary),
             _frames(data),
@@ -66,12 +72,13 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _chain(data, summary),
             _events(summary),
             _provenance(data, summary),
+            sign_off(labels, summary.session_id, summary.config_hash, data.path.name),
         ]
     )
     return page(f"Gating session {summary.session_id}", body, plots)
 
 
-def _head(summary: SessionSummary) -> str:
+def _head(summary: SessionSummary, labels: Labels) -> str:
     kind = escape(summary.source_kind or "unknown source")
     pace = {"real_time": "real-time pace", "scaled": f"{summary.speed:g}&times; speed"}.get(
         summary.pacing, f"{escape(summary.pacing)}, not timed"
@@ -80,7 +87,7 @@ def _head(summary: SessionSummary) -> str:
         f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
     )
     beam = f"{pace}, beam: {escape(summary.beam_kind or 'none')}" + (", ARRIVAL TIMES" if summary.arrival_time else "")
-    return f"""<header><div><h1>Gating session</h1><p class="muted">{which}</p></div>
+    return f"""<header><div><h1>Gating session</h1><p>{label_line(labels)}</p><p class="muted">{which}</p></div>
 <div class="kind {kind}">{kind.upper()}<small>{beam}</small></div></header>
 <p class="notice">{NOTICE}</p>"""
 
@@ -160,9 +167,8 @@ def _latency(data: SessionData, summary: SessionSummary) -> str:
     flag = "" if summary.real_time else " <b>Not real-time: frames did not come at the rate of the recording.</b>"
     plot = f'<div><div id="latency"></div>{latency_section.left_out()}</div>'
     tables = latency_section.stage_table(summary) + latency_section.millimetre_table(data)
-    over = "".join(
-        f'<p class="warning">Over budget: {escape(one)}.</p>' for one in latency_section.over_budget(summary)
-    )
+    exceeded = latency_section.over_budget(summary)
+    over = warning(f"Over budget: {escape('; '.join(exceeded))}.") if exceeded else ""
     body = f'{over}<div class="two">{plot}<div>{tables}</div></div>'
     return section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
 
@@ -175,6 +181,30 @@ def _chain(data: SessionData, summary: SessionSummary) -> str:
     )
     tables = latency_section.chain_tables(data)
     return tables and section("Whole chain", caption, tables)
+
+
+def _drawn(motions: list[GatedMotion], summary: SessionSummary) -> dict[str, Figure]:
+    """Return the plots beside the motion trace that have something to show."""
+    found: dict[str, Figure | None] = {"beam": beam_on_figure(summary)}
+    for count, motion in enumerate(motions):
+        found[f"histogram{count}"] = displacement_histogram(motion)
+        found[f"phase{count}"] = phase_figure(motion)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _distributions(plots: dict[str, Figure], motions: list[GatedMotion]) -> str:
+    caption = (
+        "Distances from the middle of the gating window: how much of the session the target spent at each, and breath "
+        "by breath, from one exhale to the next."
+    )
+    body = '<div id="beam"></div>' if "beam" in plots else ""
+    for count, motion in enumerate(motions):
+        left, right = (
+            f'<div id="{kind}{count}"></div>' if f"{kind}{count}" in plots else f'<p class="caption">{without}</p>'
+            for kind, without in (("histogram", "the target was never found"), ("phase", "no breathing was found"))
+        )
+        body += f'<h3>{escape(motion.target)}</h3><div class="two"><div>{left}</div><div>{right}</div></div>'
+    return body and section("Beam-on time and distribution of motion", caption, body)
 
 
 def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: SessionData) -> str:
@@ -204,19 +234,7 @@ def _frames(data: SessionData) -> str:
 
 
 def _events(summary: SessionSummary) -> str:
-    rows = [
-        [
-            f"{event.t_s:.2f}",
-            escape(event.role),
-            f'<span class="severity-{escape(event.severity)}">{escape(event.code.replace("_", " "))}</span>',
-            escape(event.text),
-        ]
-        for event in summary.events[:SHOWN_EVENTS]
-    ]
-    more = len(summary.events) - SHOWN_EVENTS
-    tail = f'<p class="caption">and {more} more in the log</p>' if more > 0 else ""
-    shown = table(["t (s)", "from", "event", "what happened"], rows)
-    return section("Events", "", shown + tail) if rows else ""
+    return section("Events", "", event_table(summary.events)) if summary.events else ""
 
 
 def _provenance(data: SessionData, summary: SessionSummary) -> str:

@@ -161,8 +161,18 @@ class Session:
             code = process.poll()
             if role == until or role in ONLOOKERS or code is None or (role == "source" and code == 0):
                 continue
+            if code == 0 and until and _ends_too(self.processes[until]):
+                continue
             printed = self.output(role).splitlines()
             raise PipelineError(f"{role} ended with code {code}: {printed[-1] if printed else 'it printed nothing'}")
+
+
+def _ends_too(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process ends with one that ended well, as all do at the end of a session."""
+    try:
+        return process.wait(STOP_GRACE_S) == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

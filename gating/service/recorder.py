@@ -25,6 +25,7 @@ from gating.session.log_writer import SessionWriter, session_log_name
 from gating.session.signing import load_signer
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
+from gating.wire.session_end import ends_session
 from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
 
 HEARTBEAT_NS: Final = 100_000_000
@@ -39,6 +40,8 @@ REMEMBERED_GAP: Final = 1000
 ANNOUNCE_NS: Final = 1_000_000_000
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
+LAST_WORDS_NS: Final = 500_000_000
+"""After the last command of a session, the other processes have so long for what they still say."""
 STOP_LINGER_MS: Final = 200
 
 _PEERS: Final = ("source", "engine", "", "beam interface")
@@ -96,7 +99,7 @@ class Recorder:
         return self._writer.path
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Record until `stop` returns True or the stream has ended; then receive what remains, and close the log.
+        """Record until `stop` returns True or the session has ended; then receive what remains, and close the log.
 
         A disk that refuses later, or a log that is removed or changed by others, raises nothing; the heartbeat
         reports it.
@@ -169,9 +172,11 @@ class Recorder:
         return BATCH
 
     def _examine(self, parts: list[bytes], received_ns: int) -> None:
-        """Count frames and gaps, without those that the log holds as refused. Other messages are not read."""
+        """Count frames and gaps, without those that the log holds as refused; notice the end of the session."""
         if parts[0] not in (_FRAME, _END):
             self._refused_since_frame += parts[0] not in _TOPICS
+            if self._ends_ns is None and ends_session(parts, self._session_id):
+                self._ends_ns = received_ns + LAST_WORDS_NS
             return
         try:
             message = decode(parts)

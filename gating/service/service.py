@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
+from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
 from gating.latency.budgets import load_budgets
@@ -108,7 +109,7 @@ class EngineService:
         )
         self._teller = EngineTeller()
         self._header = self._session_header()
-        self._ended = False
+        self._ended, self._ends_because = False, GateReason.STOPPING
         self._sent_ns = 0
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
 
@@ -137,7 +138,7 @@ class EngineService:
             gc.disable()
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
             self._loop(stop)
-            self._send_command(self._engine.stop())
+            self._send_command(self._engine.stop(self._ends_because))
             self._send_telemetry([self._heartbeat()])
         finally:
             gc.enable()
@@ -277,6 +278,7 @@ class EngineService:
                 self._send_telemetry(events)
                 if reply.accepted and request.action == "stop":
                     self._ended = self._end_with_stream = True
+                    self._ends_because = GateReason.SESSION_ENDED
 
     def _greet_subscribers(self) -> None:
         """Send the session header, the references and their images again for each new subscriber of the telemetry."""

@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import mask_from_contour
 from gating.tracking.bending import AFFINE, BendingModes
-from gating.tracking.direct_fit import align, prepare_fit, sample, score_at
+from gating.tracking.direct_fit import align, deviation_px, prepare_fit
 from gating.tracking.local_contrast import Picture
+from gating.tracking.sampling import sample, score_at
 
 Array = NDArray[np.float64]
 
 SAMPLES: Final = 1600
 BENDING_MODES: Final = 10
 COARSE_STEPS, FINE_STEPS = 10, 12
-NOISE_AREA_PX: Final = 6.0
-"""Neighbouring pixels share their noise after smoothing."""
 MAX_PRECISION_MM: Final = 20.0
 MIN_SEEN: Final = 0.2
 """Least share of the template in the image for a score."""
@@ -115,10 +114,11 @@ class ContourFit:
         around = picture.bands.outside(np.asarray(around, np.uint8))
         self._length_px = max(math.sqrt(np.count_nonzero(inside) / math.pi), 2.0)
         step = _step(around)
-        places, few = _lattice(around, step), _lattice(around, max(2.0 * step, picture.step))
+        wide_step = max(2.0 * step, picture.step)
+        places, few = _lattice(around, step), _lattice(around, wide_step)
         low, high = places.min(axis=1).astype(np.float64), places.max(axis=1).astype(np.float64)
         modes = BendingModes(low, high, self._contour.mean(axis=0), self._length_px, BENDING_MODES)
-        self._fine = prepare_fit(picture.fine, places, modes.at(places.T), modes.energies, self._length_px)
+        self._fine = prepare_fit(picture.fine, places, modes.at(places.T), modes.energies, self._length_px, step)
         self._coarse_step = picture.step
         self._coarse = prepare_fit(
             picture.coarse,
@@ -126,6 +126,7 @@ class ContourFit:
             np.ascontiguousarray(modes.at(few.T)[:, :AFFINE]),
             modes.energies[:AFFINE],
             self._length_px / picture.step,
+            wide_step / picture.step,
         )
         self._point_basis = modes.at(self._contour)
         self._content_basis = modes.at(_lattice(inside, _step(inside)).T).mean(axis=0)
@@ -133,33 +134,37 @@ class ContourFit:
         sample(picture.smooth, places, np.zeros_like(places), self._smooth)
         self._raw = np.zeros(places.shape[1], np.float32)
         sample(picture.raw, places, np.zeros_like(places), self._raw)
-        mean = np.kron(self._content_basis, np.eye(2))
-        worst = float(np.linalg.eigvalsh(mean @ self._fine.inverse @ mean.T)[-1])
-        self._sensitivity_px = math.sqrt(max(worst, 0.0) * max(NOISE_AREA_PX / step**2, 1.0))
+        self._begun, self._continued = np.zeros((2, AFFINE + BENDING_MODES, 2))
+        self._affine = np.zeros((AFFINE, 2))
         self._last: Array | None = None
 
     def keep(self, moved: Propagation) -> None:
         """Begin the next fit with this motion as well."""
         self._last = moved.coefficients
 
-    def propagate(self, picture: Picture, shift_x: float, shift_y: float) -> Propagation:
-        """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px."""
-        fitted = self._fit(picture, self._begin(picture, shift_x, shift_y))
+    def propagate(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> Propagation:
+        """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px.
+
+        `likeness` is the ZNCC with which it was found.
+        """
+        self._begin(picture, shift_x, shift_y, likeness)
+        fitted = self._fit(picture, self._begun, likeness)
         if self._last is not None:
-            fitted = min(fitted, self._fit(picture, self._last.copy()), key=lambda one: one.cost)
+            self._continued[:] = self._last
+            fitted = min(fitted, self._fit(picture, self._continued, likeness), key=lambda one: one.cost)
         return self._propagation(fitted, picture, shift_x, shift_y)
 
-    def _begin(self, picture: Picture, shift_x: float, shift_y: float) -> Array:
-        """Return the affine motion on the coarse grid: it reaches farther than the fine one."""
-        coefficients = np.zeros((AFFINE + BENDING_MODES, 2))
-        affine = np.zeros((AFFINE, 2))
+    def _begin(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> None:
+        """Begin with the affine motion on the coarse grid: it reaches farther than the fine one."""
+        affine = self._affine
+        affine[:] = 0.0
         affine[0] = shift_x / self._coarse_step, shift_y / self._coarse_step
-        align(self._coarse, picture.coarse, affine, COARSE_STEPS)
-        coefficients[:AFFINE] = affine * self._coarse_step
-        return coefficients
+        align(self._coarse, picture.coarse, affine, COARSE_STEPS, likeness)
+        self._begun[:] = 0.0
+        np.multiply(affine, self._coarse_step, out=self._begun[:AFFINE])
 
-    def _fit(self, picture: Picture, coefficients: Array) -> _Fitted:
-        cost = align(self._fine, picture.fine, coefficients, FINE_STEPS)
+    def _fit(self, picture: Picture, coefficients: Array, likeness: float) -> _Fitted:
+        cost = align(self._fine, picture.fine, coefficients, FINE_STEPS, likeness)
         score, seen = score_at(picture.smooth, self._fine.places, self._fine.work, self._smooth)
         if not seen >= MIN_SEEN:
             return _Fitted(coefficients, cost, 0.0, 0.0)
@@ -167,7 +172,7 @@ class ContourFit:
         return _Fitted(coefficients, cost, score, raw_score)
 
     def _propagation(self, fitted: _Fitted, picture: Picture, shift_x: float, shift_y: float) -> Propagation:
-        motion = fitted.coefficients
+        motion = fitted.coefficients.copy()
         contour = (self._contour + self._point_basis @ motion).astype(np.float32)
         x, y = (float(value) for value in self._content_basis @ motion)
         return Propagation(
@@ -179,7 +184,7 @@ class ContourFit:
             math.hypot(x - shift_x, y - shift_y) * self._spacing_mm,
             float(np.abs(motion[1:AFFINE]).max()) / self._length_px,
             math.sqrt(float((motion[AFFINE:] ** 2).sum())) * self._spacing_mm,
-            min(math.sqrt(fitted.cost) * self._sensitivity_px * self._spacing_mm, MAX_PRECISION_MM),
+            min(deviation_px(self._fine, self._content_basis, fitted.cost) * self._spacing_mm, MAX_PRECISION_MM),
             beyond_image_px(contour, picture.fine.shape),
             fitted.cost,
             motion,

@@ -5,8 +5,9 @@ The steepest-descent images and the inverse Hessian belong to the template and a
 frame at the moved places, and projects the difference. A step is undone on the template's side and composed with the
 motion so far; the composition is exact for affine motions, and of first order for the bending modes.
 
-Large differences count no more than `CLIP`: something else is seen there. The bending modes are pulled to 0, in
-proportion to their energy.
+Large differences count no more than `CLIP`: something else is seen there. Every deformation is pulled to 0 as far as
+noise could feign it: a usual size is known for each, and the noise is what the fit leaves. So a fit is the most
+probable motion, and a small target in heavy noise is only shifted where a clear one of the same size is deformed.
 
 Source: S. Baker, I. Matthews, "Lucas-Kanade 20 Years On: A Unifying Framework", Int. J. Comput. Vis. 56(3), 2004,
 doi 10.1023/B:VISI.0000011205.11775.fd, sections 3.2 and 4; priors: part 4 of the same series, CMU-RI-TR-04-14.
@@ -15,27 +16,29 @@ doi 10.1023/B:VISI.0000011205.11775.fd, sections 3.2 and 4; priors: part 4 of th
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
 from numba import njit
-from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from gating.tracking.bending import AFFINE
+from gating.tracking.local_contrast import SMOOTHING_PX
+from gating.tracking.sampling import between, displace, is_inside, sample
 
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
 
 CLIP: Final = 0.5
 """Largest difference of local contrast that counts."""
-STIFFNESS: Final = 10.0
-"""Pull of the bending modes to 0, relative to the pull of the image on the translation."""
-USUAL_STRAIN: Final = 0.05
-"""Standard deviation of the affine motion's gradients: small targets without much texture are not deformed at will."""
-NOISE: Final = 0.5
-"""Mean square difference of a usual fit, times the pixels that share their noise."""
+USUAL_STRAIN: Final = 0.03
+"""Standard deviation of the affine motion's gradients, dimensionless."""
+USUAL_BEND: Final = 0.0007
+"""Standard deviation of a bending mode of energy 1, relative to the unit of length."""
+NOISE_AREA_PX: Final = 4.0 * math.pi * SMOOTHING_PX**2
+"""Pixels that share their noise after a Gaussian has smoothed it: 1 divided by the sum of its squares."""
+LEAST_LIKENESS: Final = 0.1
 STEP_PX: Final = 0.02
 """Once no coefficient changes by more, the motion is found."""
 RIDGE: Final = 1e-6
@@ -55,29 +58,38 @@ class FitProblem(Struct, frozen=True):
         The template's image there.
     steepest : (n, 2 K) float32
         Change of the image with each coefficient.
-    inverse : (2 K, 2 K) float64
-        Of the Hessian with the prior.
+    axes : (2 K, 2 K) float64
+        Rows: motions that the image and the prior tell apart. The image pulls each of them with 1.
+    pulls : (2 K,) float64
+        The prior's pull on them for a noise of 1.
     prior : (K,) float64
-        Pull of each function's coefficients to 0.
+        Its pull of each function's coefficients to 0, likewise.
+    shared : float
+        Places that share their noise.
     length_px : float
         Unit of the affine functions.
     work : (3, n) float32
         Motion in x and y, and difference, of the newest step.
-    gradient : (2 K,) float64
+    gradient : (2, 2 K) float64
+        Its gradient by the coefficients, and along the axes.
     """
 
     places: Image
     basis: Image
     values: Image
     steepest: Image
-    inverse: Array
+    axes: Array
+    pulls: Array
     prior: Array
+    shared: float
     length_px: float
     work: Image
     gradient: Array
 
 
-def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, length_px: float) -> FitProblem:
+def prepare_fit(
+    image: Image, places: Image, basis: Array, energies: Array, length_px: float, step_px: float
+) -> FitProblem:
     """Return the fit of an image's neighbourhood to other images.
 
     Parameters
@@ -89,6 +101,8 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
     energies : (K,) float64
         Bending energies.
     length_px : float
+    step_px : float
+        Distance between neighbouring places.
     """
     count, n = basis.shape[1], places.shape[1]
     functions = np.ascontiguousarray(basis.T, np.float32)
@@ -103,15 +117,19 @@ def prepare_fit(image: Image, places: Image, basis: Array, energies: Array, leng
         steepest[:, :, axis] = (functions * (after - before)).T
     flat = np.ascontiguousarray(steepest.reshape(n, 2 * count))
     hessian = flat.T.astype(np.float64) @ flat
-    pull = float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9
-    prior = STIFFNESS * pull * energies
-    prior[1:AFFINE] = NOISE / (USUAL_STRAIN * length_px) ** 2
-    inverse = np.asarray(np.linalg.inv(hessian + np.diag(np.repeat(prior, 2) + RIDGE * pull)), np.float64)
-    work = np.zeros((3, n), np.float32)
-    return FitProblem(places, functions, values, flat, inverse, prior, length_px, work, np.zeros(2 * count))
+    ridge = RIDGE * (float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9)
+    prior = energies / (USUAL_BEND * length_px) ** 2
+    prior[1:AFFINE] = 1.0 / (USUAL_STRAIN * length_px) ** 2
+    # Axes A with A H A' = 1 and A P A' diagonal, so that the inverse of H + noise P is A' / (1 + noise pulls) A.
+    whitening = np.linalg.inv(np.linalg.cholesky(hessian + ridge * np.eye(2 * count)))
+    pulls, rotation = np.linalg.eigh((whitening * np.repeat(prior, 2)) @ whitening.T)
+    axes = np.ascontiguousarray(rotation.T @ whitening)
+    shared = max(NOISE_AREA_PX / step_px**2, 1.0)
+    work, gradient = np.zeros((3, n), np.float32), np.zeros((2, 2 * count))
+    return FitProblem(places, functions, values, flat, axes, pulls, prior, shared, length_px, work, gradient)
 
 
-def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: int) -> float:
+def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: int, likeness: float = 1.0) -> float:
     """Move the template until it fits an image.
 
     Parameters
@@ -122,6 +140,9 @@ def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: in
         Where to begin, px; overwritten by what is found.
     most_steps : int
         0 leaves them as they are.
+    likeness : float
+        About the ZNCC of template and image. The rest of the template's structure is noise, and its slopes tell
+        nothing of a motion; the pull of the image on the motion is smaller by that.
 
     Returns
     -------
@@ -129,53 +150,30 @@ def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: in
         Mean square of the clipped differences of all places inside the image, 0 to `CLIP` squared; that if none is.
     """
     p = problem
+    shared = p.shared / max(likeness, LEAST_LIKENESS)
     return float(
         _align(
-            image, p.places, p.basis, p.values, p.steepest, p.inverse, p.prior, p.length_px, most_steps, coefficients,
-            p.work, p.gradient,
+            image, p.places, p.basis, p.values, p.steepest, p.axes, p.pulls, p.prior, shared, p.length_px, most_steps,
+            coefficients, p.work, p.gradient,
         )
     )  # fmt: skip
 
 
-@njit("void(float32[:, ::1], float64[:, ::1], float32[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
-def displace(basis: Image, coefficients: Array, motion: Image) -> None:
-    """Write the motion of every place, px: (K, n) functions times (K, 2) coefficients, to rows 0 and 1 of `motion`."""
-    x, y = motion[0], motion[1]
-    x[:] = 0.0
-    y[:] = 0.0
-    for k in range(basis.shape[0]):
-        function = basis[k]
-        in_x, in_y = np.float32(coefficients[k, 0]), np.float32(coefficients[k, 1])
-        for i in range(x.size):
-            x[i] += in_x * function[i]
-            y[i] += in_y * function[i]
+def deviation_px(problem: FitProblem, function: Array, cost: float) -> float:
+    """Return the standard deviation that noise leaves a motion after a fit, px, in its worst direction.
 
-
-@register_jitable
-def _is_inside(image: Image, x: float, y: float) -> bool:
-    """Return whether an image shows a place; NaN is nowhere."""
-    height, width = image.shape
-    return x >= 0.0 and y >= 0.0 and x <= width - 1 and y <= height - 1
-
-
-@register_jitable
-def _between(image: Image, x: Any, y: Any) -> Any:
-    """Return the bilinear value of an image at a place inside it."""
-    height, width = image.shape
-    column, row = min(int(x), width - 2), min(int(y), height - 2)
-    right, down = x - np.float32(column), y - np.float32(row)
-    upper = image[row, column] + right * (image[row, column + 1] - image[row, column])
-    lower = image[row + 1, column] + right * (image[row + 1, column + 1] - image[row + 1, column])
-    return upper + down * (lower - upper)
-
-
-@njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=_FAST)
-def sample(image: Image, places: Image, motion: Image, values: Image) -> None:
-    """Write the bilinear value of an image at every place + motion; beyond its border `values` keeps what it has."""
-    for i in range(places.shape[1]):
-        x, y = places[0, i] + motion[0, i], places[1, i] + motion[1, i]
-        if _is_inside(image, x, y):
-            values[i] = _between(image, x, y)
+    Parameters
+    ----------
+    problem : FitProblem
+    function : (K,) float64
+        The motion, as a sum of the functions.
+    cost : float
+        What `align` returned.
+    """
+    noise = problem.shared * cost
+    along = problem.axes.reshape(-1, function.size, 2).transpose(0, 2, 1) @ function
+    covariance = (along.T / (1.0 + noise * problem.pulls)) @ along
+    return math.sqrt(noise * float(np.linalg.eigvalsh(covariance)[-1]))
 
 
 @njit(
@@ -195,8 +193,8 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
     for i in range(values.size):
         x, y = places[0, i] + work[0, i], places[1, i] + work[1, i]
         difference: np.float32 = np.float32(0.0)
-        if _is_inside(image, x, y):
-            difference = _between(image, x, y) - values[i]
+        if is_inside(image, x, y):
+            difference = between(image, x, y) - values[i]
             difference = min(max(difference, -clip), clip)
             seen += 1
         work[2, i] = difference
@@ -212,9 +210,24 @@ def _project(steepest: Image, differences: Image, gradient: Array) -> None:
             gradient[j] += steepest[i, j] * differences[i]
 
 
+@njit("void(float64[:, ::1], float64[::1], float64, float64[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
+def _solve(axes: Array, pulls: Array, noise: float, gradient: Array) -> None:
+    """Replace row 0 of `gradient` by the step of Gauss and Newton; row 1 has its part along each axis."""
+    step, along = gradient[0], gradient[1]
+    for i in range(pulls.size):
+        total = 0.0
+        for j in range(pulls.size):
+            total += axes[i, j] * step[j]
+        along[i] = total / (1.0 + noise * pulls[i])
+    step[:] = 0.0
+    for i in range(pulls.size):
+        for j in range(pulls.size):
+            step[j] += axes[i, j] * along[i]
+
+
 @njit(
     "float64(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float64[:, ::1],"
-    " float64[::1], float64, int64, float64[:, ::1], float32[:, ::1], float64[::1])",
+    " float64[::1], float64[::1], float64, float64, int64, float64[:, ::1], float32[:, ::1], float64[:, ::1])",
     cache=True,
     nogil=True,
 )
@@ -224,8 +237,10 @@ def _align(
     basis: Image,
     values: Image,
     steepest: Image,
-    inverse: Array,
+    axes: Array,
+    pulls: Array,
     prior: Array,
+    shared: float,
     length_px: float,
     most_steps: int,
     coefficients: Array,
@@ -233,23 +248,20 @@ def _align(
     gradient: Array,
 ) -> float:
     """See `align`."""
-    count = coefficients.shape[0]
+    step = gradient[0]
     for _ in range(most_steps):
         displace(basis, coefficients, work)
-        _differences(image, places, values, work)
-        _project(steepest, work[2], gradient)
-        for k in range(count):
-            gradient[2 * k] += prior[k] * coefficients[k, 0]
-            gradient[2 * k + 1] += prior[k] * coefficients[k, 1]
+        noise = shared * _differences(image, places, values, work)
+        _project(steepest, work[2], step)
+        for k in range(prior.size):
+            step[2 * k] += noise * prior[k] * coefficients[k, 0]
+            step[2 * k + 1] += noise * prior[k] * coefficients[k, 1]
+        _solve(axes, pulls, noise, gradient)
         xx, xy = 1.0 + coefficients[1, 0] / length_px, coefficients[2, 0] / length_px
         yx, yy = coefficients[1, 1] / length_px, 1.0 + coefficients[2, 1] / length_px
         largest = 0.0
-        for k in range(count):
-            x = 0.0
-            y = 0.0
-            for j in range(2 * count):
-                x += inverse[2 * k, j] * gradient[j]
-                y += inverse[2 * k + 1, j] * gradient[j]
+        for k in range(prior.size):
+            x, y = step[2 * k], step[2 * k + 1]
             step_x, step_y = xx * x + xy * y, yx * x + yy * y
             coefficients[k, 0] -= step_x
             coefficients[k, 1] -= step_y
@@ -258,45 +270,3 @@ def _align(
             break
     displace(basis, coefficients, work)
     return _differences(image, places, values, work)
-
-
-@njit("UniTuple(float64, 2)(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])", cache=True, nogil=True)
-def score_at(image: Image, places: Image, motion: Image, values: Image) -> tuple[float, float]:
-    """ZNCC between `values` and an image at places + motion, and the share of the places that the image shows.
-
-    Parameters
-    ----------
-    image : (rows, columns) float32; interpolated bilinearly
-    places : (2, n) float32, x and y
-    motion : (2 or more, n) float32, x and y in its first two rows
-    values : (n,) float32
-
-    Returns
-    -------
-    ZNCC over the places inside the image, 0 where either side is flat; and their share.
-    """
-    seen = 0
-    ours = 0.0
-    theirs = 0.0
-    ours_squared = 0.0
-    theirs_squared = 0.0
-    product = 0.0
-    for i in range(values.size):
-        x, y = places[0, i] + motion[0, i], places[1, i] + motion[1, i]
-        if _is_inside(image, x, y):
-            value = np.float64(_between(image, x, y))
-            own = np.float64(values[i])
-            seen += 1
-            ours += own
-            theirs += value
-            ours_squared += own * own
-            theirs_squared += value * value
-            product += own * value
-    if seen == 0:
-        return 0.0, 0.0
-    spread = ours_squared - ours * ours / seen
-    other_spread = theirs_squared - theirs * theirs / seen
-    share = seen / values.size
-    if not (spread > 1e-9 * ours_squared and other_spread > 1e-9 * theirs_squared):
-        return 0.0, share
-    return (product - ours * theirs / seen) / math.sqrt(spread * other_spread), share

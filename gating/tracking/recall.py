@@ -114,7 +114,7 @@ class Recall:
         but is misled where the appearance has changed. The mean of both is nearer to the truth than either.
         """
         x, y = (now - then for now, then in zip(moved.content_px, self._reference.centre_px, strict=True))
-        direct = self._reference.fit.propagate(picture, x, y)
+        direct = self._reference.fit.propagate(picture, x, y, moved.raw_score)
         middle, apart_px = between(moved, direct)
         fit = self.memory.key_frames[template - 1].fit if template else 1.0
         usual_score, unprepared_mm = self.memory.expected((x * self._spacing_mm, y * self._spacing_mm))

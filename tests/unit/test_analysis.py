@@ -196,6 +196,7 @@ class TestWhatIf:
         direct = figures(gated_motion(followed, with_setting(PLAIN, one), latency_ms=250))
         assert found[one].duty_cycle == direct.duty_cycle
         assert found[one].residual_p95_mm == direct.residual_p95_mm
+        assert found[one].residual_sd_mm == pytest.approx(direct.residual[2].sd_mm, abs=0.01)
 
     def test_the_pareto_front_is_what_nothing_beats(self, tmp_path):
         grid = settings_grid([1, 2, 3, 5, 8], [5, 20], [0], ["off"], [200])

@@ -34,7 +34,7 @@ class Watched:
 
     def propagate(self, frame: np.ndarray, dx: float = 0.0, dy: float = 0.0) -> Propagation:
         self.picture.load(np.asarray(frame, np.float32))
-        return self.fit.propagate(self.picture, dx, dy)
+        return self.fit.propagate(self.picture, dx, dy, 1.0)
 
 
 def moved(pixels: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

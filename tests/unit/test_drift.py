@@ -16,6 +16,7 @@ from gating.analysis.drift import (
     session_exhale,
     too_short,
 )
+from gating.pages.page import UNKNOWN
 from tests.motion import breathing
 
 WINDOW = (3.0, 3.0, 3.0)
@@ -70,7 +71,7 @@ def test_along_an_axis_that_is_not_shown_no_shift_is_known():
     t = np.arange(0, 60, 0.2)
     proposal = propose_shift(t, np.tile([0.0, 2.0, 4.0], (len(t), 1)), WINDOW, shown=(False, True, True))
     assert np.isnan([proposal.iec_mm[0], proposal.baseline.shift_mm[0], proposal.baseline.speed_mm_min[0]]).all()
-    assert "X - Y -4.0 Z +2.0 mm" in proposal.text
+    assert f"X {UNKNOWN} Y -4.0 Z +2.0 mm" in proposal.text
     assert proposal.worthwhile
 
 

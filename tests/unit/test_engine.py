@@ -262,6 +262,14 @@ def test_stopping_holds(bench):
     assert bench.engine.stop().state is GateState.HOLD
 
 
+@pytest.mark.parametrize("reason", [GateReason.STOPPING, GateReason.SESSION_ENDED])
+def test_the_last_command_says_so_even_of_a_latched_engine(bench, reason):
+    bench.steps(6)
+    bench.step(6, image_position_mm=(5.0, 0.0, 0.0))
+    last = bench.engine.stop(reason)
+    assert (last.state, last.reason, last.engine_state) == (GateState.HOLD, reason, EngineState.LATCHED)
+
+
 def test_all_targets_must_be_inside():
     second = TargetSpec("second", box_contour(10, 60, 20, 20))
     bench = Bench(targets=[TargetSpec("target", BOX), second])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gating.analysis.figures import session_figures
 from gating.latency.stages import NOT_MEASURED, STAGES
 from gating.messages import ARRIVAL_TIME_MEANS, Event, Pacing, StampMeaning
+from gating.pages.page import UNKNOWN
 from gating.pages.pictures import png_data_uri
 from gating.report.html import render, write_html
 from gating.report.summary import SessionSummary, summarise_data, summarise_session, summary_dict, summary_table
@@ -173,7 +174,7 @@ def test_an_axis_that_the_plane_does_not_show_is_unknown(data: SessionData, summ
     lr = one.residual[0]
     assert motion.range_lr_mm is None
     assert np.isnan([lr.mean_mm, lr.sd_mm, lr.p95_mm, lr.range_mm, lr.baseline_shift_mm]).all()
-    assert "<td>residual motion, LR</td><td>- (not shown by the plane)</td>" in render(data, summary)
+    assert f"<td>residual motion, LR</td><td>{UNKNOWN} (not shown by the plane)</td>" in render(data, summary)
 
 
 def test_a_session_too_short_for_a_baseline_says_so(data: SessionData, summary: SessionSummary) -> None:
@@ -181,7 +182,7 @@ def test_a_session_too_short_for_a_baseline_says_so(data: SessionData, summary: 
     assert one.baseline == ()
     assert "are needed" in one.baseline_unknown_because
     page = render(data, summary)
-    assert f"<td>baseline shift, from beginning to end</td><td>- ({one.baseline_unknown_because})</td>" in page
+    assert f"<td>baseline shift, from beginning to end</td><td>{UNKNOWN} ({one.baseline_unknown_because})</td>" in page
     assert "couch shift" not in page
 
 
@@ -189,7 +190,7 @@ def test_without_beam_or_command_the_duty_cycle_is_unknown(data: SessionData) ->
     alone = replace(data, statuses=[], confirmed_on=[], beam_kind="", commands=[], commanded_on=[])
     summary = summarise_data(alone)
     assert (summary.duty_cycle, summary.duty_cycle_commanded, summary.beam_on_s) == (None, None, None)
-    assert re.search(r"duty cycle +│ - +│", shown(summary))
+    assert re.search(rf"duty cycle +│ {UNKNOWN} +│", shown(summary))
 
 
 def test_without_a_beam_interface_the_commanded_beam_counts(data: SessionData) -> None:

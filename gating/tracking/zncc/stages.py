@@ -26,6 +26,7 @@ BESIDE: Final = (
     "tracking.zncc.placement",
     "tracking.zncc.pyramid",
     "tracking.rivals",
+    "tracking.sampling",
     "tracking.direct_fit",
 )
 """In this order; both lists take as long. `level_map` and `pruned_search` need `maps`, `pyramid` needs them all."""
