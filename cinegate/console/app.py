@@ -21,6 +21,7 @@ from cinegate.console.access import Access, Guarded
 from cinegate.console.attachment import Attachment
 from cinegate.console.pages import KINDS, Pages
 from cinegate.console.patient import Texts
+from cinegate.console.setup import SetUp
 from gating.clocks.clock import MonotonicClock
 from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
@@ -31,7 +32,13 @@ PLOTLY: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def make_app(
-    access: Access, texts: Texts, *, endpoints: EndpointSettings | None, session: str = "", operator: str = ""
+    access: Access,
+    texts: Texts,
+    setup: SetUp,
+    *,
+    endpoints: EndpointSettings | None,
+    session: str = "",
+    operator: str = "",
 ) -> ASGIApp:
     """Return the application; it listens to the wire while it runs.
 
@@ -41,6 +48,8 @@ def make_app(
         Who may see it.
     texts
         What the patient can read.
+    setup
+        Answers the Set up page.
     endpoints
         Where the session to show publishes; None: it is chosen on the start page.
     session
@@ -76,6 +85,8 @@ def make_app(
     routes = [
         Route("/", _page("start")),
         *(Route(f"/{kind}", _page(kind)) for kind in KINDS),
+        Route("/setup", _page("setup")),
+        *setup.routes(),
         Route("/sessions", sessions),
         Route("/latency", latency),
         Route("/texts", lambda _: _json(texts)),

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry.plane import ImagePlane
-from gating.messages import CineFrame, TargetEstimate
+from gating.geometry.plane import HasGeometry, ImagePlane
+from gating.messages import CineFrame, Pixels, TargetEstimate
 
 MAX_SIDE: Final = 1024
 """Larger images are thinned out for the page; the engine sees them whole."""
@@ -28,28 +28,39 @@ class Picture:
 
     def pixels(self) -> memoryview:
         """Return the bytes of the thinned image."""
-        step = thinning(self.frame.header.shape)
-        thinned: NDArray[Any] = np.ascontiguousarray(self.frame.pixels[::step, ::step])
-        return memoryview(thinned).cast("B")  # type: ignore[arg-type]
+        return thinned(self.frame.pixels)
 
     def header(self) -> dict[str, Any]:
         """Return what the page must know to draw the image."""
         header = self.frame.header
-        step = thinning(header.shape)
-        rows, columns = (len(range(0, side, step)) for side in header.shape)
-        return {
+        return image_header(header, header.shape, header.dtype, header.plane) | {
             "number": self.number,
             "sequence": header.sequence,
-            "plane": header.plane,
-            "rows": rows,
-            "columns": columns,
-            "step": step,
-            "dtype": header.dtype,
-            "spacing_mm": header.pixel_spacing_mm,
-            "letters": letters(ImagePlane.of(header)),
             "simulated_by": header.simulated_by,
             "contours": [{"target": seen.target, "contour_px": seen.contour_px} for seen in self.estimates],
         }
+
+
+def image_header(geometry: HasGeometry, shape: tuple[int, int], dtype: str, plane: str) -> dict[str, Any]:
+    """Return what a page must know to draw a thinned image."""
+    step = thinning(shape)
+    rows, columns = (len(range(0, side, step)) for side in shape)
+    return {
+        "plane": plane,
+        "rows": rows,
+        "columns": columns,
+        "step": step,
+        "dtype": dtype,
+        "spacing_mm": geometry.pixel_spacing_mm,
+        "letters": letters(ImagePlane.of(geometry)),
+    }
+
+
+def thinned(pixels: Pixels) -> memoryview:
+    """Return the bytes of an image, of which every row and column is left out that is not shown."""
+    step = thinning(pixels.shape)
+    shown: NDArray[Any] = np.ascontiguousarray(pixels[::step, ::step])
+    return memoryview(shown).cast("B")  # type: ignore[arg-type]
 
 
 def thinning(shape: tuple[int, int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from cinegate.console.access import Access
 from cinegate.console.app import make_app
 from cinegate.console.patient import Texts
 from cinegate.console.protocol import MAX_INBOUND_BYTES
+from cinegate.console.setup import SetUp
 from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
 from gating.wire.loopback import is_loopback
@@ -44,6 +46,7 @@ class Address:
 def serve(
     address: Address,
     texts: Texts,
+    setup: SetUp,
     *,
     endpoints: EndpointSettings | None,
     session: str = "",
@@ -56,7 +59,7 @@ def serve(
     ----------
     address
         Where to listen.
-    texts, endpoints, session, operator
+    texts, setup, endpoints, session, operator
         As for `make_app`.
     announce
         Called with the address to open, once the console listens.
@@ -71,24 +74,27 @@ def serve(
     port = int(listening.getsockname()[1])
     local = ("127.0.0.1", "localhost", "::1") if is_loopback(address.host) else ()
     access = Access.new([address.host, *local], port, secure=address.secure)
-    app = make_app(access, texts, endpoints=endpoints, session=session, operator=operator)
+    app = make_app(access, texts, setup, endpoints=endpoints, session=session, operator=operator)
     scheme, host = "https" if address.secure else "http", f"[{address.host}]" if ":" in address.host else address.host
     stop_on_signals()
     with listening:
-        _Server(_settings(app, address), lambda: announce(f"{scheme}://{host}:{port}/?token={access.token}")).run(
-            [listening]
-        )
+        tell = partial(announce, f"{scheme}://{host}:{port}/?token={access.token}")
+        _Server(_settings(app, address), tell, setup.close).run([listening])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], ending: Callable[[], None]) -> None:
         super().__init__(config)
-        self._started = started
+        self._started, self._ending = started, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()  # or else answers that take long would be waited for
+        await super().shutdown(sockets)
 
 
 def _settings(app: object, address: Address) -> uvicorn.Config:

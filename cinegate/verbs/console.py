@@ -33,6 +33,17 @@ def console_verb(
     texts: Annotated[
         Path | None, typer.Option("--texts", help="What the patient reads (TOML), in place of the English texts.")
     ] = None,
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--recordings",
+            help="Folder whose recordings the Set up page opens, or one recording; may be repeated. By default the "
+            "bundled recordings, and ./sessions.",
+        ),
+    ] = None,
+    setup_folder: Annotated[Path, typer.Option("--setup-folder", help="Folder for what the Set up page saves.")] = Path(
+        "setup"
+    ),
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -41,6 +52,7 @@ def console_verb(
     try:
         from cinegate.console.patient import load_texts
         from cinegate.console.serve import Address, serve
+        from cinegate.console.setup import SetUp
     except ModuleNotFoundError as error:
         from drivers.extras import how_to_install
 
@@ -64,11 +76,18 @@ def console_verb(
     serve(
         Address(host, port, certificate, private_key),
         load_texts(texts),
+        SetUp(recordings or _default_recordings(), setup_folder, operator),
         endpoints=None if settings is None else settings.endpoints,
         session=session,
         operator=operator,
         announce=announce,
     )
+
+
+def _default_recordings() -> list[Path]:
+    import replay_data
+
+    return [replay_data.FOLDER, Path("sessions")]
 
 
 def _attached(session: str, config: Path | None) -> tuple[Config, str]:

@@ -16,6 +16,7 @@ from cinegate.console.operators import Operator
 from cinegate.console.patient import load_texts
 from cinegate.console.protocol import Ask
 from cinegate.console.serve import Address, ConsoleError, serve
+from cinegate.console.setup import SetUp
 from gating.messages import ControlReply, ControlRequest, EngineState, Heartbeat
 from gating.wire.codec import decode, encode, encode_frame
 from tests.console_bench import Console, publishers, updates
@@ -166,4 +167,6 @@ def test_a_console_without_an_operator_only_shows():
 @pytest.mark.parametrize("files", [(None, None), (Path("cert.pem"), Path("key.pem"))], ids=["plain", "without keys"])
 def test_other_hosts_are_refused_without_tls_and_keys(files):
     with pytest.raises(ConsoleError, match=r"host is 192\.0\.2\.1, which other hosts reach"):
-        serve(Address("192.0.2.1", 0, *files), load_texts(None), endpoints=None, announce=print)
+        serve(
+            Address("192.0.2.1", 0, *files), load_texts(None), SetUp([], files[0], ""), endpoints=None, announce=print
+        )

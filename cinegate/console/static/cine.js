@@ -118,7 +118,7 @@ export function fitted(canvas) {
  * @param {HTMLCanvasElement} canvas
  * @param {Picture} picture
  */
-function placement(canvas, picture) {
+export function placement(canvas, picture) {
   const [rowMm, columnMm] = picture.spacing_mm;
   const perMm = Math.min(canvas.width / (picture.columns * columnMm), canvas.height / (picture.rows * rowMm));
   const [width, height] = [picture.columns * columnMm * perMm, picture.rows * rowMm * perMm];
