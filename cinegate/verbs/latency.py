@@ -46,7 +46,7 @@ def latency(
     if out is not None:
         from gating.report.latency_page import latency_page
 
-        page = latency_page("" if camera is None else camera.name, physical, chains)
+        page = latency_page("" if camera is None else camera.name, physical, chains, half_sample_ms)
         private_file(out).write_text(page, encoding="utf-8")
     if as_json:
         from msgspec import to_builtins
