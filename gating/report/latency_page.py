@@ -10,7 +10,7 @@ import numpy as np
 
 from gating.latency.published_chain import ChainSummary
 from gating.pages import plots
-from gating.pages.page import card, head, page, section, table
+from gating.pages.page import card, head, number, page, section, table
 from gating.report.latency_section import chain_table, limits_sentence, sum_sentence, three_digits
 
 NOTICE: Final = (
@@ -37,7 +37,7 @@ def latency_page(
     chains
         The model, for beam off and beam on.
     half_sample_ms
-        What each measurement is known to, ms.
+        What each measurement is known to, ms; None where nothing was measured.
     """
     measured = {beam: found for beam, found in physical.items() if len(found)}
     body = [head("Gating latency", name or "model of published figures; nothing was measured", NOTICE)]
@@ -47,7 +47,7 @@ def latency_page(
                 f"Beam {beam}, measured",
                 three_digits(float(np.median(found))),
                 "ms, median",
-                f"n = {len(found)}, each ± {half_sample_ms:.1f} ms",
+                f"n = {len(found)}, each ± {number(half_sample_ms, '.1f')} ms",
             )
             for beam, found in measured.items()
         )
