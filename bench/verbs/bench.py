@@ -32,6 +32,10 @@ def bench(
     loop: Annotated[bool, typer.Option("--loop", help="Only the whole loop, in real processes.")] = False,
     kernels: Annotated[bool, typer.Option("--kernels", help="Only the matching kernels and their peers.")] = False,
     curve: Annotated[bool, typer.Option("--curve", help="Only the time that CURVE keys add to the loop.")] = False,
+    pages: Annotated[
+        bool,
+        typer.Option("--console", help="Only the console: how late its pages paint, what it costs the engine."),
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and frames: under 45 s.")] = False,
     rate_hz: Annotated[float | None, typer.Option("--rate", help="One row at this rate; 0 is back to back.")] = None,
     transport: Annotated[str, typer.Option("--transport", help="With --rate: ipc or tcp.")] = "ipc",
@@ -54,6 +58,9 @@ def bench(
         return
     if curve:
         _curve(quick, as_json)
+        return
+    if pages:
+        _console(quick, as_json)
         return
     from bench.loop import Case
     from bench.results import collect
@@ -116,6 +123,26 @@ def _curve(quick: bool, as_json: bool) -> None:
             numbers = [_ms(row[f"{kind}_ms"][key]) for key in ("p50", "p99", "p999", "max")]
             table.add_row(where if kind == "plain" else "", kind, *numbers, str(row["n"]) if kind == "plain" else "")
     findings.print(table)
+
+
+def _console(quick: bool, as_json: bool) -> None:
+    from bench.console_pages import RATES_HZ, SECONDS, measure
+
+    rows = [measure(rate_hz, SECONDS / 4 if quick else SECONDS) for rate_hz in RATES_HZ]
+    if as_json:
+        print_json({"console": rows})
+        return
+    table = Table("rate", "", "p50", "p99", "p99.9", "max", "n", title="Console, 256x256 px, ms")
+    for row in rows:
+        names = {
+            "published to drawn, one page": row["published_to_drawn_ms"],
+            f"engine with console and {row['browsers']} browsers": row["engine_with_ms"],
+            "engine with all of them stopped": row["engine_without_ms"],
+        }
+        for name, found in names.items():
+            numbers = [_ms(found[key]) for key in ("p50", "p99", "p999", "max")]
+            table.add_row(f"{row['rate_hz']:g}/s", name, *numbers, str(found["n"]))
+    console.print(table)
 
 
 def _cases(quick: bool) -> list[Case]:

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cinegate.console.operators import Answer, Operator
 from cinegate.console.patient import patient_update
 from cinegate.console.protocol import Ask, Attach, BadMessage, Drawn, GuidePatient, Inbound, pack, parse
+from cinegate.console.tally import LATENCY_NS
 from cinegate.console.updates import Cursor, state, treat_update
 from cinegate.console.view import SessionView
 from gating.errors import CinegateError
@@ -68,8 +69,8 @@ class Pages:
         self.on_attach: Callable[[str], None] = lambda _: None
         """Called with the session that the start page asks for."""
         self.guide = GuidePatient("target", numbers=False)
-        self.drawn_ms: deque[float] = deque(maxlen=MAX_DRAWN)
-        """Published to drawn, of pictures whose stamps are on this host's clock."""
+        self._drawn: deque[tuple[int, float]] = deque(maxlen=MAX_DRAWN)
+        """When a picture was drawn, ns, and how long after its publication, ms; of pictures on this host's clock."""
         self._pages: set[Page] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,7 +129,8 @@ class Pages:
                 raise BadMessage(f"message {message.number} was not sent, or has been acknowledged")
             _, published_ns = page.in_flight
             if published_ns:
-                self.drawn_ms.append((time.monotonic_ns() - published_ns) / 1e6)
+                now_ns = time.monotonic_ns()
+                self._drawn.append((now_ns, (now_ns - published_ns) / 1e6))
             page.in_flight = None
             page.wake.set()
             return
@@ -189,13 +191,15 @@ class Pages:
         answers, page.answers = page.answers, []
         if page.kind == "start":
             return state(self.view, now_ns) | {"operator": self.operator.name, "answers": answers}, nothing, 0
-        update, pixels = treat_update(self.view, page.cursor, now_ns, self.clock)
+        update, picture = treat_update(self.view, page.cursor, now_ns, self.clock)
         update |= {"operator": self.operator.name, "answers": answers, "guide": self.guide}
-        picture = self.view.picture
-        if not pixels or picture is None or picture.frame.header.publish_clock != self.clock:
-            return update, pixels, 0
-        return update, pixels, picture.frame.header.published_ns
+        if picture is None:
+            return update, nothing, 0
+        header = picture.frame.header
+        return update, picture.pixels(), header.published_ns if header.publish_clock == self.clock else 0
 
     def latency(self) -> dict[str, Any]:
-        """Return published to drawn, ms, of all pictures that pages have painted."""
-        return {"published_to_drawn_ms": summarise(list(self.drawn_ms)), "pages": len(self._pages)}
+        """Return published to drawn, ms, of the pictures that pages have painted in the newest 30 s."""
+        since_ns = time.monotonic_ns() - LATENCY_NS
+        newest = [took_ms for drawn_ns, took_ms in self._drawn if drawn_ns > since_ns]
+        return {"published_to_drawn_ms": summarise(newest), "pages": len(self._pages)}

@@ -6,16 +6,19 @@ look alive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cinegate.console.bands import active_rules, bands, is_avoided
+from cinegate.console.picture import Picture
 from cinegate.console.view import SessionView
 from gating.decision.reasons import CONSEQUENCES, GateReason
 from gating.geometry.plane import ImagePlane
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
 
+FIGURES_NS: Final = 500_000_000
+"""Nobody reads figures that change more often than this."""
 HEARD: Final = ("frame", "gate", "beam", "source", "recorder")
 
 
@@ -24,9 +27,12 @@ class Cursor:
     """What a page has been told already."""
 
     setting_version: int = -1
-    picture_number: int = 0
+    pictures: dict[str, int] = field(default_factory=dict)
+    """The newest picture of each plane by its number."""
     sample_number: int = 0
     events_version: int = -1
+    figures_ns: int = 0
+    """When the figures were told last."""
 
     def forget(self) -> None:
         """Begin anew, because the session is another one."""
@@ -44,8 +50,8 @@ def state(view: SessionView, now_ns: int) -> dict[str, Any]:
     }
 
 
-def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> tuple[dict[str, Any], memoryview]:
-    """Return the next message to a treatment page, and the pixels of a picture that it has not seen.
+def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> tuple[dict[str, Any], Picture | None]:
+    """Return the next message to a treatment page, and a picture that it has not seen.
 
     Parameters
     ----------
@@ -60,13 +66,15 @@ def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> 
         "gate": gate(view.command),
         "beam": view.beam and {name: getattr(view.beam, name) for name in _BEAM},
         "processes": processes(view),
-        "figures": figures(view),
         "breath_hold": breath_hold(view),
         "frame_age_ms": frame_age_ms(view, clock, now_ns),
     }
     if cursor.setting_version != view.setting_version:
         cursor.setting_version = view.setting_version
         update["setting"] = setting(view)
+    if now_ns - cursor.figures_ns >= FIGURES_NS:
+        cursor.figures_ns = now_ns
+        update["figures"] = figures(view)
     if cursor.sample_number > view.trace.number or cursor.events_version > view.events.version:
         cursor.forget()
     update["samples"] = view.trace.since(cursor.sample_number)
@@ -74,11 +82,21 @@ def treat_update(view: SessionView, cursor: Cursor, now_ns: int, clock: str) -> 
     if cursor.events_version != view.events.version:
         cursor.events_version = view.events.version
         update["events"] = view.events.newest_first()
-    pixels = memoryview(b"")
-    if view.picture is not None and cursor.picture_number != view.picture.number:
-        cursor.picture_number = view.picture.number
-        update["picture"], pixels = view.picture.header(), view.picture.pixels()
-    return update, pixels
+    picture = _next_picture(view, cursor)
+    if picture is not None:
+        update["picture"] = picture.header()
+    return update, picture
+
+
+def _next_picture(view: SessionView, cursor: Cursor) -> Picture | None:
+    """Return the newest picture of the plane that was told longest ago, so that no plane starves; None without news."""
+    told = cursor.pictures
+    unseen = {plane: one for plane, one in view.pictures.items() if one.number > told.get(plane, 0)}
+    plane = min(unseen, key=lambda name: told.get(name, 0), default=None)
+    if plane is None:
+        return None
+    told[plane] = unseen[plane].number
+    return unseen[plane]
 
 
 _BEAM: Final = ("beam", "beam_kind", "commanded", "confirmed", "reason", "detail", "latched")

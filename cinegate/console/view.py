@@ -38,6 +38,8 @@ SESSION_SILENCE_NS: Final = 2_000_000_000
 """After so long without its engine, a session makes room for another one."""
 CONTOUR_WAIT_NS: Final = 15_000_000
 """For so long a frame waits for its contours; then it is shown without."""
+MAX_PLANES: Final = 4
+"""More planes than these are not shown."""
 _NO_CONTOUR: Final = np.empty((0, 2), np.float32)
 
 
@@ -73,6 +75,8 @@ class SessionView:
         self.recorder: Heartbeat | None = None
         self.source: Heartbeat | None = None
         self.picture: Picture | None = None
+        self.pictures: dict[str, Picture] = {}
+        """The newest picture of each plane."""
         self.trace, self.tally, self.events = Trace(), Tally(), EventList()
         self.breath_hold: BreathHold | None = None
         self._frame: tuple[CineFrame, int] | None = None
@@ -182,6 +186,8 @@ class SessionView:
             return
         self.picture_number += 1
         self.picture, self._frame = Picture(self.picture_number, frame, received_ns, own), None
+        if header.plane in self.pictures or len(self.pictures) < MAX_PLANES:
+            self.pictures[header.plane] = self.picture
 
     @property
     def waits_for_contours(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -71,7 +72,7 @@ def console_verb(
         else:
             console.print(f"console: {address}", soft_wrap=True)
         if not (no_browser or as_json):
-            webbrowser.open(address)
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some wait for the browser
 
     serve(
         Address(host, port, certificate, private_key),

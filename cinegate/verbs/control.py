@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
-from gating.wire.sockets import secure_process
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gating.messages import ControlReply, EngineStatus
-    from gating.settings.config import Config
 
 ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "status", "stop")
 WATCH_EVERY_S: Final = 0.5
@@ -31,9 +29,7 @@ def control(
         str, typer.Option("--operator", help="Who makes the request; goes into the log. Not needed for the status.")
     ] = "",
     why: Annotated[str, typer.Option("--why", help="Reason of an acknowledgement, or text of a mark.")] = "",
-    session: Annotated[
-        str, typer.Option("--session", help="Session id; without one, the session that runs on this host.")
-    ] = "",
+    session: SessionIdOption = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Show the status until Ctrl-C, or until the session ends.")
     ] = False,
@@ -45,22 +41,16 @@ def control(
     `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
     `status` tells frame, gate, reason, peers and faults. `stop` ends the session as a whole.
     """
-    from gating.service.running import find_session
-
     if action not in ACTIONS:
         raise CommandError(f"action is {action!r}; {', '.join(ACTIONS[:-1])} or {ACTIONS[-1]} is needed")
     if watch and action != "status":
         raise CommandError(f"--watch is for the status, not for {action}")
     if not operator and action != "status":
         raise CommandError(f"{action} needs --operator NAME, which goes into the log")
-    running = find_session(session) if config is None else None
-    settings = load_config(config) if running is None else running.config
-    session_id = session or (running.session_id if running else "session")
-    found = f"session {session_id} runs, and may still be starting" if running else "no session runs on this host"
-    secure_process(settings, "operator")
+    attached = attach(session, config)
 
     def ask() -> ControlReply:
-        return _ask(settings, session_id, action, operator or getpass.getuser(), why, found if config is None else "")
+        return attached.ask(action, operator or getpass.getuser(), why)
 
     if watch:
         _watch(ask, as_json=as_json)
@@ -74,18 +64,6 @@ def control(
             console.print(status_table(reply.status))
     if not reply.accepted:
         raise CommandError(f"the engine refused ({reply.engine_state})", 3)
-
-
-def _ask(config: Config, session_id: str, action: Any, operator: str, why: str, found: str) -> ControlReply:
-    """Ask once. Raises `PipelineError`, which says as well whether a session was found."""
-    from gating.messages import ControlRequest
-    from gating.service.pipeline import PipelineError, ask_engine
-
-    request = ControlRequest(session_id=session_id, action=action, operator=operator, why=why)
-    try:
-        return ask_engine(config.endpoints.control, request)
-    except PipelineError as error:
-        raise PipelineError(f"{error}; {found}" if found else str(error)) from None
 
 
 def _watch(ask: Callable[[], ControlReply], *, as_json: bool) -> None:

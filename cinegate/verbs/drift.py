@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json
+from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def drift(
     ] = False,
     operator: Annotated[str, typer.Option("--operator", help="Who accepts; goes into the log.")] = "",
     why: Annotated[str, typer.Option("--why", help="Why it is accepted; goes into the log.")] = "",
-    session_id: Annotated[str, typer.Option("--session", help="Session id of the running engine.")] = "session",
+    session_id: SessionIdOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,6 +50,7 @@ def drift(
         print_json(
             {
                 "iec_mm": list(proposal.iec_mm),
+                "plan_iec_mm": list(proposal.plan_iec_mm),
                 "shift_lps_mm": proposal.baseline.shift_mm.tolist(),
                 "speed_lps_mm_min": proposal.baseline.speed_mm_min.tolist(),
                 "uncertainty_lps_mm": proposal.baseline.uncertainty_mm.tolist(),
@@ -64,10 +65,21 @@ def drift(
         return
     speed = sum(mm**2 for mm in proposal.baseline.speed_mm_min.tolist() if math.isfinite(mm)) ** 0.5
     findings.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    if proposal.worthwhile:
+        findings.print(plan_sentence(proposal), highlight=False)
     if answer:
         findings.print(answer, highlight=False)
     elif proposal.worthwhile:
         findings.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
+
+
+def plan_sentence(proposal: CouchShift) -> str:
+    """Return what to shift where the couch does not move."""
+    x, y, z = ("-" if math.isnan(mm) else f"{mm:+.1f}" for mm in proposal.plan_iec_mm)
+    return (
+        "a couch shift is for machines whose couch moves in the treatment position (0.35 T, conventional linacs); "
+        f"where it does not (1.5 T), shift the plan: X {x} Y {y} Z {z} mm, with opposite signs"
+    )
 
 
 def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:
@@ -98,17 +110,9 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
 
 
 def _accept(proposal: CouchShift, operator: str, why: str, session_id: str, config: Path | None) -> str:
-    from gating.messages import ControlRequest
-    from gating.service.pipeline import ask_engine
-    from gating.wire.sockets import secure_process
-
     if not proposal.worthwhile:
         raise CommandError(f"there is nothing to accept: {proposal.text}")
-    settings = load_config(config)
-    secure_process(settings, "operator")
-    reason = f"{proposal.text}; because {why}"
-    request = ControlRequest(session_id=session_id, action="accept_shift", operator=operator, why=reason)
-    reply = ask_engine(settings.endpoints.control, request)
+    reply = attach(session_id, config).ask("accept_shift", operator, f"{proposal.text}; because {why}")
     if not reply.accepted:
         raise CommandError(f"the engine refused: {reply.text}", EXIT_UNSAFE)
     return reply.text

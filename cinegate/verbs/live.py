@@ -95,7 +95,9 @@ def live(
         tell=tell,
     )
     session = LiveSession(plan)
-    console.print(f"session {session.session_id}: Ctrl-C or `cinegate control stop --operator NAME` ends it")
+    console.print(
+        f"session {session.session_id}: Ctrl-C or `cinegate control stop --operator NAME` ends it", soft_wrap=True
+    )
     with suppress(KeyboardInterrupt):
         shown = console.is_terminal and not as_json
         watch_session(session, Screen(source, None, guide=breath_hold_guide(settings)), show=shown)

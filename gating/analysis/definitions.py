@@ -23,6 +23,9 @@ SENTENCES: Final = {
     "end of beam on.",
     "beam-on latency": "From the time at which the target enters its window, interpolated between two frames, to the "
     "beginning of beam on.",
+    "overshoot": "Distance that the target moves from leaving its window to the end of beam on.",
+    "undershoot": "Distance that the target moves from entering its window to the beginning of beam on.",
+    "coverage": "Mean part of the area of the target inside its gating boundary while the beam was on.",
     "simulated latency": "Where no beam was recorded: from the acquisition of a frame to the change of the beam that "
     "its decision causes.",
     "software latency": "From the publication of a frame to the receipt of its command by the beam interface, which is "

@@ -72,6 +72,16 @@ class CouchShift:
     worthwhile: bool
     text: str
 
+    @property
+    def plan_iec_mm(self) -> tuple[float, float, float]:
+        """Return the shift of the plan that does the same: it follows the target, so that its signs are opposite.
+
+        For a machine whose couch does not move in the treatment position, as at 1.5 T, where the isocentre of the plan
+        is updated instead; at 0.35 T the couch moves (doi:10.1186/s13014-021-01910-6).
+        """
+        x, y, z = (-mm + 0.0 for mm in self.iec_mm)
+        return x, y, z
+
 
 def exhale_positions(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]
@@ -97,7 +107,7 @@ def exhale_positions(
     if high - middle < middle - low:
         along, low, high = -along, -high, -low
     middle = (low + high) / 2
-    cuts = _rises(along, middle, 0.15 * (high - low))
+    cuts = rises(along, middle, 0.15 * (high - low))
     breaths = [(a, b) for a, b in pairwise(cuts) if 1.5 <= t_s[b] - t_s[a] <= 15.0 and b - a >= 6]
     if len(breaths) < 3:
         return _by_time(t_s, p, 2.0)
@@ -269,7 +279,7 @@ def _by_time(
     )
 
 
-def _rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
+def rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
     """Return where a signal rises through `middle`, if it was clearly below it since the last rise."""
     cuts, below = [], False
     for index, value in enumerate(along.tolist()):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, free_mm, residual_mm, spread_mm
-from gating.analysis.dose import relative_d98
+from gating.analysis.dose import challenge_d98, smooth_d98
 from gating.analysis.drift import baseline_over_time, baseline_shift, too_short
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
 from gating.analysis.motion import GatedMotion, motion_from_session
@@ -23,6 +23,8 @@ from gating.decision.reasons import BRIDGEABLE, GateReason
 from gating.session.summary_data import SessionData
 
 AXES: Final = ("LR", "AP", "SI")
+RADIUS_MM: Final = 15.0
+"""Radius for the dose proxies if the contour is not known."""
 _INSIDE: Final = (GateReason.IN_WINDOW, GateReason.SETTLING)
 
 
@@ -107,7 +109,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     lost_s: float
     """Time in which the target was not found."""
     relative_d98: float
-    """Dose proxy: D98 of a round target of 30 mm with residual motion, relative to D98 without motion."""
+    """TrackRAD2025's relative D98 (`gating.analysis.dose.challenge_d98`), of a round target of the contour's area."""
+    smooth_d98: float
+    """The same with the dose that the challenge describes, which is not cut (`gating.analysis.dose.smooth_d98`)."""
 
 
 def session_figures(log: Path | SessionData) -> list[SessionFigures]:
@@ -127,6 +131,7 @@ def figures(motion: GatedMotion) -> SessionFigures:
     lengths_s = np.diff(clip(motion.beam_s, motion.span_s), axis=1)[:, 0]
     on_s, duty = (f(motion.beam_s, motion.span_s) for f in (beam_on_time, duty_cycle))
     frame_s = _frame_seconds(motion)
+    radius_mm = RADIUS_MM if motion.radius_mm is None else motion.radius_mm
     status, holds = np.array(motion.status), find_holds(motion)
     return SessionFigures(
         target=motion.target,
@@ -155,7 +160,8 @@ def figures(motion: GatedMotion) -> SessionFigures:
         low_confidence_s=float(frame_s[status == "low_confidence"].sum()),
         low_quality_s=float(frame_s[status == "refused"].sum()),
         lost_s=float(frame_s[status == "lost"].sum()),
-        relative_d98=relative_d98(beam),
+        relative_d98=challenge_d98(beam, radius_mm),
+        smooth_d98=smooth_d98(beam, radius_mm),
     )
 
 

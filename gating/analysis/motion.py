@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from gating.geometry.contours import equivalent_radius_mm
 from gating.geometry.plane import HasGeometry, ImagePlane
 from gating.messages import GateState, TargetEstimate
 from gating.session.summary_data import Interval, SessionData, read_data
@@ -56,6 +58,8 @@ class GatedMotion:
         known.
     hold_rule
         Breath-hold rule of the target, if it has one.
+    radius_mm
+        Radius of a circle with the area of the target in the reference frame; None if that is not known.
     """
 
     target: str
@@ -74,11 +78,28 @@ class GatedMotion:
     span_s: tuple[float, float]
     shown: tuple[bool, bool, bool] = (True, True, True)
     hold_rule: BreathHoldRule | None = None
+    radius_mm: float | None = None
 
     @property
     def duration_s(self) -> float:
         """Length of the session."""
         return self.span_s[1] - self.span_s[0]
+
+    def since(self, begin_s: float) -> GatedMotion:
+        """Return the part of the session that begins at a time."""
+        kept = self.t_s >= begin_s
+        return replace(
+            self,
+            t_s=self.t_s[kept],
+            displacement_mm=self.displacement_mm[kept],
+            position_mm=self.position_mm[kept],
+            gate_on=self.gate_on[kept],
+            reasons=tuple(compress(self.reasons, kept.tolist())),
+            status=tuple(compress(self.status, kept.tolist())),
+            confidence=self.confidence[kept],
+            out_fraction=self.out_fraction[kept],
+            span_s=(begin_s, self.span_s[1]),
+        )
 
     def at(self, when_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the displacement at (m,) times, (m, 3) mm, interpolated linearly; NaN next to a frame without one."""
@@ -136,6 +157,7 @@ def motion_from_estimates(
     *,
     span_s: tuple[float, float],
     plane: HasGeometry,
+    contour_px: ArrayLike | None = None,
 ) -> GatedMotion:
     """Return the table of one target.
 
@@ -155,6 +177,8 @@ def motion_from_estimates(
         Begin and end of the session, on the clock of `t_s`.
     plane
         Geometry of the target's frames.
+    contour_px
+        (n, 2) of (x, y), the target in the reference frame.
     """
     name = estimates[0].target if estimates else ""
     shown = ImagePlane.of(plane).shown_axes().values()
@@ -178,6 +202,7 @@ def motion_from_estimates(
         span_s=span_s,
         shown=(0 in shown, 1 in shown, 2 in shown),
         hold_rule=next((r for r in rules_of(name, gating.rules) if isinstance(r, BreathHoldRule)), None),
+        radius_mm=None if contour_px is None else equivalent_radius_mm(np.asarray(contour_px), plane.pixel_spacing_mm),
     )
 
 
@@ -243,6 +268,16 @@ def motion_from_session(log: Path | SessionData) -> list[GatedMotion]:
         span_s = 0.0, (end_ns - begin_ns) / 1e9
         plane = data.frames[known[0].frame_sequence]
         tables.append(
-            motion_from_estimates(known, t_s, reference.centre_mm, gating, beam_s, known_by, span_s=span_s, plane=plane)
+            motion_from_estimates(
+                known,
+                t_s,
+                reference.centre_mm,
+                gating,
+                beam_s,
+                known_by,
+                span_s=span_s,
+                plane=plane,
+                contour_px=reference.contour_px,
+            )
         )
     return tables

@@ -272,6 +272,7 @@ def gated_motion(
         "simulated",
         span_s=span_of(t_s),
         plane=tracked.stream,
+        contour_px=reference.contour_px,
     )
 
 

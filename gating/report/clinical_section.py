@@ -46,10 +46,11 @@ def rows(one: SessionFigures) -> list[tuple[str, str]]:
         ("target inside the boundary while on", percent(one.coverage)),
         *((("breath-holds", _holds(one)),) if one.holds else ()),
         ("low confidence", f"{one.low_confidence_s:.1f} s"),
-        ("low image quality", f"{one.low_quality_s:.1f} s"),
+        ("refused frames", f"{one.low_quality_s:.1f} s"),
         ("target lost", f"{one.lost_s:.1f} s"),
         ("baseline shift, from beginning to end", _baseline(one)),
-        ("dose proxy: D98 over D98 without motion", percent(one.relative_d98)),
+        ("TrackRAD2025 relative D98 (dose cut at 0.25)", percent(one.relative_d98)),
+        ("D98 over D98 at rest, smooth dose", percent(one.smooth_d98)),
     ]
 
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from gating.analysis.definitions import SENTENCES
 from gating.analysis.whatif import Outcome, Setting, why_none, with_setting
 from gating.pages import plots
 from gating.pages.page import head, number, page, section, table, warning
@@ -25,13 +26,13 @@ COLUMNS: Final = {
     "out (%)": "Part of the target's area that may lie outside the boundary.",
     "delay (ms)": "Beam-on delay: every condition must hold for this long.",
     "predictor": "",
-    "latency (ms)": "From acquisition to beam on or off.",
-    "duty cycle (%)": "Part of the session with the beam on.",
-    "residual p95 (mm)": "Distance of the target from the middle of the gating window, in 95 % of the beam-on time.",
-    "coverage (%)": "Part of the beam-on time with the target inside its boundary.",
+    "latency (ms)": SENTENCES["simulated latency"],
+    "duty cycle (%)": SENTENCES["duty cycle"],
+    "residual p95 (mm)": SENTENCES["residual motion"],
+    "coverage (%)": SENTENCES["coverage"],
     "D98 (%)": "Dose proxy: D98 of the target over D98 without motion.",
     "periods": "Times that the beam went on.",
-    "overshoot p95 (mm)": "Way of the target from the decision to hold to beam off.",
+    "overshoot p95 (mm)": SENTENCES["overshoot"],
     "the same result with": "Other settings whose figures are all the same.",
 }
 

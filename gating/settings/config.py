@@ -76,7 +76,12 @@ class SafetySettings(Section, frozen=True, kw_only=True):
         float, _ms("known constant delay from acquisition to publication, added to the frame age limit", le=400)
     ] = 0.0
     stale_max_ms: Annotated[
-        float, _ms("upper bound of the frame age limit", "AAPM TG-76 section VI: 500 ms for the whole loop", le=500)
+        float,
+        _ms(
+            "upper bound of the frame age limit",
+            "AAPM TG-76 section VI: 500 ms at most for a beam that follows the target",
+            le=500,
+        ),
     ] = 400.0
     arm_good_frames: Annotated[int, _count("contiguous good frames before arming is accepted", ge=1, le=1000)] = 5
     max_beam_on_s: Annotated[

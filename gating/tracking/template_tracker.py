@@ -15,7 +15,8 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
-from gating.tracking.confidence import MISFIT_BELOW, RIVAL_VETO, probability, reason_for_doubt
+from gating.tracking.choice import Choice
+from gating.tracking.confidence import probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.evidence import Evidence, History, gather
 from gating.tracking.fixed_pattern import FixedPattern
@@ -58,6 +59,8 @@ QUIET_RANGE_MM = 12.0
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
+SAME_PICTURE = 0.9999
+"""Raw ZNCC of the reference with its own picture, which says nothing of the noise in others."""
 
 
 class _Seen(Struct, frozen=True):
@@ -122,7 +125,8 @@ class TemplateTracker:
         self._recall: Recall | None = None
         reference = self._cut(frame, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
-        self._surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
+        surroundings = Surroundings(frame, contour, self._margin_px, self._spacing_mm, self._reach_px)
+        self._choice = Choice(self.templates, surroundings, self._apart_px)
         row, column = reference.top // self._reduction, reference.left // self._reduction
         pixel_mm = self._reduction * self._spacing_mm
         self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
@@ -178,7 +182,9 @@ class TemplateTracker:
         confidence = self._trust.believed(seen.probability, centre, QUIET_SPEED_MM_S * elapsed_s)
         status = self._status(confidence)
         self.evidence, self.content_px = seen.evidence, seen.moved.content_px
-        self._seen, self._confidence, self._rest_score = seen, confidence, seen.evidence.rest_score
+        self._seen, self._confidence = seen, confidence
+        if seen.moved.raw_score < SAME_PICTURE:
+            self._rest_score = seen.evidence.rest_score
         self.templates.in_use[seen.winner.template].fit.keep(seen.moved)
         if seen.recalled is not None:
             self.templates.in_use[0].fit.keep(seen.recalled.direct)
@@ -199,11 +205,11 @@ class TemplateTracker:
         self._picture.load(frame)
         reach = self._reach(elapsed_s)
         placements = place(self.templates.in_use, frame, reduced, reach, self._apart_px)
-        winner, moved = self._best_moved(reference, frame, placements, reach)
+        winner, moved = self._choice.best(frame, self._picture, placements, reach)
         recalled = None if self._recall is None else self._recall.recalled(self._picture, winner.template, moved)
         if recalled is not None:
             moved = recalled.moved
-        centre = self._centre_of(moved, winner)
+        centre = _centre_of(moved, winner)
         x, y = reference.centre_px
         shift = (centre[0] - x) / self._reduction, (centre[1] - y) / self._reduction
         elsewhere = pattern.lead_elsewhere(reduced, elapsed_s, *shift)
@@ -213,40 +219,6 @@ class TemplateTracker:
             evidence = recalled.added_to(evidence)
         return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence), recalled)
 
-    def _best_moved(
-        self, reference: Template, frame: NDArray[Any], placements: list[Placement], reach: SearchRegion
-    ) -> tuple[Placement, Propagation]:
-        """Carry the contour to the best placement, and in doubt to others as well; then the best fit wins.
-
-        A deformed target often scores no more than something else until the fit has undone its motion, and a target
-        without texture of its own is known by its surroundings. A placement that wins only then has no lead: the
-        confidence vetoes it.
-        """
-        winner = max(placements, key=self.templates.worth)
-        moved = self._propagate(winner)
-        rival = next((one for one in placements if self._is_equal(one, winner)), None)
-        if rival is None and moved.score >= MISFIT_BELOW:
-            return winner, moved
-        candidates = [(winner, moved)]
-        if rival is not None:
-            candidates.append((rival, self._propagate(rival)))
-        around = self._surroundings.find(frame, reach)
-        if self._apart(winner, around.x_px, around.y_px):
-            proposed = place_at(0, reference, frame, around.x_px, around.y_px, reach)
-            candidates.append((proposed, self._propagate(proposed)))
-
-        def worth(candidate: tuple[Placement, Propagation]) -> float:
-            at, fit = candidate
-            return fit.score - reach.cost(at.x_px, at.y_px, fit.score) + around.worth_at(at.x_px, at.y_px)
-
-        return max(candidates, key=worth)
-
-    def _is_equal(self, one: Placement, winner: Placement) -> bool:
-        return one.score > winner.score - RIVAL_VETO and self._apart(winner, one.x_px, one.y_px)
-
-    def _apart(self, placement: Placement, x_px: float, y_px: float) -> bool:
-        return math.hypot(placement.x_px - x_px, placement.y_px - y_px) > self._apart_px
-
     def _reach(self, elapsed_s: float) -> SearchRegion:
         """Return where the target can be: as far away as it can have moved since it was last seen."""
         unseen_s = self._unseen_s + elapsed_s
@@ -254,11 +226,6 @@ class TemplateTracker:
         to_px = 1.0 / self._spacing_mm
         radius_mm = reach_mm(self._settings, unseen_s)
         return SearchRegion(*self._centre, radius_mm * to_px, free_mm * to_px, COST_PER_MM * self._spacing_mm)
-
-    def _propagate(self, placement: Placement) -> Propagation:
-        template = self.templates.in_use[placement.template]
-        x, y = template.centre_px
-        return template.fit.propagate(self._picture, placement.x_px - x, placement.y_px - y, placement.score)
 
     def _history(
         self,
@@ -279,11 +246,6 @@ class TemplateTracker:
             moving_elsewhere=elsewhere,
             objections=objections,
         )
-
-    def _centre_of(self, moved: Propagation, winner: Placement) -> tuple[float, float]:
-        """Return the centroid of an outline, or the place of the match if it has none."""
-        centre = contour_centroid(moved.contour_px)
-        return centre if math.isfinite(centre[0]) else (winner.x_px, winner.y_px)
 
     def beside_reference(self) -> Carried:
         """Carry the contour straight from the reference to the last frame as well; for a preparation."""
@@ -327,3 +289,9 @@ class TemplateTracker:
         if self._reference is not None and self._last is not None:
             frame = checked_pixels(self._last.frame, self._shape)
             self._look(self._reference, frame, self._last.elapsed_s, self._pattern.snapshot())
+
+
+def _centre_of(moved: Propagation, winner: Placement) -> Point:
+    """Return the centroid of an outline, or the place of the match if it has none."""
+    centre = contour_centroid(moved.contour_px)
+    return centre if math.isfinite(centre[0]) else (winner.x_px, winner.y_px)

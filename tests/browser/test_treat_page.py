@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from gating.messages import ControlRequest
+from gating.service.pipeline import ask_engine
 from tests.browser.hands import acknowledge, arm
-from tests.console_bench import Console, updates
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -113,13 +114,10 @@ def test_a_console_that_is_frozen_leaves_nothing_that_looks_live(treat, replay):
 
 
 def test_what_another_operator_does_is_seen_here(armed, replay):
-    second = Console(replay.session.folder, "--operator", "dr_second")
-    with second.page() as page:
-        next(told for told in updates(page) if told["session"])
-        page.send('{"type":"ask","action":"hold"}')
-        expect(armed.locator("#events")).to_contain_text("disarm by dr_second")
-        expect(armed.locator("#gate-word")).to_have_text("HOLD")
-    second.close()
+    request = ControlRequest(session_id="replay", action="disarm", operator="dr_second")
+    assert ask_engine(replay.console.config.endpoints.control, request).accepted
+    expect(armed.locator("#events")).to_contain_text("disarm by dr_second")
+    expect(armed.locator("#gate-word")).to_have_text("HOLD")
 
 
 def test_a_wrong_token_shows_one_sentence(browser, replay):

@@ -165,8 +165,8 @@ def test_a_console_without_an_operator_only_shows():
 
 
 @pytest.mark.parametrize("files", [(None, None), (Path("cert.pem"), Path("key.pem"))], ids=["plain", "without keys"])
-def test_other_hosts_are_refused_without_tls_and_keys(files):
+def test_other_hosts_are_refused_without_tls_and_keys(files, tmp_path):
     with pytest.raises(ConsoleError, match=r"host is 192\.0\.2\.1, which other hosts reach"):
         serve(
-            Address("192.0.2.1", 0, *files), load_texts(None), SetUp([], files[0], ""), endpoints=None, announce=print
+            Address("192.0.2.1", 0, *files), load_texts(None), SetUp([], tmp_path, ""), endpoints=None, announce=print
         )

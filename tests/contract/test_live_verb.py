@@ -17,13 +17,15 @@ from typer.testing import CliRunner, Result
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from drivers.sources.phantom import PhantomSource
+from gating.service.pipeline import local_endpoints
 from gating.service.running import RunningSession, running_sessions
 from gating.session.summary_data import read_data
+from gating.settings.config import Config, to_toml
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 from tests.patience import wait_until
 
-ENGINE_STARTS_S = 180.0
+ENGINE_STARTS_S = 600.0
 """An engine whose kernels have never been compiled takes this long on a busy machine."""
 
 
@@ -59,7 +61,21 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(folder: Path) -> Ended:
-    command = [sys.executable, "-m", "cinegate", "live", "phantom", "-o", "frames_per_s=20", "--log-format", "json"]
+    settings = Config(endpoints=local_endpoints(folder))
+    (folder / "site.toml").write_text(to_toml(settings))
+    command = [
+        sys.executable,
+        "-m",
+        "cinegate",
+        "live",
+        "phantom",
+        "--config",
+        str(folder / "site.toml"),
+        "-o",
+        "frames_per_s=20",
+        "--log-format",
+        "json",
+    ]
     command += ["--json", "--target", str(folder / "targets.json"), "--log", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as live:
         try:
@@ -81,6 +97,10 @@ def ended(folder: Path) -> Ended:
 def test_one_command_runs_a_session_that_an_operator_arms_and_stops(ended: Ended) -> None:
     events = {event.code: event.text for event in read_data(Path(ended.running.log)).events}
     assert (events["arm"], events["stop"], ended.exit_code) == ("arm by Other: armed", "stop by Other: armed", 0)
+
+
+def test_the_endpoints_of_a_configuration_are_kept(ended: Ended, folder: Path) -> None:
+    assert ended.running.config.endpoints == local_endpoints(folder)
 
 
 def test_a_stop_ends_every_process_and_the_sessions_file(ended: Ended) -> None:
@@ -109,6 +129,7 @@ def test_the_status_tells_frame_gate_reason_peers_and_faults(ended: Ended) -> No
         ("beam", ["hears commands at ipc://", "obeys engine", "line confirms hold: commanded_hold"]),
         ("record", ["writes ", "engine is there", "0 frames are missing"]),
     ],
+    ids=["source", "engine", "beam", "record"],
 )
 def test_each_process_says_where_it_is_who_came_and_what_changed(ended: Ended, role: str, sentences: list[str]) -> None:
     said = [line["text"] for line in ended.lines if line["role"] == role]
@@ -123,6 +144,7 @@ def test_each_process_says_where_it_is_who_came_and_what_changed(ended: Ended, r
         (["start", "--operator", "me"], "action is 'start'; confirm, arm, disarm"),
         (["arm", "--watch", "--operator", "me"], "--watch is for the status, not for arm"),
     ],
+    ids=["no_operator", "no_action", "watch"],
 )
 def test_a_request_that_no_engine_could_answer_is_refused(arguments: list[str], sentence: str) -> None:
     assert sentence in str(cinegate("control", *arguments).exception)
@@ -137,7 +159,7 @@ def test_a_request_that_no_engine_could_answer_is_refused(arguments: list[str], 
         (["phantom", "--target", "T", "-o", "frames=1"], "--option of phantom: Object contains unknown field `frames`"),
         (["phantom", "--target", "T", "--operator", "me"], "--operator is for the console; give --console as well"),
     ],
-    ids=["no target", "live by itself", "recording", "unknown setting", "operator without console"],
+    ids=["no_target", "live", "recording", "setting", "no_console"],
 )
 def test_what_no_session_could_use_is_refused_at_once(folder: Path, arguments: list[str], sentence: str) -> None:
     refused = cinegate("live", *[str(folder / "targets.json") if word == "T" else word for word in arguments])

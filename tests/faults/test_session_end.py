@@ -87,7 +87,7 @@ def test_the_last_command_ends_each_process(
         replace(END, reason="out_of_window", detail=SESSION_ENDED),
         replace(END, state=GateState.ON, lease_ms=100.0),
     ],
-    ids=["other session", "engine restarts", "named in a detail", "beam on"],
+    ids=["other_session", "restart", "in_a_detail", "beam_on"],
 )
 def test_no_other_command_ends_a_process(other: GateCommand) -> None:
     assert not ends_session(encode(other), SESSION)

@@ -78,6 +78,18 @@ def test_a_frame_whose_contours_do_not_come_gives_way_to_the_next(view):
     assert view.picture.frame.header.sequence == 5
 
 
+def test_no_plane_starves_where_planes_come_in_turn(view):
+    cursor, told = Cursor(), []
+    view.references.clear()
+    for number in range(8):
+        frame = make_frame(number, NOW_NS)
+        header = replace(frame.header, plane=("sagittal", "coronal")[number % 2])
+        view.hear(replace(frame, header=header), NOW_NS, AT)
+        if number % 2 == 1:
+            told.append(update(view, cursor)["picture"]["plane"])
+    assert told == ["sagittal", "coronal", "sagittal", "coronal"]
+
+
 def test_another_session_is_not_shown_while_the_first_is_heard(view):
     other = replace(command(4, 0, 1, renewal=False), session_id="s2")
     hear(view, command(4, 0, 1, renewal=False))

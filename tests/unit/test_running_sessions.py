@@ -68,7 +68,9 @@ def test_of_several_sessions_one_must_be_named(process: int) -> None:
     assert found.session_id == "s2"
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"session_id": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"session_id": 3}', "\x00"], ids=["empty", "no_fields", "number", "binary"]
+)
 def test_a_file_that_holds_something_else_is_named(process: int, text: str) -> None:
     path = announce(session("s1", process))
     path.write_text(text)

@@ -90,9 +90,10 @@ def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
         "beam-on latency and undershoot",
         "target inside the boundary while on",
         "low confidence",
-        "low image quality",
+        "refused frames",
         "baseline shift",
-        "dose proxy",
+        "TrackRAD2025 relative D98",
+        "smooth dose",
         "What the figures mean",
     ):
         assert what in said.output

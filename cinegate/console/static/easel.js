@@ -1,6 +1,6 @@
 // Drawing by mouse, pen and keyboard on the cine: from the canvas to pixels of the image, and back.
 
-import { Cine, placement } from "./cine.js";
+import { Cine, placement, wholeOf } from "./cine.js";
 import { Drawing } from "./drawing.js";
 
 /** @typedef {import("./types.js").Point} Point */
@@ -183,7 +183,7 @@ export class Easel {
   /** How near, in pixels of the image, means a point. */
   reach() {
     const picture = this.cine.picture;
-    return picture ? (REACH * (window.devicePixelRatio || 1)) / placement(this.canvas, picture).x : 0;
+    return picture ? (REACH * (window.devicePixelRatio || 1)) / placement(wholeOf(this.canvas), picture).x : 0;
   }
 
   /**
@@ -191,7 +191,7 @@ export class Easel {
    * @returns {Point}
    */
   inImage(event) {
-    const place = placement(this.canvas, /** @type {Picture} */ (this.cine.picture));
+    const place = placement(wholeOf(this.canvas), /** @type {Picture} */ (this.cine.picture));
     const ratio = this.canvas.width / this.canvas.clientWidth;
     return [(event.offsetX * ratio - place.left) / place.x - 0.5, (event.offsetY * ratio - place.top) / place.y - 0.5];
   }
@@ -201,7 +201,7 @@ export class Easel {
    * @returns {Point}
    */
   onCanvas([x, y]) {
-    const place = placement(this.canvas, /** @type {Picture} */ (this.cine.picture));
+    const place = placement(wholeOf(this.canvas), /** @type {Picture} */ (this.cine.picture));
     return [place.left + (x + 0.5) * place.x, place.top + (y + 0.5) * place.y];
   }
 }

@@ -13,7 +13,7 @@ document.documentElement.lang = texts.language;
 const style = getComputedStyle(document.documentElement);
 const [ON, HOLD, RULE, TEXT] = ["--on", "--hold", "--rule", "--text"].map((name) => style.getPropertyValue(name).trim());
 const canvas = /** @type {HTMLCanvasElement} */ (element("guide"));
-/** Half of the picture's height, in widths of the window. */
+/** Height of the picture, in heights of the window. */
 const REACH = 3;
 
 /** @type {Live<PatientUpdate>} */
@@ -82,7 +82,7 @@ function countOf({ breath_hold: hold, guide, marker }, phase) {
 function drawTarget(context, marker, colour) {
   const { width, height } = canvas;
   const [low, high] = marker.up ?? [-5, 5];
-  const perMm = height / (REACH * (high - low) * 1.4);
+  const perMm = height / (REACH * (high - low));
   const middleMm = (low + high) / 2;
   const [acrossLow, acrossHigh] = marker.across ?? [low, high];
   const acrossMiddle = (acrossLow + acrossHigh) / 2;
@@ -109,7 +109,7 @@ function drawTarget(context, marker, colour) {
 function drawBar(context, marker, colour) {
   const { width, height } = canvas;
   const [low, high] = marker.up ?? [-5, 5];
-  const perMm = height / (REACH * (high - low) * 1.4);
+  const perMm = height / (REACH * (high - low));
   const middleMm = (low + high) / 2;
   /** @param {number} mm */
   const y = (mm) => clamp(height / 2 - (mm - middleMm) * perMm, 0, height);

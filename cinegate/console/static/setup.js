@@ -69,7 +69,7 @@ async function open(recording) {
   const found = /** @type {Facts} */ (await asked("open", asks));
   [shown, facts] = [asks, found];
   Object.assign(drawing, { structures: [], selected: 0, past: [] });
-  easel.cine.window = null;
+  easel.cine.forget();
   drawing.add();
   easel.boundaries = [];
   field("frame").max = String(found.frames - 1);

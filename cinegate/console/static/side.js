@@ -8,9 +8,10 @@ import { element, setText, shown } from "./live.js";
 /** @typedef {import("./live.js").Live<Update>} TreatLive */
 
 /** @type {[import("./types.js").Part, string][]} */
-const PROCESSES = [["source", "Source"], ["gate", "Engine"], ["beam", "Beam interface"], ["recorder", "Recorder"]];
+const PROCESSES = [["source", "Source"], ["gate", "Engine"], ["beam", "Beam line"], ["recorder", "Recorder"]];
+/** States of a process that need no word. */
+const USUAL = ["streaming", "recording"];
 const MOST_HOLDS = 4;
-let shownEvents = "";
 
 /**
  * @param {TreatLive} live
@@ -21,9 +22,7 @@ export function showSide(live, setting) {
   showList("processes", PROCESSES.map(([part, name]) => process(live, part, name)));
   showList("overrides", (setting?.overrides ?? []).map((text) => ({ text, data: {} })));
   if (!update) return;
-  showFigures(update);
   showBreathHold(update);
-  if (update.events) showEvents(update.events);
 }
 
 /**
@@ -34,13 +33,12 @@ export function showSide(live, setting) {
 function process(live, part, name) {
   const silent = live.isSilent(part);
   const said = part === "source" || part === "recorder" ? live.newest?.processes?.[part]?.state : undefined;
-  const text = silent ? `${name} silent` : `${name}${said ? `: ${said}` : ""}`;
+  const text = silent ? `${name} silent` : said && !USUAL.includes(said) ? `${name}: ${said}` : name;
   return { text, data: { alive: silent ? "no" : "yes" } };
 }
 
-/** @param {Update} update */
-function showFigures(update) {
-  const { figures } = update;
+/** @param {import("./types.js").Figures} figures */
+export function showFigures(figures) {
   setText("watched", `${minutes(figures.watched_s)} min`);
   showPairs("figures", [
     ["Duty cycle", figures.duty_cycle === null ? "–" : `${shown(100 * figures.duty_cycle, 0)} %`],
@@ -64,10 +62,7 @@ function showBreathHold({ breath_hold: hold }) {
 }
 
 /** @param {FoldedEvent[]} events */
-function showEvents(events) {
-  const key = JSON.stringify(events.slice(0, 2)) + events.length;
-  if (key === shownEvents) return;
-  shownEvents = key;
+export function showEvents(events) {
   showList("events", events.map((event) => ({
     text: `${event.at} ${event.role}: ${event.text}${event.times > 1 ? ` (${event.times} times)` : ""}`,
     data: { severity: event.severity },

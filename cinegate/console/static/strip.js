@@ -41,7 +41,8 @@ export function drawStrip(canvas, chart, nowMs, colours) {
   context.rect(left, top, right - left, bottom - top);
   context.clip();
   drawOn(context, chart.lines[0]?.dots ?? [], x, top, bottom, nowMs, colours);
-  for (const band of chart.bands) drawBand(context, band, y, left, right, top + size, colours);
+  let nameAt = left + 4;
+  for (const band of chart.bands) nameAt = drawBand(context, band, y, [left, right], top + size, nameAt, colours) + size;
   for (const line of chart.lines) drawLine(context, line, x, y, size);
   context.restore();
   context.strokeStyle = colours.rule;
@@ -101,15 +102,16 @@ function drawOn(context, dots, x, top, bottom, nowMs, colours) {
 }
 
 /**
+ * Draws the edges of a band with its name; returns where the name ends, so that the next begins beside it.
  * @param {CanvasRenderingContext2D} context
  * @param {Allowed} band
  * @param {(value: number) => number} y
- * @param {number} left
- * @param {number} right
- * @param {number} highest where the name above the band still fits
+ * @param {[number, number]} edges of the chart, left and right
+ * @param {number} highest where a name above the band still fits
+ * @param {number} nameAt
  * @param {Record<string, string>} colours
  */
-function drawBand(context, band, y, left, right, highest, colours) {
+function drawBand(context, band, y, [left, right], highest, nameAt, colours) {
   context.strokeStyle = colours.boundary;
   context.lineWidth = 1.5;
   context.setLineDash([6, 4]);
@@ -124,7 +126,8 @@ function drawBand(context, band, y, left, right, highest, colours) {
   context.textAlign = "left";
   const fits = y(band.high) > highest;
   context.textBaseline = fits ? "bottom" : "top";
-  context.fillText(band.name, left + 4, y(band.high) + (fits ? -1 : 2));
+  context.fillText(band.name, nameAt, y(band.high) + (fits ? -1 : 2));
+  return nameAt + context.measureText(band.name).width;
 }
 
 /**

@@ -3,7 +3,7 @@
 import { Cine } from "./cine.js";
 import { Controls } from "./controls.js";
 import { KINDS, Live, element, setText, showKind, shown, since } from "./live.js";
-import { showSide } from "./side.js";
+import { showEvents, showFigures, showSide } from "./side.js";
 import { TRACE_MS, drawStrip } from "./strip.js";
 
 /** @typedef {import("./types.js").Update} Update */
@@ -13,6 +13,9 @@ import { TRACE_MS, drawStrip } from "./strip.js";
 /** @type {[import("./types.js").Axis, 3 | 4 | 5, number[]][]} Each axis, its place in a sample and its dashes. */
 const AXES = [["si", 5, []], ["ap", 4, [8, 3]], ["lr", 3, [2, 3]]];
 const WATCH_MS = 50;
+const TELL_MS = 100;
+/** The strips are drawn this often at most: a pixel of theirs is about 70 ms wide. */
+const STRIPS_MS = 90;
 
 /** @param {string} id */
 const canvas = (id) => /** @type {HTMLCanvasElement} */ (element(id));
@@ -32,6 +35,7 @@ let setting = null;
 /** @type {Sample[]} */
 let samples = [];
 let session = "";
+let stripsAt = -Infinity;
 
 /** @type {Live<Update>} */
 const live = new Live("treat", paint);
@@ -42,30 +46,45 @@ const controls = new Controls(live);
  * @param {ArrayBuffer} pixels
  */
 function paint(update, pixels) {
-  if (update.session !== session) [samples, session, cine.picture] = [[], update.session, null];
-  if (update.setting) setting = update.setting;
+  if (update.session !== session) {
+    [samples, session] = [[], update.session];
+    cine.forget();
+  }
+  if (update.setting) [setting, cine.changed] = [update.setting, true];
   samples.push(...update.samples);
   samples = samples.filter((sample) => sample[1] > update.at_ms - TRACE_MS);
   if (update.picture) cine.take(update.picture, pixels);
-  cine.draw(setting, colours);
-  drawStrips(update.at_ms);
+  if (cine.changed || cine.planes.size > 1) cine.draw(setting, colours, update.limits_ms.frame);
+  if (performance.now() - stripsAt >= STRIPS_MS) {
+    stripsAt = performance.now();
+    drawStrips(update.at_ms);
+  }
+  if (update.figures) showFigures(update.figures);
+  if (update.events) showEvents(update.events);
   controls.show(update);
   watch();
 }
 
-/** Shows ages and states; called between messages too, so that silence shows by itself. */
+/** Shows what must not wait; called between messages too, so that silence shows by itself. */
 function watch() {
-  const update = live.newest;
+  showGate(live.newest);
+  showBeam(live.newest);
+  element("no-signal").hidden = !hasNoPicture();
+}
+
+/** Shows what is read rather than seen; at 60 frames/s, laying out text with every frame costs more than the image. */
+function tell() {
+  const [update, picture] = [live.newest, hasNoPicture() ? null : cine.picture];
   showOrigin(update);
-  showGate(update);
-  showBeam(update);
-  const noPicture = live.isSilent("frame") || !cine.picture;
-  element("no-signal").hidden = !noPicture;
   setText("no-signal-since", `${live.connected ? "No image" : "Console lost, no image"} ${since(live.ageMs("frame"))}`);
-  const age = update?.frame_age_ms;
-  setText("age", noPicture || age == null ? "–" : shown(age + performance.now() - live.receivedAt, 0));
-  setText("plane", noPicture || !cine.picture ? "" : `${cine.picture.plane} · frame ${cine.picture.sequence}`);
+  const age = picture && update?.frame_age_ms;
+  setText("age", age == null ? "–" : shown(age + performance.now() - live.receivedAt, 0));
+  setText("plane", picture ? `${picture.plane} · frame ${picture.sequence}` : "");
   showSide(live, setting);
+}
+
+function hasNoPicture() {
+  return live.isSilent("frame") || !cine.picture;
 }
 
 /** @param {Update | null} update */
@@ -129,11 +148,10 @@ function drawStrips(nowMs) {
   /** @param {3 | 4 | 5 | 6 | 7} place */
   const dots = (place) => own.map((sample) => ({ at: sample[1], value: sample[place], on: sample[8] }));
   const lines = axes.map(([axis, place, dash]) => ({ name: axis.toUpperCase(), colour: colours[axis], dash, dots: dots(place) }));
-  const bands = (target?.bands ?? [])
-    .filter((band) => axes.some(([axis]) => axis === band.axis))
-    .map((band) => ({ low: band.low_mm, high: band.high_mm, name: `${band.rule} ${band.axis.toUpperCase()}` }));
+  const shownAxes = axes.map(([axis]) => axis);
+  const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis)));
   const title = target ? `${target.name} displacement` : "Displacement";
-  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands: merged(bands) }, nowMs, colours);
+  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands }, nowMs, colours);
   const most = target?.max_out_fraction;
   const out = { name: "", colour: colours.text, dash: [], dots: dots(6) };
   const limit = most == null ? [] : [{ low: -1, high: most, name: `at most ${Math.round(100 * most)} %` }];
@@ -145,25 +163,28 @@ function drawStrips(nowMs) {
 }
 
 /**
- * Bands with the same limits become one with both names.
- * @param {{low: number, high: number, name: string}[]} bands
+ * The bands of a rule that has the same limits along several axes become one.
+ * @param {import("./types.js").Band[]} bands
  */
 function merged(bands) {
   /** @type {Map<string, {low: number, high: number, name: string}>} */
   const byLimits = new Map();
-  for (const band of bands) {
-    const key = `${band.low} ${band.high}`;
-    const known = byLimits.get(key);
-    byLimits.set(key, known ? { ...known, name: `${known.name}, ${band.name}` } : band);
+  for (const { rule, axis, low_mm: low, high_mm: high } of bands) {
+    const key = `${rule} ${low} ${high}`;
+    const name = `${byLimits.get(key)?.name ?? rule} ${axis.toUpperCase()}`;
+    byLimits.set(key, { low, high, name });
   }
   return [...byLimits.values()];
 }
 
-input("brightness").oninput = (event) => (cine.brightness = Number(/** @type {HTMLInputElement} */ (event.target).value));
-input("contrast").oninput = (event) => (cine.contrast = 2 ** Number(/** @type {HTMLInputElement} */ (event.target).value));
+for (const id of ["brightness", "contrast"]) {
+  input(id).oninput = () => cine.adjust(Number(input("brightness").value), 2 ** Number(input("contrast").value));
+}
 element("reset-window").onclick = () => {
   cine.resetWindow();
   input("brightness").value = input("contrast").value = "0";
 };
 setInterval(watch, WATCH_MS);
+setInterval(tell, TELL_MS);
 watch();
+tell();

@@ -100,7 +100,7 @@
  * @property {Gate | null} gate
  * @property {Beam | null} beam
  * @property {Record<"source" | "recorder", {state: string, detail: string} | null>} processes
- * @property {Figures} figures
+ * @property {Figures} [figures]
  * @property {BreathHold | null} breath_hold
  * @property {number | null} frame_age_ms
  * @property {Setting} [setting]
