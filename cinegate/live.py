@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import msgspec
 from msgspec.structs import replace
 
+from cinegate.outputs import output_folder
 from cinegate.replays import replay_arguments
 from cinegate.settings import Settings, load_config
 from cinegate.targets import Target, make_targets, scan_targets
@@ -242,7 +243,7 @@ def run(
     config: Settings | None = None,
     tracker: str | None = None,
     speed: float | str = 1,
-    log: str | os.PathLike[str] = "sessions",
+    log: str | os.PathLike[str] | None = None,
     spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
@@ -265,7 +266,7 @@ def run(
     speed
         Of a replay: a factor (1 is real time), "stepped" or "unpaced".
     log
-        Folder for session logs.
+        Folder for session logs. None: `sessions` in `$CINEGATE_OUTPUT`, or else in `~/cinegate`.
     spacing_mm, plane, others
         Of a recording: pixel spacing, mm, where it holds none; sagittal, coronal, transversal or all; further
         recordings of the same scan, merged by their stamps.
@@ -290,7 +291,8 @@ def run(
     ...             print(message.frame_sequence, message.state, message.reason)
     >>> cinegate.report(session.log)
     """
-    settings, folder = load_config(config, tracker), Path(log)
+    settings = load_config(config, tracker)
+    folder = output_folder("sessions") if log is None else Path(log)
     beam = ["--switch", switch, *_options(switch_options)]
     simulated = switch == "simulated"
     name = os.fspath(source.path if isinstance(source, Recording) else source)
