@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 import zmq
+from msgspec import to_builtins
 
 from bench.loop import bench_config, pictures
 from gating.latency.stages import stage_ms, summarise
@@ -154,13 +155,8 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
         "size_px": SIZE_PX,
         "published_to_drawn_ms": painted,
         "browsers": BROWSERS,
-        **{f"engine_{name}_ms": vars_of(summarise(samples)) for name, samples in halves.items()},
+        **{f"engine_{name}_ms": to_builtins(summarise(samples)) for name, samples in halves.items()},
     }
-
-
-def vars_of(summary: Any) -> dict[str, Any]:
-    """Return the fields of a summary."""
-    return {name: getattr(summary, name) for name in summary.__struct_fields__}
 
 
 def _wait_for_paint(console: ConsoleProcess, session: Session) -> None:

@@ -95,23 +95,30 @@ class Pages:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one page until it leaves."""
-        kind = next((one for one in KINDS if one == socket.path_params["kind"]), None)
+        asked = socket.path_params["kind"]
+        kind = next((one for one in KINDS if one == asked), None)
         await socket.accept()
-        if kind is None or len(self._pages) >= MAX_PAGES:
+        if kind is None:
+            await socket.close(REFUSED, f"there is no page {asked[:40]!r}")
+            return
+        if len(self._pages) >= MAX_PAGES:
             await socket.close(TRY_AGAIN, f"{MAX_PAGES} pages are open, which is the limit; close one")
             return
         page = Page(kind, socket)
         self._pages.add(page)
-        feeding = asyncio.create_task(self._feed(page))
+        works = [asyncio.create_task(work(page)) for work in (self._feed, self._listen)]
         try:
-            await self._listen(page)
+            ended, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for work in ended:
+                work.result()  # an error of ours closes the page, which then shows that nothing comes
         except BadMessage as error:
             await socket.close(REFUSED, str(error)[:120])
         except WebSocketDisconnect:
             pass
         finally:
             self._pages.discard(page)
-            feeding.cancel()
+            for work in works:
+                work.cancel()
 
     async def _listen(self, page: Page) -> None:
         while True:

@@ -52,7 +52,7 @@ def image_header(geometry: HasGeometry, shape: tuple[int, int], dtype: str, plan
         "step": step,
         "dtype": dtype,
         "spacing_mm": geometry.pixel_spacing_mm,
-        "letters": letters(ImagePlane.of(geometry)),
+        "letters": letters(plane_of(geometry)),
     }
 
 
@@ -68,11 +68,21 @@ def thinning(shape: tuple[int, int]) -> int:
     return -(-max(shape) // MAX_SIDE)
 
 
-def letters(plane: ImagePlane) -> dict[str, str]:
-    """Return the orientation letters at the edges of the image: left, right, top, bottom.
+def plane_of(geometry: HasGeometry) -> ImagePlane | None:
+    """Return the plane of an image; None for an orientation that is none, for which the engine holds."""
+    try:
+        return ImagePlane.of(geometry)
+    except ValueError:
+        return None
+
+
+def letters(plane: ImagePlane | None) -> dict[str, str]:
+    """Return the orientation letters at the edges of the image: left, right, top, bottom; dashes if they are not known.
 
     Of an oblique plane, they are those of the closest axes, the closest first: `SA`.
     """
+    if plane is None:
+        return dict.fromkeys(("left", "right", "top", "bottom"), "–")
     left, right = _ends(plane.along_columns)
     top, bottom = _ends(plane.along_rows)
     return {"left": left, "right": right, "top": top, "bottom": bottom}

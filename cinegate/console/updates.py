@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cinegate.console.bands import active_rules, bands, is_avoided
-from cinegate.console.picture import Picture
+from cinegate.console.picture import Picture, plane_of
 from cinegate.console.view import SessionView
 from gating.decision.reasons import CONSEQUENCES, GateReason
-from gating.geometry.plane import ImagePlane
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
 
@@ -99,6 +98,7 @@ def _next_picture(view: SessionView, cursor: Cursor) -> Picture | None:
     return unseen[plane]
 
 
+_REASONS: Final = frozenset(GateReason)
 _BEAM: Final = ("beam", "beam_kind", "commanded", "confirmed", "reason", "detail", "latched")
 
 
@@ -106,7 +106,7 @@ def gate(command: GateCommand | None) -> dict[str, Any] | None:
     """Return the newest command with its reason in words."""
     if command is None:
         return None
-    reason = GateReason(command.reason) if command.reason in set(GateReason) else None
+    reason = GateReason(command.reason) if command.reason in _REASONS else None
     return {
         "state": command.state,
         "reason": command.reason,
@@ -173,6 +173,7 @@ def setting(view: SessionView) -> dict[str, Any]:
     """Return what holds for the whole session: source, settings, targets and their bands."""
     stream, header = view.stream, view.header
     config = view.config or Config()
+    plane = None if stream is None else plane_of(stream)
     targets = [
         {
             "name": name,
@@ -195,7 +196,7 @@ def setting(view: SessionView) -> dict[str, Any]:
             "description": stream.description,
             "origin": stream.origin if stream.peer else "",
             "arrival_time": stream.acquired_meaning is StampMeaning.ARRIVAL,
-            "axes": sorted(ImagePlane.of(stream).shown_axes()),
+            "axes": [] if plane is None else sorted(plane.shown_axes()),
             "frame_count": stream.frame_count,
         },
         "ended": view.ended and view.ended.why,

@@ -38,6 +38,8 @@ SESSION_SILENCE_NS: Final = 2_000_000_000
 """After so long without its engine, a session makes room for another one."""
 CONTOUR_WAIT_NS: Final = 15_000_000
 """For so long a frame waits for its contours; then it is shown without."""
+MAX_TARGETS: Final = 32
+"""More than any session has; what comes beyond is not shown."""
 MAX_PLANES: Final = 4
 """More planes than these are not shown."""
 _NO_CONTOUR: Final = np.empty((0, 2), np.float32)
@@ -136,15 +138,16 @@ class SessionView:
                 with contextlib.suppress(ConfigError):
                     self.config = parse_past_config(message.config_toml, "session")
             case TargetReference() if message != self.references.get(message.target):
-                self.references[message.target] = message
+                if len(self.references) < MAX_TARGETS or message.target in self.references:
+                    self.references[message.target] = message
             case _:
                 return
         self.setting_version += 1
 
     def _hear_estimate(self, seen: TargetEstimate, now_ns: int) -> None:
-        self._estimates[seen.target] = seen
         reference = self.references.get(seen.target)
         if reference is not None:
+            self._estimates[seen.target] = seen
             self.trace.add(seen, reference, now_ns)
             self._follow_hold(seen, reference)
         self.complete_picture(now_ns)

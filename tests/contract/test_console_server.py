@@ -104,6 +104,11 @@ def test_a_flood_of_requests_closes_the_page(console):
         assert "requests came within a second" in closed_with(page)[1]
 
 
+def test_a_page_that_does_not_exist_is_named(console):
+    with console.page("oven") as page:
+        assert closed_with(page) == (1008, "there is no page 'oven'")
+
+
 def test_a_patients_page_may_ask_for_nothing(console):
     with console.page("patient") as page:
         page.send('{"type":"ask","action":"arm"}')

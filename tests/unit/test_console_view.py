@@ -211,6 +211,17 @@ def test_orientation_letters_name_the_nearest_axes():
     assert letters(ImagePlane.of(oblique))["right"] == "PI"
 
 
+def test_an_image_whose_orientation_is_none_is_shown_without_letters(view):
+    skewed = (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)
+    hear(view, replace(stream_info(40), image_orientation=skewed))
+    frame = make_frame(4, NOW_NS)
+    view.hear(replace(frame, header=replace(frame.header, image_orientation=skewed)), NOW_NS, AT)
+    hear(view, estimate(4))
+    told = update(view)
+    assert set(told["picture"]["letters"].values()) == {"–"}
+    assert told["setting"]["source"]["axes"] == []
+
+
 def test_the_patient_is_told_where_the_target_is_and_sees_no_anatomy(view):
     view.hear(make_frame(4, NOW_NS), NOW_NS, AT)
     hear(view, estimate(4), command(4, 0, 1, renewal=False))
