@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import msgspec
 from msgspec.structs import replace
 
+from cinegate.outputs import output_folder
 from cinegate.replays import replay_arguments
 from cinegate.settings import Settings, load_config
 from cinegate.targets import Target, make_targets, scan_targets
@@ -36,7 +37,7 @@ START_S: Final = 60.0
 """For so long an engine that does not answer may be starting."""
 _ASK_AGAIN_S: Final = 0.5
 _READ_EVERY_S: Final = 0.1
-Action = Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+Action = Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "site", "status", "stop"]
 
 
 class RequestRefused(PipelineError):
@@ -99,14 +100,15 @@ class LiveSession:
             session = Session(config, self.session_id, folder, "ipc" if own else "configured")
             opened.callback(self._pass_on, session)
             opened.callback(session.stop)
-            write_targets(folder / "targets.json", list(plan.targets))
+            targets = [] if config.sites else ["--target", str(folder / "targets.json")]
+            if targets:
+                write_targets(folder / "targets.json", list(plan.targets))
             secure_process(session.config, "operator")
             record = ["--delivery-record", str(self.log.with_suffix(".delivery.csv"))] if plan.simulated_beam else []
             armed = ["--arm-by-itself"] if plan.arm_by_itself else []
-            target = ["--target", str(folder / "targets.json")]
             session.start("beam", *plan.beam, *record, *plan.speaking)
             session.start("record", str(self.log), *plan.speaking)
-            session.start("engine", *target, *armed, "--end-with-stream", *plan.speaking)
+            session.start("engine", *targets, *armed, "--end-with-stream", *plan.speaking)
             session.start("source", *plan.source, *plan.speaking)
             opened.callback(self._announce(session).unlink, missing_ok=True)
             if plan.console is not None:
@@ -179,6 +181,10 @@ class LiveSession:
         """Clear a latched fault, with a reason for the log; arming is another request. Raises as `disarm`."""
         return self._ask("acknowledge", operator, why)
 
+    def site(self, name: str, operator: str) -> ControlReply:
+        """Go on with another site of the configuration. Its engine must be confirmed and armed. Raises as `disarm`."""
+        return self._ask("site", operator, site=name)
+
     def status(self, operator: str) -> ControlReply:
         """Return the engine's state. Raises as `disarm`."""
         return self._ask("status", operator)
@@ -203,9 +209,11 @@ class LiveSession:
             for line in session.new_lines():
                 self._plan.tell(line)
 
-    def _ask(self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0) -> ControlReply:
+    def _ask(
+        self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0, site: str = ""
+    ) -> ControlReply:
         """Ask until the engine, which may still be starting, answers; and while it refuses, for as long as allowed."""
-        request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why)
+        request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why, site=site)
         began_s = time.monotonic()
         while True:
             session = self._running()
@@ -235,7 +243,7 @@ def run(
     config: Settings | None = None,
     tracker: str | None = None,
     speed: float | str = 1,
-    log: str | os.PathLike[str] = "sessions",
+    log: str | os.PathLike[str] | None = None,
     spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
@@ -258,7 +266,7 @@ def run(
     speed
         Of a replay: a factor (1 is real time), "stepped" or "unpaced".
     log
-        Folder for session logs.
+        Folder for session logs. None: `sessions` in `$CINEGATE_OUTPUT`, or else in `~/cinegate`.
     spacing_mm, plane, others
         Of a recording: pixel spacing, mm, where it holds none; sagittal, coronal, transversal or all; further
         recordings of the same scan, merged by their stamps.
@@ -283,7 +291,8 @@ def run(
     ...             print(message.frame_sequence, message.state, message.reason)
     >>> cinegate.report(session.log)
     """
-    settings, folder = load_config(config, tracker), Path(log)
+    settings = load_config(config, tracker)
+    folder = output_folder("sessions") if log is None else Path(log)
     beam = ["--switch", switch, *_options(switch_options)]
     simulated = switch == "simulated"
     name = os.fspath(source.path if isinstance(source, Recording) else source)
@@ -291,7 +300,7 @@ def run(
         plan = SessionPlan(
             name=name,
             config=settings,
-            targets=make_targets(target, None),
+            targets=[] if settings.sites else make_targets(target, None),
             log_folder=folder,
             source=[name, "--subscribers", "2", *_options(options)],
             beam=beam,

@@ -331,6 +331,8 @@ class SessionHeader(Message, frozen=True, kw_only=True):
     clock: Name
     overrides: list[Sentence] = []
     """Settings that disarm a safeguard, each with its reason."""
+    site: Annotated[str, Meta(max_length=64)] = ""
+    """The site that this engine treats, one of those in the configuration; empty if there are none."""
 
 
 class TargetReference(Message, frozen=True, kw_only=True):
@@ -355,9 +357,11 @@ class TargetReference(Message, frozen=True, kw_only=True):
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "status", "stop"]
+    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "site", "status", "stop"]
     operator: Name
     why: Sentence = ""
+    site: Annotated[str, Meta(max_length=64)] = ""
+    """The site to go on with; for `site` alone."""
 
 
 class PeerStatus(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
 
 TESTS = Path(__file__).parent
-WITH_PROCESSES = ("browser", "contract", "faults")
+WITH_DEADLINES = ("browser", "faults")
 """Folders whose tests talk to processes within deadlines, which they would miss beside a second row of tests."""
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
@@ -23,7 +23,7 @@ COLLECTED = pytest.StashKey[list[pytest.Item]]()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what may not run beside other tests, before anything is selected by its marks."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in WITH_PROCESSES:
+        if item.path.relative_to(TESTS).parts[0] in WITH_DEADLINES:
             item.add_marker("alone")
     config.stash[COLLECTED] = list(items)
 

@@ -61,6 +61,8 @@ class Scene:
         Start our engine and beam interface with a tracker and a switch that fail on order.
     far
         Let the source have the clock of another host.
+    sites
+        Let the session have two sites, whose targets lie at the same place.
     """
 
     def __init__(
@@ -72,13 +74,14 @@ class Scene:
         engine_command: str = "",
         faulty: bool = False,
         far: bool = False,
+        sites: bool = False,
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.session = f"faults-{seed}"
-        self.config = scene_config(folder)
+        self.config = scene_config(folder, sites=sites)
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
-        self.processes = Processes(folder, self.session, engine_command, faulty=faulty)
+        self.processes = Processes(folder, self.session, engine_command, faulty=faulty, sites=sites)
         self.processes.log_folder.mkdir(mode=0o700, exist_ok=True)
         self.messages = MessageLog()
         self.line_falls_ns: list[int] = []
@@ -243,7 +246,7 @@ class Scene:
         why = "no gate command was received" if last is None else f"{last.engine_state}, {last.reason}: {last.detail}"
         raise NotSettled(f"no steady beam within {limit_s:g} s; {why}; {' '.join(self.processes.died())}")
 
-    def ask(self, action: str, why: str = "", *, session: str = "") -> ControlReply | None:
+    def ask(self, action: str, why: str = "", *, session: str = "", site: str = "") -> ControlReply | None:
         """Send a control request as the operator; return the reply, or None if none comes within a second."""
         self.messages.replies.clear()
         request = ControlRequest(
@@ -251,6 +254,7 @@ class Scene:
             action=action,  # type: ignore[arg-type]  # one of the literal actions, as text
             operator=OPERATOR,
             why=why,
+            site=site,
         )
         self._control.send_multipart(encode(request), zmq.NOBLOCK)
         self.wait(lambda: bool(self.messages.replies), 1.0)

@@ -53,6 +53,7 @@ class Scenes:
                 engine_command="" if kind == "faulty" else self._engine_command,
                 faulty=kind == "faulty",
                 far=kind == "far",
+                sites=kind == "sites",
             )
             self._scene.open()
             if kind == "replayed":

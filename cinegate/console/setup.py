@@ -28,7 +28,8 @@ from gating.settings.presets import NAMES, read_preset
 
 MAX_ASKED_BYTES: Final = 2 * 2**20
 MAX_UPLOAD_BYTES: Final = 64 * 2**20
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 120.0
+"""The first boundary on a computer may have to be compiled."""
 DRY_RUN_LIMIT_S: Final = 600.0
 LOOK_MARGIN_S: Final = 90.0
 """A source may wait for its first frame, and its images must be written."""

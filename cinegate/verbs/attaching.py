@@ -27,12 +27,18 @@ class Attached(NamedTuple):
     found: str
     """What was found on this host, to end an error with; empty where a configuration was given."""
 
-    def ask(self, action: str, operator: str, why: str = "") -> ControlReply:
+    def ask(self, action: str, operator: str, why: str = "", site: str = "") -> ControlReply:
         """Ask once. Raises `PipelineError` if no engine answers."""
         from gating.messages import ControlRequest
         from gating.service.pipeline import PipelineError, ask_engine
 
-        request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why)  # type: ignore[arg-type]
+        request = ControlRequest(
+            session_id=self.session_id,
+            action=action,  # type: ignore[arg-type]
+            operator=operator,
+            why=why,
+            site=site,
+        )
         try:
             return ask_engine(self.config.endpoints.control, request)
         except PipelineError as error:

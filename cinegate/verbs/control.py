@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
     from gating.messages import ControlReply, EngineStatus
 
-ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "status", "stop")
+ACTIONS: Final = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "site", "status", "stop")
 WATCH_EVERY_S: Final = 0.5
 
 
 @app.command()
 def control(
     action: Annotated[str, typer.Argument(help=f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")],
+    site: Annotated[str, typer.Argument(help="For `site`: the name of the site to go on with.")] = "",
+    *,
     operator: Annotated[
         str, typer.Option("--operator", help="Who makes the request; goes into the log. Not needed for the status.")
     ] = "",
@@ -39,10 +41,13 @@ def control(
     """Ask a running engine to arm, disarm, acknowledge a latched fault, log a couch shift or a mark, or stop.
 
     `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
-    `status` tells frame, gate, reason, peers and faults. `stop` ends the session as a whole.
+    `status` tells frame, gate, reason, peers and faults. `stop` ends the session as a whole. `site NAME` ends the
+    beam and goes on with another site of the configuration, whose engine must be confirmed and armed anew.
     """
     if action not in ACTIONS:
         raise CommandError(f"action is {action!r}; {', '.join(ACTIONS[:-1])} or {ACTIONS[-1]} is needed")
+    if (action == "site") != bool(site):
+        raise CommandError("`cinegate control site NAME` names a site, and no other action does")
     if watch and action != "status":
         raise CommandError(f"--watch is for the status, not for {action}")
     if not operator and action != "status":
@@ -50,7 +55,7 @@ def control(
     attached = attach(session, config)
 
     def ask() -> ControlReply:
-        return attached.ask(action, operator or getpass.getuser(), why)
+        return attached.ask(action, operator or getpass.getuser(), why, site)
 
     if watch:
         _watch(ask, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json
 from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
 
@@ -64,13 +64,13 @@ def drift(
         )
         return
     speed = sum(mm**2 for mm in proposal.baseline.speed_mm_min.tolist() if math.isfinite(mm)) ** 0.5
-    console.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    findings.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
     if proposal.worthwhile:
-        console.print(plan_sentence(proposal), highlight=False)
+        findings.print(plan_sentence(proposal), highlight=False)
     if answer:
-        console.print(answer, highlight=False)
+        findings.print(answer, highlight=False)
     elif proposal.worthwhile:
-        console.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
+        findings.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
 
 
 def plan_sentence(proposal: CouchShift) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def itv(
         return
     for motion, one, areas in found:
         _print(one, areas, motion.beam_known_by)
-    console.print(_uncertainties(found[0][1], found[0][0].beam_known_by))
+    findings.print(_uncertainties(found[0][1], found[0][0].beam_known_by))
 
 
 def _recipe(isodose: float, penumbra: str, fractions: int | None, dimensions: int) -> MarginRecipe:
@@ -153,19 +153,19 @@ def _print(one: GatedVersusItv, areas: PlaneAreas, known_by: str) -> None:
         ("margin: gated", "gated_margin_mm"),
     ):
         rows.add_row(label, *(f"{getattr(axis, field):.1f}" for axis in one.axes))
-    console.print(rows)
+    findings.print(rows)
     phases = f"mean of {one.breaths} breaths" if one.breaths else "no breaths: whole range"
-    console.print(
+    findings.print(
         f"recipe: {one.recipe.in_words()}; ITV from the first {one.before_s:.0f} s ({phases})", highlight=False
     )
     if still := [axis.axis for axis in one.axes if axis.motion_mm == 0]:
-        console.print(f"no motion is known along {', '.join(still)}: a plane shows two axes only")
-    console.print(
+        findings.print(f"no motion is known along {', '.join(still)}: a plane shows two axes only")
+    findings.print(
         f"in the plane: target {areas.target_mm2 / 100:.1f} cm2, ITV (union over the motion) {areas.itv_mm2 / 100:.1f} "
         f"cm2, union while the beam was on {areas.gated_mm2 / 100:.1f} cm2",
         highlight=False,
     )
-    console.print(
+    findings.print(
         f"PTV as an ellipsoid: ITV {one.itv_ptv_cm3:.0f} cm3, mid-position {one.mid_position_ptv_cm3:.0f} cm3, gated "
         f"{one.gated_ptv_cm3:.0f} cm3; gated / ITV {one.gated_over_itv:.2f}",
         highlight=False,

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import JsonOption
 from gating.latency.published_chain import MACHINE, Beam
 from gating.settings.private_file import private_file
@@ -46,7 +46,7 @@ def latency(
     if out is not None:
         from gating.report.latency_page import latency_page
 
-        page = latency_page("" if camera is None else camera.name, physical, chains)
+        page = latency_page("" if camera is None else camera.name, physical, chains, half_sample_ms)
         private_file(out).write_text(page, encoding="utf-8")
     if as_json:
         from msgspec import to_builtins
@@ -68,14 +68,14 @@ def latency(
         within = f"{half_sample_ms:.1f}" if name.startswith("physical") else ""
         table.add_row(name, *numbers, str(len(found)), within)
     if rows:
-        console.print(table)
+        findings.print(table)
     if phase_ms is not None:
-        console.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
+        findings.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
     from gating.report.latency_section import limits_sentence, sum_sentence
 
     for chain in chains:
-        console.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
-    console.print(limits_sentence(chains[-1]), highlight=False)
+        findings.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
+    findings.print(limits_sentence(chains[-1]), highlight=False)
 
 
 def _physical(camera: Path, level_mm: float | None, above: bool) -> tuple[dict[str, list[float]], float]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console
 from cinegate.verbs.options import ConfigOption, JsonOption, MemoryOption, TrackerOption
@@ -22,13 +23,12 @@ from cinegate.verbs.run import (
     ConsoleOption,
     LogOption,
     OperatorOption,
-    Screen,
-    breath_hold_guide,
     console_arguments,
     print_summary,
     tell,
     watch_session,
 )
+from cinegate.verbs.screen import Screen, breath_hold_guide
 from cinegate.verbs.speaking import LogFormatOption, VerboseOption
 
 
@@ -53,7 +53,7 @@ def live(
     arm_by_itself: Annotated[
         bool, typer.Option("--arm-by-itself", help="Arm without an operator; for the phantom only.")
     ] = False,
-    log: LogOption = Path("sessions"),
+    log: LogOption = None,
     with_console: ConsoleOption = False,
     operator: OperatorOption = "",
     verbose: VerboseOption = False,
@@ -68,15 +68,19 @@ def live(
     from cinegate.live import LiveSession, SessionPlan
     from cinegate.targets import named_targets, with_memory
 
-    if target is None:
-        raise CommandError("a live session needs --target FILE, which `cinegate targets` makes")
-    _check_source(source, option, arm_by_itself=arm_by_itself)
     settings = load_config(config, tracker)
+    if target is None and not settings.sites:
+        raise CommandError(
+            "a live session needs --target FILE, which `cinegate targets` makes, or [[sites]] with theirs"
+        )
+    if settings.sites and (target or memory):
+        raise CommandError("--target and --memory are for a session without sites; a site names its target file")
+    _check_source(source, option, arm_by_itself=arm_by_itself)
     plan = SessionPlan(
         name=source,
         config=settings,
-        targets=with_memory(named_targets(target), memory),
-        log_folder=log,
+        targets=[] if target is None else with_memory(named_targets(target), memory),
+        log_folder=log or output_folder("sessions"),
         source=[
             source,
             *_repeated("-o", option),

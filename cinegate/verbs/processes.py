@@ -153,29 +153,39 @@ def engine(
     arm_by_itself: Annotated[
         bool, typer.Option("--arm-by-itself", help="Arm without an operator; for recordings and phantoms only.")
     ] = False,
+    site: Annotated[
+        str, typer.Option("--site", help="Site to begin with, of those in the configuration; else its first one.")
+    ] = "",
     end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
     verbose: VerboseOption = False,
     log_format: LogFormatOption = "text",
 ) -> None:
     """Track and decide: the engine process."""
-    from cinegate.targets import named_targets, with_memory
+    from cinegate.targets import named_targets, site_targets, with_memory
     from gating.service.service import EngineService
     from gating.wire.sockets import stop_on_signals
 
     settings = load_config(config, tracker)
     secure_process(settings, "engine")
-    if target is not None:
-        targets = named_targets(target)
+    sites: dict[str, list[TargetSpec]] = {}
+    if settings.sites:
+        given = {"--target": target, "--target-box": target_box, "--target-mask": target_mask, "--memory": memory}
+        _refuse({**given, "--reference": reference}, "is for a session without sites; a site names its target file")
+        sites = site_targets(settings.sites)
+        site = site or next(iter(sites))
+    if site and site not in sites:
+        raise CommandError(f"--site {site} is not in the configuration; its sites are {', '.join(sites) or 'none'}")
+    if sites:
+        targets = sites[site]
+    elif target is not None:
+        targets = with_memory(named_targets(target), memory)
     else:
-        targets = _targets_in(reference, plane, others or [], target_box, target_mask)
-    targets = with_memory(targets, memory)
+        targets = with_memory(_targets_in(reference, plane, others or [], target_box, target_mask), memory)
     stop = stop_on_signals()
     with speaking("engine", session, verbose=verbose, log_format=log_format):
         _name_overrides("engine", settings)
-        service = EngineService(
-            settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream
-        )
-        service.run(stop)
+        by_itself = {"arm_by_itself": arm_by_itself, "end_with_stream": end_with_stream}
+        EngineService(settings, targets, session, sites=sites, site=site, **by_itself).run(stop)
 
 
 def _name_overrides(role: str, settings: Config) -> None:

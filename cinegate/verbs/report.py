@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import app, findings, next_steps, print_json
 from cinegate.verbs.options import JsonOption
 
 if TYPE_CHECKING:
@@ -59,11 +59,12 @@ def report(
         clinical = figures_json(found, summary.session_id)
         print_json({**summary_dict(summary), "clinical": clinical, "log": str(log), "report": str(html)})
         return
-    console.print(summary_table(summary))
+    findings.print(summary_table(summary))
     for one in found:
-        console.print(clinical_section.table(one))
-    console.print(clinical_section.meanings())
-    console.print(f"report: {html}")
+        findings.print(clinical_section.table(one))
+    findings.print(clinical_section.meanings())
+    findings.print(f"report: {html}", highlight=False)
+    next_steps(f"cinegate verify {log}", f"cinegate whatif {log}", f"cinegate itv {log}")
 
 
 def _export(
@@ -92,4 +93,5 @@ def recover(log: LogArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(msgspec.to_builtins(found, str_keys=True))
     else:
-        console.print(str(found))
+        findings.print(str(found), highlight=False)
+        next_steps(f"cinegate verify {log}", f"cinegate report {log}")

@@ -68,6 +68,8 @@ class Engine:
         Arm without an operator; only for recordings and phantoms, and only until the first latch or `disarm`.
     budget
         Latency budget of each decision; None offline, where decisions are not timed.
+    site
+        Which of the sites in the settings this engine treats; empty if there are none.
     requires_binding
         Whether targets of a live source must be bound to an image, and be confirmed by an operator before arming; False
         only to replay logs of versions that asked for neither.
@@ -85,6 +87,7 @@ class Engine:
         peers: PeerMonitor | None = None,
         arm_by_itself: bool = False,
         budget: DecisionBudget | None = None,
+        site: str = "",
         requires_binding: bool = True,
     ) -> None:
         self._config = config
@@ -103,6 +106,8 @@ class Engine:
             not_armable=self._not_armable,
             warm_up=self.warm_up,
             arm_by_itself=arm_by_itself,
+            sites=[one.name for one in config.sites],
+            site=site,
             live_needs_confirmation=requires_binding,
         )
         self._foreign: set[tuple[str, str]] = set()
@@ -314,7 +319,7 @@ class Engine:
 
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
         """Carry out an operator's request, or refuse it with a reason."""
-        asked = f"{request.action} by {request.operator}"
+        asked = " ".join(filter(None, (request.action, request.site, "by", request.operator)))
         refused = self._operators.carry_out(request)
         if refused is not None:
             text = f"{asked} refused: {refused}"

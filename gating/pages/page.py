@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gating.pages.plots import Figure
 
-UNKNOWN: Final = "\u2013"
+UNKNOWN: Final = "-"
 """Stands in a cell where nothing is known."""
 _NUMBER: Final = re.compile(r"[-+\u2212]?\d[\d.,]*( %)?")
 _TAG: Final = re.compile(r"<[^>]*>")

@@ -19,6 +19,7 @@ from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
 from gating.report.labels import Labels, label_line, sign_off
 from gating.report.motion_figures import beam_on_figure, displacement_histogram, phase_figure
+from gating.report.site_rows import HEAD, site_rows
 from gating.report.summary import SessionSummary, summarise_data
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.private_file import private_file
@@ -63,6 +64,7 @@ def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABEL
             _head(summary, labels),
             _warnings(summary),
             _cards(summary),
+            _sites(summary),
             _motion(),
             _distributions(plots, motions),
             _clinical(found, motions, data),
@@ -151,6 +153,12 @@ def _cards(summary: SessionSummary) -> str:
             )
         )
     return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _sites(summary: SessionSummary) -> str:
+    rows = [[escape(cell) for cell in row] for row in site_rows(summary.sites)]
+    caption = "Beam on is confirmed beam-on time; the monitor units are those of the plan."
+    return section("Sites", caption, table(list(HEAD), rows)) if rows else ""
 
 
 def _motion() -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from gating.latency.published_chain import ChainSummary
 from gating.pages import plots
-from gating.pages.page import card, head, page, section, table
-from gating.report.latency_section import chain_table, sum_sentence, three_digits
+from gating.pages.page import card, head, number, page, section, table
+from gating.report.latency_section import chain_table, limits_sentence, sum_sentence, three_digits
 
 NOTICE: Final = (
     "Research software, not a medical device. What is measured begins when the phantom crosses the gating level and "
@@ -20,7 +20,12 @@ NOTICE: Final = (
 COLOURS: Final = {"off": plots.RED, "on": plots.GREEN}
 
 
-def latency_page(name: str, physical: Mapping[str, Sequence[float]], chains: Sequence[ChainSummary]) -> str:
+def latency_page(
+    name: str,
+    physical: Mapping[str, Sequence[float]],
+    chains: Sequence[ChainSummary],
+    half_sample_ms: float | None = None,
+) -> str:
     """Return the page.
 
     Parameters
@@ -31,12 +36,19 @@ def latency_page(name: str, physical: Mapping[str, Sequence[float]], chains: Seq
         Measured latencies, ms, by what the beam did: `off` or `on`. Where there are none, nothing is plotted.
     chains
         The model, for beam off and beam on.
+    half_sample_ms
+        What each measurement is known to, ms; None where nothing was measured.
     """
     measured = {beam: found for beam, found in physical.items() if len(found)}
     body = [head("Gating latency", name or "model of published figures; nothing was measured", NOTICE)]
     if measured:
         cards = "".join(
-            card(f"Beam {beam}, measured", three_digits(float(np.median(found))), "ms, median", f"n = {len(found)}")
+            card(
+                f"Beam {beam}, measured",
+                three_digits(float(np.median(found))),
+                "ms, median",
+                f"n = {len(found)}, each ± {number(half_sample_ms, '.1f')} ms",
+            )
             for beam, found in measured.items()
         )
         caption = "From the crossing of the gating level to the change of the beam."
@@ -55,6 +67,7 @@ def latency_page(name: str, physical: Mapping[str, Sequence[float]], chains: Seq
     body += [
         section(f"Whole chain, beam {chain.beam}", escape(sum_sentence(chain)), chain_table(chain)) for chain in chains
     ]
+    body.append(f'<p class="caption">{escape(limits_sentence(chains[-1]))}</p>')
     return page("Gating latency", "\n".join(body), {"physical": _histogram(measured)} if measured else None)
 
 

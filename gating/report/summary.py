@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, residual_mm
 from gating.analysis.motion import GatedMotion, known_beam, motion_from_session, session_span_ns
+from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.analysis.unknown import number, percent
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import STAGES, LatencySummary, summarise
 from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
+from gating.report.site_rows import ALL, site_rows
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.config import ConfigError
 
@@ -95,6 +97,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     undecodable: int
     cut: str
     """What a torn log lacks; empty if the log is whole."""
+    sites: list[SiteDelivery]
+    """What each site of the session received; empty for a session without sites."""
 
 
 def summarise_session(path: Path) -> SessionSummary:
@@ -156,6 +160,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         tracker=header.tracker if header else "",
         undecodable=data.undecodable,
         cut=data.cut,
+        sites=site_deliveries(data),
     )
 
 
@@ -188,6 +193,11 @@ def summary_table(summary: SessionSummary) -> Table:
     commanded = f", {percent(summary.duty_cycle_commanded)} commanded" if summary.beam_known_by == "confirmed" else ""
     table.add_row("duty cycle", known + commanded)
     table.add_row("beam on", f"{number(summary.beam_on_s)} s in {len(summary.beam_on_periods)} periods")
+    for site, plan, planned, on in site_rows(summary.sites):
+        table.add_row(
+            Text(site if site == ALL else f"site {site}"),
+            Text(", ".join(filter(None, (plan, f"planned {planned}", f"beam on {on}")))),
+        )
     for motion in summary.motion:
         table.add_row(f"residual motion, {motion.target}", f"{number(motion.residual_p95_mm)} mm (95 % of beam on)")
     table.add_row("reasons", ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items()))

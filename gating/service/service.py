@@ -6,8 +6,9 @@ import gc
 import math
 import os
 import platform
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
@@ -61,16 +62,25 @@ MAX_DRAIN: Final = 256
 """Most messages taken in one turn, so that a flood of frames cannot keep the loop from renewing or ending the lease."""
 MAX_REQUESTS: Final = 2
 """Most requests of operators answered in one turn: a flood of them must not keep the loop from frames and leases."""
+SILENCE_NS: Final = 1_200_000_000
+"""A beam interface takes whoever commands it within a second of another engine for a second engine."""
 _NEVER: Final = 2**63
 
 
 class EngineService:
     """The engine process: one loop, one thread, four kinds of sockets.
 
+    Each site of a session is treated by an engine of its own, which knows nothing of the one before: it holds, finds
+    its targets, and is confirmed and armed anew.
+
     Parameters
     ----------
-    config, targets, session_id
-        Settings, targets and identifier of the session.
+    config, session_id
+        Settings and identifier of the session.
+    targets
+        Targets of the session, or of its first site.
+    sites, site
+        Targets of every site, by its name, and the name of the first one; empty for a session without sites.
     arm_by_itself
         Arm without an operator. Meant for recordings and phantoms, never for a live stream.
     end_with_stream
@@ -88,13 +98,25 @@ class EngineService:
         targets: Sequence[TargetSpec],
         session_id: str,
         *,
+        sites: Mapping[str, Sequence[TargetSpec]] | None = None,
+        site: str = "",
         arm_by_itself: bool = False,
         end_with_stream: bool = False,
     ) -> None:
         self._config = require_overrides(config)
         self._session_id = session_id
+        self._sites = sites or {}
         self._end_with_stream = end_with_stream
         self._clock = MonotonicClock()
+        self._ended, self._ends_because = False, GateReason.STOPPING
+        self._sent_ns = 0
+        self._teller = EngineTeller()
+        self._begin(targets, site, arm_by_itself=arm_by_itself)
+
+    def _begin(self, targets: Sequence[TargetSpec], site: str, *, arm_by_itself: bool = False) -> None:
+        """Make a new engine."""
+        config = self._config
+        self._site, self._next_site = site, ""
         self._clock_map = ClockMap(self._clock.name, config.clocks)
         self._engine_id = uuid.uuid4().hex[:12]
         self._engine = Engine(
@@ -102,15 +124,13 @@ class EngineService:
             targets,
             lambda: make_tracker(config.tracker, config.tracking),
             self._clock,
-            session_id,
+            self._session_id,
             self._engine_id,
             arm_by_itself=arm_by_itself,
             budget=load_budgets().decision,
+            site=site,
         )
-        self._teller = EngineTeller()
         self._header = self._session_header()
-        self._ended, self._ends_because = False, GateReason.STOPPING
-        self._sent_ns = 0
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -138,6 +158,11 @@ class EngineService:
             gc.disable()
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
             self._loop(stop)
+            while self._next_site and not stop():
+                self._frames.socket.close()
+                self._change_site(stop)
+                self._frames = ReconnectingSubscriber(context, endpoints.frames)
+                self._loop(stop)
             self._send_command(self._engine.stop(self._ends_because))
             self._send_telemetry([self._heartbeat()])
         finally:
@@ -152,10 +177,23 @@ class EngineService:
         except TrackerFault:
             self._publish(self._engine.tick())
 
+    def _change_site(self, stop: Callable[[], bool]) -> None:
+        """Hold for good, and begin with the next site once the beam interface takes a new engine for a successor."""
+        self._send_command(self._engine.stop())
+        self._send_telemetry([self._heartbeat()])
+        self._begin(self._sites[self._next_site], self._next_site)
+        self._send_telemetry([self._header])
+        until_ns = self._sent_ns + SILENCE_NS
+        while self._clock.now_ns() < until_ns and not stop():
+            self._receive_peers()
+            time.sleep(0.01)
+        self._publish(self._engine.tick())
+        self._warm_up()
+
     def _loop(self, stop: Callable[[], bool]) -> None:
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
-        while not (stop() or (self._ended and self._end_with_stream)):
+        while not (stop() or self._next_site or (self._ended and self._end_with_stream)):
             wait_ns = min(self._due_ns(renew_ns), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
             if came:
@@ -279,6 +317,8 @@ class EngineService:
                 if reply.accepted and request.action == "stop":
                     self._ended = self._end_with_stream = True
                     self._ends_because = GateReason.SESSION_ENDED
+                elif reply.accepted and request.action == "site":
+                    self._next_site = request.site
 
     def _greet_subscribers(self) -> None:
         """Send the session header, the references and their images again for each new subscriber of the telemetry."""
@@ -341,4 +381,5 @@ class EngineService:
             tracker=self._config.tracker,
             clock=self._clock.name,
             overrides=in_words(self._config, self._config.overrides),
+            site=self._site,
         )

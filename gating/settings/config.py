@@ -19,6 +19,7 @@ from gating.settings.host import HostSettings
 from gating.settings.private_folder import runtime_folder
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.safeguards import refusal
+from gating.settings.sites import MAX_SITES, SiteSettings
 from gating.settings.tracking import TrackerSettings
 
 
@@ -212,6 +213,10 @@ class Config(Section, frozen=True, kw_only=True):
     host: HostSettings = HostSettings()
     endpoints: EndpointSettings = EndpointSettings()
     security: SecuritySettings = SecuritySettings()
+    sites: Annotated[
+        tuple[SiteSettings, ...],
+        Meta(max_length=MAX_SITES, description="sites that are treated one after another in a session"),
+    ] = ()
     overrides: Annotated[
         dict[str, str], Meta(description="settings that disarm a safeguard, each with its reason and who gave it")
     ] = {}

@@ -56,7 +56,7 @@ LEAST_REST_SCORE = 0.86
 """Least ZNCC of a target that can be told from noise: low-signal recordings reach 0.84, usable ones 0.93."""
 LEAST_REST_SCORE_PREPARED = 0.78
 """The same over a preparation, where it is the median and only shifted."""
-LARGEST_COST_ALONE = 0.12
+LARGEST_COST_ALONE = 0.11
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
 VETO_LIMIT = 0.45
 """A refusal, not a probability: below the least `min_confidence` that needs no override."""

@@ -14,7 +14,7 @@ from gating.targets.target_file import read_targets
 from replay_data import demo_recording
 from tests.browser.hands import START_MS
 from tests.console_bench import Console
-from tests.patience import PATIENCE_S
+from tests.patience import wait_until
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -36,7 +36,7 @@ class Desk:
 
     def says(self, selector: str, text: str) -> None:
         """Wait until a part of the page contains a text."""
-        expect(self.page.locator(selector).first).to_contain_text(text, timeout=1000 * PATIENCE_S)
+        expect(self.page.locator(selector).first).to_contain_text(text, timeout=START_MS)
 
     def open(self) -> None:
         self.page.select_option("#recording", "replay_data/free_breathing.npz")
@@ -64,6 +64,22 @@ class Desk:
         for point in points[1:]:
             self.page.mouse.move(*self.on_screen(*point))
         self.page.mouse.up()
+
+    def boundary_px(self) -> int:
+        """How many pixels of the canvas have the colour of a boundary."""
+        return self.page.evaluate(
+            """() => {
+              const { width, height } = document.getElementById("cine");
+              const { data } = document.getElementById("cine").getContext("2d").getImageData(0, 0, width, height);
+              let count = 0;
+              for (let i = 0; i < data.length; i += 4) count += data[i] > 230 && data[i + 1] > 215 && data[i + 2] < 90;
+              return count;
+            }"""
+        )
+
+    def shows_boundary(self, shown: bool = True) -> bool:
+        """Whether the canvas comes to show a boundary, or none; the first one may have to be compiled."""
+        return wait_until(lambda: (self.boundary_px() > 100) is shown, START_MS / 1000)
 
     def saved(self, name: str):
         """The targets of a folder that was saved under a name."""
@@ -108,6 +124,17 @@ def test_a_point_is_moved_and_the_way_back_is_undo(opened):
     (back,) = opened.saved("back")
     assert np.abs(moved.contour_px[0] - (20, 52)).max() < 0.6
     assert np.abs(back.contour_px - CORNERS).max() < 0.6
+
+
+def test_the_boundary_comes_and_goes_with_the_contour(opened):
+    opened.draw()
+    assert opened.shows_boundary()
+    opened.page.click("#undo")
+    assert opened.shows_boundary(False)
+    opened.draw()
+    assert opened.shows_boundary()
+    opened.open()
+    assert opened.shows_boundary(False)
 
 
 def test_targets_and_an_organ_are_drawn_by_box_freehand_and_keyboard(opened):

@@ -20,6 +20,7 @@ from gating.geometry.contours import box_contour
 from gating.geometry.plane import ImagePlane
 from gating.messages import ControlRequest, EngineState, GateCommand, GateState, Message, SourceKind, StreamEnd
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.settings.sites import SiteSettings
 from gating.stream import seen_images
 from gating.targets.boundary import GatingBoundary
 from gating.targets.image import TargetImage
@@ -29,7 +30,9 @@ from gating.wire.pixels import content_hash
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
 BOX = box_contour(36, 36, 24, 24)
+SITES = tuple(SiteSettings(name=name, target=f"{name}.json") for name in ("here", "there"))
 CONFIG = Config(
+    sites=SITES,
     gating=GatingSettings(resume_good_frames=1),
     safety=SafetySettings(arm_good_frames=2),
     recording=RecordingSettings(required=False),
@@ -64,6 +67,7 @@ class Visit:
             "s1",
             "e1",
             arm_by_itself=arm_by_itself,
+            site="here",
         )
         self.by_itself = arm_by_itself
         self.sequence = 0
@@ -86,14 +90,16 @@ class Visit:
         self.declared = self.declared or (None if overrides else kind)
         self.saw(self.engine.tick().command)
 
-    def ask(self, action: str, session: str = "s1") -> None:
-        request = ControlRequest(session_id=session, action=action, operator="dr_who", why="seen")
+    def ask(self, action: str, session: str = "s1", site: str = "") -> None:
+        request = ControlRequest(session_id=session, action=action, operator="dr_who", why="seen", site=site)
         accepted = self.engine.control(request)[0].accepted
         assert not (accepted and session != "s1")
         self.acknowledged |= accepted and action == "acknowledge"
         if accepted:
             self.armed = action == "arm" or (self.armed and action == "confirm")
-            self.confirmed |= action == "confirm"
+            self.confirmed = action == "confirm" or (self.confirmed and action != "site")
+            if action == "site":  # as after a latch that has been acknowledged
+                self.latched = self.acknowledged = True
         self.saw(self.engine.tick().command)
 
     def end(self, session: str) -> None:
@@ -154,6 +160,7 @@ INPUTS = (
     Input("end of stream", lambda visit: visit.end("s1")),
     Input("end of another stream", lambda visit: visit.end("s2")),
     *(Input(action, lambda visit, action=action: visit.ask(action)) for action in ASKED),
+    Input("leave for another site", lambda visit: visit.ask("site", site="there")),
     *(Input(f"foreign {action}", lambda visit, action=action: visit.ask(action, "s2")) for action in ("arm", "stop")),
 )
 

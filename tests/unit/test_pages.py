@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gating.pages import plots
 from gating.pages.page import UNKNOWN, number, page, table
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.6, 1.8), (0.05, 40.0), (0.9, 1.1), (0.001, 1000.0)])
@@ -38,3 +42,9 @@ def test_what_is_unknown_is_a_dash(value: float | None) -> None:
 
 def test_a_page_without_plots_needs_no_plot_library() -> None:
     assert len(page("title", "<p>body</p>")) < 20_000
+
+
+def test_every_page_is_framed_in_one_place() -> None:
+    sources = [file for room in ("gating", "cinegate", "bench") for file in (ROOT / room).rglob("*.py")]
+    framed = [file for file in sources if any(mark in file.read_text() for mark in ("<!DOCTYPE", "plotly.offline"))]
+    assert framed == [ROOT / "gating" / "pages" / "page.py"]

@@ -73,8 +73,11 @@ async function open(recording) {
   [shown, facts] = [asks, found];
   Object.assign(drawing, { structures: [], selected: 0, past: [] });
   easel.cine.forget();
+  easel.mayDraw = false;
+  outlineNumber++;
   drawing.add();
   easel.boundaries = [];
+  reference = 0;
   field("frame").max = String(found.frames - 1);
   field("frame").value = "0";
   field("name").value = found.name.replace(/[^A-Za-z0-9._-]/g, "_").replace(/^[^A-Za-z0-9]+/, "");
@@ -89,22 +92,22 @@ async function open(recording) {
   element("facts").replaceChildren(...rows.flatMap(([name, text]) => [tag("dt", name), tag("dd", text)]));
   /** @type {HTMLButtonElement} */ (element("copy-recorded")).disabled = !found.target_px;
   element("saved").hidden = true;
-  reference = 0;
   await showFrame(0);
   changed(true);
   return `${found.name} is open; draw the target on frame 0, or choose another frame`;
 }
 
-/** @param {number} index */
-async function showFrame(index) {
-  wanted = index;
+/** @param {number} wish */
+async function showFrame(wish) {
+  wanted = wish;
   if (fetching) return;
   fetching = true;
   try {
     while (wanted !== null) {
-      const next = wanted;
+      const [index, of] = [wanted, shown];
       wanted = null;
-      take(next, await asked("frame", { shown, index: next }));
+      const data = await asked("frame", { shown, index }).catch((error) => of === shown && Promise.reject(error));
+      if (of === shown) take(index, data); // another recording may have been opened meanwhile
     }
   } finally {
     fetching = false;
@@ -146,7 +149,11 @@ function changed(done) {
 
 async function drawBoundaries() {
   const mine = ++outlineNumber;
-  if (!shown || !drawing.structures.some((one) => one.points_px.length)) return hint();
+  if (!shown || !drawing.structures.some((one) => one.points_px.length)) {
+    easel.boundaries = [];
+    easel.draw();
+    return hint();
+  }
   try {
     const found = await asked("outline", plan());
     if (mine !== outlineNumber) return;
@@ -253,9 +260,7 @@ for (const radio of document.querySelectorAll("[name=tool]")) {
   };
 }
 onClick("open", () => ((taken = null), open(select("recording").value)));
-onClick("look", look);
-onClick("dry-run", dryRun);
-onClick("save", save);
+for (const [id, work] of /** @type {const} */ ([["look", look], ["dry-run", dryRun], ["save", save]])) onClick(id, work);
 element("undo").onclick = () => easel.act(() => drawing.undo());
 element("close-contour").onclick = () => easel.act(() => drawing.close());
 element("delete-point").onclick = () => easel.act(() => drawing.deletePoint());
