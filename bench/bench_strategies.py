@@ -18,10 +18,12 @@ from msgspec.structs import replace
 
 from cinegate.verbs.sessions import followed_session, read_motion
 from gating.analysis.figures import figures
-from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv
-from gating.analysis.preparation import accepted_config, learn_motion, propose
+from gating.analysis.margins import gated_versus_itv
+from gating.analysis.motion_profile import learn_motion
+from gating.analysis.preparation import accepted_config, propose
 from gating.analysis.replay_tracking import TrackedSession, gated_motion, track_motion
 from gating.analysis.uncertainty import default_table
+from gating.geometry.contours import equivalent_radius_mm
 from gating.settings.config import Config, parse_config
 from gating.settings.presets import NAMES, read_preset
 from gating.settings.rules import BoundaryRule
@@ -68,7 +70,7 @@ def strategy_config(name: str, tracked: TrackedSession, latency_ms: float) -> Co
     config = parse_config(read_preset(name), name)
     if name == "exhale":
         try:
-            shift = learn_motion(gated_motion(dry, config)).exhale_mm
+            shift = learn_motion(gated_motion(dry, config)).exhale_shift_mm
         except ValueError:
             shift = (0.0, 0.0, 0.0)
         gating = config.gating
@@ -87,17 +89,16 @@ def strategy_row(session: str, tracked: TrackedSession, name: str, latency_ms: f
     found, spacing_mm = figures(motion), tracked.stream.pixel_spacing_mm
     radius_mm = equivalent_radius_mm(tracked.specs[0].contour_px, spacing_mm)
     itv = gated_versus_itv(motion, radius_mm, default_table(max(spacing_mm))).gated_over_itv
-    sd_mm = float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual)))
     cells = (
         session,
         name,
         _number(100 * found.duty_cycle, 0),
         f"{found.beam_on_periods}, {_number(found.beam_on_median_s)}",
-        _number(sd_mm),
+        _number(found.residual_sd_mm),
         f"{_number(found.residual_p95_mm)} ({_number(found.free_p95_mm)})",
         _number(found.beam_off.travel_p95_mm),
         _number(100 * found.coverage, 0),
-        _number(100 * found.relative_d98, 0),
+        f"{_number(100 * found.relative_d98, 0)}, {_number(100 * found.smooth_d98, 0)}",
         _number(itv, 2),
     )
     return f"| {' | '.join(cells)} |"
@@ -116,7 +117,7 @@ def main() -> None:
     head = (
         "| session | strategy | duty cycle % | beam-on periods, median s | residual SD mm | residual p95 mm (free) | "
     )
-    print(head + "overshoot p95 mm | coverage % | D98 % | PTV gated / ITV |")
+    print(head + "overshoot p95 mm | coverage % | D98 %: TrackRAD2025, smooth | PTV gated / ITV |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for session, tracked in sessions(arguments.data):
         for name in (*NAMES, PREPARED):

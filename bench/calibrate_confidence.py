@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from bench.reliability import PICTURE, Verdict, draw, judged
+from bench.reliability import PICTURE, Frames, Verdict, draw, judged
 from bench.truth.score import TOF_POINTS, score
 from bench.truth.subjects import Named, make, recordings, scenes
 from gating.evaluation.run import run_case
@@ -153,7 +153,9 @@ def left_out(seen: Sequence[Observed]) -> Verdict:
     models = {
         person: fit(one for one in seen if one.person != person) for person in dict.fromkeys(one.person for one in seen)
     }
-    return judged((one.group, believed(models[one.person], one), one.good, one.wrong) for one in seen)
+    return judged(
+        (one.group, Frames(believed(models[one.person], one), one.good, one.wrong, one.vetoed)) for one in seen
+    )
 
 
 def main() -> None:
@@ -162,17 +164,19 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="judge the models in use, and draw")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the scenes")
     parser.add_argument("--only", choices=["alone", "prepared"], help="one of the two models")
+    parser.add_argument("--one-person-in", type=int, default=1, help="every nth person of a scenario, in turn by seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
     seeds = given.seeds or (CHECKING_SEEDS if given.check else FITTING_SEEDS)
     tracked = [] if given.check else [named for named in recordings() if named.kind in ("tracked", "shifted")]
+    chosen = list(scenes([], [], seeds, given.one_person_in))
     verdicts = {}
     for name in ("ALONE", "PREPARED"):
         if given.only not in (None, name.lower()):
             continue
-        seen = list(observe_all([*scenes([], [], seeds), *tracked], name == "PREPARED", given.jobs))
+        seen = list(observe_all([*chosen, *tracked], name == "PREPARED", given.jobs))
         if given.check:
-            verdicts[name] = judged((one.group, one.reported, one.good, one.wrong) for one in seen)
+            verdicts[name] = judged((one.group, Frames(one.reported, one.good, one.wrong, one.vetoed)) for one in seen)
         else:
             print(f"{name} = {fit(seen)}\n\nEvery person judged by a fit to all others:\n")
             verdicts[name] = left_out(seen)

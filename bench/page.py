@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from html import escape
-from importlib.resources import files
 from typing import Any, Final
 
+from gating.pages import plots
+from gating.pages.page import head, number, page, section, table
+
 PIPELINES: Final = {
-    "relay": ("bare relay: the same sockets and processes, no tracking", "#9aa5b1"),
-    "cinegate": ("cinegate, rigid match", "#1f6fb2"),
-    "opencv": ("the same pipeline with cv2.matchTemplate", "#d9822b"),
+    "relay": ("bare relay: the same sockets and processes, no tracking", plots.GREY),
+    "cinegate": ("cinegate, rigid match", plots.BLUE),
+    "opencv": ("the same pipeline with cv2.matchTemplate", plots.ORANGE),
 }
 KEYS: Final = ("p50", "p99", "p999", "max")
 LABELS: Final = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
@@ -18,6 +20,14 @@ NOTICE: Final = (
     "Software latency on this computer: from the publication of a frame to its gate command at the beam interface. "
     "Acquisition, reconstruction and the linac are not in it."
 )
+KERNEL_COLUMNS: Final = {
+    "exact_us": "exact (µs)",
+    "coarse_to_fine_us": "coarse to fine (µs)",
+    "dense_us": "dense (µs)",
+    "opencv_us": "OpenCV (µs)",
+    "skimage_us": "scikit-image (µs)",
+    "fma_fraction": "share of the peak FMA rate",
+}
 DASHES: Final = ("solid", "dot")
 
 
@@ -31,38 +41,23 @@ def render(results: list[dict[str, Any]], names: list[str]) -> str:
     names
         Names of the runs, for the headings.
     """
-    from plotly.offline import get_plotlyjs
-
-    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
     cases = list(dict.fromkeys(detail["case"] for result in results for detail in result["details"]))
-    plots = {f"plot{number}": distribution_figure(case, results, names) for number, case in enumerate(cases)}
+    figures = {f"plot{index}": distribution_figure(case, results, names) for index, case in enumerate(cases)}
     drawn = "".join(
-        _section(case, "Share of frames that take longer.", f'<div id="plot{number}"></div>')
-        for number, case in enumerate(cases)
+        section(escape(case), "Share of frames that take longer.", f'<div id="plot{index}"></div>')
+        for index, case in enumerate(cases)
     )
-    body = "".join(
-        [
-            f'<header><div><h1>Latency benchmark</h1><p class="muted">{escape(" and ".join(names))}</p></div></header>',
-            f'<p class="notice">{NOTICE}</p>',
-            _loop_tables(results, names),
-            drawn,
-            _millimetres(results, names),
-            _engine_tables(results, names),
-            _kernel_tables(results, names),
-            _checks(results, names),
-            _provenance(results, names),
-        ]
-    )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>cinegate bench: {escape(" and ".join(names))}</title>
-<style>{css}</style><script>{get_plotlyjs()}</script></head><body><main>{body}</main>
-<script>
-const plots = {json.dumps(plots, allow_nan=False).replace("<", chr(92) + "u003c")};
-for (const [name, plot] of Object.entries(plots))
-  Plotly.newPlot(name, plot.data, plot.layout, {{"displayModeBar": false, "responsive": true}});
-</script></body></html>
-"""
+    body = [
+        head("Latency benchmark", " and ".join(names), NOTICE),
+        _loop_tables(results, names),
+        drawn,
+        _millimetres(results, names),
+        _engine_tables(results, names),
+        _kernel_tables(results, names),
+        _checks(results, names),
+        _provenance(results, names),
+    ]
+    return page(f"cinegate bench: {' and '.join(names)}", "\n".join(body), figures)
 
 
 def distribution_figure(case: str, results: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def distribution_figure(case: str, results: list[dict[str, Any]], names: list[st
     for run, (result, name) in enumerate(zip(results, names, strict=True)):
         for detail in result["details"]:
             for pipeline, one in detail["distributions"].items() if detail["case"] == case else ():
-                label, colour = PIPELINES.get(pipeline, (pipeline, "#11857f"))
+                label, colour = PIPELINES.get(pipeline, (pipeline, plots.TEAL))
                 traces.append(
                     {
                         "type": "scatter",
@@ -83,16 +78,10 @@ def distribution_figure(case: str, results: list[dict[str, Any]], names: list[st
                         "hovertemplate": "%{y:.2f} % take %{x:.3f} ms or longer<extra></extra>",
                     }
                 )
-    axis = {"type": "log", "gridcolor": "#e6eaee", "linecolor": "#c4ccd4", "ticks": "outside", "zeroline": False}
-    layout = {
-        "height": 340,
-        "margin": {"l": 64, "r": 20, "t": 8, "b": 44},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "Inter, 'Segoe UI', system-ui, sans-serif", "size": 12.5, "color": "#1f2933"},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "xaxis": {**axis, "title": {"text": "latency (ms)"}, "dtick": 1},
-        "yaxis": {**axis, "title": {"text": "frames that take longer"}, "dtick": 1, "ticksuffix": " %"},
-    }
+    layout = plots.layout(340, legend=True)
+    layout["xaxis"] = plots.log_axis("latency (ms)", (value for trace in traces for value in trace["x"]))
+    shares = [value for trace in traces for value in trace["y"]]
+    layout["yaxis"] = plots.log_axis("frames that take longer (%)", [100.0, *shares])
     return {"data": traces, "layout": layout}
 
 
@@ -109,9 +98,9 @@ def _loop_tables(results: list[dict[str, Any]], names: list[str]) -> str:
                 )
                 rows.append([where if label == "relay" else "", label, *numbers, *counts])
         if rows:
-            head = ["", "pipeline", *(f"{LABELS[key]} (ms)" for key in KEYS), "n", "skipped", "missed"]
-            body += f"<h2>{escape(name)}</h2>" * (len(results) > 1) + _table(head, rows)
-    return _section("Loop", "Pipelines take turns frame by frame in one run.", body) if body else ""
+            titles = ["row", "pipeline", *(f"{LABELS[key]} (ms)" for key in KEYS), "n", "skipped", "missed"]
+            body += f"<h2>{escape(name)}</h2>" * (len(results) > 1) + table(titles, rows, leave_out_empty=True)
+    return section("Loop", "Pipelines take turns frame by frame in one run.", body) if body else ""
 
 
 def _millimetres(results: list[dict[str, Any]], names: list[str]) -> str:
@@ -120,15 +109,15 @@ def _millimetres(results: list[dict[str, Any]], names: list[str]) -> str:
             escape(f"{name}: {detail['case']}" if len(results) > 1 else detail["case"]),
             speed.replace("_", " "),
             f"{found['mm_s']:.1f}",
-            *(f"{found[key]:.4f}" for key in KEYS),
+            *(number(found[key], ".4f") for key in KEYS),
         ]
         for result, name in zip(results, names, strict=True)
         for detail in result["details"]
         for speed, found in detail["latency_mm"].items()
     ]
-    head = ["", "speed of the target", "mm/s", *(f"{LABELS[key]} (mm)" for key in KEYS)]
+    titles = ["row", "speed of the target", "mm/s", *(f"{LABELS[key]} (mm)" for key in KEYS)]
     caption = "How far the target of the bundled recording moves within the software's latency."
-    return _section("In millimetres", caption, _table(head, rows)) if rows else ""
+    return section("In millimetres", caption, table(titles, rows, leave_out_empty=True)) if rows else ""
 
 
 def _engine_tables(results: list[dict[str, Any]], names: list[str]) -> str:
@@ -142,33 +131,42 @@ def _engine_tables(results: list[dict[str, Any]], names: list[str]) -> str:
         for result, name in zip(results, names, strict=True)
         for row in result["engine"]
     ]
-    head = ["tracker", "frame", *(f"{LABELS[key]} (ms)" for key in KEYS), "n"]
+    titles = ["tracker", "frame", *(f"{LABELS[key]} (ms)" for key in KEYS), "n"]
     caption = "Received to command, without sockets, caches evicted before every frame."
-    return _section("Engine", caption, _table(head, rows)) if rows else ""
+    return section("Engine", caption, table(titles, rows, leave_out_empty=True)) if rows else ""
 
 
 def _kernel_tables(results: list[dict[str, Any]], names: list[str]) -> str:
-    columns = ("exact_us", "coarse_to_fine_us", "dense_us", "opencv_us", "skimage_us", "fma_fraction")
     rows = [
         [
             escape(f"{name}: {row['template_px']} in {row['window_px']}" if len(results) > 1 else
                    f"{row['template_px']} in {row['window_px']} px"),
             f"{row['dtype']} {row.get('content', '')}",
-            *(f"{row[column]:.4g}" if row.get(column) is not None else "" for column in columns),
+            *(_kernel_figure(row.get(column)) for column in KERNEL_COLUMNS),
             "yes" if row.get("peaks_equal") else "no",
         ]
         for result, name in zip(results, names, strict=True)
         for row in result["kernels"]
     ]  # fmt: skip
-    head = ["template", "frame", *(column.replace("_", " ") for column in columns), "peaks equal"]
-    return _section("Kernels", "Medians of whole calls, in turns within one run.", _table(head, rows)) if rows else ""
+    titles = ["template", "frame", *KERNEL_COLUMNS.values(), "peaks equal"]
+    return (
+        section(
+            "Kernels", "Medians of whole calls, in turns within one run.", table(titles, rows, leave_out_empty=True)
+        )
+        if rows
+        else ""
+    )
+
+
+def _kernel_figure(value: float | None) -> str:
+    return number(value, ".0f" if value is not None and value >= 100 else ".3g")
 
 
 def _checks(results: list[dict[str, Any]], names: list[str]) -> str:
     rows = [
         [
             escape(f"{name}: {check['where']}" if len(results) > 1 else check["where"]),
-            escape(check["what"]),
+            escape(check["what"].replace("_", " ").replace("p999", "p99.9")),
             f"{check['found']:.3g}",
             f"{check['limit']:g}",
             f'<span class="{"good" if check["met"] else "bad"}">{"met" if check["met"] else "not met"}</span>',
@@ -176,28 +174,25 @@ def _checks(results: list[dict[str, Any]], names: list[str]) -> str:
         for result, name in zip(results, names, strict=True)
         for check in result["checks"]
     ]
-    return _section("Budgets", "", _table(["", "what", "found", "limit", ""], rows)) if rows else ""
+    return (
+        section("Budgets", "", table(["where", "what", "found", "limit", ""], rows, leave_out_empty=True))
+        if rows
+        else ""
+    )
 
 
 def _provenance(results: list[dict[str, Any]], names: list[str]) -> str:
     keys = list(dict.fromkeys(key for result in results for key in result["provenance"]))
-    rows = [[escape(key), *(escape(_text(result["provenance"].get(key))) for result in results)] for key in keys]
+    rows = [
+        [escape(key.replace("_", " ")), *(escape(_text(result["provenance"].get(key))) for result in results)]
+        for key in keys
+    ]
     settings = "".join(
         f"<details><summary>Settings of {escape(name)}</summary>"
         f"<pre>{escape(json.dumps(result['settings'], indent=1))}</pre></details>"
         for result, name in zip(results, names, strict=True)
     )
-    return _section("Provenance", "", _table(["", *map(escape, names)], rows) + settings)
-
-
-def _section(title: str, caption: str, body: str) -> str:
-    shown = f'<p class="caption">{escape(caption)}</p>' if caption else ""
-    return f"<section><h2>{escape(title)}</h2>{shown}{body}</section>"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{lines}</table>"
+    return section("Provenance", "", table(["", *map(escape, names)], rows) + settings)
 
 
 def _rate(rate_hz: float) -> str:
@@ -205,7 +200,7 @@ def _rate(rate_hz: float) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return number(value, ".3f" if value is not None and value < 10 else ".1f")
 
 
 def _text(value: Any) -> str:

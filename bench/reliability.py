@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +25,56 @@ EDGES: Final = tuple(np.linspace(0.0, 1.0, 11).tolist())
 COLOURS: Final = ("#1668b0", "#c05020")
 
 
+class Frames(NamedTuple):
+    """What was stated of n frames, and what came true.
+
+    Attributes
+    ----------
+    stated : (n,) float64
+        Confidence.
+    good, wrong : (n,) bool
+        Whether right, and whether wrong by more than 3 mm.
+    vetoed : (n,) bool
+        Whether a veto refused the frame.
+    """
+
+    stated: Array
+    good: Flags
+    wrong: Flags
+    vetoed: Flags
+
+    def where(self, kept: Flags) -> Frames:
+        """Return some of the frames."""
+        return Frames(self.stated[kept], self.good[kept], self.wrong[kept], self.vetoed[kept])
+
+    @classmethod
+    def joined(cls, parts: Iterable[Frames]) -> Frames:
+        """Return the frames of several groups as one."""
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Stated confidences, and what came true, by group of frames."""
 
-    groups: dict[str, tuple[Array, Flags, Flags]]
-    """Confidence, whether right, and whether wrong by more than 3 mm; (n,) each."""
+    groups: dict[str, Frames]
 
-    def all(self) -> tuple[Array, Flags, Flags]:
+    def all(self) -> Frames:
         """Return the frames of all groups as one."""
-        stated, good, wrong = (np.concatenate(column) for column in zip(*self.groups.values(), strict=True))
-        return stated, good, wrong
+        return Frames.joined(self.groups.values())
+
+    def unrefused(self) -> Verdict:
+        """Return the verdict on the frames that were given a probability: a veto is a refusal, not one."""
+        return Verdict({name: group.where(~group.vetoed) for name, group in self.groups.items()})
 
     def brier(self) -> float:
         """Return the mean square difference of what was stated and what came true."""
-        stated, good, _ = self.all()
+        stated, good, _, _ = self.all()
         return float(((stated - good) ** 2).mean())
 
     def bins(self) -> list[tuple[float, float, int]]:
         """Return for each bin that is not empty: mean stated confidence, observed fraction, frames."""
-        stated, good, _ = self.all()
+        stated, good, _, _ = self.all()
         found = []
         for low, high in itertools.pairwise(EDGES):
             inside = (stated >= low) & ((stated < high) | (high == 1.0))
@@ -62,28 +92,30 @@ class Verdict:
         lines = ["| scenes | frames | right | confident | confident, not right | confident and > 3 mm |",
                  "|---|---|---|---|---|---|"]  # fmt: skip
         rows = {**self.groups, "all": self.all()}
-        for name, (stated, good, wrong) in rows.items():
+        for name, (stated, good, wrong, _) in rows.items():
             sure = stated >= CONFIDENT
             lines.append(
                 f"| {name} | {len(stated)} | {good.mean():.3f} | {sure.mean():.3f} | {int((sure & ~good).sum())} "
                 f"| {int((sure & wrong).sum())} |"
             )
-        lines += ["", f"Brier score {self.brier():.4f}, expected calibration error {self.calibration_error():.3f}", ""]
-        lines += ["| stated | came true | frames |", "|---|---|---|"]
-        lines += [f"| {mean:.3f} | {observed:.3f} | {count} |" for mean, observed, count in self.bins()]
+        every, judged = self.all(), self.unrefused()
+        lines += ["", f"All frames: Brier score {self.brier():.4f}, expected calibration error "
+                  f"{self.calibration_error():.3f}"]  # fmt: skip
+        if every.vetoed.any():
+            refused, right = every.vetoed.mean(), every.good[every.vetoed].mean()
+            lines += [f"Without the {refused:.1%} that a veto refused ({right:.1%} of them right): Brier score "
+                      f"{judged.brier():.4f}, expected calibration error {judged.calibration_error():.3f}"]  # fmt: skip
+        lines += ["", "| stated | came true | frames |", "|---|---|---|"]
+        lines += [f"| {mean:.3f} | {observed:.3f} | {count} |" for mean, observed, count in judged.bins()]
         return "\n".join(lines)
 
 
-def judged(frames: Iterable[tuple[str, Array, Flags, Flags]]) -> Verdict:
-    """Return the verdict on frames: group, confidence, whether right, whether wrong."""
-    parts: dict[str, list[tuple[Array, Flags, Flags]]] = {}
-    for group, stated, good, wrong in frames:
-        parts.setdefault(group, []).append((stated, good, wrong))
-    joined = {}
-    for group, rows in parts.items():
-        all_stated, all_good, all_wrong = zip(*rows, strict=True)
-        joined[group] = np.concatenate(all_stated), np.concatenate(all_good), np.concatenate(all_wrong)
-    return Verdict(joined)
+def judged(parts: Iterable[tuple[str, Frames]]) -> Verdict:
+    """Return the verdict on frames, each part with the name of its group."""
+    groups: dict[str, list[Frames]] = {}
+    for group, frames in parts:
+        groups.setdefault(group, []).append(frames)
+    return Verdict({group: Frames.joined(rows) for group, rows in groups.items()})
 
 
 def draw(path: Path, verdicts: Mapping[str, Verdict]) -> None:
@@ -106,7 +138,7 @@ def draw(path: Path, verdicts: Mapping[str, Verdict]) -> None:
         parts.append(f'<text x="{x}" y="{y0 + 18}" text-anchor="middle">{tick:.1f}</text>')
         parts.append(f'<text x="{x0 - 8}" y="{y + 4}" text-anchor="end">{tick:.1f}</text>')
     for place, (name, verdict) in enumerate(verdicts.items()):
-        bins = verdict.bins()
+        bins = verdict.unrefused().bins()
         total = sum(count for _, _, count in bins)
         for mean, observed, count in bins:
             x, y = at(mean, observed)

@@ -186,6 +186,7 @@ def _stamp(acquired_ns: int, on_host_ns: int) -> FrameStamp:
         plane="coronal",
         meaning=StampMeaning.END,
         acquired_on_host_ns=on_host_ns,
+        moment_uncertainty_ns=0,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +120,15 @@ class _Tally:
             self.missed.append(_Miss(command, received_ns))
 
 
-def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *, load: bool = True) -> dict[str, Any]:
+def run_soak(
+    minutes: float,
+    rate_hz: float,
+    config: Config,
+    budgets: Budgets,
+    *,
+    load: bool = True,
+    second: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Run the four processes under load; return the result.
 
     Parameters
@@ -128,6 +137,8 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
         Duration, without the start.
     rate_hz
         Frames per second. The bundled recording is played at the speed that gives this rate.
+    second
+        Called after every second of the duration.
 
     Raises
     ------
@@ -156,7 +167,7 @@ def run_soak(minutes: float, rate_hz: float, config: Config, budgets: Budgets, *
         with watched(folder) as stalls:
             time.sleep(WARM_S)
             tally = _Tally(budgets.deadline.at_rate(rate_hz), minutes, time.monotonic_ns())
-            held = _listen(session, messages, tally, minutes)
+            held = _listen(session, messages, tally, minutes, second)
         about = {"minutes": minutes, "rate_hz": rate_hz, "load": what}
         return _result(tally, held, stalls, budgets, about, recording.frames[0].nbytes / 2**20)
 
@@ -169,11 +180,13 @@ def _wait_for_frames(session: Session, messages: zmq.Socket[bytes]) -> None:
         pass
 
 
-def _listen(session: Session, messages: zmq.Socket[bytes], tally: _Tally, minutes: float) -> dict[str, _Held]:
+def _listen(
+    session: Session, messages: zmq.Socket[bytes], tally: _Tally, minutes: float, second: Callable[[], None]
+) -> dict[str, _Held]:
     """Read messages until the time is over; return what each process held over time."""
     held = {role: _Held() for role in session.processes}
     end = time.monotonic() + 60 * minutes
-    memory_due = 0.0
+    memory_due, second_due = 0.0, time.monotonic() + 1
     while (now := time.monotonic()) < end:
         time.sleep(0.05)
         while (parts := receive(messages)) is not None:
@@ -182,6 +195,9 @@ def _listen(session: Session, messages: zmq.Socket[bytes], tally: _Tally, minute
             except WireError:
                 continue
         tally.join()
+        if now >= second_due:
+            second_due += 1
+            second()
         if now >= memory_due:
             memory_due = now + MEMORY_EVERY_S
             session.check()

@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import msgspec
 from msgspec.structs import replace
 
+from cinegate.outputs import output_folder
+from cinegate.replays import replay_arguments
 from cinegate.settings import Settings, load_config
 from cinegate.targets import Target, make_targets, scan_targets
 from drivers.errors import BadRecording, Unavailable
 from drivers.recordings import Recording
 from drivers.registry import source_names
-from gating.messages import ControlReply, ControlRequest, Message, Pacing
+from gating.messages import ControlReply, ControlRequest, Message
 from gating.service.pipeline import PipelineError, Session, ask_engine
-from gating.settings.config import Config, ConfigError
+from gating.service.running import RunningSession, announce
+from gating.settings.config import Config, EndpointSettings
 from gating.targets.target_file import write_targets
 from gating.wire.sockets import secure_process
 
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
 START_S: Final = 60.0
 """For so long an engine that does not answer may be starting."""
 _ASK_AGAIN_S: Final = 0.5
-Action = Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+_READ_EVERY_S: Final = 0.1
+Action = Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "site", "status", "stop"]
 
 
 class RequestRefused(PipelineError):
@@ -42,8 +46,13 @@ class RequestRefused(PipelineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPlan:
-    """What a session starts: the arguments of each process beside those that all share."""
+    """What a session starts: the arguments of each process beside those that all share.
 
+    A configuration that sets endpoints keeps them; otherwise the processes meet in a folder of their own.
+    """
+
+    name: str
+    """Of the source or the recording, for people."""
     config: Config
     targets: Sequence[TargetSpec]
     log_folder: Path
@@ -51,6 +60,12 @@ class SessionPlan:
     beam: Sequence[str] = ()
     simulated_beam: bool = True
     arm_by_itself: bool = False
+    console: Sequence[str] | None = None
+    """Arguments of a console that looks on; None starts none."""
+    speaking: Sequence[str] = ()
+    """Arguments of every process on what it prints."""
+    tell: Callable[[str], None] | None = None
+    """Called with each line that a process prints."""
 
 
 class LiveSession:
@@ -81,16 +96,23 @@ class LiveSession:
         plan.log_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ExitStack() as opened:
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cinegate-")))
-            session = Session(config, self.session_id, folder)
+            own = config.endpoints == EndpointSettings()
+            session = Session(config, self.session_id, folder, "ipc" if own else "configured")
+            opened.callback(self._pass_on, session)
             opened.callback(session.stop)
-            write_targets(folder / "targets.json", list(plan.targets))
+            targets = [] if config.sites else ["--target", str(folder / "targets.json")]
+            if targets:
+                write_targets(folder / "targets.json", list(plan.targets))
             secure_process(session.config, "operator")
             record = ["--delivery-record", str(self.log.with_suffix(".delivery.csv"))] if plan.simulated_beam else []
             armed = ["--arm-by-itself"] if plan.arm_by_itself else []
-            session.start("beam", *plan.beam, *record)
-            session.start("record", str(self.log))
-            session.start("engine", "--target", str(folder / "targets.json"), *armed, "--end-with-stream")
-            session.start("source", *plan.source)
+            session.start("beam", *plan.beam, *record, *plan.speaking)
+            session.start("record", str(self.log), *plan.speaking)
+            session.start("engine", *targets, *armed, "--end-with-stream", *plan.speaking)
+            session.start("source", *plan.source, *plan.speaking)
+            opened.callback(self._announce(session).unlink, missing_ok=True)
+            if plan.console is not None:
+                session.start_console(*plan.console)
             self._pipeline, self._open = session, opened.pop_all()
         return self
 
@@ -108,9 +130,14 @@ class LiveSession:
             If a process fails; one sentence.
         """
         session = self._running()
-        yield from session.messages(until="engine")
+        read_s = 0.0
+        for message in session.messages(until="engine"):
+            if time.monotonic() - read_s > _READ_EVERY_S:
+                read_s = time.monotonic()
+                self._pass_on(session)
+            yield message
         if session.processes["engine"].returncode != 0:
-            raise PipelineError(f"the engine failed: {session.output('engine')[-500:]}")
+            session.check()
 
     def wait(self) -> None:
         """Let the session run to the end of its stream. Raises `PipelineError`."""
@@ -154,13 +181,39 @@ class LiveSession:
         """Clear a latched fault, with a reason for the log; arming is another request. Raises as `disarm`."""
         return self._ask("acknowledge", operator, why)
 
+    def site(self, name: str, operator: str) -> ControlReply:
+        """Go on with another site of the configuration. Its engine must be confirmed and armed. Raises as `disarm`."""
+        return self._ask("site", operator, site=name)
+
     def status(self, operator: str) -> ControlReply:
         """Return the engine's state. Raises as `disarm`."""
         return self._ask("status", operator)
 
-    def _ask(self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0) -> ControlReply:
+    def _announce(self, session: Session) -> Path:
+        """Write the file by which operators and consoles find the session."""
+        security = session.config.security
+        keys = str(Path(security.keys).expanduser().resolve()) if security.keys else ""
+        running = RunningSession(
+            session_id=self.session_id,
+            source=self._plan.name,
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            log=str(self.log),
+            supervisor=os.getpid(),
+            processes={role: process.pid for role, process in session.processes.items()},
+            config=replace(session.config, security=replace(security, keys=keys)),
+        )
+        return announce(running)
+
+    def _pass_on(self, session: Session) -> None:
+        if self._plan.tell is not None:
+            for line in session.new_lines():
+                self._plan.tell(line)
+
+    def _ask(
+        self, action: Action, operator: str, why: str = "", timeout_s: float = 0.0, site: str = ""
+    ) -> ControlReply:
         """Ask until the engine, which may still be starting, answers; and while it refuses, for as long as allowed."""
-        request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why)
+        request = ControlRequest(session_id=self.session_id, action=action, operator=operator, why=why, site=site)
         began_s = time.monotonic()
         while True:
             session = self._running()
@@ -190,7 +243,7 @@ def run(
     config: Settings | None = None,
     tracker: str | None = None,
     speed: float | str = 1,
-    log: str | os.PathLike[str] = "sessions",
+    log: str | os.PathLike[str] | None = None,
     spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
@@ -213,7 +266,7 @@ def run(
     speed
         Of a replay: a factor (1 is real time), "stepped" or "unpaced".
     log
-        Folder for session logs.
+        Folder for session logs. None: `sessions` in `$CINEGATE_OUTPUT`, or else in `~/cinegate`.
     spacing_mm, plane, others
         Of a recording: pixel spacing, mm, where it holds none; sagittal, coronal, transversal or all; further
         recordings of the same scan, merged by their stamps.
@@ -238,14 +291,16 @@ def run(
     ...             print(message.frame_sequence, message.state, message.reason)
     >>> cinegate.report(session.log)
     """
-    settings, folder = load_config(config, tracker), Path(log)
+    settings = load_config(config, tracker)
+    folder = output_folder("sessions") if log is None else Path(log)
     beam = ["--switch", switch, *_options(switch_options)]
     simulated = switch == "simulated"
     name = os.fspath(source.path if isinstance(source, Recording) else source)
     if name in source_names() and name != "replay":
         plan = SessionPlan(
+            name=name,
             config=settings,
-            targets=make_targets(target, None),
+            targets=[] if settings.sites else make_targets(target, None),
             log_folder=folder,
             source=[name, "--subscribers", "2", *_options(options)],
             beam=beam,
@@ -262,6 +317,7 @@ def run(
     plane = source.plane if isinstance(source, Recording) else plane
     scan = open_scan(name, spacing_mm, plane=plane, others=others)
     plan = SessionPlan(
+        name=scan.name,
         config=settings,
         targets=scan_targets(target, scan),
         log_folder=folder,
@@ -271,35 +327,6 @@ def run(
         arm_by_itself=arm_by_itself is not False,
     )
     return LiveSession(plan)
-
-
-def replay_arguments(
-    path: str | os.PathLike[str],
-    *,
-    speed: float | str = 1,
-    spacing_mm: float | None = None,
-    plane: str = "",
-    others: Sequence[str | os.PathLike[str]] = (),
-) -> list[str]:
-    """Return the arguments of a source process that replays a recording. Raises `ConfigError`."""
-    parse_speed(speed)
-    asked = [str(Path(path).resolve()), "--speed", str(speed), "--subscribers", "2"]
-    asked += [] if spacing_mm is None else ["--pixel-spacing-mm", str(spacing_mm)]
-    asked += ["--plane", plane] if plane else []
-    return asked + [word for other in others for word in ("--with", str(Path(other).resolve()))]
-
-
-def parse_speed(speed: float | str) -> tuple[Pacing, float]:
-    """Return pacing and factor of a replay. Raises `ConfigError`."""
-    if speed in ("stepped", "unpaced"):
-        return Pacing(speed), 0.0
-    try:
-        factor = float(speed)
-    except ValueError:
-        factor = 0.0
-    if not 0.01 <= factor <= 1000:
-        raise ConfigError(f"speed is {speed!r}; a factor of 0.01 to 1000, `stepped` or `unpaced` is needed")
-    return (Pacing.REAL_TIME, 1.0) if factor == 1 else (Pacing.SCALED, factor)
 
 
 def _options(settings: Mapping[str, Any] | None) -> list[str]:

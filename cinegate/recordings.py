@@ -26,7 +26,10 @@ from gating.messages import Pixels
 from gating.settings.private_file import private_file
 
 if TYPE_CHECKING:
+    from gating.analysis.replay_tracking import TrackedSession
     from gating.messages import StreamInfo
+    from gating.settings.config import Config
+    from gating.targets.spec import TargetSpec
 
 Spacing = float | tuple[float, float]
 """Pixel spacing, mm: (row, column), or one number for both."""
@@ -221,3 +224,19 @@ def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
     """Yield (stamp in ns, pixels) of every frame."""
     for index, stamp_ns in enumerate(recording.stamps_ns):
         yield int(stamp_ns), recording.frames[index]
+
+
+def followed_recording(
+    recording: Recording, targets: Sequence[TargetSpec], config: Config, seconds: float | None = None
+) -> TrackedSession:
+    """Follow targets once through a recording, or through its first seconds, for `whatif` and `prepare`."""
+    from gating.analysis.replay_tracking import track_session
+    from gating.engine.offline import offline_frames
+
+    stream, first_ns = recording_stream(recording), int(recording.stamps_ns[0])
+    images = (
+        (stamp_ns, pixels)
+        for stamp_ns, pixels in recording_images(recording)
+        if seconds is None or stamp_ns - first_ns <= 1e9 * seconds
+    )
+    return track_session(config, targets, stream, offline_frames(stream, images))

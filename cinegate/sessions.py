@@ -150,7 +150,14 @@ def read_session(path: str | os.PathLike[str]) -> SessionLog:
     )
 
 
-def report(log: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
+def report(
+    log: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    patient: str = "",
+    plan: str = "",
+    fraction: str = "",
+) -> Path:
     """Write the HTML report of a session log, one file that opens offline, as `cinegate report` does.
 
     Parameters
@@ -159,6 +166,8 @@ def report(log: str | os.PathLike[str], out: str | os.PathLike[str] | None = Non
         Session log (`.mcap`).
     out
         HTML file; beside the log by default.
+    patient, plan, fraction
+        Labels of the session for its page, best pseudonyms; at most 64 characters each.
 
     Returns
     -------
@@ -168,6 +177,8 @@ def report(log: str | os.PathLike[str], out: str | os.PathLike[str] | None = Non
     ------
     SessionError
         If the file is missing or is no session log.
+    ValueError
+        If a label is too long.
 
     Examples
     --------
@@ -175,10 +186,11 @@ def report(log: str | os.PathLike[str], out: str | os.PathLike[str] | None = Non
     PosixPath('sessions/20260301T101500-4f2a1c.html')
     """
     from gating.report.html import write_html
+    from gating.report.labels import Labels
 
     path = existing_log(log)
     page = path.with_suffix(".html") if out is None else Path(out)
-    write_html(path, page)
+    write_html(path, page, Labels(patient=patient, plan=plan, fraction=fraction))
     return page
 
 

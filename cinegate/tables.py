@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from cinegate.cases import mask_grid
 from drivers.errors import Unavailable
+from gating.analysis.definitions import duty_cycle
+from gating.analysis.motion import beam_intervals, span_of
 from gating.decision.reasons import GateReason
 from gating.evaluation.masks import write_masks
 from gating.geometry.contours import mask_from_contour
@@ -78,8 +80,11 @@ class Track:
 
     @property
     def duty_cycle(self) -> float:
-        """Part of the frames with the beam on, 0 to 1."""
-        return float((self.table["gate"] == "on").mean())
+        """Duty cycle of a beam without latency, 0 to 1: the part of the time in which the gate permits beam."""
+        t_s, on = self.table["t_s"], self.table["gate"] == "on"
+        span_s = span_of(t_s)
+        permitted_s = beam_intervals(np.append(t_s, span_s[1]), np.append(on, False), 0.0, 0.0)
+        return duty_cycle(permitted_s, span_s)
 
     @property
     def faults(self) -> tuple[tuple[int, Event], ...]:

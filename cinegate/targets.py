@@ -21,6 +21,7 @@ from gating.wire.pixels import content_hash
 if TYPE_CHECKING:
     from drivers.recordings import Recording
     from drivers.recordings.scan import Scan
+    from gating.settings.sites import SiteSettings
 
 Target = TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str] | ArrayLike
 """A box (x, y, width, height), a contour (n, 2), a mask (rows, columns), a file, or targets with names."""
@@ -140,6 +141,29 @@ def named_targets(path: Path) -> list[TargetSpec]:
     from gating.analysis.logged_targets import session_targets
 
     return session_targets(path)
+
+
+def site_targets(sites: Sequence[SiteSettings]) -> dict[str, list[TargetSpec]]:
+    """Return the targets of every site, by the site's name.
+
+    Raises
+    ------
+    TargetError
+        If two sites or the targets of two sites have one name, or as for `named_targets`; one sentence.
+    OSError
+        If a file cannot be read.
+    """
+    found: dict[str, list[TargetSpec]] = {}
+    owners: dict[str, str] = {}
+    for site in sites:
+        if site.name in found:
+            raise TargetError(f"sites: {site.name} appears twice; names must differ")
+        found[site.name] = named_targets(Path(site.target))
+        for spec in found[site.name]:
+            owner = owners.setdefault(spec.name, site.name)
+            if owner != site.name:
+                raise TargetError(f"sites {owner} and {site.name} both have a target {spec.name}; names must differ")
+    return found
 
 
 def _is_named(target: object) -> TypeGuard[TargetSpec | Sequence[TargetSpec] | str | os.PathLike[str]]:

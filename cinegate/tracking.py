@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,9 +195,17 @@ def track(
 
 
 def track_recording(
-    recording: Recording, targets: Sequence[TargetSpec], config: Config, tracker: str | TrackerFactory | None = None
+    recording: Recording,
+    targets: Sequence[TargetSpec],
+    config: Config,
+    tracker: str | TrackerFactory | None = None,
+    *,
+    decided: Callable[[], None] = lambda: None,
 ) -> Track:
-    """Track one target; `problem` of the result says why where nothing was tracked."""
+    """Track one target; `problem` of the result says why where nothing was tracked.
+
+    `decided` is called after every frame.
+    """
     if len(targets) != 1:
         raise TargetError(f"targets: {len(targets)} given; a table has one, and `gate` yields several")
     rows, contours, details, events = [], [], [], []
@@ -207,4 +215,5 @@ def track_recording(
         contours.append(np.empty((0, 2)) if frame.contour_px is None else frame.contour_px)
         details.append("" if estimate is None else estimate.detail)
         events += [(frame.index, event) for event in frame.events]
+        decided()
     return Track(recording, track_table(recording, rows), tuple(contours), tuple(details), tuple(events))

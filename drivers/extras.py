@@ -16,6 +16,7 @@ PURPOSES: Final = {
     "mrd": "reads MRD recordings (.h5)",
     "serial": "switches the beam by the lines of a serial port",
     "gpio": "switches the beam by a GPIO line",
+    "console": "shows a session in a browser, for operator and patient",
 }
 """What each extra of `pyproject.toml` is for."""
 

@@ -26,6 +26,9 @@ class FrameStamp:
     """The acquisition on the host's monotonic clock, if the source knows the mapping exactly (replay, phantom)."""
     uncertainty_ns: int = 0
     """Uncertainty of `acquired_on_host_ns`."""
+    moment_uncertainty_ns: int | None = None
+    """How far the centre of k-space may lie from `acquired_on_host_ns`, if that is the centre already, whatever the raw
+    stamp marks (replay, phantom); None otherwise."""
     resolution_ns: int = 0
     """The smallest step of the source's stamps."""
     image_orientation: Orientation | None = None

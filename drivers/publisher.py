@@ -7,6 +7,7 @@ from collections.abc import Callable
 from drivers.ports import CineSource
 from drivers.pump import Pump, PumpStatistics
 from gating.clocks.clock import Clock, MonotonicClock
+from gating.clocks.image_moment import ImageMoment
 from gating.clocks.offset import offset_of_source
 from gating.settings.config import ClockSettings
 from gating.settings.host import HostSettings
@@ -56,8 +57,14 @@ def publish(
     DriverError
         If the source cannot be opened, or the endpoint cannot be bound.
     """
+    clocks = clocks or ClockSettings()
     pump = Pump(
-        source, session_id, simulated_by, clock or MonotonicClock(), offset_of_source(clocks or ClockSettings())
+        source,
+        session_id,
+        simulated_by,
+        clock or MonotonicClock(),
+        offset_of_source(clocks),
+        ImageMoment.of(clocks),
     )
     try:
         pump.open(endpoint, gate_endpoint)

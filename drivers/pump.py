@@ -6,6 +6,7 @@ Frames are sent with `copy=True`. Up to 512 KB a copy costs no more than the boo
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource, WarningSource
 from gating.clocks.clock import Clock
+from gating.clocks.image_moment import ImageMoment
 from gating.clocks.offset import OffsetEstimator
 from gating.messages import (
     ARRIVAL_TIME,
@@ -39,6 +41,7 @@ from gating.service.real_time import prepare_process
 from gating.settings.host import HostSettings
 from gating.wire.codec import MAX_HEADER_BYTES, Part, WireError, decode, encode, encode_frame
 from gating.wire.pixels import content_hash
+from gating.wire.session_end import ends_session
 from gating.wire.sockets import Socket, bind, is_waiting, message_threads, receive, send, subscribe
 
 INFO_EVERY_NS: Final = 500_000_000
@@ -48,8 +51,14 @@ UNANSWERED_FRAMES: Final = {Pacing.STEPPED: 1, Pacing.UNPACED: 8}
 """Frames that may wait for the engine's answer, in a stream without a pace of its own."""
 QUEUED_FRAMES: Final = 200
 QUEUED_BYTES: Final = 256 * 2**20
+UNMEASURED: Final = (
+    "{}: stamps mark {}, and the image shows the centre of k-space; set clocks.acquisition_ms (and, for "
+    "reconstruction_done, clocks.reconstruction_ms): until then each stamp is less certain by {:.0f} ms"
+)
 LINGER_MS: Final = 500
 """Longest time for the last frames and the stream's end to leave, even if a subscriber has stopped reading."""
+
+_log: Final = logging.getLogger("cinegate.source")
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class Pump:
     simulated_by: str
     clock: Clock
     offset: OffsetEstimator
+    moment: ImageMoment = field(default_factory=ImageMoment)
     statistics: PumpStatistics = field(default_factory=PumpStatistics)
     publisher_id: str = field(default_factory=lambda: secrets.token_hex(4))
     context: zmq.Context[zmq.Socket[bytes]] | None = None
@@ -81,9 +91,12 @@ class Pump:
     info: StreamInfo = field(init=False)
     subscriptions: int = 0
     answered_sequence: int = -1
+    session_ended: bool = False
     state: str = "waiting"
     info_due_ns: int = 0
     heartbeat_due_ns: int = 0
+    warning: str = ""
+    """What every new subscriber is told of stamps whose moment was not measured."""
 
     def open(self, endpoint: str, gate_endpoint: str | None) -> None:
         """Open the source and bind its endpoint. Raises `Unavailable`."""
@@ -101,10 +114,13 @@ class Pump:
         queue = max(8, min(QUEUED_FRAMES, QUEUED_BYTES // frame_bytes))
         try:
             self.frames = bind(self.context, zmq.XPUB, endpoint, queue=queue)
-            if self.info.pacing in UNANSWERED_FRAMES and gate_endpoint is not None:
+            if gate_endpoint is not None:
                 self.gate = subscribe(self.context, gate_endpoint, max_bytes=MAX_HEADER_BYTES)
         except (zmq.ZMQError, OSError) as error:
             raise Unavailable(f"frames endpoint {endpoint} or gate endpoint {gate_endpoint}: {error}") from None
+        _log.info("session %s: %s (%s, %s)", self.session_id, self.info.source, self.info.source_kind,
+                  self.info.description)  # fmt: skip
+        _log.info("frames go to %s", endpoint)
         self.frames.set(zmq.LINGER, LINGER_MS)
         self.frames.set(zmq.XPUB_VERBOSER, 1)
         self.frames.set(zmq.XPUB_NODROP, 1)
@@ -118,7 +134,7 @@ class Pump:
         """Wait for the subscribers, then publish every frame. The end is announced, whatever its reason."""
         try:
             while self.info.frame_count is not None and self.subscriptions < subscribers:
-                if stop():
+                if stop() or self.session_ended:
                     self.end("stopped before the first frame")
                     return
                 self.frames.poll(POLL_MS)
@@ -136,7 +152,7 @@ class Pump:
     def _pump(self, stop: Callable[[], bool]) -> None:
         pixels = np.zeros(self.info.shape, self.info.dtype)
         most_unanswered = UNANSWERED_FRAMES.get(self.info.pacing)
-        while not stop():
+        while not (stop() or self.session_ended):
             self.serve_subscribers()
             if most_unanswered is not None and self.statistics.frames - 1 - self.answered_sequence >= most_unanswered:
                 self.read_answers(POLL_MS)
@@ -145,14 +161,14 @@ class Pump:
             if stamp is not None:
                 self.send_frame(pixels, stamp)
             self._forward_notices()
-        self.end("stopped")
+        self.end("the session has ended" if self.session_ended else "stopped")
 
     def send_frame(self, pixels: NDArray[Any], stamp: FrameStamp) -> FrameHeader:
         """Publish one frame now; return its header."""
         self._follow_origin(stamp)
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
-        acquired_ns, uncertainty_ns = self._on_publish_clock(stamp, published_ns)
+        acquired_ns, uncertainty_ns, moment_uncertainty_ns = self._image_shows(stamp, published_ns)
         header = FrameHeader(
             session_id=self.session_id,
             source=self.info.source,
@@ -167,6 +183,7 @@ class Pump:
             acquired_meaning=stamp.meaning,
             acquired_on_publish_clock_ns=acquired_ns,
             acquired_uncertainty_ns=uncertainty_ns,
+            moment_uncertainty_ns=moment_uncertainty_ns,
             published_ns=published_ns,
             publish_clock=self.clock.name,
             dtype=self.info.dtype,
@@ -199,14 +216,28 @@ class Pump:
         self._report("fault", "origin_changed", text)
         self._send(encode(self.info))
 
-    def _on_publish_clock(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int]:
-        """Return the acquisition on the publish clock and its uncertainty, ns.
+    def _image_shows(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int, int | None]:
+        """Return the moment that the image shows, on the publish clock, and the uncertainties of clock and moment, ns.
+
+        A frame without a pace of its own, or of a recording or phantom, shows the moment at which it is due.
+        """
+        if self.info.pacing in UNANSWERED_FRAMES:
+            return published_ns, 0, 0
+        stamped_ns, uncertainty_ns = self._on_publish_clock(stamp)
+        if stamp.meaning is StampMeaning.ARRIVAL or stamp.moment_uncertainty_ns is not None:
+            return stamped_ns, uncertainty_ns, stamp.moment_uncertainty_ns
+        after_ns, moment_uncertainty_ns = self.moment.after_stamp(stamp.meaning, self.info.nominal_interval_ns)
+        if moment_uncertainty_ns and not self.warning:
+            self.warning = UNMEASURED.format(self.info.source, stamp.meaning, moment_uncertainty_ns / 1e6)
+            self._report("warning", "moment_uncertain", self.warning)
+        return max(0, stamped_ns + after_ns), uncertainty_ns, moment_uncertainty_ns
+
+    def _on_publish_clock(self, stamp: FrameStamp) -> tuple[int, int]:
+        """Return the moment that was stamped, on the publish clock, and its uncertainty, ns.
 
         An arrival time needs no mapping. Any other stamp of a foreign clock is mapped; its uncertainty follows from the
         measured delays and the spread of the arrivals.
         """
-        if self.info.pacing in UNANSWERED_FRAMES:
-            return published_ns, 0
         if stamp.acquired_on_host_ns is not None:
             return stamp.acquired_on_host_ns, stamp.uncertainty_ns
         steps = self.offset.steps
@@ -227,7 +258,9 @@ class Pump:
         while is_waiting(self.frames):
             request = self.frames.recv()
             if b"frame".startswith(request[1:]):
-                self.subscriptions += 1 if request[:1] == b"\x01" else -1
+                came = request[:1] == b"\x01"
+                self.subscriptions += 1 if came else -1
+                _log.info("a subscriber %s, %d in all", "came" if came else "left", self.subscriptions)
                 self.info_due_ns = now_ns
                 self._warn()
         if now_ns >= self.info_due_ns:
@@ -236,11 +269,14 @@ class Pump:
         if now_ns >= self.heartbeat_due_ns:
             self._send(encode(self._heartbeat(now_ns)))
             self.heartbeat_due_ns = now_ns + HEARTBEAT_EVERY_NS
+            self._look_for_end()
 
     def _warn(self) -> None:
         """Tell every new subscriber what to know of the stream as a whole."""
         if self.info.acquired_meaning is StampMeaning.ARRIVAL:
             self._report("warning", ARRIVAL_TIME, f"{self.info.source}: {ARRIVAL_TIME_MEANS}")
+        if self.warning:
+            self._report("warning", "moment_uncertain", self.warning)
         for sentence in self.source.warnings if isinstance(self.source, WarningSource) else ():
             self._report("warning", "source_warning", f"{self.info.source}: {sentence}")
 
@@ -267,6 +303,7 @@ class Pump:
         if not self.gate.poll(timeout_ms):
             return
         while (parts := receive(self.gate)) is not None:
+            self.session_ended |= ends_session(parts, self.session_id)
             try:
                 command = decode(parts)
             except WireError:
@@ -274,6 +311,12 @@ class Pump:
                 continue
             if isinstance(command, GateCommand) and command.session_id == self.session_id:
                 self.answered_sequence = max(self.answered_sequence, command.frame_sequence)
+
+    def _look_for_end(self) -> None:
+        """Read the commands since the last heartbeat, where nobody waits for them, for the last one of the session."""
+        if self.gate is not None and self.info.pacing not in UNANSWERED_FRAMES:
+            while (parts := receive(self.gate)) is not None:
+                self.session_ended |= ends_session(parts, self.session_id)
 
     def _send(self, parts: Sequence[Part]) -> None:
         """Send without waiting. A full queue must not keep the frame from the other subscribers."""
@@ -300,6 +343,7 @@ class Pump:
             at_ns=self.clock.now_ns(),
         )
         self._send(encode(event))
+        _log.warning("%s", text, extra={"code": code})
 
     def end(self, why: str) -> None:
         """Announce the end of the stream, and why it ended."""
@@ -312,6 +356,7 @@ class Pump:
         )
         self._send(encode(self._heartbeat(self.clock.now_ns())))
         self._send(encode(end))
+        _log.info("%d frames published; %s", self.statistics.frames, self.statistics.why)
 
     def close(self) -> None:
         """Close the source; queued messages still leave."""

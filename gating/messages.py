@@ -72,6 +72,10 @@ ARRIVAL_TIME_MEANS: Final = "stamps are ARRIVAL TIMES; how old the images are is
 """Shown wherever a stream of `StampMeaning.ARRIVAL` is shown."""
 
 
+SESSION_ENDED: Final = "session_ended"
+"""Reason of the hold with which an engine ends its session at an operator's request: every process then ends itself."""
+
+
 class GateState(enum.StrEnum):
     """The beam permission. `HOLD` is the default everywhere."""
 
@@ -112,8 +116,12 @@ class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     acquired_clock: Name
     acquired_meaning: StampMeaning
     acquired_on_publish_clock_ns: Nanoseconds
-    """The same time on the clock of `published_ns`."""
+    """The moment that the image shows, the centre of k-space, on the clock of `published_ns`; the same moment as
+    `acquired_ns` where `moment_uncertainty_ns` is None."""
     acquired_uncertainty_ns: Nanoseconds = 0
+    """Of the clock."""
+    moment_uncertainty_ns: Nanoseconds | None = None
+    """Of the centre of k-space relative to the stamp; None if the stamp was taken as it is."""
     published_ns: Nanoseconds
     publish_clock: Name
     dtype: Literal["uint8", "uint16", "float32"]
@@ -127,6 +135,11 @@ class FrameHeader(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     """xxh3-64 of the pixel bytes, hexadecimal."""
     simulated_by: Annotated[str, Meta(max_length=64)] = ""
     """What injected a fault or a transformation on purpose; empty otherwise."""
+
+    @property
+    def age_uncertainty_ns(self) -> int:
+        """How much older the image may be than `acquired_on_publish_clock_ns`."""
+        return self.acquired_uncertainty_ns + (self.moment_uncertainty_ns or 0)
 
 
 class CineFrame(Struct, frozen=True):
@@ -318,6 +331,8 @@ class SessionHeader(Message, frozen=True, kw_only=True):
     clock: Name
     overrides: list[Sentence] = []
     """Settings that disarm a safeguard, each with its reason."""
+    site: Annotated[str, Meta(max_length=64)] = ""
+    """The site that this engine treats, one of those in the configuration; empty if there are none."""
 
 
 class TargetReference(Message, frozen=True, kw_only=True):
@@ -342,9 +357,39 @@ class TargetReference(Message, frozen=True, kw_only=True):
 class ControlRequest(Message, frozen=True, kw_only=True):
     """An operator's request to the engine."""
 
-    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop"]
+    action: Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "site", "status", "stop"]
     operator: Name
     why: Sentence = ""
+    site: Annotated[str, Meta(max_length=64)] = ""
+    """The site to go on with; for `site` alone."""
+
+
+class PeerStatus(Struct, frozen=True, kw_only=True):
+    """Whether the engine hears one of its peers."""
+
+    peer: Name
+    heard_ms_ago: float | None = None
+    """None: never heard."""
+    state: Annotated[str, Meta(max_length=64)] = ""
+    """As the peer reports it; empty if it reports none."""
+
+
+class EngineStatus(Struct, frozen=True, kw_only=True):
+    """How a session stands, for an operator who asks."""
+
+    frame_sequence: Annotated[int, Meta(ge=-1, le=2**53)]
+    """The newest decided frame, -1 before the first."""
+    gate: GateState
+    reason: Name
+    detail: Sentence = ""
+    source_kind: SourceKind
+    commanded: GateState | None = None
+    confirmed: GateState | None = None
+    """What the beam interface was commanded, and what its line confirms; None: no beam interface was heard."""
+    peers: list[PeerStatus] = []
+    faults: list[Sentence] = []
+    """Warnings and faults of this engine, newest first."""
+    counters: dict[str, int] = {}
 
 
 class ControlReply(Message, frozen=True, kw_only=True):
@@ -353,6 +398,8 @@ class ControlReply(Message, frozen=True, kw_only=True):
     accepted: bool
     engine_state: EngineState
     text: Sentence
+    status: EngineStatus | None = None
+    """Given to an operator who asked for it."""
 
 
 TOPICS: Final[dict[type[Message], bytes]] = {

@@ -13,11 +13,31 @@ from hypothesis import settings
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
 
+TESTS = Path(__file__).parent
+WITH_DEADLINES = ("browser", "faults")
+"""Folders whose tests talk to processes within deadlines, which they would miss beside a second row of tests."""
+COLLECTED = pytest.StashKey[list[pytest.Item]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what may not run beside other tests, before anything is selected by its marks."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in WITH_DEADLINES:
+            item.add_marker("alone")
+    config.stash[COLLECTED] = list(items)
+
+
+@pytest.fixture
+def collected(pytestconfig: pytest.Config) -> list[pytest.Item]:
+    """Every test that was found, those too that were not selected."""
+    return pytestconfig.stash[COLLECTED]
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the development recordings: beside the checkout, or where CINEGATE_DATA points."""
-    default = Path(__file__).parents[1] / ".." / "shared" / "data"
+    default = TESTS.parent / ".." / "shared" / "data"
     folder = Path(os.environ.get("CINEGATE_DATA", default)).resolve()
     if not folder.is_dir():
         pytest.skip(f"the development recordings are not at {folder} (set CINEGATE_DATA)")

@@ -38,6 +38,7 @@ class Bench:
         arm_by_itself=True,
         make_tracker=None,
         kind=SourceKind.REPLAY,
+        site="",
     ) -> None:
         self.clock = ManualClock(START_NS)
         self.kind = kind
@@ -50,6 +51,7 @@ class Bench:
             "e1",
             peers=None if peers_required else OfflinePeers(),
             arm_by_itself=arm_by_itself,
+            site=site,
         )
         self.engine.warm_up()
         self.engine.open_stream(stream(source_kind=kind))
@@ -64,11 +66,12 @@ class Bench:
     def steps(self, count: int, start: int = 0):
         return [self.step(sequence) for sequence in range(start, start + count)]
 
-    def ask(self, action: str, why: str = ""):
-        return self.engine.control(ControlRequest(session_id="s1", action=action, operator="dr_who", why=why))
+    def ask(self, action: str, why: str = "", site: str = ""):
+        asked = ControlRequest(session_id="s1", action=action, operator="dr_who", why=why, site=site)
+        return self.engine.control(asked)
 
-    def request(self, action: str, why: str = ""):
-        return self.ask(action, why)[0]
+    def request(self, action: str, why: str = "", site: str = ""):
+        return self.ask(action, why, site)[0]
 
 
 def drawn_on(one, name="target", contour_px=BOX, **changes):

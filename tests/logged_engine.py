@@ -27,23 +27,27 @@ class LoggedEngine:
     def __init__(self, path, *, target=None, kind=SourceKind.REPLAY, shift=0.0, requires_binding=True):
         self.kind, self.shift = kind, shift
         self.clock = ManualClock(START_NS)
+        self.writer = SessionWriter(path, "s1", "manual")
+        self.writer.open()
+        self.begin("e1", target, requires_binding=requires_binding)
+
+    def begin(self, engine_id, target=None, *, requires_binding=True):
+        """Begin with a new engine."""
         self.engine = Engine(
             CONFIG,
             [target or TargetSpec("target", BOX)],
             lambda: make_tracker(CONFIG.tracker, CONFIG.tracking),
             self.clock,
             "s1",
-            "e1",
+            engine_id,
             peers=OfflinePeers(),
             arm_by_itself=True,
             budget=load_budgets().decision,
             requires_binding=requires_binding,
         )
-        self.writer = SessionWriter(path, "s1", "manual")
-        self.writer.open()
         header = {"started_at": "", "versions": {}, "tracker": CONFIG.tracker, "clock": "manual"}
         settings = {"config_toml": to_toml(CONFIG), "config_hash": config_hash(CONFIG)}
-        self.log(SessionHeader(session_id="s1", engine_id="e1", **header, **settings))
+        self.log(SessionHeader(session_id="s1", engine_id=engine_id, **header, **settings))
         self.log(self.engine.tick().command)
         self.engine.warm_up()
 
@@ -64,10 +68,10 @@ class LoggedEngine:
         outcome = self.engine.close_stream(ending)
         self.log(ending, *outcome.messages, outcome.command)
 
-    def frames(self, first, count):
+    def frames(self, first, count, **overrides):
         for sequence in range(first, first + count):
             self.clock.advance_to(START_NS + sequence * INTERVAL_NS + 10 * MS)
-            sent = frame(sequence, anatomy(seed=sequence, shift=self.shift), source_kind=self.kind)
+            sent = frame(sequence, anatomy(seed=sequence, shift=self.shift), source_kind=self.kind, **overrides)
             self.writer.write(encode_frame(sent), self.clock.now_ns())
             outcome = self.engine.step(sent, self.clock.now_ns())
             finished = self.engine.finish_frame()

@@ -16,7 +16,7 @@ TOLERANCE_MS: Final = 20.0
 Family = Literal["stream", "time", "bytes", "processes", "anatomy", "targets", "beam", "disk"]
 Reaction = Literal["hold", "latch", "rearm"]
 Bound = Literal["lease", "stale", "still", "recorder", "flush"]
-SceneKind = Literal["standard", "float32", "faulty", "replayed", "mrd", "tiny_disk", "small_file"]
+SceneKind = Literal["standard", "float32", "faulty", "replayed", "mrd", "far", "sites", "tiny_disk", "small_file"]
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,9 +27,13 @@ class Processes:
         Command of the engine under test, with `{config}`, `{session}` and `{targets}`; empty for ours.
     faulty
         Start our engine and beam interface with a tracker and a switch that fail on order.
+    sites
+        Start our engine with the sites of its settings, not with one target file.
     """
 
-    def __init__(self, folder: Path, session: str, engine_command: str = "", *, faulty: bool = False) -> None:
+    def __init__(
+        self, folder: Path, session: str, engine_command: str = "", *, faulty: bool = False, sites: bool = False
+    ) -> None:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.delivery = folder / "delivery.csv"
         """Delivery record of the simulated linac."""
@@ -39,7 +43,7 @@ class Processes:
         """Orders for the switch of our beam interface."""
         self.log_folder = folder / "logs"
         self._folder, self._session = folder, session
-        self._engine_command, self._faulty = engine_command, faulty
+        self._engine_command, self._faulty, self._sites = engine_command, faulty, sites
         self._logs = 0
         self._outputs: list[IO[bytes]] = []
 
@@ -51,7 +55,8 @@ class Processes:
             command = [word.format(config=config, session=self._session, targets=targets) for word in words]
         else:
             module = ["bench.faults.faulty_engine", str(self.fault_file)] if self._faulty else ["cinegate", "engine"]
-            command = [sys.executable, "-m", *module, "--target", targets, "--config", config]
+            command = [sys.executable, "-m", *module, *([] if self._sites else ["--target", targets])]
+            command += ["--config", config]
             command += ["--session", self._session, *options]
         self.start("engine", command)
 

@@ -34,6 +34,8 @@ WARM_UP_S: Final = 240.0
 """Includes the compilation of the kernels in a new installation."""
 AFTER_DRAWING_MS: Final = 200.0
 """While a film is drawn nothing passes the links, so the beam goes off; it must be on again when the film begins."""
+FAR_AHEAD_NS: Final = 86_400_000_000_000
+"""How far the clock of a source on another host is ahead of ours: a day, which nobody could take for a delay."""
 RATES_PER_S: Final = (8.0, 16.0, 25.0, 12.0)
 """Frames per second, chosen in turn by the seed."""
 
@@ -57,6 +59,10 @@ class Scene:
         Command of the engine under test, with `{config}`, `{session}` and `{targets}`; empty for ours.
     faulty
         Start our engine and beam interface with a tracker and a switch that fail on order.
+    far
+        Let the source have the clock of another host.
+    sites
+        Let the session have two sites, whose targets lie at the same place.
     """
 
     def __init__(
@@ -67,13 +73,15 @@ class Scene:
         dtype: WireDtype = "uint16",
         engine_command: str = "",
         faulty: bool = False,
+        far: bool = False,
+        sites: bool = False,
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.session = f"faults-{seed}"
-        self.config = scene_config(folder)
+        self.config = scene_config(folder, sites=sites)
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
-        self.processes = Processes(folder, self.session, engine_command, faulty=faulty)
+        self.processes = Processes(folder, self.session, engine_command, faulty=faulty, sites=sites)
         self.processes.log_folder.mkdir(mode=0o700, exist_ok=True)
         self.messages = MessageLog()
         self.line_falls_ns: list[int] = []
@@ -83,6 +91,7 @@ class Scene:
         self.logs = Logs(self.processes.log_folder)
         self.scanner: MrdClient | None = None
         """Who sends the images, if a source process receives them by MRD."""
+        self._clock = ("monotonic:far", FAR_AHEAD_NS) if far else (MonotonicClock().name, 0)
         self._warm = False
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -95,7 +104,8 @@ class Scene:
         stream = scene_stream(self.session, self.book)
         plane = ImagePlane.of(stream)
         self.boundary = structure_boundary("target", self.book.contour_px, plane, self.config.gating)
-        self.source = ScriptedSource(stream, self._calm, MonotonicClock().name)
+        name, ahead_ns = self._clock
+        self.source = ScriptedSource(stream, self._calm, name, ahead_ns=ahead_ns)
         self.source.open(self.context, ends.frames)
         self.gate = Link(self.context, ends.gate, f"ipc://{self.folder}/gate.b", self.seed, self.messages.add)
         self.beam = Link(self.context, f"ipc://{self.folder}/beam.b", ends.beam, self.seed + 1, self.messages.add)
@@ -236,7 +246,7 @@ class Scene:
         why = "no gate command was received" if last is None else f"{last.engine_state}, {last.reason}: {last.detail}"
         raise NotSettled(f"no steady beam within {limit_s:g} s; {why}; {' '.join(self.processes.died())}")
 
-    def ask(self, action: str, why: str = "", *, session: str = "") -> ControlReply | None:
+    def ask(self, action: str, why: str = "", *, session: str = "", site: str = "") -> ControlReply | None:
         """Send a control request as the operator; return the reply, or None if none comes within a second."""
         self.messages.replies.clear()
         request = ControlRequest(
@@ -244,6 +254,7 @@ class Scene:
             action=action,  # type: ignore[arg-type]  # one of the literal actions, as text
             operator=OPERATOR,
             why=why,
+            site=site,
         )
         self._control.send_multipart(encode(request), zmq.NOBLOCK)
         self.wait(lambda: bool(self.messages.replies), 1.0)

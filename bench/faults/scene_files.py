@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,16 @@ from msgspec.structs import replace
 from bench.faults.pictures import PictureBook
 from drivers.formats.pixels import wire_dtype_name
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
-from gating.settings.config import Config, EndpointSettings, HealthSettings, LinacSettings, RecordingSettings, to_toml
+from gating.settings.config import (
+    ClockSettings,
+    Config,
+    EndpointSettings,
+    HealthSettings,
+    LinacSettings,
+    RecordingSettings,
+    to_toml,
+)
+from gating.settings.sites import SiteSettings
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
@@ -18,19 +28,24 @@ from gating.wire.pixels import content_hash
 
 TARGETS: Final = "targets.json"
 """Name of the target file in the folder of a scene."""
+SITES: Final = ("lung", "liver")
+"""Names of the sites of a scene that has sites."""
 
 
-def scene_config(folder: Path) -> Config:
+def scene_config(folder: Path, *, sites: bool = False) -> Config:
     """Return the default settings, but with recording required, a linac without delays, and little patience.
 
-    The patient of the scene pulses, so that a still image can be told from it within seconds.
+    The patient of the scene pulses, so that a still image can be told from it within seconds. The delay of the network
+    counts as measured, for a source on another host.
     """
     names = EndpointSettings.__struct_fields__
     return Config(
         endpoints=EndpointSettings(**{name: f"ipc://{folder}/{name}" for name in names}),
         recording=RecordingSettings(required=True),
         health=HealthSettings(max_still_s=1.5),
+        clocks=ClockSettings(network_delay_ms=0, network_delay_uncertainty_ms=5),
         linac=LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0),
+        sites=tuple(SiteSettings(name=name, target=str(folder / f"{name}.json")) for name in SITES if sites),
     )
 
 
@@ -66,6 +81,8 @@ def scene_target(book: PictureBook) -> TargetSpec:
 def write_files(folder: Path, config: Config, target: TargetSpec) -> None:
     """Write the target and the settings of each process, whose endpoints are those of the links between them."""
     write_targets(folder / TARGETS, [target])
+    for site in config.sites:
+        write_targets(Path(site.target), [dataclasses.replace(target, name=f"target {site.name}")])
     ends = config.endpoints
     at_beam = replace(ends, gate=f"ipc://{folder}/gate.b", beam=f"ipc://{folder}/beam.b")
     at_recorder = replace(ends, beam=at_beam.beam, recorder=f"ipc://{folder}/recorder.r")

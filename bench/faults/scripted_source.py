@@ -43,9 +43,14 @@ class ScriptedSource:
         Returns the picture of a slot. Slots count whether or not a frame is sent.
     clock_name
         Name of this host's monotonic clock.
+    ahead_ns
+        How far the source's clock is ahead of this host's; 0 if it is this host's clock. Any other is foreign to the
+        engine, as that of another host is.
     """
 
-    def __init__(self, stream: StreamInfo, show: Callable[[int], Picture], clock_name: str) -> None:
+    def __init__(
+        self, stream: StreamInfo, show: Callable[[int], Picture], clock_name: str, *, ahead_ns: int = 0
+    ) -> None:
         self.stream = stream
         self.show = show
         self.transform: Transform = unchanged
@@ -61,7 +66,7 @@ class ScriptedSource:
         """When each intact frame was sent, and its header."""
         self.recent: deque[Picture] = deque(maxlen=RECENT_PICTURES)
         """Pictures of the newest intact frames."""
-        self._clock_name = clock_name
+        self._clock_name, self._ahead_ns = clock_name, ahead_ns
         self._start_ns = time.monotonic_ns()
         self._due_ns = self._start_ns
         self._info_due_ns = 0
@@ -124,8 +129,8 @@ class ScriptedSource:
             acquired_ns=FIRST_RAW_NS + self.slot_ns - self._start_ns,
             acquired_clock=self.stream.acquired_clock,
             acquired_meaning=self.stream.acquired_meaning,
-            acquired_on_publish_clock_ns=self.slot_ns,
-            published_ns=time.monotonic_ns(),
+            acquired_on_publish_clock_ns=self.slot_ns + self._ahead_ns,
+            published_ns=time.monotonic_ns() + self._ahead_ns,
             publish_clock=self._clock_name,
             dtype=self.stream.dtype,
             shape=self.stream.shape,

@@ -52,6 +52,8 @@ class Scenes:
                 dtype="float32" if kind == "float32" else "uint16",
                 engine_command="" if kind == "faulty" else self._engine_command,
                 faulty=kind == "faulty",
+                far=kind == "far",
+                sites=kind == "sites",
             )
             self._scene.open()
             if kind == "replayed":

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.truth.subject import Subject
 from gating.evaluation.case import CaseRun
+from gating.evaluation.distances import frame_distances
 from gating.evaluation.metrics import frame_metrics
 from gating.evaluation.run import CONFIDENT, WRONG_MM, predicted_masks
 from gating.geometry.contours import contour_centroid
@@ -69,13 +70,14 @@ def score(run: CaseRun, subject: Subject, first: int = 1) -> Scores:
     centres = np.array([one.content_px or (one.x_px, one.y_px) for one in results])
     content_mm = np.linalg.norm((centres - subject.content_px[1:]) * scale, axis=1)
     known = np.isfinite(subject.outline_px[1:, 0])
-    dice, hd95_px = np.full((2, len(results)), np.nan)
+    dice, hd95_mm = np.full((2, len(results)), np.nan)
     if case.labels is not None:
-        metrics = frame_metrics(predicted_masks(run), case.labels)
-        dice, hd95_px = metrics.dice_similarity_coefficient[1:], metrics.hausdorff_distance_95[1:]
+        masks = predicted_masks(run)
+        dice = frame_metrics(masks, case.labels).dice_similarity_coefficient[1:]
+        hd95_mm = frame_distances(masks, case.labels, case.pixel_spacing_mm).hd95_mm[1:]
     spacing = float(scale.max())
     columns = (
-        dice, hd95_px * spacing, outline_mm, content_mm, np.where(known, outline_mm, content_mm),
+        dice, hd95_mm, outline_mm, content_mm, np.where(known, outline_mm, content_mm),
         np.full(len(results), max(WRONG_MM, WRONG_PX * spacing)), _tof_points(run, subject),
         np.array([one.confidence for one in results]),
         np.array([one.status is TrackStatus.TRACKED for one in results], float), 1e3 * run.seconds,

@@ -39,13 +39,19 @@ class Named:
     seed: int = 0
 
 
-def scenes(scenarios: Iterable[str], people: Iterable[str], seeds: Iterable[int]) -> Iterator[Named]:
-    """Yield the scenes of scenarios with those of their people who are wanted; all of them if none is named."""
+def scenes(
+    scenarios: Iterable[str], people: Iterable[str], seeds: Iterable[int], one_person_in: int = 1
+) -> Iterator[Named]:
+    """Yield the scenes of scenarios with those of their people who are wanted; all of them if none is named.
+
+    With `one_person_in` = 3, a seed takes every third person of a scenario and the next seed the next of them, so that
+    three seeds see every scenario with everyone at a third of the cost.
+    """
     wanted = set(people)
-    for seed in seeds:
+    for turn, seed in enumerate(seeds):
         for scenario in scenarios or SCENARIOS:
-            for person in SCENARIOS[scenario].people:
-                if not wanted or person in wanted:
+            for place, person in enumerate(SCENARIOS[scenario].people):
+                if (not wanted or person in wanted) and (turn + place) % one_person_in == 0:
                     yield Named("scene", scenario, person, seed)
 
 

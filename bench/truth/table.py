@@ -30,7 +30,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
 COMPARED: Final = ("dsc", "outline_mm", "outline_p95_mm", "content_mm", "content_p95_mm", "tof_points", "confident",
                    "confident_wrong", "confident_tof", "p50_ms", "p99_ms")  # fmt: skip
 LEGEND: Final = """\
-DSC and HD95 (mm) as TrackRAD2025 defines them. outline, content: centre error, mm, of the contour's centroid and of
+DSC as TrackRAD2025 defines it; HD95 in mm. outline, content: centre error, mm, of the contour's centroid and of
 the reported centre against the mean motion inside. TOF: error of the target-out fraction, percentage points (3 mm
 margin). conf.: confidence of 0.8 or more. wrong: confident and more than 3 mm off (2 px where that is more), max: the
 largest of these, mm. TOF>5: confident and the target-out fraction more than 5 points off. p50, p99: ms a frame, with

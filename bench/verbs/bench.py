@@ -10,8 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.outputs import output_folder
+from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
 from cinegate.verbs.options import JsonOption
+from cinegate.verbs.progress import counted
 from gating.latency.stages import NOT_MEASURED
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ def bench(
     loop: Annotated[bool, typer.Option("--loop", help="Only the whole loop, in real processes.")] = False,
     kernels: Annotated[bool, typer.Option("--kernels", help="Only the matching kernels and their peers.")] = False,
     curve: Annotated[bool, typer.Option("--curve", help="Only the time that CURVE keys add to the loop.")] = False,
+    pages: Annotated[
+        bool,
+        typer.Option("--console", help="Only the console: how late its pages paint, what it costs the engine."),
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and frames: under 45 s.")] = False,
     rate_hz: Annotated[float | None, typer.Option("--rate", help="One row at this rate; 0 is back to back.")] = None,
     transport: Annotated[str, typer.Option("--transport", help="With --rate: ipc or tcp.")] = "ipc",
@@ -39,15 +45,22 @@ def bench(
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option("--compare", help="Compare two JSON results; measure nothing.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the JSON file and the HTML page.")] = Path("results"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the JSON file and the HTML page.", show_default="~/cinegate/bench"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure software latency on this computer, each row beside its lower bound in the same run."""
+    out = out or output_folder("bench")
     if compare is not None:
         _compare(compare, out, as_json)
         return
     if curve:
         _curve(quick, as_json)
+        return
+    if pages:
+        _console(quick, as_json)
         return
     from bench.loop import Case
     from bench.results import collect
@@ -68,7 +81,8 @@ def bench(
         print_json(result)
         return
     _show(result)
-    console.print(f"results: {written.with_suffix('.json')} and {written.with_suffix('.html')}")
+    findings.print(f"results: {written.with_suffix('.json')} and {written.with_suffix('.html')}", highlight=False)
+    next_steps(f"cinegate bench --compare {written.with_suffix('.json')} OTHER.json")
 
 
 def _measure(
@@ -87,7 +101,7 @@ def _measure(
     if engine:
         console.print("engine ...")
         measured["engine"] = engine_rows(quick)
-    for case in cases:
+    for case in counted(cases, "rows", len(cases)):
         console.print(f"{case} ...", highlight=False)
         found = run_case(case)
         measured["loop"].append(loop_row(case, found, budgets))
@@ -108,6 +122,26 @@ def _curve(quick: bool, as_json: bool) -> None:
             where = f"{row['transport']} {row['rate_hz']:g}/s {row['size_px']} px {row['dtype']}"
             numbers = [_ms(row[f"{kind}_ms"][key]) for key in ("p50", "p99", "p999", "max")]
             table.add_row(where if kind == "plain" else "", kind, *numbers, str(row["n"]) if kind == "plain" else "")
+    findings.print(table)
+
+
+def _console(quick: bool, as_json: bool) -> None:
+    from bench.console_pages import RATES_HZ, SECONDS, measure
+
+    rows = [measure(rate_hz, SECONDS / 4 if quick else SECONDS) for rate_hz in RATES_HZ]
+    if as_json:
+        print_json({"console": rows})
+        return
+    table = Table("rate", "", "p50", "p99", "p99.9", "max", "n", title="Console, 256x256 px, ms")
+    for row in rows:
+        names = {
+            "published to drawn, one page": row["published_to_drawn_ms"],
+            f"engine with console and {row['browsers']} browsers": row["engine_with_ms"],
+            "engine with all of them stopped": row["engine_without_ms"],
+        }
+        for name, found in names.items():
+            numbers = [_ms(found[key]) for key in ("p50", "p99", "p999", "max")]
+            table.add_row(f"{row['rate_hz']:g}/s", name, *numbers, str(found["n"]))
     console.print(table)
 
 
@@ -155,8 +189,8 @@ def _compare(files: tuple[Path, Path], out: Path, as_json: bool) -> None:
         table.add_row(
             row["row"], row["percentile"], f"{row['first']:.3f}", f"{row['second']:.3f}", f"{row['ratio']:.2f}"
         )
-    console.print(table)
-    console.print(f"page: {page}")
+    findings.print(table)
+    findings.print(f"page: {page}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -198,15 +232,15 @@ def _show(result: dict[str, Any]) -> None:
                 numbers = [_ms(row[f"{pipeline}_ms"][key]) for key in ("p50", "p99", "p999", "max")]
                 counts = [str(row[key]) for key in ("n", "skipped", "missed")] if pipeline == "cinegate" else []
                 table.add_row(where if pipeline == "relay" else "", pipeline.replace("_", " "), *numbers, *counts)
-        console.print(table)
+        findings.print(table)
     for detail in result["details"]:
         if detail["frames_per_s"]:
             text = ", ".join(f"{name} {rate:g}" for name, rate in detail["frames_per_s"].items())
-            console.print(f"{detail['case']}: frames/s: {text}", highlight=False)
+            findings.print(f"{detail['case']}: frames/s: {text}", highlight=False)
         moved = detail["latency_mm"].get("largest_speed")
         if moved:
             text = f"{moved['p50']:.3f} mm (p50), {moved['p99']:.3f} mm (p99) at {moved['mm_s']:.0f} mm/s"
-            console.print(f"{detail['case']}: {text}", highlight=False)
+            findings.print(f"{detail['case']}: {text}", highlight=False)
     if result["kernels"]:
         columns = ("exact_us", "coarse_to_fine_us", "dense_us", "opencv_us", "skimage_us", "fma_fraction")
         table = Table("template in window", "frame", *columns, "peaks equal", title="Kernels, medians")
@@ -214,12 +248,12 @@ def _show(result: dict[str, Any]) -> None:
             numbers = ["" if row.get(column) is None else f"{row[column]:.4g}" for column in columns]
             where = f"{row['template_px']} in {row['window_px']} px"
             table.add_row(where, f"{row['dtype']} {row.get('content', '')}", *numbers, str(row.get("peaks_equal")))
-        console.print(table)
+        findings.print(table)
     for check in result["checks"]:
         if not check["met"]:
             text = f"{check['where']}: {check['what']} is {check['found']:g}, the budget is {check['limit']:g}"
-            console.print(Text.assemble(("over budget", "red"), f" {text}"))
-    console.print(f"Left out: {'; '.join(NOT_MEASURED)}.")
+            findings.print(Text.assemble(("over budget", "red"), f" {text}"))
+    findings.print(f"Left out: {'; '.join(NOT_MEASURED)}.")
 
 
 def _ms(value: float | None) -> str:

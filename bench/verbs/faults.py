@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.faults.catalogue import TOLERANCE_MS
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, findings, print_json
 from cinegate.verbs.options import JsonOption
-from cinegate.verbs.terminal import PlainConsole
+from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
     from bench.faults.catalogue import Fault
@@ -50,17 +50,20 @@ def faults(
     if show:
         _show(chosen, as_json)
         return
-    results = run_suite(
-        chosen,
-        seeds=seeds,
-        engine_command=engine_command,
-        tolerance_ms=tolerance_ms,
-        progress=(lambda _: None) if as_json else _print_progress,
-    )
+    with progress("faults", len(chosen) * seeds, shown=not as_json) as step:
+
+        def told(result: Result) -> None:
+            step()
+            if not as_json:
+                _print_progress(result)
+
+        results = run_suite(
+            chosen, seeds=seeds, engine_command=engine_command, tolerance_ms=tolerance_ms, progress=told
+        )
     if as_json:
         print_json(summary(results))
         raise typer.Exit(EXIT_UNSAFE if _failed(results) else 0)
-    PlainConsole().print(_table(results))
+    findings.print(_table(results))
     if not all(result.passed or result.skipped for result in results):
         raise CommandError(f"{_failed(results)} of {len(results)} faults were not answered as required", EXIT_UNSAFE)
 
@@ -134,4 +137,4 @@ def _show(chosen: list[Fault], as_json: bool) -> None:
     table = Table("family", "fault", "injected", "reaction", "reason", "bound")
     for one in chosen:
         table.add_row(one.family, one.id, one.injected, one.reaction, " or ".join(one.reason), one.bound)
-    PlainConsole().print(table)
+    findings.print(table)

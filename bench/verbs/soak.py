@@ -10,8 +10,9 @@ import typer
 from rich.table import Table
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import EXIT_UNSAFE, app, console, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, app, findings, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
+from cinegate.verbs.progress import progress
 
 
 @app.command()
@@ -30,7 +31,9 @@ def soak(
     from gating.service.host import provenance
 
     host = provenance()
-    result = run_soak(minutes, rate_hz, load_config(config, tracker), load_budgets(), load=load)
+    settings = load_config(config, tracker)
+    with progress("soaking (s)", round(60 * minutes), shown=not as_json) as second:
+        result = run_soak(minutes, rate_hz, settings, load_budgets(), load=load, second=second)
     result["provenance"] = host
     if out is not None:
         out.write_text(json.dumps(result), encoding="utf-8")
@@ -40,8 +43,8 @@ def soak(
         table = Table("minute", "p50", "p99", "p99.9", "max", title="Loop latency over time, ms")
         for row in [*result["over_time"], {"minute": "all", **result["loop_ms"]}]:
             table.add_row(str(row["minute"]), *(f"{row[key]:.2f}" for key in ("p50", "p99", "p999", "max")))
-        console.print(table)
-        console.print(
+        findings.print(table)
+        findings.print(
             f"{result['decided']} decided, {result['skipped']} skipped, {result['missed']} missed the deadline of "
             f"{result['deadline_ms']:g} ms, {result['missed_explained']} of them while the machine stood still "
             f"({result['stalls']['n']} stalls, longest {result['stalls']['longest_ms']:g} ms); load: {result['load']}",
@@ -49,7 +52,7 @@ def soak(
         )
         for miss in result["misses"]:
             slowest = max(miss["stages_ms"], key=miss["stages_ms"].get)
-            console.print(
+            findings.print(
                 f"minute {miss['minute']:.1f}: frame {miss['frame']} took {miss['loop_ms']:.1f} ms "
                 f"({slowest} {miss['stages_ms'][slowest]:.1f}), the machine stood still for "
                 f"{miss['stalled_ms']:.1f}",
@@ -60,6 +63,6 @@ def soak(
                 f"{result[kind][role]['settled']:.0f} then {result[kind][role]['last']:.0f} {kind}"
                 for kind in ("threads", "descriptors")
             )
-            console.print(f"{role}: {one['settled']:.1f} MB, then {one['last']:.1f} MB; {counts}", highlight=False)
+            findings.print(f"{role}: {one['settled']:.1f} MB, then {one['last']:.1f} MB; {counts}", highlight=False)
     if not result["passed"]:
         raise typer.Exit(EXIT_UNSAFE)

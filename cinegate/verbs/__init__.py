@@ -15,6 +15,8 @@ def register_verbs() -> None:
     """Import every verb: our own, then those of installed packages."""
     from cinegate.verbs import (  # noqa: F401 - verbs register themselves
         bed,
+        console,
+        control,
         demo,
         doctor,
         drift,
@@ -22,6 +24,7 @@ def register_verbs() -> None:
         itv,
         keys,
         latency,
+        live,
         prepare,
         processes,
         report,

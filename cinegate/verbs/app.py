@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import warnings
@@ -22,10 +23,18 @@ app = typer.Typer(
     help="Real-time gating and tumour tracking for MR-linacs. Research software, not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = PlainConsole(stderr=True)
-"""For people. Standard output is for results: files of tables and `--json`."""
+"""For people: progress, warnings and next steps, on standard error."""
+findings = PlainConsole()
+"""What a verb found, on standard output. With `--json`, `print_json` has it alone."""
+
+
+def next_steps(*commands: str) -> None:
+    """Print on standard error what can be done with the result, one command a line."""
+    for command in commands:
+        console.print(f"next: {command}", highlight=False, soft_wrap=True)
 
 
 def _print_version(asked: bool) -> None:
@@ -55,6 +64,7 @@ def print_json(result: dict[str, Any]) -> None:
     """Print one JSON object for machines; NaN and infinity become null."""
     json.dump(_finite(result), sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def _finite(value: Any) -> Any:
@@ -70,11 +80,14 @@ def _finite(value: Any) -> Any:
 def run_app(register: Callable[[], None]) -> None:
     """Run the command line. Known errors become one sentence on standard error and an exit code.
 
-    SIGTERM unwinds as Ctrl-C does, so that a verb ends the processes that it has started. Some verbs catch it
-    themselves.
+    SIGTERM and a terminal that closes unwind as Ctrl-C does, so that a verb ends the processes that it has started.
+    Some verbs catch them themselves.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_UNSAFE))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(EXIT_UNSAFE))
     warnings.showwarning = _tell
+    _show_log()
     register()
     from drivers.errors import DriverError
     from gating.service.pipeline import PipelineError
@@ -93,6 +106,15 @@ def run_app(register: Callable[[], None]) -> None:
 def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as one sentence, without the line of code that it comes from."""
     sys.stderr.write(plain(f"cinegate: {message}\n"))
+
+
+def _show_log() -> None:
+    """Show on standard error that kernels are compiled, where no process of a session tells all that it logs."""
+    ours, kernels, shown = logging.getLogger("cinegate"), logging.getLogger("cinegate.kernels"), logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("cinegate: %(message)s"))
+    shown.addFilter(lambda _: all(isinstance(handler, logging.NullHandler) for handler in ours.handlers))
+    kernels.addHandler(shown)
+    kernels.setLevel(logging.INFO)
 
 
 def _fail(sentence: str, exit_code: int) -> None:

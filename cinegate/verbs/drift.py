@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cinegate.settings import load_config
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json
+from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def drift(
     ] = False,
     operator: Annotated[str, typer.Option("--operator", help="Who accepts; goes into the log.")] = "",
     why: Annotated[str, typer.Option("--why", help="Why it is accepted; goes into the log.")] = "",
-    session_id: Annotated[str, typer.Option("--session", help="Session id of the running engine.")] = "session",
+    session_id: SessionIdOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,6 +50,7 @@ def drift(
         print_json(
             {
                 "iec_mm": list(proposal.iec_mm),
+                "plan_iec_mm": list(proposal.plan_iec_mm),
                 "shift_lps_mm": proposal.baseline.shift_mm.tolist(),
                 "speed_lps_mm_min": proposal.baseline.speed_mm_min.tolist(),
                 "uncertainty_lps_mm": proposal.baseline.uncertainty_mm.tolist(),
@@ -61,52 +63,56 @@ def drift(
             }
         )
         return
-    speed = float((proposal.baseline.speed_mm_min**2).sum() ** 0.5)
-    console.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    speed = sum(mm**2 for mm in proposal.baseline.speed_mm_min.tolist() if math.isfinite(mm)) ** 0.5
+    findings.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
+    if proposal.worthwhile:
+        findings.print(plan_sentence(proposal), highlight=False)
     if answer:
-        console.print(answer, highlight=False)
+        findings.print(answer, highlight=False)
     elif proposal.worthwhile:
-        console.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
+        findings.print("to accept it, repeat the command with --accept --operator NAME --why REASON", highlight=False)
+
+
+def plan_sentence(proposal: CouchShift) -> str:
+    """Return what to shift where the couch does not move."""
+    x, y, z = ("-" if math.isnan(mm) else f"{mm:+.1f}" for mm in proposal.plan_iec_mm)
+    return (
+        "a couch shift is for machines whose couch moves in the treatment position (0.35 T, conventional linacs); "
+        f"where it does not (1.5 T), shift the plan: X {x} Y {y} Z {z} mm, with opposite signs"
+    )
 
 
 def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:
     import numpy as np
 
     from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
-    from gating.analysis.drift import propose_shift, session_exhale
+    from gating.analysis.drift import propose_shift, session_exhale, too_short
     from gating.analysis.motion import motion_from_session
 
     if session.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(session)
+        shown = True, True, True
     else:
         motions = motion_from_session(session)
         if not motions:
             raise CommandError(f"{session} holds no tracked target")
-        t_s, away_mm = motions[0].t_s, motions[0].displacement_mm
+        t_s, away_mm, shown = motions[0].t_s, motions[0].displacement_mm, motions[0].shown
     chosen = t_s <= (np.inf if until_s is None else until_s)
     t_s, away_mm = t_s[chosen], away_mm[chosen]
     began = session_exhale(t_s, away_mm)
     if began is None:
-        raise CommandError(f"{session}: fewer than 3 exhales were found; the shift cannot be measured")
+        raise CommandError(f"{session}: {too_short(t_s, away_mm)}, so the shift cannot be measured")
     window = (window_mm, window_mm, window_mm)
-    proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position)
+    proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position, shown=shown)
     if proposal is None:
         raise CommandError(f"{session}: fewer than 3 exhales since the beginning; the shift cannot be measured")
     return proposal
 
 
 def _accept(proposal: CouchShift, operator: str, why: str, session_id: str, config: Path | None) -> str:
-    from gating.messages import ControlRequest
-    from gating.service.pipeline import ask_engine
-    from gating.wire.sockets import secure_process
-
     if not proposal.worthwhile:
         raise CommandError(f"there is nothing to accept: {proposal.text}")
-    settings = load_config(config)
-    secure_process(settings, "operator")
-    reason = f"{proposal.text}; because {why}"
-    request = ControlRequest(session_id=session_id, action="accept_shift", operator=operator, why=reason)
-    reply = ask_engine(settings.endpoints.control, request)
+    reply = attach(session_id, config).ask("accept_shift", operator, f"{proposal.text}; because {why}")
     if not reply.accepted:
         raise CommandError(f"the engine refused: {reply.text}", EXIT_UNSAFE)
     return reply.text

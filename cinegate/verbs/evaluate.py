@@ -8,15 +8,20 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import app, console, findings, next_steps, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
+from cinegate.verbs.progress import counted
 
 
 @app.command()
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder of labelled cases (TrackRAD2025 layout).")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, masks and the HTML page.")] = Path("results"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for metrics, masks and the HTML page.", show_default="~/cinegate/evaluate"),
+    ] = None,
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     prepare_frames: Annotated[
@@ -33,23 +38,25 @@ def evaluate(
     is scored like that and named, and the exit code is 3; where that is so for all of them it is 2.
     """
     from cinegate.cases import read_cases
+    from drivers.recordings.labelled import count_labelled
     from gating.evaluation import evaluate as evaluate_cases
 
     settings = load_config(config, tracker)
-    progress = (lambda _: None) if as_json else console.print
+    out = out or output_folder("evaluate", dataset.resolve().name)
     found = evaluate_cases(
-        read_cases(dataset),
+        counted(read_cases(dataset), "tracking cases", count_labelled(dataset), shown=not as_json),
         out,
         settings.tracker,
         settings.tracking,
         prepare_frames=prepare_frames,
-        progress=progress,
+        progress=(lambda _: None) if as_json else lambda line: findings.print(line, highlight=False),
     )
     if as_json:
         print_json({**found.summary(), "out": str(out)})
     else:
         for sentence in found.refused.values():
             console.print(Text.assemble(("not tracked:", "red"), f" {sentence}"))
-        console.print(f"results: {out / 'report.html'}")
+        findings.print(f"page: {out / 'report.html'}", highlight=False)
+        next_steps(f"look at {out / 'report.html'}; every frame is in {out / 'frames.csv'}")
     if found.refused:
         raise typer.Exit(3)

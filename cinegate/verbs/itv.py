@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gating.analysis.margin_recipe import MarginRecipe
     from gating.analysis.margins import GatedVersusItv, PlaneAreas
     from gating.analysis.motion import GatedMotion
+    from gating.analysis.uncertainty import Arm
     from gating.geometry.plane import ImagePlane
 
     Case = tuple[GatedMotion, NDArray[np.floating[Any]], ImagePlane]
+
+
+ARMS: Final[tuple[Arm, ...]] = ("ungated", "gated")
 
 
 @app.command()
@@ -34,6 +39,12 @@ def itv(
     save_table: Annotated[
         Path | None, typer.Option("--save-table", help="Write the table in use, to fill in the site's values.")
     ] = None,
+    isodose: Annotated[float, typer.Option("--isodose", min=50, max=99, help="Prescription isodose, %.")] = 95.0,
+    penumbra: Annotated[str, typer.Option("--penumbra", help="water (3.2), lung (6.4), or 1 SD in mm.")] = "water",
+    fractions: Annotated[
+        int | None, typer.Option("--fractions", min=1, max=40, help="Number of fractions; many if not given.")
+    ] = None,
+    dimensions: Annotated[int, typer.Option("--dimensions", min=1, max=3, help="Directions of the errors.")] = 3,
     latency_ms: Annotated[
         float, typer.Option("--latency-ms", min=0, max=2000, help="From acquisition to beam on or off, if unknown.")
     ] = 250.0,
@@ -44,13 +55,16 @@ def itv(
     pixel_spacing_mm: SpacingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare gating with an ITV for one patient's motion: margins by the van Herk recipe, areas, ratio of PTVs.
+    """Compare gating on an MR-linac with an ITV on a conventional linac for one patient's motion: margins, PTVs.
 
-    This is arithmetic on the motion in one plane, not advice for a treatment.
+    The ITV is that of ten phases at the beginning of the session; the rest is treated. This is arithmetic on the motion
+    in one plane, not advice for a treatment.
     """
-    from gating.analysis.margins import equivalent_radius_mm, gated_versus_itv, plane_areas
+    from gating.analysis.margins import gated_versus_itv, plane_areas
     from gating.analysis.uncertainty import default_table, read_table, table_toml
+    from gating.geometry.contours import equivalent_radius_mm
 
+    recipe = _recipe(isodose, penumbra, fractions, dimensions)
     if session.suffix == ".mcap":
         cases = _logged(session)
     else:
@@ -62,7 +76,7 @@ def itv(
         radius_mm = equivalent_radius_mm(contour_px, plane.spacing_mm)
         # A simulated or confirmed beam is late already: its residual motion includes the latency.
         extra_ms = latency_ms if motion.beam_known_by == "commanded" else 0.0
-        compared = gated_versus_itv(motion, radius_mm, used, latency_ms=extra_ms)
+        compared = gated_versus_itv(motion, radius_mm, used, recipe=recipe, latency_ms=extra_ms)
         found.append((motion, compared, plane_areas(motion, contour_px, plane)))
         if save_table is not None:
             save_table.write_text(table_toml(used), encoding="utf-8")
@@ -77,7 +91,20 @@ def itv(
         return
     for motion, one, areas in found:
         _print(one, areas, motion.beam_known_by)
-    console.print(_uncertainties(found[0][1], found[0][0].beam_known_by))
+    findings.print(_uncertainties(found[0][1], found[0][0].beam_known_by))
+
+
+def _recipe(isodose: float, penumbra: str, fractions: int | None, dimensions: int) -> MarginRecipe:
+    import msgspec
+
+    from gating.analysis.margin_recipe import PENUMBRA_MM, MarginRecipe
+
+    try:
+        penumbra_mm = PENUMBRA_MM.get(penumbra) or float(penumbra)
+        given = {"isodose": isodose / 100, "penumbra_mm": penumbra_mm, "fractions": fractions, "dimensions": dimensions}
+        return msgspec.convert(given, MarginRecipe)
+    except ValueError:
+        raise CommandError(f"--penumbra is {penumbra!r}; water, lung, or 0 to 20 mm is needed") from None
 
 
 def _logged(log: Path) -> list[Case]:
@@ -113,6 +140,10 @@ def _print(one: GatedVersusItv, areas: PlaneAreas, known_by: str) -> None:
     rows = Table("mm", *(axis.axis for axis in one.axes), title=head, title_justify="left")
     for label, field in (
         ("range of the whole motion", "motion_mm"),
+        ("range of the ten phases: ITV", "itv_motion_mm"),
+        ("beyond the ITV, mean", "beyond_itv_mm"),
+        ("beyond the ITV, SD", "beyond_itv_sd_mm"),
+        ("baseline since the ten phases", "baseline_mm"),
         ("SD of the whole motion", "free_sd_mm"),
         ("SD in the gate", "gated_sd_mm"),
         ("mean position in the gate", "gated_offset_mm"),
@@ -122,15 +153,19 @@ def _print(one: GatedVersusItv, areas: PlaneAreas, known_by: str) -> None:
         ("margin: gated", "gated_margin_mm"),
     ):
         rows.add_row(label, *(f"{getattr(axis, field):.1f}" for axis in one.axes))
-    console.print(rows)
+    findings.print(rows)
+    phases = f"mean of {one.breaths} breaths" if one.breaths else "no breaths: whole range"
+    findings.print(
+        f"recipe: {one.recipe.in_words()}; ITV from the first {one.before_s:.0f} s ({phases})", highlight=False
+    )
     if still := [axis.axis for axis in one.axes if axis.motion_mm == 0]:
-        console.print(f"no motion is known along {', '.join(still)}: a plane shows two axes only")
-    console.print(
+        findings.print(f"no motion is known along {', '.join(still)}: a plane shows two axes only")
+    findings.print(
         f"in the plane: target {areas.target_mm2 / 100:.1f} cm2, ITV (union over the motion) {areas.itv_mm2 / 100:.1f} "
         f"cm2, union while the beam was on {areas.gated_mm2 / 100:.1f} cm2",
         highlight=False,
     )
-    console.print(
+    findings.print(
         f"PTV as an ellipsoid: ITV {one.itv_ptv_cm3:.0f} cm3, mid-position {one.mid_position_ptv_cm3:.0f} cm3, gated "
         f"{one.gated_ptv_cm3:.0f} cm3; gated / ITV {one.gated_over_itv:.2f}",
         highlight=False,
@@ -138,14 +173,26 @@ def _print(one: GatedVersusItv, areas: PlaneAreas, known_by: str) -> None:
 
 
 def _uncertainties(one: GatedVersusItv, known_by: str) -> Table:
-    rows = Table("uncertainty", "1 SD, mm", "kind", "for", "source", title="uncertainties", title_justify="left")
+    """Return the uncertainties of each arm, 1 SD in mm; a dash where an arm does not suffer from one."""
+    rows = Table(
+        "uncertainty, 1 SD, mm",
+        "kind",
+        "ITV",
+        "gated",
+        "source",
+        title="uncertainties of each arm",
+        title_justify="left",
+    )
     for row in one.table:
-        rows.add_row(row.name, f"{row.sd_mm:.2f}", row.kind, "gated" if row.gated_only else "all", row.source)
+        cells = [f"{row.sd_mm:.2f}" if row.affects(arm) else "-" for arm in ARMS]
+        rows.add_row(row.name, row.kind, *cells, row.source)
     if known_by == "commanded":
         late = " / ".join(f"{axis.latency_sd_mm:.2f}" for axis in one.axes)
         rows.add_row(
-            "latency x speed, LR / AP / SI", late, "random", "gated", "this session: speed where the gate changed"
+            "latency x speed, LR / AP / SI", "intrafraction", "-", late, "this session, where the gate changed"
         )
     else:
-        rows.add_row("latency x speed", "-", "random", "gated", f"in the residual motion: the beam is {known_by}")
+        rows.add_row("latency x speed", "intrafraction", "-", "", f"in the residual motion: the beam is {known_by}")
+    for kind in ("systematic", "random", "intrafraction"):
+        rows.add_row(f"all {kind}", kind, *(f"{one.arms[arm][kind]:.2f}" for arm in ARMS), "root of the squares")
     return rows

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import app, findings, print_json
 from cinegate.verbs.options import JsonOption
 from cinegate.verbs.terminal import PlainConsole
 
@@ -27,7 +27,7 @@ def new(name: NameArgument, folder: FolderOption = Path("keys")) -> None:
     """
     from gating.wire.keys import new_key
 
-    console.print(f"secret: {new_key(folder, name)}; give {name}.pub to the other hosts")
+    findings.print(f"secret: {new_key(folder, name)}; give {name}.pub to the other hosts")
     if name == "recorder":
         sign(folder)
 
@@ -37,7 +37,7 @@ def sign(folder: FolderOption = Path("keys")) -> None:
     """Make a key with which the recorder signs session logs, in a folder whose recorder has none yet."""
     from gating.session.signing import PUBLIC_NAME, new_signing_key
 
-    console.print(f"secret: {new_signing_key(folder)} signs session logs; give {PUBLIC_NAME} to who verifies them")
+    findings.print(f"secret: {new_signing_key(folder)} signs session logs; give {PUBLIC_NAME} to who verifies them")
 
 
 @keys_app.command(name="list")
@@ -76,4 +76,4 @@ def allow(
     from gating.wire.keys import allow as allow_name
 
     allow_name(folder, name, channel)
-    console.print(f"{name} may connect to {channel}")
+    findings.print(f"{name} may connect to {channel}")

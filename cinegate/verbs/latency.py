@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
 from rich.table import Table
 
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import JsonOption
+from gating.latency.published_chain import MACHINE, Beam
 from gating.settings.private_file import private_file
+
+BEAMS: Final[tuple[Beam, ...]] = ("off", "on")
 
 
 @app.command()
@@ -28,6 +29,7 @@ def latency(
         float | None, typer.Option("--offset-s", help="Clock of the log minus the camera's, s, to compare phases.")
     ] = None,
     rate_hz: Annotated[float, typer.Option("--rate", min=0.1, max=1000, help="Frames/s of the chain's model.")] = 8.0,
+    machine: Annotated[str, typer.Option("--machine", help="Class of the model's linac; see docs.")] = MACHINE,
     out: Annotated[Path | None, typer.Option("--out", help="HTML page.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,41 +37,58 @@ def latency(
     from gating.latency.published_chain import sum_chain
 
     software = _software(log)
-    chains = [sum_chain(rate_hz, beam, measured_ms=software) for beam in ("off", "on")]
-    physical = {} if camera is None else _physical(camera, level_mm, above)
+    physical, half_sample_ms = ({}, None) if camera is None else _physical(camera, level_mm, above)
+    chains = [
+        sum_chain(rate_hz, beam, machine=machine, measured_ms=software, physical_ms=physical.get(beam, ()))
+        for beam in BEAMS
+    ]
     phase_ms = None if camera is None or log is None or offset_s is None else _phase_ms(camera, log, offset_s)
     if out is not None:
-        private_file(out).write_text(_page(camera, physical, chains), encoding="utf-8")
+        from gating.report.latency_page import latency_page
+
+        page = latency_page("" if camera is None else camera.name, physical, chains, half_sample_ms)
+        private_file(out).write_text(page, encoding="utf-8")
     if as_json:
         from msgspec import to_builtins
 
-        result = {"physical_ms": _tails(physical), "software_ms": _tails(software), "phase_ms": phase_ms}
+        result = {
+            "physical_ms": _tails(physical),
+            "half_sample_ms": half_sample_ms,
+            "software_ms": _tails(software),
+            "phase_ms": phase_ms,
+        }
         print_json({**result, "chain": to_builtins(chains)})
         return
-    table = Table("latency, ms", "p50", "p99", "max", "n")
+    table = Table("latency, ms", "p50", "p99", "max", "n", "± half a sample")
     rows = {**{f"physical, beam {beam}": found for beam, found in physical.items()}, **software}
     for name, found in rows.items():
         numbers = (
             [f"{float(np.percentile(found, share)):.2f}" for share in (50, 99, 100)] if len(found) else ["", "", ""]
         )
-        table.add_row(name, *numbers, str(len(found)))
+        within = f"{half_sample_ms:.1f}" if name.startswith("physical") else ""
+        table.add_row(name, *numbers, str(len(found)), within)
     if rows:
-        console.print(table)
+        findings.print(table)
     if phase_ms is not None:
-        console.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
+        findings.print(f"phase of the tracked sine: {phase_ms:.1f} ms behind the phantom", highlight=False)
+    from gating.report.latency_section import limits_sentence, sum_sentence
+
     for chain in chains:
-        from gating.report.latency_section import sum_sentence
+        findings.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
+    findings.print(limits_sentence(chains[-1]), highlight=False)
 
-        console.print(f"model at {rate_hz:g} frames/s. {sum_sentence(chain)}", highlight=False)
 
-
-def _physical(camera: Path, level_mm: float | None, above: bool) -> dict[str, list[float]]:
+def _physical(camera: Path, level_mm: float | None, above: bool) -> tuple[dict[str, list[float]], float]:
+    """Return the latencies of the beam in a camera's log, and the largest half sample within which each is known."""
     from gating.latency.physical import crossings, read_physical_log
 
     if level_mm is None:
         raise CommandError("--level MM is needed: the position at which the gate changes")
     found = crossings(read_physical_log(camera), level_mm, beam_on_below=not above)
-    return {beam: [one.latency_ms for one in found if one.beam == beam] for beam in ("off", "on")}
+    if not found:
+        raise CommandError(f"{camera}: no change of the beam follows {level_mm:g} mm; check --level and --above")
+    named: dict[str, list[float]] = {beam: [one.latency_ms for one in found if one.beam == beam] for beam in BEAMS}
+    return named, max(one.half_sample_ms for one in found)
 
 
 def _software(log: Path | None) -> dict[str, list[float]]:
@@ -114,31 +133,3 @@ def _tails(samples: dict[str, list[float]]) -> dict[str, Any]:
     from gating.latency.stages import summarise
 
     return {name: to_builtins(summarise(found)) for name, found in samples.items()}
-
-
-def _page(camera: Path | None, physical: dict[str, list[float]], chains: list[Any]) -> str:
-    import json
-
-    from plotly.offline import get_plotlyjs
-
-    from gating.report.latency_section import chain_table, sum_sentence
-
-    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
-    traces = [
-        {"type": "histogram", "x": found, "name": f"beam {beam}", "opacity": 0.7, "nbinsx": 40}
-        for beam, found in physical.items()
-        if found
-    ]
-    layout = {"height": 320, "barmode": "overlay", "xaxis": {"title": {"text": "physical latency (ms)"}}}
-    name = "model" if camera is None else camera.name
-    tables = "".join(
-        f"<section><h2>Whole chain, beam {chain.beam}</h2>{chain_table(chain)}"
-        f'<p class="caption">{sum_sentence(chain)}</p></section>'
-        for chain in chains
-    )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Physical latency: {escape(name)}</title>
-<style>{css}</style><script>{get_plotlyjs()}</script></head><body><main><h1>Physical latency: {escape(name)}</h1>
-<section><h2>Crossing of the gating level to the beam</h2><div id="physical"></div></section>{tables}</main>
-<script>Plotly.newPlot("physical", {json.dumps(traces)}, {json.dumps(layout)});</script></body></html>
-"""

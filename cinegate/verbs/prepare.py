@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -19,17 +20,30 @@ from cinegate.verbs.options import (
     TrackerOption,
     load_targets,
 )
+from cinegate.verbs.progress import progress
 from gating.settings.private_file import private_file
 
 
 @app.command()
 def prepare(
     recording: Annotated[Path, typer.Argument(help="Recording, session log (.mcap) or motion trace of the dry run.")],
-    out: Annotated[Path, typer.Option("--out", help="The proposal, as a configuration file.")] = Path("proposal.toml"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The proposal, as a configuration file.", show_default="~/cinegate/prepare"),
+    ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=30, max=120, help="Length of the dry run.")] = 45.0,
     latency_ms: Annotated[
         float, typer.Option("--latency-ms", min=0, max=2000, help="Measured latency from acquisition to beam off.")
     ] = 250.0,
+    max_residual_mm: Annotated[
+        float | None,
+        typer.Option(
+            "--max-residual-mm",
+            min=0.1,
+            max=50,
+            help="Largest residual motion (95 %); by default that of the preset.",
+        ),
+    ] = None,
     predictor: Annotated[str, typer.Option("--predictor", help="off, persistence, ridge, rls, kalman.")] = "off",
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
@@ -66,15 +80,23 @@ def prepare(
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
-    followed = followed_session(
-        recording,
-        settings,
-        target_box=target_box,
-        target_mask=target_mask,
-        pixel_spacing_mm=pixel_spacing_mm,
-        seconds=seconds,
-    )
-    proposal = propose(followed, settings, latency_ms=latency_ms, predictor=predictor)  # type: ignore[arg-type]
+    with progress(f"tracking {recording.name} and deciding it under every margin", shown=not as_json):
+        followed = followed_session(
+            recording,
+            settings,
+            target_box=target_box,
+            target_mask=target_mask,
+            pixel_spacing_mm=pixel_spacing_mm,
+            seconds=seconds,
+        )
+        proposal = propose(
+            followed,
+            settings,
+            latency_ms=latency_ms,
+            predictor=predictor,  # type: ignore[arg-type]
+            max_residual_mm=max_residual_mm,
+        )
+    out = out or output_folder("prepare", f"{recording.stem}.toml")
     private_file(out).write_text(proposal_toml(proposal, settings, recording.name), encoding="utf-8")
     learned = {}
     if memory is not None:
@@ -95,8 +117,9 @@ def prepare(
     for line in text.splitlines():
         if not line.startswith("#"):
             break
-        console.print(line[2:], highlight=False)
-    console.print(f"proposal: {out} (to accept it, start a session with --config {out})")
+        findings.print(line[2:], highlight=False)
+    findings.print(f"proposal: {out}", highlight=False)
+    next_steps(f"to accept it: cinegate run {recording} --config {out}")
     if learned:
         _print_memory(learned)
 
@@ -113,8 +136,8 @@ def _print_memory(learned: dict[str, Any]) -> None:
     for remark in learned["remarks"]:
         console.print(Text.assemble(("memory:", "yellow"), f" {remark}"))
     numbers = ", ".join(map(str, learned["key_frames"]))
-    console.print(f"memory: {learned['file']}, key frames {numbers}; fit at rest {learned['rest_score']:.2f}")
-    console.print(
+    findings.print(f"memory: {learned['file']}, key frames {numbers}; fit at rest {learned['rest_score']:.2f}")
+    next_steps(
         f"look at their contours in {learned['page']}; leave out what is wrong with --drop NUMBER, or put it "
         f"right with --correct NUMBER=MASK, and use the rest in a session with --memory {learned['file']}"
     )

@@ -1,7 +1,8 @@
-"""`cinegate source|engine|beam|line|record|outlet|control`: each process alone, on configured endpoints."""
+"""`cinegate source|engine|beam|line|record|outlet`: each process alone, on configured endpoints."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console
+from cinegate.verbs.app import CommandError, app
 from cinegate.verbs.driver_options import driver_settings
 from cinegate.verbs.options import (
     BoxOption,
@@ -24,6 +25,7 @@ from cinegate.verbs.options import (
     load_scan_targets,
     load_targets,
 )
+from cinegate.verbs.speaking import LogFormatOption, VerboseOption, speaking
 from gating.settings.config import Config
 from gating.settings.safeguards import in_words
 from gating.wire.sockets import secure_process
@@ -41,6 +43,16 @@ SwitchOption = Annotated[str, typer.Option("--switch", help="Beam switch by name
 DeliveryOption = Annotated[
     Path | None, typer.Option("--delivery-record", help="File in which the simulated linac records its delivery.")
 ]
+ArrivalTimeOption = Annotated[
+    bool, typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown.")
+]
+SimulatedSourceOption = Annotated[
+    bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
+]
+WaitOption = Annotated[
+    float | None,
+    typer.Option("--wait-s", min=0, max=3600, help="Live: how long to wait for the peer's first frames; 0: for ever."),
+]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
 ]
@@ -57,11 +69,11 @@ def source(
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
-    arrival_time: Annotated[
-        bool,
-        typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown."),
-    ] = False,
+    arrival_time: ArrivalTimeOption = False,
+    wait_s: WaitOption = None,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Publish cine frames: the source process."""
     from drivers.publisher import run_source
@@ -71,28 +83,31 @@ def source(
     secure_process(settings, "source")
     if name in source_names() and name != "replay":
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
+        asked += [] if wait_s is None else [f"first_frame_timeout_s={wait_s:g}"]
         given = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
         _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
-        console.print(f"source: {name}; frames go to {settings.endpoints.frames} once the first have come")
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
         known = ", ".join(other for other in source_names() if other != "replay")
         raise CommandError(f"{name} is neither a recording nor a source; sources are {known}")
     else:
         from drivers.recordings.scan import open_scan
 
-        _refuse({"--arrival-time": arrival_time, "-o": option}, f"is for sources; {name} is a recording")
+        _refuse(
+            {"--arrival-time": arrival_time, "--wait-s": wait_s is not None, "-o": option},
+            f"is for sources; {name} is a recording",
+        )
         cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
-    published = run_source(
-        cine,
-        endpoint=settings.endpoints.frames,
-        gate_endpoint=settings.endpoints.gate,
-        session_id=session,
-        subscribers=subscribers,
-        clocks=settings.clocks,
-        host=settings.host,
-    )
-    console.print(f"source: {published.frames} frames published; {published.why}")
+    with speaking("source", session, verbose=verbose, log_format=log_format):
+        run_source(
+            cine,
+            endpoint=settings.endpoints.frames,
+            gate_endpoint=settings.endpoints.gate,
+            session_id=session,
+            subscribers=subscribers,
+            clocks=settings.clocks,
+            host=settings.host,
+        )
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
@@ -103,7 +118,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def _replay(scan: Scan, speed: str, loop: bool) -> CineSource:
-    from cinegate.live import parse_speed
+    from cinegate.replays import parse_speed
     from drivers.sources.replay import ReplaySource
 
     pacing, factor = parse_speed(speed)
@@ -138,28 +153,44 @@ def engine(
     arm_by_itself: Annotated[
         bool, typer.Option("--arm-by-itself", help="Arm without an operator; for recordings and phantoms only.")
     ] = False,
+    site: Annotated[
+        str, typer.Option("--site", help="Site to begin with, of those in the configuration; else its first one.")
+    ] = "",
     end_with_stream: Annotated[bool, typer.Option("--end-with-stream", help="Exit when the stream ends.")] = False,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Track and decide: the engine process."""
-    from cinegate.targets import named_targets, with_memory
+    from cinegate.targets import named_targets, site_targets, with_memory
     from gating.service.service import EngineService
     from gating.wire.sockets import stop_on_signals
 
     settings = load_config(config, tracker)
     secure_process(settings, "engine")
-    _name_overrides("engine", settings)
-    if target is not None:
-        targets = named_targets(target)
+    sites: dict[str, list[TargetSpec]] = {}
+    if settings.sites:
+        given = {"--target": target, "--target-box": target_box, "--target-mask": target_mask, "--memory": memory}
+        _refuse({**given, "--reference": reference}, "is for a session without sites; a site names its target file")
+        sites = site_targets(settings.sites)
+        site = site or next(iter(sites))
+    if site and site not in sites:
+        raise CommandError(f"--site {site} is not in the configuration; its sites are {', '.join(sites) or 'none'}")
+    if sites:
+        targets = sites[site]
+    elif target is not None:
+        targets = with_memory(named_targets(target), memory)
     else:
-        targets = _targets_in(reference, plane, others or [], target_box, target_mask)
-    targets = with_memory(targets, memory)
+        targets = with_memory(_targets_in(reference, plane, others or [], target_box, target_mask), memory)
     stop = stop_on_signals()
-    EngineService(settings, targets, session, arm_by_itself=arm_by_itself, end_with_stream=end_with_stream).run(stop)
+    with speaking("engine", session, verbose=verbose, log_format=log_format):
+        _name_overrides("engine", settings)
+        by_itself = {"arm_by_itself": arm_by_itself, "end_with_stream": end_with_stream}
+        EngineService(settings, targets, session, sites=sites, site=site, **by_itself).run(stop)
 
 
 def _name_overrides(role: str, settings: Config) -> None:
     for sentence in in_words(settings, settings.overrides):
-        console.print(f"{role}: safeguard off: {sentence}", highlight=False)
+        logging.getLogger(f"cinegate.{role}").warning("safeguard off: %s", sentence, extra={"code": sentence})
 
 
 def _targets_in(
@@ -177,20 +208,21 @@ def beam(
     session: SessionOption = "session",
     switch: SwitchOption = "simulated",
     option: OptionsOption = None,
-    allow_simulated_source: Annotated[
-        bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
-    ] = False,
+    allow_simulated_source: SimulatedSourceOption = False,
     delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Drive the beam line under leases: the beam interface process."""
     from drivers.beam.interface import run_beam
 
     settings = load_config(config)
     secure_process(settings, "beam")
-    _name_overrides("beam", settings)
     driven = _beam_switch(switch, option, settings, delivery_record)
-    run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
+    with speaking("beam", session, verbose=verbose, log_format=log_format):
+        _name_overrides("beam", settings)
+        run_beam(settings, session, driven, allow_simulated_source=allow_simulated_source)
 
 
 @app.command()
@@ -200,6 +232,8 @@ def line(
     option: OptionsOption = None,
     delivery_record: DeliveryOption = None,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Drive a beam line of this host for a beam interface on another host, which uses the switch zeromq."""
     from drivers.beam.remote_line import RemoteLine
@@ -208,7 +242,9 @@ def line(
     settings = load_config(config)
     secure_process(settings, "line")
     driven = _beam_switch(switch, option, settings, delivery_record)
-    RemoteLine(driven, listen, report=lambda sentence: console.print(f"line: {sentence}")).run(stop_on_signals())
+    stop = stop_on_signals()
+    with speaking("line", "", verbose=verbose, log_format=log_format):
+        RemoteLine(driven, listen).run(stop)
 
 
 def _beam_switch(name: str, option: list[str] | None, settings: Config, delivery_record: Path | None) -> BeamSwitch:
@@ -228,6 +264,8 @@ def record(
     path: Annotated[Path, typer.Argument(help="Session log to write (.mcap); it must not exist.")],
     session: SessionOption = "session",
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Write every wire message to a session log: the recorder process."""
     from gating.service.recorder import run_recorder
@@ -235,7 +273,8 @@ def record(
     os.umask(0o077)
     settings = load_config(config)
     secure_process(settings, "recorder")
-    run_recorder(settings, session, path)
+    with speaking("record", session, verbose=verbose, log_format=log_format):
+        run_recorder(settings, session, path)
 
 
 @app.command()
@@ -245,6 +284,8 @@ def outlet(
         int, typer.Option("--port", min=0, max=65535, help="OpenIGTLink port; 0 takes a free one.")
     ] = 18944,
     config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Show the cine, the target and the gate to 3D Slicer or PLUS over OpenIGTLink."""
     from drivers.outlets.openigtlink import Outlet
@@ -252,31 +293,6 @@ def outlet(
 
     settings = load_config(config)
     secure_process(settings, "operator")
-    Outlet(settings.endpoints, host, port).run(stop_on_signals())
-
-
-@app.command()
-def control(
-    action: Annotated[str, typer.Argument(help="confirm, arm, disarm, acknowledge, accept_shift, status or stop.")],
-    operator: Annotated[str, typer.Option("--operator", help="Who makes the request; goes into the log.")],
-    why: Annotated[str, typer.Option("--why", help="Reason, required for an acknowledgement.")] = "",
-    session: SessionOption = "session",
-    config: ConfigOption = None,
-) -> None:
-    """Ask a running engine to arm, disarm, acknowledge a latched fault, log an accepted couch shift, or stop.
-
-    `confirm` says that an operator sees the contour where it should be; a live source is not armed without it.
-    """
-    from gating.messages import ControlRequest
-    from gating.service.pipeline import ask_engine
-
-    actions = ("confirm", "arm", "disarm", "acknowledge", "accept_shift", "status", "stop")
-    if action not in actions:
-        raise CommandError(f"action is {action!r}; {', '.join(actions[:-1])} or {actions[-1]} is needed")
-    request = ControlRequest(session_id=session, action=action, operator=operator, why=why)  # type: ignore[arg-type]
-    settings = load_config(config)
-    secure_process(settings, "operator")
-    reply = ask_engine(settings.endpoints.control, request)
-    console.print(reply.text)
-    if not reply.accepted:
-        raise CommandError(f"the engine refused ({reply.engine_state})", 3)
+    stop = stop_on_signals()
+    with speaking("outlet", "", verbose=verbose, log_format=log_format):
+        Outlet(settings.endpoints, host, port).run(stop)

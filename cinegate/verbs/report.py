@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import app, findings, next_steps, print_json
 from cinegate.verbs.options import JsonOption
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ def report(
     patient_position: Annotated[
         str, typer.Option("--patient-position", help="HFS, HFP, FFS or FFP, for the IEC axes of the motion table.")
     ] = "HFS",
+    patient: Annotated[str, typer.Option("--patient", help="Label of the patient, best a pseudonym.")] = "",
+    plan: Annotated[str, typer.Option("--plan", help="Label of the plan.")] = "",
+    fraction: Annotated[str, typer.Option("--fraction", help="Which fraction.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
@@ -47,7 +50,7 @@ def report(
     data = read_data(log)
     summary, motions = summarise_data(data), motion_from_session(data)
     found = [figures(motion) for motion in motions]
-    html = write_report(log, out)
+    html = write_report(log, out, patient=patient, plan=plan, fraction=fraction)
     if export is not None:
         _export(export, log.stem, motions, found, summary.session_id, patient_position)
     if as_json:
@@ -56,10 +59,12 @@ def report(
         clinical = figures_json(found, summary.session_id)
         print_json({**summary_dict(summary), "clinical": clinical, "log": str(log), "report": str(html)})
         return
-    console.print(summary_table(summary))
+    findings.print(summary_table(summary))
     for one in found:
-        console.print(clinical_section.table(one))
-    console.print(f"report: {html}")
+        findings.print(clinical_section.table(one))
+    findings.print(clinical_section.meanings())
+    findings.print(f"report: {html}", highlight=False)
+    next_steps(f"cinegate verify {log}", f"cinegate whatif {log}", f"cinegate itv {log}")
 
 
 def _export(
@@ -88,4 +93,5 @@ def recover(log: LogArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(msgspec.to_builtins(found, str_keys=True))
     else:
-        console.print(str(found))
+        findings.print(str(found), highlight=False)
+        next_steps(f"cinegate verify {log}", f"cinegate report {log}")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import numpy as np
 import typer
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -30,23 +27,23 @@ from cinegate.verbs.options import (
     load_scan_targets,
 )
 from cinegate.verbs.processes import SpeedOption
-from gating.messages import (
-    ARRIVAL_TIME,
-    ARRIVAL_TIME_MEANS,
-    BeamStatus,
-    Event,
-    GateCommand,
-    GateState,
-    Message,
-    SessionHeader,
-    TargetEstimate,
-    TargetReference,
-)
+from cinegate.verbs.progress import announce_compilation
+from cinegate.verbs.screen import Screen, breath_hold_guide
 from gating.settings.config import Config
-from gating.settings.rules import BreathHoldRule
-from gating.targets.rules import BreathHold, TargetObservation
 
-LogOption = Annotated[Path, typer.Option("--log", help="Folder for session logs.")]
+if TYPE_CHECKING:
+    from cinegate.live import LiveSession
+
+LogOption = Annotated[
+    Path | None,
+    typer.Option("--log", help="Folder for the session log and its report.", show_default="~/cinegate/sessions"),
+]
+EXIT_INTERRUPTED: Final = 130
+"""What a shell reports of a program that Ctrl-C has ended."""
+ConsoleOption = Annotated[bool, typer.Option("--console", help="Open the console of the session in a browser.")]
+OperatorOption = Annotated[
+    str, typer.Option("--operator", help="Who acts in the console; without a name it can only look on.")
+]
 
 
 @app.command()
@@ -60,16 +57,22 @@ def run(
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     speed: SpeedOption = "1",
-    log: LogOption = Path("sessions"),
+    log: LogOption = None,
     pixel_spacing_mm: SpacingOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
+    with_console: ConsoleOption = False,
+    operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a recording through source, engine, beam interface and recorder, each its own process."""
-    path = run_session(
+    """Replay a recording through source, engine, beam interface and recorder, each its own process.
+
+    Its summary and its report follow, also where Ctrl-C ends it early (exit code 130).
+    """
+    run_and_report(
         recording,
+        as_json,
         config=load_config(config, tracker),
         box=target_box,
         mask=target_mask,
@@ -80,9 +83,28 @@ def run(
         plane=plane,
         others=others or (),
         memory=memory,
-        show=not as_json,
+        with_console=console_arguments(with_console, operator),
     )
-    print_summary(path, as_json)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a session early; `log` is of what was recorded."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self.log = log
+
+
+def run_and_report(recording: Path, as_json: bool, **how: Any) -> None:
+    """Run a session as `run_session` does, then print what it came to, also if Ctrl-C ended it."""
+    try:
+        log, exit_code = run_session(recording, show=not as_json, **how), 0
+    except Interrupted as ended:
+        console.print("interrupted: the summary is of what was recorded")
+        log, exit_code = ended.log, EXIT_INTERRUPTED
+    print_summary(log, as_json)
+    if exit_code:
+        raise typer.Exit(exit_code)
 
 
 def run_session(
@@ -93,11 +115,12 @@ def run_session(
     mask: Path | None = None,
     target: Path | None = None,
     speed: str = "1",
-    log: Path,
+    log: Path | None,
     pixel_spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[Path] = (),
     memory: Path | None = None,
+    with_console: Sequence[str] | None = None,
     show: bool = True,
 ) -> Path:
     """Run one session to the end of its recording and return its log.
@@ -106,135 +129,66 @@ def run_session(
     ------
     PipelineError
         If a process ends before its time.
+    Interrupted
+        By Ctrl-C, with the log of what was recorded.
     """
-    from cinegate.live import LiveSession, SessionPlan, replay_arguments
+    from cinegate.live import LiveSession, SessionPlan
+    from cinegate.replays import replay_arguments
     from cinegate.targets import with_memory
     from drivers.recordings.scan import open_scan
 
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
     plan = SessionPlan(
+        name=scan.name,
         config=config,
         targets=with_memory(load_scan_targets(scan, box, mask, target), memory),
-        log_folder=log,
+        log_folder=log or output_folder("sessions"),
         source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
         arm_by_itself=True,
+        console=with_console,
+        tell=None if with_console is None else tell,
     )
-    screen = Screen(scan.name, len(scan), guide=breath_hold_guide(config))
+    session = LiveSession(plan)
+    announce_compilation()
     try:
-        with (
-            LiveSession(plan) as session,
-            Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False) as shown,
-        ):
-            shown.console.quiet = not show
-            for message in session:
-                screen.hear(message)
-                shown.update(screen.table())
-    finally:
-        console.quiet = False
+        watch_session(session, Screen(scan.name, len(scan), guide=breath_hold_guide(config)), show=show)
+    except KeyboardInterrupt:
+        if not session.log.exists():
+            raise CommandError("interrupted before anything was recorded", EXIT_INTERRUPTED) from None
+        raise Interrupted(session.log) from None
     return session.log
 
 
+def watch_session(session: LiveSession, screen: Screen, *, show: bool) -> None:
+    """Run a session to its end, beside a live table if it is to be shown. Raises `PipelineError`."""
+    table = Live(screen.table(), console=console, refresh_per_second=4, transient=True, screen=False)
+    with session, table if show else nullcontext():
+        for message in session:
+            screen.hear(message)
+            table.update(screen.table())
+
+
+def console_arguments(wanted: bool, operator: str) -> list[str] | None:
+    """Return the arguments of the session's console; None for no console. Raises `CommandError`."""
+    if operator and not wanted:
+        raise CommandError("--operator is for the console; give --console as well")
+    return (["--operator", operator] if operator else []) if wanted else None
+
+
+def tell(line: str) -> None:
+    """Show a line that a process of the session has printed."""
+    console.print(line, highlight=False, soft_wrap=True)
+
+
 def print_summary(path: Path, as_json: bool) -> None:
-    """Print what a session came to."""
+    """Print what a session came to, and write its report beside its log."""
+    from cinegate.sessions import report
     from gating.report.summary import summarise_session, summary_dict, summary_table
 
-    summary = summarise_session(path)
+    summary, html = summarise_session(path), report(path)
     if as_json:
-        print_json({**summary_dict(summary), "log": str(path)})
+        print_json({**summary_dict(summary), "log": str(path), "report": str(html)})
         return
-    console.print(summary_table(summary))
-    console.print(f"session log: {path}")
-
-
-def breath_hold_guide(config: Config) -> BreathHold | None:
-    """Return what follows the patient's breath-hold, where the settings have a rule for it."""
-    rule = next((rule for rule in config.gating.rules if isinstance(rule, BreathHoldRule)), None)
-    return None if rule is None else BreathHold(rule)
-
-
-@dataclass
-class Screen:
-    """The live table: what the engine and the beam interface said last."""
-
-    name: str
-    frames: int
-    estimate: TargetEstimate | None = None
-    command: GateCommand | None = None
-    beam: BeamStatus | None = None
-    event: str = ""
-    arrival_time: bool = False
-    overrides: Sequence[str] = ()
-    """Settings that disarm a safeguard, each with its reason."""
-    decided: int = 0
-    beam_on: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    guide: BreathHold | None = None
-    """Follows the breath-hold beside the engine, for the patient's guidance."""
-    reference: TargetReference | None = None
-
-    def hear(self, message: Message) -> None:
-        """Take one message of the session."""
-        match message:
-            case TargetEstimate():
-                self.estimate = message
-                self.decided += 1
-                self.beam_on += message.gate is GateState.ON
-                self.reasons[message.reason] += 1
-                self._follow_hold(message)
-            case SessionHeader():
-                self.overrides = message.overrides
-            case TargetReference():
-                self.reference = self.reference or message
-            case GateCommand():
-                self.command = message
-            case BeamStatus():
-                self.beam = message
-            case Event():
-                self.event = message.text
-                self.arrival_time = self.arrival_time or message.code == ARRIVAL_TIME
-            case _:
-                pass
-
-    def _follow_hold(self, seen: TargetEstimate) -> None:
-        if self.guide is None or self.reference is None or seen.target != self.reference.target:
-            return
-        lr, ap, si = np.subtract(seen.position_mm, self.reference.centre_mm).tolist()
-        away_mm = (lr, ap, si) if seen.status == "tracked" else (np.nan, np.nan, np.nan)
-        self.guide.update(TargetObservation(seen.acquired_ns, np.empty((0, 2), np.float32), away_mm))
-
-    def table(self) -> Table:
-        """Return what is shown."""
-        table = Table(title=f"cinegate · {self.name} · research software, not a medical device", min_width=76)
-        table.add_column("", style="dim", width=14)
-        table.add_column("", min_width=58)
-        for label, text in self.rows():
-            table.add_row(label, text)
-        return table
-
-    def rows(self) -> list[tuple[str, Any]]:
-        """Return (label, text) of every line that has something to say."""
-        command, beam, estimate = self.command, self.beam, self.estimate
-        engine = "starting" if command is None else f"{command.engine_state} · source is a {command.source_kind}"
-        rows: list[tuple[str, Any]] = [("engine", engine), ("frame", f"{self.decided} of {self.frames}")]
-        if self.arrival_time:
-            rows.append(("stamps", Text(ARRIVAL_TIME_MEANS, style="red")))
-        rows += [("safeguard off", Text(sentence, style="red")) for sentence in self.overrides]
-        if command is not None:
-            colour = "green" if command.state is GateState.ON else "yellow"
-            state = (f"{command.state.upper():5}", colour)
-            rows.append(("gate", Text.assemble(state, f" {command.reason} {command.detail}")))
-        if beam is not None:
-            rows.append(("beam confirms", f"{beam.confirmed.upper()} ({beam.beam_kind} {beam.beam})"))
-        if estimate is not None:
-            lr, ap, si = estimate.position_mm
-            rows.append(("target", f"SI {si:7.1f}  AP {ap:7.1f}  LR {lr:7.1f} mm · {estimate.status}"))
-            rows.append(("confidence", f"{estimate.confidence:.2f} · {100 * estimate.target_out_fraction:.1f} % out"))
-        if self.guide is not None and estimate is not None:
-            hold = self.guide.state(estimate.acquired_ns)
-            said = f"held for {hold.held_s:.0f} s, {hold.left_s:.0f} s left" if hold.held_s > 0 else "breathing"
-            rows.append(("breath-hold", said))
-        if self.decided:
-            rows.append(("beam on", f"{100 * self.beam_on / self.decided:.0f} % of frames"))
-        if self.event:
-            rows.append(("last event", self.event))
-        return rows
+    findings.print(summary_table(summary))
+    findings.print(f"session log: {path}\nreport: {html}", highlight=False)
+    next_steps(f"cinegate verify {path}", f"cinegate whatif {path}")

@@ -34,7 +34,7 @@ def followed_session(
     CommandError, ValueError
         If the file or the target cannot be used; one sentence.
     """
-    from gating.analysis.replay_tracking import track_motion, track_session
+    from gating.analysis.replay_tracking import track_motion
 
     if path.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(path)
@@ -42,21 +42,12 @@ def followed_session(
         if chosen.sum() < 2:
             raise CommandError(f"{path}: {int(chosen.sum())} samples from {begin_s:g} s on; at least 2 are needed")
         return track_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
-    from cinegate.recordings import recording_images, recording_stream
+    from cinegate.recordings import followed_recording
     from cinegate.verbs.options import load_targets
     from drivers.recordings import open_recording
-    from gating.engine.offline import offline_frames
 
     opened = open_recording(path, pixel_spacing_mm)
-    targets = load_targets(opened, target_box, target_mask)
-    stream = recording_stream(opened)
-    first_ns = int(opened.stamps_ns[0])
-    images = (
-        (stamp_ns, pixels)
-        for stamp_ns, pixels in recording_images(opened)
-        if seconds is None or stamp_ns - first_ns <= 1e9 * seconds
-    )
-    return track_session(config, targets, stream, offline_frames(stream, images))
+    return followed_recording(opened, load_targets(opened, target_box, target_mask), config, seconds)
 
 
 def read_motion(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

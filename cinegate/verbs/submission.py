@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import app, console, print_json
+from cinegate.verbs.app import app, findings, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 
 FIGURES = ("frame_count", "not_tracked", "confident_fraction", "seconds_per_frame", "track_p99_ms", "total_runtime")
@@ -48,4 +48,6 @@ def submission(
         rate = round(1 / float(case.elapsed_s[1]), 6)
         print_json({"case_id": case.name, "frames_per_s": rate, **shown, "out": str(path)})
     else:
-        console.print(f"{case.name}: {len(masks)} masks in {path}, {1e3 * figures['seconds_per_frame']:.2f} ms a frame")
+        findings.print(
+            f"{case.name}: {len(masks)} masks in {path}, {1e3 * figures['seconds_per_frame']:.2f} ms a frame"
+        )

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cinegate.verbs.app import app, console, print_json
+from cinegate.outputs import output_folder
+from cinegate.verbs.app import app, findings, next_steps, print_json
 from cinegate.verbs.options import (
     BoxOption,
     JsonOption,
@@ -24,9 +25,10 @@ from cinegate.verbs.options import (
 @app.command()
 def targets(
     recording: RecordingArgument,
-    out: Annotated[Path, typer.Option("--out", help="The target file, readable by its owner alone.")] = Path(
-        "targets.json"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The target file, readable by its owner alone.", show_default="~/cinegate/targets"),
+    ] = None,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
     frame: Annotated[int, typer.Option("--frame", min=0, help="Frame in which box or mask were drawn.")] = 0,
@@ -47,9 +49,11 @@ def targets(
 
     scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others or ())
     made = with_memory(load_scan_targets(scan, target_box, target_mask, None, frame), memory)
+    out = out or output_folder("targets", f"{scan.name}.json")
     write_targets(out, made)
     names = [one.name for one in made]
     if as_json:
         print_json({"targets": names, "frame": frame, "out": str(out)})
         return
-    console.print(f"{', '.join(names)}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)
+    findings.print(f"{', '.join(names)}: drawn in frame {frame} of {scan.name}, written to {out}", highlight=False)
+    next_steps(f"cinegate live SOURCE --target {out}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -23,15 +24,22 @@ from cinegate.verbs.options import (
     TrackerOption,
     load_targets,
 )
+from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
     from cinegate.tables import Track
+
+MANY_IN_DOUBT: Final = 0.3
+"""Share of frames without a trusted track from which on the target itself is in question."""
 
 
 @app.command()
 def track(
     recording: RecordingArgument,
-    out: Annotated[Path, typer.Option("--out", help="Table to write, one row a frame (CSV).")] = Path("track.csv"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Table to write, one row a frame (CSV).", show_default="~/cinegate/track"),
+    ] = None,
     masks: Annotated[Path | None, typer.Option("--masks", help="Write the propagated target masks (.mha).")] = None,
     target_box: BoxOption = None,
     target_mask: MaskOption = None,
@@ -47,16 +55,19 @@ def track(
     Columns: frame, t_s, x_px and y_px (target centre), si_mm and ap_mm (patient position, LPS; empty where the plane
     does not show the axis), confidence, status, target_out_fraction, gate, reason. What is not known is empty. A frame
     that cannot be looked at is refused and held, that one alone. A target that cannot be tracked at all leaves a table
-    of holds, one sentence, and the exit code 2.
+    of holds, one sentence, and the exit code 2. Frames whose track was not trusted are counted by what was wrong.
     """
     from cinegate.recordings import open_recording
     from cinegate.targets import with_memory
     from cinegate.tracking import track_recording
+    from gating.analysis.unknown import percent
 
     opened = open_recording(recording, spacing_mm=pixel_spacing_mm, plane=plane)
     settings = load_config(config, tracker)
     targets = with_memory(load_targets(opened, target_box, target_mask), memory)
-    result = track_recording(opened, targets, settings)
+    with progress(f"tracking {opened.name}", len(opened), shown=not as_json) as step:
+        result = track_recording(opened, targets, settings, decided=step)
+    out = out or output_folder("track", f"{opened.name}.csv")
     result.write_csv(out)
     if masks is not None:
         result.write_masks(masks)
@@ -72,9 +83,30 @@ def track(
     if as_json:
         print_json(_summary(result, out))
     else:
-        console.print(
-            f"{len(result)} frames tracked, beam on in {100 * result.duty_cycle:.1f} % of them, table in {out}"
+        findings.print(
+            f"{len(result)} frames, beam permitted for {percent(result.duty_cycle)} of the time", highlight=False
         )
+        for sentence in untrusted(result):
+            findings.print(sentence, highlight=False)
+        findings.print(f"table: {out}", highlight=False)
+        next_steps(f"cinegate run {recording}", f"cinegate whatif {recording}")
+
+
+def untrusted(result: Track) -> list[str]:
+    """Return why frames were not trusted, most frequent first, and the question that a doubtful track raises."""
+    status = result.table["status"]
+    doubtful = Counter(status[(status != "tracked") & (status != "")].tolist())
+    sentences = []
+    for name, count in doubtful.most_common():
+        why = Counter(detail for detail, one in zip(result.details, status, strict=True) if one == name and detail)
+        most = f": {why.most_common(1)[0][0]}" if why else ""
+        sentences.append(f"not trusted: {count} of {len(result)} frames, {name.replace('_', ' ')}{most}")
+    if doubtful.total() > MANY_IN_DOUBT * len(result):
+        sentences.append(
+            "does the target lie where it was meant to, on a structure with edges of its own? Look at frame 0; "
+            "give another --target-box or --target-mask if it does not"
+        )
+    return sentences
 
 
 def _summary(result: Track, out: Path) -> dict[str, Any]:
@@ -83,5 +115,6 @@ def _summary(result: Track, out: Path) -> dict[str, Any]:
         "duty_cycle": result.duty_cycle,
         "reasons": dict(Counter(result.table["reason"].tolist())),
         "status": dict(Counter(status or "none" for status in result.table["status"].tolist())),
+        "not_trusted": untrusted(result),
         "out": str(out),
     }

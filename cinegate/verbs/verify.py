@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, next_steps, print_json
 from cinegate.verbs.options import JsonOption, MemoryOption
+from cinegate.verbs.progress import progress
 from cinegate.verbs.report import LogArgument
 
 
@@ -52,24 +53,27 @@ def verify(
         from gating.tracking.memory_file import read_memory
 
         remembered = None if memory is None else read_memory(memory)
-        found = verify_session(log, None if config is None else load_config(config), tolerance_px, remembered)
+        with progress(f"replaying {log.name}", shown=not as_json):
+            found = verify_session(log, None if config is None else load_config(config), tolerance_px, remembered)
         first = found.first_difference
         result["replay"] = msgspec.to_builtins(found)
-        console.print(
-            f"{found.commands} decisions on {found.frames} frames, {found.differences} differ "
-            f"({found.hold_to_on} from hold to on, {found.on_to_hold} from on to hold), {found.given} as given"
-        )
+        if not as_json:
+            findings.print(
+                f"{found.commands} decisions on {found.frames} frames, {found.differences} differ "
+                f"({found.hold_to_on} from hold to on, {found.on_to_hold} from on to hold), {found.given} as given"
+            )
     first = first or chain.no_end or record.no_end
     if as_json:
         print_json(result | {"identical": not first, "finding": first})
         raise typer.Exit(EXIT_UNSAFE if first else 0)
-    console.print(
+    findings.print(
         f"chain: {chain.sealed_messages} messages under {chain.seals} seals, {chain.unsealed_messages} after the last"
     )
-    console.print(f"digest: {chain.digest}", highlight=False)
-    console.print(_what_it_proves(chain.signer, given=key is not None), highlight=False)
+    findings.print(f"digest: {chain.digest}", highlight=False)
+    findings.print(_what_it_proves(chain.signer, given=key is not None), highlight=False)
     if first:
         raise CommandError(f"{log.name}: {first}", EXIT_UNSAFE)
+    next_steps(f"cinegate report {log}")
 
 
 def _what_it_proves(signer: str, *, given: bool) -> str:

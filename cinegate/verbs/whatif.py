@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, next_steps, print_json
 from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
+from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
     from gating.analysis.whatif import Outcome
@@ -21,7 +23,10 @@ def whatif(
     recordings: Annotated[
         list[Path], typer.Argument(help="Recordings, session logs (.mcap) or motion traces (.txt, .csv, .vxp).")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for whatif.csv and whatif.html.")] = Path("whatif"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for whatif.csv and whatif.html.", show_default="~/cinegate/whatif"),
+    ] = None,
     margins_mm: Annotated[str, typer.Option("--margins-mm")] = "2,3,4,5,7",
     out_percents: Annotated[str, typer.Option("--out-percent", help="Target area that may lie outside, %.")] = "5,10",
     delays_ms: Annotated[str, typer.Option("--delays-ms", help="Beam-on delays.")] = "0",
@@ -46,8 +51,9 @@ def whatif(
     """
     from cinegate.verbs.sessions import followed_session
     from gating.analysis.parallel import sweep_sessions, useful_processes
-    from gating.analysis.whatif import pareto, settings_grid, write_csv, write_plot
+    from gating.analysis.whatif import decided_setting, pareto, settings_grid, why_none, write_csv
     from gating.prediction import PREDICTORS
+    from gating.report.whatif_page import write_whatif_page
 
     methods = [name.strip() for name in predictors.split(",")]
     unknown = set(methods) - {"off", *PREDICTORS}
@@ -61,7 +67,8 @@ def whatif(
         _numbers("--latencies-ms", latencies_ms, 2000),
     )
     settings = load_config(config, tracker)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    counts: list[str] = []
     load = partial(
         followed_session,
         config=settings,
@@ -70,31 +77,47 @@ def whatif(
         pixel_spacing_mm=pixel_spacing_mm,
     )
     used = processes or useful_processes(len(recordings), grid)
-    for path, frames, found in sweep_sessions(load, recordings, settings, grid, used):
-        outcomes += found
-        if not as_json:
-            console.print(f"{path}: {frames} frames decided under {len(grid)} settings")
+    shared = len({decided_setting(setting) for setting in grid})
+    with progress("tracking and deciding", len(recordings) * shared, shown=not as_json) as decided:
+        for path, frames, found in sweep_sessions(load, recordings, settings, grid, used, decided):
+            outcomes += found
+            counts.append(f"{path}: {frames} frames decided under {len(grid)} settings")
     outcomes = pareto(outcomes)
+    out = out or output_folder("whatif", recordings[0].stem)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "whatif.csv", outcomes)
-    write_plot(out / "whatif.html", outcomes)
+    write_whatif_page(out / "whatif.html", outcomes, settings)
     front = [o for o in outcomes if o.pareto]
     if as_json:
         import msgspec
 
-        print_json({"settings": len(grid), "front": [msgspec.to_builtins(o) for o in front], "out": str(out)})
+        print_json(
+            {
+                "settings": len(grid),
+                "front": [msgspec.to_builtins(o) for o in front],
+                "none": why_none(outcomes),
+                "out": str(out),
+            }
+        )
         return
+    for sentence in (*counts, *why_none(outcomes).values()):
+        findings.print(sentence, highlight=False)
     _print_front(front)
-    console.print(f"every setting: {out / 'whatif.csv'}, plot: {out / 'whatif.html'}")
+    findings.print(f"every setting: {out / 'whatif.csv'}\npage: {out / 'whatif.html'}", highlight=False)
+    if not front:
+        next_steps(f"cinegate track {recordings[0]}, which says why frames were not trusted")
+        return
+    next_steps(f"look at {out / 'whatif.html'}, choose a setting, and start a session with --config FILE")
 
 
 def _print_front(front: list[Outcome]) -> None:
     for o in sorted(front, key=lambda o: (o.recording, o.setting.latency_ms, -o.duty_cycle)):
         s = o.setting
-        console.print(
+        findings.print(
             f"{o.recording}, latency {s.latency_ms:g} ms: {s.margin_mm:g} mm, {s.out_percent:g} %, {s.predictor}, "
             f"delay {s.delay_ms:g} ms -> duty cycle {100 * o.duty_cycle:.1f} %, "
-            f"residual motion {o.residual_p95_mm:.1f} mm"
+            f"residual motion {o.residual_p95_mm:.1f} mm",
+            highlight=False,
         )
 
 

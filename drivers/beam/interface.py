@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections import Counter
@@ -18,6 +19,7 @@ from gating.messages import BeamStatus, Event, GateCommand, GateState, Heartbeat
 from gating.service.real_time import prepare_process
 from gating.settings.config import Config, require_overrides
 from gating.wire.codec import WireError, decode, encode
+from gating.wire.session_end import is_last
 from gating.wire.sockets import ReconnectingSubscriber, bind, message_threads, receive, send, stop_on_signals
 
 STATUS_NS: Final = 20_000_000
@@ -30,6 +32,8 @@ MAX_GATE_BYTES: Final = 1024 * 1024
 """A larger message makes the socket drop the peer; one between the two limits is refused and counted."""
 BATCH: Final = 64
 STOP_LINGER_MS: Final = 200
+
+_log: Final = logging.getLogger("cinegate.beam")
 
 _REFUSALS: Final = frozenset(BeamReason) - {
     BeamReason.STARTING,
@@ -92,6 +96,7 @@ class BeamInterface:
         )
         self._line = Line(switch)
         self._published: tuple[Permission, GateState] | None = None
+        self._told: tuple[str, ...] = ()
         self._command: GateCommand | None = None
         self._command_received_ns = 0
         self._status_sequence = 0
@@ -101,7 +106,7 @@ class BeamInterface:
         self._publisher: zmq.Socket[bytes]
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop` returns true. The line is held before this returns or raises.
+        """Serve until `stop` returns true or the session has ended. The line is held before this returns or raises.
 
         Raises
         ------
@@ -114,7 +119,10 @@ class BeamInterface:
         try:
             self._publisher = bind(context, zmq.PUB, self._config.endpoints.beam)
             gate = ReconnectingSubscriber(context, self._config.endpoints.gate, max_bytes=MAX_GATE_BYTES)
+            _log.info("session %s: hears commands at %s, reports at %s", self._session_id,
+                      self._config.endpoints.gate, self._config.endpoints.beam)  # fmt: skip
             self._switch.open()
+            _log.info("beam line %s (%s) is open, and held", self._name, self._switch.kind)
             try:
                 self._serve(gate, stop)
             finally:
@@ -127,7 +135,7 @@ class BeamInterface:
             self._report("warning", "host", sentence)
         if self._explicitly_allowed:
             self._report("warning", BeamReason.SIMULATED_SOURCE, "simulated sources may switch this hardware beam")
-        while not stop():
+        while not (stop() or (self._command is not None and is_last(self._command))):
             if gate.wait(self._wait_ms()):
                 self._drain(gate)
             gate.reopen_if_silent(self._clock.now_ns())
@@ -165,6 +173,8 @@ class BeamInterface:
             accepted = self._watchdog.receive(command, received_ns)
             self._counters["commands" if accepted else "refused"] += 1
             if accepted:
+                if self._command is None or command.engine_id != self._command.engine_id:
+                    _log.info("obeys engine %s", command.engine_id)
                 self._command, self._command_received_ns = command, received_ns
             self._apply(announces=accepted and not command.renewal)
 
@@ -199,9 +209,9 @@ class BeamInterface:
     def _publish_status(self, permission: Permission, *, announces: bool = False) -> None:
         """Publish a status if something has changed, a frame was announced, or one is due."""
         now_ns = self._clock.now_ns()
-        now = (permission, self._line.confirmed)
-        if now != self._published:
-            before = self._published[0].reason if self._published else None
+        now, published = (permission, self._line.confirmed), self._published
+        if now != published:
+            before = published[0].reason if published else None
             if permission.reason in _REFUSALS and permission.reason is not before:
                 self._counters["lapses"] += permission.reason is BeamReason.LEASE_EXPIRED
                 severity: Literal["warning", "fault"] = "fault" if self._watchdog.latched else "warning"
@@ -235,6 +245,15 @@ class BeamInterface:
         )
         self._status_sequence += 1
         self._status_due_ns = now_ns + STATUS_NS
+        if now != published:
+            self._tell(permission, command.reason if command else "")
+
+    def _tell(self, permission: Permission, commanded: str) -> None:
+        """Say what the line does now: a change of it or of a reason to all, another detail to who wants to know."""
+        state = (permission.state, self._line.confirmed, permission.reason, commanded)
+        level, self._told = logging.DEBUG if state == self._told else logging.INFO, state
+        _log.log(level, "beam commanded %s, line confirms %s: %s %s", permission.state, self._line.confirmed,
+                 permission.reason, permission.detail)  # fmt: skip
 
     def _stop(self) -> None:
         try:
@@ -271,6 +290,7 @@ class BeamInterface:
                 at_ns=now_ns,
             )
         )
+        _log.warning("%s", sentence, extra={"code": str(code)})
 
     def _send(self, message: Message) -> None:
         send(self._publisher, encode(message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +20,8 @@ from gating.wire.sockets import Socket, bind, has_keys, receive, send
 LEASE_NS: Final = 100_000_000
 STOOD_STILL_NS: Final = 50_000_000
 REPORT_EVERY_NS: Final = 1_000_000_000
+
+_log: Final = logging.getLogger("cinegate.line")
 
 
 class RemoteLease:
@@ -45,6 +48,10 @@ class RemoteLease:
             self._ends_ns = None
             return GateState.HOLD
         return GateState.ON
+
+    def peer(self, now_ns: int) -> bytes | None:
+        """Return who orders now; None once nobody has for a second."""
+        return None if self._peer is None or not now_ns - self._peer[2] < QUIET_NS else self._peer[0]
 
     def draw_token(self) -> None:
         """Hold, and draw a new token, so that no order sent before now permits the beam."""
@@ -102,8 +109,6 @@ class RemoteLine:
         Endpoint to bind. Without keys, only `ipc://` in a private folder is accepted.
     clock
         Clock of the lease, which counts from receipt.
-    report
-        Called with a sentence about refused orders, at most once a second.
     """
 
     def __init__(
@@ -112,10 +117,10 @@ class RemoteLine:
         endpoint: str,
         *,
         clock: Clock | None = None,
-        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._switch, self._endpoint, self._clock, self._report = switch, endpoint, clock or MonotonicClock(), report
+        self._switch, self._endpoint, self._clock = switch, endpoint, clock or MonotonicClock()
         self._lease = RemoteLease()
+        self._peer: bytes | None = None
         self._driven = GateState.HOLD
         self._reported, self._reported_ns = 0, -REPORT_EVERY_NS
 
@@ -144,6 +149,7 @@ class RemoteLine:
             except (zmq.ZMQError, OSError) as error:
                 raise Unavailable(f"remote line {self._endpoint}: {error}") from None
             self._switch.open()
+            _log.info("takes orders at %s; the line (%s) is open, and held", self._endpoint, self._switch.kind)
             try:
                 self._serve(socket, stop)
             finally:
@@ -165,6 +171,7 @@ class RemoteLine:
                 self._apply()
                 self._answer(socket, parts)
             self._apply()
+            self._report_peer(now_ns)
             self._report_refusals(now_ns)
 
     def _apply(self) -> None:
@@ -172,6 +179,7 @@ class RemoteLine:
         if state is not self._driven:
             self._switch.set_beam(state)
             self._driven = state
+            _log.info("line %s", state)
             if state is GateState.ON and self._lease.state(self._clock.now_ns()) is not GateState.ON:
                 self._apply()
 
@@ -185,9 +193,13 @@ class RemoteLine:
         except zmq.ZMQError as error:
             self._lease.refuse(f"the peer takes no answer: {error}")
 
+    def _report_peer(self, now_ns: int) -> None:
+        peer = self._lease.peer(now_ns)
+        if peer != self._peer:
+            _log.info("a peer orders" if peer is not None else "the peer has sent no good order for a second")
+            self._peer = peer
+
     def _report_refusals(self, now_ns: int) -> None:
         if self.refused > self._reported and now_ns - self._reported_ns >= REPORT_EVERY_NS:
-            self._report(
-                f"remote line {self._endpoint}: {self._lease.refusal}; {self.refused} refused so far, line held"
-            )
+            _log.warning("%s; %d refused so far, line held", self._lease.refusal, self.refused)
             self._reported, self._reported_ns = self.refused, now_ns

@@ -6,6 +6,7 @@ notices. A client that does not keep up misses messages and delays nobody.
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import time
@@ -33,9 +34,12 @@ MAX_PENDING_BYTES: Final = 8 * 2**20
 GATE_EVERY_NS: Final = 10**9
 POLL_MS: Final = 20
 
+_log: Final = logging.getLogger("cinegate.outlet")
+
 
 class _Client:
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, name: str) -> None:
+        self.name = name
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connection, self.pending, self.alive = connection, bytearray(), True
@@ -106,6 +110,8 @@ class Outlet:
             listener.setblocking(False)
             self._port = int(listener.getsockname()[1])
             endpoints = self._endpoints
+            _log.info("listens on %s:%d, hears %s, %s and %s", self._host, self._port, endpoints.frames,
+                      endpoints.gate, endpoints.telemetry)  # fmt: skip
             telemetry = subscribe(context, endpoints.frames, endpoints.gate, endpoints.telemetry)
             while not stop():
                 self._serve(listener, telemetry)
@@ -122,11 +128,14 @@ class Outlet:
         waiting = [client.connection for client in self._clients]
         readable, _, _ = select.select([listener, *waiting], [], [], 0)
         if listener in readable:
-            connection, _ = listener.accept()
+            connection, address = listener.accept()
+            name = f"{address[0]}:{address[1]}"
             if len(self._clients) < MAX_CLIENTS:
-                self._clients.append(_Client(connection))
+                self._clients.append(_Client(connection, name))
+                _log.info("client %s came, %d in all", name, len(self._clients))
             else:
                 connection.close()
+                _log.warning("client %s was refused: %d are connected, the limit", name, MAX_CLIENTS)
         for client in list(self._clients):
             if client.connection in readable:
                 client.discard_input()
@@ -134,12 +143,14 @@ class Outlet:
             if not client.alive:
                 client.connection.close()
                 self._clients.remove(client)
+                _log.info("client %s left, %d in all", client.name, len(self._clients))
 
     def _translate(self, parts: list[bytes]) -> None:
         try:
             message = decode(parts)
-        except WireError:
+        except WireError as error:
             self.refused += 1
+            _log.warning("a message was refused: %s", error)
             return
         if not self._clients:
             return
@@ -175,3 +186,5 @@ class Outlet:
             queued = client.enqueue(message)
             self.sent += queued
             self.missed += not queued
+            if not queued:
+                _log.warning("client %s does not keep up: %d messages missed so far", client.name, self.missed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -56,25 +57,33 @@ def read_labelled(dataset: Path) -> Iterator[LabelledRecording]:
     BadRecording
         If no recording has a target, or labels do not fit the frames.
     """
-    if not dataset.is_dir():
-        raise BadRecording(f"dataset: {dataset} is not a folder")
-    found = False
-    for images in sorted([*dataset.glob("images"), *dataset.glob("*/images")]):
-        for frames in sorted(images.glob("*_frames*.mha")):
-            files = case_files(frames)
-            if files.first_label is not None:
-                found = True
-                yield _labelled(files)
-    for track in sorted(dataset.glob(f"*{_TRACK_SUFFIX}")):
-        recording = track.with_name(track.name.replace(_TRACK_SUFFIX, ".npz"))
-        if recording.exists():
-            found = True
-            yield _tracked(recording, track)
+    found = _readers(dataset)
     if not found:
         raise BadRecording(
             f"dataset: {dataset} holds no case with a target; expected <case>/images/<case>_frames.mha with "
             f"<case>/targets/<case>_first_label.mha or _labels.mha, or <name>.npz with <name>{_TRACK_SUFFIX}"
         )
+    for read in found:
+        yield read()
+
+
+def count_labelled(dataset: Path) -> int:
+    """Return how many recordings `read_labelled` yields. Raises `BadRecording` if it is no folder."""
+    return len(_readers(dataset))
+
+
+def _readers(dataset: Path) -> list[Callable[[], LabelledRecording]]:
+    if not dataset.is_dir():
+        raise BadRecording(f"dataset: {dataset} is not a folder")
+    found: list[Callable[[], LabelledRecording]] = []
+    for images in sorted([*dataset.glob("images"), *dataset.glob("*/images")]):
+        every = (case_files(frames) for frames in sorted(images.glob("*_frames*.mha")))
+        found += [partial(_labelled, files) for files in every if files.first_label is not None]
+    for track in sorted(dataset.glob(f"*{_TRACK_SUFFIX}")):
+        recording = track.with_name(track.name.replace(_TRACK_SUFFIX, ".npz"))
+        if recording.exists():
+            found.append(partial(_tracked, recording, track))
+    return found
 
 
 def read_submission(folder: Path) -> LabelledRecording:

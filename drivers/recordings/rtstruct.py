@@ -7,8 +7,9 @@ Med Imaging 9, 1990, doi:10.1109/42.52980). Beyond the last contour the structur
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -155,9 +156,8 @@ def read_structure(path: Path, name: str) -> Structure:
         One sentence. For an unknown name it lists the known ones.
     """
     dataset = _read_dataset(path)
-    try:
-        structures = {int(item.ROINumber): item for item in dataset.StructureSetROISequence}
-        names = {number: str(item.ROIName).strip()[:64] for number, item in structures.items()}
+    with _readable(path):
+        structures, names = _structures(dataset)
         number = _chosen(path, names, name)
         contours = [
             contour
@@ -167,10 +167,30 @@ def read_structure(path: Path, name: str) -> Structure:
         ]
         drawn_in = str(structures[number].get("ReferencedFrameOfReferenceUID", ""))[:64]
         return Structure(names[number], _checked_contours(path, names[number], contours), drawn_in)
+
+
+def structure_names(path: Path) -> list[str]:
+    """Return the names of the structures of an RTSTRUCT. Raises `BadRecording`."""
+    dataset = _read_dataset(path)
+    with _readable(path):
+        return list(_structures(dataset)[1].values())
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever reading a hostile file raises into one sentence."""
+    try:
+        yield
     except BadRecording:
         raise
     except Exception as error:  # noqa: BLE001 (another library reads hostile input here, and may raise anything)
         raise BadRecording(f"{path}: is not a readable RTSTRUCT: {type(error).__name__}: {str(error)[:120]}") from None
+
+
+def _structures(dataset: Dataset) -> tuple[dict[int, Dataset], dict[int, str]]:
+    """Return the structures of a set, and their names, by number."""
+    structures = {int(item.ROINumber): item for item in dataset.StructureSetROISequence}
+    return structures, {number: str(item.ROIName).strip()[:64] for number, item in structures.items()}
 
 
 def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:

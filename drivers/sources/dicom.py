@@ -8,6 +8,7 @@ geometry, stamp and the identifier of the series are kept; the latter tells two 
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 from collections import Counter
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ MAX_QUEUED: Final = 64
 MAX_PDU_BYTES: Final = 2**20
 """This receiver declares at most 16 KiB."""
 _TICK_NS: Final = 1000
+_log: Final = logging.getLogger("cinegate.source")
 
 
 class DicomSettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +146,7 @@ class StoreReceiver:
             self._server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=callbacks)
         except (OSError, OverflowError) as error:
             raise Unavailable(f"{self.name}: cannot listen on {settings.host}:{settings.port}: {error}") from None
+        _log.info("listens on %s:%d as %s", settings.host, self.port, settings.ae_title)
 
     def wait(self, timeout_ms: int) -> Arrival | None:
         """Return the frames of the next image, or what was wrong with it; None on time-out."""
@@ -179,6 +182,7 @@ class StoreReceiver:
 
     def _on_accepted(self, event: evt.Event) -> None:
         """Report an offer that could be read if its decoder were installed."""
+        _log.info("%s came", _peer(event))
         for context in event.assoc.rejected_contexts:
             for sentence in filter(None, map(missing_decoder, context.transfer_syntax)):
                 self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} offers images as {sentence}"))
@@ -205,6 +209,7 @@ class StoreReceiver:
 
     def _on_close(self, event: evt.Event) -> None:
         self._received_bytes.pop(event.assoc, None)
+        _log.info("%s left", _peer(event))
         if not event.assoc.is_released:
             self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} left without releasing its association"))
 

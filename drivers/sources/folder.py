@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -21,6 +22,8 @@ POLL_MS: Final = 2.0
 RESCAN_NS: Final = 100_000_000
 """A folder is listed when its own time stamp changes, and this often anyway: file systems round that stamp."""
 MAX_FILES: Final = 1_000_000
+
+_log: Final = logging.getLogger("cinegate.source")
 
 
 class FolderSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +94,7 @@ class WatchedFolder:
             raise Unavailable(str(error)) from None
         if not self._existing:
             self._pending.clear()
+        _log.info("watches %s for %s", self._folder, " ".join(filter(None, self._suffixes)) or "files")
 
     def wait(self, timeout_ms: int) -> Arrival | None:
         """Return the next file's frames, or what was wrong with it; None on time-out. Raises `SourceFault`."""

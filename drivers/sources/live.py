@@ -19,6 +19,7 @@ from drivers.errors import SourceFault, Unavailable
 from drivers.formats.frame import VendorFrame
 from drivers.ports import FrameStamp
 from drivers.sources.refusals import Refusals
+from drivers.sources.waiting import WaitS, wait_ends_s
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 
@@ -49,9 +50,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     arrival_time: Annotated[
         bool, Meta(description="Use arrival times as stamps: the age of the images is then unknown.")
     ] = False
-    first_frame_timeout_s: Annotated[
-        float, Meta(gt=0, le=3600, description="How long to wait for the stream's first frames.")
-    ] = 60.0
+    first_frame_timeout_s: WaitS = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,17 +179,18 @@ class LiveSource:
         self._arrivals.close()
 
     def _await_stream(self) -> StreamInfo:
-        until_ns = time.monotonic_ns() + round(self._settings.first_frame_timeout_s * 1e9)
+        until_s = wait_ends_s(self._settings.first_frame_timeout_s, f"the first frames of {self._arrivals.name}")
         needed = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
         if self._settings.plane == ALL_PLANES:
             needed = FRAMES_FOR_PLANES
         while len(self._stamps_ns) < needed:
-            if time.monotonic_ns() > until_ns:
+            if time.monotonic() > until_s:
                 raise Unavailable(
                     f"{self._arrivals.name}: {len(self._stamps_ns)} frames came within "
                     f"{self._settings.first_frame_timeout_s:g} s; {needed} are needed{self._refusals.last}"[:400]
                 )
             self._take_arrival(WAIT_MS)
+        self._refusals.waiting = False
         rate = self._settings.frames_per_s
         interval_ns = round(1e9 / rate) if rate else int(np.median(np.diff(self._stamps_ns)))
         return self._stream_info(next(iter(self._firsts.values())), interval_ns)

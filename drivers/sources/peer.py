@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import socket
 import time
@@ -22,6 +23,8 @@ STALLED_NS: Final = 2 * 10**9
 """A peer that is silent for this long in mid-message is gone, whatever TCP believes."""
 RECONNECT_NS: Final = 500_000_000
 CONNECT_TIMEOUT_S: Final = 1.0
+
+_log: Final = logging.getLogger("cinegate.source")
 
 
 class PeerSettings(LiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +95,8 @@ class NetworkPeer:
     def open(self) -> None:
         """Listen, or prepare to connect. Raises `Unavailable`."""
         if not self._listen or self._listener is not None:
+            if not self._listen:
+                _log.info("connects to %s:%d", self._settings.host, self._settings.port)
             return
         address = (self._settings.host, self._settings.port)
         try:
@@ -100,6 +105,7 @@ class NetworkPeer:
         except OSError as error:
             raise Unavailable(f"{address[0]}:{address[1]} cannot be listened on: {error.strerror or error}") from None
         self._listener.setblocking(False)
+        _log.info("listens on %s:%d", self._settings.host, self.port)
 
     def close(self) -> None:
         """Drop the peer and stop listening."""
@@ -179,6 +185,7 @@ class NetworkPeer:
         parser = self._make_parser()
         self._connections += 1
         self.sender = f"{name} (connection {self._connections})"
+        _log.info("peer %s came", self.sender)
         self._peer = _Peer(connection, name, parser, next(parser), bytearray(), time.monotonic_ns())
 
     def _read(self, peer: _Peer) -> None:
@@ -229,3 +236,4 @@ class NetworkPeer:
         if self._peer is not None:
             self._peer.connection.close()
             self._peer = None
+            _log.info("peer %s left", self.sender)

@@ -115,6 +115,7 @@ class PhantomSource:
             plane=self._settings.plane,
             meaning=StampMeaning.START,
             acquired_on_host_ns=due_ns,
+            moment_uncertainty_ns=0,
         )
 
     def truth(self, index: int) -> Truth:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from typing import Final
 
@@ -9,6 +10,8 @@ from gating.clocks.clock import Clock
 
 MAX_NOTICES: Final = 32
 NOTICE_EVERY_NS: Final = 10**9
+
+_log: Final = logging.getLogger("cinegate.source")
 
 
 class Refusals:
@@ -24,6 +27,8 @@ class Refusals:
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:
         self._name, self._clock = name, clock
+        self.waiting = True
+        """Whether the source waits for its stream; nobody takes its sentences then, so they are told on its console."""
         self.counts: Counter[str] = Counter()
         self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self._noticed_ns: dict[str, int] = {}
@@ -46,4 +51,6 @@ class Refusals:
         if self._clock is None or now_ns - self._noticed_ns.get(kind, -NOTICE_EVERY_NS) >= NOTICE_EVERY_NS:
             self._noticed_ns[kind] = now_ns
             self._notices.append(f"{self._name}: {sentence}"[:400])
+            if self.waiting:
+                _log.warning("%s", self._notices[-1])
         return False

@@ -110,6 +110,7 @@ class ReplaySource:
             plane=recording.plane,
             meaning=recording.stamp_meaning,
             acquired_on_host_ns=due_ns,
+            moment_uncertainty_ns=0,
             image_orientation=recording.image_orientation,
             image_position_mm=recording.image_position_mm,
         )

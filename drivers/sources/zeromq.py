@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import FrameStamp
 from drivers.sources.refusals import Refusals
+from drivers.sources.waiting import WaitS, wait_ends_s
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import CineFrame, FrameHeader, Pacing, StampMeaning, StreamEnd, StreamInfo
 from gating.wire.codec import WireError, decode
@@ -32,9 +33,7 @@ class ZeromqSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     arrival_time: Annotated[
         bool, Meta(description="Use arrival times as stamps: the age of the images is then unknown.")
     ] = False
-    first_frame_timeout_s: Annotated[
-        float, Meta(gt=0, le=3600, description="How long to wait for the bridge's stream message.")
-    ] = 60.0
+    first_frame_timeout_s: WaitS = 60.0
 
 
 class ZeromqSource:
@@ -114,6 +113,7 @@ class ZeromqSource:
             meaning=header.acquired_meaning,
             acquired_on_host_ns=header.acquired_on_publish_clock_ns if ours else None,
             uncertainty_ns=header.acquired_uncertainty_ns,
+            moment_uncertainty_ns=header.moment_uncertainty_ns if ours else None,
             image_orientation=header.image_orientation,
             image_position_mm=header.image_position_mm,
             peer=declared.peer,
@@ -128,7 +128,7 @@ class ZeromqSource:
         self._context = self._socket = None
 
     def _await_stream(self) -> StreamInfo:
-        until_s = time.monotonic() + self._settings.first_frame_timeout_s
+        until_s = wait_ends_s(self._settings.first_frame_timeout_s, f"the bridge at {self._settings.endpoint}")
         while self._info is None:
             if time.monotonic() > until_s:
                 self.close()
@@ -137,6 +137,7 @@ class ZeromqSource:
                     f"{self._settings.first_frame_timeout_s:g} s, the limit{self._refusals.last}"[:400]
                 )
             self._next_frame(50)
+        self._refusals.waiting = False
         return self._info
 
     def _declared(self, info: StreamInfo) -> StreamInfo:

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+from msgspec import Struct
+
+WELL_FOUNDED_GY: Final = 10.0
+MOST_GY: Final = 18.0
+"""Dose per fraction up to which the linear-quadratic model is reasonably well validated, and up to which it is
+reasonable: Brenner 2008, PMC2750078. Kirkpatrick et al. 2008 (doi:10.1016/j.semradonc.2008.04.005) find it
+inappropriate for radiosurgery altogether."""
+
+
+class OrganAtRisk(Struct, frozen=True, kw_only=True):
+    """What an organ receives in a plan, and what it may receive, per fraction."""
+
+    name: str
+    dose_gy: float
+    limit_gy: float
 
 
 def bed_gy(fractions: int, dose_gy: float, alpha_beta_gy: float = 10.0) -> float:
@@ -53,11 +69,51 @@ def isotoxic_dose_gy(dose_gy: float, organ_dose_gy: float, organ_limit_gy: float
     Raises
     ------
     ValueError
-        If the organ dose is not above 0.
+        If the organ's dose or its limit is not above 0.
     """
-    if not organ_dose_gy > 0:
-        raise ValueError(f"organ dose is {organ_dose_gy} Gy; above 0 Gy is needed to scale by it")
+    if not (organ_dose_gy > 0 and organ_limit_gy > 0):
+        raise ValueError(f"organ dose is {organ_dose_gy} Gy, its limit {organ_limit_gy} Gy; both must be above 0 Gy")
     return dose_gy * organ_limit_gy / organ_dose_gy
+
+
+def isotoxic(dose_gy: float, organs: Sequence[OrganAtRisk], isodose: float = 1.0) -> tuple[float, str]:
+    """Return the largest target dose per fraction that all organs allow, and what limits it.
+
+    Parameters
+    ----------
+    dose_gy
+        Planned dose per fraction to the target.
+    organs
+        One or more; the whole plan is scaled until the first is at its limit.
+    isodose
+        Isodose to which the dose is prescribed, as a fraction of the maximum. The maximum is kept within `MOST_GY`,
+        beyond which the linear-quadratic model says nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is no organ, or a dose or limit is not above 0.
+    """
+    if not organs:
+        raise ValueError("no organ at risk was given; one or more are needed to scale by")
+    allowed = [(isotoxic_dose_gy(dose_gy, one.dose_gy, one.limit_gy), one) for one in organs]
+    least_gy, first = min(allowed, key=lambda pair: pair[0])
+    if maximum_gy(least_gy, isodose) > MOST_GY:
+        return MOST_GY * isodose, f"the linear-quadratic model ({MOST_GY:g} Gy per fraction at the maximum), no organ"
+    return least_gy, f"{first.name} ({first.limit_gy:g} Gy per fraction)"
+
+
+def maximum_gy(dose_gy: float, isodose: float) -> float:
+    """Return the dose at the maximum of a plan that prescribes a dose to an isodose (fraction of the maximum).
+
+    Raises
+    ------
+    ValueError
+        If the isodose is not above 0 and at most 1.
+    """
+    if not 0 < isodose <= 1:
+        raise ValueError(f"isodose is {isodose}; above 0 and at most 1 is needed")
+    return dose_gy / isodose
 
 
 def maestro_objection(diameters_cm: Sequence[float]) -> str:

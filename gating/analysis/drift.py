@@ -12,9 +12,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.analysis.unknown import number
+
 WINDOW_S: Final = 20.0
 """Time over which positions are averaged: four to six breaths."""
 LEAST_SAMPLES: Final = 20
+LEAST_EXHALES: Final = 3
 _BREATHING_MM: Final = 2.0
 
 PATIENT_TO_IEC: Final = {"HFS": (1, 1, 1), "HFP": (-1, 1, -1), "FFS": (-1, -1, 1), "FFP": (1, -1, -1)}
@@ -50,7 +53,8 @@ class CouchShift:
     Attributes
     ----------
     iec_mm
-        IEC 61217 fixed X, Y, Z (for a head-first supine patient: left, towards the gantry, up).
+        IEC 61217 fixed X, Y, Z (for a head-first supine patient: left, towards the gantry, up); NaN along an axis that
+        was not measured.
     baseline
         The baseline shift that it corrects.
     duty_before, duty_after
@@ -67,6 +71,16 @@ class CouchShift:
     duty_after: float
     worthwhile: bool
     text: str
+
+    @property
+    def plan_iec_mm(self) -> tuple[float, float, float]:
+        """Return the shift of the plan that does the same: it follows the target, so that its signs are opposite.
+
+        For a machine whose couch does not move in the treatment position, as at 1.5 T, where the isocentre of the plan
+        is updated instead; at 0.35 T the couch moves (doi:10.1186/s13014-021-01910-6).
+        """
+        x, y, z = (-mm + 0.0 for mm in self.iec_mm)
+        return x, y, z
 
 
 def exhale_positions(
@@ -93,7 +107,7 @@ def exhale_positions(
     if high - middle < middle - low:
         along, low, high = -along, -high, -low
     middle = (low + high) / 2
-    cuts = _rises(along, middle, 0.15 * (high - low))
+    cuts = rises(along, middle, 0.15 * (high - low))
     breaths = [(a, b) for a, b in pairwise(cuts) if 1.5 <= t_s[b] - t_s[a] <= 15.0 and b - a >= 6]
     if len(breaths) < 3:
         return _by_time(t_s, p, 2.0)
@@ -112,7 +126,7 @@ def baseline_shift(
     reference_mm: NDArray[np.float64] | None = None,
     window_s: float = WINDOW_S,
 ) -> BaselineShift | None:
-    """Return how far the exhale position has shifted; None if too little is known.
+    """Return how far the exhale position has shifted; None if too little is known, as `too_short` says.
 
     The latest position is the median of the last `window_s`. The speed is the Theil-Sen slope of the last minute (Sen
     1968, doi:10.1080/01621459.1968.10480934). The standard error is that of a median, 1.253 sigma / sqrt(n) with sigma
@@ -128,7 +142,7 @@ def baseline_shift(
         Time over which a position is averaged.
     """
     when, where = exhale_positions(t_s, displacement_mm)
-    if len(when) < 3:
+    if len(when) < LEAST_EXHALES or (reference_mm is None and _overlap_s(when, window_s) > 0):
         return None
     late = where[when >= when[-1] - window_s]
     early = where[when <= when[0] + window_s]
@@ -142,16 +156,33 @@ def baseline_shift(
     return BaselineShift(np.median(late, axis=0) - reference, speed, error, len(when) if breathes else 0)
 
 
+def too_short(t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]) -> str:
+    """Return why the end of a session cannot be compared with its beginning; empty if it can.
+
+    Both are averages over `WINDOW_S`. Where they overlap, the shift between them would be 0 whatever happened.
+    """
+    when, _ = exhale_positions(t_s, displacement_mm)
+    if len(when) < LEAST_EXHALES:
+        return f"{len(when)} exhale positions were found; {LEAST_EXHALES} are needed"
+    if _overlap_s(when, WINDOW_S) > 0:
+        return f"exhale positions were found over {when[-1] - when[0]:.0f} s; {2 * WINDOW_S:.0f} s are needed"
+    return ""
+
+
+def _overlap_s(when_s: NDArray[np.float64], window_s: float) -> float:
+    return 2 * window_s - float(when_s[-1] - when_s[0])
+
+
 def baseline_over_time(
     t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64], *, every_s: float = 10.0, window_s: float = WINDOW_S
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the baseline shift over a session: times (n,), s, and shifts (n, 3), LPS mm, from the first `window_s`.
 
     Each is the median exhale position of the `window_s` before its time. Times with fewer than three exhales are left
-    out.
+    out. None for a session that is `too_short`.
     """
     when, where = exhale_positions(t_s, displacement_mm)
-    if len(when) < 3:
+    if len(when) < LEAST_EXHALES or _overlap_s(when, window_s) > 0:
         return np.empty(0), np.empty((0, 3))
     reference = np.median(where[when <= when[0] + window_s], axis=0)
     times = np.arange(when[0] + window_s, t_s[-1] + every_s / 2, every_s)
@@ -161,9 +192,9 @@ def baseline_over_time(
 
 
 def session_exhale(t_s: NDArray[np.float64], displacement_mm: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return the exhale position at the beginning of the session, (3,) LPS mm; None for fewer than three exhales."""
+    """Return the exhale position at the beginning of the session, (3,) LPS mm; None if it is `too_short`."""
     when, exhales = exhale_positions(t_s, displacement_mm)
-    if len(when) < 3:
+    if len(when) < LEAST_EXHALES or _overlap_s(when, WINDOW_S) > 0:
         return None
     began: NDArray[np.float64] = np.median(exhales[when <= when[0] + WINDOW_S], axis=0)
     return began
@@ -177,6 +208,7 @@ def propose_shift(
     exhale_mm: NDArray[np.float64] | None = None,
     patient_position: str = "HFS",
     window_s: float = WINDOW_S,
+    shown: tuple[bool, bool, bool] = (True, True, True),
 ) -> CouchShift | None:
     """Return the couch shift that brings the latest baseline back to where it belongs; None if too little is known.
 
@@ -192,6 +224,8 @@ def propose_shift(
         "HFS", "HFP", "FFS" or "FFP".
     window_s
         Time over which a position is averaged.
+    shown
+        Whether LR, AP, SI was measured. The shift along an axis that was not is unknown, not 0.
 
     Raises
     ------
@@ -204,23 +238,34 @@ def propose_shift(
     baseline = baseline_shift(t_s, displacement_mm, reference_mm=belongs, window_s=window_s)
     if baseline is None:
         return None
-    left, posterior, superior = (-baseline.shift_mm).tolist()
-    signs = PATIENT_TO_IEC[patient_position]
-    iec = (signs[0] * left, signs[1] * superior, -signs[2] * posterior)
     recent = displacement_mm[t_s >= t_s[-1] - window_s]
     before, after = (
         float((np.abs(p - belongs) <= np.array(window_mm)).all(axis=1).mean())
         for p in (recent, recent - baseline.shift_mm)
     )
+    baseline = _measured(baseline, shown)
+    left, posterior, superior = (-baseline.shift_mm).tolist()
+    signs = PATIENT_TO_IEC[patient_position]
+    iec = (signs[0] * left, signs[1] * superior, -signs[2] * posterior)
     worthwhile = bool((np.abs(baseline.shift_mm) > 2 * baseline.uncertainty_mm).any()) and after > before
-    x, y, z = (round(mm, 1) + 0.0 for mm in iec)
+    x, y, z = (number(round(mm, 1) + 0.0, sign=True) for mm in iec)
     kind = "proposed couch shift" if worthwhile else "no couch shift is worthwhile:"
     text = (
-        f"{kind} X {x:+.1f} Y {y:+.1f} Z {z:+.1f} mm (IEC 61217, {patient_position}), uncertainty "
-        f"{float(np.max(baseline.uncertainty_mm)):.1f} mm: "
+        f"{kind} X {x} Y {y} Z {z} mm (IEC 61217, {patient_position}), uncertainty "
+        f"{float(np.nanmax(baseline.uncertainty_mm)):.1f} mm: "
         f"centre in window {100 * before:.0f} % of the time now, {100 * after:.0f} % then"
     )
     return CouchShift(iec, baseline, before, after, worthwhile, text)
+
+
+def _measured(baseline: BaselineShift, shown: tuple[bool, bool, bool]) -> BaselineShift:
+    """Return a shift that is unknown, not 0, along an axis that was not measured."""
+    return BaselineShift(
+        np.where(shown, baseline.shift_mm, np.nan),
+        np.where(shown, baseline.speed_mm_min, np.nan),
+        np.where(shown, baseline.uncertainty_mm, np.nan),
+        baseline.breaths,
+    )
 
 
 def _by_time(
@@ -234,7 +279,7 @@ def _by_time(
     )
 
 
-def _rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
+def rises(along: NDArray[np.float64], middle: float, slack: float) -> list[int]:
     """Return where a signal rises through `middle`, if it was clearly below it since the last rise."""
     cuts, below = [], False
     for index, value in enumerate(along.tolist()):

@@ -34,6 +34,8 @@ class EngineHistory:
 
     header: SessionHeader
     streams: list[StreamInfo] = field(default_factory=list)
+    """Every stream of the log, once; first the one that this engine accepted."""
+    accepted: StreamInfo | None = None
     references: list[TargetReference] = field(default_factory=list)
     images: dict[str, TargetImage] = field(default_factory=dict)
     """The images in which targets were drawn, by content hash; those of the whole log."""
@@ -47,6 +49,7 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
     """Read the history of every engine; a log has several if an engine was restarted."""
     histories: dict[str, EngineHistory] = {}
     streams: list[StreamInfo] = []
+    newest: StreamInfo | None = None
     images: dict[str, TargetImage] = {}
     current: EngineHistory | None = None
     early: list[Message] = []
@@ -57,6 +60,7 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
                 _add(current, earlier)
             early.clear()
         elif isinstance(message, StreamInfo):
+            newest = message
             if message not in streams:
                 streams.append(message)
         elif isinstance(message, ReferenceImage):
@@ -68,14 +72,15 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
             if current is None:
                 early.append(message)
             else:
-                _add(current, message)
+                _add(current, message, newest)
     for history in histories.values():
-        history.streams, history.images = streams, images
+        first = history.accepted or next(iter(streams), None)
+        history.streams, history.images = sorted(streams, key=lambda stream: stream != first), images
         history.events = deque(sorted(history.events, key=lambda event: event.at_ns))
     return histories
 
 
-def _add(history: EngineHistory, message: Message) -> None:
+def _add(history: EngineHistory, message: Message, newest: StreamInfo | None = None) -> None:
     if isinstance(message, TargetReference):
         if message not in history.references:
             history.references.append(message)
@@ -83,6 +88,8 @@ def _add(history: EngineHistory, message: Message) -> None:
         history.estimates[message.frame_sequence, message.target] = message
     elif isinstance(message, Event) and message.role == "engine":
         history.events.append(message)
+        if message.code == "stream_opened":
+            history.accepted = newest
 
 
 def frame_of(command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> CineFrame | None:

@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 
+from gating.analysis.definitions import SENTENCES
 from gating.analysis.drift import PATIENT_TO_IEC
 from gating.analysis.figures import SessionFigures
 from gating.analysis.motion import GatedMotion, inside
@@ -50,7 +51,8 @@ def write_motion_csv(path: Path, motions: Sequence[GatedMotion], patient_positio
             for index, when_s in enumerate(motion.t_s):
                 x, y, z = motion.position_mm[index]
                 iec = (signs[0] * x, signs[1] * z, -signs[2] * y)
-                numbers = (when_s, x, y, z, *iec, *motion.displacement_mm[index])
+                away_mm = np.where(motion.shown, motion.displacement_mm[index], np.nan)
+                numbers = (when_s, x, y, z, *iec, *away_mm)
                 writer.writerow(
                     [
                         motion.target,
@@ -70,6 +72,8 @@ class FiguresDocument(Struct, frozen=True, kw_only=True):
 
     format: Literal["cinegate.session_figures/1"] = "cinegate.session_figures/1"
     session_id: str
+    definitions: dict[str, str] = field(default_factory=lambda: dict(SENTENCES))
+    """What the figures mean."""
     targets: tuple[SessionFigures, ...]
 
 

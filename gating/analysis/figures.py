@@ -1,4 +1,7 @@
-"""The clinical figures of a session: what a physicist asks about gating after a treatment."""
+"""The clinical figures of a session: what a physicist asks about gating after a treatment.
+
+What each figure means, and how it is computed, is in `gating.analysis.definitions`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gating.analysis.dose import relative_d98
-from gating.analysis.drift import baseline_over_time, baseline_shift
+from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, free_mm, residual_mm, spread_mm
+from gating.analysis.dose import challenge_d98, smooth_d98
+from gating.analysis.drift import baseline_over_time, baseline_shift, too_short
 from gating.analysis.holds import Hold, find_holds, hold_to_hold_mm
-from gating.analysis.motion import GRID_S, GatedMotion, motion_from_session
+from gating.analysis.motion import GatedMotion, motion_from_session
 from gating.decision.reasons import BRIDGEABLE, GateReason
 from gating.session.summary_data import SessionData
 
 AXES: Final = ("LR", "AP", "SI")
+RADIUS_MM: Final = 15.0
+"""Radius for the dose proxies if the contour is not known."""
 _INSIDE: Final = (GateReason.IN_WINDOW, GateReason.SETTLING)
 
 
@@ -29,18 +36,18 @@ class AxisMotion(Struct, frozen=True, kw_only=True):
 
     axis: str
     shown: bool
-    """False if the plane does not show this axis. Nothing was measured along it then, and the figures are 0."""
+    """False if the plane does not show this axis. Nothing was measured along it then, and the figures are NaN."""
     mean_mm: float
     sd_mm: float
     p95_mm: float
     """95th percentile of the distance from the middle of the window."""
     range_mm: float
     baseline_shift_mm: float
-    """Shift of the exhale position from the beginning to the end of the session."""
+    """Shift of the exhale position from the beginning to the end of the session; NaN if it is too short to tell."""
 
 
 class BaselinePoint(Struct, frozen=True, kw_only=True):
-    """Baseline shift since the beginning of the session, mm towards left, posterior, superior."""
+    """Baseline shift since the beginning of the session, mm towards left, posterior, superior; NaN if not shown."""
 
     t_s: float
     lr_mm: float
@@ -65,6 +72,7 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     frames: int
     duration_s: float
     beam_known_by: str
+    beam_on_s: float
     duty_cycle: float
     extended_by: float
     """Treatment time divided by the time with beam on."""
@@ -76,7 +84,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     beam_on_longest_s: float
     residual: tuple[AxisMotion, ...]
     residual_p95_mm: float
-    """95th percentile of the distance from the middle of the window while the beam was on (AAPM TG-76 section VI)."""
+    """95th percentile (AAPM TG-76 section VI)."""
+    residual_sd_mm: float
+    """SD: the root of the summed variances of the axes."""
     free_p95_mm: float
     """The same over the whole session, as it would be without gating."""
     coverage: float
@@ -87,6 +97,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """Undershoot: the target is already inside, the beam not yet on."""
     baseline: tuple[BaselinePoint, ...]
     """Every 10 s over the session."""
+    baseline_unknown_because: str
+    """Why no baseline shift is known; empty if one is."""
     holds: tuple[Hold, ...]
     """Breath-holds, if the session has a rule for them."""
     hold_to_hold_mm: float
@@ -97,7 +109,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     lost_s: float
     """Time in which the target was not found."""
     relative_d98: float
-    """Dose proxy: D98 of a round target of 30 mm with residual motion, relative to D98 without motion."""
+    """TrackRAD2025's relative D98 (`gating.analysis.dose.challenge_d98`), of a round target of the contour's area."""
+    smooth_d98: float
+    """The same with the dose that the challenge describes, which is not cut (`gating.analysis.dose.smooth_d98`)."""
 
 
 def session_figures(log: Path | SessionData) -> list[SessionFigures]:
@@ -113,60 +127,72 @@ def session_figures(log: Path | SessionData) -> list[SessionFigures]:
 
 def figures(motion: GatedMotion) -> SessionFigures:
     """Return the figures of one target. Times are counted on a grid of 10 ms; positions are interpolated."""
-    _, away_mm, on = motion.grid()
-    known = np.isfinite(away_mm).all(axis=1)
-    beam, free = away_mm[on & known] - motion.window_mm, away_mm[known] - motion.window_mm
-    lengths_s = motion.beam_s[:, 1] - motion.beam_s[:, 0]
-    duty = float(on.mean()) if len(on) else 0.0
+    beam = residual_mm(motion)
+    lengths_s = np.diff(clip(motion.beam_s, motion.span_s), axis=1)[:, 0]
+    on_s, duty = (f(motion.beam_s, motion.span_s) for f in (beam_on_time, duty_cycle))
     frame_s = _frame_seconds(motion)
+    radius_mm = RADIUS_MM if motion.radius_mm is None else motion.radius_mm
     status, holds = np.array(motion.status), find_holds(motion)
     return SessionFigures(
         target=motion.target,
         frames=len(motion.t_s),
         duration_s=motion.duration_s,
         beam_known_by=motion.beam_known_by,
+        beam_on_s=on_s,
         duty_cycle=duty,
         extended_by=1 / duty if duty > 0 else float("nan"),
-        held_s=motion.duration_s * (1 - duty),
+        held_s=motion.duration_s - on_s,
         beam_on_periods=len(lengths_s),
         beam_on_median_s=_or_nan(np.median, lengths_s),
         beam_on_shortest_s=_or_nan(np.min, lengths_s),
         beam_on_longest_s=_or_nan(np.max, lengths_s),
         residual=_axes(motion, beam),
-        residual_p95_mm=_p95(beam),
-        free_p95_mm=_p95(free),
-        coverage=_coverage(motion, on),
+        residual_p95_mm=distance_mm(beam),
+        residual_sd_mm=spread_mm(beam),
+        free_p95_mm=distance_mm(free_mm(motion)),
+        coverage=_coverage(motion),
         beam_off=_transitions(motion, turning_on=False),
         beam_on=_transitions(motion, turning_on=True),
         baseline=_baseline(motion),
+        baseline_unknown_because=too_short(motion.t_s, motion.displacement_mm),
         holds=holds,
         hold_to_hold_mm=hold_to_hold_mm(holds),
         low_confidence_s=float(frame_s[status == "low_confidence"].sum()),
         low_quality_s=float(frame_s[status == "refused"].sum()),
         lost_s=float(frame_s[status == "lost"].sum()),
-        relative_d98=relative_d98(beam),
+        relative_d98=challenge_d98(beam, radius_mm),
+        smooth_d98=smooth_d98(beam, radius_mm),
     )
 
 
 def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, ...]:
     shift = baseline_shift(motion.t_s, motion.displacement_mm)
-    shown = np.nan_to_num(np.abs(motion.displacement_mm)).max(axis=0, initial=0.0) > 1e-9
+    shift_mm = np.full(3, np.nan) if shift is None else shift.shift_mm
+    measured = zip(AXES, motion.shown, beam.T, shift_mm.tolist(), strict=True)
     return tuple(
-        AxisMotion(
-            axis=name,
-            shown=bool(shown[index]),
-            mean_mm=_or_nan(np.mean, axis),
-            sd_mm=_or_nan(np.std, axis),
-            p95_mm=float(np.percentile(np.abs(axis), 95)) if len(axis) else float("nan"),
-            range_mm=_or_nan(np.ptp, axis),
-            baseline_shift_mm=float("nan") if shift is None else float(shift.shift_mm[index]),
-        )
-        for index, (name, axis) in enumerate(zip(AXES, beam.T, strict=True))
+        _axis(name, axis, shift_mm) if shown else _unseen_axis(name) for name, shown, axis, shift_mm in measured
     )
+
+
+def _axis(name: str, axis: NDArray[np.float64], shift_mm: float) -> AxisMotion:
+    return AxisMotion(
+        axis=name,
+        shown=True,
+        mean_mm=_or_nan(np.mean, axis),
+        sd_mm=_or_nan(np.std, axis),
+        p95_mm=_percentile(np.abs(axis)),
+        range_mm=_or_nan(np.ptp, axis),
+        baseline_shift_mm=shift_mm,
+    )
+
+
+def _unseen_axis(name: str) -> AxisMotion:
+    return msgspec.structs.replace(_axis(name, np.empty(0), float("nan")), shown=False)
 
 
 def _baseline(motion: GatedMotion) -> tuple[BaselinePoint, ...]:
     times_s, shift_mm = baseline_over_time(motion.t_s, motion.displacement_mm)
+    shift_mm = np.where(motion.shown, shift_mm, np.nan)
     rows = np.round(np.column_stack([times_s, shift_mm]), 3).tolist()
     return tuple(BaselinePoint(t_s=t, lr_mm=lr, ap_mm=ap, si_mm=si) for t, lr, ap, si in rows)
 
@@ -212,8 +238,9 @@ def _crossing_s(motion: GatedMotion, index: int) -> float:
     return float(before_s + share * (after_s - before_s))
 
 
-def _coverage(motion: GatedMotion, on: NDArray[np.bool_]) -> float:
-    when_s = motion.t_s[0] + GRID_S * np.flatnonzero(on) if len(motion.t_s) else np.empty(0)
+def _coverage(motion: GatedMotion) -> float:
+    when_s, _, on = motion.grid()
+    when_s = when_s[on]
     return 1 - _or_nan(np.mean, np.interp(when_s, motion.t_s, motion.out_fraction)) if len(when_s) else float("nan")
 
 
@@ -222,10 +249,6 @@ def _frame_seconds(motion: GatedMotion) -> NDArray[np.float64]:
         return np.zeros(len(motion.t_s))
     steps = np.diff(motion.t_s)
     return np.append(steps, np.median(steps))
-
-
-def _p95(away_mm: NDArray[np.float64]) -> float:
-    return _percentile(np.linalg.norm(away_mm, axis=1))
 
 
 def _percentile(values: NDArray[np.float64]) -> float:

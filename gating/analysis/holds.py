@@ -14,7 +14,10 @@ _NO_CONTOUR = np.empty((0, 2), np.float32)
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """One plateau, as found by the breath-hold rule of the session; mm towards left, posterior, superior."""
+    """One plateau, as found by the breath-hold rule of the session; mm towards left, posterior, superior.
+
+    NaN along an axis that the plane does not show.
+    """
 
     begin_s: float
     end_s: float
@@ -35,7 +38,7 @@ def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
         rule.update(TargetObservation(now_ns, _NO_CONTOUR, (away_mm[0], away_mm[1], away_mm[2])))
         state = rule.state(now_ns)
         if state.held_s > 0:
-            plateaus[round(when_s - state.held_s, 6)] = when_s, state.shift_mm.tolist()
+            plateaus[round(when_s - state.held_s, 6)] = when_s, np.where(motion.shown, state.shift_mm, np.nan).tolist()
     when_s, _, on = motion.grid()
     step_s = float(when_s[1] - when_s[0]) if len(when_s) > 1 else 0.0
     return tuple(
@@ -52,8 +55,11 @@ def find_holds(motion: GatedMotion) -> tuple[Hold, ...]:
 
 
 def hold_to_hold_mm(holds: Sequence[Hold]) -> float:
-    """Return how well holds repeat: the root of the summed variances of their positions; NaN for fewer than two."""
+    """Return how well holds repeat: the root of the summed variances of their positions; NaN for fewer than two.
+
+    An axis along which nothing is known is left out.
+    """
     if len(holds) < 2:
         return float("nan")
     places = np.array([(hold.lr_mm, hold.ap_mm, hold.si_mm) for hold in holds])
-    return float(np.sqrt(places.var(axis=0, ddof=1).sum()))
+    return float(np.sqrt(np.nansum(places.var(axis=0, ddof=1))))

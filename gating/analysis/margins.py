@@ -9,22 +9,17 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.analysis.definitions import duty_cycle, residual_mm
+from gating.analysis.four_d import ten_phases
+from gating.analysis.margin_recipe import MarginRecipe
 from gating.analysis.motion import GatedMotion
-from gating.analysis.uncertainty import Uncertainty
+from gating.analysis.uncertainty import Arm, Kind, Uncertainty, root_sums_mm
 from gating.geometry.contours import mask_from_contour
 from gating.geometry.plane import ImagePlane
 
 AXES: Final = ("LR", "AP", "SI")
-PENUMBRA_MM: Final = 3.2
-
-
-def van_herk_mm(systematic_mm: float, random_mm: float, penumbra_mm: float = PENUMBRA_MM) -> float:
-    """Return the CTV-to-PTV margin that gives 90 % of patients at least 95 % of the dose.
-
-    2.5 Sigma + 1.64 (sqrt(sigma^2 + sigma_p^2) - sigma_p). Source: van Herk et al. 2000,
-    doi:10.1016/S0360-3016(00)00518-6; the recipe assumes many fractions and a dose normalised to the 95 % isodose.
-    """
-    return 2.5 * systematic_mm + 1.64 * (float(np.hypot(random_mm, penumbra_mm)) - penumbra_mm)
+BEFORE_TREATMENT_S: Final = 30.0
+"""Beginning of a session that stands for the 4D-CT before a treatment; half of a session shorter than twice this."""
 
 
 class AxisMargins(Struct, frozen=True, kw_only=True):
@@ -32,8 +27,16 @@ class AxisMargins(Struct, frozen=True, kw_only=True):
 
     axis: str
     motion_mm: float
-    """Range of the motion over the whole session, by which the ITV is longer than the target."""
+    """Range of the motion over the whole session."""
+    itv_motion_mm: float
+    """Range of the ten phases before the treatment, by which the ITV is longer than the target."""
+    beyond_itv_mm: float
+    """Mean of the motion beyond the ITV during the treatment: a systematic part of its margin."""
+    beyond_itv_sd_mm: float
     free_sd_mm: float
+    """Standard deviation of the motion during the treatment."""
+    baseline_mm: float
+    """Mean position during the treatment, from that of the ten phases: a systematic part of mid-position's margin."""
     gated_sd_mm: float
     gated_offset_mm: float
     """Mean position while the beam was on, from the middle of the window: a systematic part of the gated margin."""
@@ -54,18 +57,34 @@ class GatedVersusItv(Struct, frozen=True, kw_only=True):
     target: str
     radius_mm: float
     duty_cycle: float
+    """During the treatment."""
+    before_s: float
+    """Length of the time that stands for the 4D-CT."""
+    breaths: int
+    """Number of breaths in the ten phases; 0 if there were fewer than two, and the ITV holds the whole range."""
     axes: tuple[AxisMargins, ...]
     itv_ptv_cm3: float
     mid_position_ptv_cm3: float
     gated_ptv_cm3: float
     gated_over_itv: float
+    recipe: MarginRecipe
     table: tuple[Uncertainty, ...]
+    arms: dict[Arm, dict[Kind, float]]
+    """Standard deviation of each kind of error, mm, by arm."""
 
 
 def gated_versus_itv(
-    motion: GatedMotion, radius_mm: float, table: Sequence[Uncertainty], *, latency_ms: float = 0.0
+    motion: GatedMotion,
+    radius_mm: float,
+    table: Sequence[Uncertainty],
+    *,
+    recipe: MarginRecipe | None = None,
+    latency_ms: float = 0.0,
 ) -> GatedVersusItv:
     """Compare the plans for one target.
+
+    The ITV is made as before a treatment, from the mean breath of the session's beginning in ten phases, and all plans
+    are then judged on the rest of the session.
 
     Parameters
     ----------
@@ -75,6 +94,8 @@ def gated_versus_itv(
         Radius of a circle with the target's area.
     table
         Uncertainties: `default_table`, or the site's own.
+    recipe
+        From standard deviations to margins; that of van Herk et al. 2000 by default.
     latency_ms
         Latency that `motion.beam_s` does not include. The motion within it is added to the uncertainties of gating.
 
@@ -83,23 +104,23 @@ def gated_versus_itv(
     ValueError
         If the target was never found.
     """
-    _, away_mm, on = motion.grid()
-    known = np.isfinite(away_mm).all(axis=1)
-    if not known.any():
+    recipe = recipe or MarginRecipe()
+    if not np.isfinite(motion.displacement_mm).all(axis=1).any():
         raise ValueError(f"{motion.target} was never found; there is no motion to compare plans for")
-    free, gated = away_mm[known], away_mm[known & on] - motion.window_mm
+    before_s = min(BEFORE_TREATMENT_S, motion.duration_s / 2)
+    begin_s = motion.span_s[0] + before_s
+    treated = motion.since(begin_s)
+    when_s, away_mm, _ = motion.grid()
+    known = np.isfinite(away_mm).all(axis=1)
+    before, free = known & (when_s < begin_s), away_mm[known & (when_s >= begin_s)]
+    if not before.any() or not len(free):
+        raise ValueError(f"{motion.target} was not found before and after {before_s:.0f} s; both are needed to compare")
+    phases, gated = ten_phases(when_s[before], away_mm[before]), residual_mm(treated)
     speed_mm_s = _speed_mm_s(motion) if latency_ms > 0 else np.zeros(3)
-    late = [
-        Uncertainty(
-            name=f"latency {latency_ms:g} ms x speed {axis}",
-            sd_mm=latency_ms / 1e3 * float(speed),
-            kind="random",
-            source="this session",
-            gated_only=True,
-        )
-        for axis, speed in zip(AXES, speed_mm_s, strict=True)
-    ]
-    axes = [_axis_margins(*one, table) for one in zip(AXES, free.T, gated.T, late, strict=True)]
+    axes = tuple(
+        _axis_margins(axis, phases.mean_mm[:, k], free[:, k], gated[:, k], late_mm, table, recipe)
+        for k, (axis, late_mm) in enumerate(zip(AXES, (latency_ms / 1e3 * speed_mm_s).tolist(), strict=True))
+    )
     volumes = [
         _ellipsoid_cm3(radius_mm, [getattr(axis, field) for axis in axes])
         for field in ("itv_margin_mm", "mid_position_margin_mm", "gated_margin_mm")
@@ -107,34 +128,55 @@ def gated_versus_itv(
     return GatedVersusItv(
         target=motion.target,
         radius_mm=radius_mm,
-        duty_cycle=float(on.mean()) if len(on) else 0.0,
-        axes=tuple(axes),
+        duty_cycle=duty_cycle(treated.beam_s, treated.span_s),
+        before_s=before_s,
+        breaths=phases.breaths,
+        axes=axes,
         itv_ptv_cm3=volumes[0],
         mid_position_ptv_cm3=volumes[1],
         gated_ptv_cm3=volumes[2],
         gated_over_itv=volumes[2] / volumes[0],
+        recipe=recipe,
         table=tuple(table),
+        arms={"gated": root_sums_mm(table, "gated"), "ungated": root_sums_mm(table, "ungated")},
     )
 
 
 def _axis_margins(
-    axis: str, free: NDArray[np.float64], gated: NDArray[np.float64], late: Uncertainty, table: Sequence[Uncertainty]
+    axis: str,
+    phases: NDArray[np.float64],
+    free: NDArray[np.float64],
+    gated: NDArray[np.float64],
+    late_mm: float,
+    table: Sequence[Uncertainty],
+    recipe: MarginRecipe,
 ) -> AxisMargins:
-    """Return the margins of one axis from all positions, those while the beam was on, and the motion within latency."""
-    systematic, random = _root_sum(table, gated=False)
-    gated_systematic, gated_random = _root_sum([*table, late], gated=True)
+    """Return the margins of one axis from the phases before, all positions during the treatment, and the gated ones."""
+    beyond = free - free.clip(phases.min(), phases.max())
+    baseline = float(free.mean() - phases.mean())
     offset = float(gated.mean()) if len(gated) else float("nan")
     gated_sd = float(gated.std()) if len(gated) else float("nan")
+
+    def margin_mm(arm: Arm, *blurs_mm: float) -> float:
+        sums = root_sums_mm(table, arm)
+        blur_mm = float(np.linalg.norm([sums["intrafraction"], *blurs_mm]))
+        return recipe.margin_mm(sums["systematic"], sums["random"], blur_mm)
+
+    half_mm = float(np.ptp(phases)) / 2
     return AxisMargins(
         axis=axis,
-        motion_mm=float(np.ptp(free)),
+        motion_mm=float(max(free.max(), phases.max()) - min(free.min(), phases.min())),
+        itv_motion_mm=2 * half_mm,
+        beyond_itv_mm=float(beyond.mean()),
+        beyond_itv_sd_mm=float(beyond.std()),
         free_sd_mm=float(free.std()),
+        baseline_mm=baseline,
         gated_sd_mm=gated_sd,
         gated_offset_mm=offset,
-        latency_sd_mm=late.sd_mm,
-        itv_margin_mm=float(np.ptp(free)) / 2 + van_herk_mm(systematic, random),
-        mid_position_margin_mm=van_herk_mm(systematic, float(np.hypot(random, free.std()))),
-        gated_margin_mm=abs(offset) + van_herk_mm(gated_systematic, float(np.hypot(gated_random, gated_sd))),
+        latency_sd_mm=late_mm,
+        itv_margin_mm=half_mm + abs(float(beyond.mean())) + margin_mm("ungated", float(beyond.std())),
+        mid_position_margin_mm=abs(baseline) + margin_mm("ungated", float(free.std())),
+        gated_margin_mm=abs(offset) + margin_mm("gated", late_mm, gated_sd) if len(gated) else float("nan"),
     )
 
 
@@ -157,13 +199,6 @@ def plane_areas(motion: GatedMotion, contour_px: NDArray[np.floating], plane: Im
     area, itv = union_area_mm2(contour_px, shift_px[found], plane.spacing_mm)
     gated = union_area_mm2(contour_px, shift_px[found & on], plane.spacing_mm)[1] if (found & on).any() else np.nan
     return PlaneAreas(target_mm2=area, itv_mm2=itv, gated_mm2=float(gated))
-
-
-def equivalent_radius_mm(contour_px: NDArray[np.floating], spacing_mm: tuple[float, float]) -> float:
-    """Return the radius of a circle with the contour's area."""
-    x, y = np.asarray(contour_px, float).T
-    area_px = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    return float(np.sqrt(area_px * spacing_mm[0] * spacing_mm[1] / np.pi))
 
 
 def union_area_mm2(
@@ -197,13 +232,6 @@ def union_area_mm2(
         union |= mask_from_contour(base - low + (x, y), (rows, columns))
     cell_mm2 = spacing_mm[0] * spacing_mm[1] / cells_per_px**2
     return float(still.sum() * cell_mm2), float(union.sum() * cell_mm2)
-
-
-def _root_sum(table: Sequence[Uncertainty], *, gated: bool) -> tuple[float, float]:
-    used = [u for u in table if gated or not u.gated_only]
-    systematic = sum(u.sd_mm**2 for u in used if u.kind == "systematic")
-    random = sum(u.sd_mm**2 for u in used if u.kind == "random")
-    return systematic**0.5, random**0.5
 
 
 def _speed_mm_s(motion: GatedMotion) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gating.analysis.motion import GatedMotion, beam_intervals, motion_from_estimates
+from gating.analysis.motion import GatedMotion, beam_intervals, motion_from_estimates, span_of
 from gating.engine.offline import decide_offline, offline_frames
 from gating.engine.outcome import StepOutcome
 from gating.messages import (
@@ -263,7 +263,17 @@ def gated_motion(
     on = np.array([e.gate == "on" for e in estimates])
     later_ms = latency_ms if on_latency_ms is None else on_latency_ms
     beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
-    return motion_from_estimates(estimates, t_s, reference.centre_mm, config.gating, beam_s, "simulated")
+    return motion_from_estimates(
+        estimates,
+        t_s,
+        reference.centre_mm,
+        config.gating,
+        beam_s,
+        "simulated",
+        span_s=span_of(t_s),
+        plane=tracked.stream,
+        contour_px=reference.contour_px,
+    )
 
 
 def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:

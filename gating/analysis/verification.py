@@ -43,6 +43,8 @@ from gating.tracking.registry import make_tracker
 
 REFUSAL_NS: Final = 5_000_000
 """Longest time from a command to the event of the refusal that caused it."""
+REPEATED: Final = {name: name for name in ("confirm", "arm", "disarm", "acknowledge")} | {"site": "disarm"}
+"""Requests of operators that are repeated, and how; the next site has an engine of its own."""
 OTHER_ORIGIN: Final = f"latched: {FRAMES_NOW_COME_FROM}"
 OTHER_STREAM: Final = ("latched: the declared stream is of session", "latched: the end of a stream is of session")
 """How the event of a latch begins whose cause is another session's message and no frame."""
@@ -182,8 +184,8 @@ class _Replay:
         refusal = self._refusal(stamps.decided_ns, stamps.sent_ns)
         if refusal is not None:
             return self._engine.refuse(refusal.text)
-        if command.reason == GateReason.STOPPING:
-            return StepOutcome(self._engine.stop(), [])
+        if command.reason in (GateReason.STOPPING, GateReason.SESSION_ENDED):
+            return StepOutcome(self._engine.stop(GateReason(command.reason)), [])
         if command.reason == GateReason.STREAM_ENDED and not command.renewal:
             end = StreamEnd(session_id=command.session_id, source="log", frames_published=0, why=command.detail)
             return self._engine.close_stream(end)
@@ -203,7 +205,7 @@ class _Replay:
         events = self._history.events
         while events and events[0].at_ns <= moment_ns and events[0].code != GateReason.MESSAGE_REFUSED:
             event = events.popleft()
-            if event.code in ("confirm", "arm", "disarm", "acknowledge"):
+            if event.code in REPEATED:
                 self._engine.control(_request(event))
             elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
                 for stream in self._streams[1:]:
@@ -272,7 +274,7 @@ def _request(event: Event) -> ControlRequest:
     operator = event.text.removeprefix(f"{event.code} by ").partition(":")[0]
     return ControlRequest(
         session_id=event.session_id,
-        action=event.code,  # type: ignore[arg-type]
+        action=REPEATED[event.code],
         operator=operator[:64] or "unknown",
         why="as logged",
     )

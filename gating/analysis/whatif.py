@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gating.analysis.figures import SessionFigures, figures
+from gating.analysis.figures import figures
 from gating.analysis.motion import GatedMotion, beam_intervals
+from gating.analysis.pareto import unbeaten
 from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.settings.config import Config
 from gating.settings.private_file import private_file
@@ -49,8 +50,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     relative_d98: float
     beam_on_periods: int
     overshoot_p95_mm: float
+    mostly_held_for: str = ""
+    """The reason of most holds; empty if no frame was held."""
     pareto: bool = False
-    """Whether no other setting of the recording beats it in both duty cycle and residual motion."""
+    """Whether no setting of the recording beats it in duty cycle and residual motion, and none before equals it."""
 
 
 def with_setting(config: Config, setting: Setting) -> Config:
@@ -81,7 +84,7 @@ def sweep(tracked: TrackedSession, config: Config, settings: Sequence[Setting], 
             decided[key] = gated_motion(tracked, with_setting(config, key))
         motion, latency_s = decided[key], setting.latency_ms / 1e3
         beam_s = beam_intervals(motion.t_s, motion.gate_on, latency_s, latency_s)
-        yield _outcome(recording, setting, figures(dataclasses.replace(motion, beam_s=beam_s)))
+        yield _outcome(recording, setting, dataclasses.replace(motion, beam_s=beam_s))
 
 
 def decided_setting(setting: Setting) -> Setting:
@@ -96,31 +99,44 @@ def settings_grid(
     predictors: Sequence[Method],
     latencies_ms: Sequence[float],
 ) -> list[Setting]:
-    """Return every combination of the values."""
-    return [
-        Setting(margin_mm=m, out_percent=o, delay_ms=d, predictor=p, latency_ms=late)
-        for m, o, d, p, late in product(margins_mm, out_percents, delays_ms, predictors, latencies_ms)
-    ]
+    """Return every combination of the values, each once."""
+    every = product(margins_mm, out_percents, delays_ms, predictors, latencies_ms)
+    return list(
+        dict.fromkeys(
+            Setting(margin_mm=m, out_percent=o, delay_ms=d, predictor=p, latency_ms=late) for m, o, d, p, late in every
+        )
+    )
 
 
 def pareto(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Mark the outcomes that no other of the same recording and latency beats in duty cycle and residual motion.
 
-    Latency is a property of the machine and not a choice, so only settings with the same latency are compared.
+    Latency is a property of the machine and not a choice, so only settings with the same latency are compared. Of
+    settings with the same result, the first is marked.
     """
-    marked = []
-    for one in outcomes:
-        others = [
-            o for o in outcomes if o.recording == one.recording and o.setting.latency_ms == one.setting.latency_ms
-        ]
-        beaten = any(
-            o.duty_cycle >= one.duty_cycle
-            and o.residual_p95_mm <= one.residual_p95_mm
-            and (o.duty_cycle > one.duty_cycle or o.residual_p95_mm < one.residual_p95_mm)
-            for o in others
+    alike: dict[tuple[str, float], list[int]] = {}
+    for number, one in enumerate(outcomes):
+        alike.setdefault((one.recording, one.setting.latency_ms), []).append(number)
+    front: set[int] = set()
+    for numbers in alike.values():
+        kept = unbeaten([(outcomes[n].duty_cycle, outcomes[n].residual_p95_mm) for n in numbers])
+        front.update(n for n, on_front in zip(numbers, kept, strict=True) if on_front)
+    return [replace(one, pareto=number in front) for number, one in enumerate(outcomes)]
+
+
+def why_none(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Return, for each recording of which no setting permits beam, why: one sentence by its name."""
+    found = {}
+    for recording in dict.fromkeys(one.recording for one in outcomes):
+        mine = [one for one in outcomes if one.recording == recording]
+        if any(one.pareto for one in mine):
+            continue
+        (reason, _), *_ = Counter(one.mostly_held_for for one in mine).most_common(1)
+        found[recording] = (
+            f"none of {len(mine)} settings permits beam on {recording}: most frames are held for "
+            f"{reason.replace('_', ' ') or 'no stated reason'}"
         )
-        marked.append(replace(one, pareto=bool(np.isfinite(one.residual_p95_mm)) and not beaten))
-    return marked
+    return found
 
 
 def write_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -139,54 +155,18 @@ def write_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
             writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
-def write_plot(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write an HTML page that opens offline: duty cycle against residual motion, with the Pareto front as a line."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    for recording in dict.fromkeys(o.recording for o in outcomes):
-        mine = [o for o in outcomes if o.recording == recording]
-        front = sorted((o for o in mine if o.pareto), key=lambda o: (o.setting.latency_ms, o.duty_cycle))
-        figure.add_scatter(
-            x=[o.residual_p95_mm for o in mine],
-            y=[100 * o.duty_cycle for o in mine],
-            mode="markers",
-            name=recording,
-            text=[_label(o.setting) for o in mine],
-        )
-        for latency_ms in dict.fromkeys(o.setting.latency_ms for o in front):
-            line = [o for o in front if o.setting.latency_ms == latency_ms]
-            figure.add_scatter(
-                x=[o.residual_p95_mm for o in line],
-                y=[100 * o.duty_cycle for o in line],
-                mode="lines",
-                name=f"{recording}: front at {latency_ms:g} ms",
-                text=[_label(o.setting) for o in line],
-            )
-    figure.update_layout(
-        title="Duty cycle against residual motion",
-        xaxis_title="residual motion while the beam is on, 95th percentile (mm)",
-        yaxis_title="duty cycle (%)",
-        template="simple_white",
-    )
-    figure.write_html(private_file(path), include_plotlyjs=True, full_html=True)
-
-
-def _label(s: Setting) -> str:
-    return (
-        f"{s.margin_mm:g} mm, {s.out_percent:g} %, delay {s.delay_ms:g} ms, {s.predictor}, latency {s.latency_ms:g} ms"
-    )
-
-
-def _outcome(recording: str, setting: Setting, found: SessionFigures) -> Outcome:
+def _outcome(recording: str, setting: Setting, motion: GatedMotion) -> Outcome:
+    found = figures(motion)
+    held = Counter(reason for reason, on in zip(motion.reasons, motion.gate_on, strict=True) if not on)
     return Outcome(
         recording=recording,
         setting=setting,
         duty_cycle=found.duty_cycle,
         residual_p95_mm=found.residual_p95_mm,
-        residual_sd_mm=float(np.sqrt(sum(axis.sd_mm**2 for axis in found.residual))),
+        residual_sd_mm=found.residual_sd_mm,
         coverage=found.coverage,
         relative_d98=found.relative_d98,
         beam_on_periods=found.beam_on_periods,
         overshoot_p95_mm=found.beam_off.travel_p95_mm,
+        mostly_held_for=max(held, key=held.__getitem__, default=""),
     )

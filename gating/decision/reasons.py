@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from gating import messages
+
 
 class GateReason(enum.StrEnum):
     """Why the beam is permitted or held."""
@@ -52,6 +54,7 @@ class GateReason(enum.StrEnum):
     TRACKER_FAULT = "tracker_fault"
     INTERNAL_ERROR = "internal_error"
     STOPPING = "stopping"
+    SESSION_ENDED = messages.SESSION_ENDED
 
 
 class Consequence(NamedTuple):
@@ -126,6 +129,7 @@ CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
     ),
     _R.INTERNAL_ERROR: Consequence("something inside the engine failed", latches=True, tracked=False, replayable=False),
     _R.STOPPING: Consequence("the engine is stopping"),
+    _R.SESSION_ENDED: Consequence("an operator has ended the session"),
 }
 
 

@@ -9,7 +9,7 @@ from gating.clocks.clock import StageClock
 from gating.decision.arming import ArmingEvent
 from gating.decision.decide import GateDecision, decide, first_decision
 from gating.decision.limits import decision_limits
-from gating.decision.reasons import LATCHING, GateReason, HoldReason
+from gating.decision.reasons import CONSEQUENCES, LATCHING, GateReason, HoldReason
 from gating.engine.budget import DecisionWatch
 from gating.engine.intake import FrameIntake
 from gating.engine.lifecycle import Lifecycle
@@ -68,6 +68,8 @@ class Engine:
         Arm without an operator; only for recordings and phantoms, and only until the first latch or `disarm`.
     budget
         Latency budget of each decision; None offline, where decisions are not timed.
+    site
+        Which of the sites in the settings this engine treats; empty if there are none.
     requires_binding
         Whether targets of a live source must be bound to an image, and be confirmed by an operator before arming; False
         only to replay logs of versions that asked for neither.
@@ -85,6 +87,7 @@ class Engine:
         peers: PeerMonitor | None = None,
         arm_by_itself: bool = False,
         budget: DecisionBudget | None = None,
+        site: str = "",
         requires_binding: bool = True,
     ) -> None:
         self._config = config
@@ -103,6 +106,8 @@ class Engine:
             not_armable=self._not_armable,
             warm_up=self.warm_up,
             arm_by_itself=arm_by_itself,
+            sites=[one.name for one in config.sites],
+            site=site,
             live_needs_confirmation=requires_binding,
         )
         self._foreign: set[tuple[str, str]] = set()
@@ -303,15 +308,18 @@ class Engine:
         self._intake.drop_unfinished()
         return self._latch_at_once(HoldReason(GateReason.INTERNAL_ERROR, sentence[:300]))
 
-    def stop(self) -> GateCommand:
-        """Disarm, and return the last command: hold."""
+    def stop(self, reason: GateReason = GateReason.STOPPING) -> GateCommand:
+        """Disarm, and return the last command: hold, because this engine stops, or the session with it."""
         self._life.apply(ArmingEvent.DISARM)
-        self._intake.fault = HoldReason(GateReason.STOPPING, "the engine is stopping")
-        return self._decide(new_frame=False, renewal=False).command
+        why = self._intake.fault = HoldReason(reason, CONSEQUENCES[reason].words)
+        now_ns = self._clock.now_ns()
+        self._decision = self._next_decision(why, now_ns, new_frame=False)
+        self._command_sequence += 1
+        return self._command(self._decision, now_ns, renewal=False)
 
     def control(self, request: ControlRequest) -> tuple[ControlReply, list[Message]]:
         """Carry out an operator's request, or refuse it with a reason."""
-        asked = f"{request.action} by {request.operator}"
+        asked = " ".join(filter(None, (request.action, request.site, "by", request.operator)))
         refused = self._operators.carry_out(request)
         if refused is not None:
             text = f"{asked} refused: {refused}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gating.decision.arming import ArmingEvent
 from gating.engine.budget import DecisionWatch
@@ -29,6 +29,8 @@ class Operators:
         Warms up the engine, and raises `TrackerFault` where its tracker fails.
     arm_by_itself
         As for `Engine`.
+    sites, site
+        Names of the sites of the session, and which of them this engine treats.
     live_needs_confirmation
         Whether an operator who arms a live source must first have confirmed where the contour is.
 
@@ -52,11 +54,14 @@ class Operators:
         not_armable: Callable[[], str | None],
         warm_up: Callable[[], None],
         arm_by_itself: bool,
+        sites: Sequence[str] = (),
+        site: str = "",
         live_needs_confirmation: bool = True,
     ) -> None:
         self._session_id = session_id
         self._life, self._intake, self._peers, self._watch = life, intake, peers, watch
         self._not_armable, self._warm_up = not_armable, warm_up
+        self._sites, self._site = sites, site
         self._live_needs_confirmation = live_needs_confirmation
         self.arm_by_itself = arm_by_itself
         self.confirmed_by = ""
@@ -75,8 +80,12 @@ class Operators:
                 return self._disarm()
             case "acknowledge":
                 return self._acknowledge() if reasoned else "a reason is needed"
+            case "site":
+                return self._leave_for(request.site)
             case "accept_shift":
                 return None if reasoned else "the text of the proposed couch shift is needed"
+            case "mark":
+                return None if reasoned else "the text of the mark is needed"
             case _:
                 return None
 
@@ -105,6 +114,18 @@ class Operators:
         refused = self._life.apply(ArmingEvent.DISARM)
         self.arm_by_itself &= refused is not None
         return refused
+
+    def _leave_for(self, site: str) -> str | None:
+        """Disarm for good: another site gets an engine of its own. A latch is not left behind that way."""
+        if self._life.latched_by is not None:
+            return f"latched by {self._life.latched_by.reason}; acknowledge it first"
+        if site not in self._sites:
+            return f"{site!r} is no site of this session; its sites are {', '.join(self._sites) or 'none'}"
+        if site == self._site:
+            return f"{site} is the site that is being treated"
+        self._life.apply(ArmingEvent.DISARM)
+        self.withdraw()
+        return None
 
     def _acknowledge(self) -> str | None:
         if self._life.latched_by is not None and not self._life.is_warm:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gating.evaluation.case import CaseRun, Evaluation
 from gating.evaluation.masks import MASKS_FOLDER, write_masks
 from gating.evaluation.metrics import FrameMetrics
-from gating.evaluation.report import case_section, write_report
+from gating.evaluation.report import EvaluationPage
 from gating.settings.private_file import private_file
 
 
@@ -21,9 +21,8 @@ class EvaluationFolder:
     """Masks are written case by case, the figures at the end."""
 
     def __init__(self, out: Path, worst_frames: int) -> None:
-        self._out, self._worst_frames = out, worst_frames
+        self._out, self._page = out, EvaluationPage(worst_frames)
         self._jobs: list[dict[str, Any]] = []
-        self._sections: list[str] = []
         out.mkdir(parents=True, exist_ok=True)
 
     def add(
@@ -31,7 +30,7 @@ class EvaluationFolder:
     ) -> None:
         """Write a case's masks and keep its part of the page."""
         self._jobs.append(_prediction(run, masks, self._out / "predictions"))
-        self._sections.append(case_section(run, errors_mm, metrics, self._worst_frames))
+        self._page.add(run, errors_mm, metrics)
 
     def write(self, found: Evaluation) -> None:
         """Write the figures and the page."""
@@ -40,7 +39,7 @@ class EvaluationFolder:
         private_file(out / "predictions" / "predictions.json").write_text(json.dumps(self._jobs, indent=2))
         _write_csv(out / "metrics.csv", found.results)
         _write_csv(out / "frames.csv", found.frames)
-        write_report(out / "report.html", summary, self._sections)
+        self._page.write(out / "report.html", summary)
 
 
 def _prediction(run: CaseRun, masks: NDArray[np.bool_], folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.evaluation.case import Case, CaseRun, Evaluation
+from gating.evaluation.distances import FrameDistances, frame_distances
 from gating.evaluation.files import EvaluationFolder
 from gating.evaluation.metrics import FrameMetrics, case_metrics, frame_metrics, relative_d98
 from gating.geometry.contours import mask_from_contour
@@ -24,6 +26,14 @@ from gating.tracking.tracker import TrackerSettings, TrackingError, TrackResult,
 CONFIDENT = 0.8
 WRONG_MM = 3.0
 LUNG_SIGMA_PX = 6.0
+ONE_LINE = {
+    "dice_similarity_coefficient": ("DSC", ".3f", ""),
+    "hd95_mean_mm": ("HD95", ".2f", "mm"),
+    "centre_error_mean_mm": ("centre error", ".2f", "mm"),
+    "relative_d98_dose": ("relative D98", ".3f", ""),
+    "track_p99_ms": ("p99", ".2f", "ms a frame"),
+}
+"""What the line of a case shows: name, format and unit."""
 
 
 def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings, prepare_frames: int = 0) -> CaseRun:
@@ -120,8 +130,21 @@ def _mask_centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
     return (float(columns.mean()), float(rows.mean())) if len(rows) else (float("nan"), float("nan"))
 
 
-def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], FrameMetrics | None]:
-    """Return all figures of one case, with the challenge's metrics only where there are labels."""
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """How well the masks of a case fit its labels: the challenge's metrics, and distances in mm."""
+
+    challenge: FrameMetrics
+    distances: FrameDistances
+
+
+def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], LabelScores | None]:
+    """Return all figures of one case.
+
+    Names that end in `_mm` are ours. `dice_similarity_coefficient`, `hausdorff_distance_95`,
+    `surface_distance_average`, `center_distance` and `relative_d98_dose` are the challenge's, in px, and there only
+    where there are labels.
+    """
     case = run.case
     scored = np.s_[run.first - 1 :]
     results = run.results[scored]
@@ -129,10 +152,12 @@ def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], 
     errors = centre_errors_mm(run)[scored]
     milliseconds = 1e3 * run.seconds[scored]
     row: dict[str, Any] = {"case_id": case.name, "frame_count": len(case.frames), "first_scored": run.first}
-    metrics = None
+    scores = None
     if case.labels is not None and case.labels.any():
-        metrics = frame_metrics(masks, case.labels)
-        row |= case_metrics(metrics, run.first)
+        scores = LabelScores(
+            frame_metrics(masks, case.labels), frame_distances(masks, case.labels, case.pixel_spacing_mm)
+        )
+        row |= case_metrics(scores.challenge, run.first) | _distances(scores.distances, run.first)
         sigma = LUNG_SIGMA_PX if case.region == "lung" else 4.0
         delivered = np.r_[0, run.first : len(masks)]
         row["relative_d98_dose"] = relative_d98(masks[delivered], case.labels[delivered], sigma_px=sigma)
@@ -149,7 +174,18 @@ def score_case(run: CaseRun, masks: NDArray[np.bool_]) -> tuple[dict[str, Any], 
     row["seconds_per_frame"] = float(milliseconds.mean() / 1e3) if len(milliseconds) else float("nan")
     for name, percentile in (("p50", 50), ("p99", 99), ("max", 100)):
         row[f"track_{name}_ms"] = float(np.percentile(milliseconds, percentile)) if len(milliseconds) else float("nan")
-    return row, metrics
+    return row, scores
+
+
+def _distances(distances: FrameDistances, first: int) -> dict[str, float]:
+    hd95, masd = (series[first:][np.isfinite(series[first:])] for series in (distances.hd95_mm, distances.masd_mm))
+    if not len(hd95):
+        return {}
+    return {
+        "hd95_mean_mm": float(hd95.mean()),
+        "hd95_p95_mm": float(np.percentile(hd95, 95)),
+        "masd_mean_mm": float(masd.mean()),
+    }
 
 
 def evaluate(
@@ -204,12 +240,12 @@ def evaluate(
             unfit[case.name] = str(error)
             run = _untracked(case, str(error), max(prepare_frames, 1))
         masks = predicted_masks(run)
-        row, metrics = score_case(run, masks)
+        row, scores = score_case(run, masks)
         errors = centre_errors_mm(run)
         rows.append(row)
-        frames += _frame_rows(run, errors, metrics)
+        frames += _frame_rows(run, errors, scores)
         if folder is not None:
-            folder.add(run, masks, errors, metrics)
+            folder.add(run, masks, errors, None if scores is None else scores.challenge)
         progress(_one_line(row))
     if unfit and len(unfit) == len(rows):
         raise TrackingError("; ".join(unfit.values()))
@@ -228,8 +264,9 @@ def evaluate(
 
 
 def _one_line(row: dict[str, Any]) -> str:
-    shown = ("dice_similarity_coefficient", "hausdorff_distance_95", "center_distance", "relative_d98_dose")
-    figures = [f"{name} {row[name]:.3f}" for name in (*shown, "centre_error_mean_mm", "track_p99_ms") if name in row]
+    figures = [
+        f"{label} {row[name]:{form}} {unit}".strip() for name, (label, form, unit) in ONE_LINE.items() if name in row
+    ]
     return f"{row['case_id']}: {', '.join(figures)}"
 
 
@@ -245,15 +282,17 @@ def _aggregates(rows: list[dict[str, Any]]) -> dict[str, float]:
     return merged
 
 
-def _frame_rows(run: CaseRun, errors: NDArray[np.float64], metrics: FrameMetrics | None) -> list[dict[str, Any]]:
+def _frame_rows(run: CaseRun, errors: NDArray[np.float64], scores: LabelScores | None) -> list[dict[str, Any]]:
     rows = []
     for index in range(run.first - 1, len(run.results)):
         result = run.results[index]
         row: dict[str, Any] = {"case_id": run.case.name, "frame": index + 1, "x_px": result.x_px, "y_px": result.y_px}
         row |= {"confidence": result.confidence, "score": result.score, "status": str(result.status)}
         row |= {"templates": result.templates, "track_ms": 1e3 * run.seconds[index], "centre_error_mm": errors[index]}
-        if metrics is not None:
-            row["dice_similarity_coefficient"] = metrics.dice_similarity_coefficient[index + 1]
-            row["hausdorff_distance_95"] = metrics.hausdorff_distance_95[index + 1]
+        if scores is not None:
+            row["hd95_mm"] = scores.distances.hd95_mm[index + 1]
+            row["masd_mm"] = scores.distances.masd_mm[index + 1]
+            row["dice_similarity_coefficient"] = scores.challenge.dice_similarity_coefficient[index + 1]
+            row["hausdorff_distance_95"] = scores.challenge.hausdorff_distance_95[index + 1]
         rows.append(row | {"detail": result.detail})
     return rows

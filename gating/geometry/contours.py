@@ -167,3 +167,10 @@ def contour_centroid(contour_px: ArrayLike) -> tuple[float, float]:
         return float("nan"), float("nan")
     x, y = (cross @ (one + other) / (3.0 * twice_area) + vertices[0]).tolist()
     return x, y
+
+
+def equivalent_radius_mm(contour_px: NDArray[np.floating], spacing_mm: tuple[float, float]) -> float:
+    """Return the radius of a circle with the contour's area."""
+    x, y = np.asarray(contour_px, float).T
+    area_px = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return float(np.sqrt(area_px * spacing_mm[0] * spacing_mm[1] / np.pi))

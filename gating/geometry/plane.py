@@ -84,6 +84,15 @@ class ImagePlane:
         """
         return {_LPS_AXES[i]: i for i in (_dominant(self.along_columns), _dominant(self.along_rows))}
 
+    def edge_letters(self) -> tuple[str, str, str, str]:
+        """Return towards which side of the patient the left, right, top and bottom edge of the image lie.
+
+        Left, right, posterior, anterior, head and foot, as DICOM PS3.3 C.7.6.1.1.1 abbreviates them; of an oblique
+        plane, the side closest to the edge.
+        """
+        (left, right), (top, bottom) = (_sides(axis) for axis in (self.along_columns, self.along_rows))
+        return left, right, top, bottom
+
     def margins_px(
         self, *, left: float, right: float, posterior: float, anterior: float, superior: float, inferior: float
     ) -> tuple[float, float, float, float]:
@@ -102,6 +111,13 @@ class ImagePlane:
             sign = 1 if axis[index] > 0 else -1
             result += [towards[index, -sign] / spacing, towards[index, sign] / spacing]
         return result[0], result[1], result[2], result[3]
+
+
+def _sides(axis: NDArray[np.float64]) -> tuple[str, str]:
+    """Return the sides of the patient at the beginning and at the end of an image axis."""
+    index = _dominant(axis)
+    begin, end = (("R", "L"), ("A", "P"), ("F", "H"))[index]
+    return (begin, end) if axis[index] > 0 else (end, begin)
 
 
 def _dominant(axis: NDArray[np.float64]) -> int:

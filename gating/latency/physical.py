@@ -1,7 +1,8 @@
 """The physical latency of a gating chain, from a log of what a camera and a scintillator saw.
 
 A log is a CSV file with the columns `t_s`, `position_mm` and `beam`: the position of a phantom and whether radiation
-was on, on the same clock. `beam` is 0 or 1, or a signal that counts as on above the middle of its range. Two methods:
+was on, on the same clock. `beam` is 0 or 1, or a signal that counts as on above the middle of its range. Columns are
+separated by commas, or by semicolons, and then numbers may have decimal commas. Two methods:
 
 - crossings: from the phantom crossing a gating level to the change of the beam, separately for beam off and beam on;
 - phase: how late a tracker sees the phantom's sine, from the phases of two fits (Borman et al., ISMRM 2018, 4166: a
@@ -46,7 +47,10 @@ class Crossing:
 
     at_s: float
     followed_s: float
+    """Middle of the two samples between which the beam changed."""
     beam: Literal["off", "on"]
+    half_sample_ms: float
+    """Half the time between those samples: the beam changed within this of `followed_s`."""
 
     @property
     def latency_ms(self) -> float:
@@ -76,11 +80,16 @@ def read_physical_log(path: Path) -> PhysicalLog:
         If the file cannot be read.
     """
     with path.open(newline="", encoding="utf-8-sig") as text:
-        reader = csv.DictReader(text)
+        separator = ";" if ";" in text.readline() else ","
+        text.seek(0)
+        reader = csv.DictReader(text, delimiter=separator, skipinitialspace=True)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
             raise PhysicalLogError(f"{path}: column {missing[0]} is missing; {', '.join(COLUMNS)} are needed")
-        rows = [[_number(path, line, row, name) for name in COLUMNS] for line, row in enumerate(reader, start=2)]
+        decimal = "," if separator == ";" else "."
+        rows = [
+            [_number(path, line, row, name, decimal) for name in COLUMNS] for line, row in enumerate(reader, start=2)
+        ]
     if len(rows) < 3:
         raise PhysicalLogError(f"{path}: {len(rows)} lines; 3 or more are needed")
     table = np.array(rows, dtype=np.float64)
@@ -92,10 +101,10 @@ def read_physical_log(path: Path) -> PhysicalLog:
     return PhysicalLog(table[:, 0], table[:, 1], level > 0.5 * (level.min() + level.max()))
 
 
-def _number(path: Path, line: int, row: dict[str, Any], name: str) -> float:
+def _number(path: Path, line: int, row: dict[str, Any], name: str, decimal: str) -> float:
     try:
-        value = float(row[name])
-    except (TypeError, ValueError):
+        value = float(row[name].replace(decimal, "."))
+    except (AttributeError, ValueError):
         value = float("nan")
     if not np.isfinite(value):
         raise PhysicalLogError(f"{path}, line {line}: {name} is {row[name]!r}; a finite number is needed")
@@ -105,7 +114,8 @@ def _number(path: Path, line: int, row: dict[str, Any], name: str) -> float:
 def crossings(log: PhysicalLog, level_mm: float, beam_on_below: bool = True) -> list[Crossing]:
     """Pair each crossing of the gating level with the change of the beam that follows it.
 
-    Crossings after which the beam does not change before the phantom crosses back are left out.
+    Crossings after which the beam does not change before the phantom crosses back are left out. The moment of a
+    crossing is interpolated between two samples; that of the beam, which jumps, is the middle of the two.
 
     Parameters
     ----------
@@ -115,9 +125,17 @@ def crossings(log: PhysicalLog, level_mm: float, beam_on_below: bool = True) -> 
         Position at which the phantom leaves or enters the gating window.
     beam_on_below
         Whether the window lies below the level.
+
+    Raises
+    ------
+    PhysicalLogError
+        If the phantom never crosses the level.
     """
     should = (log.position_mm < level_mm) == beam_on_below
     at = np.flatnonzero(np.diff(should.astype(np.int8)))
+    if not len(at):
+        low, high = float(log.position_mm.min()), float(log.position_mm.max())
+        raise PhysicalLogError(f"level {level_mm:g} mm is never crossed: position_mm is {low:g} to {high:g} mm")
     changes = np.flatnonzero(np.diff(log.beam_on.astype(np.int8)))
     found = []
     for number, index in enumerate(at):
@@ -128,7 +146,9 @@ def crossings(log: PhysicalLog, level_mm: float, beam_on_below: bool = True) -> 
             low, high = log.position_mm[index], log.position_mm[index + 1]
             part = (level_mm - low) / (high - low) if high != low else 0.5
             crossed_s = float(log.t_s[index] + part * (log.t_s[index + 1] - log.t_s[index]))
-            found.append(Crossing(crossed_s, float(log.t_s[following[0] + 1]), "on" if wanted else "off"))
+            before_s, after_s = log.t_s[following[0] : following[0] + 2].tolist()
+            beam: Literal["off", "on"] = "on" if wanted else "off"
+            found.append(Crossing(crossed_s, (before_s + after_s) / 2, beam, 500 * (after_s - before_s)))
     return found
 
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 Position = NDArray[np.float64]
 
 MAX_HORIZON_S: Final = 0.5
-"""AAPM TG-76 section VI allows 500 ms for the whole loop; nothing is predicted further ahead."""
+"""AAPM TG-76 section VI names 500 ms as the longest delay of a beam that follows the target; nothing is predicted
+further ahead."""
 MAX_GAP_S: Final = 1.0
 """After a longer gap the past says too little about the phase of breathing: predictors start anew."""
 

@@ -10,48 +10,51 @@ from gating.decision.reasons import GateReason
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import STAGES
 from gating.messages import TargetEstimate
-from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, gate_band_mm
+from gating.pages import plots
+from gating.pages.plots import AMBER, BLUE, GREEN, GREY, LINE, MUTED, OCHRE, ORANGE, PURPLE, RED, TEAL, Figure
+from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, GateBand, gate_bands
 from gating.report.summary import SessionSummary, displacement_mm
 from gating.session.summary_data import SessionData
+from gating.settings.config import GatingSettings
+from gating.settings.rules import BoundaryRule
+from gating.targets.structure import active_rules
 
-Figure = dict[str, Any]
-
-INK, MUTED, GRID = "#1f2933", "#6b7785", "#e6eaee"
-BLUE, ORANGE, TEAL, PURPLE = "#1f6fb2", "#d9822b", "#11857f", "#7a5195"
-GREEN, AMBER, RED = "#2f9e62", "#d9a21b", "#c8373c"
+DASHES: Final = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 BEAM_FILL = "rgba(47,158,98,0.16)"
-TARGET_COLOURS: Final = (TEAL, PURPLE, ORANGE, BLUE)
 
 AXIS_LABELS: Final = {"si": "SI, superior +", "ap": "AP, anterior +", "lr": "LR, left +"}
 AXIS_COLOURS: Final = {"si": BLUE, "ap": ORANGE, "lr": PURPLE}
 
 STAGE_COLOURS: Final = {
-    "transport": "#9aa5b1",
-    "decode": "#7a5195",
-    "track": "#d9822b",
-    "decide": "#c8373c",
-    "publish": "#b58900",
-    "engine": "#11857f",
-    "loop": "#1f6fb2",
-    "applied": "#2f9e62",
+    "transport": GREY,
+    "decode": PURPLE,
+    "track": ORANGE,
+    "decide": RED,
+    "publish": OCHRE,
+    "engine": TEAL,
+    "loop": BLUE,
+    "applied": GREEN,
 }
 
 
-def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: float | None) -> Figure:
-    """Return displacement, target-out fraction and confidence over time, with beam-on shading and gate bands."""
+def motion_figure(data: SessionData, summary: SessionSummary, gating: GatingSettings | None) -> Figure:
+    """Return displacement, target-out fraction and confidence over time, with beam-on shading and gate bands.
+
+    The bands are those of every active rule; there are none without the settings of the session.
+    """
     axes = _shown_axes(data)
     rows = [*axes, "out", "confidence"]
     traces: list[dict[str, Any]] = []
-    layout = _layout(height=170 * len(axes) + 330)
+    layout = plots.layout(height=170 * len(axes) + 330)
     domains = _domains([1.25] * len(axes) + [1.0, 0.8])
     for number, (row, domain) in enumerate(zip(rows, domains, strict=True), start=1):
-        layout[f"yaxis{number}"] = _axis(domain=domain, zeroline=row in axes, zerolinecolor="#c4ccd4")
-    layout["xaxis"] = _axis(title="time after the first frame (s)", anchor=f"y{len(rows)}", hoverformat=".2f")
+        layout[f"yaxis{number}"] = plots.axis(domain=domain, zeroline=row in axes, zerolinecolor=LINE)
+    layout["xaxis"] = plots.axis("time after the first frame (s)", anchor=f"y{len(rows)}", hoverformat=".2f")
     for target_number, (target, estimates) in enumerate(data.estimates.items()):
         time_s = _times(data, estimates)
         moved = displacement_mm(estimates, data.references.get(target))
         for number, axis in enumerate(axes, start=1):
-            colour = AXIS_COLOURS[axis] if len(data.estimates) == 1 else _colour(target_number)
+            colour = AXIS_COLOURS[axis] if len(data.estimates) == 1 else plots.colour(target_number)
             trace = _line(
                 time_s, PLOTTED_SIGN[axis] * moved[:, LPS_INDEX[axis]], f"{target} {axis.upper()}", colour, number
             )
@@ -60,14 +63,12 @@ def motion_figure(data: SessionData, summary: SessionSummary, max_out_fraction: 
             (len(axes) + 1, "target-out", [estimate.target_out_fraction for estimate in estimates]),
             (len(axes) + 2, "confidence", [estimate.confidence for estimate in estimates]),
         ):
-            trace = _line(time_s, 100 * np.array(fraction), f"{target} {name}", _colour(target_number), number)
+            trace = _line(time_s, 100 * np.array(fraction), f"{target} {name}", plots.colour(target_number), number)
             traces.append({**trace, "hovertemplate": "%{y:.1f} %"})
-    shapes = _bands(data, axes, max_out_fraction)
-    if max_out_fraction is not None:
-        shapes.append(_limit(100 * max_out_fraction, len(axes) + 1))
-    layout["shapes"] = shapes + _beam_shading(summary)
+    limits = _band_lines(_all_bands(data, gating), axes, data) + _out_limits(data, gating, len(axes) + 1)
+    layout["shapes"] = limits + _beam_shading(summary)
     for number, row in enumerate(rows, start=1):
-        layout[f"yaxis{number}"]["title"] = _title(
+        layout[f"yaxis{number}"]["title"] = plots.title(
             f"{AXIS_LABELS[row]} (mm)"
             if row in axes
             else {"out": "target out (%)", "confidence": "confidence (%)"}[row]
@@ -93,10 +94,10 @@ def latency_figure(data: SessionData) -> Figure:
             f"<b>{stage}</b>: {description}<br>%{{y:.2f}} % take %{{x:.3f}} ms or longer<extra></extra>"
         )
         traces.append(trace)
-    layout = _layout(height=380, legend=True)
-    layout["xaxis"] = _axis(title="latency (ms)", type="log", dtick=1, minor={"ticks": "inside", "ticklen": 3})
-    layout["yaxis"] = _axis(type="log", dtick=1, ticksuffix=" %")
-    layout["yaxis"]["title"] = _title("frames that take longer")
+    layout = plots.layout(height=380, legend=True)
+    layout["xaxis"] = plots.log_axis("latency (ms)", (value for trace in traces for value in trace["x"]))
+    shares = (value for trace in traces for value in trace["y"])
+    layout["yaxis"] = plots.log_axis("frames that take longer (%)", shares)
     return {"data": traces, "layout": layout}
 
 
@@ -116,9 +117,9 @@ def reasons_figure(summary: SessionSummary) -> Figure:
         "marker": {"color": [GREEN if reason == GateReason.IN_WINDOW else AMBER for reason in reasons]},
         "hoverinfo": "skip",
     }
-    layout = _layout(height=90 + 34 * len(reasons))
-    layout["xaxis"] = _axis(title="decided frames", rangemode="tozero", range=[0, 1.25 * max(counts, default=1)])
-    layout["yaxis"] = _axis(showgrid=False, automargin=True, ticks="")
+    layout = plots.layout(height=90 + 34 * len(reasons))
+    layout["xaxis"] = plots.axis("decided frames", rangemode="tozero", range=[0, 1.25 * max(counts, default=1)])
+    layout["yaxis"] = plots.axis(showgrid=False, automargin=True, ticks="")
     layout["bargap"] = 0.35
     return {"data": [trace], "layout": layout}
 
@@ -134,16 +135,39 @@ def _times(data: SessionData, estimates: list[TargetEstimate]) -> list[float | N
     return [None if frame is None else round(data.seconds(frame.published_ns), 4) for frame in stamps]
 
 
-def _bands(data: SessionData, axes: list[str], max_out_fraction: float | None) -> list[dict[str, Any]]:
-    geometry = data.stream or next(iter(data.frames.values()), None)
-    if geometry is None or max_out_fraction is None or len(data.references) != 1:
+def _all_bands(data: SessionData, gating: GatingSettings | None) -> list[GateBand]:
+    if gating is None:
         return []
-    (reference,) = data.references.values()
-    return [
-        _limit(level, number, MUTED)
-        for number, axis in enumerate(axes, start=1)
-        for level in gate_band_mm(reference, ImagePlane.of(geometry), axis, max_out_fraction)
-    ]
+    bands = []
+    for name, reference in data.references.items():
+        header = next((frame for frame in data.frames.values() if frame.plane == reference.plane), data.stream)
+        if header is not None:
+            bands += gate_bands(name, data.references, ImagePlane.of(header), gating)
+    return bands
+
+
+def _band_lines(bands: list[GateBand], axes: list[str], data: SessionData) -> list[dict[str, Any]]:
+    """Return two lines for each band, named at their end; rules of one target differ by their dashes."""
+    lines = []
+    for band in bands:
+        if band.axis not in axes:
+            continue
+        mine = list(dict.fromkeys(one.name for one in bands if one.target == band.target))
+        several = len(data.references) > 1
+        colour = plots.colour(list(data.references).index(band.target)) if several else MUTED
+        name = f"{band.target}: {band.name}" if several else band.name
+        dash = DASHES[mine.index(band.name) % len(DASHES)]
+        for level_mm in (band.low_mm, band.high_mm):
+            if np.isfinite(level_mm):
+                lines.append(_limit(level_mm, axes.index(band.axis) + 1, colour, dash, name))
+    return lines
+
+
+def _out_limits(data: SessionData, gating: GatingSettings | None, row: int) -> list[dict[str, Any]]:
+    """Return the limits of every boundary rule as lines among the target-out fractions."""
+    rules = [] if gating is None else [rule for name in data.references for rule in active_rules(name, gating)]
+    limits = dict.fromkeys(rule.max_out_fraction for rule in rules if isinstance(rule, BoundaryRule))
+    return [_limit(100 * limit, row) for limit in limits]
 
 
 def _beam_shading(summary: SessionSummary) -> list[dict[str, Any]]:
@@ -164,8 +188,8 @@ def _beam_shading(summary: SessionSummary) -> list[dict[str, Any]]:
     ]
 
 
-def _limit(level: float, number: int, colour: str = RED) -> dict[str, Any]:
-    line = {"color": colour, "width": 1.2, "dash": "dash"}
+def _limit(level: float, number: int, colour: str = RED, dash: str = DASHES[0], name: str = "") -> dict[str, Any]:
+    label = {"text": name, "textposition": "end", "padding": 1, "font": {"size": 10.5, "color": colour}}
     return {
         "type": "line",
         "xref": "paper",
@@ -174,7 +198,8 @@ def _limit(level: float, number: int, colour: str = RED) -> dict[str, Any]:
         "yref": f"y{number}",
         "y0": level,
         "y1": level,
-        "line": line,
+        "line": {"color": colour, "width": 1.2, "dash": dash},
+        **({"label": label} if name else {}),
     }
 
 
@@ -182,20 +207,12 @@ def _line(x: Any, y: Any, name: str, colour: str, number: int) -> dict[str, Any]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": _numbers(x),
-        "y": _numbers(y),
+        "x": plots.numbers(x),
+        "y": plots.numbers(y),
         "name": name,
         "yaxis": f"y{number}" if number > 1 else "y",
         "line": {"color": colour, "width": 1.6},
     }
-
-
-def _numbers(values: Any) -> list[float | None]:
-    return [None if value is None or not np.isfinite(value) else round(float(value), 5) for value in values]
-
-
-def _colour(number: int) -> str:
-    return TARGET_COLOURS[number % len(TARGET_COLOURS)]
 
 
 def _domains(weights: list[float], gap: float = 0.035) -> list[tuple[float, float]]:
@@ -204,26 +221,3 @@ def _domains(weights: list[float], gap: float = 0.035) -> list[tuple[float, floa
     heights = [free * weight / sum(weights) for weight in weights]
     tops = [1 - sum(heights[:k]) - gap * k for k in range(len(weights))]
     return [(max(0.0, top - height), top) for top, height in zip(tops, heights, strict=True)]
-
-
-def _title(text: str) -> dict[str, Any]:
-    return {"text": text, "font": {"size": 12.5, "color": INK}, "standoff": 8}
-
-
-def _axis(title: str = "", **more: Any) -> dict[str, Any]:
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": "#c4ccd4", "ticks": "outside", "ticklen": 4}
-    axis |= {"tickcolor": "#c4ccd4", "tickfont": {"size": 11.5, "color": MUTED}, **more}
-    return axis | ({"title": _title(title)} if title else {})
-
-
-def _layout(height: int, *, legend: bool = False) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 64, "r": 20, "t": 12, "b": 48},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "#ffffff",
-        "font": {"family": "Inter, 'Segoe UI', system-ui, sans-serif", "size": 12.5, "color": INK},
-        "showlegend": legend,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
-        "hoverlabel": {"font": {"size": 12}},
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gating.analysis.unknown import percent
+from gating.geometry.plane import ImagePlane
 from gating.messages import CineFrame, TargetEstimate
+from gating.pages.pictures import picture
 from gating.session.log import read_session
 from gating.session.summary_data import SessionData
 
 WORST_OF_EACH: Final = 2
-MIN_VIEW_PX: Final = 72.0
-VIEW_OVER_TARGET: Final = 2.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,53 +67,16 @@ def _fetch(path: Path, sequences: set[int]) -> dict[int, NDArray[np.generic]]:
 
 
 def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) -> str:
-    rows, columns = pixels.shape
     estimate, reference = frame.estimate, data.references.get(frame.estimate.target)
-    boundary = reference.boundary_px if reference else []
-    outlines = [(boundary, "boundary"), (estimate.contour_px, "contour")]
-    x, y, side = view_around([*boundary, *estimate.contour_px], rows, columns)
-    shapes = "".join(f'<polygon class="{kind}" points="{svg_points(points)}"/>' for points, kind in outlines if points)
-    spacing = data.frames[frame.sequence].pixel_spacing_mm
-    shape = f"aspect-ratio:{spacing[1]:g}/{spacing[0]:g}"
+    header = data.frames[frame.sequence]
+    outlines = [("boundary", reference.boundary_px if reference else []), ("contour", estimate.contour_px)]
+    drawn = picture(pixels, header.pixel_spacing_mm, outlines, ImagePlane.of(header).edge_letters())
     gate = "on" if estimate.gate == "on" else "hold"
-    seconds = data.seconds(data.frames[frame.sequence].published_ns)
     return f"""<figure class="frame">
-  <svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none" style="{shape}" role="img">
-    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>{shapes}
-  </svg>
+  {drawn}
   <figcaption><b>{html.escape(frame.why)}</b><span class="gate {gate}">{gate}</span>
-    <span>frame {frame.sequence}, {seconds:.2f} s</span>
-    <span>target out {100 * estimate.target_out_fraction:.1f} %</span>
-    <span>confidence {100 * estimate.confidence:.0f} %</span>
+    <span>frame {frame.sequence}, {data.seconds(header.published_ns):.2f} s</span>
+    <span>target out {percent(estimate.target_out_fraction)}</span>
+    <span>confidence {percent(estimate.confidence, 0)}</span>
     <span>{html.escape(estimate.reason.replace("_", " "))}</span></figcaption>
 </figure>"""
-
-
-def view_around(points: list[tuple[float, float]], rows: int, columns: int) -> tuple[float, float, float]:
-    """Return (x, y, side) of a square around the target, inside the image if possible."""
-    outline = np.array(points if points else [(0, 0), (columns - 1, rows - 1)], dtype=np.float64)
-    low, high = np.nanmin(outline, axis=0), np.nanmax(outline, axis=0)
-    side = float(min(max(MIN_VIEW_PX, VIEW_OVER_TARGET * float((high - low).max())), max(rows, columns)))
-    x, y = (low + high) / 2 - side / 2
-    return (
-        float(np.clip(x, -0.5, max(-0.5, columns - 0.5 - side))),
-        float(np.clip(y, -0.5, max(-0.5, rows - 0.5 - side))),
-        side,
-    )
-
-
-def svg_points(points: list[tuple[float, float]]) -> str:
-    """Return points (x, y) as the attribute of a polygon."""
-    return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
-
-
-def png_data_uri(pixels: NDArray[np.generic]) -> str:
-    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile. NaN and infinity are black."""
-    import cv2
-
-    grey = pixels.astype(np.float32)
-    finite = np.isfinite(grey)
-    low, high = np.percentile(grey[finite], [1, 99.5]) if finite.any() else (0.0, 0.0)
-    windowed = np.clip((np.where(finite, grey, low) - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    encoded = cv2.imencode(".png", windowed.astype(np.uint8))[1]
-    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -1,85 +1,143 @@
-"""The gate band in the motion trace: how far the target may move along one patient axis before the gate closes."""
+"""The gate bands in the motion trace: how far the target may move along one patient axis before each rule objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.geometry.contours import CELLS_PER_PX, mask_from_contour
 from gating.geometry.plane import ImagePlane
 from gating.messages import TargetReference
+from gating.settings.config import GatingSettings
+from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, RuleSettings
+from gating.targets.rules import TargetObservation, WindowRule
+from gating.targets.structure import active_rules, build_rule
 
 LPS_INDEX: Final = {"lr": 0, "ap": 1, "si": 2}
 PLOTTED_SIGN: Final = {"si": 1.0, "ap": -1.0, "lr": 1.0}
 """Signs from LPS to the plot, which shows anterior upward."""
 
 FARTHEST_MM: Final = 60.0
-_STEPS: Final = 14
+_STEP_MM: Final = 1.0
+_HALVINGS: Final = 8
+
+_Allowance = Callable[[NDArray[np.float64]], bool]
+"""Whether a rule allows a displacement, (3,) LPS mm."""
 
 
-def gate_band_mm(
-    reference: TargetReference, plane: ImagePlane, axis: str, max_out_fraction: float
-) -> tuple[float, float]:
-    """Return the lower and upper displacement, mm, at which the target reaches the target-out limit.
+@dataclass(frozen=True, slots=True)
+class GateBand:
+    """Where a rule objects to a target that moves along one axis alone, through the middle of the rule's window.
+
+    Attributes
+    ----------
+    target, axis
+        Name of the target; "si", "ap" or "lr".
+    name
+        The rule and its limit, for people.
+    low_mm, high_mm
+        Displacements from the reference, with the signs of the plot; NaN where the rule never objects.
+    """
+
+    target: str
+    axis: str
+    name: str
+    low_mm: float
+    high_mm: float
+
+
+def gate_bands(
+    target: str,
+    references: Mapping[str, TargetReference],
+    plane: ImagePlane,
+    gating: GatingSettings,
+) -> list[GateBand]:
+    """Return the band of every active rule of a target, on every axis that its plane shows.
+
+    What a rule allows is asked of the rule that decides in the engine. Of a rule that tolerates an excursion for some
+    time, the band is where that time begins to count.
 
     Parameters
     ----------
-    reference
-        Target and gating boundary.
+    target
+        Name of the target.
+    references
+        Every target of the session, by name.
     plane
-        Their image plane.
-    axis
-        "si", "ap" or "lr": the target moves rigidly along this axis alone.
-    max_out_fraction
-        Target-out limit.
-
-    Returns
-    -------
-    tuple of float
-        With the signs of the plot; NaN if the target never reaches the limit or there is no boundary.
+        Image plane of the target.
+    gating
+        Settings of the session.
     """
-    if not reference.contour_px or not reference.boundary_px:
-        return float("nan"), float("nan")
-    along_px = _px_per_mm(plane, axis)
-    target, boundary = np.array(reference.contour_px), np.array(reference.boundary_px)
-    reach_px = FARTHEST_MM * np.abs(along_px) + 2
-    corner = np.minimum(target.min(axis=0), boundary.min(axis=0)) - reach_px
-    far = np.maximum(target.max(axis=0), boundary.max(axis=0)) + reach_px
-    columns, rows = (np.ceil((far - corner) * CELLS_PER_PX)).astype(int)
-    allowed = _mask(boundary - corner, (rows, columns))
+    mine = references[target]
+    contours_px = {
+        name: np.array(one.contour_px, np.float32) for name, one in references.items() if one.plane == mine.plane
+    }
+    if not mine.contour_px:
+        return []
+    bands = []
+    for rule in active_rules(target, gating):
+        middle_mm = np.array(getattr(rule, "shift_lps_mm", (0.0, 0.0, 0.0)))
+        allows = _allowance(rule, target, contours_px, plane)
+        for axis in plane.shown_axes():
+            unit = np.eye(3)[LPS_INDEX[axis]] * PLOTTED_SIGN[axis]
+            low, high = (_reach_mm(allows, middle_mm, towards) for towards in (-unit, unit))
+            at_mm = float(middle_mm @ unit)
+            bands.append(GateBand(target, axis, rule_name(rule), at_mm - low, at_mm + high))
+    return bands
 
-    def out_fraction(displacement_mm: float) -> float:
-        covered = _mask(target - corner + displacement_mm * along_px, (rows, columns))
-        return 1.0 - float((covered & allowed).sum()) / max(1, int(covered.sum()))
 
-    low, high = (_crossing(out_fraction, farthest, max_out_fraction) for farthest in (-FARTHEST_MM, FARTHEST_MM))
-    return low, high
+def rule_name(rule: RuleSettings) -> str:
+    """Return a rule and its limit in a few words."""
+    match rule:
+        case BoundaryRule():
+            return f"boundary, {100 * rule.max_out_fraction:g} % out"
+        case CentreRule():
+            return "centre"
+        case ExcursionRule():
+            return f"excursion, {rule.duration_s:g} s"
+        case BreathHoldRule():
+            return "breath-hold"
+        case AvoidanceRule():
+            return f"keeps away from {rule.target}"
+        case _:
+            return f"overlap, {100 * rule.min_overlap:g} % of {rule.measure}"
 
 
-def _crossing(out_fraction: Callable[[float], float], farthest_mm: float, limit: float) -> float:
-    """Bisect between the reference position (inside) and the farthest one (outside)."""
-    inside, outside = 0.0, farthest_mm
-    if not out_fraction(outside) > limit:
+def _allowance(
+    rule: RuleSettings, target: str, contours_px: Mapping[str, NDArray[np.float32]], plane: ImagePlane
+) -> _Allowance:
+    """Return what tells whether a rule allows a displacement, (3,) LPS mm."""
+    if isinstance(rule, ExcursionRule | BreathHoldRule):
+        far_mm = rule.distance_mm if isinstance(rule, ExcursionRule) else rule.reproducibility_mm
+        return lambda away_mm: float(np.linalg.norm(away_mm)) <= far_mm
+    window = build_rule(rule, target, contours_px, plane)
+    assert isinstance(window, WindowRule), f"a {type(rule).__name__} judges each frame alone"
+    contour_px = contours_px[target]
+
+    to_px = np.stack([plane.along_columns / plane.spacing_mm[1], plane.along_rows / plane.spacing_mm[0]])
+
+    def allows(away_mm: NDArray[np.float64]) -> bool:
+        lr, ap, si = away_mm.tolist()
+        moved_px = (contour_px + to_px @ away_mm).astype(np.float32)
+        return not window.judge(TargetObservation(0, moved_px, (lr, ap, si)))
+
+    return allows
+
+
+def _reach_mm(allows: _Allowance, middle_mm: NDArray[np.float64], towards: NDArray[np.float64]) -> float:
+    """Return how far a rule allows to go from the middle of its window: its first objection, refined by halving."""
+    if not allows(middle_mm):
         return float("nan")
-    for _ in range(_STEPS):
-        middle = (inside + outside) / 2
-        if out_fraction(middle) > limit:
-            outside = middle
-        else:
-            inside = middle
+    inside = 0.0
+    while allows(middle_mm + (inside + _STEP_MM) * towards):
+        inside += _STEP_MM
+        if inside > FARTHEST_MM:
+            return float("nan")
+    step = _STEP_MM
+    for _ in range(_HALVINGS):
+        step /= 2
+        inside += step if allows(middle_mm + (inside + step) * towards) else 0.0
     return inside
-
-
-def _px_per_mm(plane: ImagePlane, axis: str) -> NDArray[np.float64]:
-    """Return the (x, y) motion in the image for 1 mm along a patient axis, with the sign of the plot."""
-    index, sign = LPS_INDEX[axis], PLOTTED_SIGN[axis]
-    return sign * np.array(
-        [plane.along_columns[index] / plane.spacing_mm[1], plane.along_rows[index] / plane.spacing_mm[0]]
-    )
-
-
-def _mask(contour_px: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    return mask_from_contour(contour_px * CELLS_PER_PX + (CELLS_PER_PX - 1) / 2, shape)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
-from gating.analysis.motion import GatedMotion, motion_from_session
+from gating.analysis.motion import GatedMotion, motion_from_session, session_config
+from gating.analysis.unknown import number, percent
 from gating.messages import ARRIVAL_TIME_MEANS
+from gating.pages.page import card, legend, page, section, table, warning
+from gating.pages.plots import Figure
 from gating.report import clinical_section, latency_section
+from gating.report.event_table import event_table
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
 from gating.report.frames import choose_frames, draw_frames
+from gating.report.labels import Labels, label_line, sign_off
+from gating.report.motion_figures import beam_on_figure, displacement_histogram, phase_figure
+from gating.report.site_rows import HEAD, site_rows
 from gating.report.summary import SessionSummary, summarise_data
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.private_file import private_file
 
-SHOWN_EVENTS: Final = 40
+NO_LABELS: Final = Labels()
 NOTICE: Final = (
     "Research software. It is not a medical device and must not be used to treat patients. "
     "Every figure here was measured by software, in this session and on this host."
 )
-_PLOT: Final = {"displayModeBar": False, "responsive": True}
 
 
-def write_html(log: Path, out: Path) -> None:
-    """Write the report of a session log.
+def write_html(log: Path, out: Path, labels: Labels = NO_LABELS) -> None:
+    """Write the report of a session log, with the user's labels.
 
     Raises
     ------
@@ -38,31 +42,31 @@ def write_html(log: Path, out: Path) -> None:
         If the log cannot be read or the report cannot be written.
     """
     data = read_data(log)
-    private_file(out).write_text(render(data, summarise_data(data)), encoding="utf-8")
+    private_file(out).write_text(render(data, summarise_data(data), labels), encoding="utf-8")
 
 
-def render(data: SessionData, summary: SessionSummary) -> str:
+def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABELS) -> str:
     """Return the report as HTML."""
-    from plotly.offline import get_plotlyjs
-
-    limit = _max_out_fraction(data)
-    plots = {
-        "motion": motion_figure(data, summary, limit),
+    gating = None if data.header is None else session_config(data).gating
+    plots: dict[str, Figure] = {
+        "motion": motion_figure(data, summary, gating),
         "latency": latency_figure(data),
         "reasons": reasons_figure(summary),
     }
     motions = motion_from_session(data)
+    plots |= _drawn(motions, summary)
     found = [figures(motion) for motion in motions]
     baseline = clinical_section.baseline_figure(found)
     if baseline is not None:
         plots["baseline"] = baseline
-    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
     body = "\n".join(
         [
-            _head(summary),
+            _head(summary, labels),
             _warnings(summary),
             _cards(summary),
-            _motion(limit),
+            _sites(summary),
+            _motion(),
+            _distributions(plots, motions),
             _clinical(found, motions, data),
             _decisions(summary),
             _frames(data),
@@ -70,22 +74,13 @@ def render(data: SessionData, summary: SessionSummary) -> str:
             _chain(data, summary),
             _events(summary),
             _provenance(data, summary),
+            sign_off(labels, summary.session_id, summary.config_hash, data.path.name),
         ]
     )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Gating session {escape(summary.session_id)}</title>
-<style>{css}</style><script>{get_plotlyjs()}</script></head>
-<body><main>{body}</main>
-<script>
-const plots = {_script_json(plots)};
-for (const [name, plot] of Object.entries(plots))
-  Plotly.newPlot(name, plot.data, plot.layout, {_script_json(_PLOT)});
-</script></body></html>
-"""
+    return page(f"Gating session {summary.session_id}", body, plots)
 
 
-def _head(summary: SessionSummary) -> str:
+def _head(summary: SessionSummary, labels: Labels) -> str:
     kind = escape(summary.source_kind or "unknown source")
     pace = {"real_time": "real-time pace", "scaled": f"{summary.speed:g}&times; speed"}.get(
         summary.pacing, f"{escape(summary.pacing)}, not timed"
@@ -94,7 +89,7 @@ def _head(summary: SessionSummary) -> str:
         f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
     )
     beam = f"{pace}, beam: {escape(summary.beam_kind or 'none')}" + (", ARRIVAL TIMES" if summary.arrival_time else "")
-    return f"""<header><div><h1>Gating session</h1><p class="muted">{which}</p></div>
+    return f"""<header><div><h1>Gating session</h1><p>{label_line(labels)}</p><p class="muted">{which}</p></div>
 <div class="kind {kind}">{kind.upper()}<small>{beam}</small></div></header>
 <p class="notice">{NOTICE}</p>"""
 
@@ -117,20 +112,24 @@ def _warnings(summary: SessionSummary) -> str:
 
 def _cards(summary: SessionSummary) -> str:
     periods = len(summary.beam_on_periods)
+    each_s = summary.beam_on_s / periods if summary.beam_on_s is not None and periods else None
+    known_by = f"{summary.beam_known_by}; commanded" if summary.beam_known_by == "confirmed" else "commanded"
     cards = [
-        _card(
+        card(
             "Duty cycle",
-            f"{100 * summary.duty_cycle:.1f}",
+            number(summary.duty_cycle and 100 * summary.duty_cycle),
             "%",
-            f"commanded {100 * summary.duty_cycle_commanded:.1f} %",
+            f"{known_by} {percent(summary.duty_cycle_commanded)}",
+            SENTENCES["duty cycle"],
         ),
-        _card(
+        card(
             "Beam on",
-            f"{summary.beam_on_s:.1f}",
+            number(summary.beam_on_s),
             f"s of {summary.duration_s:.1f} s",
-            f"{periods} periods, {summary.beam_on_s / max(1, periods):.1f} s each",
+            f"{periods} periods, {number(each_s)} s each",
+            SENTENCES["beam-on time"],
         ),
-        _card(
+        card(
             "Frames decided",
             str(summary.frames_decided),
             f"of {summary.frames_published}",
@@ -138,44 +137,48 @@ def _cards(summary: SessionSummary) -> str:
         ),
     ]
     for motion in summary.motion:
-        if motion.residual_p95_mm is not None:
-            label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
-            sub = f"95 % of beam-on frames; largest {motion.residual_max_mm:.1f} mm"
-            cards.append(_card(label, f"{motion.residual_p95_mm:.1f}", "mm", sub))
+        label = "Residual motion" if len(summary.motion) == 1 else f"Residual motion, {escape(motion.target)}"
+        sub = f"95 % of beam on, from the middle of the window; largest {number(motion.residual_max_mm)} mm"
+        cards.append(card(label, number(motion.residual_p95_mm), "mm", sub, SENTENCES["residual motion"]))
     loop = summary.latency_ms.get("loop")
     if loop is not None and loop.p50 is not None:
         unit = "ms" if summary.real_time else "ms, not real-time"
         cards.append(
-            _card("Software latency, median", f"{loop.p50:.2f}", unit, f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms")
+            card(
+                "Software latency, median",
+                f"{loop.p50:.2f}",
+                unit,
+                f"p99.9 {loop.p999:.2f}, max {loop.max:.2f} ms",
+                SENTENCES["software latency"],
+            )
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _card(label: str, value: str, unit: str, sub: str) -> str:
-    return f"""<div class="card"><div class="label">{label}</div>
-<div class="value">{value}<small> {unit}</small></div><div class="sub">{sub}</div></div>"""
+def _sites(summary: SessionSummary) -> str:
+    rows = [[escape(cell) for cell in row] for row in site_rows(summary.sites)]
+    caption = "Beam on is confirmed beam-on time; the monitor units are those of the plan."
+    return section("Sites", caption, table(list(HEAD), rows)) if rows else ""
 
 
-def _motion(limit: float | None) -> str:
-    allowed = "" if limit is None else f" ({100 * limit:g} %)"
+def _motion() -> str:
     keys = [
         ("swatch", "beam on, confirmed"),
-        ("dash", "gate band: the target reaches the target-out limit here if it moves along this axis alone"),
-        ("dash red", f"target-out limit{allowed}"),
+        ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
+        ("dash red", "target-out limit"),
     ]
     caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
-    return _section("Target motion and gate", caption, f'{_keys(keys)}<div id="motion"></div>')
+    return section("Target motion and gate", caption, f'{legend(keys)}<div id="motion"></div>')
 
 
 def _latency(data: SessionData, summary: SessionSummary) -> str:
     flag = "" if summary.real_time else " <b>Not real-time: frames did not come at the rate of the recording.</b>"
     plot = f'<div><div id="latency"></div>{latency_section.left_out()}</div>'
     tables = latency_section.stage_table(summary) + latency_section.millimetre_table(data)
-    over = "".join(
-        f'<p class="warning">Over budget: {escape(one)}.</p>' for one in latency_section.over_budget(summary)
-    )
+    exceeded = latency_section.over_budget(summary)
+    over = warning(f"Over budget: {escape('; '.join(exceeded))}.") if exceeded else ""
     body = f'{over}<div class="two">{plot}<div>{tables}</div></div>'
-    return _section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
+    return section("Software latency", f"Share of frames that take longer, by stage.{flag}", body)
 
 
 def _chain(data: SessionData, summary: SessionSummary) -> str:
@@ -185,7 +188,31 @@ def _chain(data: SessionData, summary: SessionSummary) -> str:
         "From the crossing of the gating boundary to the beam: published figures, and the software of this session."
     )
     tables = latency_section.chain_tables(data)
-    return tables and _section("Whole chain", caption, tables)
+    return tables and section("Whole chain", caption, tables)
+
+
+def _drawn(motions: list[GatedMotion], summary: SessionSummary) -> dict[str, Figure]:
+    """Return the plots beside the motion trace that have something to show."""
+    found: dict[str, Figure | None] = {"beam": beam_on_figure(summary)}
+    for count, motion in enumerate(motions):
+        found[f"histogram{count}"] = displacement_histogram(motion)
+        found[f"phase{count}"] = phase_figure(motion)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _distributions(plots: dict[str, Figure], motions: list[GatedMotion]) -> str:
+    caption = (
+        "Distances from the middle of the gating window: how much of the session the target spent at each, and breath "
+        "by breath, from one exhale to the next."
+    )
+    body = '<div id="beam"></div>' if "beam" in plots else ""
+    for count, motion in enumerate(motions):
+        left, right = (
+            f'<div id="{kind}{count}"></div>' if f"{kind}{count}" in plots else f'<p class="caption">{without}</p>'
+            for kind, without in (("histogram", "the target was never found"), ("phase", "no breathing was found"))
+        )
+        body += f'<h3>{escape(motion.target)}</h3><div class="two"><div>{left}</div><div>{right}</div></div>'
+    return body and section("Beam-on time and distribution of motion", caption, body)
 
 
 def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: SessionData) -> str:
@@ -193,47 +220,36 @@ def _clinical(found: list[SessionFigures], motions: list[GatedMotion], data: Ses
         "Distances are from the middle of the gating window, while the beam was on; the baseline is from the beginning."
     )
     body = clinical_section.body(found, motions, data.events)
-    return body and _section("Effect of gating", caption, body)
+    return body and section("Effect of gating", caption, body)
 
 
 def _decisions(summary: SessionSummary) -> str:
     holds = [[escape(reason.replace("_", " ")), str(count)] for reason, count in summary.holds.items()]
     motion = [
-        [escape(one.target), f"{one.range_si_mm:.1f}", f"{one.range_ap_mm:.1f}", f"{one.range_lr_mm:.1f}"]
+        [escape(one.target), *(number(mm) for mm in (one.range_si_mm, one.range_ap_mm, one.range_lr_mm))]
         for one in summary.motion
     ]
-    tables = _table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
-    tables += _table(["range of motion (mm)", "SI", "AP", "LR"], motion)
+    tables = table(["what ended beam-on permission", "times"], holds or [["nothing did", ""]])
+    tables += table(["range of motion (mm)", "SI", "AP", "LR"], motion)
     body = f'<div class="two"><div id="reasons"></div><div>{tables}</div></div>'
-    return _section("Decisions", "Every decided frame has one reason.", body)
+    return section("Decisions", "Every decided frame has one reason.", body)
 
 
 def _frames(data: SessionData) -> str:
     drawn = draw_frames(data, choose_frames(data))
-    keys = _keys([("line-contour", "tracked target"), ("line-boundary", "gating boundary")])
-    return drawn and _section("First and worst frames", "", f'{keys}<div class="frames">{drawn}</div>')
+    keys = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
+    return drawn and section("First and worst frames", "", f'{legend(keys)}<div class="frames">{drawn}</div>')
 
 
 def _events(summary: SessionSummary) -> str:
-    rows = [
-        [
-            f"{event.t_s:.2f}",
-            escape(event.role),
-            f'<span class="severity-{escape(event.severity)}">{escape(event.code.replace("_", " "))}</span>',
-            escape(event.text),
-        ]
-        for event in summary.events[:SHOWN_EVENTS]
-    ]
-    more = len(summary.events) - SHOWN_EVENTS
-    tail = f'<p class="caption">and {more} more in the log</p>' if more > 0 else ""
-    table = _table(["t (s)", "from", "event", "what happened"], rows, numbers=False)
-    return _section("Events", "", table + tail) if rows else ""
+    return section("Events", "", event_table(summary.events)) if summary.events else ""
 
 
 def _provenance(data: SessionData, summary: SessionSummary) -> str:
     settings = escape(data.header.config_toml) if data.header else "not in the log"
     rows = [
         ("Source", f"{summary.source} ({summary.source_kind}, {summary.pacing})"),
+        ("Peer, series", "; ".join(summary.origins)),
         ("Frames", _geometry(data)),
         ("Tracker", summary.tracker),
         ("Configuration hash", summary.config_hash),
@@ -241,29 +257,9 @@ def _provenance(data: SessionData, summary: SessionSummary) -> str:
         ("Session log", data.path.name),
         ("Clock of all times", data.metadata.get("clock", "")),
     ]
-    table = "".join(f"<tr><td class='muted'>{name}</td><td>{escape(value)}</td></tr>" for name, value in rows if value)
+    lines = "".join(f"<tr><td class='muted'>{name}</td><td>{escape(value)}</td></tr>" for name, value in rows if value)
     details = f"<details><summary>All settings</summary><pre>{settings}</pre></details>"
-    return _section("Provenance", "", f"<table>{table}</table>{details}")
-
-
-def _section(title: str, caption: str, body: str) -> str:
-    below = f'<p class="caption">{caption}</p>' if caption else ""
-    return f"<section><h2>{title}</h2>{below}{body}</section>"
-
-
-def _keys(keys: list[tuple[str, str]]) -> str:
-    return "".join(f'<span class="key"><i class="{kind}"></i>{text}</span>' for kind, text in keys)
-
-
-def _table(head: list[str], rows: list[list[str]], *, numbers: bool = True) -> str:
-    """Return a table. With `numbers`, all columns but the first hold numbers."""
-
-    def row(cells: list[str], tag: str) -> str:
-        right = ' class="n"' if numbers else ""
-        rest = "".join(f"<{tag}{right}>{cell}</{tag}>" for cell in cells[1:])
-        return f"<tr><{tag}>{cells[0]}</{tag}>{rest}</tr>"
-
-    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+    return section("Provenance", "", f"<table>{lines}</table>{details}")
 
 
 def _geometry(data: SessionData) -> str:
@@ -273,18 +269,3 @@ def _geometry(data: SessionData) -> str:
     row_mm, column_mm = data.stream.pixel_spacing_mm
     rate = f", {1e9 / data.interval_ns:.2f} frames/s" if data.interval_ns else ""
     return f"{rows} x {columns} {data.stream.dtype}, {row_mm:g} x {column_mm:g} mm{rate}"
-
-
-def _max_out_fraction(data: SessionData) -> float | None:
-    if data.header is None:
-        return None
-    try:
-        limit: Any = tomllib.loads(data.header.config_toml)["gating"]["max_out_fraction"]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError):
-        return None
-    return float(limit) if isinstance(limit, int | float) else None
-
-
-def _script_json(value: Any) -> str:
-    """Return JSON that no HTML parser can mistake for the end of a script."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

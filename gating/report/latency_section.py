@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.latency.budgets import load_budgets
-from gating.latency.published_chain import ChainSummary, sum_chain
+from gating.latency.published_chain import TG76_LIMIT_MS, TG142_LIMIT_MS, ChainSummary, sum_chain
 from gating.latency.stages import NOT_MEASURED, STAGES, LatencySummary, in_millimetres
+from gating.pages.page import table
 from gating.report.summary import SessionSummary
 from gating.session.summary_data import SessionData
 
@@ -32,7 +33,7 @@ def stage_table(summary: SessionSummary) -> str:
             text = three_digits(value)
             cells.append(f'<span class="bad" title="budget {limit:g} ms">{text}</span>' if over else text)
         rows.append([*cells, str(one.n)])
-    return _table(["stage (ms)", *PERCENTILES.values(), "n"], rows)
+    return table(["stage (ms)", *PERCENTILES.values(), "n"], rows)
 
 
 def speeds_mm_s(data: SessionData) -> NDArray[np.float64]:
@@ -59,7 +60,7 @@ def millimetre_table(data: SessionData) -> str:
         [f"{name.replace('_', ' ')}, {one['mm_s']:.1f} mm/s", *(f"{one[key]:.4f}" for key in PERCENTILES)]
         for name, one in moved.items()
     ]
-    return _table(["loop latency in mm, at", *PERCENTILES.values()], rows) if rows else ""
+    return table(["loop latency in mm, at", *PERCENTILES.values()], rows) if rows else ""
 
 
 def chain_tables(data: SessionData) -> str:
@@ -70,7 +71,7 @@ def chain_tables(data: SessionData) -> str:
     stages = {"software": data.stages_ms.get("loop", []), "beam interface": data.stages_ms.get("applied", [])}
     measured = {name: samples for name, samples in stages.items() if len(samples)}
     off, on = (sum_chain(rate_hz, beam, measured_ms=measured) for beam in ("off", "on"))
-    return chain_table(off) + f'<p class="caption">{sum_sentence(off)} {sum_sentence(on)}</p>'
+    return chain_table(off) + f'<p class="caption">{sum_sentence(off)} {sum_sentence(on)} {limits_sentence(on)}</p>'
 
 
 def chain_table(chain: ChainSummary) -> str:
@@ -85,15 +86,26 @@ def chain_table(chain: ChainSummary) -> str:
         ]
         for one in chain.links
     ]
-    return _table([f"beam {chain.beam}, {chain.rate_hz:.1f} frames/s", "p50 (ms)", "p99 (ms)", "share", "source"], rows)
+    return table([f"beam {chain.beam}, {chain.rate_hz:.1f} frames/s", "p50 (ms)", "p99 (ms)", "share", "source"], rows)
 
 
 def sum_sentence(chain: ChainSummary) -> str:
     """Return the latency of a chain as a sentence."""
+    text = (
+        f"Beam {chain.beam}, {chain.machine}: {chain.p50_ms:.0f} ms (p50), {chain.p95_ms:.0f} ms (p95), "
+        f"{chain.p99_ms:.0f} ms (p99), {100 * chain.software_share:.1f} % of it software."
+    )
+    if chain.whole is not None:
+        text += f" Whole chains: {chain.whole.low_ms:.0f} to {chain.whole.high_ms:.0f} ms, {chain.whole.source}."
+    return text
+
+
+def limits_sentence(chain: ChainSummary) -> str:
+    """Return what two reports of the AAPM say of such latencies, and what they do not say."""
     return (
-        f"Beam {chain.beam}: {chain.p50_ms:.0f} ms (p50), {chain.p95_ms:.0f} ms (p95), {chain.p99_ms:.0f} ms (p99), "
-        f"{100 * chain.software_share:.1f} % of it software, "
-        f"{100 * chain.within_tg76:.1f} % within the 500 ms of AAPM TG-76."
+        f"{100 * chain.within_tg76:.1f} % (beam {chain.beam}) within the {TG76_LIMIT_MS:g} ms that AAPM TG-76 has in "
+        "mind for a beam that follows the target, no limit of gating. "
+        f"AAPM TG-142 wants the gate within {TG142_LIMIT_MS:g} ms of the expected time."
     )
 
 
@@ -126,10 +138,3 @@ def over_budget(summary: SessionSummary) -> list[str]:
 def _over(one: LatencySummary, key: str, limit_ms: float) -> bool:
     value = getattr(one, key)
     return value is not None and value > limit_ms
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str], tag: str) -> str:
-        return f"<tr><{tag}>{cells[0]}</{tag}>" + "".join(f'<{tag} class="n">{c}</{tag}>' for c in cells[1:]) + "</tr>"
-
-    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import html
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
-from gating.report.frames import png_data_uri, svg_points, view_around
+from gating.pages.page import head, page, section, table, warning
+from gating.pages.pictures import picture
 from gating.settings.private_file import private_file
 from gating.tracking.confidence import LEAST_CARRIED_FIT
 from gating.tracking.memory import Contour, KeyFrame, Memory
+
+LOOK: Final = (
+    "Look at every contour. One that does not follow the target must not be used: run the preparation again with "
+    "<code>--drop NUMBER</code>, or with <code>--correct NUMBER=MASK</code>; with <code>--accept NUMBER</code> where "
+    "one that was not surely carried is right."
+)
 
 
 def write_memory_page(path: Path, memory: Memory, reference: NDArray[Any]) -> None:
@@ -33,28 +39,22 @@ def write_memory_page(path: Path, memory: Memory, reference: NDArray[Any]) -> No
     OSError
         If it cannot be written.
     """
-    css = files("gating.report").joinpath("page.css").read_text(encoding="utf-8")
     shown = [(0, "reference, as drawn", reference, memory.contour_px)]
     shown += [(key.number, _where(memory, key), key.pixels, key.contour_px) for key in memory.key_frames]
     frames = "\n".join(_figure(memory, *one) for one in shown)
-    remarks = "".join(f'<p class="warning">{html.escape(remark)}</p>' for remark in memory.remarks)
-    usual = "".join(f"<tr><td>{one.excursion_mm:+.0f} mm</td><td>{one.score:.2f}</td></tr>" for one in memory.usual)
-    private_file(path).write_text(
-        f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Memory {memory.content_hash}</title><style>{css}</style></head>
-<body><main><h1>Memory of a target, to be accepted</h1>
-<p>Learned from {memory.seconds:.0f} s of picture {memory.picture_hash}; memory {memory.content_hash}. Look at every
-contour. One that does not follow the target must not be used: run the preparation again with
-<code>--drop NUMBER</code>, or with <code>--correct NUMBER=MASK</code>; with <code>--accept NUMBER</code> where one that
-was not surely carried is right.</p>{remarks}
-<p>Fit at rest (ZNCC): {memory.rest_score:.2f}. Excursion seen: {memory.amplitude_mm:.0f} mm.</p>
-<div class="frames">{frames}</div>
-<h2>Usual likeness to the key frames, by excursion from the reference</h2>
-<table><tr><th>excursion</th><th>ZNCC</th></tr>{usual}</table>
-</main></body></html>
-""",
-        encoding="utf-8",
+    remarks = "".join(warning(html.escape(remark)) for remark in memory.remarks)
+    usual = table(["excursion", "ZNCC"], [[f"{one.excursion_mm:+.0f} mm", f"{one.score:.2f}"] for one in memory.usual])
+    below = (
+        f"Learned from {memory.seconds:.0f} s of picture {memory.picture_hash}; memory {memory.content_hash}. Fit at "
+        f"rest (ZNCC): {memory.rest_score:.2f}. Excursion seen: {memory.amplitude_mm:.0f} mm."
     )
+    body = [
+        head("Memory of a target, to be accepted", below),
+        remarks,
+        section("Key frames", LOOK, f'<div class="frames">{frames}</div>'),
+        section("Usual likeness to the key frames", "By excursion from the reference.", usual),
+    ]
+    private_file(path).write_text(page(f"Memory {memory.content_hash}", "\n".join(body)), encoding="utf-8")
 
 
 def _where(memory: Memory, key: KeyFrame) -> str:
@@ -66,14 +66,6 @@ def _where(memory: Memory, key: KeyFrame) -> str:
 
 
 def _figure(memory: Memory, number: int, why: str, pixels: NDArray[Any], contour: Contour) -> str:
-    rows, columns = pixels.shape
-    points = [(float(x), float(y)) for x, y in contour]
-    x, y, side = view_around(points, rows, columns)
-    aspect = f"aspect-ratio:{memory.spacing_mm[1]:g}/{memory.spacing_mm[0]:g}"
-    return f"""<figure class="frame">
-  <svg viewBox="{x:.2f} {y:.2f} {side:.2f} {side:.2f}" preserveAspectRatio="none" style="{aspect}" role="img">
-    <image x="-0.5" y="-0.5" width="{columns}" height="{rows}" href="{png_data_uri(pixels)}"/>
-    <polygon class="contour" points="{svg_points(points)}"/>
-  </svg>
-  <figcaption><b>frame {number}</b><span>{html.escape(why)}</span></figcaption>
-</figure>"""
+    drawn = picture(pixels, memory.spacing_mm, [("contour", [(float(x), float(y)) for x, y in contour])])
+    said = f"<b>frame {number}</b><span>{html.escape(why)}</span>"
+    return f'<figure class="frame">{drawn}<figcaption>{said}</figcaption></figure>'

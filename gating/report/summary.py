@@ -11,9 +11,16 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, residual_mm
+from gating.analysis.motion import GatedMotion, known_beam, motion_from_session, session_span_ns
+from gating.analysis.sites import SiteDelivery, site_deliveries
+from gating.analysis.unknown import number, percent
+from gating.geometry.plane import ImagePlane
 from gating.latency.stages import STAGES, LatencySummary, summarise
 from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
-from gating.session.summary_data import Interval, SessionData, read_data
+from gating.report.site_rows import ALL, site_rows
+from gating.session.summary_data import SessionData, read_data
+from gating.settings.config import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,15 +39,16 @@ class EventLine(Struct, frozen=True, kw_only=True):
 
 
 class Motion(Struct, frozen=True, kw_only=True):
-    """Motion of a target's centre relative to the reference frame, mm."""
+    """Motion of a target's centre, mm; None where it is not known."""
 
     target: str
     frames: int
-    range_si_mm: float
-    range_ap_mm: float
-    range_lr_mm: float
+    range_si_mm: float | None
+    """Range in the frames in which the target was tracked; None along an axis that the plane does not show."""
+    range_ap_mm: float | None
+    range_lr_mm: float | None
     residual_p50_mm: float | None
-    """Distance of the centre in frames with permitted beam: residual motion (AAPM TG-76)."""
+    """Residual motion, as `gating.analysis.definitions` defines it."""
     residual_p95_mm: float | None
     residual_max_mm: float | None
 
@@ -51,6 +59,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     session_id: str
     started_at: str
     source: str
+    origins: list[str]
+    """Every peer that the images came from, with its series."""
     source_kind: str
     pacing: str
     speed: float
@@ -64,12 +74,14 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     frames_recorded: int
     frames_decided: int
     frames_skipped: int
-    duty_cycle: float
-    """Confirmed beam-on time divided by the duration of the stream."""
-    duty_cycle_commanded: float
-    beam_on_s: float
+    beam_known_by: str
+    """How beam-on times are known: "confirmed" by the beam interface, "commanded", or "" if they are not."""
+    duty_cycle: float | None
+    duty_cycle_commanded: float | None
+    """The same of commanded beam."""
+    beam_on_s: float | None
     beam_on_periods: list[tuple[float, float]]
-    """Confirmed periods, in s after the first published frame."""
+    """In s after the first published frame."""
     reasons: dict[str, int]
     """Reason to number of decided frames."""
     holds: dict[str, int]
@@ -85,6 +97,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     undecodable: int
     cut: str
     """What a torn log lacks; empty if the log is whole."""
+    sites: list[SiteDelivery]
+    """What each site of the session received; empty for a session without sites."""
 
 
 def summarise_session(path: Path) -> SessionSummary:
@@ -108,32 +122,34 @@ def summarise_data(data: SessionData) -> SessionSummary:
     meanings = {each.acquired_meaning for each in (stream, *data.frames.values()) if each is not None}
     published = data.end.frames_published if data.end else max(data.frames, default=-1) + 1
     decided = len(data.outcomes)
-    span_ns = max(0, data.last_ns - data.first_ns)
-    confirmed = clip(data.confirmed_on, data.first_ns, data.last_ns)
-    commanded = clip(data.commanded_on, data.first_ns, data.last_ns)
+    span_ns = session_span_ns(data)
+    beam_ns, known_by = known_beam(data)
+    motions = _motions(data)
     return SessionSummary(
         session_id=header.session_id if header else data.metadata.get("session_id", ""),
         started_at=header.started_at if header else "",
         source=declared.source if declared else "",
+        origins=list(data.origins),
         source_kind=str(declared.source_kind) if declared else "",
         pacing=str(declared.pacing) if declared else "",
         speed=declared.speed if declared else 0.0,
         beam_kind=data.beam_kind,
         real_time=all(frame.pacing is Pacing.REAL_TIME for frame in data.frames.values()) and bool(data.frames),
         arrival_time=StampMeaning.ARRIVAL in meanings,
-        duration_s=span_ns / 1e9,
+        duration_s=(span_ns[1] - span_ns[0]) / 1e9,
         frames_published=published,
         frames_recorded=len(data.frames),
         frames_decided=decided,
         frames_skipped=max(0, published - decided),
-        duty_cycle=length_ns(confirmed) / span_ns if span_ns else 0.0,
-        duty_cycle_commanded=length_ns(commanded) / span_ns if span_ns else 0.0,
-        beam_on_s=length_ns(confirmed) / 1e9,
-        beam_on_periods=[(data.seconds(begin), data.seconds(end)) for begin, end in confirmed],
+        beam_known_by=known_by,
+        duty_cycle=_known(duty_cycle(beam_ns, span_ns)) if known_by else None,
+        duty_cycle_commanded=_known(duty_cycle(data.commanded_on, span_ns)) if data.commands else None,
+        beam_on_s=beam_on_time(beam_ns, span_ns) / 1e9 if known_by else None,
+        beam_on_periods=[(data.seconds(begin), data.seconds(end)) for begin, end in clip(beam_ns, span_ns).tolist()],
         reasons=dict(Counter(outcome.command.reason for outcome in data.outcomes.values()).most_common()),
         holds=_holds(data),
         latency_ms={stage: summarise(data.stages_ms[stage]) for stage in STAGES if stage in data.stages_ms},
-        motion=[_motion(data, target) for target in data.estimates],
+        motion=[_motion(data, target, motions.get(target)) for target in data.estimates],
         events=[
             EventLine(t_s=data.seconds(e.at_ns), role=e.role, severity=e.severity, code=e.code, text=e.text)
             for e in data.events[:MAX_EVENTS]
@@ -144,6 +160,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         tracker=header.tracker if header else "",
         undecodable=data.undecodable,
         cut=data.cut,
+        sites=site_deliveries(data),
     )
 
 
@@ -164,20 +181,25 @@ def summary_table(summary: SessionSummary) -> Table:
     named = summary.source.startswith(summary.source_kind)
     kind = summary.source if named else f"{summary.source} ({summary.source_kind})"
     table.add_row("source", kind if summary.real_time else f"{kind}, NOT at its own rate ({summary.pacing})")
+    for origin in summary.origins:
+        table.add_row("peer, series", Text(origin))
     if summary.arrival_time:
         table.add_row("stamps", Text(ARRIVAL_TIME_MEANS, style="red"))
     for sentence in summary.overrides:
         table.add_row("safeguard off", Text(sentence, style="red"))
     table.add_row("frames", f"{summary.frames_published} published, {summary.frames_decided} decided")
     table.add_row("skipped", str(summary.frames_skipped))
-    table.add_row(
-        "duty cycle",
-        f"{100 * summary.duty_cycle:.1f} % confirmed, {100 * summary.duty_cycle_commanded:.1f} % commanded",
-    )
-    table.add_row("beam on", f"{summary.beam_on_s:.1f} s in {len(summary.beam_on_periods)} periods")
+    known = f"{percent(summary.duty_cycle)} {summary.beam_known_by}".strip()
+    commanded = f", {percent(summary.duty_cycle_commanded)} commanded" if summary.beam_known_by == "confirmed" else ""
+    table.add_row("duty cycle", known + commanded)
+    table.add_row("beam on", f"{number(summary.beam_on_s)} s in {len(summary.beam_on_periods)} periods")
+    for site, plan, planned, on in site_rows(summary.sites):
+        table.add_row(
+            Text(site if site == ALL else f"site {site}"),
+            Text(", ".join(filter(None, (plan, f"planned {planned}", f"beam on {on}")))),
+        )
     for motion in summary.motion:
-        if motion.residual_p95_mm is not None:
-            table.add_row(f"residual motion, {motion.target}", f"{motion.residual_p95_mm:.1f} mm (95 % of frames)")
+        table.add_row(f"residual motion, {motion.target}", f"{number(motion.residual_p95_mm)} mm (95 % of beam on)")
     table.add_row("reasons", ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items()))
     unit = "ms" if summary.real_time else "ms, not real-time"
     for stage, latency in summary.latency_ms.items():
@@ -197,17 +219,6 @@ def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference 
     return moved
 
 
-def clip(intervals: list[Interval], begin_ns: int, end_ns: int) -> list[Interval]:
-    """Return the parts of intervals that lie in a span."""
-    cut = [(max(begin, begin_ns), min(end, end_ns)) for begin, end in intervals]
-    return [(begin, end) for begin, end in cut if end > begin]
-
-
-def length_ns(intervals: list[Interval]) -> int:
-    """Return the total length of intervals."""
-    return sum(end - begin for begin, end in intervals)
-
-
 def _holds(data: SessionData) -> dict[str, int]:
     ended: Counter[str] = Counter()
     was_on = False
@@ -218,23 +229,37 @@ def _holds(data: SessionData) -> dict[str, int]:
     return dict(ended.most_common())
 
 
-def _motion(data: SessionData, target: str) -> Motion:
+def _motions(data: SessionData) -> dict[str, GatedMotion]:
+    """Return the motion of each target; nothing for a log whose settings this version cannot read."""
+    try:
+        return {motion.target: motion for motion in motion_from_session(data)}
+    except ConfigError:
+        return {}
+
+
+def _motion(data: SessionData, target: str, motion: GatedMotion | None) -> Motion:
     estimates = data.estimates[target]
-    moved = displacement_mm(estimates, data.references.get(target))
-    placed = np.isfinite(moved).all(axis=1)
-    on = np.array([estimate.gate is GateState.ON for estimate in estimates])
-    residual = np.linalg.norm(moved[on & placed], axis=1)
-    ranges = np.ptp(moved[placed], axis=0) if placed.any() else np.zeros(3)
-    p50, p95, largest = (
-        [float(value) for value in np.percentile(residual, [50, 95, 100])] if len(residual) else [None] * 3
-    )
+    lr, ap, si = _ranges_mm(data, estimates)
+    residual = np.empty((0, 3)) if motion is None else residual_mm(motion)
+    p50, p95, largest = (_known(distance_mm(residual, percentile)) for percentile in (50, 95, 100))
     return Motion(
         target=target,
         frames=len(estimates),
-        range_lr_mm=float(ranges[0]),
-        range_ap_mm=float(ranges[1]),
-        range_si_mm=float(ranges[2]),
+        range_lr_mm=lr,
+        range_ap_mm=ap,
+        range_si_mm=si,
         residual_p50_mm=p50,
         residual_p95_mm=p95,
         residual_max_mm=largest,
     )
+
+
+def _ranges_mm(data: SessionData, estimates: list[TargetEstimate]) -> list[float | None]:
+    placed = np.array([one.position_mm for one in estimates if one.status == "tracked"])
+    geometry = next((data.frames[e.frame_sequence] for e in estimates if e.frame_sequence in data.frames), data.stream)
+    shown = ImagePlane.of(geometry).shown_axes().values() if geometry is not None else ()
+    return [float(np.ptp(placed[:, axis])) if len(placed) and axis in shown else None for axis in range(3)]
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -25,8 +25,10 @@ from gating.wire.sockets import dial, receive, secure_process, subscribe
 
 STOP_GRACE_S: Final = 5.0
 ANSWER_MS: Final = 2000
-ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3}
+ENDING_TURN: Final = {"source": 0, "engine": 1, "beam": 2, "record": 3, "console": 4}
 """The order in which the processes are ended. Those that are not listed end with the source."""
+ONLOOKERS: Final = frozenset({"console"})
+"""Processes whose end changes nothing: they only look on, and ask the engine as any operator does."""
 
 
 class PipelineError(CinegateError, RuntimeError):
@@ -69,31 +71,44 @@ def loopback_endpoints() -> EndpointSettings:
 
 @dataclass
 class Session:
-    """The processes of one session, with a folder for their sockets, their settings and what they print."""
+    """The processes of one session, with a folder for their sockets, their settings and what they print.
+
+    `transport` chooses their endpoints: in the folder, on free ports of this host, or as the configuration has them.
+    """
 
     config: Config
     session_id: str
     folder: Path
-    transport: Literal["ipc", "tcp"] = "ipc"
+    transport: Literal["ipc", "tcp", "configured"] = "ipc"
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _outputs: list[IO[bytes]] = field(default_factory=list)
+    _read_bytes: dict[str, int] = field(default_factory=dict)
+    """How much of what each process printed has been read by `new_lines`."""
 
     def __post_init__(self) -> None:
-        endpoints = local_endpoints(self.folder) if self.transport == "ipc" else loopback_endpoints()
-        self.config = replace(self.config, endpoints=endpoints)
+        if self.transport != "configured":
+            endpoints = local_endpoints(self.folder) if self.transport == "ipc" else loopback_endpoints()
+            self.config = replace(self.config, endpoints=endpoints)
         (self.folder / "config.toml").write_text(to_toml(self.config))
 
     def start(self, role: str, *arguments: str) -> None:
         """Start `cinegate ROLE ...` for this session."""
+        self._start(role, *arguments, "--session", self.session_id, "--config", str(self.folder / "config.toml"))
+
+    def start_console(self, *arguments: str) -> None:
+        """Start `cinegate console` on this session, once it has been announced (`gating.service.running`)."""
+        self._start("console", "--attach", self.session_id, *arguments)
+
+    def _start(self, role: str, *arguments: str) -> None:
         output = (self.folder / f"{role}.out").open("wb")
         self._outputs.append(output)
-        common = ["--session", self.session_id, "--config", str(self.folder / "config.toml")]
         with _signals_wait():
             self.processes[role] = subprocess.Popen(
-                [sys.executable, "-m", "cinegate", role, *arguments, *common],
+                [sys.executable, "-m", "cinegate", role, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                process_group=0,  # a terminal's Ctrl-C is for the starter alone, who ends all in their turn
             )
 
     def messages(self, *, until: str) -> Iterator[Message]:
@@ -118,40 +133,65 @@ class Session:
             context.destroy(linger=0)
 
     def stop(self) -> None:
-        """End every process, the beam interface and then the recorder last: SIGTERM, and SIGKILL after a grace."""
-        for role in sorted(self.processes, key=lambda role: ENDING_TURN.get(role, 0)):
-            process = self.processes[role]
-            if process.poll() is not None:
-                continue
-            process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + STOP_GRACE_S
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        for output in self._outputs:
-            output.close()
+        """End every process in its turn: SIGTERM, and SIGKILL after a grace. A second Ctrl-C waits for that."""
+        with _signals_wait():
+            for role in sorted(self.processes, key=lambda role: ENDING_TURN.get(role, 0)):
+                _end(self.processes[role])
+            for output in self._outputs:
+                output.close()
 
     def output(self, role: str) -> str:
         """Return what a process printed."""
         return (self.folder / f"{role}.out").read_text(errors="replace").strip()
 
+    def new_lines(self) -> Iterator[str]:
+        """Yield each line that a process has finished since the last call."""
+        for role in self.processes:
+            with (self.folder / f"{role}.out").open("rb") as printed:
+                printed.seek(self._read_bytes.get(role, 0))
+                for line in printed:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read_bytes[role] = self._read_bytes.get(role, 0) + len(line)
+                    yield line.decode(errors="replace").rstrip()
+
     def check(self, until: str = "") -> None:
-        """Raise `PipelineError` if a process other than `until` has ended before its time."""
+        """Raise `PipelineError` if a process other than `until` and the onlookers has ended before its time."""
         for role, process in self.processes.items():
             code = process.poll()
-            if role == until or code is None or (role == "source" and code == 0):
+            if role == until or role in ONLOOKERS or code is None or (role == "source" and code == 0):
+                continue
+            if code == 0 and until and _ends_too(self.processes[until]):
                 continue
             printed = self.output(role).splitlines()
             raise PipelineError(f"{role} ended with code {code}: {printed[-1] if printed else 'it printed nothing'}")
 
 
+def _ends_too(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process ends with one that ended well, as all do at the end of a session."""
+    try:
+        return process.wait(STOP_GRACE_S) == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_GRACE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Handle SIGTERM and SIGINT afterwards: a process that is being started must be known to be ended."""
+    """Handle signals to end afterwards: every process must be known, and be ended, whenever they come."""
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     on_main_thread = threading.current_thread() is threading.main_thread()
     caught = {number: handler for number, handler in handlers.items() if on_main_thread and callable(handler)}
     for number in caught:

@@ -6,6 +6,7 @@ engine that requires a recording holds the beam.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -17,12 +18,14 @@ import zmq
 from gating.clocks.clock import MonotonicClock
 from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
+from gating.service.presence import Presence
 from gating.service.real_time import become
 from gating.session.log import SessionError
 from gating.session.log_writer import SessionWriter, session_log_name
 from gating.session.signing import load_signer
 from gating.settings.config import Config
 from gating.wire.codec import WireError, decode, encode
+from gating.wire.session_end import ends_session
 from gating.wire.sockets import ReconnectingSubscriber, bind, receive, send, stop_on_signals
 
 HEARTBEAT_NS: Final = 100_000_000
@@ -37,7 +40,13 @@ REMEMBERED_GAP: Final = 1000
 ANNOUNCE_NS: Final = 1_000_000_000
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
+LAST_WORDS_NS: Final = 500_000_000
+"""After the last command of a session, the other processes have so long for what they still say."""
 STOP_LINGER_MS: Final = 200
+
+_PEERS: Final = ("source", "engine", "", "beam interface")
+"""Who is heard on each channel; the engine's telemetry tells nothing new of it."""
+_log: Final = logging.getLogger("cinegate.record")
 
 _FRAME: Final = TOPICS[FrameHeader]
 _END: Final = TOPICS[StreamEnd]
@@ -82,6 +91,7 @@ class Recorder:
         self._behind_until_ns = 0
         self._behind = False
         self._heartbeat_due_ns = 0
+        self._presence = Presence(*filter(None, _PEERS))
 
     @property
     def path(self) -> Path:
@@ -89,7 +99,7 @@ class Recorder:
         return self._writer.path
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Record until `stop` returns True or the stream has ended; then receive what remains, and close the log.
+        """Record until `stop` returns True or the session has ended; then receive what remains, and close the log.
 
         A disk that refuses later, or a log that is removed or changed by others, raises nothing; the heartbeat
         reports it.
@@ -115,6 +125,7 @@ class Recorder:
             endpoints = self._config.endpoints
             channels = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
             self._subscribers = [ReconnectingSubscriber(context, channel, queue=QUEUE_MESSAGES) for channel in channels]
+            _log.info("session %s: writes %s, hears %s", self._session_id, self.path, ", ".join(channels))
             try:
                 self._serve(stop)
             finally:
@@ -140,9 +151,11 @@ class Recorder:
     def _drain(self) -> bool:
         """Record waiting messages, a bounded batch from each socket. Return whether there were any."""
         recorded = 0
-        for subscriber in self._subscribers:
+        for subscriber, peer in zip(self._subscribers, _PEERS, strict=True):
             count = self._drain_one(subscriber)
             recorded += count
+            if count and peer:
+                self._presence.heard_ns[peer] = subscriber.last_message_ns
             if count == BATCH:
                 self._fell_behind()
         return recorded > 0
@@ -159,9 +172,11 @@ class Recorder:
         return BATCH
 
     def _examine(self, parts: list[bytes], received_ns: int) -> None:
-        """Count frames and gaps, without those that the log holds as refused. Other messages are not read."""
+        """Count frames and gaps, without those that the log holds as refused; notice the end of the session."""
         if parts[0] not in (_FRAME, _END):
             self._refused_since_frame += parts[0] not in _TOPICS
+            if self._ends_ns is None and ends_session(parts, self._session_id):
+                self._ends_ns = received_ns + LAST_WORDS_NS
             return
         try:
             message = decode(parts)
@@ -221,6 +236,8 @@ class Recorder:
         if now_ns < self._heartbeat_due_ns:
             return
         self._heartbeat_due_ns = now_ns + HEARTBEAT_NS
+        for sentence in self._presence.changes(now_ns):
+            _log.info("%s", sentence)
         counters = {
             "messages": self._messages,
             "bytes": self._writer.bytes_written,
@@ -243,6 +260,7 @@ class Recorder:
 
     def _report(self, severity: Literal["warning", "fault"], code: str, sentence: str) -> None:
         at_ns = self._clock.now_ns()
+        _log.warning("%s", sentence, extra={"code": str(code)})
         event = Event(
             session_id=self._session_id, role="recorder", severity=severity, code=code, text=sentence, at_ns=at_ns
         )
@@ -259,6 +277,8 @@ class Recorder:
             if not self._drain():
                 time.sleep(0.005)
         self._guard(self._writer.close)
+        _log.info("%s holds %d messages, %d of them frames; %d frames are missing", self.path.name, self._messages,
+                  self._frames, self._frames_lost)  # fmt: skip
 
 
 def run_recorder(

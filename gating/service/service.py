@@ -6,16 +6,19 @@ import gc
 import math
 import os
 import platform
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
 import zmq
+from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
+from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.outcome import StepOutcome
 from gating.latency.budgets import load_budgets
@@ -36,6 +39,7 @@ from gating.messages import (
 from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
+from gating.service.telling import EngineTeller
 from gating.settings.config import Config, config_hash, require_overrides, to_toml
 from gating.settings.safeguards import in_words
 from gating.targets.spec import TargetSpec
@@ -58,16 +62,25 @@ MAX_DRAIN: Final = 256
 """Most messages taken in one turn, so that a flood of frames cannot keep the loop from renewing or ending the lease."""
 MAX_REQUESTS: Final = 2
 """Most requests of operators answered in one turn: a flood of them must not keep the loop from frames and leases."""
+SILENCE_NS: Final = 1_200_000_000
+"""A beam interface takes whoever commands it within a second of another engine for a second engine."""
 _NEVER: Final = 2**63
 
 
 class EngineService:
     """The engine process: one loop, one thread, four kinds of sockets.
 
+    Each site of a session is treated by an engine of its own, which knows nothing of the one before: it holds, finds
+    its targets, and is confirmed and armed anew.
+
     Parameters
     ----------
-    config, targets, session_id
-        Settings, targets and identifier of the session.
+    config, session_id
+        Settings and identifier of the session.
+    targets
+        Targets of the session, or of its first site.
+    sites, site
+        Targets of every site, by its name, and the name of the first one; empty for a session without sites.
     arm_by_itself
         Arm without an operator. Meant for recordings and phantoms, never for a live stream.
     end_with_stream
@@ -85,13 +98,25 @@ class EngineService:
         targets: Sequence[TargetSpec],
         session_id: str,
         *,
+        sites: Mapping[str, Sequence[TargetSpec]] | None = None,
+        site: str = "",
         arm_by_itself: bool = False,
         end_with_stream: bool = False,
     ) -> None:
         self._config = require_overrides(config)
         self._session_id = session_id
+        self._sites = sites or {}
         self._end_with_stream = end_with_stream
         self._clock = MonotonicClock()
+        self._ended, self._ends_because = False, GateReason.STOPPING
+        self._sent_ns = 0
+        self._teller = EngineTeller()
+        self._begin(targets, site, arm_by_itself=arm_by_itself)
+
+    def _begin(self, targets: Sequence[TargetSpec], site: str, *, arm_by_itself: bool = False) -> None:
+        """Make a new engine."""
+        config = self._config
+        self._site, self._next_site = site, ""
         self._clock_map = ClockMap(self._clock.name, config.clocks)
         self._engine_id = uuid.uuid4().hex[:12]
         self._engine = Engine(
@@ -99,14 +124,13 @@ class EngineService:
             targets,
             lambda: make_tracker(config.tracker, config.tracking),
             self._clock,
-            session_id,
+            self._session_id,
             self._engine_id,
             arm_by_itself=arm_by_itself,
             budget=load_budgets().decision,
+            site=site,
         )
         self._header = self._session_header()
-        self._ended = False
-        self._sent_ns = 0
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -124,15 +148,22 @@ class EngineService:
             self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
             self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
+            self._teller.opened(self._session_id, endpoints)
             self._publish(self._engine.tick())
             self._warm_up()
             self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
+            self._teller.serves(endpoints.control)
             refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
             self._loop(stop)
-            send(self._gate, encode(self._engine.stop()))
+            while self._next_site and not stop():
+                self._frames.socket.close()
+                self._change_site(stop)
+                self._frames = ReconnectingSubscriber(context, endpoints.frames)
+                self._loop(stop)
+            self._send_command(self._engine.stop(self._ends_because))
             self._send_telemetry([self._heartbeat()])
         finally:
             gc.enable()
@@ -146,10 +177,23 @@ class EngineService:
         except TrackerFault:
             self._publish(self._engine.tick())
 
+    def _change_site(self, stop: Callable[[], bool]) -> None:
+        """Hold for good, and begin with the next site once the beam interface takes a new engine for a successor."""
+        self._send_command(self._engine.stop())
+        self._send_telemetry([self._heartbeat()])
+        self._begin(self._sites[self._next_site], self._next_site)
+        self._send_telemetry([self._header])
+        until_ns = self._sent_ns + SILENCE_NS
+        while self._clock.now_ns() < until_ns and not stop():
+            self._receive_peers()
+            time.sleep(0.01)
+        self._publish(self._engine.tick())
+        self._warm_up()
+
     def _loop(self, stop: Callable[[], bool]) -> None:
         renew_ns = round(self._config.safety.renew_ms * 1e6)
         next_heartbeat_ns = 0
-        while not (stop() or (self._ended and self._end_with_stream)):
+        while not (stop() or self._next_site or (self._ended and self._end_with_stream)):
             wait_ns = min(self._due_ns(renew_ns), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
             if came:
@@ -164,6 +208,7 @@ class EngineService:
             if now_ns >= next_heartbeat_ns:
                 next_heartbeat_ns = now_ns + HEARTBEAT_NS
                 self._send_telemetry([self._heartbeat()])
+                self._teller.look_around(now_ns)
 
     def _warm_caches(self) -> None:
         self._warmer.warm(lambda: is_waiting(self._frames.socket))
@@ -201,7 +246,7 @@ class EngineService:
             parts = receive(self._frames.socket)
             if parts is None:
                 return
-            received_ns = self._frames.last_message_ns = self._clock.now_ns()
+            received_ns = self._frames.last_message_ns = self._teller.heard_ns["source"] = self._clock.now_ns()
             yield Arrival(parts, received_ns)
             if not self._engine.is_timed or self._engine.state is not EngineState.ARMED:
                 return
@@ -244,6 +289,10 @@ class EngineService:
                 self._send_telemetry(self._engine.observe_beam(message))
             elif isinstance(message, Heartbeat) and message.role == "recorder":
                 self._send_telemetry(self._engine.observe_recorder(message))
+            else:
+                continue
+            if message.session_id == self._session_id:
+                self._teller.heard(message, self._clock.now_ns())
 
     def _answer_operators(self) -> None:
         for _ in range(MAX_REQUESTS):
@@ -258,12 +307,18 @@ class EngineService:
                 continue
             if isinstance(request, ControlRequest):
                 reply, events = self._engine.control(request)
+                if reply.accepted and request.action == "status":
+                    status = self._teller.status(self._engine.counters, self._clock.now_ns())
+                    reply = replace(reply, status=status)
                 send(self._control, [peer, *encode(reply)])
                 if reply.accepted and request.action != "status":
                     self._publish(self._engine.tick())
                 self._send_telemetry(events)
                 if reply.accepted and request.action == "stop":
                     self._ended = self._end_with_stream = True
+                    self._ends_because = GateReason.SESSION_ENDED
+                elif reply.accepted and request.action == "site":
+                    self._next_site = request.site
 
     def _greet_subscribers(self) -> None:
         """Send the session header, the references and their images again for each new subscriber of the telemetry."""
@@ -279,10 +334,13 @@ class EngineService:
     def _send_command(self, command: GateCommand) -> None:
         send(self._gate, encode(command))
         self._sent_ns = self._clock.now_ns()
+        self._teller.sent(command)
 
     def _send_telemetry(self, messages: Iterable[Message]) -> None:
         for message in messages:
             send(self._telemetry, encode(message))
+            if isinstance(message, Event):
+                self._teller.tell(message)
 
     def _send_images(self) -> None:
         """Send the images in which the targets were drawn, so that the log has them."""
@@ -323,4 +381,5 @@ class EngineService:
             tracker=self._config.tracker,
             clock=self._clock.name,
             overrides=in_words(self._config, self._config.overrides),
+            site=self._site,
         )

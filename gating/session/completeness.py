@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gating.messages import TOPICS, BeamStatus, EngineState, GateCommand, GateState, SessionHeader
+from gating.messages import SESSION_ENDED, TOPICS, BeamStatus, EngineState, GateCommand, GateState, SessionHeader
 from gating.session.log import SessionReader
 from gating.wire.codec import WireError, decode
 
@@ -16,7 +16,7 @@ SILENCE_NS: Final = 1_500_000_000
 """An engine holds after a beam interface's silence of a second; a busy recorder may be half a second late."""
 ON_THEIR_WAY_NS: Final = 500_000_000
 """A recorder that is stopped or killed may have a status without the commands of this time before it."""
-STOPPING: Final = "stopping"
+LAST: Final = frozenset(("stopping", SESSION_ENDED))
 _READ: Final = frozenset(TOPICS[kind].decode() for kind in (BeamStatus, GateCommand, SessionHeader))
 
 
@@ -139,6 +139,6 @@ class _Comparison:
 def _no_end(newest: GateCommand | None) -> str:
     if newest is None:
         return "no end: the log holds no gate command"
-    if newest.reason == STOPPING:
+    if newest.reason in LAST:
         return ""
     return f"no end: cut at command {newest.command_sequence} of engine {newest.engine_id}, which did not stop there"

@@ -44,6 +44,9 @@ class SessionData:
     path: Path
     metadata: dict[str, str] = field(default_factory=dict)
     header: SessionHeader | None = None
+    """Of the first engine."""
+    sites: dict[str, str] = field(default_factory=dict)
+    """The site that each engine treated, by the engine's id; without engines that treated none."""
     stream: StreamInfo | None = None
     end: StreamEnd | None = None
     references: dict[str, TargetReference] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class SessionData:
     stage_frames: dict[str, list[int]] = field(default_factory=dict)
     confirmed_on: list[Interval] = field(default_factory=list)
     commanded_on: list[Interval] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    """Every peer with its series that the source declared, in words; empty if the source has no peer."""
     beam_kind: str = ""
     undecodable: int = 0
     cut: str = ""
@@ -113,10 +118,8 @@ def read_data(path: Path) -> SessionData:
                 data.estimates.setdefault(message.target, []).append(message)
             case TargetReference():
                 data.references.setdefault(message.target, message)
-            case SessionHeader():
-                data.header = data.header or message
-            case StreamInfo():
-                data.stream = message
+            case SessionHeader() | StreamInfo():
+                _note(data, message)
             case StreamEnd():
                 data.end = message
             case Event():
@@ -127,6 +130,18 @@ def read_data(path: Path) -> SessionData:
     _fold_commands(data, commands)
     _fold_statuses(data, statuses)
     return data
+
+
+def _note(data: SessionData, said: SessionHeader | StreamInfo) -> None:
+    """Note what an engine or a source says of itself."""
+    if isinstance(said, SessionHeader):
+        data.header = data.header or said
+        if said.site:
+            data.sites[said.engine_id] = said.site
+    else:
+        data.stream = said
+        if (said.peer or said.series) and said.origin not in data.origins:
+            data.origins.append(said.origin)
 
 
 def _fold_commands(data: SessionData, commands: list[tuple[int, GateCommand]]) -> None:

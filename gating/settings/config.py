@@ -19,6 +19,7 @@ from gating.settings.host import HostSettings
 from gating.settings.private_folder import runtime_folder
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.safeguards import refusal
+from gating.settings.sites import MAX_SITES, SiteSettings
 from gating.settings.tracking import TrackerSettings
 
 
@@ -45,6 +46,7 @@ def _fraction(description: str, source: str = "") -> Meta:
 _ABSENT: Final = object()
 _MAX_STATEMENT_LINES: Final = 100
 _ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: one-way delays show only their differences"
+_CENTRE = "Borman et al., ISMRM 2018, 4166: an image shows the centre of k-space"
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,7 +77,12 @@ class SafetySettings(Section, frozen=True, kw_only=True):
         float, _ms("known constant delay from acquisition to publication, added to the frame age limit", le=400)
     ] = 0.0
     stale_max_ms: Annotated[
-        float, _ms("upper bound of the frame age limit", "AAPM TG-76 section VI: 500 ms for the whole loop", le=500)
+        float,
+        _ms(
+            "upper bound of the frame age limit",
+            "AAPM TG-76 section VI: 500 ms at most for a beam that follows the target",
+            le=500,
+        ),
     ] = 400.0
     arm_good_frames: Annotated[int, _count("contiguous good frames before arming is accepted", ge=1, le=1000)] = 5
     max_beam_on_s: Annotated[
@@ -134,6 +141,14 @@ class ClockSettings(Section, frozen=True, kw_only=True):
     source_delay_uncertainty_ms: Annotated[
         float, _ms("uncertainty of source_delay_ms; 10000 means not measured", _ONE_WAY)
     ] = 10_000.0
+    acquisition_ms: Annotated[
+        float,
+        _ms("measured duration of the acquisition of one image; 0 means not measured", _CENTRE, le=2000),
+    ] = 0.0
+    reconstruction_ms: Annotated[
+        float,
+        _ms("measured time from the end of the acquisition to a stamp of reconstruction_done; 0 means not measured"),
+    ] = 0.0
     network_delay_ms: Annotated[
         float, _ms("measured smallest delay of a message from a source on another host to the engine")
     ] = 0.0
@@ -198,6 +213,10 @@ class Config(Section, frozen=True, kw_only=True):
     host: HostSettings = HostSettings()
     endpoints: EndpointSettings = EndpointSettings()
     security: SecuritySettings = SecuritySettings()
+    sites: Annotated[
+        tuple[SiteSettings, ...],
+        Meta(max_length=MAX_SITES, description="sites that are treated one after another in a session"),
+    ] = ()
     overrides: Annotated[
         dict[str, str], Meta(description="settings that disarm a safeguard, each with its reason and who gave it")
     ] = {}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 _KIM = "3 mm for 5 s: convention of prostate monitoring (KIM, SPARK protocol, PMC5341369); to be confirmed by the site"
-_HOLD = "doi:10.1186/s13014-015-0383-y"
+_HOLD = "doi:10.1186/s13014-015-0383-y, figure 2: one example, typically 2 s, limits of 2.5 mm chosen in that case"
 MARGIN_SOURCE = "3 mm boundary, 10 % of the target outside: Lamb et al. 2017, PMC5689863"
 
 
@@ -41,6 +41,9 @@ class Margins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     right_mm: Annotated[float, _mm("margin towards the patient's right", MARGIN_SOURCE)] = 3.0
 
 
+NO_MARGINS = Margins(superior_mm=0, inferior_mm=0, anterior_mm=0, posterior_mm=0, left_mm=0, right_mm=0)
+
+
 class _Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """A condition for beam on. A structure that rules name must satisfy all of those rules, and no others."""
 
@@ -55,11 +58,16 @@ class BoundaryRule(_Rule, frozen=True, kw_only=True, tag="boundary"):
 
 
 class OverlapRule(_Rule, frozen=True, kw_only=True, tag="overlap"):
-    """At least `min_overlap` of the target lies inside its reference contour, by area or by estimated volume."""
+    """At least `min_overlap` of the target lies inside an envelope, by area or by estimated volume.
+
+    The envelope is the reference contour plus margins, none by default. That a 1.5 T system gates on the overlap with
+    an envelope could not be checked in a publication.
+    """
 
     structure: Structure = ""
-    min_overlap: Annotated[float, _fraction("fraction of the target inside its reference contour")] = 0.90
+    min_overlap: Annotated[float, _fraction("fraction of the target inside the envelope")] = 0.90
     measure: Literal["area", "volume"] = "area"
+    margins: Margins = NO_MARGINS
     shift_lps_mm: Shift = (0.0, 0.0, 0.0)
 
 

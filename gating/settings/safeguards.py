@@ -18,8 +18,8 @@ import msgspec
 
 OWN: Final = "no publication found; a limit of this project"
 _LAMB: Final = "Lamb et al. 2017, PMC5689863: 3 mm and 10 %; the limit beyond is this project's"
-_TG76: Final = "AAPM TG-76 section VI: 500 ms for the whole loop; this share of it is this project's"
-_HOLD: Final = "doi:10.1186/s13014-015-0383-y: 2.5 mm, 2 s; the limit beyond is this project's"
+_TG76: Final = "AAPM TG-76 section VI: 500 ms, of a beam that follows the target; this share is this project's"
+_HOLD: Final = "one example of doi:10.1186/s13014-015-0383-y: 2.5 mm, 2 s; the limit beyond is this project's"
 MAX_REASON: Final = 200
 
 

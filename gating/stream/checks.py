@@ -140,14 +140,13 @@ def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSetting
         return HoldReason(
             GateReason.CLOCK_FAULT, f"frame {header.sequence}: a stamp is 0; the source must stamp every frame"
         )
-    if header.acquired_uncertainty_ns > settings.max_stamp_uncertainty_ms * 1e6:
-        return HoldReason(
-            GateReason.STAMP_UNCERTAIN,
-            f"frame {header.sequence}: stamp is uncertain by {header.acquired_uncertainty_ns / 1e6:.0f} ms, "
-            f"the limit is {settings.max_stamp_uncertainty_ms:g} ms",
-        )
+    if header.age_uncertainty_ns > settings.max_stamp_uncertainty_ms * 1e6:
+        text = f"frame {header.sequence}: stamp is uncertain by {header.age_uncertainty_ns / 1e6:.0f} ms"
+        if header.moment_uncertainty_ns:
+            text += f" ({header.moment_uncertainty_ns / 1e6:.0f} ms of it by when k-space's centre was read)"
+        return HoldReason(GateReason.STAMP_UNCERTAIN, f"{text}, the limit is {settings.max_stamp_uncertainty_ms:g} ms")
     ahead_ns = max(acquired_ns, published_ns) - received_ns
-    if ahead_ns > FUTURE_TOLERANCE_NS + header.acquired_uncertainty_ns:
+    if ahead_ns > FUTURE_TOLERANCE_NS + header.age_uncertainty_ns:
         return HoldReason(
             GateReason.CLOCK_FAULT, f"frame {header.sequence} is stamped {ahead_ns / 1e6:.1f} ms in the future"
         )

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import astuple
 from numpy.typing import ArrayLike, NDArray
 
 from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
@@ -32,11 +33,14 @@ class TargetObservation(Struct, frozen=True):
         Float32 array (n, 2) of (x, y).
     displacement_mm
         Displacement of the centre from the reference frame, LPS; NaN if the structure was not found.
+    through_mm
+        Displacement along the plane's normal, LPS, as another plane shows it; 0 if none does.
     """
 
     at_ns: int
     contour_px: NDArray[np.float32]
     displacement_mm: tuple[float, float, float]
+    through_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class Region(Protocol):
@@ -109,28 +113,44 @@ class BoundaryWindow(WindowRule):
 
 
 class OverlapWindow(WindowRule):
-    """Requires a share of the target's area or estimated volume to lie inside its reference contour.
+    """Requires a share of the target's area or estimated volume to lie inside an envelope.
 
-    For the volume, target and reference are two equal spheres with the cross-section of the reference contour. Their
-    overlap is the lens 1 - 3/2 x + 1/2 x^3, with x = distance of the centres / diameter.
+    For the volume, the target is a sphere with the cross-section of the reference contour, and the envelope one that is
+    larger by the smallest margin, so that the overlap is never overstated. A structure that two planes show is
+    displaced along all three axes; one that a single plane shows counts as still along its normal.
     """
 
     reason = GateReason.LOW_OVERLAP
 
-    def __init__(self, settings: OverlapRule, contour: Region, diameter_mm: float) -> None:
+    def __init__(self, settings: OverlapRule, envelope: Region, radius_mm: float) -> None:
         super().__init__()
-        self._settings, self._contour, self._diameter_mm = settings, contour, diameter_mm
+        self._settings, self._envelope, self._radius_mm = settings, envelope, radius_mm
+        self._envelope_mm = radius_mm + min(astuple(settings.margins))
 
     def judge(self, observation: TargetObservation) -> str:
         """Compare the overlap with the limit."""
         if self._settings.measure == "area":
-            overlap = 1.0 - self._contour.out_fraction(observation.contour_px)
+            overlap = 1.0 - self._envelope.out_fraction(observation.contour_px)
         else:
-            x = _distance_mm(np.subtract(observation.displacement_mm, self._settings.shift_lps_mm)) / self._diameter_mm
-            overlap = 1.0 - 1.5 * x + 0.5 * x**3 if not x > 1 else 0.0
+            away_mm = np.add(observation.displacement_mm, observation.through_mm) - self._settings.shift_lps_mm
+            overlap = sphere_overlap(_distance_mm(away_mm), self._radius_mm, self._envelope_mm)
         least = self._settings.min_overlap
         measure = self._settings.measure
         return "" if overlap >= least else f"{measure} overlap {100 * overlap:.1f} %, the limit is {100 * least:g} %"
+
+
+def sphere_overlap(distance_mm: float, radius_mm: float, envelope_mm: float) -> float:
+    """Return the share of a sphere's volume inside one that is as large or larger; NaN for a distance of NaN.
+
+    The common part is a lens: https://mathworld.wolfram.com/Sphere-SphereIntersection.html, equation 16.
+    """
+    d, r, e = distance_mm, radius_mm, envelope_mm
+    if d <= e - r:
+        return 1.0
+    if d >= e + r:
+        return 0.0
+    lens = (e + r - d) ** 2 * (d**2 + 2 * d * (e + r) - 3 * (e - r) ** 2) / (12 * d)
+    return lens / (4 / 3 * r**3)
 
 
 class CentreWindow(WindowRule):
@@ -228,8 +248,10 @@ class BreathHold:
     """Permits beam only in plateaus that repeat the reference position.
 
     A plateau is a period of `plateau_s` or more in which the centre moves by at most `flat_mm`; it ends with the first
-    observation outside that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863;
-    holds settle within 2 s and were used within 2.5 mm of their reference level, doi:10.1186/s13014-015-0383-y.
+    observation outside that range. Sources: repeated breath-holds gated on cine MRI, Lamb et al. 2017, PMC5689863.
+    The defaults are those of one example, figure 2 of doi:10.1186/s13014-015-0383-y (breast, deep inhale, an external
+    signal): the curve stabilises within a few seconds, typically 2, and in that case limits of +-2.5 mm were chosen
+    around the reference level. No rule is drawn from it there.
     """
 
     reason = GateReason.NOT_HELD

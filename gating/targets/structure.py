@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gating.decision.reasons import HoldReason
 from gating.errors import TargetError
+from gating.geometry.contours import equivalent_radius_mm
 from gating.geometry.plane import ImagePlane
 from gating.prediction import Predictor, make_predictor
 from gating.settings.config import GatingSettings
@@ -39,9 +40,9 @@ from gating.targets.rules import (
 )
 from gating.tracking.tracker import TrackResult, TrackStatus
 
-_NO_MARGINS = Margins(superior_mm=0, inferior_mm=0, anterior_mm=0, posterior_mm=0, left_mm=0, right_mm=0)
-_NO_SHIFT = (0.0, 0.0, 0.0)
-_UNKNOWN_MM = (np.nan, np.nan, np.nan)
+LpsMm = tuple[float, float, float]
+_NO_SHIFT: LpsMm = (0.0, 0.0, 0.0)
+_UNKNOWN_MM: LpsMm = (np.nan, np.nan, np.nan)
 
 
 def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
@@ -66,6 +67,11 @@ def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
         for name in sorted(wanted - names):
             known = ", ".join(sorted(names))
             raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
+
+
+def active_rules(name: str, gating: GatingSettings) -> list[RuleSettings]:
+    """Return the rules by which a structure is judged: its own, or else the common boundary."""
+    return rules_of(name, gating.rules) or [boundary_rule(name, gating)]
 
 
 def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
@@ -116,13 +122,17 @@ class StructureGate:
         self._plane = plane
         self._reference_px = reference.x_px, reference.y_px
         per_column_mm, per_row_mm = plane.along_columns * plane.spacing_mm[1], plane.along_rows * plane.spacing_mm[0]
+        x, y, z = np.cross(plane.along_columns, plane.along_rows).tolist()
+        self._normal: LpsMm = (x, y, z)
+        self.away_mm: LpsMm = _UNKNOWN_MM
+        """Displacement in the newest frame, LPS; NaN if the structure was not found."""
         self._to_mm: list[tuple[float, float]] = list(zip(per_column_mm.tolist(), per_row_mm.tolist(), strict=True))
         common = boundary_rule(name, gating)
         wanted = rules_of(name, gating.rules) or [common]
         self.boundary = structure_boundary(name, contours_px[name], plane, gating)
         """Boundary of the first boundary rule. Without such a rule, the structure is only measured against it."""
         self._window = BoundaryWindow(common, self.boundary)
-        rules = [self._window if rule is common else self._build(rule, name, contours_px) for rule in wanted]
+        rules = [self._window if rule is common else build_rule(rule, name, contours_px, plane) for rule in wanted]
         self._measured_only = () if self._window in rules else (self._window,)
         self._rules = StructureRules(name, rules)
         self._horizon_s = prediction.horizon_ms / 1e3
@@ -135,12 +145,24 @@ class StructureGate:
         """Fraction of the structure's area outside its boundary in the newest frame."""
         return self._window.out_fraction
 
-    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
-        """Update the rules with the newest result; `acquired_ns` is on the engine's clock, `raw_ns` on the source's."""
+    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int, beside_mm: LpsMm | None = None) -> None:
+        """Update the rules with the newest result.
+
+        Parameters
+        ----------
+        result
+            Of the tracker.
+        acquired_ns, raw_ns
+            When its image was acquired, on the engine's clock and on the source's.
+        beside_mm
+            Displacement of the same structure in another plane, LPS, of which only the part along this plane's normal
+            is used; None if no other plane shows it.
+        """
         found = result.status is TrackStatus.TRACKED
         x_px, y_px = result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
-        away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
-        seen = TargetObservation(acquired_ns, result.contour_px, away_mm)
+        self.away_mm = away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
+        through_mm = _NO_SHIFT if beside_mm is None else _along(self._normal, beside_mm)
+        seen = TargetObservation(acquired_ns, result.contour_px, away_mm, through_mm)
         for window in self._measured_only:
             window.update(seen)
         predicted = None
@@ -172,29 +194,40 @@ class StructureGate:
         predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
         ahead_px = predictor.predict(self._horizon_s) / spacing_mm
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
-        return TargetObservation(seen.at_ns + round(self._horizon_s * 1e9), contour, self._away_mm(*ahead_px.tolist()))
+        at_ns = seen.at_ns + round(self._horizon_s * 1e9)
+        return TargetObservation(at_ns, contour, self._away_mm(*ahead_px.tolist()), seen.through_mm)
 
-    def _build(self, rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]]) -> Rule:
-        contour_px = contours_px[name]
-        match rule:
-            case BoundaryRule():
-                return BoundaryWindow(rule, _boundary(contour_px, self._plane, rule.margins, rule.shift_lps_mm))
-            case OverlapRule():
-                region = _boundary(contour_px, self._plane, _NO_MARGINS, rule.shift_lps_mm)
-                return OverlapWindow(rule, region, _equivalent_diameter_mm(contour_px, self._plane))
-            case CentreRule():
-                return CentreWindow(rule)
-            case ExcursionRule():
-                return Excursion(rule)
-            case BreathHoldRule():
-                return BreathHold(rule)
-            case AvoidanceRule():
-                if rule.target not in contours_px:
-                    text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
-                    raise TargetError(text)
-                return AvoidanceWindow(rule, _boundary(contours_px[rule.target], self._plane, rule.margins))
-            case _:
-                assert_never(rule)
+
+def build_rule(
+    rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]], plane: ImagePlane
+) -> Rule:
+    """Return a rule of a structure, ready to judge.
+
+    Raises
+    ------
+    TargetError
+        If an avoidance rule names a target in another plane.
+    """
+    contour_px = contours_px[name]
+    match rule:
+        case BoundaryRule():
+            return BoundaryWindow(rule, _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm))
+        case OverlapRule():
+            envelope = _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm)
+            return OverlapWindow(rule, envelope, equivalent_radius_mm(contour_px, plane.spacing_mm))
+        case CentreRule():
+            return CentreWindow(rule)
+        case ExcursionRule():
+            return Excursion(rule)
+        case BreathHoldRule():
+            return BreathHold(rule)
+        case AvoidanceRule():
+            if rule.target not in contours_px:
+                text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
+                raise TargetError(text)
+            return AvoidanceWindow(rule, _boundary(contours_px[rule.target], plane, rule.margins))
+        case _:
+            assert_never(rule)
 
 
 def _boundary(
@@ -218,8 +251,7 @@ def _boundary(
     return GatingBoundary((contour_px + np.array(shift_px)).astype(np.float32), margins_px)
 
 
-def _equivalent_diameter_mm(contour_px: NDArray[np.float32], plane: ImagePlane) -> float:
-    """Return the diameter of the circle with the area of a contour (shoelace formula)."""
-    x, y = contour_px[:, 0] * plane.spacing_mm[1], contour_px[:, 1] * plane.spacing_mm[0]
-    area_mm2 = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    return 2 * float(np.sqrt(area_mm2 / np.pi))
+def _along(normal: LpsMm, away_mm: LpsMm) -> LpsMm:
+    """Return the part of a displacement along a unit vector."""
+    length_mm = normal[0] * away_mm[0] + normal[1] * away_mm[1] + normal[2] * away_mm[2]
+    return length_mm * normal[0], length_mm * normal[1], length_mm * normal[2]

@@ -18,7 +18,7 @@ from gating.targets.binding import Binding
 from gating.targets.boundary import GatingBoundary
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.spec import TargetSpec
-from gating.targets.structure import StructureGate, check_rules
+from gating.targets.structure import LpsMm, StructureGate, check_rules
 from gating.tracking.checked_tracker import CheckedTracker, checked_maker
 from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
@@ -36,10 +36,10 @@ class _TrackedTarget:
     acquired_ns: int = 0
     raw_ns: int = 0
 
-    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int) -> None:
+    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int, beside_mm: LpsMm | None = None) -> None:
         """Set the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
         self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
-        self.gate.update(result, acquired_ns, raw_ns)
+        self.gate.update(result, acquired_ns, raw_ns, beside_mm)
 
 
 class TargetSet:
@@ -108,7 +108,8 @@ class TargetSet:
         """Track the targets of the frame's plane, if they have been learned. Raises `TrackerFault`."""
         header = frame.header
         for target in self._tracked.get(header.plane, ()):
-            target.update(target.tracker.track(frame.pixels, elapsed_s), _oldest_ns(header), header.acquired_ns)
+            result, beside_mm = target.tracker.track(frame.pixels, elapsed_s), self._beside_mm(target, header.plane)
+            target.update(result, _oldest_ns(header), header.acquired_ns, beside_mm)
 
     def finish_frame(self, plane: str) -> list[str]:
         """Let the trackers of a plane do their deferred work; return a sentence for each template they accepted.
@@ -132,6 +133,19 @@ class TargetSet:
         learned = [target.spec.image for targets in self._tracked.values() for target in targets]
         images = {image.content_hash: image for image in learned if image is not None}
         return tuple(image.as_message(session_id) for image in images.values())
+
+    def _beside_mm(self, target: _TrackedTarget, plane: str) -> LpsMm | None:
+        """Return the newest displacement of a target's structure in another plane; None if none shows where it is."""
+        if not target.spec.structure or len(self._tracked) < 2:
+            return None
+        others = [
+            other
+            for name, targets in self._tracked.items()
+            for other in targets
+            if name != plane and other.spec.structure == target.spec.structure
+        ]
+        found = [other for other in others if other.result.status is TrackStatus.TRACKED]
+        return max(found, key=lambda other: other.raw_ns).gate.away_mm if found else None
 
     @property
     def are_learned(self) -> bool:
@@ -240,7 +254,7 @@ class TargetSet:
 
 def _oldest_ns(header: FrameHeader) -> int:
     """Return the earliest time at which the frame may have been acquired, so that its age is never underestimated."""
-    return header.acquired_on_publish_clock_ns - header.acquired_uncertainty_ns
+    return header.acquired_on_publish_clock_ns - header.age_uncertainty_ns
 
 
 def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:

@@ -56,9 +56,10 @@ LEAST_REST_SCORE = 0.86
 """Least ZNCC of a target that can be told from noise: low-signal recordings reach 0.84, usable ones 0.93."""
 LEAST_REST_SCORE_PREPARED = 0.78
 """The same over a preparation, where it is the median and only shifted."""
-LARGEST_COST_ALONE = 0.12
+LARGEST_COST_ALONE = 0.11
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
-VETO_LIMIT = 0.5
+VETO_LIMIT = 0.45
+"""A refusal, not a probability: below the least `min_confidence` that needs no override."""
 RIVAL_VETO = 0.05
 LEAST_CARRIED_FIT = 0.75
 """Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""

@@ -59,6 +59,8 @@ QUIET_RANGE_MM = 12.0
 COST_PER_MM = 0.1 / 60.0
 APART_MM = 6.0
 APART_SHARE = 0.3
+SAME_PICTURE = 0.9999
+"""Raw ZNCC of the reference with its own picture, which says nothing of the noise in others."""
 
 
 class _Seen(Struct, frozen=True):
@@ -180,7 +182,9 @@ class TemplateTracker:
         confidence = self._trust.believed(seen.probability, centre, QUIET_SPEED_MM_S * elapsed_s)
         status = self._status(confidence)
         self.evidence, self.content_px = seen.evidence, seen.moved.content_px
-        self._seen, self._confidence, self._rest_score = seen, confidence, seen.evidence.rest_score
+        self._seen, self._confidence = seen, confidence
+        if seen.moved.raw_score < SAME_PICTURE:
+            self._rest_score = seen.evidence.rest_score
         self.templates.in_use[seen.winner.template].fit.keep(seen.moved)
         if seen.recalled is not None:
             self.templates.in_use[0].fit.keep(seen.recalled.direct)

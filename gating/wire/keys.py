@@ -30,16 +30,16 @@ SERVERS: Final = {
 }
 """Channel to the process that binds it, whose key its clients expect."""
 ADMITTED_BY_DEFAULT: Final = {
-    "frames": ("engine", "recorder"),
-    "gate": ("beam", "recorder", "source", "operator"),
-    "telemetry": ("recorder", "operator"),
-    "control": ("operator",),
-    "beam": ("engine", "recorder", "operator"),
-    "recorder": ("engine", "operator"),
+    "frames": ("engine", "recorder", "console"),
+    "gate": ("beam", "recorder", "source", "operator", "console"),
+    "telemetry": ("recorder", "operator", "console"),
+    "control": ("operator", "console"),
+    "beam": ("engine", "recorder", "operator", "console"),
+    "recorder": ("engine", "operator", "console"),
     "line": ("beam",),
 }
 """Channel to the names that `cinegate keys new` admits to it."""
-ROLES: Final = ("source", "engine", "beam", "recorder", "operator", "line")
+ROLES: Final = ("source", "engine", "beam", "recorder", "operator", "line", "console")
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _Z85: Final = re.compile(rb"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 

@@ -107,9 +107,13 @@ def bind(
 
 
 def subscribe(
-    context: zmq.Context[Any], *endpoints: str, queue: int = BURST_MESSAGES, max_bytes: int = MAX_MESSAGE_BYTES
+    context: zmq.Context[Any],
+    *endpoints: str,
+    queue: int = BURST_MESSAGES,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+    topics: Sequence[bytes] = (b"",),
 ) -> Socket:
-    """Open a bounded SUB socket that receives everything from these endpoints, whenever they appear.
+    """Open a bounded SUB socket that receives these topics, or else everything, whenever the endpoints appear.
 
     Raises
     ------
@@ -122,7 +126,8 @@ def subscribe(
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
-    socket.subscribe(b"")
+    for topic in topics:
+        socket.subscribe(topic)
     try:
         for endpoint in endpoints:
             _private_path(endpoint)

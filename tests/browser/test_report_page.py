@@ -1,44 +1,48 @@
-"""The report in a real browser: it draws its plots offline, without an error."""
+"""Pages in a real browser: they draw their plots offline, and their tables and settings answer clicks."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
-
+from gating.analysis.whatif import Outcome, Setting, pareto
 from gating.report.html import write_html
+from gating.report.whatif_page import write_whatif_page
+from gating.settings.config import Config
+from tests.pages import dom_after_scripts
 from tests.unit.session_bench import write_session
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=8000",
-    "--dump-dom",
-]
+
+def outcome(margin_mm: float, duty_cycle: float, residual_mm: float) -> Outcome:
+    setting = Setting(margin_mm=margin_mm, out_percent=5.0, delay_ms=0.0, predictor="off", latency_ms=250.0)
+    return Outcome(
+        recording="case",
+        setting=setting,
+        duty_cycle=duty_cycle,
+        residual_p95_mm=residual_mm,
+        residual_sd_mm=1.0,
+        coverage=1.0,
+        relative_d98=1.0,
+        smooth_d98=1.0,
+        beam_on_periods=3,
+        overshoot_p95_mm=0.5,
+    )
 
 
 def test_the_page_draws_its_three_plots(tmp_path: Path) -> None:
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("chromium is not installed")
     page = tmp_path / "report.html"
     write_html(write_session(tmp_path / "s1.mcap"), page)
-    dom = subprocess.run(
-        [browser, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    ).stdout
+    dom = dom_after_scripts(page)
     for plot in ("motion", "latency", "reasons"):
         assert f'<div id="{plot}" class="js-plotly-plot"' in dom
     assert dom.count('class="main-svg"') >= 3
     assert "scatterlayer" in dom
+
+
+def test_a_click_sorts_the_settings_and_another_chooses_one(tmp_path: Path) -> None:
+    page = tmp_path / "whatif.html"
+    write_whatif_page(page, pareto([outcome(7.0, 0.9, 5.0), outcome(2.0, 0.3, 2.0)]), Config())
+    clicks = "const title = text => [...document.querySelectorAll('th')].find(one => one.textContent === text);"
+    clicks += "title('duty cycle (%)').click(); document.querySelector('tr[data-row]').click();"
+    page.write_text(page.read_text().replace("</body>", f"<script>{clicks}</script></body>"))
+    _, _, chosen = dom_after_scripts(page).partition('id="chosen">')
+    assert "superior_mm = 2.0" in chosen.partition("</pre>")[0]

@@ -14,6 +14,8 @@ from gating.messages import GateState
 from gating.settings.config import LinacSettings
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 
+pytestmark = pytest.mark.alone
+
 
 class TestSimulatedLinacSwitch(BeamSwitchContract):
     @pytest.fixture

@@ -84,9 +84,10 @@ def test_stamps_of_another_hosts_clock_are_left_to_be_mapped(peer: Bridge) -> No
 
 
 def test_stamps_on_this_hosts_clock_keep_the_bridges_uncertainty(peer: Bridge) -> None:
-    peer.frame(0, publish_clock=MonotonicClock().name, acquired_uncertainty_ns=7)
+    peer.frame(0, publish_clock=MonotonicClock().name, acquired_uncertainty_ns=7, moment_uncertainty_ns=3)
     (stamp, _), *_ = read(peer.source, 1)
-    assert (stamp.acquired_on_host_ns, stamp.uncertainty_ns) == (frame(0).header.acquired_on_publish_clock_ns, 7)
+    assert stamp.acquired_on_host_ns == frame(0).header.acquired_on_publish_clock_ns
+    assert (stamp.uncertainty_ns, stamp.moment_uncertainty_ns) == (7, 3)
 
 
 def test_arrival_times_stand_in_for_stamps_on_request(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from gating.wire.keys import ROLES, Keyring, load_keyring
 from gating.wire.sockets import bind, dial, receive, secure
 from tests.patience import reserved_ports, wait_until
 
+pytestmark = pytest.mark.alone
+
 HALF_OPEN = 2000
 REPLAY_S = 1.0
 """How long a replayed client is listened to; an honest one is heard within milliseconds."""

@@ -17,6 +17,8 @@ from gating.settings.config import Config
 from tests.motion import sunken, write_trace
 from tests.patience import wait_until
 
+pytestmark = pytest.mark.alone
+
 register_verbs()
 
 

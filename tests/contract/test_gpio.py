@@ -18,6 +18,8 @@ from gating.messages import GateState
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.stand_ins import StandInLines
 
+pytestmark = pytest.mark.alone
+
 ON, HOLD = GateState.ON, GateState.HOLD
 
 

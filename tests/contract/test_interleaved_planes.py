@@ -32,6 +32,8 @@ from tests.dicom_files import image, time_of_day
 from tests.interleaved import INTERVAL_S, PLANES, Patient
 from tests.patience import reserved_ports, wait_until
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 FRAMES = 140
 

@@ -15,6 +15,8 @@ from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, Ta
 from gating.session.log import read_session
 from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
+pytestmark = pytest.mark.alone
+
 FRAMES = 80
 DECIDED = 60
 """At least; where the machine is busy, an engine skips to the newest frame."""

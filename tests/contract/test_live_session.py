@@ -46,6 +46,8 @@ from tests.engine_bench import drawn_on
 from tests.mrd_client import TICK_NS, connect, image, packed, preamble, synthetic_cine
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 INTERVAL_S = 0.025
 TICKS = 14_400_000

@@ -14,6 +14,8 @@ from gating.wire.codec import encode
 from gating.wire.sockets import subscribe
 from tests.patience import wait_until
 
+pytestmark = pytest.mark.alone
+
 FLOOD_S = 2.0
 
 

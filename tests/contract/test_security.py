@@ -15,10 +15,12 @@ import zmq
 
 from gating.settings.config import EndpointSettings
 from gating.wire.codec import encode
-from gating.wire.keys import ROLES, KeyProblem, allow, allowed, load_keyring, new_key
+from gating.wire.keys import ROLES, SERVERS, KeyProblem, allow, allowed, load_keyring, new_key
 from gating.wire.sockets import bind, dial, secure, subscribe
 from tests.factories import beam_status
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
@@ -65,6 +67,12 @@ def said(capfd) -> Callable[[str], bool]:
 def test_an_admitted_key_hears_its_channel(context, gate, keys, endpoints):
     secure(load_keyring(keys, "beam", endpoints))
     assert hears(context, gate, endpoints.gate)
+
+
+def test_the_consoles_own_key_opens_every_channel_of_a_session(keys, endpoints):
+    console = load_keyring(keys, "console", endpoints).public
+    for channel in EndpointSettings.__struct_fields__:
+        assert load_keyring(keys, SERVERS[channel], endpoints).admits(channel, console)
 
 
 def test_a_client_without_a_key_gets_nothing_and_is_logged(context, gate, endpoints, said):

@@ -27,6 +27,8 @@ from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.patience import SlowClock, wait_until
 from tests.stand_ins import StandInPort
 
+pytestmark = pytest.mark.alone
+
 ON, HOLD = GateState.ON, GateState.HOLD
 TIMES = 10
 """Leases are longer here by this factor, so that a pause of the test machine does not end one."""

@@ -20,6 +20,8 @@ from gating.messages import GateState
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.contract.reading import read
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 
 

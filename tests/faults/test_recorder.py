@@ -234,7 +234,7 @@ def test_the_verb_refuses_an_existing_log_with_a_sentence(tmp_path: Path) -> Non
     words = [sys.executable, "-m", "cinegate", "record", str(taken), "--config", str(config)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 2
-    assert done.stderr.strip() == "cinegate: session log taken.mcap cannot be written: File exists"
+    assert done.stderr.splitlines()[-1] == "cinegate: session log taken.mcap cannot be written: File exists"
 
 
 def test_a_log_that_was_removed_is_reported(wire: Wire, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gating.service.pipeline import Session
+from gating.service.pipeline import PipelineError, Session
 from gating.settings.config import Config
 from replay_data import session_path
 
@@ -29,7 +29,7 @@ def _signals_are_not_ignored() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "cinegate", "run", str(session_path("free_breathing")), "--log", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
@@ -56,3 +56,21 @@ def test_a_signal_while_a_process_starts_does_not_lose_it(tmp_path: Path, monkey
     (started,) = session.processes.values()
     session.stop()
     assert started.poll() is not None
+
+
+def test_the_end_of_a_console_changes_nothing(tmp_path: Path) -> None:
+    session = Session(Config(), "s1", tmp_path)
+    session.start_console("--no-such-option")
+    assert session.processes["console"].wait(60) == 2
+    session.check()
+    session.stop()
+    assert any("--no-such-option" in line for line in session.new_lines())
+
+
+def test_the_early_end_of_any_other_process_is_told_with_its_last_line(tmp_path: Path) -> None:
+    session = Session(Config(), "s1", tmp_path)
+    session.start("beam", "--switch", "none")
+    session.processes["beam"].wait(60)
+    with pytest.raises(PipelineError, match="beam ended with code 2: cinegate: beam switch 'none' is unknown"):
+        session.check()
+    session.stop()

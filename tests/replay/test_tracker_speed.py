@@ -16,6 +16,8 @@ from gating.latency.budgets import load_budgets
 from gating.tracking.template_tracker import TemplateTracker
 from gating.tracking.tracker import TrackerSettings
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def taken_ms(monkeypatch, shared_data):

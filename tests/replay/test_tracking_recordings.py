@@ -44,14 +44,15 @@ def test_a_breath_hold_on_top_of_a_real_recording_is_followed(recordings, name):
     assert not ((confidence >= CONFIDENT) & (errors > 3.0)).any()
 
 
-def test_tracking_in_a_recording_of_low_signal_is_doubted(shared_data):
+@pytest.mark.parametrize("first", [0, 1], ids=["from_the_reference_on", "after_the_reference"])
+def test_tracking_in_a_recording_of_low_signal_is_doubted(shared_data, first):
     with np.load(shared_data / "liver_cine" / "ON65_2.npz") as arrays:
         frames, t_s, spacing = arrays["frames"][:200], arrays["t_s"][:200], arrays["pixel_spacing_mm"]
     tracker = make_tracker("template", TrackerSettings())
     tracker.set_reference(frames[0], box_contour(62, 100, 34, 34), (float(spacing[0]), float(spacing[1])))
-    elapsed = np.diff(t_s)
-    confidence = [tracker.track(frames[i], float(elapsed[i - 1])).confidence for i in range(1, len(frames))]
-    assert np.mean(np.array(confidence) >= CONFIDENT) < 0.2
+    elapsed = np.diff(t_s, prepend=t_s[0])
+    confidence = [tracker.track(frames[i], float(elapsed[i])).confidence for i in range(first, len(frames))]
+    assert np.mean(np.array(confidence) >= CONFIDENT) <= 0.12
 
 
 @pytest.mark.parametrize("target", ["KS81_1/vessels", "QN76_1/liver"])

@@ -132,6 +132,7 @@ def test_the_appearance_in_a_low_field_hold_changes_as_in_patients(person):
     assert 0.5 < np.corrcoef(frames[0][inside].astype(float), undone[inside])[0, 1] < 0.85
 
 
+@pytest.mark.alone
 def test_150_frames_of_350_by_350_take_less_than_3_s(monkeypatch):
     people.stills_of("KS81")
     threads = cv2.getNumThreads()

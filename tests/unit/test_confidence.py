@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gating.tracking.confidence import ALONE, FEATURES, PREPARED, REASONS, probability, reason_for_doubt
+from gating.settings.safeguards import SAFEGUARDS
+from gating.tracking.confidence import (
+    ALONE,
+    FEATURES,
+    PREPARED,
+    REASONS,
+    VETO_LIMIT,
+    probability,
+    reason_for_doubt,
+)
 from gating.tracking.evidence import Evidence
 
 GOOD = Evidence(
@@ -63,7 +72,7 @@ def test_no_sign_of_doubt_can_raise_the_confidence(good, worse):
 
 @pytest.mark.parametrize("name", WORSE)
 def test_evidence_that_is_not_a_number_gives_no_confidence(name):
-    assert probability(replace(MODELS["prepared"], **{name: float("nan")})) <= (0.5 if name in VETOES else 0.0)
+    assert probability(replace(MODELS["prepared"], **{name: float("nan")})) <= (VETO_LIMIT if name in VETOES else 0.0)
 
 
 @pytest.mark.parametrize("good", MODELS.values(), ids=MODELS)
@@ -71,8 +80,13 @@ def test_a_frame_that_fits_no_template_is_lost(good):
     assert probability(replace(good, score_moved_back=0.6, score_shifted=0.6, cost=0.2)) < 0.2
 
 
+def test_a_veto_holds_the_beam_at_every_limit_that_needs_no_override():
+    least = next(one.lowest for one in SAFEGUARDS if one.setting == "tracking.min_confidence")
+    assert least > VETO_LIMIT
+
+
 def test_a_match_at_the_border_of_its_window_is_never_confident():
-    assert probability(replace(GOOD, at_edge=True)) <= 0.5
+    assert probability(replace(GOOD, at_edge=True)) <= VETO_LIMIT
     assert "border" in reason_for_doubt(replace(GOOD, at_edge=True))
 
 
@@ -88,7 +102,7 @@ def test_a_match_at_the_border_of_its_window_is_never_confident():
     ],
 )
 def test_what_cannot_be_told_apart_is_never_confident(veto):
-    assert probability(replace(GOOD, **veto)) <= 0.5
+    assert probability(replace(GOOD, **veto)) <= VETO_LIMIT
 
 
 def test_the_reason_names_what_is_worst():

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinegate.verbs.sessions import read_motion
-from gating.analysis.drift import baseline_over_time, baseline_shift, exhale_positions, propose_shift, session_exhale
+from gating.analysis.drift import (
+    baseline_over_time,
+    baseline_shift,
+    exhale_positions,
+    propose_shift,
+    session_exhale,
+    too_short,
+)
+from gating.pages.page import UNKNOWN
 from tests.motion import breathing
 
 WINDOW = (3.0, 3.0, 3.0)
@@ -49,6 +57,22 @@ def test_too_little_motion_gives_no_shift():
     t, p = breathing(120)
     assert baseline_shift(t[:10], p[:10]) is None
     assert baseline_shift(t, np.full_like(p, np.nan)) is None
+
+
+def test_a_session_whose_end_is_its_beginning_gives_no_shift():
+    t, p = breathing(35)
+    assert baseline_shift(t, p) is None
+    assert session_exhale(t, p) is None
+    assert too_short(t, p).endswith("s; 40 s are needed")
+    assert too_short(*breathing(60)) == ""
+
+
+def test_along_an_axis_that_is_not_shown_no_shift_is_known():
+    t = np.arange(0, 60, 0.2)
+    proposal = propose_shift(t, np.tile([0.0, 2.0, 4.0], (len(t), 1)), WINDOW, shown=(False, True, True))
+    assert np.isnan([proposal.iec_mm[0], proposal.baseline.shift_mm[0], proposal.baseline.speed_mm_min[0]]).all()
+    assert f"X {UNKNOWN} Y -4.0 Z +2.0 mm" in proposal.text
+    assert proposal.worthwhile
 
 
 def test_frames_without_a_target_are_left_out():

@@ -262,6 +262,14 @@ def test_stopping_holds(bench):
     assert bench.engine.stop().state is GateState.HOLD
 
 
+@pytest.mark.parametrize("reason", [GateReason.STOPPING, GateReason.SESSION_ENDED])
+def test_the_last_command_says_so_even_of_a_latched_engine(bench, reason):
+    bench.steps(6)
+    bench.step(6, image_position_mm=(5.0, 0.0, 0.0))
+    last = bench.engine.stop(reason)
+    assert (last.state, last.reason, last.engine_state) == (GateState.HOLD, reason, EngineState.LATCHED)
+
+
 def test_all_targets_must_be_inside():
     second = TargetSpec("second", box_contour(10, 60, 20, 20))
     bench = Bench(targets=[TargetSpec("target", BOX), second])
@@ -294,6 +302,16 @@ def test_an_accepted_couch_shift_is_only_logged_with_its_operator(bench):
     assert reply.accepted
     assert "accept_shift by dr_who" in events[0].text
     assert text in events[0].text
+    assert bench.step(6).command.state is GateState.ON
+
+
+def test_a_marked_event_is_logged_with_its_operator_and_changes_nothing(bench):
+    bench.steps(6)
+    assert not bench.request("mark").accepted
+    request = ControlRequest(session_id="s1", action="mark", operator="dr_who", why="the patient coughed")
+    reply, (event,) = bench.engine.control(request)
+    assert reply.accepted
+    assert (event.code, event.text) == ("mark", f"mark by dr_who: {reply.engine_state} (the patient coughed)")
     assert bench.step(6).command.state is GateState.ON
 
 

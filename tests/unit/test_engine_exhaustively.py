@@ -17,9 +17,12 @@ import pytest
 from gating.clocks.clock import ManualClock
 from gating.engine.engine import Engine
 from gating.geometry.contours import box_contour
-from gating.messages import ControlRequest, EngineState, GateCommand, GateState, SourceKind, StreamEnd
+from gating.geometry.plane import ImagePlane
+from gating.messages import ControlRequest, EngineState, GateCommand, GateState, Message, SourceKind, StreamEnd
 from gating.settings.config import Config, GatingSettings, RecordingSettings, SafetySettings
+from gating.settings.sites import SiteSettings
 from gating.stream import seen_images
+from gating.targets.boundary import GatingBoundary
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.tracking.tracker import TrackResult, TrackStatus
@@ -27,7 +30,9 @@ from gating.wire.pixels import content_hash
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
 BOX = box_contour(36, 36, 24, 24)
+SITES = tuple(SiteSettings(name=name, target=f"{name}.json") for name in ("here", "there"))
 CONFIG = Config(
+    sites=SITES,
     gating=GatingSettings(resume_good_frames=1),
     safety=SafetySettings(arm_good_frames=2),
     recording=RecordingSettings(required=False),
@@ -62,6 +67,7 @@ class Visit:
             "s1",
             "e1",
             arm_by_itself=arm_by_itself,
+            site="here",
         )
         self.by_itself = arm_by_itself
         self.sequence = 0
@@ -84,14 +90,16 @@ class Visit:
         self.declared = self.declared or (None if overrides else kind)
         self.saw(self.engine.tick().command)
 
-    def ask(self, action: str, session: str = "s1") -> None:
-        request = ControlRequest(session_id=session, action=action, operator="dr_who", why="seen")
+    def ask(self, action: str, session: str = "s1", site: str = "") -> None:
+        request = ControlRequest(session_id=session, action=action, operator="dr_who", why="seen", site=site)
         accepted = self.engine.control(request)[0].accepted
         assert not (accepted and session != "s1")
         self.acknowledged |= accepted and action == "acknowledge"
         if accepted:
             self.armed = action == "arm" or (self.armed and action == "confirm")
-            self.confirmed |= action == "confirm"
+            self.confirmed = action == "confirm" or (self.confirmed and action != "site")
+            if action == "site":  # as after a latch that has been acknowledged
+                self.latched = self.acknowledged = True
         self.saw(self.engine.tick().command)
 
     def end(self, session: str) -> None:
@@ -152,6 +160,7 @@ INPUTS = (
     Input("end of stream", lambda visit: visit.end("s1")),
     Input("end of another stream", lambda visit: visit.end("s2")),
     *(Input(action, lambda visit, action=action: visit.ask(action)) for action in ASKED),
+    Input("leave for another site", lambda visit: visit.ask("site", site="there")),
     *(Input(f"foreign {action}", lambda visit, action=action: visit.ask(action, "s2")) for action in ("arm", "stop")),
 )
 
@@ -172,14 +181,20 @@ def beam_on_is_justified(visit: Visit, path: tuple[str, ...]) -> None:
         assert visit.confirmed, f"beam on with a contour that nobody has confirmed: {path}"
 
 
+NEVER_CHANGE = (Config, GatingBoundary, ImagePlane, Message, TargetSpec)
+"""What copies of an engine share: frozen records, and the cells of a boundary with the scratch of their measurement."""
+
+
 @pytest.fixture
-def remembers_few_images(monkeypatch):
-    """The engine is copied at every step, and with it the tables of its images."""
+def is_copied_quickly(monkeypatch):
+    """The engine is copied at every step, and with it the tables of its images, but nothing that never changes."""
     monkeypatch.setattr(seen_images, "IMAGES", 1 << 8)
     monkeypatch.setattr(seen_images, "SAMPLED_IMAGES", 1 << 6)
+    for kind in NEVER_CHANGE:
+        monkeypatch.setattr(kind, "__deepcopy__", lambda self, _: self, raising=False)
 
 
-@pytest.mark.usefixtures("remembers_few_images")
+@pytest.mark.usefixtures("is_copied_quickly")
 @pytest.mark.parametrize("by_itself", [pytest.param(False, id="by operator"), pytest.param(True, id="by itself")])
 def test_no_path_leads_to_beam_on_without_what_justifies_it(by_itself):
     first = Visit(arm_by_itself=by_itself)

@@ -13,10 +13,13 @@ from cinegate.cases import read_cases
 from drivers.errors import BadRecording
 from drivers.recordings.trackrad import read_labels
 from gating.evaluation import evaluate
+from gating.evaluation.distances import frame_distances, surface_distances_mm
 from gating.evaluation.masks import write_masks
 from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
+from gating.evaluation.report import worst_frames
+from gating.evaluation.run import predicted_masks, run_case
 from gating.geometry.contours import contour_from_mask
-from gating.tracking.tracker import TrackingError
+from gating.tracking.tracker import TrackerSettings, TrackingError
 from tests.pages import fetched_addresses
 
 
@@ -132,9 +135,6 @@ def test_what_an_evaluation_writes_is_readable_by_its_owner_alone(dataset, tmp_p
 
 
 def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
-    from gating.evaluation.run import run_case
-    from gating.tracking.tracker import TrackerSettings
-
     case = next(read_cases(dataset))
     whole = run_case(case, "template", TrackerSettings()).results
     case.frames[4:] = 0.0
@@ -144,9 +144,6 @@ def test_a_later_frame_never_changes_an_earlier_answer(dataset, tmp_path):
 
 @pytest.mark.parametrize("unseen", [0.0, np.nan, np.inf])
 def test_a_frame_that_cannot_be_tracked_keeps_the_mask_before(dataset, unseen):
-    from gating.evaluation.run import predicted_masks, run_case
-    from gating.tracking.tracker import TrackerSettings
-
     case = next(read_cases(dataset))
     case.frames[3] = unseen
     masks = predicted_masks(run_case(case, "template", TrackerSettings()))
@@ -176,6 +173,45 @@ def test_an_untrackable_case_is_reported_and_scored_without_tracking(dataset, tm
     assert [row["not_tracked"] for row in summary.results] == [5, 0]
     with pytest.raises(TrackingError, match="dot: the target covers 4 px"):
         evaluate([unfit], tmp_path / "none")
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (2.9, 2.9), (1.0, 3.0)])
+def test_our_distances_are_mm_whatever_the_pixels(spacing_mm):
+    predicted, true = disc(34, 21, 7, (40, 90)), disc(40, 20, 8, (40, 90))
+    edges = [np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing_mm for mask in (predicted, true)]
+    apart = np.linalg.norm(edges[0][:, None] - edges[1][None], axis=2)
+    there, back = apart.min(axis=1), apart.min(axis=0)
+    hd95_mm, masd_mm = surface_distances_mm(predicted, true, spacing_mm)
+    assert hd95_mm == pytest.approx(max(np.quantile(there, 0.95), np.quantile(back, 0.95)))
+    assert masd_mm == pytest.approx((there.mean() + back.mean()) / 2)
+
+
+def test_the_challenges_own_distance_stands_beside_ours_in_px(dataset):
+    case = replace(next(read_cases(dataset)), pixel_spacing_mm=(2.9, 2.9))
+    case.labels[1:] = np.roll(case.labels[1:], 4, axis=2)
+    row = evaluate([case]).results[0]
+    assert row["hausdorff_distance_95"] == pytest.approx(4.0, abs=0.6)
+    assert row["hd95_mean_mm"] == pytest.approx(2.9 * row["hausdorff_distance_95"], rel=0.05)
+
+
+def test_a_wide_image_is_not_cut_by_its_number_of_rows():
+    true, predicted = np.stack([disc(70, 20, 6, (40, 90))]), np.stack([disc(74, 20, 6, (40, 90))])
+    assert frame_distances(predicted, true, (1.0, 1.0)).hd95_mm[0] == pytest.approx(4.0, abs=0.1)
+
+
+def test_the_worst_frames_lie_two_seconds_apart(dataset):
+    case = next(read_cases(dataset))
+    slow = replace(case, elapsed_s=np.r_[0.0, np.full(5, 0.9)])
+    run = run_case(slow, "template", TrackerSettings())
+    assert worst_frames(run, np.array([1.0, 9.0, 8.0, 7.0, 6.0]), None, 3) == [1, 4]
+
+
+def test_the_page_shows_the_mean_error_and_explains_its_columns(dataset, tmp_path):
+    evaluate(read_cases(dataset), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "centre error, mean (mm)" in page
+    assert 'title="Distance of the tracked centre from the true one."' in page
+    assert page.count('<figure class="frame">') == 1  # six frames are less than two seconds
 
 
 def test_a_folder_without_cases_is_refused_in_one_sentence(tmp_path):

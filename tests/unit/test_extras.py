@@ -29,6 +29,7 @@ def test_every_extra_for_running_has_a_purpose_and_requirements() -> None:
         "h5py",
         "pyserial",
         "gpiod",
+        "starlette",
     ]
 
 

@@ -42,6 +42,8 @@ def test_the_next_frame_in_time_is_healthy():
         ({"acquired_ns": 0}, GateReason.CLOCK_FAULT),
         ({"acquired_ns": 10 * INTERVAL_NS}, GateReason.CLOCK_FAULT),
         ({"acquired_uncertainty_ns": 51 * MS}, GateReason.STAMP_UNCERTAIN),
+        ({"moment_uncertainty_ns": 51 * MS}, GateReason.STAMP_UNCERTAIN),
+        ({"acquired_uncertainty_ns": 26 * MS, "moment_uncertainty_ns": 25 * MS}, GateReason.STAMP_UNCERTAIN),
         ({"publish_clock": "other"}, GateReason.CLOCK_FAULT),
         ({"session_id": "s2"}, GateReason.SESSION_CHANGED),
         ({"publisher_id": "p2"}, GateReason.TWO_PUBLISHERS),

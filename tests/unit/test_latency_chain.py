@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating.latency.published_chain import Link, published_chain, sum_chain
+from gating.latency.published_chain import Link, machines, published_chain, sum_chain
 
 
 def link(name: str, low: float, high: float, **more) -> Link:
@@ -50,6 +50,39 @@ def test_a_measurement_takes_the_place_of_a_published_figure() -> None:
     summed = sum_chain(8, "off", measured_ms={"reconstruction": [200.0, 200.0, float("nan")]})
     share = next(one for one in summed.links if one.name == "reconstruction")
     assert (share.p50_ms, share.source) == (200.0, "measured, n = 2")
+
+
+def test_beam_on_of_an_mr_linac_is_as_late_as_was_published() -> None:
+    """286 to 438 ms; with the linac of a conventional machine the model said 163."""
+    for rate_hz in (4, 8):
+        summed = sum_chain(rate_hz, "on", machine="0.35 T MR-linac")
+        assert summed.whole is not None
+        assert summed.whole.low_ms <= summed.p50_ms <= summed.whole.high_ms
+
+
+@pytest.mark.parametrize("machine", machines())
+def test_every_class_of_machine_has_links_and_ranges(machine: str) -> None:
+    for beam in ("off", "on"):
+        links = [one for one in published_chain(machine) if one.beam == beam]
+        assert [one.name for one in links] == [f"linac, beam {beam}"]
+        whole = sum_chain(8, beam, machine=machine, draws=10).whole
+        assert whole is not None
+        assert 0 < whole.low_ms < whole.high_ms
+
+
+def test_a_gating_interface_takes_a_second_and_a_half_to_turn_the_beam_on() -> None:
+    assert 1200 < sum_chain(8, "on", machine="gating interface").p50_ms < 1600
+
+
+def test_what_the_site_measured_takes_the_place_of_published_ranges() -> None:
+    whole = sum_chain(8, "on", physical_ms=[300.0, 320.0]).whole
+    assert whole is not None
+    assert (whole.low_ms, whole.high_ms, whole.source) == (300.0, 320.0, "measured here, n = 2")
+
+
+def test_a_class_of_machine_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="machine is 'sundial'"):
+        sum_chain(8, "off", machine="sundial")
 
 
 def test_software_is_a_small_part_of_the_published_chain_at_cine_rates() -> None:

@@ -17,6 +17,8 @@ from gating.latency.physical import (
     phase_latency_ms,
     read_physical_log,
 )
+from gating.latency.published_chain import sum_chain
+from gating.report.latency_page import latency_page
 
 PERIOD_S = 4.0
 
@@ -41,6 +43,22 @@ def test_beam_off_and_beam_on_latency_are_found_apart(off_ms: float, on_ms: floa
         taken = [one.latency_ms for one in found if one.beam == beam]
         assert len(taken) >= 8
         assert np.median(taken) == pytest.approx(truth, abs=2)
+
+
+@pytest.mark.parametrize("rate_hz", [29.71, 119.31])
+def test_a_coarse_camera_does_not_lengthen_the_latency(rate_hz: float) -> None:
+    """The camera's phase goes round within 25 periods of the phantom."""
+    t_s = np.arange(0, 400, 1 / rate_hz)
+    found = crossings(PhysicalLog(t_s, motion(t_s), motion(t_s - 0.18) < 0), 0.0)
+    late_ms = np.array([one.latency_ms for one in found])
+    assert len(found) > 150
+    assert late_ms.mean() == pytest.approx(180, abs=1)
+    assert np.all(np.abs(late_ms - 180) <= [one.half_sample_ms + 0.5 for one in found])
+
+
+def test_a_level_that_is_never_crossed_is_an_error() -> None:
+    with pytest.raises(PhysicalLogError, match=r"level 11 mm is never crossed: position_mm is -\d.* to \d"):
+        crossings(gated(50, 50), 11.0)
 
 
 def test_a_beam_that_never_follows_gives_no_latency() -> None:
@@ -81,6 +99,14 @@ def test_a_log_is_read_from_csv(tmp_path: Path) -> None:
     assert log.beam_on.tolist() == [False, True, True]
 
 
+def test_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "camera.csv"
+    path.write_text("t_s; position_mm; beam\n0;1,5;0\n0,01;1,25;4,9\n0,02;1;5.0\n")
+    log = read_physical_log(path)
+    assert log.t_s.tolist() == [0.0, 0.01, 0.02]
+    assert log.position_mm.tolist() == [1.5, 1.25, 1.0]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -96,3 +122,15 @@ def test_an_invalid_log_is_refused_with_its_line(tmp_path: Path, text: str, says
     path.write_text(text)
     with pytest.raises(PhysicalLogError, match=says):
         read_physical_log(path)
+
+
+def test_the_page_has_a_chart_where_something_was_measured() -> None:
+    chains = [sum_chain(8.0, beam) for beam in ("off", "on")]
+    assert 'id="physical"' in latency_page("camera.csv", {"off": [180.0, 190.0], "on": []}, chains)
+
+
+@pytest.mark.parametrize("physical", [{}, {"off": [], "on": []}])
+def test_the_page_has_no_empty_chart(physical: dict[str, list[float]]) -> None:
+    page = latency_page("", physical, [sum_chain(8.0, "off")])
+    assert "plotly" not in page
+    assert "Whole chain, beam off" in page

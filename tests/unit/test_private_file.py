@@ -12,9 +12,11 @@ import pytest
 
 from cinegate.verbs.latency import latency
 from gating.analysis.export import write_figures_json, write_motion_csv
-from gating.analysis.whatif import write_csv, write_plot
+from gating.analysis.whatif import write_csv
 from gating.evaluation.masks import write_masks
 from gating.report.html import write_html
+from gating.report.whatif_page import write_whatif_page
+from gating.settings.config import Config
 from gating.settings.private_file import private_file
 from tests.unit.session_bench import write_session
 
@@ -72,7 +74,7 @@ def test_exported_motion_and_figures_are_private(tmp_path: Path) -> None:
 
 def test_table_and_plot_of_whatif_are_private(tmp_path: Path) -> None:
     write_csv(tmp_path / "whatif.csv", [])
-    write_plot(tmp_path / "whatif.html", [])
+    write_whatif_page(tmp_path / "whatif.html", [], Config())
     assert {mode(path) for path in tmp_path.iterdir()} == {0o600}
 
 

@@ -58,7 +58,7 @@ class ListSource:
             raise self._ending
         pixels[...] = self._next
         self._next += 1
-        return FrameStamp(self._next * 1000, time.monotonic_ns(), "sagittal", StampMeaning.START)
+        return FrameStamp(self._next * 1000, time.monotonic_ns(), "sagittal", StampMeaning.KSPACE_CENTRE)
 
     def close(self) -> None:
         self.closed = True

@@ -37,6 +37,7 @@ def run_python(script: str) -> str:
     return done.stdout
 
 
+@pytest.mark.alone
 def test_importing_loads_no_heavy_library_and_is_quick() -> None:
     script = (
         "import sys, time; before = time.process_time(); import cinegate; dir(cinegate);"

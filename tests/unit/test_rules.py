@@ -31,6 +31,7 @@ from gating.targets.rules import (
     OverlapWindow,
     StructureRules,
     TargetObservation,
+    sphere_overlap,
 )
 from gating.targets.structure import StructureGate, check_rules, rules_of
 from gating.tracking.tracker import TrackResult, TrackStatus
@@ -97,13 +98,13 @@ def test_the_boundary_shown_is_that_of_the_first_boundary_rule():
 
 
 def test_area_overlap_is_the_share_of_the_target_in_its_reference():
-    rule = OverlapWindow(OverlapRule(min_overlap=0.8), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0)
+    rule = OverlapWindow(OverlapRule(min_overlap=0.8), GatingBoundary(BOX, (0, 0, 0, 0)), 10.0)
     assert rule.judge(observation(contour=BOX + np.float32((4, 0)))) == ""
     assert rule.judge(observation(contour=BOX + np.float32((5, 0)))).startswith("area overlap 75.0 %")
 
 
 def test_volume_overlap_is_that_of_two_spheres():
-    rule = OverlapWindow(OverlapRule(min_overlap=1.0, measure="volume"), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0)
+    rule = OverlapWindow(OverlapRule(min_overlap=1.0, measure="volume"), GatingBoundary(BOX, (0, 0, 0, 0)), 10.0)
     rng = np.random.default_rng(0)
     points = rng.uniform(-10, 10, (400_000, 3))
     points = points[(points**2).sum(axis=1) <= 100]
@@ -111,6 +112,32 @@ def test_volume_overlap_is_that_of_two_spheres():
         both = ((points - (0, 0, away_mm)) ** 2).sum(axis=1) <= 100
         said = float(rule.judge(observation((0, 0, away_mm))).split()[2])
         assert said == pytest.approx(100 * both.mean(), abs=0.3)
+
+
+@pytest.mark.parametrize("distance_mm", [0.0, 2.9, 3.1, 8.0, 14.0, 22.9, 23.1])
+def test_the_overlap_of_a_sphere_with_a_larger_one(distance_mm):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-10, 10, (100_000, 3))
+    points = points[(points**2).sum(axis=1) <= 100]
+    inside = ((points - (0, 0, distance_mm)) ** 2).sum(axis=1) <= 13**2
+    assert sphere_overlap(distance_mm, 10.0, 13.0) == pytest.approx(inside.mean(), abs=0.005)
+
+
+@pytest.mark.parametrize("measure", ["area", "volume"])
+def test_an_envelope_lets_the_target_move_within_its_margin(measure):
+    for margins, held in ((NO_MARGINS, True), (Margins(), False)):
+        moved = gate(OverlapRule(min_overlap=0.96, measure=measure, margins=margins))
+        moved.update(seen(BOX + np.float32((1, 0)), 31.0), 0, 0)
+        assert (moved.hold_reason(0) is not None) is held
+
+
+def test_the_volume_counts_motion_that_another_plane_shows():
+    """A structure that leaves along the normal of this plane stayed whole in it."""
+    both = gate(OverlapRule(min_overlap=0.8, measure="volume"))
+    both.update(seen(BOX, 30.0), 0, 0, (0.0, 0.0, 0.0))
+    assert both.hold_reason(0) is None
+    both.update(seen(BOX, 30.0), 0, 0, (9.0, 0.0, 0.0))
+    assert both.hold_reason(0).reason is GateReason.LOW_OVERLAP
 
 
 def test_the_centre_window_names_the_axis():
@@ -239,8 +266,8 @@ def test_a_rule_for_an_unknown_structure_is_refused():
 WINDOWS = st.sampled_from(
     [
         BoundaryWindow(BoundaryRule(), GatingBoundary(BOX, (2, 2, 2, 2))),
-        OverlapWindow(OverlapRule(min_overlap=0.01, measure="volume"), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0),
-        OverlapWindow(OverlapRule(min_overlap=0.01), GatingBoundary(BOX, (0, 0, 0, 0)), 20.0),
+        OverlapWindow(OverlapRule(min_overlap=0.01, measure="volume"), GatingBoundary(BOX, (0, 0, 0, 0)), 10.0),
+        OverlapWindow(OverlapRule(min_overlap=0.01), GatingBoundary(BOX, (0, 0, 0, 0)), 10.0),
         CentreWindow(CentreRule()),
         AvoidanceWindow(AvoidanceRule(structure="o"), GatingBoundary(BOX, (0, 0, 0, 0))),
     ]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 import cinegate
 from cinegate.verbs import settings as verbs
-from cinegate.verbs.run import Screen
+from cinegate.verbs.screen import Screen
 from gating.report.html import render
 from gating.report.summary import summarise_data
 from gating.service.service import EngineService

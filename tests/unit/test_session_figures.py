@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import figures, session_figures
 from gating.analysis.motion import motion_from_session
 from gating.analysis.replay_tracking import gated_motion, track_session
@@ -89,14 +90,17 @@ def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
         "beam-on latency and undershoot",
         "target inside the boundary while on",
         "low confidence",
-        "low image quality",
+        "refused frames",
         "baseline shift",
-        "dose proxy",
+        "TrackRAD2025 relative D98",
+        "smooth dose",
+        "What the figures mean",
     ):
         assert what in said.output
         assert what in page
     (one,) = json.loads((tmp_path / "s.figures.json").read_text())["targets"]
     assert one["duty_cycle"] == pytest.approx(session_figures(log)[0].duty_cycle)
+    assert json.loads((tmp_path / "s.figures.json").read_text())["definitions"] == SENTENCES
     rows = list(csv.DictReader((tmp_path / "s.motion.csv").read_text().splitlines()))
     assert len(rows) == one["frames"]
 

@@ -64,17 +64,24 @@ def imports(tree: ast.Module) -> Iterator[tuple[ast.AST, list[str]]]:
             yield from ((node, f"{start}{alias.name}".split(".")) for alias in node.names)
 
 
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    """Every file of the tests, parsed."""
+    return {path: ast.parse(path.read_text("utf-8")) for path in TESTS.rglob("*.py")}
+
+
 @pytest.mark.parametrize("rule", [long_names, long_builders, imported_tests, private_names])
-def test_every_test_file_keeps_to_the_rules(rule: Callable[[ast.Module], Iterator[ast.AST]]) -> None:
-    trees = {path: ast.parse(path.read_text("utf-8")) for path in TESTS.rglob("*.py")}
+def test_every_test_file_keeps_to_the_rules(
+    rule: Callable[[ast.Module], Iterator[ast.AST]], trees: dict[Path, ast.Module]
+) -> None:
     broken = [
         f"{path.relative_to(TESTS)}:{getattr(node, 'lineno', 0)}" for path, tree in trees.items() for node in rule(tree)
     ]
     assert broken == []
 
 
-def test_the_ids_of_cases_are_short_and_plain(request: pytest.FixtureRequest) -> None:
-    cases = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
+def test_the_ids_of_cases_are_short_and_plain(collected: list[pytest.Item]) -> None:
+    cases = [item for item in collected if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
     ids = {item.nodeid: item.callspec.id for item in cases}
     odd = [node for node, name in ids.items() if len(name) > LONGEST_NAME or RAW.search(name)]
     assert odd == []

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cinegate.verbs.app import CommandError, run_app
-from cinegate.verbs.run import Screen
+from cinegate.verbs.screen import Screen
 from cinegate.verbs.terminal import PlainConsole, plain
 from gating.messages import Event
 
@@ -65,6 +65,39 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 def test_plain_text_has_no_controls_and_keeps_its_length(text: str) -> None:
     assert not steers(plain(text))
     assert len(plain(text)) == len(text)
+
+
+NAME = "the_beam_interface_was_restarted_while_the_beam_was_on"
+
+
+def table_of_names() -> Table:
+    table = Table("family", "fault", "reaction", "reason", "off ms")
+    table.add_row("beam_interface", NAME, "latches at once", "interface_changed", "12.3")
+    return table
+
+
+def test_a_name_in_a_table_is_whole_in_a_pipe() -> None:
+    assert NAME in printed(table_of_names())
+
+
+def test_a_name_in_a_table_is_not_cut_at_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # so that it is taken for a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = Text.from_ansi(printed(table_of_names())).plain.splitlines()
+    assert max(map(len, lines)) == 80
+    assert "".join(line.split("│")[2].strip() for line in lines if line.count("│") > 3) == NAME
+
+
+def test_names_in_the_first_columns_are_not_broken_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    table = Table("family", "fault", "injected", "reaction", "reason", "bound")
+    table.add_row("stream", "every_third_frame_dropped", "Every third frame never leaves.", "hold", "a_gap", "stale")
+    assert "every_third_frame_dropped" in printed(table)
+
+
+def test_a_sentence_in_a_pipe_is_one_line() -> None:
+    assert printed("word " * 60).count("\n") == 1
 
 
 def test_the_sentence_of_an_error_reaches_the_terminal_plain(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgpack
 
-from bench.faults.injections.registry import Steps, faulty_frames, injects, standing, with_header
+from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects, standing, with_header
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, changed
-from gating.messages import CineFrame
+from gating.messages import CineFrame, GateState
 from gating.wire.codec import encode_frame
 
 
@@ -90,3 +91,39 @@ def _(scene: Scene) -> Steps:
 @injects("mapping_drifts_ahead")
 def _(scene: Scene) -> Steps:
     yield from _drift(scene, 4_000_000)
+
+
+STAMPS: Final = ("acquired_ns", "acquired_on_publish_clock_ns", "published_ns")
+QUEUE_GROWS_FOR_S: Final = 80.0
+"""Longer than the stretch from which a clock's drift is learned, so that a growing delay could pass for drift."""
+TOO_YOUNG_NS: Final = 50_000_000
+"""An image is taken for younger than it is by at most so much while the beam is on."""
+
+
+@injects("queue_grows_unseen")
+def _(scene: Scene) -> Steps:
+    """Frames wait ever longer in a queue; visible once they have waited for longer than they may be old.
+
+    To an engine that does not share the source's clock, a frame that is sent late looks like one that is sent now with
+    honest stamps of long ago, because nobody tells it how far apart the clocks are.
+    """
+    source, began_ns, acquired_ns = scene.source, scene.source.slot_ns, dict[int, int]()
+    longest_ns = round(scene.stale_ms * 1e6) + TOO_YOUNG_NS
+
+    def waited_ns() -> int:
+        return round((source.slot_ns - began_ns) / 1e9 / QUEUE_GROWS_FOR_S * longest_ns)
+
+    def queued(frame: CineFrame) -> Iterable[Parts]:
+        acquired_ns[frame.header.sequence] = source.slot_ns - waited_ns()
+        return [encode_frame(changed(frame, **{name: getattr(frame.header, name) - waited_ns() for name in STAMPS}))]
+
+    source.transform = queued
+    while waited_ns() < longest_ns:
+        scene.next_frame()
+    scene.mark_visible(source.sent_ns)
+    yield
+    believed = [command for _, command in scene.messages.commands if command.state is GateState.ON]
+    too_young_ns = [one.stamps.acquired_ns - acquired_ns.get(one.frame_sequence, 2**62) for one in believed]
+    if max(too_young_ns, default=0) > TOO_YOUNG_NS:
+        raise Unmet(f"with beam on, an image was {max(too_young_ns) / 1e6:.0f} ms older than its stamp said")
+    scene.calm()

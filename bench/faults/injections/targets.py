@@ -15,7 +15,7 @@ from bench.faults.injections.registry import Steps, Unmet, faulty_frames, inject
 from bench.faults.injections.restarts import GOOD_FRAMES_MS, forget_declaration, restart_engine
 from bench.faults.pictures import Picture, PictureBook, Shot
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
-from bench.faults.scene_files import TARGETS, scene_target
+from bench.faults.scene_files import SITES, TARGETS, scene_target
 from bench.faults.scripted_source import changed
 from gating.geometry.contours import contour_centroid
 from gating.messages import EngineState, SourceKind
@@ -205,3 +205,16 @@ def _lacks_a_confirmation(scene: Scene) -> bool:
         raise Unmet("the engine was armed without a confirmation")
     scene.pass_ms(ASK_AGAIN_MS)
     return reply is not None and "nobody has confirmed" in reply.text
+
+
+@injects("site_changed_while_armed")
+def _(scene: Scene) -> Steps:
+    """An operator goes on with the other site; nobody arms its engine."""
+    scene.mark_visible()
+    for site in SITES:
+        reply = scene.ask("site", site=site)
+        if reply is not None and reply.accepted:
+            break
+    else:
+        raise Unmet("the engine refused to go on with either site")
+    yield

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Final
+from typing import Final, Literal, get_args
+
+from msgspec import Struct
 
 from gating.settings.config import ConfigError
 
-NAMES: Final = ("respiratory", "exhale", "breath_hold", "exception")
+PresetName = Literal["respiratory", "exhale", "breath_hold", "exception"]
+NAMES: Final[tuple[PresetName, ...]] = get_args(PresetName)
+
+
+class Aim(Struct, frozen=True, kw_only=True):
+    """What a window of a strategy should reach; `cinegate prepare` proposes by it."""
+
+    max_residual_mm: float
+    """Largest residual motion, 95th percentile."""
+    least_duty_cycle: float
+    source: str
+    """Of the residual motion."""
+
+
+_TG76: Final = "AAPM TG-76: motion above 5 mm is to be managed; applied here to what is left of it"
+AIMS: Final[dict[PresetName, Aim]] = {
+    "respiratory": Aim(max_residual_mm=5.0, least_duty_cycle=0.4, source=_TG76),
+    "exhale": Aim(max_residual_mm=5.0, least_duty_cycle=0.4, source=_TG76),
+    "breath_hold": Aim(max_residual_mm=3.0, least_duty_cycle=0.3, source="the boundary of the preset breath_hold"),
+    "exception": Aim(max_residual_mm=5.0, least_duty_cycle=0.9, source="the window of the preset exception"),
+}
+"""Least duty cycles: no publication found; conventions of this project."""
 
 
 def read_preset(name: str) -> str:

@@ -38,5 +38,11 @@ def choose_cache_folder(version: str) -> None:
             return
 
 
+def kernels_are_compiled() -> bool:
+    """Return whether the chosen folder holds compiled kernels; the last stage that is compiled is `pyramid`."""
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return folder is None or any(Path(folder).rglob("pyramid.*.nbi"))
+
+
 def _cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser() / ".cache") / "cinegate"

@@ -6,12 +6,13 @@ into it, and this process loads those from there.
 
 from __future__ import annotations
 
-import os
+import logging
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Final
+
+from gating.tracking.zncc.kernel_cache import kernels_are_compiled
 
 HERE: Final = (
     "tracking.zncc.maps",
@@ -32,11 +33,15 @@ BESIDE: Final = (
 SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "pruned_search")
 """Of the stages compiled here. The second process needs them to link its own, and never calls them."""
 PATIENCE_S: Final = 180.0
+COMPILING: Final = "compiling the kernels, once for this version: about 15 s"
 
 
 def load() -> None:
     """Import every stage, which compiles it or loads it from the cache."""
-    other = _compile_beside() if _is_cold() else None
+    other = None
+    if not kernels_are_compiled():
+        logging.getLogger("cinegate.kernels").info(COMPILING)
+        other = _compile_beside()
     _import(HERE)
     if other is not None:
         try:
@@ -44,12 +49,6 @@ def load() -> None:
         except subprocess.TimeoutExpired:  # whatever it has not compiled is compiled here
             other.kill()
     _import(BESIDE)
-
-
-def _is_cold() -> bool:
-    """Return whether there is a folder for compiled kernels that holds no `pyramid`."""
-    folder = os.environ.get("NUMBA_CACHE_DIR")
-    return folder is not None and not any(Path(folder).rglob("pyramid.*.nbi"))
 
 
 def _compile_beside() -> subprocess.Popen[bytes]:

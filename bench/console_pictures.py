@@ -1,0 +1,75 @@
+"""Makes the pictures of the console in the documents: a replay in real processes, and a browser that looks at it.
+
+python -m bench.console_pictures [FOLDER]
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import sync_playwright
+
+from bench.console_pages import ConsoleProcess
+from cinegate.verbs.options import load_targets
+from drivers.recordings import open_recording
+from gating.service.pipeline import Session
+from gating.settings.config import parse_config
+from gating.settings.presets import read_preset
+from gating.targets.target_file import write_targets
+from replay_data import session_path
+
+SIZE: Final = {"width": 1280, "height": 720}
+START_MS: Final = 120_000
+RECORDING: Final = "breath_hold"
+"""Name of the recording, and of the preset for it."""
+
+
+def take(out: Path) -> None:
+    """Write `console_start.png`, `console_treat.png`, `console_no_signal.png` and `console_patient.png`."""
+    recording = session_path(RECORDING)
+    with tempfile.TemporaryDirectory(prefix="cinegate-") as name:
+        folder = Path(name)
+        write_targets(folder / "targets.json", load_targets(open_recording(recording), None, None))
+        session = Session(parse_config(read_preset(RECORDING)), "example", folder)
+        session.start("beam")
+        session.start("record", str(folder / "example.mcap"))
+        session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")
+        session.start("source", str(recording), "--loop", "--subscribers", "2")
+        console = ConsoleProcess(folder, "--operator", "A. Physicist")
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+                _photograph(browser.new_page(viewport=SIZE), session, console, out)  # type: ignore[arg-type]
+                browser.close()
+        finally:
+            console.close()
+            session.stop()
+
+
+def _photograph(page: Any, session: Session, console: ConsoleProcess, out: Path) -> None:
+    page.goto(console.url)
+    page.wait_for_selector("#gate[data-state=on]", timeout=START_MS)
+    page.wait_for_timeout(15_000)
+    page.wait_for_selector("#gate[data-state=on]", timeout=START_MS)
+    page.wait_for_timeout(500)
+    page.screenshot(path=out / "console_treat.png")
+    origin = console.url.partition("/treat")[0]
+    page.goto(f"{origin}/patient")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=out / "console_patient.png")
+    page.goto(f"{origin}/")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=out / "console_start.png")
+    page.goto(f"{origin}/treat")
+    page.wait_for_selector("#no-signal", state="hidden")
+    session.processes["source"].kill()
+    page.wait_for_timeout(2500)
+    page.screenshot(path=out / "console_no_signal.png")
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/img"))

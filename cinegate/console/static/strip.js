@@ -1,0 +1,162 @@
+// Strip charts of the newest 30 s, drawn on a canvas: at 60 frames/s a plot library takes too long (decision 7).
+
+import { fitted } from "./cine.js";
+
+export const TRACE_MS = 30_000;
+/** Over a longer silence no line is drawn. */
+const GAP_MS = 1000;
+
+/** @typedef {{at: number, value: number | null, on: boolean}} Dot */
+/** @typedef {{colour: string, dash: number[], name: string, dots: Dot[]}} Line */
+/** @typedef {{low: number, high: number, name: string}} Allowed */
+/**
+ * @typedef {object} Chart
+ * @property {string} title
+ * @property {string} unit
+ * @property {[number, number] | null} range fixed range; null: from lines and bands
+ * @property {Line[]} lines
+ * @property {Allowed[]} bands where the lines may be
+ */
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Chart} chart
+ * @param {number} nowMs right edge of the chart, on the clock of the dots
+ * @param {Record<string, string>} colours
+ */
+export function drawStrip(canvas, chart, nowMs, colours) {
+  const context = fitted(canvas);
+  const { width, height } = canvas;
+  const size = 11 * (window.devicePixelRatio || 1);
+  const [left, right, top, bottom] = [3.4 * size, width - 0.6 * size, 1.7 * size, height - 0.5 * size];
+  const [low, high] = chart.range ?? rangeOf(chart);
+  /** @param {number} value */
+  const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
+  /** @param {number} at */
+  const x = (at) => right - ((nowMs - at) / TRACE_MS) * (right - left);
+  context.clearRect(0, 0, width, height);
+  context.font = `${size}px system-ui, sans-serif`;
+  context.save();
+  context.beginPath();
+  context.rect(left, top, right - left, bottom - top);
+  context.clip();
+  drawOn(context, chart.lines[0]?.dots ?? [], x, top, bottom, nowMs, colours);
+  let nameAt = left + 4;
+  for (const band of chart.bands) nameAt = drawBand(context, band, y, [left, right], top + size, nameAt, colours) + size;
+  for (const line of chart.lines) drawLine(context, line, x, y, size);
+  context.restore();
+  context.strokeStyle = colours.rule;
+  context.strokeRect(left, top, right - left, bottom - top);
+  context.fillStyle = colours.text;
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  for (const value of [low, (low + high) / 2, high]) context.fillText(tick(value), left - 4, y(value));
+  context.textAlign = "left";
+  context.fillText(`${chart.title}, ${chart.unit}`, left, 0.8 * size);
+  context.textAlign = "right";
+  let at = right;
+  for (const line of [...chart.lines].reverse()) {
+    context.fillStyle = line.colour;
+    context.fillText(line.name, at, 0.8 * size);
+    at -= context.measureText(line.name).width + size;
+  }
+}
+
+/** @param {Chart} chart */
+function rangeOf(chart) {
+  const values = chart.bands.flatMap((band) => [band.low, band.high]);
+  for (const line of chart.lines) for (const { value } of line.dots) if (value !== null) values.push(value);
+  const reach = Math.max(5, ...values.map(Math.abs)) * 1.15;
+  const step = reach > 20 ? 10 : 5;
+  const most = Math.ceil(reach / step) * step;
+  return [-most, most];
+}
+
+/** @param {number} value */
+function tick(value) {
+  return Number.isInteger(value) ? String(value) : value.toFixed(1);
+}
+
+/**
+ * Times with the gate on, as a background.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Dot[]} dots
+ * @param {(at: number) => number} x
+ * @param {number} top
+ * @param {number} bottom
+ * @param {number} nowMs
+ * @param {Record<string, string>} colours
+ */
+function drawOn(context, dots, x, top, bottom, nowMs, colours) {
+  context.fillStyle = colours.onBack;
+  for (let i = 0; i < dots.length; ) {
+    if (!dots[i].on) {
+      i += 1;
+      continue;
+    }
+    const begin = dots[i].at;
+    while (i < dots.length && dots[i].on) i += 1;
+    const end = i < dots.length ? dots[i].at : Math.min(nowMs, dots[i - 1].at + 300);
+    context.fillRect(x(begin), top, x(end) - x(begin), bottom - top);
+  }
+}
+
+/**
+ * Draws the edges of a band with its name; returns where the name ends, so that the next begins beside it.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Allowed} band
+ * @param {(value: number) => number} y
+ * @param {[number, number]} edges of the chart, left and right
+ * @param {number} highest where a name above the band still fits
+ * @param {number} nameAt
+ * @param {Record<string, string>} colours
+ */
+function drawBand(context, band, y, [left, right], highest, nameAt, colours) {
+  context.strokeStyle = colours.boundary;
+  context.lineWidth = 1.5;
+  context.setLineDash([6, 4]);
+  context.beginPath();
+  for (const edge of [band.low, band.high]) {
+    context.moveTo(left, y(edge));
+    context.lineTo(right, y(edge));
+  }
+  context.stroke();
+  context.setLineDash([]);
+  context.fillStyle = colours.boundary;
+  context.textAlign = "left";
+  const fits = y(band.high) > highest;
+  context.textBaseline = fits ? "bottom" : "top";
+  context.fillText(band.name, nameAt, y(band.high) + (fits ? -1 : 2));
+  return nameAt + context.measureText(band.name).width;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Line} line
+ * @param {(at: number) => number} x
+ * @param {(value: number) => number} y
+ * @param {number} size
+ */
+function drawLine(context, line, x, y, size) {
+  context.strokeStyle = line.colour;
+  context.lineWidth = size / 6;
+  context.lineJoin = "round";
+  context.setLineDash(line.dash);
+  context.beginPath();
+  let down = false;
+  let before = -Infinity;
+  for (const { at, value } of line.dots) {
+    down = down && at - before < GAP_MS;
+    before = at;
+    if (value === null) {
+      down = false;
+    } else if (down) {
+      context.lineTo(x(at), y(value));
+    } else {
+      context.moveTo(x(at), y(value));
+      down = true;
+    }
+  }
+  context.stroke();
+  context.setLineDash([]);
+}

@@ -1,0 +1,1 @@
+"""How every page looks: its frame, tables, plots and pictures. What a page says is up to the room that writes it."""

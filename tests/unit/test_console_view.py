@@ -1,0 +1,241 @@
+"""What the console shows of a session, and what it takes away: contours of another frame, silence, other sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from cinegate.console.bands import Band, bands
+from cinegate.console.patient import TextsError, load_texts, patient_update
+from cinegate.console.picture import letters
+from cinegate.console.protocol import GuidePatient
+from cinegate.console.updates import Cursor, frame_age_ms, treat_update
+from cinegate.console.view import SessionView
+from gating.geometry.plane import ImagePlane
+from gating.messages import BeamStatus, Event, GateState, Message, Pacing, StampMeaning
+from gating.settings.config import GatingSettings
+from gating.settings.rules import BreathHoldRule, CentreRule
+from tests.factories import beam_status
+from tests.unit.session_bench import (
+    CLOCK,
+    MS,
+    command,
+    estimate,
+    make_frame,
+    reference,
+    session_header,
+    stream_info,
+)
+
+NOW_NS = 9_000 * MS
+AT = "12:00:00"
+
+
+@pytest.fixture
+def view() -> SessionView:
+    view = SessionView()
+    for message in (session_header(), stream_info(40), reference()):
+        view.hear(message, NOW_NS, AT)
+    return view
+
+
+def hear(view: SessionView, *messages: Message, at_ns: int = NOW_NS) -> None:
+    for message in messages:
+        view.hear(message, at_ns, AT)
+
+
+def update(view: SessionView, cursor: Cursor | None = None, now_ns: int = NOW_NS):
+    return treat_update(view, cursor or Cursor(), now_ns, CLOCK)[0]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["frame first", "estimate first"])
+def test_a_picture_is_a_frame_with_its_own_contours(view, order):
+    messages = make_frame(4, NOW_NS), estimate(4)
+    for which in order:
+        view.hear(messages[which], NOW_NS, AT)
+    assert view.picture is not None
+    assert [seen.frame_sequence for seen in view.picture.estimates] == [4]
+
+
+def test_a_frame_without_its_contours_is_shown_without_any(view):
+    hear(view, estimate(3))
+    view.hear(make_frame(4, NOW_NS), NOW_NS, AT)
+    assert view.picture is None
+    view.complete_picture(NOW_NS + 16 * MS)
+    assert view.picture is not None
+    assert view.picture.estimates == ()
+
+
+def test_a_frame_whose_contours_do_not_come_gives_way_to_the_next(view):
+    view.hear(make_frame(4, NOW_NS), NOW_NS, AT)
+    view.hear(make_frame(5, NOW_NS), NOW_NS, AT)
+    hear(view, estimate(5))
+    assert view.picture is not None
+    assert view.picture.frame.header.sequence == 5
+
+
+def test_no_plane_starves_where_planes_come_in_turn(view):
+    cursor, told = Cursor(), []
+    view.references.clear()
+    for number in range(8):
+        frame = make_frame(number, NOW_NS)
+        header = replace(frame.header, plane=("sagittal", "coronal")[number % 2])
+        view.hear(replace(frame, header=header), NOW_NS, AT)
+        if number % 2 == 1:
+            told.append(update(view, cursor)["picture"]["plane"])
+    assert told == ["sagittal", "coronal", "sagittal", "coronal"]
+
+
+def test_another_session_is_not_shown_while_the_first_is_heard(view):
+    other = replace(command(4, 0, 1, renewal=False), session_id="s2")
+    hear(view, command(4, 0, 1, renewal=False))
+    hear(view, other, at_ns=NOW_NS + 1000 * MS)
+    assert view.session_id == "s1"
+    hear(view, other, at_ns=NOW_NS + 3000 * MS)
+    assert view.session_id == "s2"
+    assert view.references == {}
+
+
+def test_a_wanted_session_is_never_left_for_another():
+    view = SessionView("s1")
+    hear(view, replace(session_header(), session_id="s2"))
+    assert view.session_id == ""
+    hear(view, session_header())
+    assert view.session_id == "s1"
+
+
+@pytest.mark.parametrize(("interval_ms", "limit_ms"), [(125, 300), (16, 300), (250, 500)])
+def test_no_signal_comes_after_300_ms_or_two_slower_frames(view, interval_ms, limit_ms):
+    hear(view, replace(stream_info(40), nominal_interval_ns=interval_ms * MS))
+    assert update(view)["limits_ms"]["frame"] == limit_ms
+
+
+def test_what_was_never_heard_has_no_age(view):
+    hear(view, command(4, 0, 1, renewal=False), at_ns=NOW_NS - 40 * MS)
+    ages = update(view)["ages_ms"]
+    assert (ages["gate"], ages["beam"]) == (40.0, None)
+
+
+def test_the_age_of_an_image_is_told_only_on_this_hosts_clock(view):
+    view.hear(make_frame(4, NOW_NS - 90 * MS), NOW_NS, AT)
+    hear(view, estimate(4))
+    assert frame_age_ms(view, CLOCK, NOW_NS) == 90.0
+    assert frame_age_ms(view, "monotonic:other", NOW_NS) is None
+    arrived = make_frame(5, NOW_NS)
+    header = replace(arrived.header, acquired_meaning=StampMeaning.ARRIVAL)
+    view.hear(replace(arrived, header=header), NOW_NS, AT)
+    hear(view, estimate(5))
+    assert frame_age_ms(view, CLOCK, NOW_NS) is None
+
+
+def test_a_page_is_told_only_what_is_new_to_it(view):
+    cursor = Cursor()
+    hear(view, estimate(4))
+    first, second = update(view, cursor), update(view, cursor)
+    assert len(first["samples"]) == 1
+    assert first["setting"]["targets"][0]["name"] == "GTV"
+    assert second["samples"] == []
+    assert "setting" not in second
+
+
+def test_a_target_that_is_not_found_leaves_a_gap(view):
+    hear(view, replace(estimate(4), status="lost", target_out_fraction=float("nan")))
+    (sample,) = update(view)["samples"]
+    assert (sample.si_mm, sample.out_fraction) == (None, None)
+
+
+def test_repeated_events_are_folded_and_the_newest_comes_first(view):
+    cough = Event(session_id="s1", role="engine", severity="warning", code="frame_gap", text="gap", at_ns=1)
+    hear(
+        view,
+        replace(cough, text="gap of 3 frames"),
+        replace(cough, text="other"),
+        replace(cough, text="gap of 5 frames"),
+    )
+    assert [(one.text, one.times) for one in update(view)["events"]] == [("gap of 5 frames", 2), ("other", 1)]
+
+
+def test_what_two_operators_did_is_never_folded_into_one(view):
+    first = Event(session_id="s1", role="engine", severity="info", code="arm", text="arm by op 1: armed", at_ns=1)
+    hear(view, first, replace(first, text="arm by op 2: armed"))
+    assert [one.text for one in update(view)["events"]] == ["arm by op 2: armed", "arm by op 1: armed"]
+
+
+def statuses(on: str) -> Iterator[BeamStatus]:
+    for number, digit in enumerate(on):
+        state = GateState.ON if digit == "1" else GateState.HOLD
+        yield beam_status(confirmed=state, commanded=state, sent_ns=NOW_NS + number * 100 * MS)
+
+
+def test_beam_on_time_is_that_of_the_confirmed_beam_as_far_as_it_was_seen(view):
+    for number in range(6):
+        hear(view, command(4, 0, number, renewal=True), at_ns=NOW_NS + number * 100 * MS)
+    hear(view, *statuses("011100"))
+    hear(view, beam_status(sent_ns=NOW_NS + 60_000 * MS))
+    figures = update(view)["figures"]
+    assert figures["beam_on_s"] == pytest.approx(0.3)
+    assert figures["duty_cycle"] == pytest.approx(0.6)
+
+
+def test_holds_are_counted_and_timed_by_reason(view):
+    for number, sequence in enumerate((0, 0, 4, 4, 8, 8, 8)):
+        hear(view, command(sequence, 0, number, renewal=number % 2 == 1), at_ns=NOW_NS + number * 100 * MS)
+    holds = {one["reason"]: (one["times"], one["s"]) for one in update(view)["figures"]["holds"]}
+    assert holds["not_armed"] == (1, pytest.approx(0.2))
+
+
+def test_only_real_time_sessions_have_latencies(view):
+    hear(view, command(4, 0, 1, renewal=False))
+    assert update(view)["figures"]["engine_ms"].p50 == pytest.approx(0.7)
+    scaled = SessionView()
+    hear(scaled, replace(command(4, 0, 1, renewal=False), pacing=Pacing.SCALED))
+    assert update(scaled)["figures"]["engine_ms"].p50 is None
+
+
+def test_every_rule_that_limits_displacement_is_a_band():
+    rules = (CentreRule(si_mm=4, shift_lps_mm=(0, 0, 1)), BreathHoldRule(reproducibility_mm=2.5))
+    found = [band for band in bands("GTV", GatingSettings(rules=rules)) if band.axis == "si"]
+    assert found == [Band("centre", "si", -3, 5), Band("breath-hold", "si", -2.5, 2.5)]
+    assert bands("GTV", GatingSettings())[0] == Band("boundary", "lr", -3, 3)
+
+
+def test_orientation_letters_name_the_nearest_axes():
+    sagittal = ImagePlane.of(stream_info(1))
+    assert letters(sagittal) == {"left": "A", "right": "P", "top": "S", "bottom": "I"}
+    turned = np.sqrt(0.5)
+    oblique = replace(stream_info(1), image_orientation=(0.0, turned, -turned, 0.0, -turned, -turned))
+    assert letters(ImagePlane.of(oblique))["right"] == "PI"
+
+
+def test_an_image_whose_orientation_is_none_is_shown_without_letters(view):
+    skewed = (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)
+    hear(view, replace(stream_info(40), image_orientation=skewed))
+    frame = make_frame(4, NOW_NS)
+    view.hear(replace(frame, header=replace(frame.header, image_orientation=skewed)), NOW_NS, AT)
+    hear(view, estimate(4))
+    told = update(view)
+    assert set(told["picture"]["letters"].values()) == {"–"}
+    assert told["setting"]["source"]["axes"] == []
+
+
+def test_the_patient_is_told_where_the_target_is_and_sees_no_anatomy(view):
+    view.hear(make_frame(4, NOW_NS), NOW_NS, AT)
+    hear(view, estimate(4), command(4, 0, 1, renewal=False))
+    told = patient_update(view, GuidePatient("bar", numbers=False, message="Well done"), NOW_NS)
+    assert told["marker"]["up"] == (-3, 3)
+    assert told["guide"]["message"] == "Well done"
+    assert "picture" not in told
+
+
+def test_the_patients_texts_can_be_translated(tmp_path):
+    english = (Path(__file__).parents[2] / "cinegate/console/patient_texts.toml").read_text("utf-8")
+    path = tmp_path / "de.toml"
+    path.write_text(english.replace('hold = "Hold"', 'hold = "Atem anhalten"'), "utf-8")
+    assert load_texts(path).hold == "Atem anhalten"
+    path.write_text('language = "de"', "utf-8")
+    with pytest.raises(TextsError, match=r"de\.toml: Object missing required field `wait`"):
+        load_texts(path)

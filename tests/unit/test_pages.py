@@ -1,0 +1,50 @@
+"""The pieces of every page: tables that say what is known, axes that can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gating.pages import plots
+from gating.pages.page import UNKNOWN, number, page, table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.6, 1.8), (0.05, 40.0), (0.9, 1.1), (0.001, 1000.0)])
+def test_a_logarithmic_axis_has_labels_that_can_be_read(low: float, high: float) -> None:
+    labels = plots.log_axis("latency (ms)", [low, high])["ticktext"]
+    assert (3 if high / low > 2 else 1) <= len(labels) <= 12
+    assert not any("e" in label for label in labels)
+
+
+def test_a_logarithmic_axis_of_nothing_is_one() -> None:
+    assert plots.log_axis("latency (ms)", [])["type"] == "log"
+
+
+def test_a_column_in_which_nothing_is_known_is_left_out() -> None:
+    shown = table(["row", "a", "b"], [["x", "1", ""], ["y", UNKNOWN, UNKNOWN]], leave_out_empty=True)
+    assert "<th" in shown
+    assert ">b</th>" not in shown
+    assert shown.count("<td") == 4
+
+
+def test_numbers_keep_to_the_right_and_words_to_the_left() -> None:
+    shown = table(["row", "mm", "why"], [["x", "1.2", "late"], ["y", UNKNOWN, "12 frames"]])
+    assert '<th class="n">mm</th><th>why</th>' in shown
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_what_is_unknown_is_a_dash(value: float | None) -> None:
+    assert number(value) == UNKNOWN
+
+
+def test_a_page_without_plots_needs_no_plot_library() -> None:
+    assert len(page("title", "<p>body</p>")) < 20_000
+
+
+def test_every_page_is_framed_in_one_place() -> None:
+    sources = [file for room in ("gating", "cinegate", "bench") for file in (ROOT / room).rglob("*.py")]
+    framed = [file for file in sources if any(mark in file.read_text() for mark in ("<!DOCTYPE", "plotly.offline"))]
+    assert framed == [ROOT / "gating" / "pages" / "page.py"]
