@@ -24,8 +24,6 @@ from gating.session.log_writer import FLUSH_NS
 STEADY_MS: Final = 350.0
 ON_THEIR_WAY_NS: Final = 50_000_000
 """Messages sent so shortly before a fault may not have reached the recorder; a killed one also loses unflushed ones."""
-PREPARED_NS: Final = 1_000_000_000
-"""If a fault needs longer than this to appear, its preparation itself holds the beam."""
 TRIES: Final = 3
 """On a busy machine the beam may be held just before an injection; then the fault is tried again."""
 
@@ -147,7 +145,7 @@ def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_co
 
 
 def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance: random.Random) -> bool:
-    """Run one fault; return False if the beam was off before the fault."""
+    """Run one fault; return False if the beam was off before the fault. A fault that grows may be held as it grows."""
     scene.logs.mark()
     scene.settle(STEADY_MS)
     scene.pass_ms(chance.uniform(0, 2 * scene.interval_ms))
@@ -163,8 +161,7 @@ def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance
         next(injection, None)
     played = scene.played_ns >= began_ns
     came_ns = scene.played_ns if played else max(began_ns, min(scene.visible_ns, cleared_ns))
-    was_on = any(on_ns < came_ns < off_ns for on_ns, off_ns in scene.on_intervals())
-    if not was_on and (played or scene.visible_ns <= began_ns + PREPARED_NS):
+    if not _is_on(scene, came_ns) and (played or not _is_on(scene, began_ns)):
         return False
     held_until_ns, violations = await_reaction(fault, scene, cleared_ns)
     measure(fault, scene, result, bound_ns, held_until_ns)
@@ -178,6 +175,10 @@ def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance
     if fault.reaction == "hold" and violations:
         scene.settle(STEADY_MS)
     return True
+
+
+def _is_on(scene: Scene, at_ns: int) -> bool:
+    return any(on_ns < at_ns < off_ns for on_ns, off_ns in scene.on_intervals())
 
 
 def _use_source_process(scene: Scene) -> None:

@@ -12,6 +12,9 @@ from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from gating.messages import GateState
 from gating.wire.codec import encode
 
+RENEWED_WITHIN_MS = 100.0
+"""In this time the engine permits the beam anew, even on a busy machine."""
+
 
 @injects("gate_cut")
 def _(scene: Scene) -> Steps:
@@ -92,6 +95,7 @@ def _(scene: Scene) -> Steps:
 @injects("old_command_replayed")
 def _(scene: Scene) -> Steps:
     """An old beam-on command is sent again while the engine holds."""
+    scene.pass_ms(RENEWED_WITHIN_MS)
     recorded = next(command for _, command in reversed(scene.messages.commands) if command.state is GateState.ON)
     scene.source.paused = True
     scene.next_frame()
