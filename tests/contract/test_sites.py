@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,16 @@ from drivers.sources.phantom import PhantomSource
 from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.analysis.verification import verify_session
 from gating.messages import EngineState, GateCommand, GateState
+from gating.service.pipeline import PipelineError
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.config import Config
 from gating.settings.sites import SiteSettings
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
+from tests.patience import wait_until
 
 pytestmark = pytest.mark.alone
+ENGINE_STARTS_S = 600.0
 
 
 def sites(folder: Path) -> tuple[SiteSettings, ...]:
@@ -35,19 +38,30 @@ def sites(folder: Path) -> tuple[SiteSettings, ...]:
     )
 
 
+def arm(session: cinegate.LiveSession) -> None:
+    """Arm as soon as the engine lets us; where its kernels must be compiled, it does not answer for minutes."""
+
+    def armed() -> bool:
+        with suppress(PipelineError):
+            return session.arm("Ada").accepted
+        return False
+
+    assert wait_until(armed, ENGINE_STARTS_S)
+
+
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The log of a session in which the beam was on at both sites, for some renewals each."""
     folder = tmp_path_factory.mktemp("sites")
     config = Config(sites=sites(folder))
     with cinegate.run("phantom", config=config, log=folder, options={"frames_per_s": 20}) as session:
-        session.arm("Ada", timeout_s=180)
+        arm(session)
         beam_on = 0
         for message in session:
             beam_on += isinstance(message, GateCommand) and message.state is GateState.ON
             if beam_on == 20:
                 session.site("liver", "Ada")
-                session.arm("Ada", timeout_s=60)
+                arm(session)
                 beam_on += 1
             if beam_on == 40:
                 break
