@@ -33,7 +33,9 @@ Image = NDArray[np.float32]
 CLIP: Final = 0.5
 """Largest difference of local contrast that counts."""
 USUAL_STRAIN: Final = 0.03
-"""Standard deviation of the affine motion's gradients, dimensionless."""
+"""Standard deviation of the affine motion's gradients, dimensionless, other than a rotation's."""
+USUAL_ROTATION: Final = 0.1
+"""The same of a rotation, which strains nothing, rad."""
 USUAL_BEND: Final = 0.0007
 """Standard deviation of a bending mode of energy 1, relative to the unit of length."""
 NOISE_AREA_PX: Final = 4.0 * math.pi * SMOOTHING_PX**2
@@ -62,8 +64,8 @@ class FitProblem(Struct, frozen=True):
         Rows: motions that the image and the prior tell apart. The image pulls each of them with 1.
     pulls : (2 K,) float64
         The prior's pull on them for a noise of 1.
-    prior : (K,) float64
-        Its pull of each function's coefficients to 0, likewise.
+    prior : (2 K, 2 K) float64
+        Its pull of the coefficients to 0, likewise.
     shared : float
         Places that share their noise.
     length_px : float
@@ -118,15 +120,25 @@ def prepare_fit(
     flat = np.ascontiguousarray(steepest.reshape(n, 2 * count))
     hessian = flat.T.astype(np.float64) @ flat
     ridge = RIDGE * (float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9)
-    prior = energies / (USUAL_BEND * length_px) ** 2
-    prior[1:AFFINE] = 1.0 / (USUAL_STRAIN * length_px) ** 2
+    prior = _prior(energies, length_px)
     # Axes A with A H A' = 1 and A P A' diagonal, so that the inverse of H + noise P is A' / (1 + noise pulls) A.
     whitening = np.linalg.inv(np.linalg.cholesky(hessian + ridge * np.eye(2 * count)))
-    pulls, rotation = np.linalg.eigh((whitening * np.repeat(prior, 2)) @ whitening.T)
+    pulls, rotation = np.linalg.eigh(whitening @ prior @ whitening.T)
     axes = np.ascontiguousarray(rotation.T @ whitening)
     shared = max(NOISE_AREA_PX / step_px**2, 1.0)
     work, gradient = np.zeros((3, n), np.float32), np.zeros((2, 2 * count))
     return FitProblem(places, functions, values, flat, axes, pulls, prior, shared, length_px, work, gradient)
+
+
+def _prior(energies: Array, length_px: float) -> Array:
+    """Return the pull of the coefficients to 0, (2 K, 2 K), for a noise of 1."""
+    pulls = energies / (USUAL_BEND * length_px) ** 2
+    pulls[1:AFFINE] = 1.0 / (USUAL_STRAIN * length_px) ** 2
+    prior = np.diag(np.repeat(pulls, 2))
+    turned = np.zeros(len(prior))
+    turned[3], turned[4] = math.sqrt(0.5), -math.sqrt(0.5)  # y along x, and x along y
+    prior += np.outer(turned, turned) * (1.0 / (USUAL_ROTATION * length_px) ** 2 - pulls[1])
+    return np.asarray(prior, np.float64)
 
 
 def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: int, likeness: float = 1.0) -> float:
@@ -227,7 +239,7 @@ def _solve(axes: Array, pulls: Array, noise: float, gradient: Array) -> None:
 
 @njit(
     "float64(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float64[:, ::1],"
-    " float64[::1], float64[::1], float64, float64, int64, float64[:, ::1], float32[:, ::1], float64[:, ::1])",
+    " float64[::1], float64[:, ::1], float64, float64, int64, float64[:, ::1], float32[:, ::1], float64[:, ::1])",
     cache=True,
     nogil=True,
 )
@@ -248,19 +260,19 @@ def _align(
     gradient: Array,
 ) -> float:
     """See `align`."""
-    step = gradient[0]
+    step, count = gradient[0], coefficients.shape[0]
     for _ in range(most_steps):
         displace(basis, coefficients, work)
         noise = shared * _differences(image, places, values, work)
         _project(steepest, work[2], step)
-        for k in range(prior.size):
-            step[2 * k] += noise * prior[k] * coefficients[k, 0]
-            step[2 * k + 1] += noise * prior[k] * coefficients[k, 1]
+        for i in range(step.size):
+            for k in range(count):
+                step[i] += noise * (prior[i, 2 * k] * coefficients[k, 0] + prior[i, 2 * k + 1] * coefficients[k, 1])
         _solve(axes, pulls, noise, gradient)
         xx, xy = 1.0 + coefficients[1, 0] / length_px, coefficients[2, 0] / length_px
         yx, yy = coefficients[1, 1] / length_px, 1.0 + coefficients[2, 1] / length_px
         largest = 0.0
-        for k in range(prior.size):
+        for k in range(count):
             x, y = step[2 * k], step[2 * k + 1]
             step_x, step_y = xx * x + xy * y, yx * x + yy * y
             coefficients[k, 0] -= step_x

@@ -158,9 +158,9 @@ def test_a_first_step_is_that_of_gauss_and_newton():
     seen, _ = sampled_by_scipy(frame, lattice())
     difference = np.clip(seen - fit.values, -CLIP, CLIP)
     noise = fit.shared * (difference**2).mean()
-    steepest, penalty = fit.steepest.astype(np.float64), noise * np.repeat(fit.prior, 2)
+    steepest, penalty = fit.steepest.astype(np.float64), noise * fit.prior
     hessian = steepest.T @ steepest
-    hessian += np.diag(penalty + RIDGE * (hessian[0, 0] + hessian[1, 1]) / 2.0)
+    hessian += penalty + RIDGE * (hessian[0, 0] + hessian[1, 1]) / 2.0 * np.eye(len(hessian))
     np.testing.assert_allclose(coefficients.ravel(), -np.linalg.solve(hessian, steepest.T @ difference), atol=2e-4)
 
 
@@ -171,11 +171,12 @@ def test_the_fit_reaches_the_least_cost_that_scipy_finds():
     frame = contrast(moved(scene(), truth) + noise)
     fit = problem(image, 4)
     found = np.zeros((AFFINE + 4, 2))
-    penalty = fit.shared * align(fit, frame, found, 40) * np.repeat(fit.prior, 2)
+    noise = fit.shared * align(fit, frame, found, 40)
+    root = np.linalg.cholesky(noise * fit.prior + 1e-9 * np.eye(len(fit.prior))).T
 
     def residuals(x: np.ndarray) -> np.ndarray:
         seen, _ = sampled_by_scipy(frame, lattice() + (fit.basis.T @ x.reshape(-1, 2)).T)
-        return np.concatenate([seen - fit.values, np.sqrt(penalty) * x])
+        return np.concatenate([seen - fit.values, root @ x])
 
     best = least_squares(residuals, found.ravel(), diff_step=1e-3)
     basis = fit.basis.T.astype(np.float64)
