@@ -34,7 +34,7 @@ CLIP: Final = 0.5
 """Largest difference of local contrast that counts."""
 USUAL_STRAIN: Final = 0.03
 """Standard deviation of the affine motion's gradients, dimensionless, other than a rotation's."""
-USUAL_ROTATION: Final = 0.1
+USUAL_ROTATION: Final = 0.07
 """The same of a rotation, which strains nothing, rad."""
 USUAL_BEND: Final = 0.0007
 """Standard deviation of a bending mode of energy 1, relative to the unit of length."""
