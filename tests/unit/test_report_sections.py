@@ -10,6 +10,7 @@ from gating.analysis.motion import GatedMotion
 from gating.analysis.replay_tracking import gated_motion, track_motion
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import LatencySummary
+from gating.pages.page import UNKNOWN
 from gating.report.event_table import event_table
 from gating.report.html import render
 from gating.report.labels import Labels
@@ -38,7 +39,7 @@ def motion() -> GatedMotion:
 
 def test_labels_of_the_user_stand_in_the_head_and_by_the_signatures(data, summary) -> None:
     page = render(data, summary, Labels(patient="P-<b>", plan="liver 5x10"))
-    said = "patient <b>P-&lt;b&gt;</b> &middot; plan <b>liver 5x10</b> &middot; fraction <b>\u2013</b>"
+    said = f"patient <b>P-&lt;b&gt;</b> &middot; plan <b>liver 5x10</b> &middot; fraction <b>{UNKNOWN}</b>"
     assert page.count(said) == 2
     sign_off = page.partition("<h2>Sign-off</h2>")[2]
     for what in ("medical physicist", "signature", "session s1", "settings abc123", "log s1.mcap"):
