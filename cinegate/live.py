@@ -33,8 +33,8 @@ from gating.wire.sockets import secure_process
 if TYPE_CHECKING:
     from gating.targets.spec import TargetSpec
 
-START_S: Final = 60.0
-"""For so long an engine that does not answer may be starting."""
+START_S: Final = 240.0
+"""For so long an engine that does not answer may be starting: it may have kernels to compile first."""
 _ASK_AGAIN_S: Final = 0.5
 _READ_EVERY_S: Final = 0.1
 Action = Literal["confirm", "arm", "disarm", "acknowledge", "accept_shift", "site", "status", "stop"]
