@@ -88,7 +88,10 @@ def strategy_row(session: str, tracked: TrackedSession, name: str, latency_ms: f
     motion = gated_motion(tracked, config, latency_ms=latency_ms)
     found, spacing_mm = figures(motion), tracked.stream.pixel_spacing_mm
     radius_mm = equivalent_radius_mm(tracked.specs[0].contour_px, spacing_mm)
-    itv = gated_versus_itv(motion, radius_mm, default_table(max(spacing_mm))).gated_over_itv
+    try:
+        itv = gated_versus_itv(motion, radius_mm, default_table(max(spacing_mm))).gated_over_itv
+    except ValueError:
+        itv = float("nan")
     cells = (
         session,
         name,
