@@ -58,6 +58,8 @@ LEAST_REST_SCORE_PREPARED = 0.78
 """The same over a preparation, where it is the median and only shifted."""
 LARGEST_COST_ALONE = 0.11
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
+LARGEST_COST_APART, LARGEST_WAYS_APART_MM = 0.13, 1.0
+"""With a memory, either the structure fits this well or the two ways to the outline agree this well."""
 VETO_LIMIT = 0.45
 """A refusal, not a probability: below the least `min_confidence` that needs no override."""
 RIVAL_VETO = 0.05
@@ -140,6 +142,10 @@ def veto(evidence: Evidence) -> str | None:
         return REASONS["rival"]
     if not (evidence.prepared or evidence.cost <= LARGEST_COST_ALONE):
         return REASONS["contrast"]
+    if evidence.prepared and not (
+        evidence.cost <= LARGEST_COST_APART or evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM
+    ):
+        return f"{REASONS['contrast']}, and {REASONS['ways']}"
     if not evidence.moving_elsewhere <= OBJECTION:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
     if not evidence.objections <= OBJECTIONS_VETO:
