@@ -39,7 +39,8 @@ def ask_engine(endpoint: str, request: ControlRequest) -> ControlReply:
     """Send one control request and return the reply. Raises `PipelineError` if no engine answers."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        socket = dial(context, endpoint)
+        with _signals_wait():
+            socket = dial(context, endpoint)
         socket.send_multipart(encode(request))
         if not socket.poll(ANSWER_MS):
             raise PipelineError(f"no engine answered at {endpoint} within {ANSWER_MS / 1000:g} s")
@@ -123,7 +124,8 @@ class Session:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             endpoints = self.config.endpoints
-            socket = subscribe(context, endpoints.telemetry, endpoints.gate, endpoints.beam)
+            with _signals_wait():  # or else a socket that is not yet known would be waited for at the end
+                socket = subscribe(context, endpoints.telemetry, endpoints.gate, endpoints.beam)
             while self.processes[until].poll() is None:
                 if socket.poll(50):
                     while (parts := receive(socket)) is not None:
@@ -189,7 +191,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Handle signals to end afterwards: every process must be known, and be ended, whenever they come."""
+    """Handle signals to end afterwards: processes and sockets must be known, to be ended, whenever they come."""
     came: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     on_main_thread = threading.current_thread() is threading.main_thread()

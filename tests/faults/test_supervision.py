@@ -58,6 +58,29 @@ def test_a_signal_while_a_process_starts_does_not_lose_it(tmp_path: Path, monkey
     assert started.poll() is not None
 
 
+INTERRUPTED_WHILE_A_SOCKET_IS_MADE = """
+import signal, sys, zmq
+from pathlib import Path
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+
+add_socket = zmq.Context._add_socket
+
+def interrupted(context, socket):
+    signal.raise_signal(signal.SIGINT)
+    add_socket(context, socket)
+
+zmq.Context._add_socket = interrupted
+next(Session(Config(), "s1", Path(sys.argv[1])).messages(until="source"))
+"""
+
+
+def test_a_signal_while_a_socket_is_made_is_not_waited_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_A_SOCKET_IS_MADE, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "KeyboardInterrupt" in ended.stderr
+
+
 def test_the_end_of_a_console_changes_nothing(tmp_path: Path) -> None:
     session = Session(Config(), "s1", tmp_path)
     session.start_console("--no-such-option")
