@@ -22,7 +22,6 @@ def outcome(margin_mm: float, duty_cycle: float, residual_mm: float) -> Outcome:
         residual_sd_mm=1.0,
         coverage=1.0,
         relative_d98=1.0,
-        smooth_d98=1.0,
         beam_on_periods=3,
         overshoot_p95_mm=0.5,
     )

@@ -100,6 +100,7 @@ def desk(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture
 def opened(desk: Desk) -> Desk:
+    desk.page.goto(f"{desk.console.origin}/setup")  # so that no test meets what another has chosen
     desk.open()
     return desk
 
