@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gating.settings.config import GatingSettings
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, RuleSettings
-from gating.targets.structure import boundary_rule, rules_of
+from gating.targets.structure import active_rules
 
 Axis = Literal["lr", "ap", "si"]
 
@@ -30,11 +30,6 @@ def bands(target: str, gating: GatingSettings) -> list[Band]:
     itself limits the target-out fraction.
     """
     return [band for rule in active_rules(target, gating) for band in _bands_of(rule)]
-
-
-def active_rules(target: str, gating: GatingSettings) -> list[RuleSettings]:
-    """Return the rules of a target; the common boundary rule if it has none of its own."""
-    return rules_of(target, gating.rules) or [boundary_rule(target, gating)]
 
 
 def is_avoided(name: str, gating: GatingSettings) -> bool:

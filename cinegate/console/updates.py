@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cinegate.console.bands import active_rules, bands, is_avoided
+from cinegate.console.bands import bands, is_avoided
 from cinegate.console.picture import Picture, plane_of
 from cinegate.console.view import SessionView
 from gating.decision.reasons import CONSEQUENCES, GateReason
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
+from gating.targets.structure import active_rules
 
 FIGURES_NS: Final = 500_000_000
 """Nobody reads figures that change more often than this."""

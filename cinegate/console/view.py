@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from cinegate.console.bands import active_rules
 from cinegate.console.events import EventList
 from cinegate.console.picture import Picture
 from cinegate.console.tally import Tally
@@ -29,6 +28,7 @@ from gating.messages import (
 from gating.settings.config import Config, ConfigError, parse_past_config
 from gating.settings.rules import BreathHoldRule
 from gating.targets.rules import BreathHold, TargetObservation
+from gating.targets.structure import active_rules
 
 SILENCE_NS: Final = 300_000_000
 """What was not heard for this long is not shown any more; a frame, for two of its intervals if they are longer."""
