@@ -1,4 +1,4 @@
-"""Small valid messages for tests; every field can be overridden."""
+"""Small valid messages and results for tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.ndimage import shift as ndimage_shift
 
+from gating.analysis.whatif import Outcome, Setting
 from gating.messages import (
     BeamStatus,
     CineFrame,
@@ -93,3 +94,20 @@ def beam_status(**overrides: Any) -> BeamStatus:
         "clock": "manual",
     }
     return BeamStatus(**fields | overrides)
+
+
+def outcome(margin_mm: float, duty_cycle: float, residual_mm: float, predictor: str = "off") -> Outcome:
+    """A result of a sweep; no duty cycle means that it was mostly held for low confidence."""
+    setting = Setting(margin_mm=margin_mm, out_percent=5.0, delay_ms=0.0, predictor=predictor, latency_ms=250.0)
+    return Outcome(
+        recording="case",
+        setting=setting,
+        duty_cycle=duty_cycle,
+        residual_p95_mm=residual_mm,
+        residual_sd_mm=1.0,
+        coverage=1.0,
+        relative_d98=1.0,
+        beam_on_periods=3,
+        overshoot_p95_mm=0.5,
+        mostly_held_for="" if duty_cycle else "low_confidence",
+    )

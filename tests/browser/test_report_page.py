@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gating.analysis.whatif import Outcome, Setting, pareto
+from gating.analysis.whatif import pareto
 from gating.report.html import write_html
 from gating.report.whatif_page import write_whatif_page
 from gating.settings.config import Config
+from tests.factories import outcome
 from tests.pages import dom_after_scripts
 from tests.unit.session_bench import write_session
-
-
-def outcome(margin_mm: float, duty_cycle: float, residual_mm: float) -> Outcome:
-    setting = Setting(margin_mm=margin_mm, out_percent=5.0, delay_ms=0.0, predictor="off", latency_ms=250.0)
-    return Outcome(
-        recording="case",
-        setting=setting,
-        duty_cycle=duty_cycle,
-        residual_p95_mm=residual_mm,
-        residual_sd_mm=1.0,
-        coverage=1.0,
-        relative_d98=1.0,
-        beam_on_periods=3,
-        overshoot_p95_mm=0.5,
-    )
 
 
 def test_the_page_draws_its_three_plots(tmp_path: Path) -> None:

@@ -9,30 +9,15 @@ from re import DOTALL, findall
 import pytest
 from msgspec.structs import replace
 
-from gating.analysis.whatif import Outcome, Setting, pareto, settings_grid, why_none, with_setting
+from gating.analysis.whatif import Outcome, pareto, settings_grid, why_none, with_setting
 from gating.report.whatif_page import write_whatif_page
 from gating.settings.changed import changed_toml
 from gating.settings.config import Config, parse_config
 from gating.settings.presets import NAMES, read_preset
+from tests.factories import outcome
 from tests.pages import fetched_addresses
 
 NAN = float("nan")
-
-
-def outcome(margin_mm: float, duty_cycle: float, residual_mm: float, predictor: str = "off") -> Outcome:
-    setting = Setting(margin_mm=margin_mm, out_percent=5.0, delay_ms=0.0, predictor=predictor, latency_ms=250.0)
-    return Outcome(
-        recording="case",
-        setting=setting,
-        duty_cycle=duty_cycle,
-        residual_p95_mm=residual_mm,
-        residual_sd_mm=1.0,
-        coverage=1.0,
-        relative_d98=1.0,
-        beam_on_periods=3,
-        overshoot_p95_mm=0.5,
-        mostly_held_for="" if duty_cycle else "low_confidence",
-    )
 
 
 def rows(page: str) -> list[str]:
