@@ -21,6 +21,7 @@ def register_verbs() -> None:
         doctor,
         drift,
         evaluate,
+        export,
         itv,
         keys,
         latency,

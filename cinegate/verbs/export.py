@@ -1,0 +1,70 @@
+"""`cinegate export`: a session log in the formats of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cinegate.verbs.app import CommandError, app, findings, print_json
+from cinegate.verbs.options import JsonOption
+from cinegate.verbs.report import LogArgument
+
+_COLUMNS = "Folder for the tables of frames, estimates, commands, beam and events"
+
+
+@app.command()
+def export(
+    log: LogArgument,
+    foxglove: Annotated[Path | None, typer.Option("--foxglove", help="Recording for Foxglove (.mcap).")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help=f"{_COLUMNS}, as CSV.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help=f"{_COLUMNS}, as Parquet.")] = None,
+    slicer_cine_track: Annotated[
+        Path | None, typer.Option("--slicer-cine-track", help="Folder for SlicerCineTrack, an extension of 3D Slicer.")
+    ] = None,
+    target: Annotated[str, typer.Option("--target", help="Which target SlicerCineTrack shows, of several.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a session in the formats of others. Nothing that exists is replaced."""
+    from cinegate.exports.session import open_session
+
+    if not any((foxglove, csv, parquet, slicer_cine_track)):
+        raise CommandError("nothing is asked for; give --foxglove, --csv, --parquet or --slicer-cine-track")
+    session = open_session(log)
+    written: dict[str, Any] = {}
+    if csv is not None or parquet is not None:
+        written |= _tables(log, csv, parquet)
+    if foxglove is not None:
+        from cinegate.exports.foxglove import write_foxglove
+
+        written["foxglove"] = {"file": str(foxglove), "messages": write_foxglove(session, foxglove)}
+    if slicer_cine_track is not None:
+        import msgspec
+
+        from cinegate.exports.cine_track import write_cine_track
+
+        written["slicer_cine_track"] = msgspec.to_builtins(write_cine_track(session, slicer_cine_track, target))
+    if as_json:
+        print_json({"log": str(log), **written})
+        return
+    for kind, what in written.items():
+        findings.print(f"{kind.replace('_', ' ')}: {_in_words(what)}", highlight=False, soft_wrap=True)
+
+
+def _tables(log: Path, csv: Path | None, parquet: Path | None) -> dict[str, Any]:
+    from cinegate.exports.tables import write_csv, write_parquet
+    from cinegate.sessions import read_session
+
+    session = read_session(log)
+    return {
+        kind: [str(path) for path in write(session, folder)]
+        for kind, write, folder in (("csv", write_csv, csv), ("parquet", write_parquet, parquet))
+        if folder is not None
+    }
+
+
+def _in_words(what: Any) -> str:
+    if isinstance(what, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_in_words(value)}" for key, value in what.items())
+    return ", ".join(map(str, what)) if isinstance(what, list) else str(what)
