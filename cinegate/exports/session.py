@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion, known_beam, motion_from_session
-from gating.messages import CineFrame, FrameHeader, SessionHeader, TargetEstimate
+from gating.messages import CineFrame, FrameHeader, TargetEstimate
 from gating.session.log import SessionError, read_session
 from gating.session.summary_data import Interval, SessionData, read_data
 
@@ -29,8 +29,7 @@ class ExportedSession:
     beam_on_ns, beam_known_by
         When the beam was on, on the recorder's clock, and how that is known: "confirmed", "commanded" or "".
     wall_offset_ns
-        What makes a time on the recorder's clock one since 1970, UTC. The engine tells its wall-clock time when it
-        starts, to the second: differences between times are exact, all of them together may be up to a second off.
+        What makes a time on the recorder's clock one since 1970, UTC, as the recorder found it when the log was begun.
     """
 
     data: SessionData
@@ -82,7 +81,7 @@ def open_session(log: Path) -> ExportedSession:
     Raises
     ------
     SessionError
-        If the file is no session log, or lacks the frames or the header.
+        If the file is no session log, holds no frames, or does not say when it was recorded.
     OSError
         If it cannot be read.
     """
@@ -91,12 +90,13 @@ def open_session(log: Path) -> ExportedSession:
         raise SessionError(f"{log.name} holds no frames; an export needs the session's images")
     beam_on_ns, known_by = known_beam(data)
     motions = {motion.target: motion for motion in motion_from_session(data)}
-    return ExportedSession(data, motions, beam_on_ns, known_by, _wall_offset_ns(log))
+    return ExportedSession(data, motions, beam_on_ns, known_by, _wall_offset_ns(data))
 
 
-def _wall_offset_ns(log: Path) -> int:
-    for _, log_time_ns, message in read_session(log):
-        if isinstance(message, SessionHeader):
-            since_1970 = datetime.fromisoformat(message.started_at).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-            return since_1970 // timedelta(microseconds=1) * 1000 - log_time_ns
-    raise SessionError(f"{log.name} holds no session header, which alone says on which day the session was")
+def _wall_offset_ns(data: SessionData) -> int:
+    said = data.metadata.get("wall_minus_monotonic_ns", "")
+    if not said.lstrip("-").isdecimal():
+        raise SessionError(
+            f"{data.path.name}: wall_minus_monotonic_ns is {said[:40]!r}; without it nobody knows when the session was"
+        )
+    return int(said)

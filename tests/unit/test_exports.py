@@ -6,6 +6,7 @@ import csv
 import json
 import stat
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,20 @@ def test_a_log_without_images_is_refused_in_one_sentence(tmp_path: Path) -> None
     writer.close()
     with pytest.raises(SessionError, match="holds no frames"):
         open_session(tmp_path / "empty.mcap")
+
+
+def test_times_are_those_of_the_recorders_wall_clock(session: ExportedSession) -> None:
+    boot_ns = time.time_ns() - time.monotonic_ns()
+    first = session.data.frames[0].published_ns
+    assert session.wall_ns(first) == pytest.approx(boot_ns + first, abs=10e9)
+    assert session.wall(first).timestamp() == pytest.approx(session.wall_ns(first) / 1e9, abs=1e-6)
+
+
+def test_a_log_that_does_not_say_when_it_was_is_refused(log: Path, tmp_path: Path) -> None:
+    undated = tmp_path / "undated.mcap"
+    undated.write_bytes(log.read_bytes().replace(b"wall_minus_monotonic_ns", b"wall_minus_monotonic_xx"))
+    with pytest.raises(SessionError, match="nobody knows when the session was"):
+        open_session(undated)
 
 
 def test_an_export_replaces_nothing(session: ExportedSession, recording: Path) -> None:
