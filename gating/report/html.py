@@ -167,7 +167,8 @@ def _motion() -> str:
         ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
         ("dash red", "target-out limit"),
     ]
-    caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
+    hint = '<span class="screen"> Drag to zoom, double-click to reset.</span>'
+    caption = f"Target centre relative to the reference frame.{hint}"
     return section("Target motion and gate", caption, f'{legend(keys)}<div id="motion"></div>')
 
 
