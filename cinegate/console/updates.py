@@ -12,7 +12,7 @@ from typing import Any, Final
 from cinegate.console.bands import bands, is_avoided
 from cinegate.console.picture import Picture, plane_of
 from cinegate.console.view import SessionView
-from gating.decision.reasons import CONSEQUENCES, GateReason
+from gating.decision.reasons import words
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
 from gating.targets.structure import active_rules
@@ -99,7 +99,6 @@ def _next_picture(view: SessionView, cursor: Cursor) -> Picture | None:
     return unseen[plane]
 
 
-_REASONS: Final = frozenset(GateReason)
 _BEAM: Final = ("beam", "beam_kind", "commanded", "confirmed", "reason", "detail", "latched")
 
 
@@ -107,11 +106,10 @@ def gate(command: GateCommand | None) -> dict[str, Any] | None:
     """Return the newest command with its reason in words."""
     if command is None:
         return None
-    reason = GateReason(command.reason) if command.reason in _REASONS else None
     return {
         "state": command.state,
         "reason": command.reason,
-        "words": command.reason if reason is None else CONSEQUENCES[reason].words,
+        "words": words(command.reason),
         "detail": command.detail,
         "engine_state": command.engine_state,
         "frame_sequence": command.frame_sequence,
