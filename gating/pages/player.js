@@ -200,7 +200,8 @@ class Screen {
     this.frame = undefined;
     const made = document.createElement("div");
     made.className = "picture";
-    made.style.aspectRatio = `${this.plane.columns * this.plane.spacing_mm[1]} / ${this.plane.rows * this.plane.spacing_mm[0]}`;
+    const [rowMm, columnMm] = this.plane.spacing_mm;
+    made.style.setProperty("--ratio", String((this.plane.columns * columnMm) / (this.plane.rows * rowMm)));
     made.innerHTML = '<canvas></canvas><svg preserveAspectRatio="none" aria-hidden="true"></svg><i class="scale"></i>';
     for (const [i, edge] of ["left", "right", "top", "bottom"].entries()) {
       made.append(Object.assign(document.createElement("i"), { className: `edge ${edge}`, textContent: this.plane.letters[i] }));
