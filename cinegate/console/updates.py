@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cinegate.console.bands import bands, is_avoided
 from cinegate.console.picture import Picture, plane_of
 from cinegate.console.view import SessionView
 from gating.decision.reasons import words
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
-from gating.targets.structure import active_rules
+from gating.targets.structure import active_rules, is_avoided
 
 FIGURES_NS: Final = 500_000_000
 """Nobody reads figures that change more often than this."""
@@ -178,8 +177,8 @@ def setting(view: SessionView) -> dict[str, Any]:
             "name": name,
             "plane": known.plane,
             "boundary_px": known.boundary_px,
-            "avoided": is_avoided(name, config.gating),
-            "bands": bands(name, config.gating),
+            "avoided": is_avoided(name, config.gating.rules),
+            "bands": view.bands.get(name, []),
             "max_out_fraction": _max_out_fraction(name, config),
         }
         for name, known in view.references.items()

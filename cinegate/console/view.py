@@ -7,10 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from cinegate.console.bands import Bands
 from cinegate.console.events import EventList
 from cinegate.console.picture import Picture
 from cinegate.console.tally import Tally
 from cinegate.console.trace import Trace, displacement_mm
+from gating.geometry.plane import HasGeometry
 from gating.messages import (
     BeamStatus,
     CineFrame,
@@ -81,6 +83,9 @@ class SessionView:
         """The newest picture of each plane."""
         self.trace, self.tally, self.events = Trace(), Tally(), EventList()
         self.breath_hold: BreathHold | None = None
+        self.bands: Bands = {}
+        """Of the setting that they were measured of; none until then."""
+        self._measured_version = -1
         self._frame: tuple[CineFrame, int] | None = None
         self._estimates: dict[str, TargetEstimate] = {}
 
@@ -143,6 +148,25 @@ class SessionView:
             case _:
                 return
         self.setting_version += 1
+
+    @property
+    def wants_bands(self) -> bool:
+        """Whether the setting has changed since the bands were measured."""
+        return self._measured_version != self.setting_version and bool(self.planes) and self.config is not None
+
+    @property
+    def planes(self) -> dict[str, HasGeometry]:
+        """Geometry of each target's images, by the target's name; empty until the source has declared it."""
+        if self.stream is None:
+            return {}
+        shown = {plane: picture.frame.header for plane, picture in self.pictures.items()}
+        return {name: shown.get(one.plane, self.stream) for name, one in self.references.items()}
+
+    def take_bands(self, bands: Bands) -> None:
+        """Take the bands that were measured of the setting."""
+        self.bands = bands
+        self.setting_version += 1
+        self._measured_version = self.setting_version
 
     def _hear_estimate(self, seen: TargetEstimate, now_ns: int) -> None:
         reference = self.references.get(seen.target)
