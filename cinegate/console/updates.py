@@ -204,6 +204,8 @@ def setting(view: SessionView) -> dict[str, Any]:
         "min_confidence": config.tracking.min_confidence if view.config else None,
         "max_beam_on_s": config.safety.max_beam_on_s if view.config else None,
         "targets": targets,
+        "sites": [{"name": one.name, "plan": one.plan} for one in config.sites],
+        "site": header.site if header else "",
         "guided": view.guided_target,
     }
 

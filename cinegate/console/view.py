@@ -73,7 +73,7 @@ class SessionView:
         self.ended: StreamEnd | None = None
         self.header: SessionHeader | None = None
         self.config: Config | None = None
-        self.references: dict[str, TargetReference] = {}
+        self._forget_targets()
         self.command: GateCommand | None = None
         self.beam: BeamStatus | None = None
         self.recorder: Heartbeat | None = None
@@ -82,11 +82,15 @@ class SessionView:
         self.pictures: dict[str, Picture] = {}
         """The newest picture of each plane."""
         self.trace, self.tally, self.events = Trace(), Tally(), EventList()
+        self._frame: tuple[CineFrame, int] | None = None
+
+    def _forget_targets(self) -> None:
+        """Begin with other targets: those of another session, or of another site of this one."""
+        self.references: dict[str, TargetReference] = {}
         self.breath_hold: BreathHold | None = None
         self.bands: Bands = {}
         """Of the setting that they were measured of; none until then."""
         self._measured_version = -1
-        self._frame: tuple[CineFrame, int] | None = None
         self._estimates: dict[str, TargetEstimate] = {}
 
     def hear(self, message: Message | CineFrame | ReferenceImage, now_ns: int, at: str) -> None:
@@ -139,6 +143,8 @@ class SessionView:
             case StreamEnd():
                 self.ended = message
             case SessionHeader() if message != self.header:
+                if self.header is not None and message.site != self.header.site:
+                    self._forget_targets()
                 self.header, self.config = message, None
                 with contextlib.suppress(ConfigError):
                     self.config = parse_past_config(message.config_toml, "session")

@@ -218,6 +218,17 @@ def test_a_rule_that_never_objects_on_a_side_is_open_there():
     assert {(one["low_mm"], one["high_mm"]) for one in found} == {(None, None)}
 
 
+def test_another_site_brings_targets_of_its_own(view):
+    sites = "".join(f'[[sites]]\nname = "{name}"\ntarget = "{name}.json"\nplan = "P1"\n' for name in ("lung", "liver"))
+    hear(view, estimate(4), replace(session_header(), config_toml=sites, site="lung"))
+    hear(view, replace(reference(), target="lung"))
+    assert update(view)["setting"]["site"] == "lung"
+    hear(view, replace(session_header(), config_toml=sites, site="liver", engine_id="e2"))
+    told = update(view)["setting"]
+    assert (told["site"], told["targets"]) == ("liver", [])
+    assert told["sites"] == [{"name": "lung", "plan": "P1"}, {"name": "liver", "plan": "P1"}]
+
+
 def test_bands_are_wanted_once_for_each_setting(view):
     assert view.wants_bands
     view.take_bands(BANDS)

@@ -97,6 +97,8 @@ function showOrigin(update) {
   const stamps = source?.arrival_time ? " · stamps are ARRIVAL TIMES, the age of the images is not known" : "";
   const ended = setting?.ended ? ` · ENDED: ${setting.ended}` : "";
   setText("source", source ? `${meaning} · ${source.description || source.name}${pace}${faults}${stamps}${ended}` : meaning);
+  element("site").hidden = !setting?.site;
+  setText("site", `Site: ${setting?.site ?? ""}`);
   const kind = update?.beam?.beam_kind;
   setText("line", kind ? (kind === "hardware" ? "HARDWARE beam line" : "simulated beam line") : "no beam line");
   setText("operator", update?.operator ? `Operator ${update.operator}` : "Read only");

@@ -50,6 +50,8 @@
  * @property {string[]} overrides
  * @property {number | null} min_confidence
  * @property {Target[]} targets
+ * @property {{name: string, plan: string}[]} sites treated one after another
+ * @property {string} site the one that is treated now
  * @property {string | null} guided
  */
 
