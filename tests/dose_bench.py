@@ -35,6 +35,15 @@ def grid(dose: Formula, spacing_mm: float = 2.5, half_mm: tuple[int, int, int] =
     return DosePlan(image, (dose(points).astype(np.float32),))
 
 
+def wide_slab() -> DosePlan:
+    """The dose with two edges on 200x200x120 voxels of 2.5 mm and one more of each."""
+    z = np.stack([np.zeros(121), np.zeros(121), np.arange(-150, 150.1, 2.5)], axis=1)
+    image: Any = SimpleITK.Image(201, 201, 121, SimpleITK.sitkUInt8)
+    image.SetSpacing([2.5] * 3)
+    image.SetOrigin([-250.0, -250.0, -150.0])
+    return DosePlan(image, (np.tile(slab(z).astype(np.float32)[:, None, None], (1, 201, 201)),))
+
+
 def water(plan: WaterPlan) -> Formula:
     """The dose of a water plan as its formula."""
     isocentre_gy = plan.isocentre_gy()

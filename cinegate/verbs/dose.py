@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,13 +15,9 @@ from cinegate.verbs.report import LogArgument
 
 if TYPE_CHECKING:
     from drivers.plans.dicom import Identity
-    from drivers.plans.rtdose import PlannedDose
-    from drivers.plans.rtplan import TreatmentPlan
     from gating.delivered.assessment import Assessment
     from gating.delivered.deliveries import DosePlan
     from gating.delivered.dvh import StructurePoints
-
-_FRACTION: Final = "FRACTION"
 
 
 @app.command()
@@ -68,34 +65,35 @@ def dose(
     Gated as it was, without gating, and with an ITV made from the first 30 s. What the figures leave out is printed
     beside them.
     """
+    from cinegate.plans import read_planned
     from gating.delivered.assessment import Question, assess
     from gating.delivered.motion import structure_motion, tracked_structures
     from gating.delivered.page import write_dose_page
     from gating.delivered.spread import LATENCY_SD_MS, position_errors
     from gating.session.summary_data import read_data
 
-    planned, prescription, identities = _planned(doses, plan)
+    planned = read_planned(doses, plan)
     data = read_data(log)
     name = _tracked(tracked, tracked_structures(data), log)
     chosen = _target(structures, target, name)
-    points = _points(structures, chosen, structure, identities)
+    points = _points(structures, chosen, structure, planned.identities)
     motion = structure_motion(data, name)
     pixel_mm = max((data.stream or next(iter(data.frames.values()))).pixel_spacing_mm)
     question = Question(
         target=chosen,
         tracked=name,
-        prescribed_gy=prescribed_gy if prescribed_gy is not None else prescription,
+        prescribed_gy=prescribed_gy if prescribed_gy is not None else planned.prescribed_gy,
         errors=_errors(table) if table is not None else position_errors(pixel_mm),
         latency_sd_ms=LATENCY_SD_MS if latency_sd_ms is None else latency_sd_ms,
         later_ms=later_ms,
         dose_rate_mu_min=dose_rate,
         samples=samples,
     )
-    found = assess(planned, points, motion, question)
+    found = assess(planned.plan, points, motion, question)
     html = log.with_suffix(".dose.html") if out is None else out
     write_dose_page(html, found, log.name)
     if save is not None:
-        _save(save, planned, motion, question)
+        _save(save, planned.plan, motion, question)
     if as_json:
         import msgspec
 
@@ -104,41 +102,6 @@ def dose(
     _print(found)
     findings.print(f"page: {html}", highlight=False)
     next_steps(f"cinegate itv {log}", f"cinegate report {log}")
-
-
-def _planned(files: list[Path], plan: Path | None) -> tuple[DosePlan, float | None, list[Identity]]:
-    """Return the plan as it is delivered, the prescribed dose, and whose the files are."""
-    import SimpleITK
-
-    from drivers.plans.dicom import check_belong_together
-    from drivers.plans.rtdose import check_same_grid, read_dose
-    from drivers.plans.rtplan import delivery_order, read_plan
-    from gating.delivered.deliveries import DosePlan
-
-    read = [read_dose(path) for path in files]
-    check_same_grid(read)
-    known = None if plan is None else read_plan(plan)
-    identities = [one.identity for one in read] + ([] if known is None else [known.identity])
-    check_belong_together(identities)
-    ordered = delivery_order(read, known)
-    return (
-        DosePlan(
-            grid=read[0].image,
-            parts=tuple(SimpleITK.GetArrayViewFromImage(one.image) for one, _ in ordered),
-            metersets=tuple(mu for _, mu in ordered),
-        ),
-        _prescribed_gy(read, known),
-        identities,
-    )
-
-
-def _prescribed_gy(doses: list[PlannedDose], plan: TreatmentPlan | None) -> float | None:
-    """Return the prescribed dose of what the dose files hold: all fractions, or one."""
-    if plan is None or plan.prescribed_gy is None:
-        return None
-    if doses[0].summation == _FRACTION:
-        return None if plan.fractions is None else plan.prescribed_gy / plan.fractions
-    return plan.prescribed_gy
 
 
 def _tracked(asked: str | None, followed: list[str], log: Path) -> str:
@@ -165,25 +128,24 @@ def _target(structures: Path, asked: str | None, tracked: str) -> str:
 
 
 def _points(
-    structures: Path, target: str, asked: list[str] | None, identities: list[Identity]
+    structures: Path, target: str, asked: list[str] | None, identities: Sequence[Identity]
 ) -> list[StructurePoints]:
     """Return the structures to assess, filled with points; the target is among them."""
+    from cinegate.plans import read_points
     from drivers.errors import BadPlan, BadRecording
     from drivers.plans.dicom import check_belong_together
-    from drivers.plans.structures import known_structures, sampled_structure, structure_set_identity
-    from gating.delivered.dvh import StructurePoints
+    from drivers.plans.structures import known_structures, structure_set_identity
 
     check_belong_together([*identities, structure_set_identity(structures)])
     found = []
     for name in dict.fromkeys([target, *(known_structures(structures) if asked is None else asked)]):
         try:
-            one = sampled_structure(structures, name)
+            found.append(read_points(structures, name))
         except (BadPlan, BadRecording) as error:
             if asked is None and name != target:
                 console.print(f"left out: {error}", highlight=False)
                 continue
             raise
-        found.append(StructurePoints(one.name, one.points_mm, one.volume_cm3))
     return found
 
 

@@ -22,7 +22,7 @@ from gating.delivered.deliveries import (
     ungated_timeline,
 )
 from gating.delivered.dose_cloud import MotionKernel
-from gating.delivered.dvh import DoseFigures, OnGrid, StructurePoints, check_holds, histogram
+from gating.delivered.dvh import DoseFigures, OnGrid, StructurePoints, check_holds, dose_figures, histogram
 from gating.delivered.spread import LATENCY_SD_MS, SAMPLES, Spread, figure_spread
 
 PLANNED, GATED, UNGATED, ITV_PLANNED, ITV = "planned", "gated", "ungated", "itv planned", "itv"
@@ -216,7 +216,7 @@ def _structure(
     for name, arm in arms.items():
         in_box = arm.plan.total[placed.box] if arm.kernels is None else received(arm.plan, arm.kernels, placed.box)
         at_points = placed.sample(in_box)
-        figures[name] = placed.figures(in_box, question.prescribed_gy)
+        figures[name] = dose_figures(at_points, placed.held_cm3, question.prescribed_gy)
         curves[name] = np.round(histogram(at_points, dvh_gy), 5).tolist()
     spread = None
     if is_target and question.samples:

@@ -94,9 +94,9 @@ class OnGrid:
         held = ((voxels >= 0) & (voxels <= size - 1)).all(axis=1)
         if not held.any():
             raise ValueError(f"{structure.name} lies outside the dose grid: {grid_in_words(image)}")
-        self.name, self.volume_cm3 = structure.name, structure.volume_cm3
         self.held = float(held.mean())
         """Part of the structure that the grid holds; the figures are of that part."""
+        self.held_cm3 = structure.volume_cm3 * self.held
         low = np.maximum(np.floor(voxels[held].min(axis=0)).astype(int) - ROOM_VOXELS, 0)
         high = np.minimum(np.ceil(voxels[held].max(axis=0)).astype(int) + ROOM_VOXELS + 1, size)
         z, y, x = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
@@ -113,7 +113,7 @@ class OnGrid:
 
     def figures(self, received: DoseArray, prescribed_gy: float | None = None) -> DoseFigures:
         """Return the figures of the structure from the dose in its box."""
-        return dose_figures(self.sample(received), self.volume_cm3 * self.held, prescribed_gy)
+        return dose_figures(self.sample(received), self.held_cm3, prescribed_gy)
 
 
 def to_voxels(image: Any, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:

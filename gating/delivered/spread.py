@@ -85,4 +85,6 @@ def figure_spread(
 
 def _percentile(found: Sequence[DoseFigures], percent: float) -> DoseFigures:
     columns = np.array([msgspec.structs.astuple(one) for one in found])
-    return DoseFigures(**dict(zip(DoseFigures.__struct_fields__, np.percentile(columns, percent, axis=0), strict=True)))
+    return DoseFigures(
+        **dict(zip(DoseFigures.__struct_fields__, np.percentile(columns, percent, axis=0).tolist(), strict=True))
+    )
