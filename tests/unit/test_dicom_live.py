@@ -33,7 +33,7 @@ from gating.messages import StampMeaning, StreamInfo
 from tests.dicom_files import INTERVAL_S, START_S, encoded, enhanced, image, picture, put, time_of_day
 from tests.patience import PATIENCE_S, next_notices, wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 INTERVAL_NS = round(INTERVAL_S * 1e9)
 
