@@ -22,6 +22,7 @@ def register_verbs() -> None:
         dose,
         drift,
         evaluate,
+        export,
         itv,
         keys,
         latency,
