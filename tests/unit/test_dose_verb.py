@@ -77,7 +77,7 @@ def test_a_still_log_returns_the_planned_dose_bit_for_bit(plan, tmp_path, monkey
 def test_planned_stands_beside_delivered_and_what_is_left_out(log, plan, tmp_path):
     page = tmp_path / "page.html"
     said = run(*dose(log, plan, "--out", page)).stdout
-    for words in ("GTV, 45 Gy prescribed, beam confirmed", "planned", "ungated", "itv", "gated, 5 to 95 %",
+    for words in ("GTV, 45 Gy prescribed, beam confirmed", "planned", "ungated", "itv", "gated with errors, 5 to 95 %",
                   "deformation", "Motion along LR was not seen", "names no patient"):  # fmt: skip
         assert words in said
     text = page.read_text()
