@@ -80,8 +80,8 @@ def write_dose_page(path: Path, found: Assessment, log: str) -> None:
         section("Dose-volume histograms", "", '<div id="dvh"></div>'),
         section(
             "Planned beside delivered",
-            "5 to 95 %: the percentiles with errors of tracking and latency, by Monte Carlo. Errors mostly take dose from a "
-            "target, so that they may lie below the figure itself.",
+            "5 to 95 %: the percentiles with errors of tracking and latency, by Monte Carlo. Errors mostly take dose "
+            "from a target, so that they may lie below the figure itself.",
             table(list(COLUMNS), [[escape(cell) for cell in row] for row in rows(found.structures)], meanings=COLUMNS),
         ),
         section("Deliveries", "", table(DELIVERY_COLUMNS, delivery_rows(found)) + missing),

@@ -200,3 +200,13 @@ def test_the_motion_counts_from_the_middle_of_the_window():
 def test_the_ungated_delivery_is_the_whole_session():
     motion = session(MOTIONS["sine"], [(0.0, 1.0)])
     assert ungated_timeline(motion).beam_on_s == pytest.approx(SESSION_S, abs=0.02)
+
+
+def test_a_small_target_has_the_dose_of_its_points_not_of_voxels():
+    """A sphere of 5 mm radius holds 33 voxel centres, but its edge lies in the penumbra."""
+    structure = sphere(5.0, step_mm=0.5)
+    edge = replace(structure, points_mm=structure.points_mm + np.array([0.4, -0.7, FIELD_MM - 1.3]))
+    wanted = dose_figures(slab(edge.points_mm), edge.volume_cm3)
+    found = gated(grid(slab), session(np.zeros_like), edge)
+    assert found.d98_gy == pytest.approx(wanted.d98_gy, rel=0.02)
+    assert found.mean_gy == pytest.approx(wanted.mean_gy, rel=0.005)
