@@ -110,3 +110,21 @@ def treat(opened: sync_api.Page, replay: Replay) -> sync_api.Page:
     replay.revive()
     settle(opened)
     return opened
+
+
+class DeskConsole(Console):
+    """A console without a session: its Set up page and its Review page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.setup, self.sessions = folder / "setup", folder / "sessions"
+        self.sessions.mkdir()
+        folders = ["--setup-folder", str(self.setup), "--sessions", str(self.sessions)]
+        super().__init__(folder, "--operator", "dr_who", *folders)
+
+
+@pytest.fixture(scope="session")
+def desk_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskConsole]:
+    os.umask(0o077)
+    console = DeskConsole(tmp_path_factory.mktemp("d"))
+    yield console
+    console.close()
