@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -226,17 +227,31 @@ def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
         yield int(stamp_ns), recording.frames[index]
 
 
+def frames_within(recording: Recording, seconds: float | None) -> int:
+    """Return how many frames lie in the first seconds of a recording; all of them for None."""
+    since_ns = recording.stamps_ns - recording.stamps_ns[0]
+    return len(recording) if seconds is None else int((since_ns <= 1e9 * seconds).sum())
+
+
 def followed_recording(
-    recording: Recording, targets: Sequence[TargetSpec], config: Config, seconds: float | None = None
+    recording: Recording,
+    targets: Sequence[TargetSpec],
+    config: Config,
+    seconds: float | None = None,
+    *,
+    tracked: Callable[[], None] = lambda: None,
 ) -> TrackedSession:
-    """Follow targets once through a recording, or through its first seconds, for `whatif` and `prepare`."""
+    """Follow targets once through a recording, or through its first seconds, for `whatif` and `prepare`.
+
+    `tracked` is called after every frame.
+    """
     from gating.analysis.replay_tracking import track_session
     from gating.engine.offline import offline_frames
 
-    stream, first_ns = recording_stream(recording), int(recording.stamps_ns[0])
-    images = (
-        (stamp_ns, pixels)
-        for stamp_ns, pixels in recording_images(recording)
-        if seconds is None or stamp_ns - first_ns <= 1e9 * seconds
-    )
-    return track_session(config, targets, stream, offline_frames(stream, images))
+    def images() -> Iterator[tuple[int, Pixels]]:
+        for image in islice(recording_images(recording), frames_within(recording, seconds)):
+            yield image
+            tracked()
+
+    stream = recording_stream(recording)
+    return track_session(config, targets, stream, offline_frames(stream, images()))

@@ -11,6 +11,7 @@ from rich.table import Table
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
+from cinegate.verbs.progress import counted, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,12 +67,14 @@ def itv(
 
     recipe = _recipe(isodose, penumbra, fractions, dimensions)
     if session.suffix == ".mcap":
-        cases = _logged(session)
+        with progress(f"reading {session.name}", shown=not as_json):
+            cases = _logged(session)
     else:
         boxed = {"target_box": target_box, "target_mask": target_mask, "pixel_spacing_mm": pixel_spacing_mm}
+        boxed["shown"] = not as_json
         cases = [_simulated(session, load_config(config, tracker), latency_ms, boxed)]
     found = []
-    for motion, contour_px, plane in cases:
+    for motion, contour_px, plane in counted(cases, "comparing margins", len(cases), shown=not as_json):
         used = read_table(table) if table is not None else default_table(max(plane.spacing_mm))
         radius_mm = equivalent_radius_mm(contour_px, plane.spacing_mm)
         # A simulated or confirmed beam is late already: its residual motion includes the latency.

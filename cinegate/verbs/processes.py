@@ -51,7 +51,13 @@ SimulatedSourceOption = Annotated[
 ]
 WaitOption = Annotated[
     float | None,
-    typer.Option("--wait-s", min=0, max=3600, help="Live: how long to wait for the peer's first frames; 0: for ever."),
+    typer.Option(
+        "--wait-s",
+        min=0,
+        max=3600,
+        metavar="S",
+        help="Live: how long to await the peer's first frames; 0: for ever.",
+    ),
 ]
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")

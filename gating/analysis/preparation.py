@@ -5,7 +5,7 @@ The result is a proposal: a configuration file with its reasons. It takes effect
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -24,6 +24,10 @@ from gating.settings.config import Config, GatingSettings, parse_config, to_toml
 from gating.settings.presets import AIMS, Aim, PresetName, read_preset
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
 
+MARGINS_MM: Final = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
+"""Margins to choose from, unless others are given."""
+CENTRED: Final = (False, True)
+"""Each margin is tried without and with a rule for the centre."""
 ALIKE: Final = 0.02
 """Duty cycles that differ by less are taken as equal, and the smaller residual motion decides."""
 
@@ -71,8 +75,9 @@ def propose(
     *,
     latency_ms: float = 250.0,
     predictor: Method = "off",
-    margins_mm: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0),
+    margins_mm: Sequence[float] = MARGINS_MM,
     max_residual_mm: float | None = None,
+    decided: Callable[[], None] = lambda: None,
 ) -> Proposal:
     """Learn the motion, choose a strategy, and choose its window on the Pareto front of what is predicted.
 
@@ -90,6 +95,8 @@ def propose(
         Margins to choose from.
     max_residual_mm
         Largest residual motion (95th percentile) of a proposal; that of the strategy's preset if not given.
+    decided
+        Called after each margin, without and with a rule for the centre, for progress.
 
     Raises
     ------
@@ -102,13 +109,14 @@ def propose(
     if max_residual_mm is not None:
         aim = replace(aim, max_residual_mm=max_residual_mm, source="set by the user")
     points = []
-    for centred, margin_mm in product((False, True), margins_mm):
+    for centred, margin_mm in product(CENTRED, margins_mm):
         trial = proposed_config(
             config, window.strategy, margin_mm, window.shift_lps_mm, predictor, latency_ms, centred=centred
         )
         motion = gated_motion(tracked, trial, latency_ms=latency_ms)
         duty, residual_p95_mm = duty_cycle(motion.beam_s, motion.span_s), distance_mm(residual_mm(motion))
         points.append(GridPoint(margin_mm=margin_mm, centred=centred, duty_cycle=duty, residual_p95_mm=residual_p95_mm))
+        decided()
     front = unbeaten([(point.duty_cycle, point.residual_p95_mm) for point in points])
     grid = [replace(point, pareto=on_front) for point, on_front in zip(points, front, strict=True)]
     chosen, why = choose_window(grid, aim)
