@@ -27,6 +27,7 @@ _SOURCES: Final = {
     "replay": _Driver("drivers.sources.replay:ReplaySource"),
     "phantom": _Driver("drivers.sources.phantom:PhantomSource"),
     "unity": _Driver("drivers.sources.unity:UnitySource"),
+    "mridian": _Driver("drivers.sources.mridian:MridianSource"),
     "dicom": _Driver("drivers.sources.dicom:DicomSource", "dicom"),
     "mrd": _Driver("drivers.sources.mrd:MrdSource"),
     "zeromq": _Driver("drivers.sources.zeromq:ZeromqSource"),

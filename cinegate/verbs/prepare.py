@@ -16,6 +16,8 @@ from cinegate.verbs.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    RateOption,
+    SkipOption,
     SpacingOption,
     TrackerOption,
     load_targets,
@@ -65,6 +67,8 @@ def prepare(
         typer.Option("--correct", help="Put the outline of a mask in the place of a key frame's.", metavar="N=MASK"),
     ] = None,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn range, period, exhale position and speed; propose strategy and window; predict the result of each margin.
@@ -86,6 +90,8 @@ def prepare(
         target_box=target_box,
         target_mask=target_mask,
         pixel_spacing_mm=pixel_spacing_mm,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
         seconds=seconds,
         shown=not as_json,
     )
@@ -105,7 +111,9 @@ def prepare(
         from cinegate.memory import learn_to_file
         from cinegate.recordings import open_recording
 
-        opened = open_recording(recording, spacing_mm=pixel_spacing_mm)
+        opened = open_recording(
+            recording, spacing_mm=pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames
+        )
         (target,) = load_targets(opened, target_box, target_mask)
         learned = learn_to_file(
             opened, target, memory, settings.tracking, seconds, drop or (), accept or (), _corrections(correct or [])

@@ -25,6 +25,8 @@ def followed_session(
     target_box: str | None = None,
     target_mask: Path | None = None,
     pixel_spacing_mm: float | None = None,
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
     seconds: float | None = None,
     begin_s: float = 0.0,
     shown: bool = False,
@@ -48,7 +50,7 @@ def followed_session(
     from cinegate.verbs.options import load_targets
     from drivers.recordings import open_recording
 
-    opened = open_recording(path, pixel_spacing_mm)
+    opened = open_recording(path, pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames)
     targets = load_targets(opened, target_box, target_mask)
     with progress(f"tracking {opened.name}", frames_within(opened, seconds), shown=shown) as step:
         return followed_recording(opened, targets, config, seconds, tracked=step)
