@@ -76,6 +76,14 @@ def read_movie(path: Path, given: Given) -> Recording:
     )
 
 
+def silence_decoder() -> None:
+    """Keep OpenCV and ffmpeg from writing to standard error: what is wrong with a file is said in our own sentence."""
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def _opened(path: Path) -> Any:
     """Return a `cv2.VideoCapture`."""
     import cv2
@@ -87,8 +95,7 @@ def _opened(path: Path) -> Any:
         raise BadRecording(f"{path}: cannot be read: {error.strerror}") from None
     if not any(start[at : at + len(word)] == word for at, word in _STARTS):
         raise BadRecording(f"{path}: it does not begin as an AVI, MP4, Ogg or GIF file does")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said in our own sentence
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_decoder()
     movie = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not movie.isOpened():
         raise BadRecording(f"{path}: is not a readable movie, or is incomplete")

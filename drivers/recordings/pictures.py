@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -90,6 +91,8 @@ def _read(file: Path) -> NDArray[Any]:
         raise BadRecording(f"{file}: {error}") from None
     if len(data) < 24 or not data.startswith(_START):
         raise BadRecording(f"{file}: is not a PNG image")
+    if damage := _damage(data):
+        raise BadRecording(f"{file}: {damage}")
     columns, rows = struct.unpack(">II", data[16:24])
     if not (MIN_SIDE_PX <= rows <= MAX_SIDE_PX and MIN_SIDE_PX <= columns <= MAX_SIDE_PX):
         raise BadRecording(f"{file}: it is {rows}x{columns}; sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px are read")
@@ -98,3 +101,22 @@ def _read(file: Path) -> NDArray[Any]:
     if pixels is None:
         raise BadRecording(f"{file}: is not a readable PNG image, or is incomplete")
     return pixels
+
+
+def _damage(data: bytes) -> str:
+    """Return which chunk of a PNG file is cut or damaged, in words; empty if all are whole.
+
+    The decoder takes memory for whatever length a chunk states. Layout: PNG specification, section 5.3.
+    """
+    at = len(_START)
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8].ljust(8, b"\0"))
+        end = at + 12 + length
+        if end > len(data):
+            return f"the chunk at byte {at} needs {12 + length} bytes; the file ends at {len(data)}"
+        if zlib.crc32(data[at + 4 : end - 4]) != struct.unpack(">I", data[end - 4 : end])[0]:
+            return f"the chunk at byte {at} does not fit its checksum"
+        if kind == b"IEND":
+            return ""
+        at = end
+    return "the image has no end"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -130,8 +131,32 @@ def test_a_png_that_claims_a_huge_size_is_not_unpacked(tmp_path):
     first = tmp_path / "frame8.png"
     data = bytearray(first.read_bytes())
     data[16:24] = b"\x00\x01\x00\x00\x00\x01\x00\x00"
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     first.write_bytes(data)
     with pytest.raises(BadRecording, match="it is 65536x65536; sides of 8 to 4096 px are read"):
+        open_recording(tmp_path, **GIVEN)
+
+
+def test_every_truncation_of_a_png_image_is_one_sentence(tmp_path):
+    pictures(tmp_path, cine()[:, :8, :8])
+    first = tmp_path / "frame8.png"
+    whole = first.read_bytes()
+    for end in range(len(whole)):
+        first.write_bytes(whole[:end])
+        with pytest.raises(
+            BadRecording, match=r"frame8\.png: (is not a PNG image|the chunk at byte|the image has no end)"
+        ):
+            open_recording(tmp_path, **GIVEN)
+
+
+def test_a_png_chunk_that_claims_a_huge_length_takes_no_memory(tmp_path):
+    pictures(tmp_path, cine())
+    first = tmp_path / "frame8.png"
+    data = bytearray(first.read_bytes())
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = b"\xff\xff\xff\xf0"
+    first.write_bytes(data)
+    with pytest.raises(BadRecording, match=f"the chunk at byte {at} needs 4294967292 bytes; the file ends at"):
         open_recording(tmp_path, **GIVEN)
 
 
