@@ -72,7 +72,7 @@ ARRIVAL_TIME_MEANS: Final = "stamps are ARRIVAL TIMES; how old the images are is
 """Shown wherever a stream of `StampMeaning.ARRIVAL` is shown."""
 ASSUMED_CLOCK: Final = "assumed rate"
 """`acquired_clock` of a recording without time stamps."""
-ASSUMED_TIME_MEANS: Final = "times are ASSUMED: the recording holds none, and a user gave its rate"
+ASSUMED_TIME_MEANS: Final = "times are ASSUMED: there are none in the recording, and a user gave its rate"
 """Shown wherever times of a stream on `ASSUMED_CLOCK` are shown."""
 
 

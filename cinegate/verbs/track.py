@@ -98,7 +98,8 @@ def track(
         for sentence in untrusted(result):
             findings.print(sentence, highlight=False)
         findings.print(f"table: {out}", highlight=False)
-        next_steps(f"cinegate run {recording}", f"cinegate whatif {recording}")
+        given = "" if frames_per_s is None else f" --frames-per-s {frames_per_s:g}"
+        next_steps(f"cinegate run {recording}{given}", f"cinegate whatif {recording}{given}")
 
 
 def untrusted(result: Track) -> list[str]:

@@ -210,7 +210,7 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
         "PROPOSAL, not in force: it takes effect only in a session that is started with this file.",
         f"Learned from {source}: {p.frames} frames in {p.duration_s:.0f} s, "
         f"target found in {100 * p.found_fraction:.0f} % of them.",
-        *([f"The recording's {ASSUMED_TIME_MEANS}."] if p.times_assumed else []),
+        *([f"The {ASSUMED_TIME_MEANS}."] if p.times_assumed else []),
         f"Range (5 to 95 %): {_axes(p.range_mm)} mm; "
         f"period {number(p.period_s)} s (SD {number(p.period_sd_s)} s); speed (95 %) {p.speed_p95_mm_s:.0f} mm/s.",
         f"Exhale at {_axes(p.exhale_mm, sign=True)} mm (left, posterior, superior) from the reference frame; it "

@@ -103,7 +103,7 @@ def _warnings(summary: SessionSummary) -> str:
     if summary.arrival_time:
         sentences.append(f"The frames' {ARRIVAL_TIME_MEANS}: the latencies below begin when they arrived.")
     if summary.times_assumed:
-        sentences.append(f"The recording's {ASSUMED_TIME_MEANS}: every time, speed and period here follows from it.")
+        sentences.append(f"The {ASSUMED_TIME_MEANS}; every time, speed and period here follows from it.")
     if not summary.real_time:
         sentences.append("The frames did not come at the rate of the recording: the latencies below are not real-time.")
     if summary.cut:

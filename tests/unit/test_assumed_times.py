@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
+from cinegate.tables import TRACK, Track
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from cinegate.verbs.screen import Screen
@@ -26,7 +27,7 @@ from gating.session.summary_data import read_data
 from gating.settings.config import Config
 from tests.factories import anatomy, outcome, stream
 from tests.motion import breathing
-from tests.mridian_files import raw_file
+from tests.mridian_files import cine, raw_file, write_series
 from tests.unit.session_bench import write_session
 
 register_verbs()
@@ -56,6 +57,16 @@ def test_an_npz_remembers_that_its_times_were_assumed(series, tmp_path):
     assert open_recording(tmp_path / "a.npz").times_assumed
 
 
+def test_a_track_is_compared_with_the_one_that_the_recording_holds(tmp_path):
+    recording = open_recording(write_series(tmp_path, cine(4)), frames_per_s=4)
+    table = np.zeros(4, TRACK)
+    table["status"] = ["tracked", "tracked", "lost", "tracked"]
+    table["x_px"], table["y_px"] = recording.target_track_px.T
+    table["y_px"] += [2, 2, 100, np.nan]
+    said = Track(recording, table, ((),) * 4, ("",) * 4, ()).against_own_track()
+    assert said == "from the recording's own track: median 7.0 mm, 95 % within 7.0 mm (2 of 4 frames)"
+
+
 def test_track_and_convert_say_so(series, tmp_path):
     how = ("--frames-per-s", "4")
     box = ("--target-box", "30,30,20,20", "--out", tmp_path / "t.csv")
@@ -72,7 +83,7 @@ def test_a_session_report_says_so_on_page_figures_and_terminal(tmp_path, capsys)
     page = render(data, summary)
     assert page.count("time after the first frame (s, ASSUMED)") >= 2
     assert "time after the first frame (s)" not in page
-    assert f"The recording's {ASSUMED_TIME_MEANS}" in page
+    assert f"The {ASSUMED_TIME_MEANS}" in page
     assert ASSUMED_TIME_MEANS in [str(cell) for cell in summary_table(summary).columns[1].cells]
 
 

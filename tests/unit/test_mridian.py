@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -145,22 +147,22 @@ def test_a_frame_that_is_cut_is_left_out_with_a_warning(tmp_path):
     np.testing.assert_array_equal(pixels(recording), FRAMES[:11])
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "sentence"),
-    [
-        ("a.raw", raw_file(FRAMES) + b"\0", r"the file has \d+ bytes; 12 frames of 40 x 32 px need \d+"),
-        ("a.raw", struct.pack("<i", 2**31 - 1) + raw_file(FRAMES)[4:], "pixels along x is 2147483647; 8 to 4096"),
-        ("a.raw", raw_file(FRAMES, dx_cm=float("nan")), "the spacing along x is nan cm"),
-        ("a.raw", raw_file(FRAMES)[:60] + struct.pack("<h", -1) + raw_file(FRAMES)[62:], "-1 frames of 40 x 32 px"),
-        ("a.dat", struct.pack("<ii", 2**31 - 1, 0), "the header size is 2147483647 bytes; 0 to 65536"),
-        ("a.dat", struct.pack("<ii", -5, 0), "the header size is -5 bytes"),
-        ("a.dat", dat_frame(FRAMES[0], DICOM_NoOfRows=99999999), "NoOfRows is '99999999'; 8 to 4096 px"),
-        ("a.dat", dat_frame(FRAMES[0], DICOM_NoOfCols="x"), "NoOfCols is 'x'; 8 to 4096 px"),
-        ("a.dat", dat_frame(FRAMES[0], DICOM_NoOfCols=31), "the data size is 2560 bytes; 40 x 31 px need 2480"),
-        ("a.dat", dat_file(FRAMES[:2]).replace(b"PosVec.1 = 10.0", b"PosVec.1 = nan "), "image position"),
-        ("a.dat", dat_frame(FRAMES[0]) + dat_frame(FRAMES[1][:, :24]), r"frame 1: its shape is \(40, 24\), the stream"),
-    ],
-)  # fmt: skip
+IMPOSSIBLE = {
+    "too long": ("a.raw", raw_file(FRAMES) + b"\0", r"the file has \d+ bytes; 12 frames of 40 x 32 px need \d+"),
+    "huge": ("a.raw", struct.pack("<i", 2**31 - 1) + raw_file(FRAMES)[4:], "pixels along x is 2147483647; 8 to 4096"),
+    "spacing": ("a.raw", raw_file(FRAMES, dx_cm=float("nan")), "the spacing along x is nan cm"),
+    "count": ("a.raw", raw_file(FRAMES)[:60] + struct.pack("<h", -1) + raw_file(FRAMES)[62:], "-1 frames of 40 x 32"),
+    "huge header": ("a.dat", struct.pack("<ii", 2**31 - 1, 0), "the header size is 2147483647 bytes; 0 to 65536"),
+    "negative header": ("a.dat", struct.pack("<ii", -5, 0), "the header size is -5 bytes"),
+    "huge side": ("a.dat", dat_frame(FRAMES[0], DICOM_NoOfRows=99999999), "NoOfRows is '99999999'; 8 to 4096 px"),
+    "no number": ("a.dat", dat_frame(FRAMES[0], DICOM_NoOfCols="x"), "NoOfCols is 'x'; 8 to 4096 px"),
+    "size": ("a.dat", dat_frame(FRAMES[0], DICOM_NoOfCols=31), "data size is 2560 bytes; 40 x 31 px need 2480"),
+    "position": ("a.dat", dat_file(FRAMES[:2]).replace(b"PosVec.1 = 10.0", b"PosVec.1 = nan "), "image position"),
+    "shape": ("a.dat", dat_frame(FRAMES[0]) + dat_frame(FRAMES[1][:, :24]), r"frame 1: its shape is \(40, 24\), the"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "sentence"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, name, data, sentence):
     with pytest.raises(BadRecording, match=sentence):
         open_recording(written(tmp_path, name, data), frames_per_s=4, skip_frames=0)
@@ -186,7 +188,13 @@ def test_a_live_stream_without_stamps_needs_arrival_times(tmp_path):
 
 
 def live(folder: Path, **how: object) -> MridianSource:
-    return MridianSource(MridianSettings(folder=str(folder), arrival_time=True, frames_per_s=4, existing=True, **how))
+    given = {"arrival_time": True, "frames_per_s": 4, "existing": True, **how}
+    return MridianSource(MridianSettings(folder=str(folder), **given))
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
 
 
 def test_a_growing_file_is_followed_frame_by_frame(tmp_path):
@@ -194,17 +202,33 @@ def test_a_growing_file_is_followed_frame_by_frame(tmp_path):
     source = live(tmp_path)
     info = source.open()
     buffer = np.zeros(info.shape, info.dtype)
-    for index in (5, 6, 7):
-        if index > 5:
-            half = len(dat_frame(FRAMES[index])) // 2
-            for part in (dat_frame(FRAMES[index])[:half], dat_frame(FRAMES[index])[half:]):
-                with path.open("ab") as file:
-                    file.write(part)
-                stamp = source.read_into(buffer, 50)
-        else:
-            stamp = source.read_into(buffer, 50)
-        assert stamp is not None
-        np.testing.assert_array_equal(buffer, FRAMES[index])
+    assert source.read_into(buffer, 50) is not None
+    for frame in FRAMES[6:8]:
+        append(path, dat_frame(frame)[:1000])
+        assert source.read_into(buffer, 20) is None
+        append(path, dat_frame(frame)[1000:])
+        assert source.read_into(buffer, 500) is not None
+        np.testing.assert_array_equal(buffer, frame)
+    source.close()
+
+
+def test_of_a_file_that_grows_already_only_what_comes_is_shown(tmp_path):
+    path = written(tmp_path, "a_sag.dat", b"".join(dat_frame(frame) for frame in FRAMES[:8]))
+    os.utime(written(tmp_path, "old_sag.dat", dat_file(FRAMES[:8])), (1e9, 1e9))
+    source, ended = live(tmp_path, existing=False), threading.Event()
+
+    def grow() -> None:
+        while not ended.wait(0.03):
+            append(path, dat_frame(FRAMES[8]))
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    info = source.open()
+    ended.set()
+    writer.join()
+    buffer = np.zeros(info.shape, info.dtype)
+    assert source.read_into(buffer, 50) is not None
+    np.testing.assert_array_equal(buffer, FRAMES[8])
     source.close()
 
 
@@ -225,8 +249,7 @@ def test_a_stream_that_turns_to_garbage_is_refused_and_told(tmp_path):
     info = source.open()
     buffer = np.zeros(info.shape, info.dtype)
     source.read_into(buffer, 50)
-    with path.open("ab") as file:
-        file.write(struct.pack("<ii", -1, 0))
+    append(path, struct.pack("<ii", -1, 0))
     assert source.read_into(buffer, 200) is None
     assert any("the header size is -1 bytes" in notice for notice in source.take_notices())
     source.close()
