@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from gating.pages import plots
-from gating.pages.page import UNKNOWN, number, page, table
+from gating.pages.page import UNKNOWN, number, page, section, table
+from gating.pages.pdf import PdfError, page_as_pdf
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,3 +50,16 @@ def test_every_page_is_framed_in_one_place() -> None:
     sources = [file for room in ("gating", "cinegate", "bench") for file in (ROOT / room).rglob("*.py")]
     framed = [file for file in sources if any(mark in file.read_text() for mark in ("<!DOCTYPE", "plotly.offline"))]
     assert framed == [ROOT / "gating" / "pages" / "page.py"]
+
+
+def test_a_page_becomes_a_pdf_without_asking_the_network() -> None:
+    body = section("Results", "", table(["step", "mm"], [["one", "1.2"]])) + '<img src="http://127.0.0.1:9/a.png">'
+    made = page_as_pdf(page("Results", body, {"trace": {"data": [], "layout": {}}}))
+    assert made.startswith(b"%PDF-")
+    assert b"127.0.0.1" not in made
+
+
+def test_without_weasyprint_the_missing_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(PdfError, match=r"doctor.*`pdf`"):
+        page_as_pdf(page("title", "<p>body</p>"))
