@@ -123,6 +123,14 @@ def table(
     return f'<div class="wide">{shown}</div>'
 
 
+def sign_off_section(about: str, roles: Sequence[str]) -> str:
+    """Return the block to be signed, on paper or in a PDF: what it is about (HTML), and who signs."""
+    blank = table(["role", "name", "date", "signature"], [[escape(role), "", "", ""] for role in roles])
+    remarks = '<p class="caption">Accepted / not accepted, because:</p><div class="remarks"></div>'
+    caption = f"{about}. A signature here is a statement of the person who signs."
+    return section("Sign-off", caption, f'<div class="sign">{blank}{remarks}</div>')
+
+
 def number(value: float | None, form: str = ".2f") -> str:
     """Return a number, or a dash where it is not known."""
     return UNKNOWN if value is None or not abs(value) < float("inf") else format(value, form)
