@@ -27,6 +27,7 @@ def register_verbs() -> None:
         live,
         prepare,
         processes,
+        qa,
         report,
         run,
         settings,
