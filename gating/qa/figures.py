@@ -129,19 +129,21 @@ def latency_ms(record: ChainRecord, beam: Literal["off", "on"]) -> float:
 
 
 def chain_ms(record: ChainRecord, beam: Literal["off", "on"]) -> float:
-    """Return the median time from the frame that decides to the change of the beam.
+    """Return the median time from the acquisition of the frame that decides to the change of the beam.
 
-    The wait from the crossing to that frame, of one frame interval at most, follows from the stamps and is left out,
-    so that a delay of the chain shows to the millisecond whatever the frame rate. Beam on waits for `resume_frames`.
+    The wait from the crossing to that frame is left out, of one frame interval and what the tracker errs at the level;
+    so a delay of the chain shows to the millisecond whatever the frame rate. Beam on is decided by the last of
+    `resume_frames` frames in a row.
     """
-    after = 1 if beam == "off" else record.resume_frames
+    wanted, after = (0.0, 1) if beam == "off" else (1.0, record.resume_frames)
+    turned = np.flatnonzero((record.inside[1:] == wanted) & (record.inside[:-1] == 1 - wanted)) + 1
     times = []
     for crossing in _crossings(record, beam):
-        deciding = int(np.searchsorted(record.t_s, crossing.at_s)) + after - 1
-        if deciding < len(record.t_s):
-            times.append(1e3 * (crossing.followed_s - record.t_s[deciding]))
+        before = turned[record.t_s[turned] <= crossing.followed_s]
+        if len(before) and before[-1] + after <= len(record.t_s):
+            times.append(1e3 * (crossing.followed_s - record.t_s[before[-1] + after - 1]))
     if not times:
-        raise NotMeasuredError(f"no frame follows the crossings that turned the beam {beam}")
+        raise NotMeasuredError(f"no decision precedes the changes of the beam to {beam}")
     return float(np.median(times))
 
 
