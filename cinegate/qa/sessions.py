@@ -70,7 +70,7 @@ def run_session(
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     motion = make_motion(session.motion)
-    trace = _write_trace(folder / f"{session.name}.txt", motion)
+    trace = _write_trace(folder / "motion.txt", motion)
     zero = np.zeros(len(motion.t_s))
     settings = _phantom_settings(session, motion)
     phantom = Phantom(settings, Trace(t_s=motion.t_s, si_mm=motion.si_mm, ap_mm=zero, lr_mm=zero))
