@@ -116,7 +116,7 @@ def camera_ms(_: Machine, parameters: Parameters) -> float:
     path, level_mm, beam = _file(parameters, "file"), float(parameters["level_mm"]), str(parameters["beam"])
     try:
         log = read_physical_log(path)
-        found = crossings(log, level_mm, beam_on_below=not parameters.get("above", 0.0))
+        found = crossings(log, level_mm, beam_on_below=not float(parameters["above"]))
     except (OSError, PhysicalLogError) as error:
         raise NotMeasuredError(str(error)) from None
     times = [one.latency_ms for one in found if one.beam == beam]

@@ -68,7 +68,7 @@ def run_procedure(
     check_measures(procedure)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     machine, began = Machine(folder), time.monotonic()
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     measured = {result.name: result for result in _results(procedure, config, machine, tell or (lambda _: None))}
     return QaRun(
         procedure=procedure.name,

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from cinegate.live import LiveSession, SessionPlan
+from cinegate.live import START_S, LiveSession, SessionPlan
 from drivers.beam.simulated import read_delivery_record
 from drivers.phantom import Phantom, PhantomSettings, Trace
 from drivers.phantom.settings import Breathing
@@ -86,10 +85,12 @@ def run_session(
     try:
         live, disturbed = LiveSession(plan), Disturbances()
         with live:
-            if session.interrupt:
-                _disturb(live, disturbed)
-            else:
-                live.wait()
+            try:
+                _watch(live, disturbed if session.interrupt else None, time.monotonic() + START_S + motion.duration_s)
+            except PipelineError:
+                if disturbed.engine_killed_ns is None:
+                    raise
+                time.sleep(PAUSE_S)  # the engine's end is what we caused
         return _record(session, phantom, motion, plan.config, live.log, disturbed, replay=replay)
     except CinegateError as error:
         raise NotMeasuredError(f"session {session.name}: {error}") from None
@@ -139,31 +140,33 @@ def _target(phantom: Phantom) -> TargetSpec:
     return TargetSpec(TARGET, phantom.truth(0).contour_px.astype(np.float32), image=image)
 
 
+def _watch(live: LiveSession, disturbed: Disturbances | None, deadline_s: float) -> None:
+    """Let a session run to its end; if it is to be disturbed, stop its source and then kill its engine, beam on."""
+    on_since_s: float | None = None
+    for message in live:
+        now_s = time.monotonic()
+        if now_s > deadline_s:
+            raise NotMeasuredError("it did not end in time")
+        if disturbed is None or not isinstance(message, BeamStatus):
+            continue
+        if message.confirmed is not GateState.ON or message.commanded is not GateState.ON:
+            on_since_s = None
+            continue
+        on_since_s = now_s if on_since_s is None else on_since_s
+        if now_s - on_since_s >= STEADY_S:
+            _disturb(live, disturbed)
+            on_since_s = None
+
+
 def _disturb(live: LiveSession, disturbed: Disturbances) -> None:
-    """Stop the source while the beam is on; when it is on again, kill the engine."""
     running = find_session(live.session_id)
     assert running is not None, "a session that runs is announced"
-    source, engine = running.processes["source"], running.processes["engine"]
-    on_since_s: float | None = None
-    with suppress(PipelineError):  # the engine's end is what we caused
-        for message in live:
-            if not isinstance(message, BeamStatus):
-                continue
-            if message.confirmed is not GateState.ON or message.commanded is not GateState.ON:
-                on_since_s = None
-                continue
-            on_since_s = time.monotonic() if on_since_s is None else on_since_s
-            if time.monotonic() - on_since_s < STEADY_S:
-                continue
-            if disturbed.source_stopped_ns is None:
-                disturbed.source_stopped_ns = time.monotonic_ns()
-                _pause(source)
-                on_since_s = None
-            elif disturbed.engine_killed_ns is None:
-                disturbed.engine_killed_ns = time.monotonic_ns()
-                os.kill(engine, signal.SIGKILL)
-    if disturbed.engine_killed_ns is not None:
-        time.sleep(PAUSE_S)
+    if disturbed.source_stopped_ns is None:
+        disturbed.source_stopped_ns = time.monotonic_ns()
+        _pause(running.processes["source"])
+    elif disturbed.engine_killed_ns is None:
+        disturbed.engine_killed_ns = time.monotonic_ns()
+        os.kill(running.processes["engine"], signal.SIGKILL)
 
 
 def _pause(process_id: int) -> None:

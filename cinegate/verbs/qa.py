@@ -16,6 +16,7 @@ from cinegate.settings import load_config
 from cinegate.verbs.app import EXIT_UNSAFE, app, console, findings, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
 from cinegate.verbs.progress import announce_compilation
+from cinegate.verbs.run import tell
 from gating.settings.private_file import private_file
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def qa(
     announce_compilation()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     logs = Path(tempfile.mkdtemp(prefix="logs-", dir=folder))
-    run = run_procedure(
-        chosen, settings, logs, operator=operator, tell=lambda text: console.print(text, highlight=False)
-    )
+    try:
+        run = run_procedure(chosen, settings, logs, operator=operator, tell=tell)
+    except BaseException:
+        shutil.rmtree(logs)
+        raise
     before, unreadable = read_runs(folder, chosen.name)
     run = with_flags(run, before, chosen.baseline_runs)
     result = write_run(folder, run)

@@ -76,7 +76,8 @@ class Step(_Table, frozen=True, kw_only=True):
 class Procedure(_Table, frozen=True, kw_only=True):
     """A whole file."""
 
-    name: Name
+    name: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+    """Of its results: under another name a new trend begins."""
     title: Annotated[str, Meta(min_length=1, max_length=120)]
     include: tuple[Name, ...] = ()
     """Shipped procedures whose sessions and steps come first."""

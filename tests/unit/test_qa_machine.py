@@ -13,7 +13,7 @@ from gating.qa.stage import stage_error_mm
 from replay_data import session_path
 
 STAGE = {"recording": "", "stage": "", "target_box": "", "axis": "si", "max_lag_s": 0.1}
-CAMERA = {"file": "", "level_mm": 4.0, "beam": "off"}
+CAMERA = {"file": "", "level_mm": 4.0, "above": 0.0, "beam": "off"}
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def test_budgets_of_the_daily_procedure_are_those_of_the_house() -> None:
     ("text", "said"),
     [
         ("name = ", "site.toml: Invalid value"),
+        (HEAD.replace("site", "../site"), "matching regex"),
         (HEAD + "step = 3", "Expected `array`"),
         (HEAD + STEP.replace("action = 4", "action = 9"), "disk: action is 9; at most the tolerance, 8"),
         (HEAD + STEP.replace('"at_least"', '"at_most"'), "disk: action is 4; at least the tolerance, 8"),
@@ -63,7 +64,7 @@ def test_budgets_of_the_daily_procedure_are_those_of_the_house() -> None:
         (HEAD + STEP + "tolerence = 3", "unknown field `tolerence`"),
         (HEAD + STEP.replace('source = "ours"', ""), "missing required field `source`"),
     ],
-    ids=["toml", "type", "at least", "at most", "session", "twice", "include", "field", "source"],
+    ids=["toml", "name", "type", "at least", "at most", "session", "twice", "include", "field", "source"],
 )
 def test_a_procedure_is_refused_with_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(ProcedureError) as refused:
