@@ -1,54 +1,51 @@
-"""A step's trend as a picture: values, tolerance and control limits, as SVG that page and PDF share."""
+"""A step's trend as a plot: values of all runs, tolerance, and control limits of single values."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-from typing import Final
+from typing import Any
 
 from gating.pages import plots
 from gating.qa.judging import StepResult
 from gating.qa.trend import Trend
 
-SIZE_INCH: Final = (7.4, 1.9)
+HEIGHT_PX = 190
 
 
-def trend_svg(result: StepResult, trend: Trend) -> str:
-    """Return the trend as an SVG element.
+def trend_figure(result: StepResult, trend: Trend) -> plots.Figure:
+    """Return the trend; runs that signalled are red."""
+    numbers, flagged = list(range(1, len(trend.values) + 1)), sorted(trend.signals)
+    data = [
+        _trace("lines+markers", numbers, trend.values, plots.BLUE, 4),
+        _trace("markers", [at + 1 for at in flagged], trend.values[flagged], plots.RED, 9),
+    ]
+    levels = [_level(mm, plots.RED, "solid") for mm in _tolerances(result)]
+    if math.isfinite(trend.centre):
+        levels.append(_level(trend.centre, plots.TEAL, "solid"))
+        levels += [_level(limit, plots.TEAL, "dash") for limit in trend.limits]
+    layout = plots.layout(HEIGHT_PX) | {"shapes": levels}
+    layout["xaxis"] = plots.axis("run")
+    layout["yaxis"] = plots.axis(result.unit, range=_range([*trend.values.tolist(), *(one["y0"] for one in levels)]))
+    return {"data": data, "layout": layout}
 
-    Raises
-    ------
-    ModuleNotFoundError
-        If matplotlib is not installed.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": result.name, "font.size": 8}):
-        figure = Figure(figsize=SIZE_INCH, layout="constrained")
-        axes = figure.add_subplot()
-        numbers = range(1, len(trend.values) + 1)
-        axes.plot(numbers, trend.values, "o-", color=plots.BLUE, markersize=3, linewidth=1)
-        flagged = sorted(trend.signals)
-        axes.plot([at + 1 for at in flagged], trend.values[flagged], "o", color=plots.RED, markersize=5)
-        for level in _tolerances(result):
-            axes.axhline(level, color=plots.RED, linewidth=1)
-        if math.isfinite(trend.centre):
-            axes.axhline(trend.centre, color=plots.TEAL, linewidth=0.8)
-            for level in trend.limits:
-                axes.axhline(level, color=plots.TEAL, linewidth=0.8, linestyle="--")
-            axes.axvline(trend.baseline + 0.5, color=plots.GREY, linewidth=0.8, linestyle=":")
-        axes.set_xlim(0.5, max(len(trend.values), 10) + 0.5)
-        axes.set_xlabel("run")
-        axes.set_ylabel(result.unit)
-        axes.spines[["top", "right"]].set_visible(False)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
+def _trace(mode: str, x: Any, y: Any, colour: str, size_px: int) -> dict[str, Any]:
+    line, marker = {"color": colour, "width": 1.2}, {"color": colour, "size": size_px}
+    return {"type": "scatter", "mode": mode, "x": x, "y": plots.numbers(y), "line": line, "marker": marker}
+
+
+def _level(at: float, colour: str, dash: str) -> dict[str, Any]:
+    line = {"color": colour, "width": 1, "dash": dash}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": at, "y1": at, "line": line}
 
 
 def _tolerances(result: StepResult) -> tuple[float, ...]:
     if result.bound == "within":
         return result.expected - result.tolerance, result.expected + result.tolerance
     return (result.tolerance,)
+
+
+def _range(values: list[float]) -> list[float]:
+    """Return a range that shows every value and level."""
+    margin = 0.08 * (max(values) - min(values)) or 1.0
+    return [min(values) - margin, max(values) + margin]

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from gating.pages.page import UNKNOWN, card, head, number, page, section, sign_off_section, table, warning
-from gating.qa.charts import trend_svg
+from gating.qa.charts import trend_figure
 from gating.qa.judging import StepResult, Verdict, limits_text
 from gating.qa.runs import QaRun, trend_of
 from gating.qa.trend import DECISION_SIGMA, SHEWHART_SIGMA, Trend
@@ -42,6 +42,7 @@ def qa_page(run: QaRun, before: Sequence[QaRun], baseline_runs: int, unreadable:
     runs = [*before, run]
     trends = {one.name: trend_of(runs, one, baseline_runs) for one in run.results if one.trend}
     flagged = [one for one in run.results if one.flag]
+    drawn = [one for one in run.results if one.name in trends and len(trends[one.name].values) >= LEAST_RUNS]
     body = [
         head(run.title, f"{run.started_at}, {run.duration_s:.0f} s, run {len(runs)} of this procedure", NOTICE),
         *(warning(escape(f"{one.name}: {_finding(one)}.")) for one in run.results if one.verdict is not Verdict.GOOD),
@@ -49,11 +50,12 @@ def qa_page(run: QaRun, before: Sequence[QaRun], baseline_runs: int, unreadable:
         *(warning(escape(f"{sentence}.")) for sentence in unreadable),
         f'<div class="cards">{_cards(run)}</div>',
         section("Steps", "", _steps(run, trends)),
-        *_trends(run, trends),
+        *_trends(drawn),
         section("Computer", "", _host(run)),
         sign_off_section(_about(run), ROLES),
     ]
-    return page(f"{run.title}, {run.started_at}", "\n".join(body))
+    figures = {f"trend{number}": trend_figure(one, trends[one.name]) for number, one in enumerate(drawn)}
+    return page(f"{run.title}, {run.started_at}", "\n".join(body), figures)
 
 
 def _finding(result: StepResult) -> str:
@@ -90,14 +92,10 @@ def _steps(run: QaRun, trends: dict[str, Trend]) -> str:
     return table(["step", "found", "limits", "action", "verdict", "baseline", "source of the limits"], rows)
 
 
-def _trends(run: QaRun, trends: dict[str, Trend]) -> list[str]:
-    drawn = [one for one in run.results if one.name in trends and len(trends[one.name].values) >= LEAST_RUNS]
+def _trends(drawn: Sequence[StepResult]) -> list[str]:
     if not drawn:
         return []
-    try:
-        charts = [f"<h3>{escape(one.name)}</h3>{trend_svg(one, trends[one.name])}" for one in drawn]
-    except ModuleNotFoundError:
-        return [section("Trends", "Charts need the extra <code>pdf</code> of cinegate (matplotlib).", "")]
+    charts = [f'<h3>{escape(one.name)}</h3><div id="trend{number}"></div>' for number, one in enumerate(drawn)]
     return [section("Trends", TREND_CAPTION, "".join(charts))]
 
 
