@@ -14,7 +14,7 @@ from cinegate.qa.machine import MEASUREMENTS, Machine
 from gating.errors import CinegateError
 from gating.qa.figures import FIGURES, ChainRecord, NotMeasuredError
 from gating.qa.judging import StepResult, judge
-from gating.qa.procedure import Procedure, ProcedureError, Step, as_plain
+from gating.qa.procedure import Procedure, ProcedureError, Step
 from gating.qa.runs import QaRun
 from gating.service.host import provenance
 from gating.settings.config import Config, config_hash
@@ -73,7 +73,7 @@ def run_procedure(
     return QaRun(
         procedure=procedure.name,
         title=procedure.title,
-        procedure_hash=xxhash.xxh3_128_hexdigest(msgspec.json.encode(as_plain(procedure), order="sorted")),
+        procedure_hash=xxhash.xxh3_128_hexdigest(msgspec.json.encode(procedure, order="sorted")),
         started_at=started_at,
         duration_s=round(time.monotonic() - began, 3),
         operator=operator,

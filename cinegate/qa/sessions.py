@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from msgspec import structs
 
-from cinegate.live import START_S, LiveSession, SessionPlan
+from cinegate.live import START_S, LiveSession, run
 from drivers.beam.simulated import read_delivery_record
-from drivers.phantom import Phantom, PhantomSettings, Trace
+from drivers.phantom import Phantom, PhantomSettings
 from drivers.phantom.settings import Breathing
+from drivers.recordings.traces import read_trace
 from gating.decision.limits import stale_limit_ns
 from gating.decision.reasons import GateReason
 from gating.errors import CinegateError
@@ -55,10 +54,19 @@ class Disturbances:
     engine_killed_ns: int | None = None
 
 
-def run_session(
-    session: PhantomSession, config: Config, folder: Path, *, replay: bool, tell: Callable[[str], None] | None = None
-) -> ChainRecord:
+def run_session(session: PhantomSession, config: Config, folder: Path, *, replay: bool) -> ChainRecord:
     """Run a session to its end and return what became of it. Its log stays in the folder.
+
+    Parameters
+    ----------
+    session
+        The phantom, its motion and the gating window.
+    config
+        The site's settings.
+    folder
+        Where the log goes; there is one.
+    replay
+        Whether to repeat every decision of the log.
 
     Raises
     ------
@@ -67,23 +75,23 @@ def run_session(
     OSError
         If the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     motion = make_motion(session.motion)
-    trace = _write_trace(folder / "motion.txt", motion)
     zero = np.zeros(len(motion.t_s))
-    settings = _phantom_settings(session, motion)
-    phantom = Phantom(settings, Trace(t_s=motion.t_s, si_mm=motion.si_mm, ap_mm=zero, lr_mm=zero))
-    plan = SessionPlan(
-        name="phantom",
-        config=_config(session, config),
-        targets=[_target(phantom)],
-        log_folder=folder,
-        source=["phantom", "--subscribers", "2", *_options({**_changed(settings), "trace": str(trace)})],
-        arm_by_itself=True,
-        tell=tell,
-    )
+    trace = folder / "motion.txt"
+    np.savetxt(trace, np.column_stack([motion.t_s, zero, motion.si_mm, zero]), fmt="%.6f")
+    settings: dict[str, Any] = {
+        "rows": session.size_px,
+        "columns": session.size_px,
+        "pixel_spacing_mm": (session.pixel_mm, session.pixel_mm),
+        "frames_per_s": session.rate_hz,
+        "duration_s": motion.duration_s,
+        "breathing": _STILL,
+    }
+    phantom = Phantom(PhantomSettings(**settings), read_trace(trace).for_phantom())
+    config, disturbed = _config(session, config), Disturbances()
+    options = {**settings, "trace": str(trace)}
     try:
-        live, disturbed = LiveSession(plan), Disturbances()
+        live = run("phantom", _target(phantom), config=config, options=options, log=folder, arm_by_itself=True)
         with live:
             try:
                 _watch(live, disturbed if session.interrupt else None, time.monotonic() + START_S + motion.duration_s)
@@ -91,46 +99,18 @@ def run_session(
                 if disturbed.engine_killed_ns is None:
                     raise
                 time.sleep(PAUSE_S)  # the engine's end is what we caused
-        return _record(session, phantom, motion, plan.config, live.log, disturbed, replay=replay)
+        return _record(session, phantom, motion, config, live.log, disturbed, replay=replay)
     except CinegateError as error:
         raise NotMeasuredError(f"session {session.name}: {error}") from None
-
-
-def _phantom_settings(session: PhantomSession, motion: Motion) -> PhantomSettings:
-    return PhantomSettings(
-        rows=session.size_px,
-        columns=session.size_px,
-        pixel_spacing_mm=(session.pixel_mm, session.pixel_mm),
-        frames_per_s=session.rate_hz,
-        duration_s=motion.duration_s,
-        breathing=_STILL,
-    )
-
-
-def _changed(settings: PhantomSettings) -> dict[str, Any]:
-    names = ("rows", "columns", "pixel_spacing_mm", "frames_per_s", "duration_s", "breathing")
-    return {name: msgspec.to_builtins(getattr(settings, name)) for name in names}
-
-
-def _options(settings: dict[str, Any]) -> list[str]:
-    plain = {name: v if isinstance(v, str) else msgspec.json.encode(v).decode() for name, v in settings.items()}
-    return [word for name, text in plain.items() for word in ("-o", f"{name}={text}")]
-
-
-def _write_trace(path: Path, motion: Motion) -> Path:
-    """Write the motion as the phantom's source reads it: time, LR, SI and AP."""
-    zero = np.zeros(len(motion.t_s))
-    np.savetxt(path, np.column_stack([motion.t_s, zero, motion.si_mm, zero]), fmt="%.6f")
-    return path
 
 
 def _config(session: PhantomSession, config: Config) -> Config:
     """Return the site's settings with the session's gating window, on endpoints of its own."""
     window = CentreRule(si_mm=session.level_mm, ap_mm=ACROSS_MM, lr_mm=ACROSS_MM)
     gating = GatingSettings(rules=(window,), resume_good_frames=config.gating.resume_good_frames)
-    return structs.replace(
-        config, gating=gating, prediction=PredictionSettings(), endpoints=EndpointSettings(), sites=(), overrides={}
-    )
+    replaced = {"gating": gating, "prediction": PredictionSettings(), "endpoints": EndpointSettings(), "sites": ()}
+    kept = {key: why for key, why in config.overrides.items() if key.partition(".")[0] not in replaced}
+    return structs.replace(config, **replaced, overrides=kept)
 
 
 def _target(phantom: Phantom) -> TargetSpec:

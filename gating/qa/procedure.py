@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -159,9 +159,3 @@ def _number_or_text(text: str) -> Parameter:
         return float(text)
     except ValueError:
         return text
-
-
-def as_plain(procedure: Procedure) -> dict[str, Any]:
-    """Return a procedure as plain builtins, for the record of a run."""
-    plain: dict[str, Any] = msgspec.to_builtins(procedure)
-    return plain
