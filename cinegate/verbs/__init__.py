@@ -17,6 +17,7 @@ def register_verbs() -> None:
         bed,
         console,
         control,
+        convert,
         demo,
         doctor,
         dose,
