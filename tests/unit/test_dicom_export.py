@@ -21,11 +21,20 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import RTPlanStorage
 
-from cinegate.exports.dicom.identity import IdentityError, identify
+from cinegate.exports.dicom.cine import cine, frame_numbers
+from cinegate.exports.dicom.identity import Identity, IdentityError, identify
+from cinegate.exports.dicom.motion import motion_report
+from cinegate.exports.dicom.study import Study
 from cinegate.exports.dicom.write import parse_peer, send_dicom, write_dicom
 from cinegate.exports.session import ExportedSession, open_session
 from drivers.errors import Unavailable
 from drivers.formats.dicom import read_dicom_file
+from gating.analysis.motion import motion_from_session
+from gating.messages import CineFrame
+from gating.session.log import SessionError
+from gating.session.log_writer import SessionWriter
+from gating.wire.codec import encode_frame
+from gating.wire.pixels import content_hash
 from tests import dicom_files
 from tests.patience import reserved_ports, wait_until
 from tests.unit.session_bench import FRAMES, estimate, make_frame, reference, target_centre, write_session
@@ -92,11 +101,9 @@ def tracked(groups: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_every_object_is_valid(name: str, files: dict[str, Path]) -> None:
-    validator = Path(sys.executable).with_name("dciodvfy")
-    done = subprocess.run([validator, files[name]], capture_output=True, text=True, check=False)
-    said = (done.stdout + done.stderr).splitlines()
-    assert OBJECTS[name] in said
-    assert [line for line in said if line.startswith(("Error", "Abort"))] == []
+    found = validated(files[name])
+    assert OBJECTS[name] in found
+    assert [line for line in found if line.startswith(("Error", "Abort"))] == []
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -195,6 +202,74 @@ def test_the_report_is_a_pdf_of_its_length(made: dict[str, Dataset]) -> None:
     pdf = document.EncapsulatedDocument[: document.EncapsulatedDocumentLength]
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
+
+
+def validated(path: Path) -> list[str]:
+    """What the validator says of a file."""
+    validator = Path(sys.executable).with_name("dciodvfy")
+    done = subprocess.run([validator, path], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def study_of(path: Path, frames: list[CineFrame]) -> Study:
+    """A session that holds nothing but frames."""
+    writer = SessionWriter(path, "s1", "monotonic:test")
+    writer.open()
+    for frame in frames:
+        writer.write(list(encode_frame(frame)), frame.header.published_ns)
+    writer.close()
+    found = open_session(path)
+    return Study.of(found, identify(found, patient_id="P1"))
+
+
+def frame_of(number: int, dtype: str, side: int = 9, plane: str = "sagittal") -> CineFrame:
+    pixels = np.random.default_rng(number).uniform(0, 200, (side, side)).astype(dtype)
+    plain = make_frame(number, 10**9 * (number + 1)).header
+    fields = {"dtype": dtype, "shape": (side, side), "plane": plane, "content_hash": content_hash(pixels)}
+    return CineFrame(msgspec.structs.replace(plain, **fields), pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_cine_of_any_pixels_is_valid(dtype: str, tmp_path: Path) -> None:
+    frames = [frame_of(number, dtype) for number in range(3)]
+    made = cine(study_of(tmp_path / "log.mcap", frames), "sagittal", 1)
+    made.save_as(tmp_path / "cine.dcm", enforce_file_format=True)
+    assert [line for line in validated(tmp_path / "cine.dcm") if line.startswith(("Error", "Abort"))] == []
+    expected = np.stack([frame.pixels for frame in frames])
+    found = pydicom.dcmread(tmp_path / "cine.dcm").pixel_array
+    if dtype == "float32":  # one scale for all: what is told apart in 16 bits stays in proportion
+        found = expected.min() + found * (np.ptp(expected) / 65535)
+    np.testing.assert_allclose(found, expected, atol=2e-3 if dtype == "float32" else 0)
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "log.mcap", [frame_of(0, "uint16"), frame_of(1, "uint16", side=10)])
+    with pytest.raises(SessionError, match=r"shape changes from \(9, 9\) to \(10, 10\) at frame 1"):
+        cine(study, "sagittal", 1)
+
+
+def test_each_plane_is_an_image_of_its_own(tmp_path: Path) -> None:
+    frames = [frame_of(number, "uint16", plane=("sagittal", "coronal")[number % 2]) for number in range(4)]
+    study = study_of(tmp_path / "log.mcap", frames)
+    found = cine(study, "coronal", 2)
+    np.testing.assert_array_equal(found.pixel_array, [frames[1].pixels, frames[3].pixels])
+    assert frame_numbers(study, "coronal") == {1: 1, 3: 2}
+
+
+def test_a_target_that_was_not_found_has_no_place(session: ExportedSession, tmp_path: Path) -> None:
+    seen = session.data.estimates["GTV"]
+    lost = msgspec.structs.replace(seen[1], status="lost", contour_px=[], confidence=0.0)
+    data = replace(session.data, estimates={"GTV": [seen[0], lost]})
+    motions = {"GTV": motion_from_session(data)[0]}
+    study = Study.of(replace(session, data=data, motions=motions), Identity(patient_id="P1"))
+    made = motion_report(study, {"sagittal": cine(study, "sagittal", 1)}, 2)
+    made.save_as(tmp_path / "motion.dcm", enforce_file_format=True)
+    assert [line for line in validated(tmp_path / "motion.dcm") if line.startswith("Error")] == []
+    found = highdicom.sr.srread(tmp_path / "motion.dcm").content.get_image_measurement_groups()
+    group = next(one for one in found if one.tracking_identifier == "GTV")
+    assert not {"lr_mm", "ap_mm", "si_mm"} & set(measured(group))
+    assert said(group)["status"] == "lost"
+    assert group.source_images[0].referenced_frame_numbers == [2]
 
 
 def test_nobody_is_invented(session: ExportedSession) -> None:
