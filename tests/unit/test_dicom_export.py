@@ -258,7 +258,7 @@ def test_each_plane_is_an_image_of_its_own(tmp_path: Path) -> None:
 
 def test_a_target_that_was_not_found_has_no_place(session: ExportedSession, tmp_path: Path) -> None:
     seen = session.data.estimates["GTV"]
-    lost = msgspec.structs.replace(seen[1], status="lost", contour_px=[], confidence=0.0)
+    lost = msgspec.structs.replace(seen[1], status="lost", contour_px=[], reason="target_not_matched")
     data = replace(session.data, estimates={"GTV": [seen[0], lost]})
     motions = {"GTV": motion_from_session(data)[0]}
     study = Study.of(replace(session, data=data, motions=motions), Identity(patient_id="P1"))
@@ -268,7 +268,7 @@ def test_a_target_that_was_not_found_has_no_place(session: ExportedSession, tmp_
     found = highdicom.sr.srread(tmp_path / "motion.dcm").content.get_image_measurement_groups()
     group = next(one for one in found if one.tracking_identifier == "GTV")
     assert not {"lr_mm", "ap_mm", "si_mm"} & set(measured(group))
-    assert said(group)["status"] == "lost"
+    assert (said(group)["status"], said(group)["reason"]) == ("lost", "target not matched")
     assert group.source_images[0].referenced_frame_numbers == [2]
 
 
@@ -277,6 +277,17 @@ def test_nobody_is_invented(session: ExportedSession) -> None:
         identify(session)
     only_given = identify(session, patient_id="P1")
     assert (only_given.patient_name, only_given.birth_date, only_given.sex) == ("", "", "")
+
+
+def test_a_patient_needs_an_identifier_that_dicom_can_hold(session: ExportedSession) -> None:
+    with pytest.raises(IdentityError, match=r"PatientID is 'PPP.*at most 64 characters"):
+        identify(session, patient_id="P" * 65)
+
+
+def test_what_a_plan_says_in_no_known_form_is_unknown(session: ExportedSession, tmp_path: Path) -> None:
+    plan = patient_file(tmp_path / "plan.dcm", PatientBirthDate="1970", PatientSex="X")
+    found = identify(session, patient_from=plan)
+    assert (found.birth_date, found.sex) == ("", "")
 
 
 @pytest.mark.parametrize(

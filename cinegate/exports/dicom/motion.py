@@ -32,7 +32,6 @@ from gating.geometry.plane import ImagePlane
 from gating.messages import FrameHeader, TargetEstimate
 
 SCHEME: Final = "99CINEGATE"
-_LONGEST_CODE: Final = 16
 _CODES: Final = {
     "lr_mm": "Displacement of the target's centre to the left",
     "ap_mm": "Displacement of the target's centre to posterior",
@@ -177,5 +176,4 @@ def _code(name: str) -> sr.CodedConcept:
 
 
 def _said(word: str) -> sr.CodedConcept:
-    """Return a word of the log as a code, whose value is cut to what a code may have."""
-    return sr.CodedConcept(word[:_LONGEST_CODE] or "unknown", SCHEME, word.replace("_", " ") or "unknown")
+    return sr.CodedConcept(word or "unknown", SCHEME, word.replace("_", " ") or "unknown")
