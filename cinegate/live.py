@@ -112,7 +112,7 @@ class LiveSession:
             session.start("source", *plan.source, *plan.speaking)
             opened.callback(self._announce(session).unlink, missing_ok=True)
             if plan.console is not None:
-                session.start_console(*plan.console)
+                session.start_console(*plan.console, "--sessions", str(self.log.parent))
             self._pipeline, self._open = session, opened.pop_all()
         return self
 

@@ -22,7 +22,8 @@ HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""Of every answer: nothing is fetched from elsewhere, framed or kept. Plot libraries set styles in the page."""
+"""Of every answer that has none of its own: nothing is fetched from elsewhere, framed or kept. Plot libraries set
+styles in the page."""
 POLICY_VIOLATION: Final = 1008
 STALE = (
     "This address is not of the console that runs now: its token is missing or of an earlier start. "
@@ -100,8 +101,9 @@ class Guarded:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message["headers"] if name.decode().lower() not in HEADERS]
-                message["headers"] = kept + [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                own = {name.decode().lower() for name, _ in message["headers"]}
+                added = [(name, value) for name, value in HEADERS.items() if name not in own]
+                message["headers"] += [(name.encode(), value.encode()) for name, value in added]
             await send(message)
 
         answer = self._entrance(scope, refusal) or self._app

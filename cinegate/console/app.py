@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from cinegate.console.access import Access, Guarded
 from cinegate.console.attachment import Attachment
 from cinegate.console.pages import KINDS, Pages
 from cinegate.console.patient import Texts
+from cinegate.console.review import Review
 from cinegate.console.setup import SetUp
 from gating.clocks.clock import MonotonicClock
 from gating.errors import CinegateError
@@ -30,11 +32,15 @@ STATIC: Final = Path(__file__).parent / "static"
 PLOTLY: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 """The plot library for pages that show what has been recorded; it ships inside the installed package."""
 
+PLAYER: Final = [Path(str(files("gating.pages") / name)) for name in ("player.js", "player.css")]
+"""The player of reports, which the Review page shares."""
+
 
 def make_app(
     access: Access,
     texts: Texts,
     setup: SetUp,
+    review: Review,
     *,
     endpoints: EndpointSettings | None,
     session: str = "",
@@ -48,8 +54,8 @@ def make_app(
         Who may see it.
     texts
         What the patient can read.
-    setup
-        Answers the Set up page.
+    setup, review
+        Answer the Set up page and the Review page.
     endpoints
         Where the session to show publishes; None: it is chosen on the start page.
     session
@@ -87,10 +93,13 @@ def make_app(
         *(Route(f"/{kind}", _page(kind)) for kind in KINDS),
         Route("/setup", _page("setup")),
         *setup.routes(),
+        Route("/review", _page("review")),
+        *review.routes(),
         Route("/sessions", sessions),
         Route("/latency", latency),
         Route("/texts", lambda _: _json(texts)),
-        Route("/plotly.js", lambda _: FileResponse(PLOTLY, media_type="text/javascript")),
+        *(Route(f"/{player.name}", _file(player)) for player in PLAYER),
+        Route("/plotly.js", _file(PLOTLY)),
         WebSocketRoute("/live/{kind}", pages.serve),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
@@ -98,7 +107,11 @@ def make_app(
 
 
 def _page(name: str) -> Callable[[Request], FileResponse]:
-    return lambda _: FileResponse(STATIC / f"{name}.html")
+    return _file(STATIC / f"{name}.html")
+
+
+def _file(path: Path) -> Callable[[Request], FileResponse]:
+    return lambda _: FileResponse(path)
 
 
 def _json(content: object) -> Response:

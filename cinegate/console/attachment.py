@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import Final
 
+import msgspec
+from starlette.concurrency import run_in_threadpool
+
+from cinegate.console.bands import Bands, measure
 from cinegate.console.listener import Arrivals, Listener
 from cinegate.console.operators import Operator
 from cinegate.console.pages import Pages
 from cinegate.console.view import CONTOUR_WAIT_NS, SessionView
+from cinegate.console.worker import Worker, WorkError
 from gating.service.running import RunningSession, find_session, running_sessions
 from gating.settings.config import EndpointSettings
 from gating.wire.sockets import secure_process
 
+BANDS_LIMIT_S: Final = 120.0
+"""The first time on a computer they may have to be compiled."""
 CONTOUR_WAIT_S: Final = CONTOUR_WAIT_NS / 1e9 + 0.001
 
 
@@ -32,6 +40,8 @@ class Attachment:
     def __init__(self, pages: Pages, operator: str) -> None:
         self._pages, self._operator = pages, operator
         self._listener: Listener | None = None
+        self._worker = Worker()
+        self._measuring: asyncio.Task[None] | None = None
 
     def attach(self, endpoints: EndpointSettings, session_id: str = "") -> None:
         """Show what is published at these endpoints: one session, or the one that is heard first.
@@ -69,6 +79,7 @@ class Attachment:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        self._worker.close()
 
     def _hear(self, view: SessionView, arrivals: Arrivals) -> None:
         """Take what was heard. New pictures and changes of the gate are shown at once, the rest with the next tick."""
@@ -79,6 +90,21 @@ class Attachment:
             asyncio.get_running_loop().call_later(CONTOUR_WAIT_S, self._give_up_contours, view)
         if shown != _worth_showing(view):
             self._pages.wake()
+        if view.wants_bands and (self._measuring is None or self._measuring.done()):
+            self._measuring = asyncio.create_task(self._measure_bands(view))
+
+    async def _measure_bands(self, view: SessionView) -> None:
+        """Measure the bands of a setting, and again if it has changed meanwhile; where that fails, none are shown."""
+        while view.wants_bands and view.config is not None:
+            version, asked = view.setting_version, (dict(view.references), view.planes, view.config.gating)
+            try:
+                run = partial(self._worker.run, limit_s=BANDS_LIMIT_S)
+                measured = await run_in_threadpool(run, measure, *asked)
+                bands = msgspec.json.decode(measured, type=Bands)
+            except WorkError:
+                bands = {}
+            if view.setting_version == version:
+                view.take_bands(bands)
 
     def _give_up_contours(self, view: SessionView) -> None:
         before = view.picture_number

@@ -1,64 +1,67 @@
-"""The rules of a target as bands over its displacement, for the strip charts and for guiding the patient. Pure."""
+"""The rules of a target as bands over its displacement, for the strip charts and for guiding the patient.
+
+They are those of the report: the rules that decide in the engine are asked, in a process of its own, because the first
+time on a computer they may have to be compiled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, cast
 
+import msgspec
+import numpy as np
 from msgspec import Struct
 
+from gating.geometry.plane import HasGeometry, ImagePlane
+from gating.messages import TargetReference
 from gating.settings.config import GatingSettings
-from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, RuleSettings
-from gating.targets.structure import active_rules
 
 Axis = Literal["lr", "ap", "si"]
 
 
 class Band(Struct, frozen=True):
-    """Where the centre of a target may be along one patient axis, mm towards left, posterior or superior."""
+    """Where the centre of a target may be along one patient axis, mm towards left, posterior or superior.
+
+    None: the rule does not object on that side.
+    """
 
     rule: str
     axis: Axis
-    low_mm: float
-    high_mm: float
+    low_mm: float | None
+    high_mm: float | None
 
 
-def bands(target: str, gating: GatingSettings) -> list[Band]:
-    """Return a band for every rule of a target that limits its displacement.
+Bands = dict[str, list[Band]]
+"""By the target's name."""
 
-    The band of a boundary are its margins: within them, a target that keeps its shape is inside as a whole. The rule
-    itself limits the target-out fraction.
+
+def measure(
+    references: Mapping[str, TargetReference], planes: Mapping[str, HasGeometry], gating: GatingSettings
+) -> bytes:
+    """Return the bands of every target of a session, as JSON.
+
+    Parameters
+    ----------
+    references
+        The targets by name.
+    planes
+        Geometry of each target's images, by the target's name.
+
+    Raises
+    ------
+    ValueError
+        If the orientation of a plane is none.
     """
-    return [band for rule in active_rules(target, gating) for band in _bands_of(rule)]
+    from gating.report.gate_band import PLOTTED_SIGN, GateBand, gate_bands
+
+    def lps(one: GateBand) -> Band:
+        low_mm, high_mm = (one.low_mm, one.high_mm) if PLOTTED_SIGN[one.axis] > 0 else (-one.high_mm, -one.low_mm)
+        return Band(one.name.partition(",")[0], cast(Axis, one.axis), _known(low_mm), _known(high_mm))
+
+    found = {name: gate_bands(name, references, ImagePlane.of(planes[name]), gating) for name in references}
+    return msgspec.json.encode({name: [lps(one) for one in own] for name, own in found.items()})
 
 
-def is_avoided(name: str, gating: GatingSettings) -> bool:
-    """Whether a structure is an organ at risk, which a rule keeps out of a target's region."""
-    return any(isinstance(rule, AvoidanceRule) and rule.structure == name for rule in gating.rules)
-
-
-def _bands_of(rule: RuleSettings) -> Iterator[Band]:
-    match rule:
-        case BoundaryRule():
-            margins = rule.margins
-            lr, ap, si = rule.shift_lps_mm
-            yield Band("boundary", "lr", lr - margins.right_mm, lr + margins.left_mm)
-            yield Band("boundary", "ap", ap - margins.anterior_mm, ap + margins.posterior_mm)
-            yield Band("boundary", "si", si - margins.inferior_mm, si + margins.superior_mm)
-        case CentreRule():
-            lr, ap, si = rule.shift_lps_mm
-            yield Band("centre", "lr", lr - rule.lr_mm, lr + rule.lr_mm)
-            yield Band("centre", "ap", ap - rule.ap_mm, ap + rule.ap_mm)
-            yield Band("centre", "si", si - rule.si_mm, si + rule.si_mm)
-        case ExcursionRule():
-            yield from _around("excursion", rule.distance_mm)
-        case BreathHoldRule():
-            yield from _around("breath-hold", rule.reproducibility_mm)
-        case _:
-            return
-
-
-def _around(name: str, distance_mm: float) -> Iterator[Band]:
-    axes: tuple[Axis, ...] = ("lr", "ap", "si")
-    for axis in axes:
-        yield Band(name, axis, -distance_mm, distance_mm)
+def _known(level_mm: float) -> float | None:
+    return round(level_mm, 2) if np.isfinite(level_mm) else None

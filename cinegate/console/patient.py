@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,14 +11,13 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from cinegate.console.bands import Axis, bands
+from cinegate.console.bands import Axis, Band
 from cinegate.console.protocol import GuidePatient
 from cinegate.console.trace import displacement_mm
 from cinegate.console.updates import breath_hold, state
 from cinegate.console.view import SessionView
 from gating.errors import CinegateError
 from gating.messages import GateState
-from gating.settings.config import Config
 
 MAX_TEXTS_BYTES: Final = 16_384
 Text = Annotated[str, Meta(min_length=1, max_length=80)]
@@ -71,7 +71,7 @@ def _marker(view: SessionView) -> dict[str, Any] | None:
     if name is None or seen is None or view.stream is None:
         return None
     lr, ap, si = displacement_mm(seen, view.references[name])
-    gating = (view.config or Config()).gating
+    bands = view.bands.get(name, [])
     across: Axis = "lr" if seen.plane == "coronal" else "ap"
     up: Axis = "ap" if seen.plane == "transversal" else "si"
     away = {"lr": lr, "ap": ap, "si": si}
@@ -79,12 +79,13 @@ def _marker(view: SessionView) -> dict[str, Any] | None:
     return {
         "up_mm": away[up],
         "across_mm": away[across],
-        "up": _window(name, up, gating),
-        "across": _window(name, across, gating),
+        "up": _window(bands, up),
+        "across": _window(bands, across),
     }
 
 
-def _window(name: str, axis: Axis, gating: Any) -> tuple[float, float] | None:
-    """Return the narrowest window of a target along one axis: what every band of its rules allows."""
-    own = [band for band in bands(name, gating) if band.axis == axis]
-    return (max(band.low_mm for band in own), min(band.high_mm for band in own)) if own else None
+def _window(bands: Sequence[Band], axis: Axis) -> tuple[float, float] | None:
+    """Return the narrowest window along one axis: what every band allows; None if it is open on a side."""
+    lows = [band.low_mm for band in bands if band.axis == axis and band.low_mm is not None]
+    highs = [band.high_mm for band in bands if band.axis == axis and band.high_mm is not None]
+    return (max(lows), min(highs)) if lows and highs else None

@@ -15,6 +15,7 @@ from cinegate.console.access import Access
 from cinegate.console.app import make_app
 from cinegate.console.patient import Texts
 from cinegate.console.protocol import MAX_INBOUND_BYTES
+from cinegate.console.review import Review
 from cinegate.console.setup import SetUp
 from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
@@ -47,6 +48,7 @@ def serve(
     address: Address,
     texts: Texts,
     setup: SetUp,
+    review: Review,
     *,
     endpoints: EndpointSettings | None,
     session: str = "",
@@ -59,7 +61,7 @@ def serve(
     ----------
     address
         Where to listen.
-    texts, setup, endpoints, session, operator
+    texts, setup, review, endpoints, session, operator
         As for `make_app`.
     announce
         Called with the address to open, once the console listens.
@@ -74,16 +76,16 @@ def serve(
     port = int(listening.getsockname()[1])
     local = ("127.0.0.1", "localhost", "::1") if is_loopback(address.host) else ()
     access = Access.new([address.host, *local], port, secure=address.secure)
-    app = make_app(access, texts, setup, endpoints=endpoints, session=session, operator=operator)
+    app = make_app(access, texts, setup, review, endpoints=endpoints, session=session, operator=operator)
     scheme, host = "https" if address.secure else "http", f"[{address.host}]" if ":" in address.host else address.host
     stop_on_signals()
     with listening:
         tell = partial(announce, f"{scheme}://{host}:{port}/?token={access.token}")
-        _Server(_settings(app, address), tell, setup.close).run([listening])
+        _Server(_settings(app, address), tell, [setup.close, review.close]).run([listening])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], ending: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], ending: list[Callable[[], None]]) -> None:
         super().__init__(config)
         self._started, self._ending = started, ending
 
@@ -93,7 +95,8 @@ class _Server(uvicorn.Server):
             self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._ending()  # or else answers that take long would be waited for
+        for end in self._ending:  # or else answers that take long would be waited for
+            end()
         await super().shutdown(sockets)
 
 

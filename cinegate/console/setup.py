@@ -15,15 +15,14 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from cinegate.console import setup_files, setup_work
+from cinegate.console.answers import answered
 from cinegate.console.operators import READ_ONLY
 from cinegate.console.setup_plan import Name, Plan, Shown
 from cinegate.console.worker import Worker, WorkError
 from drivers.registry import load_source, source_names
-from gating.errors import CinegateError
 from gating.settings.presets import NAMES, read_preset
 
 MAX_ASKED_BYTES: Final = 2 * 2**20
@@ -108,8 +107,8 @@ class SetUp:
         }
         told = {"begin": self._begin, "form/{name}": self._form}
         return [
-            *(Route(f"/setup/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
-            *(Route(f"/setup/{name}", _answered(answer)) for name, answer in told.items()),
+            *(Route(f"/setup/{name}", answered(answer), methods=["POST"]) for name, answer in asked.items()),
+            *(Route(f"/setup/{name}", answered(answer)) for name, answer in told.items()),
         ]
 
     def close(self) -> None:
@@ -198,16 +197,6 @@ def _form(name: str) -> bytes:
 
 def _comments(text: str) -> str:
     return " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("#"))
-
-
-def _answered(answer: Callable[[Request], Awaitable[bytes]]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        try:
-            return Response(await answer(request), media_type="application/octet-stream")
-        except CinegateError as error:
-            return PlainTextResponse(f"{error}\n", 400)
-
-    return endpoint
 
 
 async def _asked(request: Request, kind: type[Asked]) -> Asked:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cinegate.console.bands import bands, is_avoided
 from cinegate.console.picture import Picture, plane_of
 from cinegate.console.view import SessionView
-from gating.decision.reasons import CONSEQUENCES, GateReason
+from gating.decision.reasons import words
 from gating.messages import GateCommand, StampMeaning
 from gating.settings.config import Config
-from gating.targets.structure import active_rules
+from gating.targets.structure import active_rules, is_avoided
 
 FIGURES_NS: Final = 500_000_000
 """Nobody reads figures that change more often than this."""
@@ -99,7 +98,6 @@ def _next_picture(view: SessionView, cursor: Cursor) -> Picture | None:
     return unseen[plane]
 
 
-_REASONS: Final = frozenset(GateReason)
 _BEAM: Final = ("beam", "beam_kind", "commanded", "confirmed", "reason", "detail", "latched")
 
 
@@ -107,11 +105,10 @@ def gate(command: GateCommand | None) -> dict[str, Any] | None:
     """Return the newest command with its reason in words."""
     if command is None:
         return None
-    reason = GateReason(command.reason) if command.reason in _REASONS else None
     return {
         "state": command.state,
         "reason": command.reason,
-        "words": command.reason if reason is None else CONSEQUENCES[reason].words,
+        "words": words(command.reason),
         "detail": command.detail,
         "engine_state": command.engine_state,
         "frame_sequence": command.frame_sequence,
@@ -180,8 +177,8 @@ def setting(view: SessionView) -> dict[str, Any]:
             "name": name,
             "plane": known.plane,
             "boundary_px": known.boundary_px,
-            "avoided": is_avoided(name, config.gating),
-            "bands": bands(name, config.gating),
+            "avoided": is_avoided(name, config.gating.rules),
+            "bands": view.bands.get(name, []),
             "max_out_fraction": _max_out_fraction(name, config),
         }
         for name, known in view.references.items()
@@ -207,6 +204,8 @@ def setting(view: SessionView) -> dict[str, Any]:
         "min_confidence": config.tracking.min_confidence if view.config else None,
         "max_beam_on_s": config.safety.max_beam_on_s if view.config else None,
         "targets": targets,
+        "sites": [{"name": one.name, "plan": one.plan} for one in config.sites],
+        "site": header.site if header else "",
         "guided": view.guided_target,
     }
 

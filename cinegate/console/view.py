@@ -7,10 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from cinegate.console.bands import Bands
 from cinegate.console.events import EventList
 from cinegate.console.picture import Picture
 from cinegate.console.tally import Tally
 from cinegate.console.trace import Trace, displacement_mm
+from gating.geometry.plane import HasGeometry
 from gating.messages import (
     BeamStatus,
     CineFrame,
@@ -71,7 +73,7 @@ class SessionView:
         self.ended: StreamEnd | None = None
         self.header: SessionHeader | None = None
         self.config: Config | None = None
-        self.references: dict[str, TargetReference] = {}
+        self._forget_targets()
         self.command: GateCommand | None = None
         self.beam: BeamStatus | None = None
         self.recorder: Heartbeat | None = None
@@ -80,8 +82,15 @@ class SessionView:
         self.pictures: dict[str, Picture] = {}
         """The newest picture of each plane."""
         self.trace, self.tally, self.events = Trace(), Tally(), EventList()
-        self.breath_hold: BreathHold | None = None
         self._frame: tuple[CineFrame, int] | None = None
+
+    def _forget_targets(self) -> None:
+        """Begin with other targets: those of another session, or of another site of this one."""
+        self.references: dict[str, TargetReference] = {}
+        self.breath_hold: BreathHold | None = None
+        self.bands: Bands = {}
+        """Of the setting that they were measured of; none until then."""
+        self._measured_version = -1
         self._estimates: dict[str, TargetEstimate] = {}
 
     def hear(self, message: Message | CineFrame | ReferenceImage, now_ns: int, at: str) -> None:
@@ -134,6 +143,8 @@ class SessionView:
             case StreamEnd():
                 self.ended = message
             case SessionHeader() if message != self.header:
+                if self.header is not None and message.site != self.header.site:
+                    self._forget_targets()
                 self.header, self.config = message, None
                 with contextlib.suppress(ConfigError):
                     self.config = parse_past_config(message.config_toml, "session")
@@ -143,6 +154,25 @@ class SessionView:
             case _:
                 return
         self.setting_version += 1
+
+    @property
+    def wants_bands(self) -> bool:
+        """Whether the setting has changed since the bands were measured."""
+        return self._measured_version != self.setting_version and bool(self.planes) and self.config is not None
+
+    @property
+    def planes(self) -> dict[str, HasGeometry]:
+        """Geometry of each target's images, by the target's name; empty until the source has declared it."""
+        if self.stream is None:
+            return {}
+        shown = {plane: picture.frame.header for plane, picture in self.pictures.items()}
+        return {name: shown.get(one.plane, self.stream) for name, one in self.references.items()}
+
+    def take_bands(self, bands: Bands) -> None:
+        """Take the bands that were measured of the setting."""
+        self.bands = bands
+        self.setting_version += 1
+        self._measured_version = self.setting_version
 
     def _hear_estimate(self, seen: TargetEstimate, now_ns: int) -> None:
         reference = self.references.get(seen.target)

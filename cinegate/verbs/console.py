@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cinegate.outputs import output_folder
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption
@@ -45,6 +46,14 @@ def console_verb(
     setup_folder: Annotated[Path, typer.Option("--setup-folder", help="Folder for what the Set up page saves.")] = Path(
         "setup"
     ),
+    sessions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sessions",
+            help="Folder whose session logs the Review page shows; may be repeated. By default the folder in which "
+            "sessions are kept, and ./sessions.",
+        ),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -52,6 +61,7 @@ def console_verb(
     """Show a session in a browser, as a listener that no process waits for; with --operator, hold, arm and end it."""
     try:
         from cinegate.console.patient import load_texts
+        from cinegate.console.review import Review
         from cinegate.console.serve import Address, serve
         from cinegate.console.setup import SetUp
     except ModuleNotFoundError as error:
@@ -78,6 +88,7 @@ def console_verb(
         Address(host, port, certificate, private_key),
         load_texts(texts),
         SetUp(recordings or _default_recordings(), setup_folder, operator),
+        Review(sessions or [output_folder("sessions"), Path("sessions")]),
         endpoints=None if settings is None else settings.endpoints,
         session=session,
         operator=operator,

@@ -146,6 +146,12 @@ BRIDGEABLE: Final = _reasons_with(bridgeable=True)
 NOT_TRACKED: Final = _reasons_with(tracked=False)
 NOT_REPLAYABLE: Final = _reasons_with(replayable=False)
 """Sets of reasons, each from one column of the table, for quick look-ups on the gate path."""
+_KNOWN: Final = frozenset(GateReason)
+
+
+def words(reason: str) -> str:
+    """Return what a reason means, in words for people; a reason that this version does not know, as it is written."""
+    return CONSEQUENCES[GateReason(reason)].words if reason in _KNOWN else reason
 
 
 class HoldReason(Struct, frozen=True):

@@ -13,6 +13,7 @@ from gating.pages.plots import Figure
 
 UNKNOWN: Final = "-"
 """Stands in a cell where nothing is known."""
+FILM: Final = '<script type="application/json" id="film">'
 _NUMBER: Final = re.compile(r"[-+\u2212]?\d[\d.,]*( %)?")
 _TAG: Final = re.compile(r"<[^>]*>")
 _PLOT: Final = {"displayModeBar": False, "responsive": True}
@@ -41,10 +42,14 @@ def page(title: str, body: str, plots: Mapping[str, Figure] | None = None) -> st
         )
     needed = {"sorting.js": '<table class="sorted"', "choosing.js": 'id="chosen"'}
     scripts = "".join(f"<script>{_resource(name)}</script>" for name, where in needed.items() if where in body)
+    style = _resource("page.css")
+    if FILM in body:
+        scripts += f'<script type="module">{_resource("player.js")}</script>'
+        style += _resource("player.css")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{_resource("page.css")}</style></head>
+<style>{style}</style></head>
 <body><main>{body}</main>
 {drawn}{scripts}</body></html>
 """
@@ -121,6 +126,11 @@ def table(
     kind = ' class="sorted"' if can_sort else ""
     shown = f"<table{kind}><thead><tr>{cells(titles, 'th')}</tr></thead><tbody>{lines}</tbody></table>"
     return f'<div class="wide">{shown}</div>'
+
+
+def player(film: Any) -> str:
+    """Return a player of a film, in step with the plot `motion` of the page."""
+    return f'<div id="player"></div>{FILM}{script_json(film)}</script>'
 
 
 def number(value: float | None, form: str = ".2f") -> str:

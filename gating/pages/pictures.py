@@ -68,12 +68,24 @@ def svg_points(points: list[tuple[float, float]]) -> str:
 
 
 def png_data_uri(pixels: NDArray[np.generic]) -> str:
-    """Return an 8-bit PNG as a data URI, windowed from the 1st to the 99.5th percentile. NaN and infinity are black."""
+    """Return an 8-bit PNG as a data URI, in a window of its own. NaN and infinity are black."""
     import cv2
 
-    grey = pixels.astype(np.float32)
-    finite = np.isfinite(grey)
-    low, high = np.percentile(grey[finite], [1, 99.5]) if finite.any() else (0.0, 0.0)
-    windowed = np.clip((np.where(finite, grey, low) - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    encoded = cv2.imencode(".png", windowed.astype(np.uint8))[1]
+    encoded = cv2.imencode(".png", grey(pixels, window([pixels])))[1]
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+def window(images: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
+    """Return what is drawn black and white in all of some images: their 1st and 99.5th percentile."""
+    levels = np.concatenate([pixels.astype(np.float32).ravel() for pixels in images])
+    finite = levels[np.isfinite(levels)]
+    low, high = np.percentile(finite, [1, 99.5]) if len(finite) else (0.0, 0.0)
+    return float(low), float(high)
+
+
+def grey(pixels: NDArray[np.generic], black_white: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return an image with 256 grey levels, from black to white. NaN and infinity are black."""
+    low, high = black_white
+    levels = pixels.astype(np.float32)
+    known = np.where(np.isfinite(levels), levels, low)
+    return (np.clip((known - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)

@@ -13,7 +13,10 @@ SHOWN: Final = 40
 
 
 def event_table(events: Sequence[EventLine]) -> str:
-    """Return one row for each kind of event, at the time of its first; a click unfolds the others."""
+    """Return one row for each kind of event, at the time of its first; a click unfolds the others.
+
+    A click on a time takes the page's player there.
+    """
     kinds: dict[tuple[str, str, str], list[EventLine]] = {}
     for event in events:
         kinds.setdefault((event.role, event.severity, event.code), []).append(event)
@@ -25,10 +28,14 @@ def event_table(events: Sequence[EventLine]) -> str:
 
 def _row(alike: Sequence[EventLine]) -> list[str]:
     first, last = alike[0], alike[-1]
-    when = f"{first.t_s:.2f}" + (f" to {last.t_s:.2f}" if len(alike) > 1 else "")
+    when = _time(first) + (f" to {_time(last)}" if len(alike) > 1 else "")
     code = f'<span class="severity-{escape(first.severity)}">{escape(first.code.replace("_", " "))}</span>'
     said = escape(first.text)
     if len(alike) > 1:
-        lines = "".join(f"<li>{one.t_s:.2f} s: {escape(one.text)}</li>" for one in alike[1:])
+        lines = "".join(f"<li>{_time(one)} s: {escape(one.text)}</li>" for one in alike[1:])
         said += f"<details><summary>{len(alike) - 1} more</summary><ul>{lines}</ul></details>"
     return [when, escape(first.role), code, str(len(alike)), said]
+
+
+def _time(event: EventLine) -> str:
+    return f'<button type="button" class="jump" data-t="{event.t_s:.4f}">{event.t_s:.2f}</button>'

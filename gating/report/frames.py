@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from gating.analysis.unknown import percent
 from gating.geometry.plane import ImagePlane
-from gating.messages import CineFrame, TargetEstimate
+from gating.messages import TargetEstimate
 from gating.pages.pictures import picture
-from gating.session.log import read_session
+from gating.report.film_frames import read_frames
 from gating.session.summary_data import SessionData
 
 WORST_OF_EACH: Final = 2
@@ -52,18 +51,8 @@ def choose_frames(data: SessionData) -> list[ChosenFrame]:
 
 def draw_frames(data: SessionData, chosen: list[ChosenFrame]) -> str:
     """Return the chosen frames as HTML figures."""
-    pixels = _fetch(data.path, {frame.sequence for frame in chosen})
+    pixels = {header.sequence: image for header, image in read_frames(data.path, {one.sequence for one in chosen})}
     return "\n".join(_figure(data, frame, pixels[frame.sequence]) for frame in chosen if frame.sequence in pixels)
-
-
-def _fetch(path: Path, sequences: set[int]) -> dict[int, NDArray[np.generic]]:
-    found: dict[int, NDArray[np.generic]] = {}
-    for _, _, message in read_session(path):
-        if isinstance(message, CineFrame) and message.header.sequence in sequences:
-            found.setdefault(message.header.sequence, message.pixels)
-            if len(found) == len(sequences):
-                break
-    return found
 
 
 def _figure(data: SessionData, frame: ChosenFrame, pixels: NDArray[np.generic]) -> str:

@@ -6,16 +6,19 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session, session_config
 from gating.analysis.unknown import number, percent
 from gating.messages import ARRIVAL_TIME_MEANS
-from gating.pages.page import card, legend, page, section, table, warning
+from gating.pages.page import card, legend, page, player, section, table, warning
 from gating.pages.plots import Figure
 from gating.report import clinical_section, latency_section
 from gating.report.event_table import event_table
 from gating.report.figures import latency_figure, motion_figure, reasons_figure
+from gating.report.film import Film, make_film
 from gating.report.frames import choose_frames, draw_frames
 from gating.report.labels import Labels, label_line, sign_off
 from gating.report.motion_figures import beam_on_figure, displacement_histogram, phase_figure
@@ -65,7 +68,7 @@ def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABEL
             _warnings(summary),
             _cards(summary),
             _sites(summary),
-            _motion(),
+            _motion(make_film(data, gating)),
             _distributions(plots, motions),
             _clinical(found, motions, data),
             _decisions(summary),
@@ -161,15 +164,20 @@ def _sites(summary: SessionSummary) -> str:
     return section("Sites", caption, table(list(HEAD), rows)) if rows else ""
 
 
-def _motion() -> str:
+def _motion(film: Film) -> str:
     keys = [
         ("swatch", "beam on, confirmed"),
         ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
         ("dash red", "target-out limit"),
     ]
-    hint = '<span class="screen"> Drag to zoom, double-click to reset.</span>'
-    caption = f"Target centre relative to the reference frame.{hint}"
-    return section("Target motion and gate", caption, f'{legend(keys)}<div id="motion"></div>')
+    hint, played = "Drag to zoom, double-click to reset.", ""
+    if film.frames:
+        hint += " A click shows the frame of that time."
+        outlines = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
+        played = legend(outlines) + player(msgspec.to_builtins(film))
+    caption = f'Target centre relative to the reference frame.<span class="screen"> {hint}</span>'
+    body = f'<p class="caption">{film.about}</p>{played}{legend(keys)}<div id="motion"></div>'
+    return section("Target motion and gate", caption, body)
 
 
 def _latency(data: SessionData, summary: SessionSummary) -> str:

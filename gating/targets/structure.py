@@ -50,8 +50,12 @@ def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
 
     A structure that an avoidance rule keeps away is an organ at risk, not a target.
     """
-    organs = {rule.structure for rule in rules if isinstance(rule, AvoidanceRule)}
-    return [rule for rule in rules if rule.structure == name or (rule.structure == "" and name not in organs)]
+    return [rule for rule in rules if rule.structure == name or (rule.structure == "" and not is_avoided(name, rules))]
+
+
+def is_avoided(name: str, rules: Sequence[RuleSettings]) -> bool:
+    """Whether a structure is an organ at risk, which a rule keeps out of a target's region."""
+    return any(isinstance(rule, AvoidanceRule) and rule.structure == name for rule in rules)
 
 
 def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:

@@ -21,7 +21,14 @@ from tests.browser.hands import settle
 from tests.console_bench import Console
 
 sync_api = pytest.importorskip("playwright.sync_api")
+FOLDER = Path(__file__).parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put these tests last, in whatever order the others run: their replay runs on from their first to their last."""
+    items.sort(key=lambda item: FOLDER in item.path.parents)
 
 
 class Replay:
@@ -103,3 +110,21 @@ def treat(opened: sync_api.Page, replay: Replay) -> sync_api.Page:
     replay.revive()
     settle(opened)
     return opened
+
+
+class DeskConsole(Console):
+    """A console without a session: its Set up page and its Review page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.setup, self.sessions = folder / "setup", folder / "sessions"
+        self.sessions.mkdir()
+        folders = ["--setup-folder", str(self.setup), "--sessions", str(self.sessions)]
+        super().__init__(folder, "--operator", "dr_who", *folders)
+
+
+@pytest.fixture(scope="session")
+def desk_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskConsole]:
+    os.umask(0o077)
+    console = DeskConsole(tmp_path_factory.mktemp("d"))
+    yield console
+    console.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import cinegate
 from gating.targets.target_file import read_targets
 from replay_data import demo_recording
 from tests.browser.hands import START_MS
-from tests.console_bench import Console
 from tests.patience import wait_until
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -25,9 +23,8 @@ CORNERS = [(26, 50), (47, 46), (50, 62), (30, 66)]
 class Desk:
     """A console and its Set up page."""
 
-    def __init__(self, browser, folder: Path) -> None:
-        self.folder = folder / "setup"
-        self.console = Console(folder, "--operator", "dr_who", "--setup-folder", str(self.folder))
+    def __init__(self, browser, console) -> None:
+        self.console, self.folder = console, console.setup
         self.page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -90,11 +87,10 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    desk = Desk(browser, tmp_path_factory.mktemp("d"))
+def desk(browser, desk_console) -> Iterator[Desk]:
+    desk = Desk(browser, desk_console)
     yield desk
     desk.page.context.close()
-    desk.console.close()
     assert desk.errors == []
 
 

@@ -10,23 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
+from cinegate.console import setup_files
+from cinegate.console.setup_plan import Plan
+from cinegate.settings import load_config
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from drivers.sources.phantom import PhantomSource
 from gating.service.pipeline import local_endpoints
 from gating.service.running import RunningSession, running_sessions
 from gating.session.summary_data import read_data
-from gating.settings.config import Config, to_toml
-from gating.targets.spec import TargetSpec
-from gating.targets.target_file import write_targets
+from gating.settings.config import to_toml
 from tests.patience import wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
+RATE = ("frames_per_s=20",)
+TARGETS = Path("saved") / "targets.json"
 ENGINE_STARTS_S = 600.0
 """An engine whose kernels have never been compiled takes this long on a busy machine."""
 
@@ -39,13 +43,21 @@ def cinegate(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
+def on(status: dict[str, Any]) -> bool:
+    """Whether the gate of a status is on."""
+    return bool(status["gate"] == "on")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a target file for the phantom, and with a runtime folder of its own."""
+    """A folder with what the Set up page saved for the phantom, and with a runtime folder of its own."""
     folder = tmp_path_factory.mktemp("live")
+    taken = json.loads(setup_files.look("phantom", RATE, 1.0, folder))["recording"]
     phantom = PhantomSource()
     phantom.open()
-    write_targets(folder / "targets.json", [TargetSpec("GTV", phantom.truth(0).contour_px.astype(np.float32))])
+    target = {"name": "GTV", "points_px": phantom.truth(0).contour_px.tolist()}
+    plan = {"shown": {"recording": taken}, "frame": 0, "structures": [target], "source": "phantom", "options": RATE}
+    setup_files.save(msgspec.convert(plan, Plan), "saved", False, "", "", "Other", folder, [folder])
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_RUNTIME_DIR", str(folder))
         yield folder
@@ -63,7 +75,7 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(folder: Path) -> Ended:
-    settings = Config(endpoints=local_endpoints(folder))
+    settings = replace(load_config(folder / "saved" / "config.toml"), endpoints=local_endpoints(folder))
     (folder / "site.toml").write_text(to_toml(settings))
     command = [
         sys.executable,
@@ -74,11 +86,11 @@ def ended(folder: Path) -> Ended:
         "--config",
         str(folder / "site.toml"),
         "-o",
-        "frames_per_s=20",
+        *RATE,
         "--log-format",
         "json",
     ]
-    command += ["--json", "--target", str(folder / "targets.json"), "--log", str(folder)]
+    command += ["--json", "--target", str(folder / TARGETS), "--log", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as live:
         try:
             assert wait_until(running_sessions)
@@ -86,7 +98,8 @@ def ended(folder: Path) -> Ended:
             armed = wait_until(
                 lambda: cinegate("control", "arm", "--operator", "Other").exit_code == 0, ENGINE_STARTS_S
             )
-            status = json.loads(cinegate("control", "status", "--json").stdout)
+            status: dict[str, Any] = {}
+            wait_until(lambda: status.update(json.loads(cinegate("control", "status", "--json").stdout)) or on(status))
             stopped = cinegate("control", "stop", "--operator", "Other")
             _, told = live.communicate(timeout=30)
         finally:
@@ -99,6 +112,13 @@ def ended(folder: Path) -> Ended:
 def test_one_command_runs_a_session_that_an_operator_arms_and_stops(ended: Ended) -> None:
     events = {event.code: event.text for event in read_data(Path(ended.running.log)).events}
     assert (events["arm"], events["stop"], ended.exit_code) == ("arm by Other: armed", "stop by Other: armed", 0)
+
+
+def test_what_was_set_up_on_the_phantom_reaches_beam_on(ended: Ended) -> None:
+    assert on(ended.status)
+    data = read_data(Path(ended.running.log))
+    assert sum(outcome.command.reason == "in_window" for outcome in data.outcomes.values()) > 0
+    assert data.confirmed_on
 
 
 def test_the_endpoints_of_a_configuration_are_kept(ended: Ended, folder: Path) -> None:
@@ -164,7 +184,7 @@ def test_a_request_that_no_engine_could_answer_is_refused(arguments: list[str], 
     ids=["no_target", "live", "recording", "setting", "no_console"],
 )
 def test_what_no_session_could_use_is_refused_at_once(folder: Path, arguments: list[str], sentence: str) -> None:
-    refused = cinegate("live", *[str(folder / "targets.json") if word == "T" else word for word in arguments])
+    refused = cinegate("live", *[str(folder / TARGETS) if word == "T" else word for word in arguments])
     assert sentence in str(refused.exception)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from cinegate.console.bands import Band, bands
+from cinegate.console.bands import Band, measure
 from cinegate.console.patient import TextsError, load_texts, patient_update
 from cinegate.console.picture import letters
 from cinegate.console.protocol import GuidePatient
@@ -17,8 +18,9 @@ from cinegate.console.updates import Cursor, frame_age_ms, treat_update
 from cinegate.console.view import SessionView
 from gating.geometry.plane import ImagePlane
 from gating.messages import BeamStatus, Event, GateState, Message, Pacing, StampMeaning
+from gating.report.gate_band import gate_bands
 from gating.settings.config import GatingSettings
-from gating.settings.rules import BreathHoldRule, CentreRule
+from gating.settings.rules import BoundaryRule, CentreRule
 from tests.factories import beam_status
 from tests.unit.session_bench import (
     CLOCK,
@@ -33,6 +35,8 @@ from tests.unit.session_bench import (
 
 NOW_NS = 9_000 * MS
 AT = "12:00:00"
+AP_BOUNDARY = ("ap", "boundary, 10 % out")
+BANDS = {"GTV": [Band("boundary", "si", -3, 3), Band("centre", "si", -5, None)]}
 
 
 @pytest.fixture
@@ -196,11 +200,42 @@ def test_only_real_time_sessions_have_latencies(view):
     assert update(scaled)["figures"]["engine_ms"].p50 is None
 
 
-def test_every_rule_that_limits_displacement_is_a_band():
-    rules = (CentreRule(si_mm=4, shift_lps_mm=(0, 0, 1)), BreathHoldRule(reproducibility_mm=2.5))
-    found = [band for band in bands("GTV", GatingSettings(rules=rules)) if band.axis == "si"]
-    assert found == [Band("centre", "si", -3, 5), Band("breath-hold", "si", -2.5, 2.5)]
-    assert bands("GTV", GatingSettings())[0] == Band("boundary", "lr", -3, 3)
+def test_the_console_has_the_bands_of_the_report():
+    gating = GatingSettings(rules=(CentreRule(si_mm=4, ap_mm=5, shift_lps_mm=(0, 2, 1)), BoundaryRule()))
+    plane, learned = ImagePlane.of(stream_info(1)), {"GTV": reference()}
+    found = json.loads(measure(learned, {"GTV": stream_info(1)}, gating))["GTV"]
+    drawn = [(one["rule"], one["axis"], one["low_mm"], one["high_mm"]) for one in found]
+    assert ("centre", "ap", -3.0, 7.0) in drawn
+    (boundary,) = [
+        one for one in gate_bands("GTV", learned, plane, gating) if (one.axis, one.name[:8]) == ("ap", "boundary")
+    ]
+    assert ("boundary", "ap", round(-boundary.high_mm, 2), round(-boundary.low_mm, 2)) in drawn
+
+
+def test_a_rule_that_never_objects_on_a_side_is_open_there():
+    gating = GatingSettings(rules=(BoundaryRule(max_out_fraction=1.0),))
+    found = json.loads(measure({"GTV": reference()}, {"GTV": stream_info(1)}, gating))["GTV"]
+    assert {(one["low_mm"], one["high_mm"]) for one in found} == {(None, None)}
+
+
+def test_another_site_brings_targets_of_its_own(view):
+    sites = "".join(f'[[sites]]\nname = "{name}"\ntarget = "{name}.json"\nplan = "P1"\n' for name in ("lung", "liver"))
+    hear(view, estimate(4), replace(session_header(), config_toml=sites, site="lung"))
+    hear(view, replace(reference(), target="lung"))
+    assert update(view)["setting"]["site"] == "lung"
+    hear(view, replace(session_header(), config_toml=sites, site="liver", engine_id="e2"))
+    told = update(view)["setting"]
+    assert (told["site"], told["targets"]) == ("liver", [])
+    assert told["sites"] == [{"name": "lung", "plan": "P1"}, {"name": "liver", "plan": "P1"}]
+
+
+def test_bands_are_wanted_once_for_each_setting(view):
+    assert view.wants_bands
+    view.take_bands(BANDS)
+    assert not view.wants_bands
+    assert update(view)["setting"]["targets"][0]["bands"] == BANDS["GTV"]
+    hear(view, replace(reference(), target="liver"))
+    assert view.wants_bands
 
 
 def test_orientation_letters_name_the_nearest_axes():
@@ -225,6 +260,7 @@ def test_an_image_whose_orientation_is_none_is_shown_without_letters(view):
 def test_the_patient_is_told_where_the_target_is_and_sees_no_anatomy(view):
     view.hear(make_frame(4, NOW_NS), NOW_NS, AT)
     hear(view, estimate(4), command(4, 0, 1, renewal=False))
+    view.take_bands(BANDS)
     told = patient_update(view, GuidePatient("bar", numbers=False, message="Well done"), NOW_NS)
     assert told["marker"]["up"] == (-3, 3)
     assert told["guide"]["message"] == "Well done"

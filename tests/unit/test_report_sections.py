@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -59,7 +61,7 @@ def test_events_of_one_kind_are_folded_into_one_row() -> None:
     fault = EventLine(t_s=3.5, role="engine", severity="fault", code="tracker_fault", text="lost it")
     shown = event_table([*accepted[:4], fault, *accepted[4:]])
     assert shown.count("<tr>") == 3
-    assert "<td>0.00 to 33.00</td>" in shown
+    assert ">0.00 to 33.00<" in re.sub("</?button[^>]*>", "", shown)
     assert "33 more" in shown
     assert all(f"template of {t} s" in shown for t in range(34))
     assert "lost it" in shown

@@ -64,8 +64,8 @@ async function begin() {
   fillForm(element("recording-settings"), await asked("form/recording"));
 }
 
-/** @param {string} recording */
-async function open(recording) {
+/** @type {(recording: string, source?: string) => Promise<string>} The source is that of which the images were just taken. */
+async function open(recording, source) {
   const own = settings(element("recording-settings"));
   const spacing = own.pixel_spacing_mm ? { pixel_spacing_mm: Number(own.pixel_spacing_mm) } : {};
   const asks = { recording, ...(own.plane ? { plane: own.plane } : {}), ...spacing };
@@ -81,9 +81,9 @@ async function open(recording) {
   field("frame").max = String(found.frames - 1);
   field("frame").value = "0";
   field("name").value = found.name.replace(/[^A-Za-z0-9._-]/g, "_").replace(/^[^A-Za-z0-9]+/, "");
-  element("origin").dataset.kind = "replay";
-  setText("kind", "RECORDING");
-  setText("source", `${found.name}: ${found.description}`);
+  element("origin").dataset.kind = source === "phantom" ? "phantom" : "replay";
+  setText("kind", source ? `IMAGES OF ${source.toUpperCase()}` : "RECORDING");
+  setText("source", `${source ? "taken just now, not live · " : ""}${found.name}: ${found.description}`);
   /** @type {[string, string][]} */
   const rows = [
     ["Plane", found.plane], ["Frames", `${found.frames}, ${number(found.frames_per_s)} a second`],
@@ -219,7 +219,7 @@ async function look() {
   const options = Object.entries(settings(element("source-settings"))).map(([name, text]) => `${name}=${text}`);
   const { recording } = await asked("look", { source, options, seconds: Number(field("look-seconds").value) });
   select("recording").append(new Option(recording, recording, true, true));
-  const text = await open(recording);
+  const text = await open(recording, source);
   taken = { source, options };
   return text;
 }

@@ -20,6 +20,12 @@ const MOST_HOLDS = 4;
 export function showSide(live, setting) {
   const update = live.newest;
   showList("processes", PROCESSES.map(([part, name]) => process(live, part, name)));
+  const sites = setting?.sites ?? [];
+  element("sites-panel").hidden = !sites.length;
+  showList("sites", sites.map(({ name, plan }) => ({
+    text: [name, plan && `plan ${plan}`, name === setting?.site && "treated now"].filter(Boolean).join(" · "),
+    data: { now: name === setting?.site ? "yes" : "no" },
+  })));
   showList("overrides", (setting?.overrides ?? []).map((text) => ({ text, data: {} })));
   if (!update) return;
   showBreathHold(update);

@@ -8,7 +8,7 @@ const GAP_MS = 1000;
 
 /** @typedef {{at: number, value: number | null, on: boolean}} Dot */
 /** @typedef {{colour: string, dash: number[], name: string, dots: Dot[]}} Line */
-/** @typedef {{low: number, high: number, name: string}} Allowed */
+/** @typedef {{low: number | null, high: number | null, name: string}} Allowed null: open on that side */
 /**
  * @typedef {object} Chart
  * @property {string} title
@@ -64,12 +64,17 @@ export function drawStrip(canvas, chart, nowMs, colours) {
 
 /** @param {Chart} chart */
 function rangeOf(chart) {
-  const values = chart.bands.flatMap((band) => [band.low, band.high]);
+  const values = chart.bands.flatMap((band) => edgesOf(band));
   for (const line of chart.lines) for (const { value } of line.dots) if (value !== null) values.push(value);
   const reach = Math.max(5, ...values.map(Math.abs)) * 1.15;
   const step = reach > 20 ? 10 : 5;
   const most = Math.ceil(reach / step) * step;
   return [-most, most];
+}
+
+/** @param {Allowed} band */
+function edgesOf({ low, high }) {
+  return [low, high].filter((edge) => edge !== null);
 }
 
 /** @param {number} value */
@@ -116,7 +121,8 @@ function drawBand(context, band, y, [left, right], highest, nameAt, colours) {
   context.lineWidth = 1.5;
   context.setLineDash([6, 4]);
   context.beginPath();
-  for (const edge of [band.low, band.high]) {
+  const edges = edgesOf(band);
+  for (const edge of edges) {
     context.moveTo(left, y(edge));
     context.lineTo(right, y(edge));
   }
@@ -124,9 +130,10 @@ function drawBand(context, band, y, [left, right], highest, nameAt, colours) {
   context.setLineDash([]);
   context.fillStyle = colours.boundary;
   context.textAlign = "left";
-  const fits = y(band.high) > highest;
+  const place = y(Math.max(...edges));
+  const fits = place > highest;
   context.textBaseline = fits ? "bottom" : "top";
-  context.fillText(band.name, nameAt, y(band.high) + (fits ? -1 : 2));
+  context.fillText(band.name, nameAt, place + (fits ? -1 : 2));
   return nameAt + context.measureText(band.name).width;
 }
 

@@ -97,6 +97,8 @@ function showOrigin(update) {
   const stamps = source?.arrival_time ? " · stamps are ARRIVAL TIMES, the age of the images is not known" : "";
   const ended = setting?.ended ? ` · ENDED: ${setting.ended}` : "";
   setText("source", source ? `${meaning} · ${source.description || source.name}${pace}${faults}${stamps}${ended}` : meaning);
+  element("site").hidden = !setting?.site;
+  setText("site", `Site: ${setting?.site ?? ""}`);
   const kind = update?.beam?.beam_kind;
   setText("line", kind ? (kind === "hardware" ? "HARDWARE beam line" : "simulated beam line") : "no beam line");
   setText("operator", update?.operator ? `Operator ${update.operator}` : "Read only");
@@ -149,7 +151,7 @@ function drawStrips(nowMs) {
   const dots = (place) => own.map((sample) => ({ at: sample[1], value: sample[place], on: sample[8] }));
   const lines = axes.map(([axis, place, dash]) => ({ name: axis.toUpperCase(), colour: colours[axis], dash, dots: dots(place) }));
   const shownAxes = axes.map(([axis]) => axis);
-  const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis)));
+  const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis) && (band.low_mm ?? band.high_mm) !== null));
   const title = target ? `${target.name} displacement` : "Displacement";
   drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands }, nowMs, colours);
   const most = target?.max_out_fraction;
@@ -167,10 +169,10 @@ function drawStrips(nowMs) {
  * @param {import("./types.js").Band[]} bands
  */
 function merged(bands) {
-  /** @type {Map<string, {low: number, high: number, name: string}>} */
+  /** @type {Map<string, import("./strip.js").Allowed>} */
   const byLimits = new Map();
   for (const { rule, axis, low_mm: low, high_mm: high } of bands) {
-    const key = `${rule} ${low} ${high}`;
+    const key = [rule, low?.toFixed(1), high?.toFixed(1)].join(" ");
     const name = `${byLimits.get(key)?.name ?? rule} ${axis.toUpperCase()}`;
     byLimits.set(key, { low, high, name });
   }

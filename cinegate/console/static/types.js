@@ -2,7 +2,7 @@
 
 /** @typedef {"frame" | "gate" | "beam" | "source" | "recorder"} Part */
 /** @typedef {"lr" | "ap" | "si"} Axis */
-/** @typedef {{rule: string, axis: Axis, low_mm: number, high_mm: number}} Band */
+/** @typedef {{rule: string, axis: Axis, low_mm: number | null, high_mm: number | null}} Band null: the rule does not object on that side */
 /** @typedef {[number, number]} Point */
 
 /**
@@ -50,6 +50,8 @@
  * @property {string[]} overrides
  * @property {number | null} min_confidence
  * @property {Target[]} targets
+ * @property {{name: string, plan: string}[]} sites treated one after another
+ * @property {string} site the one that is treated now
  * @property {string | null} guided
  */
 
