@@ -180,6 +180,12 @@ def test_beam_comes_back_within_a_millisecond(groups: Any, session: ExportedSess
     np.testing.assert_allclose(found_s, expected_s, atol=1e-3)
 
 
+def test_a_simulated_beam_is_never_taken_for_a_real_one(groups: Any) -> None:
+    found = groups.get_image_measurement_groups()
+    words = [said(group) for group in found if str(group.tracking_identifier).startswith("beam")]
+    assert {(one["beam_known_by"], one["beam_kind"]) for one in words} == {("confirmed", "simulated")}
+
+
 def test_motion_and_decisions_come_back_frame_by_frame(tracked: list[Any]) -> None:
     assert len(tracked) == FRAMES
     (x, y), (x0, y0), one = target_centre(5), reference().centre_px, estimate(5)
