@@ -17,9 +17,10 @@ import highdicom
 import msgspec
 import numpy as np
 import pydicom
+import pynetdicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import RTPlanStorage
+from pydicom.uid import RTPlanStorage, RTStructureSetStorage
 
 from cinegate.exports.dicom.cine import cine, frame_numbers
 from cinegate.exports.dicom.identity import Identity, IdentityError, identify
@@ -27,6 +28,7 @@ from cinegate.exports.dicom.motion import motion_report
 from cinegate.exports.dicom.study import Study
 from cinegate.exports.dicom.write import parse_peer, send_dicom, write_dicom
 from cinegate.exports.session import ExportedSession, open_session
+from cinegate.verbs import main
 from drivers.errors import Unavailable
 from drivers.formats.dicom import read_dicom_file
 from gating.analysis.motion import motion_from_session
@@ -377,6 +379,30 @@ def test_a_real_server_stores_all_of_it(
 
 
 @pytest.mark.alone
-def test_a_server_that_is_not_there_is_named(files: dict[str, Path]) -> None:
-    with reserved_ports() as (port,), pytest.raises(Unavailable, match=f"A at 127.0.0.1:{port} cannot be reached"):
-        send_dicom(list(files.values()), parse_peer(f"A@127.0.0.1:{port}"))
+def test_nothing_is_written_for_a_server_that_is_not_there(
+    session: ExportedSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--dicom", str(tmp_path / "out"), "--patient-id", "P1", "--send"]
+    with reserved_ports() as (port,):
+        command = ["cinegate", "export", str(session.data.path), *arguments, f"A@127.0.0.1:{port}"]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as left:
+            main()
+    assert left.value.code == 2
+    assert f"DICOM server A at 127.0.0.1:{port} cannot be reached: Connection refused" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.alone
+def test_a_server_that_does_not_store_is_named(files: dict[str, Path]) -> None:
+    full = pynetdicom.AE()
+    full.add_supported_context(RTStructureSetStorage)
+    with reserved_ports() as (port,):
+        server = full.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, lambda _: 0xA700)]
+        )
+        try:
+            with pytest.raises(Unavailable, match=r"did not store structures\.dcm: status 0xA700"):
+                send_dicom([files["structures"]], parse_peer(f"FULL@127.0.0.1:{port}"))
+        finally:
+            server.shutdown()
