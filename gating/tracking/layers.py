@@ -26,7 +26,7 @@ ROUNDS, SWEEPS = 3, 5
 LEAST_CLAIMED_MM: Final = 2.0
 """Below, a ratio of amplitudes says nothing."""
 LARGEST_GROWTH: Final = 1.25
-"""Targets that move with what is around them give 1.01 to 1.07; held ones 1.4 and more (`docs/tracking.md`)."""
+"""Targets that move with what is around them give 1.02 to 1.07; held ones 1.4 and more (`docs/tracking.md`)."""
 
 
 def growth(frames: NDArray[Any], contour_px: Image, away_mm: Series, pixel_mm: float, axis: Series) -> float | None:

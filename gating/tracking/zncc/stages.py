@@ -20,6 +20,7 @@ HERE: Final = (
     "tracking.zncc.level_map",
     "tracking.zncc.pruned_search",
     "targets.boundary_cells",
+    "tracking.contrast_kernels",
 )
 BESIDE: Final = (
     "tracking.zncc.window",
@@ -28,6 +29,7 @@ BESIDE: Final = (
     "tracking.rivals",
     "tracking.sampling",
     "tracking.direct_fit",
+    "tracking.carrying",
 )
 """In this order; both lists take as long. `level_map` and `pruned_search` need `maps`, `pyramid` needs them all."""
 SYMBOLS: Final = ("float_map", "pair_map", "load", "level_map", "pruned_search")
