@@ -29,7 +29,7 @@ RECORDING: Final = "breath_hold"
 
 
 def take(out: Path) -> None:
-    """Write `console_start.png`, `console_treat.png`, `console_no_signal.png` and `console_patient.png`."""
+    """Write `console_PAGE.png` for each page, and `console_no_signal.png`."""
     recording = session_path(RECORDING)
     with tempfile.TemporaryDirectory(prefix="cinegate-") as name:
         folder = Path(name)
@@ -39,18 +39,24 @@ def take(out: Path) -> None:
         session.start("record", str(folder / "example.mcap"))
         session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")
         session.start("source", str(recording), "--loop", "--subscribers", "2")
-        console = ConsoleProcess(folder, "--operator", "A. Physicist")
+        folders = ["--setup-folder", str(folder / "setup"), "--sessions", str(folder)]
+        console = ConsoleProcess(folder, "--operator", "A. Physicist", *folders)
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-                _photograph(browser.new_page(viewport=SIZE), session, console, out)  # type: ignore[arg-type]
+                page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
+                _photograph_session(page, session, console, out)
+                session.stop()
+                origin = console.url.partition("/treat")[0]
+                _photograph_set_up(page, origin, out)
+                _photograph_review(page, origin, out)
                 browser.close()
         finally:
             console.close()
             session.stop()
 
 
-def _photograph(page: Any, session: Session, console: ConsoleProcess, out: Path) -> None:
+def _photograph_session(page: Any, session: Session, console: ConsoleProcess, out: Path) -> None:
     page.goto(console.url)
     page.wait_for_selector("#gate[data-state=on]", timeout=START_MS)
     page.wait_for_timeout(15_000)
@@ -69,6 +75,27 @@ def _photograph(page: Any, session: Session, console: ConsoleProcess, out: Path)
     session.processes["source"].kill()
     page.wait_for_timeout(2500)
     page.screenshot(path=out / "console_no_signal.png")
+
+
+def _photograph_set_up(page: Any, origin: str, out: Path) -> None:
+    page.goto(f"{origin}/setup")
+    page.select_option("#recording", f"replay_data/{RECORDING}.npz")
+    page.click("#open")
+    page.click("#copy-recorded:enabled")
+    page.select_option("#preset", RECORDING)
+    page.wait_for_selector("#gating:has-text('reproducibility_mm')", state="attached", timeout=START_MS)
+    page.wait_for_timeout(2000)
+    page.screenshot(path=out / "console_setup.png")
+
+
+def _photograph_review(page: Any, origin: str, out: Path) -> None:
+    page.goto(f"{origin}/review")
+    page.click("tr[data-name$='example.mcap'] button", timeout=START_MS)
+    page.wait_for_selector(".slot .player polygon.contour", timeout=START_MS)
+    page.click("#list summary")
+    page.click(".slot .holds tbody tr:nth-child(2)")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=out / "console_review.png")
 
 
 if __name__ == "__main__":
