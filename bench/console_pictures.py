@@ -1,4 +1,4 @@
-"""Makes the pictures of the console in the documents: a replay in real processes, and a browser that looks at it.
+"""Makes the pictures of console and report in the documents: a replay in real processes, and a browser that looks at it.
 
 python -m bench.console_pictures [FOLDER]
 """
@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 from bench.console_pages import ConsoleProcess
 from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
+from gating.report.html import write_html
 from gating.service.pipeline import Session
 from gating.settings.config import parse_config
 from gating.settings.presets import read_preset
@@ -29,17 +30,19 @@ RECORDING: Final = "breath_hold"
 
 
 def take(out: Path) -> None:
-    """Write `console_PAGE.png` for each page, and `console_no_signal.png`."""
+    """Write `console_PAGE.png` for each page, `console_no_signal.png`, and `report.png`."""
     recording = session_path(RECORDING)
     with tempfile.TemporaryDirectory(prefix="cinegate-") as name:
         folder = Path(name)
+        log = folder / "sessions" / "example.mcap"
+        log.parent.mkdir()
         write_targets(folder / "targets.json", load_targets(open_recording(recording), None, None))
         session = Session(parse_config(read_preset(RECORDING)), "example", folder)
         session.start("beam")
-        session.start("record", str(folder / "example.mcap"))
+        session.start("record", str(log))
         session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")
         session.start("source", str(recording), "--loop", "--subscribers", "2")
-        folders = ["--setup-folder", str(folder / "setup"), "--sessions", str(folder)]
+        folders = ["--setup-folder", str(folder / "setup"), "--sessions", str(folder / "sessions")]
         console = ConsoleProcess(folder, "--operator", "A. Physicist", *folders)
         try:
             with sync_playwright() as playwright:
@@ -50,6 +53,8 @@ def take(out: Path) -> None:
                 origin = console.url.partition("/treat")[0]
                 _photograph_set_up(page, origin, out)
                 _photograph_review(page, origin, out)
+                write_html(log, folder / "report.html")
+                _photograph_report(page, folder / "report.html", out)
                 browser.close()
         finally:
             console.close()
@@ -91,11 +96,20 @@ def _photograph_set_up(page: Any, origin: str, out: Path) -> None:
 def _photograph_review(page: Any, origin: str, out: Path) -> None:
     page.goto(f"{origin}/review")
     page.click("tr[data-name$='example.mcap'] button", timeout=START_MS)
-    page.wait_for_selector(".slot .player polygon.contour", timeout=START_MS)
+    page.wait_for_selector(".slot .player[data-state]", timeout=START_MS)
     page.click("#list summary")
     page.click(".slot .holds tbody tr:nth-child(2)")
     page.wait_for_timeout(1000)
     page.screenshot(path=out / "console_review.png")
+
+
+def _photograph_report(page: Any, report: Path, out: Path) -> None:
+    page.goto(report.as_uri())
+    page.click("#player .holds tbody tr:nth-child(2)", timeout=START_MS)
+    page.mouse.wheel(0, -5000)
+    page.set_viewport_size({"width": 1100, "height": 1448})
+    page.wait_for_timeout(1500)
+    page.screenshot(path=out / "report.png")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ export class Player {
     const { film } = this;
     this.at = at;
     const index = Math.max(0, lastUntil(film.frames, at));
-    this.slider.value = String(index);
+    this.slider.valueAsNumber = index;
     for (const screen of this.screens) screen.show(at);
     const change = film.gate[lastUntil(film.gate, at)];
     const state = !change ? "unknown" : change[1] ? "on" : change[2] ? "latched" : "hold";
@@ -292,9 +292,8 @@ function holdRow({ begin_s, end_s, why, detail, latched }) {
   return row;
 }
 
-const own = document.getElementById("film");
-if (own) {
-  const box = /** @type {HTMLElement} */ (document.getElementById("player"));
+const [own, box] = [document.getElementById("film"), document.getElementById("player")];
+if (own && box) {
   const player = new Player(box, JSON.parse(own.textContent ?? ""), document.getElementById("motion"));
   for (const table of document.querySelectorAll("section")) if (!table.contains(box)) player.followJumps(table);
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from gating.messages import GateState
 from gating.report.film import FILM_BYTES, Film, make_film
 from gating.report.film_frames import chosen_frames
 from gating.report.html import render
@@ -74,6 +75,16 @@ def test_a_hold_has_its_reasons_in_plain_words(film: Film) -> None:
     away = "too much of the target is outside its boundary"
     assert (first.why, second.why) == (f"nobody has armed the engine, then {away}", away)
     assert (first.end_s, second.begin_s) == (pytest.approx(12 * 0.125, abs=0.01), pytest.approx(27 * 0.125, abs=0.01))
+
+
+def test_a_hold_after_the_last_frame_lasts_until_the_last_command(data: SessionData) -> None:
+    late_ns = data.last_ns + 500 * MS
+    stale = replace(data.commands[-1][1], state=GateState.HOLD, reason="stale_frame")
+    later = SessionData(
+        data.path, frames=data.frames, commands=[(late_ns + 300 * MS, stale)], commanded=[(late_ns, stale)]
+    )
+    (hold,) = make_film(later, None).holds
+    assert hold.end_s - hold.begin_s == pytest.approx(0.3, abs=1e-3)
 
 
 def test_a_picture_shows_what_its_frame_shows(film: Film) -> None:
