@@ -23,6 +23,10 @@ class BadRecording(Unavailable):
     """A recording that is damaged, incomplete or inconsistent."""
 
 
+class BadPlan(Unavailable):
+    """A planned dose, plan or structure set that is damaged, incomplete or belongs to another one."""
+
+
 class PlaneMissing(BadRecording):
     """A recording without the requested plane."""
 

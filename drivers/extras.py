@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 PURPOSES: Final = {
-    "dicom": "receives DICOM images over the network",
+    "dicom": "receives and sends DICOM over the network, and writes DICOM records",
     "mrd": "reads MRD recordings (.h5)",
     "serial": "switches the beam by the lines of a serial port",
     "gpio": "switches the beam by a GPIO line",
     "console": "shows a session in a browser, for operator and patient",
+    "pdf": "makes a PDF of a page",
+    "export": "writes columns (Parquet) and Foxglove's recordings",
 }
 """What each extra of `pyproject.toml` is for."""
 

@@ -15,16 +15,16 @@ settings.load_profile("any_machine")
 
 TESTS = Path(__file__).parent
 WITH_DEADLINES = ("browser", "faults")
-"""Folders whose tests talk to processes within deadlines, which they would miss beside a second row of tests."""
+"""Folders whose tests talk to processes within deadlines, which they would miss beside rows of the same priority."""
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what may not run beside other tests, before anything is selected by its marks."""
+    """Mark what may not stand in the rows side by side, before anything is selected by its marks."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in WITH_DEADLINES:
-            item.add_marker("alone")
+        if item.path.relative_to(TESTS).parts[0] in WITH_DEADLINES and item.get_closest_marker("alone") is None:
+            item.add_marker("deadlines")
     config.stash[COLLECTED] = list(items)
 
 

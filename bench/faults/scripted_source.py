@@ -152,9 +152,9 @@ class ScriptedSource:
         )
 
     def send(self, parts: Parts) -> None:
-        """Send arbitrary bytes."""
+        """Send arbitrary bytes. Large parts are not copied: that would stop the links, which share this thread."""
         if self._socket is not None:
-            self._socket.send_multipart(parts, zmq.NOBLOCK)
+            self._socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
             self.sent_ns = time.monotonic_ns()
 
     def _take_slot(self, now_ns: int) -> None:

@@ -70,7 +70,7 @@ def frames_of(read: Callable[[], Dataset], name: str, stamped: bool = True) -> l
 
 def _frames(dataset: Dataset, name: str, stamped: bool) -> list[VendorFrame]:
     pixels = stored_values(dataset)
-    series = _scan_digest(dataset)
+    series = scan_digest(dataset)
     frames = []
     for index, image in enumerate(pixels):
         stamp = frame_stamp(dataset, index) if stamped else _UNSTAMPED
@@ -90,7 +90,7 @@ def _frames(dataset: Dataset, name: str, stamped: bool) -> list[VendorFrame]:
     return frames
 
 
-def _scan_digest(dataset: Dataset) -> str:
+def scan_digest(dataset: Dataset) -> str:
     """Return a digest that tells patients, studies and series apart and names none of them."""
     named = (str(dataset.get(key, "")) for key in ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID"))
     return hashlib.sha256("\0".join(named).encode(errors="replace")).hexdigest()[:16]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from drivers.errors import BadFrame, BadRecording
 from drivers.formats.bounded import read_bounded
 from drivers.formats.image import read_image
+from drivers.recordings.outlines import area_vector, half_gaps, signed_distances
 from gating.geometry.contours import contour_from_mask
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ MAX_BYTES: Final = 256 * 2**20
 MAX_CONTOURS: Final = 4096
 MAX_POINTS: Final = 100_000
 SAME_PLANE_MM: Final = 0.05
-SINGLE_PLANE_MM: Final = 2.5
-"""Half the thickness of a structure drawn on one plane only."""
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
-_CHUNK_POINTS: Final = 1_000_000
 
 Points = NDArray[np.float64]
 
@@ -90,24 +88,34 @@ class Structure:
             If the structure was drawn in a frame of reference other than the cine's.
         """
         self._check_frame_of_reference(plane)
+        return self.contains(_pixel_centres(plane))
+
+    def contains(self, points_mm: Points) -> NDArray[np.bool_]:
+        """Return which LPS points (..., 3) lie in the structure."""
         normal, across, up = self._axes()
-        points = _pixel_centres(plane)
-        heights, flat = points @ normal, np.stack([points @ across, points @ up], axis=-1)
+        heights, flat = points_mm @ normal, np.stack([points_mm @ across, points_mm @ up], axis=-1)
         levels = self._levels(normal, across, up)
-        inside = np.zeros(plane.shape, np.bool_)
+        inside = np.zeros(heights.shape, np.bool_)
         at = np.array([height for height, _ in levels])
-        half_below, half_above = _half_gaps(at)
+        half_below, half_above = half_gaps(at)
         for index, (height, outlines) in enumerate(levels):
             above = (heights >= height) & (heights <= (at[index + 1] if index + 1 < len(at) else height + half_above))
             below = (heights < height) & (heights >= height - half_below) if index == 0 else np.zeros_like(above)
-            inside[below] = _signed_distances(outlines, flat[below]) > 0
+            inside[below] = signed_distances(outlines, flat[below]) > 0
             if index + 1 == len(levels):
-                inside[above] = _signed_distances(outlines, flat[above]) > 0
+                inside[above] = signed_distances(outlines, flat[above]) > 0
                 continue
             share = (heights[above] - height) / (at[index + 1] - height)
-            here, there = _signed_distances(outlines, flat[above]), _signed_distances(levels[index + 1][1], flat[above])
+            here, there = signed_distances(outlines, flat[above]), signed_distances(levels[index + 1][1], flat[above])
             inside[above] = (1 - share) * here + share * there > 0
         return inside
+
+    def end_mm(self) -> Points:
+        """Return how far the structure continues beyond its outermost contours, (3,) mm along the LPS axes."""
+        normal, across, up = self._axes()
+        at = np.array([height for height, _ in self._levels(normal, across, up)])
+        continues: Points = np.abs(normal) * max(half_gaps(at))
+        return continues
 
     def _check_frame_of_reference(self, plane: CinePlane) -> None:
         own, cine = self.frame_of_reference, plane.frame_of_reference
@@ -119,7 +127,7 @@ class Structure:
 
     def _axes(self) -> tuple[Points, Points, Points]:
         """Return the normal of the contours and two directions within their planes, from the largest contour."""
-        areas = [_area_vector(contour) for contour in self.contours_mm]
+        areas = [area_vector(contour) for contour in self.contours_mm]
         largest = max(areas, key=lambda area: float(np.linalg.norm(area)))
         size = float(np.linalg.norm(largest))
         if not size > 1e-6:
@@ -278,37 +286,3 @@ def _pixel_centres(plane: CinePlane) -> Points:
     right = np.arange(plane.shape[1])[None, :, None] * plane.pixel_spacing_mm[1] * along_columns
     centres: Points = np.array(plane.image_position_mm) + down + right
     return centres
-
-
-def _half_gaps(at: Points) -> tuple[float, float]:
-    """Return how far a structure continues below its first contour and above its last, mm."""
-    if len(at) < 2:
-        return SINGLE_PLANE_MM, SINGLE_PLANE_MM
-    return float(at[1] - at[0]) / 2, float(at[-1] - at[-2]) / 2
-
-
-def _area_vector(contour: Points) -> Points:
-    away = contour - contour[0]
-    area: Points = np.cross(away, np.roll(away, -1, axis=0)).sum(axis=0) / 2
-    return area
-
-
-def _signed_distances(outlines: list[Points], points: Points) -> Points:
-    """Return the distance of points (n, 2) to the nearest outline, positive inside (even-odd, so holes are outside)."""
-    starts = np.concatenate(outlines)
-    ends = np.concatenate([np.roll(outline, -1, axis=0) for outline in outlines])
-    edges = ends - starts
-    lengths = np.maximum((edges**2).sum(axis=1), 1e-12)
-    signed = np.empty(len(points))
-    step = max(1, _CHUNK_POINTS // len(starts))
-    for first in range(0, len(points), step):
-        x, y = points[first : first + step, :1], points[first : first + step, 1:]
-        share = ((x - starts[:, 0]) * edges[:, 0] + (y - starts[:, 1]) * edges[:, 1]) / lengths
-        np.clip(share, 0, 1, out=share)
-        squared = (x - starts[:, 0] - share * edges[:, 0]) ** 2 + (y - starts[:, 1] - share * edges[:, 1]) ** 2
-        straddles = (starts[:, 1] > y) != (ends[:, 1] > y)
-        rise = np.where(edges[:, 1] == 0, 1.0, edges[:, 1])
-        right = starts[:, 0] + (y - starts[:, 1]) / rise * edges[:, 0] > x
-        inside = (straddles & right).sum(axis=1) % 2 == 1
-        signed[first : first + step] = np.sqrt(squared.min(axis=1)) * np.where(inside, 1, -1)
-    return signed

@@ -211,7 +211,8 @@ class StoreReceiver:
         self._received_bytes.pop(event.assoc, None)
         _log.info("%s left", _peer(event))
         if not event.assoc.is_released:
-            self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} left without releasing its association"))
+            sentence = f"{_peer(event)} left without releasing its association"
+            self._put(Arrival(self._clock.now_ns(), problem=sentence, kind="left"))
 
     def _put(self, arrival: Arrival) -> None:
         """Queue an arrival. If the queue is full the oldest is dropped, since the newest counts."""

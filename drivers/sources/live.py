@@ -60,6 +60,8 @@ class Arrival:
     arrived_ns: int
     frames: tuple[VendorFrame, ...] = ()
     problem: str = ""
+    kind: str = "refused"
+    """Kind of the problem; of each kind one sentence a second is told."""
     peer: str = ""
     """Who sent them: an address with the number of its connection, or an AE title; empty for a folder."""
 
@@ -220,7 +222,7 @@ class LiveSource:
         if arrival is None:
             return
         if arrival.problem:
-            self._refuse("refused", arrival.problem)
+            self._refuse(arrival.kind, arrival.problem)
         for frame in arrival.frames:
             if self._settings.arrival_time:
                 frame = replace(  # noqa: PLW2901

@@ -64,7 +64,7 @@ def _relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float, sigma_
     visits = np.zeros_like(dose)
     np.add.at(visits, (near[:, 0], near[:, 1]), 1 / len(cells))
     received = signal.fftconvolve(dose, visits[::-1, ::-1], mode="same").clip(0, 1)
-    return _d98(received[target]) / _d98(dose[target])
+    return dose_to(0.98, received[target]) / dose_to(0.98, dose[target])
 
 
 @lru_cache(maxsize=8)
@@ -83,6 +83,14 @@ def _static(radius_mm: float, sigma_mm: float, cut: bool) -> tuple[NDArray[np.fl
     return (smooth > LEVEL).astype(np.float64), target
 
 
-def _d98(dose: NDArray[np.float64]) -> float:
-    """Return the dose that at least 98 % of the target receives."""
-    return float(np.percentile(dose, 2))
+def dose_to(share: float, dose: NDArray[np.floating]) -> float:
+    """Return the dose that a share of the volume receives or more: D98 for 0.98 (ICRU Report 83, section 3.4).
+
+    Parameters
+    ----------
+    share
+        0 to 1.
+    dose
+        At points or voxels of equal volume.
+    """
+    return float(np.percentile(dose, 100 - 100 * share))

@@ -30,7 +30,7 @@ def site_deliveries(data: SessionData) -> list[SiteDelivery]:
     """Return what each site received; an empty list for a session without sites."""
     turns = list(_turns(data))
     found = []
-    for planned in _planned(data):
+    for planned in planned_sites(data):
         spans = [span for site, span in turns if site == planned.name]
         on_s = fsum(_common_s(on, span) for on in data.confirmed_on for span in spans)
         found.append(
@@ -52,7 +52,8 @@ def total(values: list[float | None]) -> float | None:
     return fsum(known) if len(known) == len(values) and known else None
 
 
-def _planned(data: SessionData) -> tuple[SiteSettings, ...]:
+def planned_sites(data: SessionData) -> tuple[SiteSettings, ...]:
+    """Return the sites of the session's settings, in their order; an empty tuple if they are not known."""
     if data.header is None:
         return ()
     try:

@@ -170,12 +170,12 @@ def _motion(film: Film) -> str:
         ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
         ("dash red", "target-out limit"),
     ]
-    caption = "Target centre relative to the reference frame. Drag to zoom, double-click to reset."
-    played = ""
+    hint, played = "Drag to zoom, double-click to reset.", ""
     if film.frames:
-        caption += " A click shows the frame of that time."
+        hint += " A click shows the frame of that time."
         outlines = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
         played = legend(outlines) + player(msgspec.to_builtins(film))
+    caption = f'Target centre relative to the reference frame.<span class="screen"> {hint}</span>'
     body = f'<p class="caption">{film.about}</p>{played}{legend(keys)}<div id="motion"></div>'
     return section("Target motion and gate", caption, body)
 

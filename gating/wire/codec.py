@@ -108,6 +108,14 @@ def decode(parts: Sequence[Part]) -> Message | CineFrame | ReferenceImage:
     return _message(packed, kind)
 
 
+def frame_header(parts: Sequence[Part]) -> FrameHeader | None:
+    """Return the header of a frame and leave its pixels unread; None if `decode` would refuse the header."""
+    try:
+        return _message(parts[1], FrameHeader) if len(parts) == MAX_PARTS else None
+    except WireError:
+        return None
+
+
 def _message(packed: Part, kind: type[M]) -> M:
     if len(packed) > MAX_HEADER_BYTES:
         raise WireError(f"header is {len(packed)} bytes; the limit is {MAX_HEADER_BYTES}")

@@ -21,7 +21,14 @@ from tests.browser.hands import settle
 from tests.console_bench import Console
 
 sync_api = pytest.importorskip("playwright.sync_api")
+FOLDER = Path(__file__).parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put these tests last, in whatever order the others run: their replay runs on from their first to their last."""
+    items.sort(key=lambda item: FOLDER in item.path.parents)
 
 
 class Replay:

@@ -14,7 +14,7 @@ from gating.messages import GateState
 from gating.settings.config import LinacSettings
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 
 class TestSimulatedLinacSwitch(BeamSwitchContract):

@@ -17,7 +17,7 @@ from gating.settings.config import Config
 from tests.motion import sunken, write_trace
 from tests.patience import wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 register_verbs()
 

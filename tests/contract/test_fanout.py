@@ -14,7 +14,7 @@ from gating.messages import GateState
 from gating.settings.config import LinacSettings
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ON, HOLD = GateState.ON, GateState.HOLD
 FAST = LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0)

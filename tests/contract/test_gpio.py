@@ -18,7 +18,7 @@ from gating.messages import GateState
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.stand_ins import StandInLines
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ON, HOLD = GateState.ON, GateState.HOLD
 

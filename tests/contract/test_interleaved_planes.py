@@ -32,7 +32,7 @@ from tests.dicom_files import image, time_of_day
 from tests.interleaved import INTERVAL_S, PLANES, Patient
 from tests.patience import reserved_ports, wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 140

@@ -15,7 +15,7 @@ from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, Ta
 from gating.session.log import read_session
 from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 FRAMES = 80
 DECIDED = 60

@@ -46,7 +46,7 @@ from tests.engine_bench import drawn_on
 from tests.mrd_client import TICK_NS, connect, image, packed, preamble, synthetic_cine
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ROOT = Path(__file__).parents[2]
 INTERVAL_S = 0.025

@@ -27,7 +27,7 @@ from gating.session.summary_data import read_data
 from gating.settings.config import to_toml
 from tests.patience import wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 RATE = ("frames_per_s=20",)
 TARGETS = Path("saved") / "targets.json"

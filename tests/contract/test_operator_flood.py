@@ -14,7 +14,7 @@ from gating.wire.codec import encode
 from gating.wire.sockets import subscribe
 from tests.patience import wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 FLOOD_S = 2.0
 

@@ -24,7 +24,7 @@ from gating.settings.config import LinacSettings
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.patience import shortest_s, wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ON, HOLD = GateState.ON, GateState.HOLD
 LEASE_S = 0.1

@@ -20,7 +20,7 @@ from gating.wire.sockets import bind, dial, secure, subscribe
 from tests.factories import beam_status
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.patience import SlowClock, wait_until
 from tests.stand_ins import StandInPort
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ON, HOLD = GateState.ON, GateState.HOLD
 TIMES = 10

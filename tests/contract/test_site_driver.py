@@ -20,7 +20,7 @@ from gating.messages import GateState
 from tests.contract.beam_switch import BeamSwitchContract, Bench
 from tests.contract.reading import read
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 from tests.patience import wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 ENGINE_STARTS_S = 600.0
 
 

@@ -107,6 +107,7 @@ def is_on(status: BeamStatus) -> bool:
     return status.commanded is status.confirmed is GateState.ON
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("tries", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_dead_or_frozen_engine_means_beam_off_within_the_lease(
@@ -152,6 +153,7 @@ def test_every_announced_frame_gets_one_status_and_renewals_get_none(
     assert all(status.command_received_ns >= status.command_sent_ns > 0 for status in announced)
 
 
+@pytest.mark.alone
 def test_without_commands_a_status_comes_every_50_ms(ear: ReconnectingSubscriber) -> None:
     stamps = [ear.wait_for(BeamStatus, lambda _: True).sent_ns for _ in range(12)]
     gaps_ms = [(later - earlier) / 1e6 for earlier, later in itertools.pairwise(stamps)]

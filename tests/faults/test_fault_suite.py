@@ -13,6 +13,8 @@ from bench.faults.catalogue import read_catalogue
 from bench.faults.injections import INJECTIONS
 from gating.decision.reasons import LATCHING, GateReason
 
+pytestmark = pytest.mark.alone
+
 FAMILIES = {"stream", "targets", "time", "bytes", "processes", "anatomy", "beam", "disk"}
 
 

@@ -24,6 +24,8 @@ from gating.targets.target_file import write_targets
 from gating.wire.keys import ROLES, new_key
 from tests.faults.pipeline import LEASE_MS, STILL_BOX, TOLERANCE_MS, write_still_recording
 
+pytestmark = pytest.mark.alone
+
 ENGINE_ADDRESS, BEAM_ADDRESS = "10.213.77.1", "10.213.77.2"
 STEADY_S = 1.0
 START_S, RETURN_S = 120.0, 40.0

@@ -11,6 +11,8 @@ from gating.messages import GateState
 from tests.faults.pipeline import LEASE_MS, TOLERANCE_MS, live_pipeline, off_after_ms, write_still_recording
 from tests.faults.pipeline import STILL_BOX as BOX
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def still_recording(tmp_path_factory) -> Path:

@@ -10,6 +10,8 @@ from bench.soak import run_soak
 from gating.latency.budgets import load_budgets
 from gating.settings.config import Config
 
+pytestmark = pytest.mark.alone
+
 
 def test_half_a_minute_under_load_decides_every_frame() -> None:
     result = run_soak(0.5, 8.0, Config(), load_budgets())

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,18 +19,21 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="install cinegate[dicom]")
 
-from pydicom.uid import JPEGLSLossless, MRImageStorage
-from pynetdicom import AE
+from pydicom.uid import UID, JPEGLSLossless, MRImageStorage
+from pynetdicom import AE, build_context
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 
 from drivers.errors import Unavailable
 from drivers.recordings import open_recording
 from drivers.sources.dicom import DicomSettings, DicomSource
-from gating.clocks.clock import MonotonicClock
+from drivers.sources.refusals import NOTICE_EVERY_NS
+from gating.clocks.clock import ManualClock, MonotonicClock
 from gating.messages import StampMeaning, StreamInfo
 from tests.dicom_files import INTERVAL_S, START_S, encoded, enhanced, image, picture, put, time_of_day
 from tests.patience import PATIENCE_S, next_notices, wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.deadlines
 
 INTERVAL_NS = round(INTERVAL_S * 1e9)
 
@@ -145,6 +149,48 @@ def test_an_undecodable_peer_is_reported_with_the_command_that_helps(
     assert wait_until(is_told), said
     assert "pip install" in said[-1]
     assert not association.is_established
+
+
+def offer(syntax: UID) -> bytes:
+    """What a peer sends first that offers MR images in one transfer syntax."""
+    longest, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    longest.maximum_length_received, implementation.implementation_class_uid = 16_382, UID("1.2.3.4")
+    context = build_context(MRImageStorage, [syntax])
+    context.context_id = 1
+    request = A_ASSOCIATE()
+    request.application_context_name, request.calling_ae_title, request.called_ae_title = DICOM, "PEER", "CINEGATE"
+    request.user_information = [longest, implementation]
+    request.presentation_context_definition_list = [context]
+    unit = A_ASSOCIATE_RQ()
+    unit.from_primitive(request)
+    return unit.encode()
+
+
+ABORT = b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+"""PS3.8 9.3.8."""
+DICOM = UID("1.2.840.10008.3.1.1.1")
+"""The application context, PS3.7 A.2.1."""
+
+
+def test_an_undecodable_peer_that_aborts_at_once_is_reported_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it left and why are two sentences; either may come first, and neither hides the other."""
+    clock = ManualClock(0)
+    settings = DicomSettings(port=0, frames_per_s=5.0, first_frame_timeout_s=60.0)
+    with closing(DicomSource(settings, clock=clock)) as source:
+        monkeypatch.setattr("drivers.formats.dicom_pixels.get_decoder", lambda _: SimpleNamespace(is_available=False))
+        info = opened_by(source, lambda port: store(port, image(0)))
+        read(source, info, 1)
+        for _ in range(20):
+            clock.advance_to(clock.now_ns() + 2 * NOTICE_EVERY_NS)
+            with socket.create_connection(("127.0.0.1", source.port)) as connection:
+                connection.sendall(offer(JPEGLSLossless) + ABORT)
+            said: list[str] = []
+
+            def is_told(said: list[str] = said) -> bool:
+                said.append(next_notices(source, info))
+                return "offers images as JPEG-LS" in " ".join(said) and "left without" in " ".join(said)
+
+            assert wait_until(is_told, 2.0), said
 
 
 def test_a_multi_frame_and_an_enhanced_image_arrive_frame_by_frame(receiver: DicomSource) -> None:

@@ -25,11 +25,13 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_extra_for_running_has_a_purpose_and_requirements() -> None:
     assert [extras.requirements(extra)[0].split(">=")[0] for extra in extras.PURPOSES] == [
-        "pynetdicom",
+        "highdicom",
         "h5py",
         "pyserial",
         "gpiod",
         "starlette",
+        "matplotlib",
+        "foxglove-sdk",
     ]
 
 

@@ -80,7 +80,9 @@ def _frozen(fault_id: str, paint: Callable[[Picture, int], Picture], loop: int =
 
 
 def _freeze(scene: Scene, paint: Callable[[Picture, int], Picture], loop: int = 1) -> None:
+    """Repeat pictures that the engine has just seen: of older ones it may know nothing, as after its restart."""
     source = scene.source
+    scene.next_frame(loop)
     last = list(source.recent)[-loop:]
     first = source.sequence
 

@@ -10,7 +10,7 @@ import msgpack
 from bench.faults.injections.registry import Steps, Unmet, faulty_frames, injects, standing, with_header
 from bench.faults.scene import Scene
 from bench.faults.scripted_source import Parts, changed
-from gating.messages import CineFrame, GateState
+from gating.messages import CineFrame, EngineState, GateState
 from gating.wire.codec import encode_frame
 
 
@@ -94,15 +94,16 @@ def _(scene: Scene) -> Steps:
 
 
 STAMPS: Final = ("acquired_ns", "acquired_on_publish_clock_ns", "published_ns")
-QUEUE_GROWS_FOR_S: Final = 80.0
-"""Longer than the stretch from which a clock's drift is learned, so that a growing delay could pass for drift."""
+QUEUE_GROWS_BY: Final = 0.003
+"""Seconds a second. An estimate that keeps the shortest delays of its window, not of the session, has the beam on at
+images that are 126 to 225 ms older than it says, at 25 and at 8 frames/s. Of 5 ms/s the checks of stamps would tell."""
 TOO_YOUNG_NS: Final = 50_000_000
 """An image is taken for younger than it is by at most so much while the beam is on."""
 
 
 @injects("queue_grows_unseen")
 def _(scene: Scene) -> Steps:
-    """Frames wait ever longer in a queue; visible once they have waited for longer than they may be old.
+    """Frames wait ever longer in a queue, until the engine latches or they wait longer than they may be old.
 
     To an engine that does not share the source's clock, a frame that is sent late looks like one that is sent now with
     honest stamps of long ago, because nobody tells it how far apart the clocks are.
@@ -111,14 +112,17 @@ def _(scene: Scene) -> Steps:
     longest_ns = round(scene.stale_ms * 1e6) + TOO_YOUNG_NS
 
     def waited_ns() -> int:
-        return round((source.slot_ns - began_ns) / 1e9 / QUEUE_GROWS_FOR_S * longest_ns)
+        return round((source.slot_ns - began_ns) * QUEUE_GROWS_BY)
 
     def queued(frame: CineFrame) -> Iterable[Parts]:
         acquired_ns[frame.header.sequence] = source.slot_ns - waited_ns()
         return [encode_frame(changed(frame, **{name: getattr(frame.header, name) - waited_ns() for name in STAMPS}))]
 
+    def latched() -> bool:
+        return scene.messages.commands[-1][1].engine_state is EngineState.LATCHED
+
     source.transform = queued
-    while waited_ns() < longest_ns:
+    while waited_ns() < longest_ns and not latched():
         scene.next_frame()
     scene.mark_visible(source.sent_ns)
     yield
