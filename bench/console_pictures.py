@@ -1,4 +1,4 @@
-"""Makes the pictures of console and report in the documents: a replay in real processes, and a browser that looks at it.
+"""Makes the pictures of console and report in the documents: replays in real processes, and a browser that looks on.
 
 python -m bench.console_pictures [FOLDER]
 """
@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from playwright.sync_api import sync_playwright
 
+import cinegate
 from bench.console_pages import ConsoleProcess
 from cinegate.verbs.options import load_targets
 from drivers.recordings import open_recording
-from gating.report.html import write_html
 from gating.service.pipeline import Session
 from gating.settings.config import parse_config
 from gating.settings.presets import read_preset
@@ -27,6 +27,8 @@ SIZE: Final = {"width": 1280, "height": 720}
 START_MS: Final = 120_000
 RECORDING: Final = "breath_hold"
 """Name of the recording, and of the preset for it."""
+REPORTED: Final = "free_breathing"
+"""Name of the recording for review and report."""
 
 
 def take(out: Path) -> None:
@@ -34,12 +36,12 @@ def take(out: Path) -> None:
     recording = session_path(RECORDING)
     with tempfile.TemporaryDirectory(prefix="cinegate-") as name:
         folder = Path(name)
-        log = folder / "sessions" / "example.mcap"
-        log.parent.mkdir()
+        with cinegate.run(session_path(REPORTED), log=folder / "sessions") as reported:
+            reported.wait()
         write_targets(folder / "targets.json", load_targets(open_recording(recording), None, None))
         session = Session(parse_config(read_preset(RECORDING)), "example", folder)
         session.start("beam")
-        session.start("record", str(log))
+        session.start("record", str(folder / "example.mcap"))
         session.start("engine", "--target", str(folder / "targets.json"), "--arm-by-itself")
         session.start("source", str(recording), "--loop", "--subscribers", "2")
         folders = ["--setup-folder", str(folder / "setup"), "--sessions", str(folder / "sessions")]
@@ -53,8 +55,7 @@ def take(out: Path) -> None:
                 origin = console.url.partition("/treat")[0]
                 _photograph_set_up(page, origin, out)
                 _photograph_review(page, origin, out)
-                write_html(log, folder / "report.html")
-                _photograph_report(page, folder / "report.html", out)
+                _photograph_report(page, cinegate.report(reported.log), out)
                 browser.close()
         finally:
             console.close()
@@ -95,7 +96,7 @@ def _photograph_set_up(page: Any, origin: str, out: Path) -> None:
 
 def _photograph_review(page: Any, origin: str, out: Path) -> None:
     page.goto(f"{origin}/review")
-    page.click("tr[data-name$='example.mcap'] button", timeout=START_MS)
+    page.click("tr[data-name$='.mcap'] button", timeout=START_MS)
     page.wait_for_selector(".slot .player[data-state]", timeout=START_MS)
     page.click("#list summary")
     page.click(".slot .holds tbody tr:nth-child(2)")
