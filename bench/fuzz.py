@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
+from bench import fuzz_cine_files as files
 from bench import fuzz_seeds as seeds
 from drivers.errors import DriverError
 from drivers.formats import mrd, openigtlink
@@ -150,6 +151,21 @@ def _recording(suffix: str) -> Callable[[Parts], None]:
     return call
 
 
+def _without_times(*names: str) -> Callable[[Parts], None]:
+    """Return a call that writes each part as a file and opens the first, or its folder, as a user would."""
+
+    def call(parts: Parts) -> None:
+        with tempfile.TemporaryDirectory(prefix="cgf-") as name:
+            for file, part in zip(names, parts, strict=False):
+                (Path(name) / file).write_bytes(part)
+            path = Path(name) if names[0].endswith(".png") else Path(name) / names[0]
+            spacing_mm = None if names[0].endswith((".raw", ".dat")) else 3.5
+            recording = open_recording(path, spacing_mm, frames_per_s=4, skip_frames=0)
+            _ = recording.frames[0], recording.frames[len(recording) - 1], recording.target_mask
+
+    return call
+
+
 def _session_log(parts: Parts) -> None:
     with tempfile.TemporaryDirectory(prefix="cgf-") as name:
         path = Path(name) / "log.mcap"
@@ -193,6 +209,10 @@ TARGETS: Final = {
     "npz": Target(_one(seeds.npz_recording), _recording(".npz"), (DriverError,)),
     "mha": Target(_one(seeds.mha_image), _recording(".mha"), (DriverError,)),
     "DICOM": Target(_one(seeds.dicom_image), _dicom, (DriverError,)),
+    "0.35 T series": Target(files.mridian_series, _without_times("a.raw", "a.roi"), (DriverError,)),
+    "0.35 T stream": Target(_one(files.mridian_stream), _without_times("a.dat"), (DriverError,)),
+    "PNG": Target(lambda: [[files.png_image()] * 2], _without_times("1.png", "2.png"), (DriverError,)),
+    "movie": Target(_one(files.movie), _without_times("a.avi"), (DriverError,)),
     "motion traces": Target(seeds.motion_traces, _traces, (DriverError,)),
     "configuration": Target(_one(seeds.configuration), _configuration, (ConfigError,)),
 }

@@ -39,6 +39,7 @@ def case_of(labelled: LabelledRecording) -> Case:
         track_px=labelled.track_px,
         region=labelled.region,
         grid=mask_grid(recording),
+        times_assumed=recording.times_assumed,
     )
 
 

@@ -247,6 +247,8 @@ def run(
     spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
     options: Mapping[str, Any] | None = None,
     switch: str = "simulated",
     switch_options: Mapping[str, Any] | None = None,
@@ -270,6 +272,8 @@ def run(
     spacing_mm, plane, others
         Of a recording: pixel spacing, mm, where it holds none; sagittal, coronal, transversal or all; further
         recordings of the same scan, merged by their stamps.
+    frames_per_s, skip_frames
+        As `open_recording` takes them; the source's process opens the recording anew.
     options, switch_options
         Settings of a source by name, and of the beam switch, as `-o` sets them.
     switch
@@ -315,13 +319,14 @@ def run(
     from drivers.recordings.scan import open_scan
 
     plane = source.plane if isinstance(source, Recording) else plane
-    scan = open_scan(name, spacing_mm, plane=plane, others=others)
+    given: dict[str, Any] = {"plane": plane, "others": others, "frames_per_s": frames_per_s, "skip_frames": skip_frames}
+    scan = open_scan(name, spacing_mm, **given)
     plan = SessionPlan(
         name=scan.name,
         config=settings,
         targets=scan_targets(target, scan),
         log_folder=folder,
-        source=replay_arguments(name, speed=speed, spacing_mm=spacing_mm, plane=plane, others=others),
+        source=replay_arguments(name, speed=speed, spacing_mm=spacing_mm, **given),
         beam=beam,
         simulated_beam=simulated,
         arm_by_itself=arm_by_itself is not False,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,17 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 import drivers.recordings
 from drivers.errors import BadRecording
 from drivers.formats.pixels import WireDtype
+from drivers.recordings.given import ORIENTATIONS
 from drivers.recordings.recording import (
-    SAGITTAL,
-    Orientation,
     Recording,
     checked_recording,
     stamps_from_seconds,
     wire_dtype,
     wire_frame,
 )
+from drivers.recordings.writing import write_npz
 from gating.messages import Pixels
-from gating.settings.private_file import private_file
 
 if TYPE_CHECKING:
     from gating.analysis.replay_tracking import TrackedSession
@@ -38,25 +38,32 @@ Frames = Recording | str | os.PathLike[str] | NDArray[Any] | Sequence[NDArray[An
 
 _ARRAYS: Final = Path("arrays")
 """What error messages call a recording that comes from no file."""
-_ORIENTATIONS: Final[dict[str, Orientation]] = {
-    "sagittal": SAGITTAL,
-    "coronal": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
-    "transversal": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-}
 
 
-def open_recording(path: str | os.PathLike[str], *, spacing_mm: Spacing | None = None, plane: str = "") -> Recording:
+def open_recording(
+    path: str | os.PathLike[str],
+    *,
+    spacing_mm: Spacing | None = None,
+    plane: str = "",
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
+) -> Recording:
     """Open a recording of any format that the command line reads; its pixels stay on disk until they are asked for.
 
     Parameters
     ----------
     path
         An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), a folder of a 1.5 T MR-linac's `.bin` frames, a
+        `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie, or a folder of PNG images.
     spacing_mm
         (row, column) spacing, or one number for both, for a recording that does not hold its own.
     plane
-        sagittal, coronal or transversal, for a folder or scan that holds several.
+        sagittal, coronal or transversal, for a folder or scan that holds several, or one that does not say.
+    frames_per_s
+        For a recording without time stamps; its times are then assumed, and everything that shows them says so.
+    skip_frames
+        Frames to leave out at the start; by default those that the format needs (5 of a `.dat` stream).
 
     Returns
     -------
@@ -75,7 +82,9 @@ def open_recording(path: str | os.PathLike[str], *, spacing_mm: Spacing | None =
     >>> len(recording), recording.shape, recording.pixel_spacing_mm
     (200, (104, 88), (2.0, 2.0))
     """
-    return drivers.recordings.open_recording(path, spacing_mm, plane=plane)
+    return drivers.recordings.open_recording(
+        path, spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
+    )
 
 
 def recording_from_arrays(
@@ -114,8 +123,8 @@ def recording_from_arrays(
     --------
     >>> recording = cinegate.recording_from_arrays(frames, np.arange(len(frames)) / 8, spacing_mm=2.0)
     """
-    if plane not in _ORIENTATIONS:
-        raise BadRecording(f"{_ARRAYS}: plane is {plane[:20]!r}; one of {', '.join(_ORIENTATIONS)} is needed")
+    if plane not in ORIENTATIONS:
+        raise BadRecording(f"{_ARRAYS}: plane is {plane[:20]!r}; one of {', '.join(ORIENTATIONS)} is needed")
     pixels = _as_array("frames", frames)
     if pixels.ndim != 3:
         raise BadRecording(f"{_ARRAYS}: frames has shape {pixels.shape}; (frames, rows, columns) is needed")
@@ -128,7 +137,7 @@ def recording_from_arrays(
         stamps_ns=stamps_from_seconds(_ARRAYS, _as_array("times_s", times_s)),
         pixel_spacing_mm=(spacing_mm, spacing_mm) if isinstance(spacing_mm, int | float) else spacing_mm,
         given_spacing_mm=None,
-        image_orientation=_ORIENTATIONS[plane],
+        image_orientation=ORIENTATIONS[plane],
         image_position_mm=position_mm,
         name=name,
     )
@@ -156,19 +165,8 @@ def save_recording(recording: Recording, path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if file.suffix != ".npz":
         raise BadRecording(f"{file}: the suffix is {file.suffix or 'missing'}; .npz is written")
-    known = {"target_contour_px": recording.target_contour_px, "target_xy_px": recording.target_track_px}
-    truth: dict[str, Any] = {name: array for name, array in known.items() if array is not None}
     try:
-        np.savez_compressed(
-            private_file(file),
-            frames=np.stack([recording.frames[index] for index in range(len(recording))]),
-            t_s=recording.stamps_ns / 1e9,
-            pixel_spacing_mm=np.array(recording.pixel_spacing_mm),
-            image_position_patient=np.array(recording.image_position_mm),
-            image_orientation_patient=np.array(recording.image_orientation),
-            description=np.array(recording.description),
-            **truth,
-        )
+        write_npz(recording, file)
     except OSError as error:
         raise BadRecording(f"{file}: cannot be written: {error.strerror}") from None
     return file
@@ -226,17 +224,31 @@ def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
         yield int(stamp_ns), recording.frames[index]
 
 
+def frames_within(recording: Recording, seconds: float | None) -> int:
+    """Return how many frames lie in the first seconds of a recording; all of them for None."""
+    since_ns = recording.stamps_ns - recording.stamps_ns[0]
+    return len(recording) if seconds is None else int((since_ns <= 1e9 * seconds).sum())
+
+
 def followed_recording(
-    recording: Recording, targets: Sequence[TargetSpec], config: Config, seconds: float | None = None
+    recording: Recording,
+    targets: Sequence[TargetSpec],
+    config: Config,
+    seconds: float | None = None,
+    *,
+    tracked: Callable[[], None] = lambda: None,
 ) -> TrackedSession:
-    """Follow targets once through a recording, or through its first seconds, for `whatif` and `prepare`."""
+    """Follow targets once through a recording, or through its first seconds, for `whatif` and `prepare`.
+
+    `tracked` is called after every frame.
+    """
     from gating.analysis.replay_tracking import track_session
     from gating.engine.offline import offline_frames
 
-    stream, first_ns = recording_stream(recording), int(recording.stamps_ns[0])
-    images = (
-        (stamp_ns, pixels)
-        for stamp_ns, pixels in recording_images(recording)
-        if seconds is None or stamp_ns - first_ns <= 1e9 * seconds
-    )
-    return track_session(config, targets, stream, offline_frames(stream, images))
+    def images() -> Iterator[tuple[int, Pixels]]:
+        for image in islice(recording_images(recording), frames_within(recording, seconds)):
+            yield image
+            tracked()
+
+    stream = recording_stream(recording)
+    return track_session(config, targets, stream, offline_frames(stream, images()))

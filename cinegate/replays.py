@@ -17,11 +17,15 @@ def replay_arguments(
     spacing_mm: float | None = None,
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
 ) -> list[str]:
     """Return the arguments of a source process that replays a recording. Raises `ConfigError`."""
     parse_speed(speed)
     asked = [str(Path(path).resolve()), "--speed", str(speed), "--subscribers", "2"]
     asked += [] if spacing_mm is None else ["--pixel-spacing-mm", str(spacing_mm)]
+    asked += [] if frames_per_s is None else ["--frames-per-s", str(frames_per_s)]
+    asked += [] if skip_frames is None else ["--skip-frames", str(skip_frames)]
     asked += ["--plane", plane] if plane else []
     return asked + [word for other in others for word in ("--with", str(Path(other).resolve()))]
 

@@ -103,6 +103,24 @@ class Track:
         why = said.get(first) or f"every frame was held for {self.table['reason'][-1]}"
         return f"no frame of {self.recording.path} was tracked: {why}"
 
+    def against_own_track(self) -> str:
+        """Return how far the track lies from the one that the recording holds, in words; empty if it holds none."""
+        own = self.recording.target_track_px
+        if own is None:
+            return ""
+        tracked = self.table["status"] == "tracked"
+        away_px = np.column_stack([self.table["x_px"], self.table["y_px"]]) - own
+        row_mm, column_mm = self.recording.pixel_spacing_mm
+        away_mm = np.hypot(column_mm * away_px[:, 0], row_mm * away_px[:, 1])[tracked]
+        away_mm = away_mm[np.isfinite(away_mm)]
+        if not len(away_mm):
+            return "no tracked frame has a centre in the recording's own track"
+        middle, most = np.percentile(away_mm, (50, 95))
+        return (
+            f"from the recording's own track: median {middle:.1f} mm, 95 % within {most:.1f} mm "
+            f"({len(away_mm)} of {len(self)} frames)"
+        )
+
     def to_dataframe(self) -> pandas.DataFrame:
         """Return the table as a pandas data frame. Raises `Unavailable` where pandas is not installed."""
         return dataframe(self.table)

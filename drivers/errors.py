@@ -41,3 +41,7 @@ class BadStamp(BadFrame):
 
 class FramesDropped(UserWarning):
     """A recording was opened without some of its frames. The text is one sentence for the user."""
+
+
+class DrawnIn(UserWarning):
+    """A recording shows more than was imaged: contours or text. The text is one sentence for the user."""

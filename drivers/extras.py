@@ -47,6 +47,11 @@ def how_to_install(extra: str) -> str:
     return install_command(*requirements(extra))
 
 
+def missing(what: str, package: str, extra: str) -> str:
+    """Return the sentence for a user whose installation lacks an extra."""
+    return f"{what} needs the extra {extra} ({package} is not installed); install it with: {how_to_install(extra)}"
+
+
 def install_command(*packages: str) -> str:
     """Return a command that installs packages into the environment of this interpreter: with its pip, else with uv."""
     python = Path(sys.executable)

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
 from drivers.errors import Unavailable
-from drivers.extras import how_to_install
+from drivers.extras import missing
 from drivers.ports import BeamSwitch, CineSource
 
 
@@ -27,6 +27,7 @@ _SOURCES: Final = {
     "replay": _Driver("drivers.sources.replay:ReplaySource"),
     "phantom": _Driver("drivers.sources.phantom:PhantomSource"),
     "unity": _Driver("drivers.sources.unity:UnitySource"),
+    "mridian": _Driver("drivers.sources.mridian:MridianSource"),
     "dicom": _Driver("drivers.sources.dicom:DicomSource", "dicom"),
     "mrd": _Driver("drivers.sources.mrd:MrdSource"),
     "zeromq": _Driver("drivers.sources.zeromq:ZeromqSource"),
@@ -81,16 +82,17 @@ def _load(kind: str, name: str, table: dict[str, _Driver], group: str) -> Any:
     if len(offers) > 1:
         raise Unavailable(f"{kind} {name!r} is offered by {' and '.join(offers)}; one must go or be renamed")
     if own is None:
-        return _import(kind, name, installed[0].load, "install the package that it comes from again")
-    point = EntryPoint(name, own.target, group)
-    return _import(kind, name, point.load, own.extra and f"install it with: {how_to_install(own.extra)}")
+        return _import(kind, name, installed[0].load, "the package that it comes from")
+    return _import(kind, name, EntryPoint(name, own.target, group).load, "cinegate", own.extra)
 
 
-def _import(kind: str, name: str, load: Callable[[], Any], advice: str) -> Any:
+def _import(kind: str, name: str, load: Callable[[], Any], package: str, extra: str = "") -> Any:
     try:
         return load()
     except ModuleNotFoundError as error:
+        if extra:
+            raise Unavailable(missing(f"{kind} {name!r}", str(error.name), extra)) from None
         sentence = f"{kind} {name!r} needs {error.name}, which is not installed"
-        raise Unavailable(f"{sentence}; {advice or 'install cinegate again'}") from None
+        raise Unavailable(f"{sentence}; install {package} again") from None
     except (ImportError, AttributeError) as error:
         raise Unavailable(f"{kind} {name!r} cannot be loaded: {error}") from None

@@ -70,6 +70,10 @@ class StampMeaning(enum.StrEnum):
 ARRIVAL_TIME: Final = "arrival_time"
 ARRIVAL_TIME_MEANS: Final = "stamps are ARRIVAL TIMES; how old the images are is not known"
 """Shown wherever a stream of `StampMeaning.ARRIVAL` is shown."""
+ASSUMED_CLOCK: Final = "assumed rate"
+"""`acquired_clock` of a recording without time stamps."""
+ASSUMED_TIME_MEANS: Final = "times are ASSUMED: there are none in the recording, and a user gave its rate"
+"""Shown wherever times of a stream on `ASSUMED_CLOCK` are shown."""
 
 
 SESSION_ENDED: Final = "session_ended"

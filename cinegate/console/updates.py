@@ -12,7 +12,7 @@ from typing import Any, Final
 from cinegate.console.picture import Picture, plane_of
 from cinegate.console.view import SessionView
 from gating.decision.reasons import words
-from gating.messages import GateCommand, StampMeaning
+from gating.messages import ASSUMED_CLOCK, GateCommand, StampMeaning
 from gating.settings.config import Config
 from gating.targets.structure import active_rules, is_avoided
 
@@ -194,6 +194,7 @@ def setting(view: SessionView) -> dict[str, Any]:
             "description": stream.description,
             "origin": stream.origin if stream.peer else "",
             "arrival_time": stream.acquired_meaning is StampMeaning.ARRIVAL,
+            "times_assumed": stream.acquired_clock == ASSUMED_CLOCK,
             "axes": [] if plane is None else sorted(plane.shown_axes()),
             "frame_count": stream.frame_count,
         },

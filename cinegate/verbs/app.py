@@ -12,8 +12,10 @@ from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
 from cinegate.verbs.terminal import PlainConsole, plain
+from gating.messages import ASSUMED_TIME_MEANS
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_UNSAFE: Final = 3
@@ -35,6 +37,12 @@ def next_steps(*commands: str) -> None:
     """Print on standard error what can be done with the result, one command a line."""
     for command in commands:
         console.print(f"next: {command}", highlight=False, soft_wrap=True)
+
+
+def tell_assumed_times(*, assumed: bool) -> None:
+    """Say among the findings that the times of a recording follow from a rate that the user gave, if they do."""
+    if assumed:
+        findings.print(Text(ASSUMED_TIME_MEANS, style="red"))
 
 
 def _print_version(asked: bool) -> None:

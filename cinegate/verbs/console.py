@@ -65,9 +65,9 @@ def console_verb(
         from cinegate.console.serve import Address, serve
         from cinegate.console.setup import SetUp
     except ModuleNotFoundError as error:
-        from drivers.extras import how_to_install
+        from drivers.extras import missing
 
-        raise CommandError(f"{error.name} is not installed; install it with: {how_to_install('console')}") from None
+        raise CommandError(missing("the console", str(error.name), "console")) from None
     if session and not attach:
         raise CommandError(f"session is {session!r}; it is for --attach")
     if len(operator) > 64 or not operator.isprintable():

@@ -11,6 +11,7 @@ import typer
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json
 from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
+from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
     from gating.analysis.drift import CouchShift
@@ -44,7 +45,8 @@ def drift(
         raise CommandError("--accept needs --operator and --why: somebody accepts a shift, for a reason")
     if not len(why) <= LONGEST_WHY:
         raise CommandError(f"--why has {len(why)} characters; at most {LONGEST_WHY} fit beside the proposal in the log")
-    proposal = _propose(session, window_mm, until_s, patient_position)
+    with progress(f"measuring the baseline of {session.name}", shown=not as_json):
+        proposal = _propose(session, window_mm, until_s, patient_position)
     answer = _accept(proposal, operator, why, session_id, config) if accept else ""
     if as_json:
         print_json(

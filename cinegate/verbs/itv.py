@@ -9,8 +9,18 @@ import typer
 from rich.table import Table
 
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, findings, print_json
-from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
+from cinegate.verbs.app import CommandError, app, findings, print_json, tell_assumed_times
+from cinegate.verbs.options import (
+    BoxOption,
+    ConfigOption,
+    JsonOption,
+    MaskOption,
+    RateOption,
+    SkipOption,
+    SpacingOption,
+    TrackerOption,
+)
+from cinegate.verbs.progress import counted, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +63,8 @@ def itv(
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare gating on an MR-linac with an ITV on a conventional linac for one patient's motion: margins, PTVs.
@@ -66,12 +78,14 @@ def itv(
 
     recipe = _recipe(isodose, penumbra, fractions, dimensions)
     if session.suffix == ".mcap":
-        cases = _logged(session)
+        with progress(f"reading {session.name}", shown=not as_json):
+            cases = _logged(session)
     else:
         boxed = {"target_box": target_box, "target_mask": target_mask, "pixel_spacing_mm": pixel_spacing_mm}
+        boxed |= {"frames_per_s": frames_per_s, "skip_frames": skip_frames, "shown": not as_json}
         cases = [_simulated(session, load_config(config, tracker), latency_ms, boxed)]
     found = []
-    for motion, contour_px, plane in cases:
+    for motion, contour_px, plane in counted(cases, "comparing margins", len(cases), shown=not as_json):
         used = read_table(table) if table is not None else default_table(max(plane.spacing_mm))
         radius_mm = equivalent_radius_mm(contour_px, plane.spacing_mm)
         # A simulated or confirmed beam is late already: its residual motion includes the latency.
@@ -89,6 +103,7 @@ def itv(
         ]
         print_json({"session": str(session), "targets": targets})
         return
+    tell_assumed_times(assumed=any(motion.times_assumed for motion, _, _ in found))
     for motion, one, areas in found:
         _print(one, areas, motion.beam_known_by)
     findings.print(_uncertainties(found[0][1], found[0][0].beam_known_by))

@@ -12,7 +12,7 @@ from cinegate.outputs import output_folder
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console
 from cinegate.verbs.options import ConfigOption, JsonOption, MemoryOption, TrackerOption
-from cinegate.verbs.processes import (
+from cinegate.verbs.process_options import (
     ArrivalTimeOption,
     OptionsOption,
     SimulatedSourceOption,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gating.targets.spec import TargetSpec
 
 RecordingArgument = Annotated[
-    Path, typer.Argument(help="A .npz recording, a TrackRAD2025 case folder, or a session log (.mcap).")
+    Path,
+    typer.Argument(help="A .npz recording, a TrackRAD2025 case folder, a session log (.mcap), a movie; see `drivers`."),
 ]
 BoxOption = Annotated[
     str | None, typer.Option("--target-box", help="Target in the first frame: X,Y,W,H in pixels.", metavar="X,Y,W,H")
@@ -26,6 +27,15 @@ MaskOption = Annotated[
 ]
 SpacingOption = Annotated[
     float | None, typer.Option("--pixel-spacing-mm", help="For a recording that does not hold its own.")
+]
+RateOption = Annotated[
+    float | None, typer.Option("--frames-per-s", help="For a recording without time stamps.", metavar="RATE")
+]
+SkipOption = Annotated[
+    int | None,
+    typer.Option(
+        "--skip-frames", min=0, metavar="N", help="Frames to leave out at the start. [default: 5 of a .dat, else none]"
+    ),
 ]
 PlaneOption = Annotated[
     str,

@@ -16,6 +16,8 @@ from cinegate.verbs.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    RateOption,
+    SkipOption,
     SpacingOption,
     TrackerOption,
     load_targets,
@@ -65,6 +67,8 @@ def prepare(
         typer.Option("--correct", help="Put the outline of a mask in the place of a key frame's.", metavar="N=MASK"),
     ] = None,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn range, period, exhale position and speed; propose strategy and window; predict the result of each margin.
@@ -72,7 +76,7 @@ def prepare(
     Nothing is applied: the proposal is a file, and takes effect in a session started with it as `--config`.
     """
     from cinegate.verbs.sessions import followed_session
-    from gating.analysis.preparation import proposal_toml, propose
+    from gating.analysis.preparation import CENTRED, MARGINS_MM, proposal_toml, propose
     from gating.prediction import PREDICTORS
 
     if (drop or accept or correct) and memory is None:
@@ -80,21 +84,25 @@ def prepare(
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
-    with progress(f"tracking {recording.name} and deciding it under every margin", shown=not as_json):
-        followed = followed_session(
-            recording,
-            settings,
-            target_box=target_box,
-            target_mask=target_mask,
-            pixel_spacing_mm=pixel_spacing_mm,
-            seconds=seconds,
-        )
+    followed = followed_session(
+        recording,
+        settings,
+        target_box=target_box,
+        target_mask=target_mask,
+        pixel_spacing_mm=pixel_spacing_mm,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+        seconds=seconds,
+        shown=not as_json,
+    )
+    with progress("deciding it under every margin", len(MARGINS_MM) * len(CENTRED), shown=not as_json) as step:
         proposal = propose(
             followed,
             settings,
             latency_ms=latency_ms,
             predictor=predictor,  # type: ignore[arg-type]
             max_residual_mm=max_residual_mm,
+            decided=step,
         )
     out = out or output_folder("prepare", f"{recording.stem}.toml")
     private_file(out).write_text(proposal_toml(proposal, settings, recording.name), encoding="utf-8")
@@ -103,7 +111,9 @@ def prepare(
         from cinegate.memory import learn_to_file
         from cinegate.recordings import open_recording
 
-        opened = open_recording(recording, spacing_mm=pixel_spacing_mm)
+        opened = open_recording(
+            recording, spacing_mm=pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames
+        )
         (target,) = load_targets(opened, target_box, target_mask)
         learned = learn_to_file(
             opened, target, memory, settings.tracking, seconds, drop or (), accept or (), _corrections(correct or [])

@@ -20,10 +20,22 @@ from cinegate.verbs.options import (
     MemoryOption,
     OthersOption,
     PlanesOption,
+    RateOption,
+    SkipOption,
     SpacingOption,
     TrackerOption,
     load_scan_targets,
     load_targets,
+)
+from cinegate.verbs.process_options import (
+    ArrivalTimeOption,
+    DeliveryOption,
+    OptionsOption,
+    SessionOption,
+    SimulatedSourceOption,
+    SpeedOption,
+    SwitchOption,
+    WaitOption,
 )
 from cinegate.verbs.speaking import LogFormatOption, VerboseOption, speaking
 from gating.settings.config import Config
@@ -35,28 +47,6 @@ if TYPE_CHECKING:
     from drivers.recordings.scan import Scan
     from gating.targets.spec import TargetSpec
 
-SessionOption = Annotated[str, typer.Option("--session", help="Session id, the same for every process of a session.")]
-OptionsOption = Annotated[
-    list[str] | None, typer.Option("--option", "-o", help="Setting of the driver, key=value; may be repeated.")
-]
-SwitchOption = Annotated[str, typer.Option("--switch", help="Beam switch by name; see `cinegate drivers`.")]
-DeliveryOption = Annotated[
-    Path | None, typer.Option("--delivery-record", help="File in which the simulated linac records its delivery.")
-]
-ArrivalTimeOption = Annotated[
-    bool, typer.Option("--arrival-time", help="Live: use arrival times as stamps. The images' age is then unknown.")
-]
-SimulatedSourceOption = Annotated[
-    bool, typer.Option("--allow-simulated-source", help="Let replays and phantoms drive a hardware switch.")
-]
-WaitOption = Annotated[
-    float | None,
-    typer.Option("--wait-s", min=0, max=3600, help="Live: how long to wait for the peer's first frames; 0: for ever."),
-]
-SpeedOption = Annotated[
-    str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
-]
-
 
 @app.command()
 def source(
@@ -67,6 +57,8 @@ def source(
     loop: Annotated[bool, typer.Option("--loop", help="Replay: start again at the end, without limit.")] = False,
     subscribers: Annotated[int, typer.Option("--subscribers", min=0, help="Subscribers to await before frame 0.")] = 1,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
     arrival_time: ArrivalTimeOption = False,
@@ -85,6 +77,7 @@ def source(
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
         asked += [] if wait_s is None else [f"first_frame_timeout_s={wait_s:g}"]
         given = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
+        given |= {"--frames-per-s": frames_per_s, "--skip-frames": skip_frames}
         _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
@@ -97,7 +90,9 @@ def source(
             {"--arrival-time": arrival_time, "--wait-s": wait_s is not None, "-o": option},
             f"is for sources; {name} is a recording",
         )
-        cine = _replay(open_scan(name, pixel_spacing_mm, plane=plane, others=others or ()), speed, loop)
+        rate = {"frames_per_s": frames_per_s, "skip_frames": skip_frames}
+        scan = open_scan(name, pixel_spacing_mm, plane=plane, others=others or (), **rate)  # type: ignore[arg-type]
+        cine = _replay(scan, speed, loop)
     with speaking("source", session, verbose=verbose, log_format=log_format):
         run_source(
             cine,

@@ -37,6 +37,9 @@ def report(
     patient: Annotated[str, typer.Option("--patient", help="Label of the patient, best a pseudonym.")] = "",
     plan: Annotated[str, typer.Option("--plan", help="Label of the plan.")] = "",
     fraction: Annotated[str, typer.Option("--fraction", help="Which fraction.")] = "",
+    meanings: Annotated[
+        bool, typer.Option("--meanings", help="Also print what each figure means, as the page explains it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
@@ -62,7 +65,8 @@ def report(
     findings.print(summary_table(summary))
     for one in found:
         findings.print(clinical_section.table(one))
-    findings.print(clinical_section.meanings())
+    if meanings:
+        findings.print(clinical_section.meanings())
     findings.print(f"report: {html}", highlight=False)
     next_steps(f"cinegate verify {log}", f"cinegate whatif {log}", f"cinegate itv {log}")
 

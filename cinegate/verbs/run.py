@@ -21,12 +21,14 @@ from cinegate.verbs.options import (
     MemoryOption,
     OthersOption,
     PlanesOption,
+    RateOption,
     RecordingArgument,
+    SkipOption,
     SpacingOption,
     TrackerOption,
     load_scan_targets,
 )
-from cinegate.verbs.processes import SpeedOption
+from cinegate.verbs.process_options import SpeedOption
 from cinegate.verbs.progress import announce_compilation
 from cinegate.verbs.screen import Screen, breath_hold_guide
 from gating.settings.config import Config
@@ -59,6 +61,8 @@ def run(
     speed: SpeedOption = "1",
     log: LogOption = None,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
@@ -80,6 +84,8 @@ def run(
         speed=speed,
         log=log,
         pixel_spacing_mm=pixel_spacing_mm,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
         plane=plane,
         others=others or (),
         memory=memory,
@@ -117,6 +123,8 @@ def run_session(
     speed: str = "1",
     log: Path | None,
     pixel_spacing_mm: float | None = None,
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
     plane: str = "",
     others: Sequence[Path] = (),
     memory: Path | None = None,
@@ -137,13 +145,14 @@ def run_session(
     from cinegate.targets import with_memory
     from drivers.recordings.scan import open_scan
 
-    scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others)
+    given: dict[str, Any] = {"plane": plane, "others": others, "frames_per_s": frames_per_s, "skip_frames": skip_frames}
+    scan = open_scan(recording, pixel_spacing_mm, **given)
     plan = SessionPlan(
         name=scan.name,
         config=config,
         targets=with_memory(load_scan_targets(scan, box, mask, target), memory),
         log_folder=log or output_folder("sessions"),
-        source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, plane=plane, others=others),
+        source=replay_arguments(recording, speed=speed, spacing_mm=pixel_spacing_mm, **given),
         arm_by_itself=True,
         console=with_console,
         tell=None if with_console is None else tell,

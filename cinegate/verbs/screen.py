@@ -14,12 +14,15 @@ from rich.text import Text
 from gating.messages import (
     ARRIVAL_TIME,
     ARRIVAL_TIME_MEANS,
+    ASSUMED_CLOCK,
+    ASSUMED_TIME_MEANS,
     BeamStatus,
     Event,
     GateCommand,
     GateState,
     Message,
     SessionHeader,
+    StreamInfo,
     TargetEstimate,
     TargetReference,
 )
@@ -46,6 +49,7 @@ class Screen:
     beam: BeamStatus | None = None
     event: str = ""
     arrival_time: bool = False
+    times_assumed: bool = False
     overrides: Sequence[str] = ()
     """Settings that disarm a safeguard, each with its reason."""
     decided: int = 0
@@ -66,6 +70,8 @@ class Screen:
                 self.beam_on += message.gate is GateState.ON
                 self.reasons[message.reason] += 1
                 self._follow_hold(message)
+            case StreamInfo():
+                self.times_assumed = message.acquired_clock == ASSUMED_CLOCK
             case SessionHeader():
                 self.overrides = message.overrides
             case TargetReference():
@@ -122,6 +128,8 @@ class Screen:
         rows: list[tuple[str, Any]] = [("engine", engine), ("frame", self._progress())]
         if self.arrival_time:
             rows.append(("stamps", Text(ARRIVAL_TIME_MEANS, style="red")))
+        if self.times_assumed:
+            rows.append(("times", Text(ASSUMED_TIME_MEANS, style="red")))
         rows += [("safeguard off", Text(sentence, style="red")) for sentence in self.overrides]
         if command is not None:
             colour = "green" if command.state is GateState.ON else "yellow"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinegate.verbs.app import CommandError
+from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
     from gating.analysis.replay_tracking import TrackedSession
@@ -24,10 +25,13 @@ def followed_session(
     target_box: str | None = None,
     target_mask: Path | None = None,
     pixel_spacing_mm: float | None = None,
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
     seconds: float | None = None,
     begin_s: float = 0.0,
+    shown: bool = False,
 ) -> TrackedSession:
-    """Follow the target through a file once.
+    """Follow the target through a file once; with `shown`, the time left is told.
 
     Raises
     ------
@@ -42,12 +46,14 @@ def followed_session(
         if chosen.sum() < 2:
             raise CommandError(f"{path}: {int(chosen.sum())} samples from {begin_s:g} s on; at least 2 are needed")
         return track_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
-    from cinegate.recordings import followed_recording
+    from cinegate.recordings import followed_recording, frames_within
     from cinegate.verbs.options import load_targets
     from drivers.recordings import open_recording
 
-    opened = open_recording(path, pixel_spacing_mm)
-    return followed_recording(opened, load_targets(opened, target_box, target_mask), config, seconds)
+    opened = open_recording(path, pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames)
+    targets = load_targets(opened, target_box, target_mask)
+    with progress(f"tracking {opened.name}", frames_within(opened, seconds), shown=shown) as step:
+        return followed_recording(opened, targets, config, seconds, tracked=step)
 
 
 def read_motion(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,6 +10,7 @@ import typer
 from cinegate.settings import load_config
 from cinegate.verbs.app import app, findings, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption, TrackerOption
+from cinegate.verbs.progress import progress
 
 FIGURES = ("frame_count", "not_tracked", "confident_fraction", "seconds_per_frame", "track_p99_ms", "total_runtime")
 
@@ -38,7 +39,8 @@ def submission(
 
     settings = load_config(config, tracker)
     case = case_of(read_submission(input_folder))
-    run = run_case(case, settings.tracker, settings.tracking)
+    with progress(f"tracking {case.name}", len(case.frames) - 1, shown=not as_json) as step:
+        run = run_case(case, settings.tracker, settings.tracking, tracked=step)
     masks = predicted_masks(run)
     path = output_folder / MASKS_FOLDER / "output.mha"
     write_masks(path, masks, case.pixel_spacing_mm, case.grid)

@@ -16,7 +16,9 @@ from cinegate.verbs.options import (
     MemoryOption,
     OthersOption,
     PlanesOption,
+    RateOption,
     RecordingArgument,
+    SkipOption,
     SpacingOption,
     load_scan_targets,
 )
@@ -33,6 +35,8 @@ def targets(
     target_mask: MaskOption = None,
     frame: Annotated[int, typer.Option("--frame", min=0, help="Frame in which box or mask were drawn.")] = 0,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
@@ -47,7 +51,14 @@ def targets(
     from drivers.recordings.scan import open_scan
     from gating.targets.target_file import write_targets
 
-    scan = open_scan(recording, pixel_spacing_mm, plane=plane, others=others or ())
+    scan = open_scan(
+        recording,
+        pixel_spacing_mm,
+        plane=plane,
+        others=others or (),
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+    )
     made = with_memory(load_scan_targets(scan, target_box, target_mask, None, frame), memory)
     out = out or output_folder("targets", f"{scan.name}.json")
     write_targets(out, made)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
+from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json, tell_assumed_times
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -19,7 +19,9 @@ from cinegate.verbs.options import (
     MaskOption,
     MemoryOption,
     PlaneOption,
+    RateOption,
     RecordingArgument,
+    SkipOption,
     SpacingOption,
     TrackerOption,
     load_targets,
@@ -46,6 +48,8 @@ def track(
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     plane: PlaneOption = "",
     memory: MemoryOption = None,
     as_json: JsonOption = False,
@@ -62,7 +66,9 @@ def track(
     from cinegate.tracking import track_recording
     from gating.analysis.unknown import percent
 
-    opened = open_recording(recording, spacing_mm=pixel_spacing_mm, plane=plane)
+    opened = open_recording(
+        recording, spacing_mm=pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
+    )
     settings = load_config(config, tracker)
     targets = with_memory(load_targets(opened, target_box, target_mask), memory)
     with progress(f"tracking {opened.name}", len(opened), shown=not as_json) as step:
@@ -86,10 +92,14 @@ def track(
         findings.print(
             f"{len(result)} frames, beam permitted for {percent(result.duty_cycle)} of the time", highlight=False
         )
+        tell_assumed_times(assumed=opened.times_assumed)
+        if compared := result.against_own_track():
+            findings.print(compared, highlight=False)
         for sentence in untrusted(result):
             findings.print(sentence, highlight=False)
         findings.print(f"table: {out}", highlight=False)
-        next_steps(f"cinegate run {recording}", f"cinegate whatif {recording}")
+        given = "" if frames_per_s is None else f" --frames-per-s {frames_per_s:g}"
+        next_steps(f"cinegate run {recording}{given}", f"cinegate whatif {recording}{given}")
 
 
 def untrusted(result: Track) -> list[str]:
@@ -116,5 +126,6 @@ def _summary(result: Track, out: Path) -> dict[str, Any]:
         "reasons": dict(Counter(result.table["reason"].tolist())),
         "status": dict(Counter(status or "none" for status in result.table["status"].tolist())),
         "not_trusted": untrusted(result),
+        "times_assumed": result.recording.times_assumed,
         "out": str(out),
     }

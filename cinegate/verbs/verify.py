@@ -53,8 +53,9 @@ def verify(
         from gating.tracking.memory_file import read_memory
 
         remembered = None if memory is None else read_memory(memory)
-        with progress(f"replaying {log.name}", shown=not as_json):
-            found = verify_session(log, None if config is None else load_config(config), tolerance_px, remembered)
+        other = None if config is None else load_config(config)
+        with progress(f"replaying {log.name}", record.commands, shown=not as_json) as step:
+            found = verify_session(log, other, tolerance_px, remembered, decided=step)
         first = found.first_difference
         result["replay"] = msgspec.to_builtins(found)
         if not as_json:

@@ -10,8 +10,17 @@ import typer
 
 from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, findings, next_steps, print_json
-from cinegate.verbs.options import BoxOption, ConfigOption, JsonOption, MaskOption, SpacingOption, TrackerOption
+from cinegate.verbs.app import CommandError, app, findings, next_steps, print_json, tell_assumed_times
+from cinegate.verbs.options import (
+    BoxOption,
+    ConfigOption,
+    JsonOption,
+    MaskOption,
+    RateOption,
+    SkipOption,
+    SpacingOption,
+    TrackerOption,
+)
 from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
@@ -42,6 +51,8 @@ def whatif(
     config: ConfigOption = None,
     tracker: TrackerOption = None,
     pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    skip_frames: SkipOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sweep margin, percentage out, delay, predictor and latency; show the settings that no other one beats.
@@ -75,6 +86,8 @@ def whatif(
         target_box=target_box,
         target_mask=target_mask,
         pixel_spacing_mm=pixel_spacing_mm,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
     )
     used = processes or useful_processes(len(recordings), grid)
     shared = len({decided_setting(setting) for setting in grid})
@@ -102,6 +115,7 @@ def whatif(
         return
     for sentence in (*counts, *why_none(outcomes).values()):
         findings.print(sentence, highlight=False)
+    tell_assumed_times(assumed=any(o.times_assumed for o in outcomes))
     _print_front(front)
     findings.print(f"every setting: {out / 'whatif.csv'}\npage: {out / 'whatif.html'}", highlight=False)
     if not front:

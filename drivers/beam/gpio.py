@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
-from drivers.extras import how_to_install
+from drivers.extras import missing
 from gating.messages import GateState
 
 
@@ -53,9 +53,7 @@ class _GpiodLines:
             import gpiod
             from gpiod.line import Direction, Value
         except ModuleNotFoundError:
-            raise Unavailable(
-                f"gpio needs gpiod, which is not installed; install it with: {how_to_install('gpio')}"
-            ) from None
+            raise Unavailable(missing("gpio", "gpiod", "gpio")) from None
         self._settings, self._active, self._inactive = settings, Value.ACTIVE, Value.INACTIVE
         self._request = gpiod.request_lines(
             settings.chip,

@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal, Protocol
 from msgspec import Meta, Struct
 
 from drivers.errors import BeamFault, Unavailable
-from drivers.extras import how_to_install
+from drivers.extras import missing
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
 
@@ -88,9 +88,7 @@ def pyserial_port(settings: SerialLineSettings) -> SerialPort:
     try:
         import serial
     except ModuleNotFoundError:
-        raise Unavailable(
-            f"serial_line needs pyserial, which is not installed; install it with: {how_to_install('serial')}"
-        ) from None
+        raise Unavailable(missing("serial_line", "pyserial", "serial")) from None
     port: SerialPort = serial.Serial(baudrate=settings.baud, timeout=0, write_timeout=0, exclusive=True)
     port.port, port.rts, port.dtr = settings.port, False, False
     return port

@@ -7,20 +7,40 @@ from pathlib import Path
 from typing import Final
 
 from drivers.errors import BadRecording, PlaneMissing
+from drivers.formats.mridian_dat import UNSTEADY_FRAMES
+from drivers.recordings.given import Given, without_first
 from drivers.recordings.recording import FrameSequence, Recording
 
 __all__ = ["FrameSequence", "Recording", "open_recording"]
 
-FORMATS: Final = ("npz", "trackrad", "session log", "dicom", "mrd", "unity")
+FORMATS: Final = (
+    "npz",
+    "trackrad",
+    "session log",
+    "dicom",
+    "mrd",
+    "unity",
+    "mridian raw",
+    "mridian dat",
+    "movie",
+    "png",
+)
 """Formats that `open_recording` reads."""
 FORMAT_EXTRAS: Final = {"mrd": "mrd"}
 """The extra that reading a format needs."""
 SpacingMm = float | tuple[float, float]
 PLANES: Final = ("sagittal", "coronal", "transversal")
+MOVIES: Final = (".avi", ".mp4", ".ogv", ".gif")
+_KNOWN: Final = f".npz, .mcap, .mha, .dcm, .h5, .raw, .dat, {', '.join(MOVIES)} or a folder"
 
 
 def open_recording(
-    path: str | os.PathLike[str], pixel_spacing_mm: SpacingMm | None = None, *, plane: str = ""
+    path: str | os.PathLike[str],
+    pixel_spacing_mm: SpacingMm | None = None,
+    *,
+    plane: str = "",
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
 ) -> Recording:
     """Open a recording. Its pixels stay on disk until they are needed.
 
@@ -28,11 +48,19 @@ def open_recording(
     ----------
     path
         An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), or a folder of a 1.5 T MR-linac's `.bin` frames.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), a folder of a 1.5 T MR-linac's `.bin` frames, a
+        `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie (`.avi`, `.mp4`, `.ogv`, `.gif`), or a folder of
+        PNG images.
     pixel_spacing_mm
         (row, column) spacing, or one number for both, for a recording without its own.
     plane
-        Sagittal, coronal or transversal: the plane to take from several, or that the recording must show.
+        Sagittal, coronal or transversal: the plane to take from several, or that the recording must show. A format
+        without orientations shows it, and sagittal if none is named.
+    frames_per_s
+        Rate of a recording without time stamps, above 0 up to 1000; `times_assumed` of the recording then says so.
+    skip_frames
+        Frames to leave out at the start. By default none, but the first 5 of a `.dat` stream, in which the
+        magnetisation still builds up.
 
     Raises
     ------
@@ -42,22 +70,41 @@ def open_recording(
     file = Path(path)
     if plane not in ("", *PLANES):
         raise BadRecording(f"{file}: plane {plane[:20]!r} was requested; {', '.join(PLANES)} are known")
-    recording = _open(file, pixel_spacing_mm, plane)
-    if plane not in ("", recording.plane):
-        raise PlaneMissing(f"{file}: it is {recording.plane}; {plane} was requested")
-    return recording
-
-
-def _open(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recording:
-    spacing = (
-        None
-        if pixel_spacing_mm is None
-        else (float(pixel_spacing_mm),) * 2
-        if isinstance(pixel_spacing_mm, int | float)
-        else pixel_spacing_mm
-    )
+    one = (float(pixel_spacing_mm),) * 2 if isinstance(pixel_spacing_mm, int | float) else pixel_spacing_mm
+    given = Given(pixel_spacing_mm=one, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames)
     if not file.exists():
         raise BadRecording(f"{file}: there is no such file or folder")
+    recording = _without_stamps(file, given)
+    if recording is None:
+        recording = _with_stamps(file, given)
+        if frames_per_s is not None:
+            raise BadRecording(f"{file}: frames_per_s was given as {frames_per_s:g}; the recording holds its own times")
+    if plane not in ("", recording.plane):
+        raise PlaneMissing(f"{file}: it is {recording.plane}; {plane} was requested")
+    skipped = (UNSTEADY_FRAMES if file.suffix.lower() == ".dat" else 0) if skip_frames is None else skip_frames
+    return without_first(recording, skipped)
+
+
+def _without_stamps(file: Path, given: Given) -> Recording | None:
+    """Open a recording whose times follow from a given rate; return None for the other formats."""
+    suffix = "" if file.is_dir() else file.suffix.lower()
+    if suffix in (".raw", ".dat"):
+        from drivers.recordings import mridian
+
+        return mridian.read_raw(file, given) if suffix == ".raw" else mridian.read_dat(file, given)
+    if suffix in MOVIES:
+        from drivers.recordings.movie import read_movie
+
+        return read_movie(file, given)
+    if file.is_dir() and any(file.glob("*.png")):
+        from drivers.recordings.pictures import read_pictures
+
+        return read_pictures(file, given)
+    return None
+
+
+def _with_stamps(file: Path, given: Given) -> Recording:
+    spacing, plane = given.pixel_spacing_mm, given.plane
     if file.is_dir() and (vendor := _vendor_folder(file, spacing, plane)) is not None:
         return vendor
     if file.suffix.lower() in (".dcm", ".ima"):
@@ -80,8 +127,7 @@ def _open(file: Path, pixel_spacing_mm: SpacingMm | None, plane: str) -> Recordi
         from drivers.recordings.mrd import read_mrd
 
         return read_mrd(file, spacing, plane)
-    suffix = file.suffix or "no suffix"
-    raise BadRecording(f"{file}: {suffix} is not a recording; .npz, .mcap, .mha, .dcm, .h5 or a folder is")
+    raise BadRecording(f"{file}: {file.suffix or 'no suffix'} is not a recording; {_KNOWN} is")
 
 
 def _vendor_folder(folder: Path, spacing: tuple[float, float] | None, plane: str) -> Recording | None:

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
+from drivers.recordings.given import Given
+from drivers.recordings.mridian import ROI_SUFFIX, read_raw
 from drivers.recordings.npz import read_npz
 from drivers.recordings.recording import Recording
 from drivers.recordings.trackrad import SequenceFiles, case_files, read_labels, read_sequence, submission_files
-from gating.geometry.contours import box_contour
+from gating.geometry.contours import box_contour, mask_from_contour
 
 DEFAULT_FRAMES_PER_S: Final = 4.0
 """Rate of a sequence without `frame-rate.json`: that of most 0.35 T recordings of the challenge."""
@@ -48,9 +50,9 @@ class LabelledRecording:
 def read_labelled(dataset: Path) -> Iterator[LabelledRecording]:
     """Yield every labelled recording of a folder.
 
-    Two layouts are read: that of the TrackRAD2025 data set (`<case>/images/<case>_frames.mha`, `<case>/targets/...`;
-    `dataset` may also be one case), and `<name>.npz` (`frames`, `t_s`, `pixel_spacing_mm`) with
-    `<name>_reference_track.csv`.
+    Three layouts are read: that of the TrackRAD2025 data set (`<case>/images/<case>_frames.mha`, `<case>/targets/...`;
+    `dataset` may also be one case), `<name>.npz` (`frames`, `t_s`, `pixel_spacing_mm`) with
+    `<name>_reference_track.csv`, and `<name>.raw` of the 0.35 T MR-linac with its contours in `<name>.roi`.
 
     Raises
     ------
@@ -83,6 +85,9 @@ def _readers(dataset: Path) -> list[Callable[[], LabelledRecording]]:
         recording = track.with_name(track.name.replace(_TRACK_SUFFIX, ".npz"))
         if recording.exists():
             found.append(partial(_tracked, recording, track))
+    for series in sorted(dataset.glob("*.raw")):
+        if series.with_suffix(ROI_SUFFIX).exists():
+            found.append(partial(_contoured, series))
     return found
 
 
@@ -102,6 +107,18 @@ def _labelled(files: SequenceFiles) -> LabelledRecording:
     if labels is not None and labels.shape != needed:
         raise BadRecording(f"{files.labels}: the labels are {labels.shape}; the frames need {needed}")
     return LabelledRecording(recording=recording, labels=labels, region=files.region)
+
+
+def _contoured(series: Path) -> LabelledRecording:
+    """Open a series whose contours in every frame are masks; if some lack one, their centres are a track."""
+    recording = read_raw(series, Given(frames_per_s=DEFAULT_FRAMES_PER_S))
+    drawn = recording.target_contours_px
+    if recording.target_contour_px is None:
+        raise BadRecording(f"{series.with_suffix(ROI_SUFFIX)}: frame 0 has no contour; a target is needed")
+    if len(drawn) < len(recording):
+        return LabelledRecording(recording=recording, track_px=recording.target_track_px)
+    masks = [mask_from_contour(drawn[index], recording.shape) for index in range(len(recording))]
+    return LabelledRecording(recording=recording, labels=np.stack(masks))
 
 
 def _tracked(file: Path, track: Path) -> LabelledRecording:

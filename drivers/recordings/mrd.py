@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from drivers.errors import BadFrame, BadRecording, PlaneMissing, Unavailable
-from drivers.extras import how_to_install
+from drivers.extras import missing
 from drivers.formats.frame import PlaneGeometry
 from drivers.formats.mrd import FrameMaker, MrdImage, Position, image_header
 from drivers.formats.pixels import wire_dtype_name, wire_pixels
@@ -61,7 +61,7 @@ def read_mrd(
     try:
         import h5py
     except ModuleNotFoundError:
-        raise Unavailable(f"{path}: reading MRD needs h5py; install it with: {how_to_install('mrd')}") from None
+        raise Unavailable(missing(f"{path}: reading MRD", "h5py", "mrd")) from None
     try:
         headers, data = _images(path, h5py.File(path, "r"))
     except OSError as error:

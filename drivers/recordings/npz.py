@@ -3,8 +3,10 @@
 Arrays: `frames` (n, rows, columns), `t_s` (n), `pixel_spacing_mm` (row, column), `image_position_patient`,
 `image_orientation_patient`.
 
-Optional arrays: `target_contour_px` (the outline in every frame, (n, vertices, 2), or in the first, (vertices, 2)),
-`target_mask_first` (rows, columns), `target_box` (x, y, width, height), `target_xy_px` (n, 2), `description`.
+Optional arrays: `target_contour_px` (the outline in every frame, (n, vertices, 2), NaN beyond the vertices of a frame's
+own, or in the first, (vertices, 2)), `target_mask_first` (rows, columns), `target_box` (x, y, width, height),
+`target_xy_px` (n, 2), `description`, `stamps_ns` (n, `t_s` without rounding), `stamp_meaning`, `frame_of_reference`,
+`times_assumed`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from drivers.errors import BadRecording
 from drivers.formats.pixels import WireDtype
 from drivers.recordings.recording import (
     MAX_PIXEL_BYTES,
+    MAX_STAMP_NS,
     SAGITTAL,
     Recording,
     checked_recording,
@@ -30,7 +33,7 @@ from drivers.recordings.recording import (
     wire_frame,
 )
 from gating.geometry.contours import box_contour, contour_from_mask
-from gating.messages import Pixels
+from gating.messages import Pixels, StampMeaning
 
 _NEEDED: Final = ("frames", "t_s")
 _MAX_SMALL_BYTES: Final = 64 * 2**20
@@ -71,15 +74,46 @@ def read_npz(path: Path, given_spacing_mm: Sequence[float] | None = None) -> Rec
         frames=_NpzFrames(path, (shape[0], shape[1], shape[2]), dtype),
         shape=(shape[1], shape[2]),
         dtype=dtype,
-        stamps_ns=stamps_from_seconds(path, small["t_s"]),
+        stamps_ns=_stamps_ns(path, small),
+        stamp_meaning=_meaning(path, small),
         pixel_spacing_mm=small.get("pixel_spacing_mm"),
         given_spacing_mm=given_spacing_mm,
         image_orientation=small.get("image_orientation_patient", SAGITTAL),
         image_position_mm=small.get("image_position_patient", (0.0, 0.0, 0.0)),
         target_contour_px=_first_contour(path, small, (shape[1], shape[2])),
         target_track_px=small.get("target_xy_px"),
+        target_contours_px=_every_contour(small),
         description=str(small.get("description", small.get("source", ""))),
+        frame_of_reference=str(small.get("frame_of_reference", ""))[:64],
+        times_assumed=bool(np.any(small.get("times_assumed", False))),
     )
+
+
+def _stamps_ns(path: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    exact, rounded = arrays.get("stamps_ns"), stamps_from_seconds(path, arrays["t_s"])
+    if exact is None:
+        return rounded
+    if exact.dtype != np.int64 or exact.shape != rounded.shape or (exact < 0).any() or (exact > MAX_STAMP_NS).any():
+        raise BadRecording(
+            f"{path}: stamps_ns is {exact.dtype} {exact.shape}; int64 of 0 to {MAX_STAMP_NS}, one per frame, are needed"
+        )
+    return exact
+
+
+def _meaning(path: Path, arrays: dict[str, NDArray[Any]]) -> StampMeaning:
+    word = str(arrays.get("stamp_meaning", StampMeaning.START))
+    if word not in list(StampMeaning):
+        raise BadRecording(f"{path}: stamp_meaning is {word[:40]!r}; {', '.join(StampMeaning)} are known")
+    return StampMeaning(word)
+
+
+def _every_contour(arrays: dict[str, NDArray[Any]]) -> dict[int, NDArray[Any]]:
+    """Return the outline of each frame that has one; NaN fills up what a frame lacks."""
+    contours = arrays.get("target_contour_px")
+    if contours is None or contours.dtype.kind != "f" or contours.ndim != 3:
+        return {}
+    known = (np.flatnonzero(~np.isnan(contour).all(axis=1)) for contour in contours)
+    return {index: contours[index, : own[-1] + 1] for index, own in enumerate(known) if len(own)}
 
 
 def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -122,7 +156,7 @@ def _load(path: Path, field: str) -> NDArray[Any]:
 def _first_contour(path: Path, arrays: dict[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[Any] | None:
     contour = arrays.get("target_contour_px")
     if contour is not None and contour.dtype.kind == "f":
-        return contour[0] if contour.ndim == 3 and len(contour) else contour
+        return None if contour.ndim == 3 else contour
     mask = arrays.get("target_mask_first")
     if mask is not None:
         if mask.shape != shape:

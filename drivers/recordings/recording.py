@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -67,6 +67,10 @@ class Recording:
     description: str
     frame_of_reference: str = ""
     """DICOM FrameOfReferenceUID of its positions; empty if unknown."""
+    target_contours_px: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+    """Target in each frame in which it was drawn or tracked before, by index, as `target_contour_px`."""
+    times_assumed: bool = False
+    """True if the recording holds no stamps, and they follow from a rate that the user gave."""
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -110,6 +114,8 @@ def checked_recording(
     name: str = "",
     description: str = "",
     frame_of_reference: str = "",
+    target_contours_px: Mapping[int, NDArray[Any]] | None = None,
+    times_assumed: bool = False,
 ) -> Recording:
     """Return a `Recording` whose every field is within the limits of the wire.
 
@@ -129,6 +135,8 @@ def checked_recording(
     orientation = _numbers(path, "image_orientation_patient", image_orientation, 6)
     _check_orthonormal(path, orientation)
     position = _numbers(path, "image_position_patient", image_position_mm, 3)
+    drawn = {index: _target_contour(path, contour) for index, contour in (target_contours_px or {}).items()}
+    contours = {index: contour for index, contour in drawn.items() if contour is not None and index < len(frames)}
     return Recording(
         path=path,
         name=(name or path.stem)[:64],
@@ -141,10 +149,12 @@ def checked_recording(
         image_orientation=cast(Orientation, orientation),
         image_position_mm=cast(PositionMm, position),
         plane=plane or _plane_name(orientation),
-        target_contour_px=_target_contour(path, target_contour_px),
+        target_contour_px=contours.get(0) if target_contour_px is None else _target_contour(path, target_contour_px),
         target_track_px=_target_track(path, target_track_px, len(frames)),
         description=description[:400],
         frame_of_reference=frame_of_reference,
+        target_contours_px=contours,
+        times_assumed=times_assumed,
     )
 
 

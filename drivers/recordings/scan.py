@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,11 @@ class Scan:
         return " + ".join(dict.fromkeys(recording.name for recording in self.recordings))
 
     @property
+    def times_assumed(self) -> bool:
+        """Whether stamps of a recording follow from a rate that the user gave."""
+        return any(recording.times_assumed for recording in self.recordings)
+
+    @property
     def nominal_interval_ns(self) -> int:
         """Median time of one turn through the planes, divided by their number, ns."""
         turn = len(self.recordings)
@@ -67,12 +73,14 @@ def open_scan(
     *,
     plane: str = "",
     others: Sequence[str | os.PathLike[str]] = (),
+    frames_per_s: float | None = None,
+    skip_frames: int | None = None,
 ) -> Scan:
     """Open a recording, all its planes, or several recordings of one scan.
 
     Parameters
     ----------
-    path, pixel_spacing_mm
+    path, pixel_spacing_mm, frames_per_s, skip_frames
         As `open_recording` takes them.
     plane
         Plane to take; empty if there is only one; "all" takes every plane in turn, as recorded.
@@ -84,10 +92,13 @@ def open_scan(
     BadRecording
         One sentence, also if the recordings cannot form one stream.
     """
+    read = partial(
+        open_recording, pixel_spacing_mm=pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames
+    )
     paths = [Path(path), *map(Path, others)]
     if plane == ALL_PLANES:
-        return interleave([one for file in paths for one in _every_plane(file, pixel_spacing_mm)])
-    return interleave([open_recording(file, pixel_spacing_mm, plane=plane) for file in paths])
+        return interleave([one for file in paths for one in _every_plane(file, read)])
+    return interleave([read(file, plane=plane) for file in paths])
 
 
 def interleave(recordings: Sequence[Recording]) -> Scan:
@@ -116,11 +127,11 @@ def interleave(recordings: Sequence[Recording]) -> Scan:
     return scan
 
 
-def _every_plane(path: Path, pixel_spacing_mm: SpacingMm | None) -> list[Recording]:
+def _every_plane(path: Path, read: Callable[..., Recording]) -> list[Recording]:
     found = []
     for plane in PLANES:
         try:
-            found.append(open_recording(path, pixel_spacing_mm, plane=plane))
+            found.append(read(path, plane=plane))
         except PlaneMissing:
             continue
     if not found:

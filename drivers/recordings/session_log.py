@@ -9,7 +9,7 @@ import numpy as np
 
 from drivers.errors import BadRecording, PlaneMissing
 from drivers.recordings.recording import Recording, checked_recording, wire_frame
-from gating.messages import CineFrame, FrameHeader, Pixels, StreamInfo, TargetReference
+from gating.messages import ASSUMED_CLOCK, CineFrame, FrameHeader, Pixels, StreamInfo, TargetReference
 
 
 class _LoggedFrames:
@@ -82,6 +82,7 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
         plane=first.plane,
         target_contour_px=np.array(reference.contour_px) if reference is not None and drawn_first else None,
         description=description or f"session {first.session_id}",
+        times_assumed=any(header.acquired_clock == ASSUMED_CLOCK for header in headers),
     )
 
 

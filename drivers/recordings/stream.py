@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from drivers.recordings.scan import Scan
-from gating.messages import Pacing, SourceKind, StreamInfo
+from gating.messages import ASSUMED_CLOCK, Pacing, SourceKind, StreamInfo
 
 RECORDING_CLOCK: Final = "recording"
 
@@ -38,7 +38,7 @@ def declared_stream(
         image_position_mm=first.image_position_mm,
         nominal_interval_ns=scan.nominal_interval_ns,
         frame_count=None if endless else len(scan),
-        acquired_clock=RECORDING_CLOCK,
+        acquired_clock=ASSUMED_CLOCK if scan.times_assumed else RECORDING_CLOCK,
         acquired_meaning=first.stamp_meaning,
         description=first.description,
     )

@@ -159,6 +159,7 @@ def read_sequence(
         image_position_mm=origin,
         target_contour_px=_first_contour(files.first_label, frames.shape[1:]),
         description=_description(files),
+        times_assumed=not files.frame_rate.exists(),
     )
 
 

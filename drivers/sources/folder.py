@@ -22,6 +22,8 @@ POLL_MS: Final = 2.0
 RESCAN_NS: Final = 100_000_000
 """A folder is listed when its own time stamp changes, and this often anyway: file systems round that stamp."""
 MAX_FILES: Final = 1_000_000
+GROWS_WITHIN_NS: Final = 10 * 10**9
+"""A file that has not changed for longer than this when it is first seen does not grow any more."""
 
 _log: Final = logging.getLogger("cinegate.source")
 
@@ -64,6 +66,8 @@ class WatchedFolder:
         `incomplete_ms`, and whether files that exist at the start are read; by default they are ignored as old.
     clock
         The host's monotonic clock.
+    growing
+        Whether a file goes on after it could be read: `read` then returns the frames that are new in it.
     """
 
     def __init__(
@@ -74,11 +78,13 @@ class WatchedFolder:
         read: Callable[[Path], Sequence[VendorFrame]],
         settings: FolderSettings,
         clock: Clock,
+        *,
+        growing: bool = False,
     ) -> None:
         self.name = name
         self._folder, self._suffixes, self._read = Path(folder), tuple(suffixes), read
         self._incomplete_ns, self._existing = round(settings.incomplete_ms * 1e6), settings.existing
-        self._clock = clock
+        self._clock, self._growing = clock, growing
         self._seen: set[str] = set()
         self._pending: dict[str, _Pending] = {}
         self._ready: deque[Arrival] = deque()
@@ -93,8 +99,21 @@ class WatchedFolder:
         except SourceFault as error:
             raise Unavailable(str(error)) from None
         if not self._existing:
-            self._pending.clear()
+            self._leave_alone()
         _log.info("watches %s for %s", self._folder, " ".join(filter(None, self._suffixes)) or "files")
+
+    def _leave_alone(self) -> None:
+        """Forget the files that are there; of one that still grows, forget the frames that are there."""
+        for name, file in list(self._pending.items()):
+            try:
+                status = file.path.stat()
+                if self._growing and time.time_ns() - status.st_mtime_ns < GROWS_WITHIN_NS:
+                    file.size, file.changed_ns = status.st_size, status.st_mtime_ns
+                    self._read(file.path)
+                    continue
+            except (OSError, BadFrame):
+                pass
+            del self._pending[name]
 
     def wait(self, timeout_ms: int) -> Arrival | None:
         """Return the next file's frames, or what was wrong with it; None on time-out. Raises `SourceFault`."""
@@ -154,8 +173,13 @@ class WatchedFolder:
                 except BadFrame as error:
                     file.problem = str(error)
                     continue
-                found.append(Arrival(self._clock.now_ns(), frames))
-                del self._pending[name]
+                if frames:
+                    found.append(Arrival(self._clock.now_ns(), frames))
+                file.problem = ""
+                if not self._growing:
+                    del self._pending[name]
+            elif not file.problem and self._growing:
+                continue
             elif now_ns - file.seen_ns > self._incomplete_ns:
                 waited_ms = self._incomplete_ns / 1e6
                 problem = f"file {name[:80]} was refused, unchanged for {waited_ms:g} ms: {file.problem}"

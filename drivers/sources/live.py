@@ -223,13 +223,25 @@ class LiveSource:
             return
         if arrival.problem:
             self._refuse(arrival.kind, arrival.problem)
-        for frame in arrival.frames:
+        for frame in self._told_apart(arrival.frames):
             if self._settings.arrival_time:
                 frame = replace(  # noqa: PLW2901
                     frame, acquired_ns=arrival.arrived_ns, clock=self._clock.name, meaning=StampMeaning.ARRIVAL
                 )
             if self._belongs(frame, arrival.arrived_ns, arrival.peer) and self._is_newer(frame, arrival.peer):
                 self._enqueue(frame, arrival.arrived_ns, arrival.peer)
+
+    def _told_apart(self, frames: tuple[VendorFrame, ...]) -> tuple[VendorFrame, ...]:
+        """Return frames that came together; if only their arrival dates them, the newest of each plane."""
+        newest = {frame.plane: frame for frame in frames}
+        if not self._settings.arrival_time or len(newest) == len(frames):
+            return frames
+        self._refuse(
+            "late",
+            f"{len(frames) - len(newest)} of {len(frames)} frames were dropped: they came together with a newer one, "
+            "and their arrival, which stands for a stamp, is the same",
+        )
+        return tuple(newest.values())
 
     def _enqueue(self, frame: VendorFrame, arrived_ns: int, peer: str) -> None:
         self._newest_ns, self._peer = frame.acquired_ns, peer

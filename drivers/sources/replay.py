@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from drivers.recordings.scan import Scan, interleave, open_scan
 from drivers.recordings.stream import declared_stream
 from drivers.sources.pacing import Pacer
 from gating.clocks.clock import Clock, MonotonicClock
-from gating.messages import Pacing, Pixels, StreamInfo
+from gating.messages import ASSUMED_TIME_MEANS, Pacing, Pixels, StreamInfo
 
 
 class ReplaySource:
@@ -36,6 +38,8 @@ class ReplaySource:
     plane
         Sagittal, coronal or transversal, for a folder that holds several; "all" plays them in turn, as they were taken.
         Only with a path.
+    frames_per_s, skip_frames
+        Rate of a recording without time stamps, and frames to leave out at its start, as `open_recording` takes them.
     clock
         The host's monotonic clock.
     """
@@ -49,9 +53,12 @@ class ReplaySource:
         *,
         pixel_spacing_mm: float | tuple[float, float] | None = None,
         plane: str = "",
+        frames_per_s: float | None = None,
+        skip_frames: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._given, self._pixel_spacing_mm, self._plane = recording, pixel_spacing_mm, plane
+        self._rate: dict[str, Any] = {"frames_per_s": frames_per_s, "skip_frames": skip_frames}
         self._pacing, self._speed, self._loop = pacing, speed, loop
         self._clock = clock or MonotonicClock()
         self._scan: Scan | None = None
@@ -64,6 +71,11 @@ class ReplaySource:
     def counters(self) -> dict[str, int]:
         """Number of missed deadlines, and longest delay so far, us."""
         return {} if self._pacer is None else self._pacer.counters
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """That the times are assumed, where they are."""
+        return () if self._scan is None or not self._scan.times_assumed else (ASSUMED_TIME_MEANS,)
 
     def open(self) -> StreamInfo:
         """Open the recording and unpack its first frame. Raises `Unavailable`, `BadRecording`."""
@@ -80,7 +92,7 @@ class ReplaySource:
             return given
         if isinstance(given, Recording):
             return interleave([given])
-        return open_scan(given, self._pixel_spacing_mm, plane=self._plane)
+        return open_scan(given, self._pixel_spacing_mm, plane=self._plane, **self._rate)
 
     def read_into(self, pixels: NDArray[np.generic], timeout_ms: int) -> FrameStamp | None:
         """Write the next frame into `pixels` when it is due. Raises `EndOfStream`, `SourceFault`."""

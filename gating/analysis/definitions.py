@@ -52,7 +52,12 @@ def duty_cycle(intervals: ArrayLike, span: tuple[float, float]) -> float:
 
 
 def free_mm(motion: GatedMotion) -> NDArray[np.float64]:
-    """Return displacements from the middle of the window over the whole session, (n, 3) LPS, where they are known."""
+    """Return displacements from the middle of the window over the whole session, (n, 3) LPS, where they are known.
+
+    A single known position, such as that in which the target was drawn, is no motion: nothing is known then.
+    """
+    if np.isfinite(motion.displacement_mm).all(axis=1).sum() < 2:
+        return np.empty((0, 3))
     away_mm = motion.grid()[1] - motion.window_mm
     return away_mm[np.isfinite(away_mm).all(axis=1)]
 

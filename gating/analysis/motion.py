@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gating.geometry.contours import equivalent_radius_mm
-from gating.geometry.plane import HasGeometry, ImagePlane
-from gating.messages import GateState, TargetEstimate
+from gating.geometry.plane import ImagePlane
+from gating.messages import ASSUMED_CLOCK, FrameHeader, GateState, StreamInfo, TargetEstimate
 from gating.session.summary_data import Interval, SessionData, read_data
 from gating.settings.config import Config, GatingSettings, parse_past_config
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, OverlapRule
@@ -60,6 +60,8 @@ class GatedMotion:
         Breath-hold rule of the target, if it has one.
     radius_mm
         Radius of a circle with the area of the target in the reference frame; None if that is not known.
+    times_assumed
+        Whether `t_s` follows from a rate that a user gave.
     """
 
     target: str
@@ -79,6 +81,7 @@ class GatedMotion:
     shown: tuple[bool, bool, bool] = (True, True, True)
     hold_rule: BreathHoldRule | None = None
     radius_mm: float | None = None
+    times_assumed: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -156,7 +159,7 @@ def motion_from_estimates(
     beam_known_by: str,
     *,
     span_s: tuple[float, float],
-    plane: HasGeometry,
+    plane: FrameHeader | StreamInfo,
     contour_px: ArrayLike | None = None,
 ) -> GatedMotion:
     """Return the table of one target.
@@ -176,7 +179,7 @@ def motion_from_estimates(
     span_s
         Begin and end of the session, on the clock of `t_s`.
     plane
-        Geometry of the target's frames.
+        Geometry and clock of the target's frames.
     contour_px
         (n, 2) of (x, y), the target in the reference frame.
     """
@@ -203,6 +206,7 @@ def motion_from_estimates(
         shown=(0 in shown, 1 in shown, 2 in shown),
         hold_rule=next((r for r in rules_of(name, gating.rules) if isinstance(r, BreathHoldRule)), None),
         radius_mm=None if contour_px is None else equivalent_radius_mm(np.asarray(contour_px), plane.pixel_spacing_mm),
+        times_assumed=plane.acquired_clock == ASSUMED_CLOCK,
     )
 
 

@@ -34,6 +34,8 @@ class MotionProfile(Struct, frozen=True, kw_only=True):
     exhale_frame: int
     inhale_frame: int
     """Frames for templates: the nearest to the exhale position and the farthest from it."""
+    times_assumed: bool = False
+    """Whether period and speed follow from a rate that a user gave."""
 
     @property
     def exhale_shift_mm(self) -> tuple[float, float, float]:
@@ -79,6 +81,7 @@ def learn_motion(motion: GatedMotion) -> MotionProfile:
         longest_plateau_s=_longest_plateau_s(t_s, p, 2.0),
         exhale_frame=int(numbers[np.argmin(away)]),
         inhale_frame=int(numbers[np.argmax(away)]),
+        times_assumed=motion.times_assumed,
     )
 
 

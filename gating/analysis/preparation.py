@@ -5,7 +5,7 @@ The result is a proposal: a configuration file with its reasons. It takes effect
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -20,10 +20,15 @@ from gating.analysis.pareto import unbeaten
 from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.analysis.unknown import number
 from gating.analysis.whatif import Method
+from gating.messages import ASSUMED_TIME_MEANS
 from gating.settings.config import Config, GatingSettings, parse_config, to_toml
 from gating.settings.presets import AIMS, Aim, PresetName, read_preset
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
 
+MARGINS_MM: Final = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
+"""Margins to choose from, unless others are given."""
+CENTRED: Final = (False, True)
+"""Each margin is tried without and with a rule for the centre."""
 ALIKE: Final = 0.02
 """Duty cycles that differ by less are taken as equal, and the smaller residual motion decides."""
 
@@ -71,8 +76,9 @@ def propose(
     *,
     latency_ms: float = 250.0,
     predictor: Method = "off",
-    margins_mm: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0),
+    margins_mm: Sequence[float] = MARGINS_MM,
     max_residual_mm: float | None = None,
+    decided: Callable[[], None] = lambda: None,
 ) -> Proposal:
     """Learn the motion, choose a strategy, and choose its window on the Pareto front of what is predicted.
 
@@ -90,6 +96,8 @@ def propose(
         Margins to choose from.
     max_residual_mm
         Largest residual motion (95th percentile) of a proposal; that of the strategy's preset if not given.
+    decided
+        Called after each margin, without and with a rule for the centre, for progress.
 
     Raises
     ------
@@ -102,13 +110,14 @@ def propose(
     if max_residual_mm is not None:
         aim = replace(aim, max_residual_mm=max_residual_mm, source="set by the user")
     points = []
-    for centred, margin_mm in product((False, True), margins_mm):
+    for centred, margin_mm in product(CENTRED, margins_mm):
         trial = proposed_config(
             config, window.strategy, margin_mm, window.shift_lps_mm, predictor, latency_ms, centred=centred
         )
         motion = gated_motion(tracked, trial, latency_ms=latency_ms)
         duty, residual_p95_mm = duty_cycle(motion.beam_s, motion.span_s), distance_mm(residual_mm(motion))
         points.append(GridPoint(margin_mm=margin_mm, centred=centred, duty_cycle=duty, residual_p95_mm=residual_p95_mm))
+        decided()
     front = unbeaten([(point.duty_cycle, point.residual_p95_mm) for point in points])
     grid = [replace(point, pareto=on_front) for point, on_front in zip(points, front, strict=True)]
     chosen, why = choose_window(grid, aim)
@@ -201,6 +210,7 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
         "PROPOSAL, not in force: it takes effect only in a session that is started with this file.",
         f"Learned from {source}: {p.frames} frames in {p.duration_s:.0f} s, "
         f"target found in {100 * p.found_fraction:.0f} % of them.",
+        *([f"The {ASSUMED_TIME_MEANS}."] if p.times_assumed else []),
         f"Range (5 to 95 %): {_axes(p.range_mm)} mm; "
         f"period {number(p.period_s)} s (SD {number(p.period_sd_s)} s); speed (95 %) {p.speed_p95_mm_s:.0f} mm/s.",
         f"Exhale at {_axes(p.exhale_mm, sign=True)} mm (left, posterior, superior) from the reference frame; it "

@@ -8,6 +8,7 @@ hold the beam. So every beam-on in the log must follow again from its frames.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,12 @@ class Verification(Struct, kw_only=True):
 
 
 def verify_session(
-    path: Path, config: Config | None = None, tolerance_px: float = 0.0, memory: Memory | None = None
+    path: Path,
+    config: Config | None = None,
+    tolerance_px: float = 0.0,
+    memory: Memory | None = None,
+    *,
+    decided: Callable[[], None] = lambda: None,
 ) -> Verification:
     """Replay a log and compare its decisions.
 
@@ -88,6 +94,8 @@ def verify_session(
         Largest distance between target centres that is not a difference; 0 compares bit for bit, for the same machine.
     memory
         The memory of the preparation, for a session that was tracked with one; the log names it by its hash.
+    decided
+        Called after each command, for progress.
 
     Raises
     ------
@@ -110,6 +118,7 @@ def verify_session(
                 raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
             replays[command.engine_id] = _Replay(histories[command.engine_id], config, tolerance_px, found, memory)
         replays[command.engine_id].replay(command, frames)
+        decided()
     if found.commands == 0:
         raise SessionError(f"{path.name} holds no gate command")
     return found

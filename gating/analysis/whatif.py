@@ -54,6 +54,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The reason of most holds; empty if no frame was held."""
     pareto: bool = False
     """Whether no setting of the recording beats it in duty cycle and residual motion, and none before equals it."""
+    times_assumed: bool = False
+    """Whether the times of the recording follow from a rate that a user gave."""
 
 
 def with_setting(config: Config, setting: Setting) -> Config:
@@ -169,4 +171,5 @@ def _outcome(recording: str, setting: Setting, motion: GatedMotion) -> Outcome:
         beam_on_periods=found.beam_on_periods,
         overshoot_p95_mm=found.beam_off.travel_p95_mm,
         mostly_held_for=max(held, key=held.__getitem__, default=""),
+        times_assumed=motion.times_assumed,
     )

@@ -35,6 +35,8 @@ class Case:
         Scanned region as the challenge names it, or "".
     grid : Path, optional
         Image of the frames, whose geometry the written masks get.
+    times_assumed : bool
+        Whether `elapsed_s` follows from a rate that the recording does not hold.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Case:
     track_px: NDArray[np.float64] | None = None
     region: str = ""
     grid: Path | None = None
+    times_assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_from_mask
+from gating.messages import ASSUMED_TIME_MEANS
 from gating.pages import plots
-from gating.pages.page import card, head, legend, number, page, section, table
+from gating.pages.page import card, head, legend, number, page, section, table, warning
 from gating.pages.pictures import picture
 from gating.settings.private_file import private_file
 
@@ -70,7 +71,8 @@ class EvaluationPage:
         drawn = [_frame(run, errors_mm, index) for index in worst_frames(run, errors_mm, metrics, self._worst_frames)]
         truth = "label" if run.case.labels is not None else "reference centre"
         keys = legend([("line-contour", "tracked"), ("line-truth", truth)]) if drawn else ""
-        body = f'<div id="{place}"></div>{keys}<div class="frames">{"".join(drawn)}</div>'
+        times = warning(escape(f"{run.case.name}: {ASSUMED_TIME_MEANS}.")) if run.case.times_assumed else ""
+        body = f'{times}<div id="{place}"></div>{keys}<div class="frames">{"".join(drawn)}</div>'
         self._sections.append(section(escape(run.case.name), f"The worst frames, {APART_S:g} s apart or more.", body))
 
     def write(self, path: Path, summary: dict[str, Any]) -> None:
@@ -119,7 +121,7 @@ def _over_time(run: CaseRun, errors_mm: NDArray[np.float64]) -> plots.Figure:
     layout = plots.layout(320) | {"hovermode": "x unified"}
     layout["yaxis"] = plots.axis("centre error (mm)", domain=[0.46, 1], rangemode="tozero")
     layout["yaxis2"] = plots.axis("confidence (%)", domain=[0, 0.38], range=[0, 103])
-    layout["xaxis"] = plots.axis("time after the first frame (s)", anchor="y2", hoverformat=".2f")
+    layout["xaxis"] = plots.time_axis(assumed=run.case.times_assumed, anchor="y2", hoverformat=".2f")
     return {
         "data": [
             line | {"y": plots.numbers(errors_mm), "name": "error", "line": {"color": plots.BLUE, "width": 1.6},

@@ -36,7 +36,14 @@ ONE_LINE = {
 """What the line of a case shows: name, format and unit."""
 
 
-def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSettings, prepare_frames: int = 0) -> CaseRun:
+def run_case(
+    case: Case,
+    tracker: str | TrackerFactory,
+    settings: TrackerSettings,
+    prepare_frames: int = 0,
+    *,
+    tracked: Callable[[], None] = lambda: None,
+) -> CaseRun:
     """Track one case; each scored frame's result depends on that frame and those before it, on nothing later.
 
     Parameters
@@ -44,6 +51,8 @@ def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSetting
     prepare_frames : int
         Frames at the start that are the preparation: a tracker that can learn a memory from them does, and only the
         frames after them are scored. With 0 nothing is prepared.
+    tracked : callable
+        Called after each frame but the first, for progress.
 
     Raises
     ------
@@ -67,6 +76,7 @@ def run_case(case: Case, tracker: str | TrackerFactory, settings: TrackerSetting
         before = perf_counter()
         results.append(follower.track(case.frames[index], float(case.elapsed_s[index])))
         seconds[index - 1] = perf_counter() - before
+        tracked()
     return CaseRun(case, results, seconds, started, datetime.now(UTC), max(prepare_frames, 1))
 
 

@@ -35,6 +35,11 @@ def axis(text: str = "", **more: Any) -> dict[str, Any]:
     return made | ({"title": title(text)} if text else {})
 
 
+def time_axis(*, assumed: bool, **more: Any) -> dict[str, Any]:
+    """Return the axis of the time of a session; `assumed` if it follows from a rate that a user gave."""
+    return axis(f"time after the first frame (s{', ASSUMED' if assumed else ''})", **more)
+
+
 def log_axis(text: str, values: Iterable[float], suffix: str = "") -> Figure:
     """Return a logarithmic axis over the values, labelled with plain numbers as densely as three labels need."""
     known = np.array([value for value in values if value > 0 and np.isfinite(value)])

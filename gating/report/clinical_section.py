@@ -101,8 +101,11 @@ def _html_table(one: SessionFigures) -> str:
     return f"<table><tr><th>{escape(one.target)}</th><th></th></tr>{cells}</table>"
 
 
-def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
-    """Return the baseline shift over time as a plotly figure; None if no baseline is known."""
+def baseline_figure(found: Sequence[SessionFigures], *, assumed: bool = False) -> dict[str, Any] | None:
+    """Return the baseline shift over time as a plotly figure; None if no baseline is known.
+
+    `assumed`: times follow from a rate that a user gave.
+    """
     traces = [
         {
             "type": "scatter",
@@ -117,7 +120,7 @@ def baseline_figure(found: Sequence[SessionFigures]) -> dict[str, Any] | None:
         if one.baseline and motion.shown
     ]
     layout = plots.layout(260, legend=True)
-    layout["xaxis"] = plots.axis("time after the first frame (s)")
+    layout["xaxis"] = plots.time_axis(assumed=assumed)
     layout["yaxis"] = plots.axis("baseline shift (mm)", zeroline=True, zerolinecolor=plots.LINE)
     return {"data": traces, "layout": layout} if traces else None
 

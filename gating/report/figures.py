@@ -49,7 +49,7 @@ def motion_figure(data: SessionData, summary: SessionSummary, gating: GatingSett
     domains = _domains([1.25] * len(axes) + [1.0, 0.8])
     for number, (row, domain) in enumerate(zip(rows, domains, strict=True), start=1):
         layout[f"yaxis{number}"] = plots.axis(domain=domain, zeroline=row in axes, zerolinecolor=LINE)
-    layout["xaxis"] = plots.axis("time after the first frame (s)", anchor=f"y{len(rows)}", hoverformat=".2f")
+    layout["xaxis"] = plots.time_axis(assumed=summary.times_assumed, anchor=f"y{len(rows)}", hoverformat=".2f")
     for target_number, (target, estimates) in enumerate(data.estimates.items()):
         time_s = _times(data, estimates)
         moved = displacement_mm(estimates, data.references.get(target))

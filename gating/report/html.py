@@ -12,7 +12,7 @@ from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session, session_config
 from gating.analysis.unknown import number, percent
-from gating.messages import ARRIVAL_TIME_MEANS
+from gating.messages import ARRIVAL_TIME_MEANS, ASSUMED_TIME_MEANS
 from gating.pages.page import card, legend, page, player, section, table, warning
 from gating.pages.plots import Figure
 from gating.report import clinical_section, latency_section
@@ -59,7 +59,7 @@ def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABEL
     motions = motion_from_session(data)
     plots |= _drawn(motions, summary)
     found = [figures(motion) for motion in motions]
-    baseline = clinical_section.baseline_figure(found)
+    baseline = clinical_section.baseline_figure(found, assumed=summary.times_assumed)
     if baseline is not None:
         plots["baseline"] = baseline
     body = "\n".join(
@@ -92,6 +92,7 @@ def _head(summary: SessionSummary, labels: Labels) -> str:
         f"{escape(summary.source)} &middot; session {escape(summary.session_id)} &middot; {escape(summary.started_at)}"
     )
     beam = f"{pace}, beam: {escape(summary.beam_kind or 'none')}" + (", ARRIVAL TIMES" if summary.arrival_time else "")
+    beam += ", ASSUMED TIMES" if summary.times_assumed else ""
     return f"""<header><div><h1>Gating session</h1><p>{label_line(labels)}</p><p class="muted">{which}</p></div>
 <div class="kind {kind}">{kind.upper()}<small>{beam}</small></div></header>
 <p class="notice">{NOTICE}</p>"""
@@ -101,6 +102,8 @@ def _warnings(summary: SessionSummary) -> str:
     sentences = [f"A safeguard is off: {escape(sentence)}." for sentence in summary.overrides]
     if summary.arrival_time:
         sentences.append(f"The frames' {ARRIVAL_TIME_MEANS}: the latencies below begin when they arrived.")
+    if summary.times_assumed:
+        sentences.append(f"The {ASSUMED_TIME_MEANS}; every time, speed and period here follows from it.")
     if not summary.real_time:
         sentences.append("The frames did not come at the rate of the recording: the latencies below are not real-time.")
     if summary.cut:

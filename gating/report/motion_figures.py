@@ -111,7 +111,7 @@ def beam_on_figure(summary: SessionSummary) -> Figure | None:
         _line(f"beam on, {summary.beam_known_by}", corners, BLUE),
     ]
     layout = plots.layout(height=260, legend=True)
-    layout["xaxis"] = plots.axis("time after the first frame (s)")
+    layout["xaxis"] = plots.time_axis(assumed=summary.times_assumed)
     layout["yaxis"] = plots.axis("beam-on time so far (s)", rangemode="tozero")
     return {"data": traces, "layout": layout}
 

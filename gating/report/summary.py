@@ -17,7 +17,16 @@ from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.analysis.unknown import number, percent
 from gating.geometry.plane import ImagePlane
 from gating.latency.stages import STAGES, LatencySummary, summarise
-from gating.messages import ARRIVAL_TIME_MEANS, GateState, Pacing, StampMeaning, TargetEstimate, TargetReference
+from gating.messages import (
+    ARRIVAL_TIME_MEANS,
+    ASSUMED_CLOCK,
+    ASSUMED_TIME_MEANS,
+    GateState,
+    Pacing,
+    StampMeaning,
+    TargetEstimate,
+    TargetReference,
+)
 from gating.report.site_rows import ALL, site_rows
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.config import ConfigError
@@ -69,6 +78,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     """False if a recording was not replayed at its own rate. Its latencies are then not real-time."""
     arrival_time: bool
     """True if stamps are arrival times. The age of the images is then not known."""
+    times_assumed: bool
+    """True if the recording held no times, and a user gave its rate."""
     duration_s: float
     frames_published: int
     frames_recorded: int
@@ -136,6 +147,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         beam_kind=data.beam_kind,
         real_time=all(frame.pacing is Pacing.REAL_TIME for frame in data.frames.values()) and bool(data.frames),
         arrival_time=StampMeaning.ARRIVAL in meanings,
+        times_assumed=declared is not None and declared.acquired_clock == ASSUMED_CLOCK,
         duration_s=(span_ns[1] - span_ns[0]) / 1e9,
         frames_published=published,
         frames_recorded=len(data.frames),
@@ -185,6 +197,8 @@ def summary_table(summary: SessionSummary) -> Table:
         table.add_row("peer, series", Text(origin))
     if summary.arrival_time:
         table.add_row("stamps", Text(ARRIVAL_TIME_MEANS, style="red"))
+    if summary.times_assumed:
+        table.add_row("times", Text(ASSUMED_TIME_MEANS, style="red"))
     for sentence in summary.overrides:
         table.add_row("safeguard off", Text(sentence, style="red"))
     table.add_row("frames", f"{summary.frames_published} published, {summary.frames_decided} decided")

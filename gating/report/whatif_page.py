@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gating.analysis.definitions import SENTENCES
 from gating.analysis.whatif import Outcome, Setting, why_none, with_setting
+from gating.messages import ASSUMED_TIME_MEANS
 from gating.pages import plots
 from gating.pages.page import head, number, page, section, table, warning
 from gating.settings.changed import changed_toml
@@ -67,8 +68,10 @@ def write_whatif_page(path: Path, outcomes: Sequence[Outcome], config: Config) -
     """
     groups = _same_results(outcomes)
     names = list(dict.fromkeys(one.recording for one in outcomes))
+    assumed = {one.recording for one in outcomes if one.times_assumed}
     body = [
         head("What if", f"{', '.join(names)}: {len(outcomes)} settings decided", NOTICE),
+        *(warning(escape(f"{name}: {ASSUMED_TIME_MEANS}.")) for name in names if name in assumed),
         *(warning(escape(f"{sentence}.")) for sentence in why_none(outcomes).values()),
         section("Duty cycle against residual motion", PLOT_CAPTION, '<div id="outcomes"></div>'),
         section("Use this", USE_CAPTION, '<button id="copy">Copy</button><pre class="one" id="chosen"></pre>'),

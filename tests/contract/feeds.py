@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from drivers.ports import CineSource
+from drivers.sources.mridian import MridianSettings, MridianSource
 from drivers.sources.unity import UnitySettings, UnitySource
+from tests.mridian_files import cine, dat_frame
 from tests.unity_files import later, put, real_files, small
 
 FRAMES = 6000
@@ -30,6 +32,19 @@ def unity(folder: Path) -> CineSource:
     whole = small(files[0].read_bytes())
     source = UnitySource(UnitySettings(folder=str(folder)))
     feed(source, lambda _, index: put(folder / f"{index}.bin", later(whole, index * 10_000_000, index)))
+    return source
+
+
+def mridian(folder: Path) -> CineSource:
+    """A `.dat` file grows by a frame every 10 ms."""
+    frames = cine(50, 16, 16)
+    source = MridianSource(MridianSettings(folder=str(folder), arrival_time=True))
+
+    def append(_: object, index: int) -> None:
+        with (folder / "a_sag.dat").open("ab") as file:
+            file.write(dat_frame(frames[index % len(frames)]))
+
+    feed(source, append)
     return source
 
 

@@ -177,7 +177,7 @@ def test_a_request_that_no_engine_could_answer_is_refused(arguments: list[str], 
     [
         (["mrd"], "a live session needs --target FILE"),
         (["mrd", "--target", "T", "--arm-by-itself"], "mrd is a live source, and an operator must arm"),
-        (["case.npz", "--target", "T"], "case.npz is no live source; sources are phantom, unity, dicom"),
+        (["case.npz", "--target", "T"], "case.npz is no live source; sources are phantom, unity, mridian, dicom"),
         (["phantom", "--target", "T", "-o", "frames=1"], "--option of phantom: Object contains unknown field `frames`"),
         (["phantom", "--target", "T", "--operator", "me"], "--operator is for the console; give --console as well"),
     ],

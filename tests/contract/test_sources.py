@@ -43,6 +43,7 @@ SOURCES: dict[str, Make] = {
         interleave([open_recording(path) for path in write_recordings(Patient(), folder, 24)]), Pacing.UNPACED
     ),
     "unity": feeds.unity,
+    "mridian": feeds.mridian,
     "dicom": feeds.dicom,
     "dicom folder": feeds.dicom_folder,
     "mrd": network_feeds.mrd,

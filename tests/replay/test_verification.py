@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cinegate.verbs.run import run_session
 from gating.analysis.verification import verify_session
 from gating.session.chain_check import check_chain
+from gating.session.completeness import check_completeness
 from gating.session.log import read_raw
 from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, GatingSettings, Margins
@@ -28,7 +29,9 @@ def log(tmp_path_factory) -> Path:
 
 
 def test_every_decision_follows_again_bit_for_bit(log):
-    found = verify_session(log)
+    told = []
+    found = verify_session(log, decided=lambda: told.append(1))
+    assert len(told) == found.commands == check_completeness(log).commands
     assert (found.first_difference, found.differences, found.largest_px) == ("", 0, 0.0)
     assert 180 <= found.frames <= 224  # a busy machine skips some
     assert found.commands > found.frames

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import typer
 from rich.console import Console
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from cinegate.outputs import output_folder
@@ -38,6 +39,11 @@ def test_a_verb_explains_itself_on_dash_h() -> None:
     said = cinegate("report", "-h")
     assert said.exit_code == 0
     assert "Summarise a session" in said.stdout
+
+
+@pytest.mark.parametrize("verb", sorted(command.name for command in get_command(app).commands.values()))
+def test_no_name_is_cut_in_the_help_of_a_narrow_terminal(verb: str) -> None:
+    assert "…" not in cinegate(verb, "-h", COLUMNS="80", TERMINAL_WIDTH="80").stdout
 
 
 def test_a_shell_completes_verbs() -> None:

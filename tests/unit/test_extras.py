@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+from cinegate.verbs.app import CommandError
+from cinegate.verbs.console import console_verb
 from cinegate.verbs.doctor import optional_parts
 from cinegate.verbs.settings import drivers
 from drivers import extras
+from drivers.beam.gpio import GpioSettings, GpioSwitch
+from drivers.beam.serial_line import SerialLineSettings, pyserial_port
+from drivers.errors import Unavailable
+from drivers.recordings.mrd import read_mrd
+from drivers.registry import load_source
 
 
 @pytest.fixture
@@ -60,6 +68,26 @@ def test_an_environment_with_neither_gets_pip_first(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert extras.install_command("gpiod").startswith(f"{tmp_path}/python -m ensurepip && {tmp_path}/python -m pip")
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "ask"),
+    [
+        ("console", "uvicorn", console_verb),
+        ("dicom", "pynetdicom", lambda: load_source("dicom")),
+        ("mrd", "h5py", lambda: read_mrd(Path("a.h5"))),
+        ("serial", "serial", lambda: pyserial_port(SerialLineSettings(port="/dev/none"))),
+        ("gpio", "gpiod", lambda: GpioSwitch(GpioSettings(chip="c", line=1, read_back_line=2)).open()),
+    ],
+)
+def test_one_sentence_names_the_extra_that_is_missing(
+    extra: str, package: str, ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("cinegate.console", "drivers.sources.dicom"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises((Unavailable, CommandError), match=f"needs the extra {extra} .*; install it with: "):
+        ask()
 
 
 @pytest.mark.usefixtures("nothing_installed")

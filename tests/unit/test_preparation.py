@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from gating.analysis.motion_profile import learn_motion
-from gating.analysis.preparation import GridPoint, accepted_config, choose_window, proposal_toml, propose
+from gating.analysis.preparation import CENTRED, GridPoint, accepted_config, choose_window, proposal_toml, propose
 from gating.analysis.replay_tracking import gated_motion, track_motion
 from gating.pages.page import UNKNOWN
 from gating.settings.config import Config, GatingSettings, SafetySettings, parse_config
@@ -53,6 +53,12 @@ def test_breathing_is_gated_at_exhale_wherever_the_reference_was():
 @pytest.fixture(scope="module")
 def exhale():
     return propose(track_motion(*breathing(45)), CONFIG, latency_ms=100, margins_mm=(3.0, 5.0))
+
+
+def test_progress_is_told_after_every_margin():
+    told = []
+    propose(track_motion(*breathing(45)), CONFIG, margins_mm=(3.0,), decided=lambda: told.append(1))
+    assert len(told) == len(CENTRED)
 
 
 def test_the_proposal_lies_on_the_front_within_the_limit_of_its_preset(exhale):

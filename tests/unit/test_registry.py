@@ -64,7 +64,7 @@ def test_a_name_offered_twice_is_refused(installed) -> None:
 def test_a_missing_extra_is_reported_with_the_command_that_installs_it(monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "drivers.sources.dicom", raising=False)
     monkeypatch.setitem(sys.modules, "pynetdicom", None)
-    with pytest.raises(Unavailable, match=r"needs pynetdicom, .* pip install .*'pynetdicom>="):
+    with pytest.raises(Unavailable, match=r"needs the extra dicom .* pip install .*'pynetdicom>="):
         registry.load_source("dicom")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,15 +95,29 @@ def test_the_report_says_what_gating_meant_and_exports_it(log, tmp_path):
         "baseline shift",
         "TrackRAD2025 relative D98",
         "smooth dose",
-        "What the figures mean",
     ):
         assert what in said.output
         assert what in page
+    assert "What the figures mean" in page
     (one,) = json.loads((tmp_path / "s.figures.json").read_text())["targets"]
     assert one["duty_cycle"] == pytest.approx(session_figures(log)[0].duty_cycle)
     assert json.loads((tmp_path / "s.figures.json").read_text())["definitions"] == SENTENCES
     rows = list(csv.DictReader((tmp_path / "s.motion.csv").read_text().splitlines()))
     assert len(rows) == one["frames"]
+
+
+def test_the_terminal_explains_the_figures_only_where_asked(log, tmp_path):
+    register_verbs()
+    command = ["report", str(log), "--out", str(tmp_path / "r.html")]
+    usual, asked = (CliRunner().invoke(app, [*command, *more]).stdout for more in ([], ["--meanings"]))
+    assert SENTENCES["undershoot"] not in usual
+    assert SENTENCES["undershoot"] in asked
+
+
+def test_one_known_position_is_no_motion(log):
+    (motion,) = motion_from_session(log)
+    only_first = np.where(np.arange(len(motion.t_s))[:, None] == 0, motion.displacement_mm, np.nan)
+    assert np.isnan(figures(replace(motion, displacement_mm=only_first)).free_p95_mm)
 
 
 def test_the_report_for_machines_holds_the_clinical_figures(log, tmp_path):

@@ -95,8 +95,9 @@ function showOrigin(update) {
   const pace = source && source.pacing !== "real_time" ? ` · ${source.pacing} ×${source.speed}` : "";
   const faults = cine.picture?.simulated_by ? ` · changed on purpose by ${cine.picture.simulated_by}` : "";
   const stamps = source?.arrival_time ? " · stamps are ARRIVAL TIMES, the age of the images is not known" : "";
+  const times = source?.times_assumed ? " · times are ASSUMED from a rate that a user gave" : "";
   const ended = setting?.ended ? ` · ENDED: ${setting.ended}` : "";
-  setText("source", source ? `${meaning} · ${source.description || source.name}${pace}${faults}${stamps}${ended}` : meaning);
+  setText("source", source ? `${meaning} · ${source.description || source.name}${pace}${faults}${stamps}${times}${ended}` : meaning);
   element("site").hidden = !setting?.site;
   setText("site", `Site: ${setting?.site ?? ""}`);
   const kind = update?.beam?.beam_kind;

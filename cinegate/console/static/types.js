@@ -39,6 +39,7 @@
  * @property {string} description
  * @property {string} origin
  * @property {boolean} arrival_time
+ * @property {boolean} times_assumed
  * @property {Axis[]} axes
  */
 
