@@ -101,6 +101,13 @@ def test_a_log_without_images_says_so(data: SessionData) -> None:
     assert 'id="player"' not in page
 
 
+def test_on_paper_nothing_is_played_and_the_times_of_events_stay(data: SessionData) -> None:
+    page = render(data, summarise_data(data), plays=False)
+    assert 'id="film"' not in page
+    paper = (Path(__file__).parents[2] / "gating" / "pages" / "paper.css").read_text()
+    assert "button:not(.jump)" in paper
+
+
 def test_of_a_long_session_the_changes_of_the_gate_are_shown(data: SessionData, monkeypatch) -> None:
     monkeypatch.setattr("gating.report.film_frames.MAX_FRAMES", 10)
     shown = chosen_frames(data)
