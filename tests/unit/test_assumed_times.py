@@ -67,12 +67,25 @@ def test_a_track_is_compared_with_the_one_that_the_recording_holds(tmp_path):
     assert said == "from the recording's own track: median 7.0 mm, 95 % within 7.0 mm (2 of 4 frames)"
 
 
-def test_track_and_convert_say_so(series, tmp_path):
-    how = ("--frames-per-s", "4")
-    box = ("--target-box", "30,30,20,20", "--out", tmp_path / "t.csv")
-    for said in (cinegate("track", series, *how, *box), cinegate("convert", series, tmp_path / "a.npz", *how)):
-        assert said.exit_code == 0, said.output
-        assert ASSUMED_TIME_MEANS in said.stdout
+@pytest.fixture(scope="module")
+def tracked(series) -> Result:
+    out = series.with_suffix(".csv")
+    return cinegate("track", series, "--frames-per-s", 4, "--target-box", "30,30,20,20", "--out", out)
+
+
+def test_a_track_says_so(tracked):
+    assert tracked.exit_code == 0, tracked.output
+    assert ASSUMED_TIME_MEANS in tracked.stdout
+
+
+def test_the_next_command_repeats_what_the_user_gave(tracked, series):
+    assert f"next: cinegate run {series} --frames-per-s 4.0 --target-box 30,30,20,20\n" in tracked.stderr
+
+
+def test_convert_says_so(series, tmp_path):
+    said = cinegate("convert", series, tmp_path / "a.npz", "--frames-per-s", "4")
+    assert said.exit_code == 0, said.output
+    assert ASSUMED_TIME_MEANS in said.stdout
 
 
 def test_a_session_report_says_so_on_page_figures_and_terminal(tmp_path, capsys):
