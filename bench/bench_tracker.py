@@ -20,17 +20,18 @@ from bench.sampling import measure
 from bench.truth.scene import make_subject
 from bench.truth.subject import Subject
 from gating.latency.budgets import load_budgets
-from gating.tracking import contour, template_tracker
+from gating.tracking import contour, frame_views, template_tracker
 from gating.tracking.fixed_pattern import FixedPattern
-from gating.tracking.local_contrast import Picture
+from gating.tracking.local_contrast import Picture, SmoothedFrame
 from gating.tracking.surroundings import Surroundings
 from gating.tracking.template_tracker import TemplateTracker
 from gating.tracking.tracker import TrackerSettings
 
 PARTS: Final[dict[str, tuple[Any, str]]] = {
-    "checks of the frame": (template_tracker, "checked_pixels"),
+    "checks of the frame": (frame_views, "checked_pixels"),
     "search": (template_tracker, "place"),
-    "smoothing and local contrast": (Picture, "load"),
+    "smoothing": (SmoothedFrame, "load"),
+    "local contrast": (Picture, "compute"),
     "fit": (contour.ContourFit, "propagate"),
     "fixed pattern": (FixedPattern, "lead_elsewhere"),
     "surroundings, in doubt": (Surroundings, "find"),

@@ -21,7 +21,8 @@ from bench.truth.score import Scores, joined, score
 from gating.evaluation.run import run_case
 from gating.geometry.contours import mask_from_contour
 from gating.tracking import template_tracker
-from gating.tracking.contour import ContourFit, Propagation, beyond_image_px
+from gating.tracking.carrying import beyond_image_px
+from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.local_contrast import Picture
 from gating.tracking.sampling import score_at
 from gating.tracking.template import masked_around

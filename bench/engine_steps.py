@@ -18,6 +18,7 @@ from gating.messages import BeamStatus, CineFrame, FrameHeader, GateState, Pacin
 from gating.settings.config import Config
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
+from gating.tracking.together import Together, one_by_one
 from gating.wire.codec import decode, encode, encode_frame
 from gating.wire.pixels import content_hash
 
@@ -25,23 +26,41 @@ EVICT_BYTES: Final = 4 * 2**20
 """Memory written between frames, in place of the other processes that evict the engine from the caches."""
 ORIENTATION: Final = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 POSITION_MM: Final = (-100.0, 0.0, 100.0)
+OTHERS: Final = (
+    (0.14, -0.08, 0.7), (0.2, 0.02, 0.6), (-0.13, -0.05, 0.5), (-0.17, 0.05, 0.8), (0.08, 0.13, 1.0),
+    (-0.06, 0.12, 0.9), (0.2, 0.14, 0.6), (-0.2, 0.17, 0.5), (0.02, -0.13, 0.7),
+)  # fmt: skip
+"""Further targets: place from the first one, in sides of the frame, and size relative to it."""
 
 
 class EngineBench:
-    """An engine that gets wire messages. Every step is timed from bytes to packed command."""
+    """An engine that gets wire messages. Every step is timed from bytes to packed command.
 
-    def __init__(self, config: Config, size_px: int, dtype: str) -> None:
+    Parameters
+    ----------
+    config, size_px, dtype
+        Settings, side of the frames, and type of their pixels.
+    targets
+        How many; the first is the recording's own.
+    together
+        How the targets of one frame are tracked.
+    """
+
+    def __init__(
+        self, config: Config, size_px: int, dtype: str, targets: int = 1, together: Together = one_by_one
+    ) -> None:
         frames, spacing_mm, contour = pictures(size_px, dtype)
         self._frames, self._spacing_mm = frames, spacing_mm
         self._clock = MonotonicClock()
         self._engine = Engine(
             config,
-            [TargetSpec("target", contour)],
+            [TargetSpec(f"target {number}", one) for number, one in enumerate(_contours(contour, size_px, targets))],
             lambda: make_tracker(config.tracker, config.tracking),
             self._clock,
             "bench",
             "bench",
             arm_by_itself=True,
+            together=together,
         )
         self._engine.warm_up()
         self._engine.open_stream(self._stream())
@@ -122,6 +141,13 @@ class EngineBench:
             sent_ns=self._clock.now_ns(),
             clock=self._clock.name,
         )
+
+
+def _contours(contour: NDArray[np.float32], size_px: int, count: int) -> list[NDArray[np.float32]]:
+    """Return a target and others of other sizes and places in the same picture."""
+    centre = contour.mean(axis=0)
+    others = [(contour - centre) * scale + centre + np.array(shift) * size_px for *shift, scale in OTHERS]
+    return [contour, *(one.astype(np.float32) for one in others)][:count]
 
 
 def step_samples_ms(

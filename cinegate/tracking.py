@@ -107,7 +107,7 @@ def gate(
         A `Recording`, the path of one, or an array of (frames, rows, columns).
     target
         In the first frame: a box (x, y, width, height), px; a contour, (n, 2) of (x, y), px; a mask, (rows, columns);
-        a mask file; or `TargetSpec`s. None: the one that the recording holds.
+        a mask file; or one or more `TargetSpec`. None: the one that the recording holds.
     times_s, spacing_mm, plane
         For arrays: (frames,) acquisition times, s; (row, column) spacing, mm, or one number; sagittal (the default),
         coronal or transversal. For a path, as `open_recording` takes them.

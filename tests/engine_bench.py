@@ -14,6 +14,7 @@ from gating.settings.config import Config, GatingSettings, HealthSettings, Recor
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker as tracker_by_name
+from gating.tracking.together import one_by_one
 from tests.factories import INTERVAL_NS, START_NS, beam_status, frame, stream
 
 BOX = box_contour(36, 36, 24, 24)
@@ -39,6 +40,7 @@ class Bench:
         make_tracker=None,
         kind=SourceKind.REPLAY,
         site="",
+        together=one_by_one,
     ) -> None:
         self.clock = ManualClock(START_NS)
         self.kind = kind
@@ -52,6 +54,7 @@ class Bench:
             peers=None if peers_required else OfflinePeers(),
             arm_by_itself=arm_by_itself,
             site=site,
+            together=together,
         )
         self.engine.warm_up()
         self.engine.open_stream(stream(source_kind=kind))

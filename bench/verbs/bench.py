@@ -36,6 +36,9 @@ def bench(
         bool,
         typer.Option("--console", help="Only the console: how late its pages paint, what it costs the engine."),
     ] = False,
+    targets: Annotated[
+        bool, typer.Option("--targets", help="Only the step with 1, 3 and 10 targets, in two threads and in one.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and frames: under 45 s.")] = False,
     rate_hz: Annotated[float | None, typer.Option("--rate", help="One row at this rate; 0 is back to back.")] = None,
     transport: Annotated[str, typer.Option("--transport", help="With --rate: ipc or tcp.")] = "ipc",
@@ -61,6 +64,9 @@ def bench(
         return
     if pages:
         _console(quick, as_json)
+        return
+    if targets:
+        _targets(quick, as_json)
         return
     from bench.loop import Case
     from bench.results import collect
@@ -122,6 +128,21 @@ def _curve(quick: bool, as_json: bool) -> None:
             where = f"{row['transport']} {row['rate_hz']:g}/s {row['size_px']} px {row['dtype']}"
             numbers = [_ms(row[f"{kind}_ms"][key]) for key in ("p50", "p99", "p999", "max")]
             table.add_row(where if kind == "plain" else "", kind, *numbers, str(row["n"]) if kind == "plain" else "")
+    findings.print(table)
+
+
+def _targets(quick: bool, as_json: bool) -> None:
+    from bench.many_targets import FRAMES, target_rows
+
+    rows = target_rows(FRAMES // 4 if quick else FRAMES)
+    if as_json:
+        print_json({"targets": rows})
+        return
+    table = Table("targets", "tracker", "", "p50", "p99", "p99.9", "max", "n", title="Step at 350x350 px, ms")
+    for row in rows:
+        for way, name in (("", "two threads"), ("serial_", "one thread")):
+            numbers = [_ms(row[f"{way}{key}_ms"]) for key in ("p50", "p99", "p999", "max")]
+            table.add_row(str(row["n"]), row["tracker"], name, *numbers, str(row["frames"]))
     findings.print(table)
 
 

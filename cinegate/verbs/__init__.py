@@ -31,6 +31,7 @@ def register_verbs() -> None:
         phantom,
         prepare,
         processes,
+        qa,
         report,
         run,
         settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gating.delivered.assessment import Assessment
     from gating.delivered.deliveries import DosePlan
     from gating.delivered.dvh import StructurePoints
+
+
+VOLUMES: Final = (".mha", ".nrrd", ".nii.gz")
+"""Formats for `--save`."""
 
 
 @app.command()
@@ -72,6 +76,8 @@ def dose(
     from gating.delivered.spread import LATENCY_SD_MS, position_errors
     from gating.session.summary_data import read_data
 
+    if save is not None and not save.name.endswith(VOLUMES):
+        raise CommandError(f"--save is {save.name!r}; a file that ends in {', '.join(VOLUMES)} is needed")
     planned = read_planned(doses, plan)
     data = read_data(log)
     name = _tracked(tracked, tracked_structures(data), log)

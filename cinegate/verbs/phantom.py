@@ -22,14 +22,20 @@ def _phantom() -> None:
 @phantom_app.command()
 def plan(
     out: Annotated[Path, typer.Argument(help="Folder for plan, structures and doses.")],
-    radius_mm: Annotated[float, typer.Option("--radius-mm", help="Of the target, a sphere; 3 to 60.")] = 15.0,
-    margin_mm: Annotated[float, typer.Option("--margin-mm", help="From GTV to PTV, 0 to 20.")] = 5.0,
-    aperture_mm: Annotated[float, typer.Option("--aperture-mm", help="From PTV to the edge of the beams.")] = 5.0,
-    penumbra_mm: Annotated[float, typer.Option("--penumbra-mm", help="1 SD; 3.2 in water, 6.4 in lung.")] = 3.2,
-    beams: Annotated[int, typer.Option("--beams", help="At even angles, 1 to 36.")] = 7,
-    prescribed_gy: Annotated[float, typer.Option("--prescribed-gy", help="To 95 % of the PTV.")] = 45.0,
-    fractions: Annotated[int, typer.Option("--fractions")] = 3,
-    spacing_mm: Annotated[float, typer.Option("--spacing-mm", help="Of the dose grid, 0.5 to 10.")] = 2.5,
+    radius_mm: Annotated[float, typer.Option("--radius-mm", min=3, max=60, help="Of the target, a sphere.")] = 15.0,
+    margin_mm: Annotated[float, typer.Option("--margin-mm", min=0, max=20, help="From GTV to PTV.")] = 5.0,
+    aperture_mm: Annotated[
+        float, typer.Option("--aperture-mm", min=0, max=20, help="From PTV to the edge of the beams.")
+    ] = 5.0,
+    penumbra_mm: Annotated[
+        float, typer.Option("--penumbra-mm", min=0.5, max=20, help="1 SD; 3.2 in water, 6.4 in lung.")
+    ] = 3.2,
+    beams: Annotated[int, typer.Option("--beams", min=1, max=36, help="At even angles.")] = 7,
+    prescribed_gy: Annotated[
+        float, typer.Option("--prescribed-gy", min=0.1, max=200, help="To 95 % of the PTV.")
+    ] = 45.0,
+    fractions: Annotated[int, typer.Option("--fractions", min=1, max=100)] = 3,
+    spacing_mm: Annotated[float, typer.Option("--spacing-mm", min=0.5, max=10, help="Of the dose grid.")] = 2.5,
     as_json: JsonOption = False,
 ) -> None:
     """Write RTPLAN, RTSTRUCT and RTDOSE (of the plan and of each beam): conformal beams with an analytic penumbra.

@@ -16,7 +16,7 @@ from drivers.plans.dicom import Identity, identity, read_object, readable
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-MAX_VOXELS: Final = 200_000_000
+MAX_VOXELS: Final = 50_000_000
 EVEN_MM: Final = 0.01
 WHOLE: Final = ("PLAN", "FRACTION")
 """Summation types of a whole plan; BEAM and CONTROL_POINT are parts of one."""

@@ -23,7 +23,7 @@ from gating.delivered.deliveries import (
 )
 from gating.delivered.dose_cloud import MotionKernel
 from gating.delivered.dvh import DoseFigures, OnGrid, StructurePoints, check_holds, dose_figures, histogram
-from gating.delivered.spread import LATENCY_SD_MS, SAMPLES, Spread, figure_spread
+from gating.delivered.spread import LATENCY_SD_MS, SAMPLES, Spread, figure_spreads
 
 PLANNED, GATED, UNGATED, ITV_PLANNED, ITV = "planned", "gated", "ungated", "itv planned", "itv"
 MEANINGS: Final = {
@@ -33,6 +33,8 @@ MEANINGS: Final = {
     ITV_PLANNED: "The plan widened to the ten phases of the session's beginning, every structure where it was drawn.",
     ITV: "The widened plan, met without gating by the motion after the beginning (30 s, at most half).",
 }
+MOST_VOXELS: Final = 200_000
+"""Around a structure, for a Monte Carlo that takes seconds."""
 DOSES: Final = 200
 """Doses at which a histogram is kept."""
 
@@ -62,7 +64,7 @@ class StructureDose(Struct, frozen=True, kw_only=True):
     figures: dict[str, DoseFigures]
     """By delivery."""
     spread: Spread | None
-    """Of the gated delivery; None for a structure other than the target."""
+    """Of the gated delivery; None for a structure around which there are more than `MOST_VOXELS`, such as the body."""
     dvh: dict[str, list[float]]
     """By delivery, part of the volume that receives `Assessment.dvh_gy` or more."""
 
@@ -145,7 +147,12 @@ def assess(
     moved_mm = np.concatenate([_known(arm.timeline) for arm in arms.values() if arm.timeline is not None])
     check_holds(ordered[0], plan.grid, moved_mm)
     dvh_gy = np.linspace(0, 1.05 * float(max(arm.plan.total.max() for arm in arms.values())), DOSES)
-    found = [_structure(one, arms, motion, question, dvh_gy, is_target=one is ordered[0]) for one in ordered]
+    placed = [OnGrid(one, plan.grid) for one in ordered]
+    spreads = _spreads(placed, plan, motion, question)
+    found = [
+        _structure(one, at, arms, question.prescribed_gy, dvh_gy, spread)
+        for one, at, spread in zip(ordered, placed, spreads, strict=True)
+    ]
     return Assessment(
         target=question.target,
         tracked=question.tracked,
@@ -204,27 +211,18 @@ def _volume(dose: NDArray[np.float32], least_gy: float | None, voxel_cm3: float)
 
 def _structure(
     structure: StructurePoints,
+    placed: OnGrid,
     arms: dict[str, _Arm],
-    motion: GatedMotion,
-    question: Question,
+    prescribed_gy: float | None,
     dvh_gy: NDArray[np.float64],
-    *,
-    is_target: bool,
+    spread: Spread | None,
 ) -> StructureDose:
-    placed = OnGrid(structure, arms[PLANNED].plan.grid)
     figures, curves = {}, {}
     for name, arm in arms.items():
         in_box = arm.plan.total[placed.box] if arm.kernels is None else received(arm.plan, arm.kernels, placed.box)
         at_points = placed.sample(in_box)
-        figures[name] = dose_figures(at_points, placed.held_cm3, question.prescribed_gy)
+        figures[name] = dose_figures(at_points, placed.held_cm3, prescribed_gy)
         curves[name] = np.round(histogram(at_points, dvh_gy), 5).tolist()
-    spread = None
-    if is_target and question.samples:
-        spread = figure_spread(
-            arms[GATED].plan, motion, placed, question.errors,
-            latency_sd_ms=question.latency_sd_ms, later_ms=question.later_ms,
-            dose_rate_mu_min=question.dose_rate_mu_min, prescribed_gy=question.prescribed_gy, samples=question.samples,
-        )  # fmt: skip
     return StructureDose(
         name=structure.name,
         volume_cm3=structure.volume_cm3,
@@ -233,6 +231,19 @@ def _structure(
         spread=spread,
         dvh=curves,
     )
+
+
+def _spreads(placed: Sequence[OnGrid], plan: DosePlan, motion: GatedMotion, question: Question) -> list[Spread | None]:
+    """Return the spread of each structure; None for those that are too large, or without samples."""
+    small = [one for one in placed if one.voxels <= MOST_VOXELS] if question.samples else []
+    if not small:
+        return [None] * len(placed)
+    found = figure_spreads(
+        plan, motion, small, question.errors, latency_sd_ms=question.latency_sd_ms, later_ms=question.later_ms,
+        dose_rate_mu_min=question.dose_rate_mu_min, prescribed_gy=question.prescribed_gy, samples=question.samples,
+    )  # fmt: skip
+    of = dict(zip(map(id, small), found, strict=True))
+    return [of.get(id(one)) for one in placed]
 
 
 def left_out(plan: DosePlan, motion: GatedMotion, question: Question) -> list[str]:

@@ -101,6 +101,8 @@ class OnGrid:
         high = np.minimum(np.ceil(voxels[held].max(axis=0)).astype(int) + ROOM_VOXELS + 1, size)
         z, y, x = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
         self.box: Box = (z, y, x)
+        self.voxels = int(np.prod(high - low))
+        """In the box."""
         self._at = (voxels[held] - low).T
 
     def sample(self, received: DoseArray) -> NDArray[np.float32]:

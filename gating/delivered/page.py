@@ -45,7 +45,7 @@ def rows(structures: Sequence[StructureDose]) -> list[list[str]]:
             if name == GATED and one.spread is not None:
                 low, high = cells(one.spread.p5), cells(one.spread.p95)
                 both = [f"{a} to {b}" for a, b in zip(low, high, strict=True)]
-                found.append([one.name, "gated, 5 to 95 %", *both])
+                found.append([one.name, "gated with errors, 5 to 95 %", *both])
     return found
 
 
@@ -80,7 +80,8 @@ def write_dose_page(path: Path, found: Assessment, log: str) -> None:
         section("Dose-volume histograms", "", '<div id="dvh"></div>'),
         section(
             "Planned beside delivered",
-            "From the 5th to the 95th percentile: errors of tracking and latency, by Monte Carlo.",
+            "5 to 95 %: the percentiles with errors of tracking and latency, by Monte Carlo. Errors mostly take dose "
+            "from a target, so that they may lie below the figure itself.",
             table(list(COLUMNS), [[escape(cell) for cell in row] for row in rows(found.structures)], meanings=COLUMNS),
         ),
         section("Deliveries", "", table(DELIVERY_COLUMNS, delivery_rows(found)) + missing),

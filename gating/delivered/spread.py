@@ -37,10 +37,10 @@ def position_errors(pixel_mm: float) -> tuple[Uncertainty, ...]:
     return tuple(row for row in default_table(pixel_mm) if row.name in POSITION_ERRORS)
 
 
-def figure_spread(
+def figure_spreads(
     plan: DosePlan,
     motion: GatedMotion,
-    structure: OnGrid,
+    structures: Sequence[OnGrid],
     errors: Sequence[Uncertainty],
     *,
     latency_sd_ms: float = LATENCY_SD_MS,
@@ -48,8 +48,8 @@ def figure_spread(
     dose_rate_mu_min: float | None = None,
     prescribed_gy: float | None = None,
     samples: int = SAMPLES,
-) -> Spread:
-    """Return the spread of the figures of a gated delivery.
+) -> list[Spread]:
+    """Return the spread of the figures of each structure in a gated delivery.
 
     In each sample, the target is elsewhere than logged: by one displacement for the session, of the systematic and
     random errors, and by one for each frame, of those within a fraction; and the beam is earlier or later by one time.
@@ -71,7 +71,7 @@ def figure_spread(
     when_s, away_mm, _ = motion.grid()
     when_s, away_mm = when_s[::EVERY], away_mm[::EVERY] - motion.window_mm
     frame = np.searchsorted(motion.t_s, when_s, side="right") - 1
-    found: list[DoseFigures] = []
+    found: list[list[DoseFigures]] = [[] for _ in structures]
     for _ in range(samples):
         session_mm = rng.normal(0, np.hypot(sums["systematic"], sums["random"]), 3)
         frames_mm = rng.normal(0, sums["intrafraction"], (len(motion.t_s), 3))
@@ -79,8 +79,9 @@ def figure_spread(
         on = inside(when_s - late_s, motion.beam_s)
         met = Timeline((away_mm + shown * (session_mm + frames_mm[frame]))[on], EVERY * GRID_S)
         kernels = part_kernels(plan, met, dose_rate_mu_min)
-        found.append(structure.figures(received(plan, kernels, structure.box), prescribed_gy))
-    return Spread(p5=_percentile(found, 5), p95=_percentile(found, 95))
+        for one, figures in zip(structures, found, strict=True):
+            figures.append(one.figures(received(plan, kernels, one.box), prescribed_gy))
+    return [Spread(p5=_percentile(figures, 5), p95=_percentile(figures, 95)) for figures in found]
 
 
 def _percentile(found: Sequence[DoseFigures], percent: float) -> DoseFigures:

@@ -42,6 +42,7 @@ from gating.settings.config import Config
 from gating.stream.stream import other_origin, other_session
 from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
+from gating.tracking.together import Together, one_by_one
 from gating.tracking.tracker import Tracker
 
 MAX_FOREIGN_PEERS: Final = 16
@@ -73,6 +74,8 @@ class Engine:
     requires_binding
         Whether targets of a live source must be bound to an image, and be confirmed by an operator before arming; False
         only to replay logs of versions that asked for neither.
+    together
+        How the targets of one frame are tracked: one by one, or in several threads.
     """
 
     def __init__(
@@ -89,10 +92,13 @@ class Engine:
         budget: DecisionBudget | None = None,
         site: str = "",
         requires_binding: bool = True,
+        together: Together = one_by_one,
     ) -> None:
         self._config = config
         self._clock = clock
-        self._intake = FrameIntake(config, targets, make_tracker, session_id, live_needs_image=requires_binding)
+        self._intake = FrameIntake(
+            config, targets, make_tracker, session_id, live_needs_image=requires_binding, together=together
+        )
         self._peers = Peers(engine_id, config.recording) if peers is None else peers
         self._life = Lifecycle()
         self._watch = None if budget is None else DecisionWatch(budget)

@@ -14,6 +14,7 @@ from gating.targets.binding import TargetNotMatched
 from gating.targets.spec import TargetSpec
 from gating.targets.targets import TargetSet
 from gating.tracking.checked_tracker import TrackerFault
+from gating.tracking.together import Together, one_by_one
 from gating.tracking.tracker import Tracker
 
 MAX_UNCERTAIN_NS: Final = 10 * 10**9
@@ -34,7 +35,7 @@ class FrameIntake:
     ----------
     config, targets, make_tracker, session_id
         As for `Engine`.
-    live_needs_image
+    live_needs_image, together
         As for `TargetSet`.
 
     Attributes
@@ -57,10 +58,13 @@ class FrameIntake:
         session_id: str,
         *,
         live_needs_image: bool = True,
+        together: Together = one_by_one,
     ) -> None:
         self.stream = Stream(session_id, config.health)
         gating, prediction = config.gating, config.prediction
-        self.targets = TargetSet(targets, make_tracker, gating, prediction, live_needs_image=live_needs_image)
+        self.targets = TargetSet(
+            targets, make_tracker, gating, prediction, live_needs_image=live_needs_image, together=together
+        )
         self.fault: HoldReason | None = None
         self._unlearned: dict[str, HoldReason] = {}
         self.healthy_in_a_row = 0
@@ -180,4 +184,4 @@ class FrameIntake:
     def warm_caches(self, frame: CineFrame, now_ns: int) -> None:
         """Repeat `process` on the newest frame without any effect."""
         self.stream.warm_caches(frame, now_ns)
-        self.targets.warm_caches(frame.header.plane)
+        self.targets.warm_caches(frame)

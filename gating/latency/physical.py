@@ -79,16 +79,31 @@ def read_physical_log(path: Path) -> PhysicalLog:
     OSError
         If the file cannot be read.
     """
+    table = read_columns(path, COLUMNS)
+    level = table[:, 2]
+    return PhysicalLog(table[:, 0], table[:, 1], level > 0.5 * (level.min() + level.max()))
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Read named columns of a CSV file, of which the first is an increasing time.
+
+    Raises
+    ------
+    PhysicalLogError
+        If a column is missing, a number cannot be read, or the times do not increase.
+    OSError
+        If the file cannot be read.
+    """
     with path.open(newline="", encoding="utf-8-sig") as text:
         separator = ";" if ";" in text.readline() else ","
         text.seek(0)
         reader = csv.DictReader(text, delimiter=separator, skipinitialspace=True)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise PhysicalLogError(f"{path}: column {missing[0]} is missing; {', '.join(COLUMNS)} are needed")
+            raise PhysicalLogError(f"{path}: column {missing[0]} is missing; {', '.join(columns)} are needed")
         decimal = "," if separator == ";" else "."
         rows = [
-            [_number(path, line, row, name, decimal) for name in COLUMNS] for line, row in enumerate(reader, start=2)
+            [_number(path, line, row, name, decimal) for name in columns] for line, row in enumerate(reader, start=2)
         ]
     if len(rows) < 3:
         raise PhysicalLogError(f"{path}: {len(rows)} lines; 3 or more are needed")
@@ -97,8 +112,7 @@ def read_physical_log(path: Path) -> PhysicalLog:
     if len(back):
         line = int(back[0]) + 3
         raise PhysicalLogError(f"{path}, line {line}: t_s is {table[line - 2, 0]:g}, not above the line before")
-    level = table[:, 2]
-    return PhysicalLog(table[:, 0], table[:, 1], level > 0.5 * (level.min() + level.max()))
+    return table
 
 
 def _number(path: Path, line: int, row: dict[str, Any], name: str, decimal: str) -> float:

@@ -128,6 +128,14 @@ def table(
     return f'<div class="wide">{shown}</div>'
 
 
+def sign_off_section(about: str, roles: Sequence[str]) -> str:
+    """Return the block to be signed, on paper or in a PDF: what it is about (HTML), and who signs."""
+    blank = table(["role", "name", "date", "signature"], [[escape(role), "", "", ""] for role in roles])
+    remarks = '<p class="caption">Accepted / not accepted, because:</p><div class="remarks"></div>'
+    caption = f"{about}. A signature here is a statement of the person who signs."
+    return section("Sign-off", caption, f'<div class="sign">{blank}{remarks}</div>')
+
+
 def player(film: Any) -> str:
     """Return a player of a film, in step with the plot `motion` of the page."""
     return f'<div id="player"></div>{FILM}{script_json(film)}</script>'

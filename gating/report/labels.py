@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gating.pages.page import UNKNOWN, section, table
+from gating.pages.page import UNKNOWN, sign_off_section
 
 LONGEST: Final = 64
 _ROLES: Final = ("medical physicist", "radiation oncologist", "radiographer")
@@ -47,8 +47,4 @@ def label_line(labels: Labels) -> str:
 def sign_off(labels: Labels, session_id: str, config_hash: str, log_name: str) -> str:
     """Return the block to be signed, on paper or in a PDF, with what identifies the session that it is about."""
     about = f"session {escape(session_id)}, settings {escape(config_hash) or UNKNOWN}, log {escape(log_name)}"
-    lines = [[escape(role), "", "", ""] for role in _ROLES]
-    blank = table(["role", "name", "date", "signature"], lines)
-    remarks = '<p class="caption">Accepted / not accepted, because:</p><div class="remarks"></div>'
-    caption = f"{label_line(labels)}; {about}. A signature here is a statement of the person who signs."
-    return section("Sign-off", caption, f'<div class="sign">{blank}{remarks}</div>')
+    return sign_off_section(f"{label_line(labels)}; {about}", _ROLES)

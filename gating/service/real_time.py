@@ -10,7 +10,7 @@ import pwd
 import resource
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,12 @@ _kept_open: list[int] = []
 
 
 def prepare_process(
-    settings: HostSettings, *, gating_loop: bool = False, watchdog: bool = False, message_threads: int = 0
+    settings: HostSettings,
+    *,
+    gating_loop: bool = False,
+    watchdog: bool = False,
+    message_threads: int = 0,
+    helper_threads: Sequence[int] = (),
 ) -> list[str]:
     """Apply the settings to all threads of this process, and give up root if `run_as` names a user.
 
@@ -49,6 +54,8 @@ def prepare_process(
         Whether the calling thread ends the beam when the engine does not answer. It runs before the gating loop.
     message_threads
         Number of libzmq's threads to wait for, at most a second; see `gating.wire.sockets.message_threads`.
+    helper_threads
+        The kernel's numbers of the gating loop's helpers. They get its priority, and every core but its own.
 
     Returns
     -------
@@ -73,7 +80,8 @@ def prepare_process(
         request = f"run with SCHED_FIFO priority {own}, and {carriers} for the threads that carry its messages"
         steps.append((request, lambda: _prioritise(own, carriers, message_threads)))
     if gating_loop:
-        steps.append((f"keep to core {settings.engine_core}", lambda: _keep_to_core(settings.engine_core)))
+        core = settings.engine_core
+        steps.append((f"keep to core {core}", lambda: _keep_to_core(core, helper_threads)))
     refused = []
     for request, step in steps:
         try:
@@ -150,10 +158,13 @@ def _set_priority(thread: int, priority: int) -> bool:
     return False
 
 
-def _keep_to_core(core: int) -> None:
+def _keep_to_core(core: int, helper_threads: Sequence[int]) -> None:
     permitted = os.sched_getaffinity(0)
     if core != ANY_CORE and len(permitted) > 1:
-        os.sched_setaffinity(0, {max(permitted) if core == LAST_CORE else core})
+        own = {max(permitted) if core == LAST_CORE else core}
+        os.sched_setaffinity(0, own)
+        for thread in helper_threads:
+            os.sched_setaffinity(thread, permitted - own)
 
 
 def _keep_cores_awake() -> None:

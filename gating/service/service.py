@@ -40,6 +40,7 @@ from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.service.telling import EngineTeller
+from gating.service.workers import Workers
 from gating.settings.config import Config, config_hash, require_overrides, to_toml
 from gating.settings.safeguards import in_words
 from gating.targets.spec import TargetSpec
@@ -68,7 +69,7 @@ _NEVER: Final = 2**63
 
 
 class EngineService:
-    """The engine process: one loop, one thread, four kinds of sockets.
+    """The engine process: one loop, four kinds of sockets, and a second thread for nothing but targets.
 
     Each site of a session is treated by an engine of its own, which knows nothing of the one before: it holds, finds
     its targets, and is confirmed and armed anew.
@@ -108,6 +109,7 @@ class EngineService:
         self._sites = sites or {}
         self._end_with_stream = end_with_stream
         self._clock = MonotonicClock()
+        self._workers = Workers()
         self._ended, self._ends_because = False, GateReason.STOPPING
         self._sent_ns = 0
         self._teller = EngineTeller()
@@ -129,6 +131,7 @@ class EngineService:
             arm_by_itself=arm_by_itself,
             budget=load_budgets().decision,
             site=site,
+            together=self._workers,
         )
         self._header = self._session_header()
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
@@ -153,7 +156,13 @@ class EngineService:
             self._warm_up()
             self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
             self._teller.serves(endpoints.control)
-            refused = prepare_process(self._config.host, gating_loop=True, message_threads=message_threads())
+            self._workers.open()
+            refused = prepare_process(
+                self._config.host,
+                gating_loop=True,
+                message_threads=message_threads(),
+                helper_threads=self._workers.helper_threads,
+            )
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
@@ -166,6 +175,7 @@ class EngineService:
             self._send_command(self._engine.stop(self._ends_because))
             self._send_telemetry([self._heartbeat()])
         finally:
+            self._workers.close()
             gc.enable()
             gc.unfreeze()
             context.destroy(linger=200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.spec import TargetSpec
 from gating.targets.structure import LpsMm, StructureGate, check_rules
 from gating.tracking.checked_tracker import CheckedTracker, checked_maker
+from gating.tracking.frame_views import SharedViews
+from gating.tracking.together import Together, one_by_one
 from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
@@ -57,6 +60,8 @@ class TargetSet:
         Settings of the prediction; off by default.
     live_needs_image
         Whether targets without an image are refused on a live source.
+    together
+        How the targets of one frame are tracked: one by one, or in several threads.
 
     Raises
     ------
@@ -72,6 +77,7 @@ class TargetSet:
         prediction: PredictionSettings,
         *,
         live_needs_image: bool = True,
+        together: Together = one_by_one,
     ) -> None:
         if not 1 <= len(specs) <= MAX_TARGETS:
             raise TargetError(f"targets: {len(specs)} given; 1 to {MAX_TARGETS} are possible")
@@ -83,10 +89,11 @@ class TargetSet:
         self._specs = tuple(specs)
         self._make_tracker = checked_maker(make_tracker)
         self._binding = Binding(self._make_tracker, live_needs_image=live_needs_image)
-        self._gating, self._prediction = gating, prediction
+        self._gating, self._prediction, self._together = gating, prediction, together
         check_rules(gating.rules, {spec.name for spec in specs})
         self._planes: dict[str, ImagePlane] = {}
         self._tracked: dict[str, list[_TrackedTarget]] = {}
+        self._views: dict[str, SharedViews] = {}
         self.references: list[TargetReference] = []
 
     def warm_up(self) -> None:
@@ -106,10 +113,24 @@ class TargetSet:
 
     def update(self, frame: CineFrame, elapsed_s: float) -> None:
         """Track the targets of the frame's plane, if they have been learned. Raises `TrackerFault`."""
-        header = frame.header
-        for target in self._tracked.get(header.plane, ()):
-            result, beside_mm = target.tracker.track(frame.pixels, elapsed_s), self._beside_mm(target, header.plane)
+        header, targets = frame.header, self._tracked.get(frame.header.plane, [])
+        together = self._prepared(frame)
+        results = together([partial(target.tracker.track, frame.pixels, elapsed_s) for target in targets])
+        for target, result in zip(targets, results, strict=True):
+            beside_mm = self._beside_mm(target, header.plane)
             target.update(result, _oldest_ns(header), header.acquired_ns, beside_mm)
+
+    def _prepared(self, frame: CineFrame) -> Together:
+        """Do what several targets need of a frame once for all of them; return how they are to be tracked in it.
+
+        Trackers that do not share views may not be made for several threads, and the rigid one is done before another
+        thread has woken up.
+        """
+        views = self._views.get(frame.header.plane)
+        if views is None:
+            return one_by_one
+        views.load(frame.pixels, self._together)
+        return self._together
 
     def finish_frame(self, plane: str) -> list[str]:
         """Let the trackers of a plane do their deferred work; return a sentence for each template they accepted.
@@ -122,10 +143,11 @@ class TargetSet:
         learned = [(target.spec.name, target.tracker.finish_frame()) for target in self._tracked.get(plane, ())]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
-    def warm_caches(self, plane: str) -> None:
-        """Repeat the work of `update` for a plane without any effect."""
-        for target in self._tracked.get(plane, ()):
-            target.tracker.warm_caches()
+    def warm_caches(self, frame: CineFrame) -> None:
+        """Repeat the work of `update` on the newest frame without any effect."""
+        targets = self._tracked.get(frame.header.plane, [])
+        self._prepared(frame)([target.tracker.warm_caches for target in targets])
+        for target in targets:
             target.gate.warm_caches(target.result)
 
     def images(self, session_id: str) -> tuple[ReferenceImage, ...]:
@@ -248,6 +270,10 @@ class TargetSet:
             target.update(bound.found, _oldest_ns(header), header.acquired_ns)
             learned.append(target)
         self._planes[header.plane] = plane
+        if len(learned) > 1 and all(target.tracker.shares_views for target in learned):
+            self._views[header.plane] = SharedViews()
+            for target in learned:
+                target.tracker.share(self._views[header.plane])
         self._tracked[header.plane] = learned
         self.references += [_reference(header, plane, target) for target in learned]
 

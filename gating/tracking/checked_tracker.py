@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.errors import CinegateError
+from gating.tracking.frame_views import SharedViews, SharingTracker
 from gating.tracking.memory import Memory, RememberingTracker
 from gating.tracking.tracker import IdleTracker, Tracker, TrackingError, TrackResult, TrackStatus
 
@@ -67,6 +68,17 @@ class CheckedTracker:
             raise TrackingError(f"{self._name} cannot use a memory of a preparation")
         use = self._tracker.use_memory
         _guarded(self._name, "failed in use_memory", lambda: use(memory))
+
+    @property
+    def shares_views(self) -> bool:
+        """Whether the tracker can share views with others, and be used beside them in another thread."""
+        return isinstance(self._tracker, SharingTracker)
+
+    def share(self, views: SharedViews) -> None:
+        """Let a tracker that shares views use these. Raises `TrackerFault`."""
+        assert isinstance(self._tracker, SharingTracker)
+        share = self._tracker.share
+        _guarded(self._name, "failed in share", lambda: share(views))
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Return the tracker's result for the next frame, checked. Raises `TrackerFault`."""

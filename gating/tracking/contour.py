@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 
 from gating.geometry.contours import mask_from_contour
 from gating.tracking.bending import AFFINE, BendingModes
-from gating.tracking.direct_fit import align, deviation_px, prepare_fit
+from gating.tracking.carrying import FOUND, carry
+from gating.tracking.direct_fit import prepare_fit
 from gating.tracking.local_contrast import Picture
-from gating.tracking.sampling import sample, score_at
+from gating.tracking.sampling import sample
 
 Array = NDArray[np.float64]
 
 SAMPLES: Final = 1600
 BENDING_MODES: Final = 10
-COARSE_STEPS, FINE_STEPS = 10, 12
 MAX_PRECISION_MM: Final = 20.0
-MIN_SEEN: Final = 0.2
-"""Least share of the template in the image for a score."""
 
 
 class Propagation(Struct, frozen=True):
@@ -119,7 +117,6 @@ class ContourFit:
         low, high = places.min(axis=1).astype(np.float64), places.max(axis=1).astype(np.float64)
         modes = BendingModes(low, high, self._contour.mean(axis=0), self._length_px, BENDING_MODES)
         self._fine = prepare_fit(picture.fine, places, modes.at(places.T), modes.energies, self._length_px, step)
-        self._coarse_step = picture.step
         self._coarse = prepare_fit(
             picture.coarse,
             ((few - (picture.step - 1) / 2.0) / picture.step).astype(np.float32),
@@ -134,76 +131,42 @@ class ContourFit:
         sample(picture.smooth, places, np.zeros_like(places), self._smooth)
         self._raw = np.zeros(places.shape[1], np.float32)
         sample(picture.raw, places, np.zeros_like(places), self._raw)
-        self._begun, self._continued = np.zeros((2, AFFINE + BENDING_MODES, 2))
-        self._affine = np.zeros((AFFINE, 2))
-        self._last: Array | None = None
+        self._begun, self._continued, self._last = np.zeros((3, AFFINE + BENDING_MODES, 2))
+        self._affine, self._found = np.zeros((AFFINE, 2)), np.zeros(FOUND)
+        self._is_warm = False
 
     def keep(self, moved: Propagation) -> None:
         """Begin the next fit with this motion as well."""
-        self._last = moved.coefficients
+        self._last[:], self._is_warm = moved.coefficients, True
 
     def propagate(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> Propagation:
         """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px.
 
         `likeness` is the ZNCC with which it was found.
         """
-        self._begin(picture, shift_x, shift_y, likeness)
-        fitted = self._fit(picture, self._begun, likeness)
-        if self._last is not None:
-            self._continued[:] = self._last
-            fitted = min(fitted, self._fit(picture, self._continued, likeness), key=lambda one: one.cost)
-        return self._propagation(fitted, picture, shift_x, shift_y)
-
-    def _begin(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> None:
-        """Begin with the affine motion on the coarse grid: it reaches farther than the fine one."""
-        affine = self._affine
-        affine[:] = 0.0
-        affine[0] = shift_x / self._coarse_step, shift_y / self._coarse_step
-        align(self._coarse, picture.coarse, affine, COARSE_STEPS, likeness)
-        self._begun[:] = 0.0
-        np.multiply(affine, self._coarse_step, out=self._begun[:AFFINE])
-
-    def _fit(self, picture: Picture, coefficients: Array, likeness: float) -> _Fitted:
-        cost = align(self._fine, picture.fine, coefficients, FINE_STEPS, likeness)
-        score, seen = score_at(picture.smooth, self._fine.places, self._fine.work, self._smooth)
-        if not seen >= MIN_SEEN:
-            return _Fitted(coefficients, cost, 0.0, 0.0)
-        raw_score, _ = score_at(picture.raw, self._fine.places, self._fine.work, self._raw)
-        return _Fitted(coefficients, cost, score, raw_score)
-
-    def _propagation(self, fitted: _Fitted, picture: Picture, shift_x: float, shift_y: float) -> Propagation:
-        motion = fitted.coefficients.copy()
-        contour = (self._contour + self._point_basis @ motion).astype(np.float32)
-        x, y = (float(value) for value in self._content_basis @ motion)
+        contour = np.empty(self._contour.shape, np.float32)
+        motion = np.empty_like(self._begun)
+        carry(
+            picture.fine, picture.coarse, picture.smooth, picture.raw, self._fine, self._coarse, self._smooth,
+            self._raw, shift_x, shift_y, float(picture.step), likeness, self._last, self._is_warm, self._affine,
+            self._begun, self._continued, self._contour, self._point_basis, self._content_basis, motion, contour,
+            self._found,
+        )  # fmt: skip
+        cost, score, raw_score, score_shifted, x, y, strain, bend_px, deviation, beyond_px = self._found.tolist()
         return Propagation(
             contour,
             (self._content_px[0] + x, self._content_px[1] + y),
-            fitted.score,
-            fitted.raw_score,
-            self._score_shifted(picture, x, y),
+            score,
+            raw_score,
+            score_shifted,
             math.hypot(x - shift_x, y - shift_y) * self._spacing_mm,
-            float(np.abs(motion[1:AFFINE]).max()) / self._length_px,
-            math.sqrt(float((motion[AFFINE:] ** 2).sum())) * self._spacing_mm,
-            min(deviation_px(self._fine, self._content_basis, fitted.cost) * self._spacing_mm, MAX_PRECISION_MM),
-            beyond_image_px(contour, picture.fine.shape),
-            fitted.cost,
+            strain,
+            bend_px * self._spacing_mm,
+            min(deviation * self._spacing_mm, MAX_PRECISION_MM),
+            beyond_px,
+            cost,
             motion,
         )
-
-    def _score_shifted(self, picture: Picture, x: float, y: float) -> float:
-        work = self._fine.work
-        work[0], work[1] = x, y
-        score, seen = score_at(picture.smooth, self._fine.places, work, self._smooth)
-        return score if seen >= MIN_SEEN else 0.0
-
-
-class _Fitted(Struct, frozen=True):
-    """A motion, its cost on the full grid, and its scores, smoothed and raw."""
-
-    coefficients: Array
-    cost: float
-    score: float
-    raw_score: float
 
 
 def _step(mask: NDArray[Any]) -> float:
@@ -218,9 +181,3 @@ def _lattice(mask: NDArray[Any], step: float) -> NDArray[np.float32]:
     x, y = (axis.ravel() for axis in np.meshgrid(xs, ys))
     inside = mask[np.round(y).astype(int), np.round(x).astype(int)] > 0
     return np.ascontiguousarray(np.stack([x[inside], y[inside]]), np.float32)
-
-
-def beyond_image_px(contour: NDArray[np.float32], shape: tuple[int, ...]) -> float:
-    """Return how far a contour reaches beyond the outer edges of an image's pixels, px."""
-    edge = np.array([shape[1], shape[0]]) - 0.5
-    return max(float(np.max(-0.5 - contour)), float(np.max(contour - edge)), 0.0)

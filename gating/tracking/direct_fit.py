@@ -16,11 +16,11 @@ doi 10.1023/B:VISI.0000011205.11775.fd, sections 3.2 and 4; priors: part 4 of th
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from msgspec import Struct
-from numba import njit
+from numba import njit, types
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from gating.tracking.bending import AFFINE
@@ -47,7 +47,7 @@ RIDGE: Final = 1e-6
 _FAST = {"contract", "reassoc", "nsz"}
 
 
-class FitProblem(Struct, frozen=True):
+class FitProblem(NamedTuple):
     """What a template brings to a fit, for n places and K functions.
 
     Attributes
@@ -58,7 +58,7 @@ class FitProblem(Struct, frozen=True):
         The functions there; the first three are affine.
     values : (n,) float32
         The template's image there.
-    steepest : (n, 2 K) float32
+    steepest : (2 K, n) float32
         Change of the image with each coefficient.
     axes : (2 K, 2 K) float64
         Rows: motions that the image and the prior tell apart. The image pulls each of them with 1.
@@ -110,15 +110,15 @@ def prepare_fit(
     functions = np.ascontiguousarray(basis.T, np.float32)
     values, after, before = (np.zeros(n, np.float32) for _ in range(3))
     sample(image, places, np.zeros((2, n), np.float32), values)
-    steepest = np.empty((n, count, 2), np.float32)
+    steepest = np.empty((count, 2, n), np.float32)
     for axis in range(2):
         half = np.zeros((2, n), np.float32)
         half[axis] = 0.5
         sample(image, places, half, after)
         sample(image, places, -half, before)
-        steepest[:, :, axis] = (functions * (after - before)).T
-    flat = np.ascontiguousarray(steepest.reshape(n, 2 * count))
-    hessian = flat.T.astype(np.float64) @ flat
+        steepest[:, axis] = functions * (after - before)
+    flat = steepest.reshape(2 * count, n)
+    hessian = flat.astype(np.float64) @ flat.T
     ridge = RIDGE * (float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9)
     prior = _prior(energies, length_px)
     # Axes A with A H A' = 1 and A P A' diagonal, so that the inverse of H + noise P is A' / (1 + noise pulls) A.
@@ -161,31 +161,7 @@ def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: in
     float
         Mean square of the clipped differences of all places inside the image, 0 to `CLIP` squared; that if none is.
     """
-    p = problem
-    shared = p.shared / max(likeness, LEAST_LIKENESS)
-    return float(
-        _align(
-            image, p.places, p.basis, p.values, p.steepest, p.axes, p.pulls, p.prior, shared, p.length_px, most_steps,
-            coefficients, p.work, p.gradient,
-        )
-    )  # fmt: skip
-
-
-def deviation_px(problem: FitProblem, function: Array, cost: float) -> float:
-    """Return the standard deviation that noise leaves a motion after a fit, px, in its worst direction.
-
-    Parameters
-    ----------
-    problem : FitProblem
-    function : (K,) float64
-        The motion, as a sum of the functions.
-    cost : float
-        What `align` returned.
-    """
-    noise = problem.shared * cost
-    along = problem.axes.reshape(-1, function.size, 2).transpose(0, 2, 1) @ function
-    covariance = (along.T / (1.0 + noise * problem.pulls)) @ along
-    return math.sqrt(noise * float(np.linalg.eigvalsh(covariance)[-1]))
+    return float(descend(image, problem, coefficients, most_steps, likeness))
 
 
 @njit(
@@ -216,10 +192,12 @@ def _differences(image: Image, places: Image, values: Image, work: Image) -> flo
 
 @njit("void(float32[:, ::1], float32[::1], float64[::1])", cache=True, nogil=True, fastmath=_FAST)
 def _project(steepest: Image, differences: Image, gradient: Array) -> None:
-    gradient[:] = 0.0
-    for i in range(differences.size):
-        for j in range(gradient.size):
-            gradient[j] += steepest[i, j] * differences[i]
+    for j in range(gradient.size):
+        slopes = steepest[j]
+        total: np.float32 = np.float32(0.0)
+        for i in range(differences.size):
+            total += slopes[i] * differences[i]
+        gradient[j] = total
 
 
 @njit("void(float64[:, ::1], float64[::1], float64, float64[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
@@ -237,38 +215,28 @@ def _solve(axes: Array, pulls: Array, noise: float, gradient: Array) -> None:
             step[j] += axes[i, j] * along[i]
 
 
-@njit(
-    "float64(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float64[:, ::1],"
-    " float64[::1], float64[:, ::1], float64, float64, int64, float64[:, ::1], float32[:, ::1], float64[:, ::1])",
-    cache=True,
-    nogil=True,
-)
-def _align(
-    image: Image,
-    places: Image,
-    basis: Image,
-    values: Image,
-    steepest: Image,
-    axes: Array,
-    pulls: Array,
-    prior: Array,
-    shared: float,
-    length_px: float,
-    most_steps: int,
-    coefficients: Array,
-    work: Image,
-    gradient: Array,
-) -> float:
-    """See `align`."""
-    step, count = gradient[0], coefficients.shape[0]
+_IMAGE, _MATRIX = types.float32[:, ::1], types.float64[:, ::1]
+PROBLEM: Final = types.NamedTuple(
+    (_IMAGE, _IMAGE, types.float32[::1], _IMAGE, _MATRIX, types.float64[::1], _MATRIX, types.float64, types.float64,
+     _IMAGE, _MATRIX), FitProblem,
+)  # fmt: skip
+"""The type of a problem in a kernel."""
+
+
+@njit(types.float64(_IMAGE, PROBLEM, _MATRIX, types.int64, types.float64), cache=True, nogil=True)
+def descend(image: Image, problem: FitProblem, coefficients: Array, most_steps: int, likeness: float) -> float:
+    """See `align`, which is this for Python."""
+    p = problem
+    step, count, length_px = p.gradient[0], coefficients.shape[0], p.length_px
+    shared = p.shared / max(likeness, LEAST_LIKENESS)
     for _ in range(most_steps):
-        displace(basis, coefficients, work)
-        noise = shared * _differences(image, places, values, work)
-        _project(steepest, work[2], step)
+        displace(p.basis, coefficients, p.work)
+        noise = shared * _differences(image, p.places, p.values, p.work)
+        _project(p.steepest, p.work[2], step)
         for i in range(step.size):
             for k in range(count):
-                step[i] += noise * (prior[i, 2 * k] * coefficients[k, 0] + prior[i, 2 * k + 1] * coefficients[k, 1])
-        _solve(axes, pulls, noise, gradient)
+                step[i] += noise * (p.prior[i, 2 * k] * coefficients[k, 0] + p.prior[i, 2 * k + 1] * coefficients[k, 1])
+        _solve(p.axes, p.pulls, noise, p.gradient)
         xx, xy = 1.0 + coefficients[1, 0] / length_px, coefficients[2, 0] / length_px
         yx, yy = coefficients[1, 1] / length_px, 1.0 + coefficients[2, 1] / length_px
         largest = 0.0
@@ -280,5 +248,30 @@ def _align(
             largest = max(largest, abs(step_x), abs(step_y))
         if not largest >= STEP_PX:
             break
-    displace(basis, coefficients, work)
-    return _differences(image, places, values, work)
+    displace(p.basis, coefficients, p.work)
+    return _differences(image, p.places, p.values, p.work)
+
+
+@register_jitable
+def deviation_px(problem: FitProblem, function: Array, cost: float) -> float:
+    """Return the standard deviation that noise leaves a motion after a fit, px, in its worst direction.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    function : (K,) float64
+        The motion, as a sum of the functions.
+    cost : float
+        What `align` returned.
+    """
+    noise = problem.shared * cost
+    xx, xy, yy = 0.0, 0.0, 0.0
+    for axis in range(problem.pulls.size):
+        x, y = 0.0, 0.0
+        for k in range(function.size):
+            x += problem.axes[axis, 2 * k] * function[k]
+            y += problem.axes[axis, 2 * k + 1] * function[k]
+        weight = 1.0 / (1.0 + noise * problem.pulls[axis])
+        xx, xy, yy = xx + weight * x * x, xy + weight * x * y, yy + weight * y * y
+    largest = (xx + yy) / 2.0 + math.sqrt(((xx - yy) / 2.0) ** 2 + xy * xy)
+    return math.sqrt(noise * largest)

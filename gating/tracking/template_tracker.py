@@ -20,7 +20,8 @@ from gating.tracking.confidence import probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.evidence import Evidence, History, gather
 from gating.tracking.fixed_pattern import FixedPattern
-from gating.tracking.local_contrast import Picture, window_mm
+from gating.tracking.frame_views import FrameBase, FrameView, SharedViews, TrackerViews
+from gating.tracking.local_contrast import window_mm
 from gating.tracking.memory import Memory
 from gating.tracking.opencv_tracker import refused
 from gating.tracking.recall import Carried, Recall, Recalled, between
@@ -35,7 +36,6 @@ from gating.tracking.template import (
     margin_for,
     place,
     place_at,
-    reduce,
     reduction_for,
 )
 from gating.tracking.template_set import TemplateSet
@@ -66,6 +66,7 @@ SAME_PICTURE = 0.9999
 class _Seen(Struct, frozen=True):
     """What was found in a frame; `finish_frame` may learn from it."""
 
+    pixels: NDArray[Any]
     frame: NDArray[Any]
     elapsed_s: float
     moved: Propagation
@@ -119,9 +120,8 @@ class TemplateTracker:
         side_px = float(np.sqrt(np.prod(np.ptp(contour, axis=0))))
         self._apart_px = max(APART_MM / self._spacing_mm, APART_SHARE * side_px)
         self._reduction = reduction_for(contour, self._margin_px)
-        reduced = reduce(frame, self._reduction)
-        window = window_mm(contour, self._spacing_mm)
-        self._picture = Picture((frame.shape[0], frame.shape[1]), self._spacing_mm, window, self._bands)
+        base = FrameBase((frame.shape[0], frame.shape[1]), self._spacing_mm, self._bands)
+        self._views = TrackerViews(FrameView(base, window_mm(contour, self._spacing_mm), self._reduction))
         self._recall: Recall | None = None
         reference = self._cut(frame, contour, contour_centroid(contour))
         self.templates = TemplateSet(reference, self._settings.max_templates)
@@ -129,7 +129,7 @@ class TemplateTracker:
         self._choice = Choice(self.templates, surroundings, self._apart_px)
         row, column = reference.top // self._reduction, reference.left // self._reduction
         pixel_mm = self._reduction * self._spacing_mm
-        self._pattern = FixedPattern(reduced, row, column, *reference.coarse.shape, pixel_mm)
+        self._pattern = FixedPattern(self._views.own.reduced, row, column, *reference.coarse.shape, pixel_mm)
         self._centre = reference.centre_px
         self._now_s, self._unseen_s, self._rest_score = 0.0, 0.0, 0.0
         self._typical, self._graded_s, self._confidence = 0.0, 0.0, 0.0
@@ -156,11 +156,11 @@ class TemplateTracker:
         self._recall = Recall(memory, self._reference, self._spacing_mm)
 
     def _cut(self, frame: NDArray[Any], contour: NDArray[np.float32], content_px: tuple[float, float]) -> Template:
-        """Cut a template out of a frame, which the picture then shows."""
-        self._picture.load(frame)
-        reduced = reduce(frame, self._reduction)
-        fit = ContourFit(self._picture, contour, content_px, self._margin_px, self._spacing_mm)
-        return cut_template(frame, reduced, contour, fit, self._margin_px, self._reach_px)
+        """Cut a template out of a frame, which the tracker's own view then shows."""
+        view = self._views.own
+        view.take(frame)
+        fit = ContourFit(view.picture, contour, content_px, self._margin_px, self._spacing_mm)
+        return cut_template(frame, view.reduced, contour, fit, self._margin_px, self._reach_px)
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Find the target in the next frame; see the contract."""
@@ -170,11 +170,15 @@ class TemplateTracker:
         elapsed_s = elapsed_s if 0.0 < elapsed_s < math.inf else DEFAULT_ELAPSED_S
         self._now_s += elapsed_s
         try:
-            frame = self._bands.filled(checked_pixels(pixels, self._shape))
+            view = self._views.of(pixels)
         except TrackingError as error:
             self._unseen_s += elapsed_s
             return refused(str(error), len(self.templates.in_use))
-        return self._judge(self._look(self._reference, frame, elapsed_s, self._pattern))
+        return self._judge(self._look(self._reference, view, elapsed_s, self._pattern))
+
+    def share(self, views: SharedViews) -> None:
+        """Look at frames through views that other trackers use too; see `SharingTracker`."""
+        self._views.share(views)
 
     def _judge(self, seen: _Seen) -> TrackResult:
         """Return how far what was found is trusted, and remember it."""
@@ -199,14 +203,13 @@ class TemplateTracker:
         content = seen.moved.content_px
         return TrackResult(centre[0], centre[1], confidence, score, status, contour, detail, in_use, content)
 
-    def _look(self, reference: Template, frame: NDArray[Any], elapsed_s: float, pattern: FixedPattern) -> _Seen:
+    def _look(self, reference: Template, view: FrameView, elapsed_s: float, pattern: FixedPattern) -> _Seen:
         """Return what is found in a frame; only `pattern` remembers it."""
-        reduced = reduce(frame, self._reduction)
-        self._picture.load(frame)
+        frame, reduced, picture = view.frame, view.reduced, view.picture
         reach = self._reach(elapsed_s)
         placements = place(self.templates.in_use, frame, reduced, reach, self._apart_px)
-        winner, moved = self._choice.best(frame, self._picture, placements, reach)
-        recalled = None if self._recall is None else self._recall.recalled(self._picture, winner.template, moved)
+        winner, moved = self._choice.best(frame, picture, placements, reach)
+        recalled = None if self._recall is None else self._recall.recalled(picture, winner.template, moved)
         if recalled is not None:
             moved = recalled.moved
         centre = _centre_of(moved, winner)
@@ -217,7 +220,7 @@ class TemplateTracker:
         evidence = gather(placements, winner, moved, history, apart_px=self._apart_px, spacing_mm=self._spacing_mm)
         if recalled is not None:
             evidence = recalled.added_to(evidence)
-        return _Seen(frame, elapsed_s, moved, winner, centre, evidence, probability(evidence), recalled)
+        return _Seen(view.pixels, frame, elapsed_s, moved, winner, centre, evidence, probability(evidence), recalled)
 
     def _reach(self, elapsed_s: float) -> SearchRegion:
         """Return where the target can be: as far away as it can have moved since it was last seen."""
@@ -253,7 +256,7 @@ class TemplateTracker:
         assert seen is not None
         x, y = seen.moved.content_px
         shift = x - reference.centre_px[0], y - reference.centre_px[1]
-        direct = reference.fit.propagate(self._picture, *shift, seen.moved.raw_score)
+        direct = reference.fit.propagate(self._views.newest.picture, *shift, seen.moved.raw_score)
         reference.fit.keep(direct)
         middle, apart_px = between(seen.moved, direct)
         score = place_at(0, reference, seen.frame, x, y, self._reach(0.0)).score
@@ -287,8 +290,8 @@ class TemplateTracker:
         """Look at the last frame again: all that `track` does except for its consequences."""
         self.finish_frame()
         if self._reference is not None and self._last is not None:
-            frame = checked_pixels(self._last.frame, self._shape)
-            self._look(self._reference, frame, self._last.elapsed_s, self._pattern.snapshot())
+            view = self._views.of(self._last.pixels)
+            self._look(self._reference, view, self._last.elapsed_s, self._pattern.snapshot())
 
 
 def _centre_of(moved: Propagation, winner: Placement) -> Point:

@@ -14,7 +14,7 @@ from gating.tracking import registry
 from gating.tracking.tracker import TrackerSettings, TrackingError
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 SAID = {
     "01_gate_a_recording": "on    in_window",
     "02_gate_arrays": "beam on in 17 of 80 frames",

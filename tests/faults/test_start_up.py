@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bench.start_up import start_up
 from gating.latency.budgets import load_budgets
 
@@ -11,7 +9,6 @@ BUSY = 4.0
 """How much longer a shared machine may compute than an idle one waits."""
 
 
-@pytest.mark.alone
 def test_the_engine_compiles_at_its_first_start_and_later_ones_are_faster() -> None:
     budget = load_budgets().ready
     warm, cold = start_up(cold=False), start_up(cold=True)

@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 from functools import partial
 
-import jsonschema
 import msgspec
 import numpy as np
 import pytest
@@ -379,6 +378,8 @@ NEVER_ON = Config(gating=GatingSettings(rules=(CentreRule(si_mm=0),)), safety=Sa
 
 @pytest.mark.parametrize("config", [WIDE, NEVER_ON])
 def test_the_key_figures_match_the_committed_schema(tmp_path, config):
+    import jsonschema  # takes two seconds, which every row of tests would spend on finding its tests
+
     schema = json.loads(SCHEMA.read_text())
     assert schema == figures_schema(), "python -m gating.analysis.export writes it anew"
     write_figures_json(tmp_path / "f.json", [figures(gated_motion(track_motion(*sine()), config))], "s1")

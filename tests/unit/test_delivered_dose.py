@@ -16,7 +16,7 @@ from gating.delivered.deliveries import DosePlan, gated_timeline, itv_plan, part
 from gating.delivered.dose_cloud import motion_kernel, moved, whole
 from gating.delivered.dvh import OnGrid, StructurePoints, dose_figures
 from gating.delivered.live import LiveDose
-from gating.delivered.spread import figure_spread
+from gating.delivered.spread import figure_spreads
 from tests.dose_bench import FIELD_MM, FRAME_S, GY, PENUMBRA_MM, SESSION_S, grid, session, slab, sphere, water
 
 MOTIONS = {
@@ -142,7 +142,7 @@ def test_an_itv_plan_covers_every_phase_as_the_plan_covers_the_target():
 
 def test_without_errors_the_spread_is_the_delivered_dose_itself():
     plan, motion, placed = grid(slab), session(MOTIONS["sine"]), OnGrid(sphere(), grid(slab).grid)
-    spread = figure_spread(plan, motion, placed, (), latency_sd_ms=0.0, samples=3)
+    (spread,) = figure_spreads(plan, motion, [placed], (), latency_sd_ms=0.0, samples=3)
     assert spread.p5.d98_gy == spread.p95.d98_gy
     assert spread.p5.d98_gy == pytest.approx(gated(plan, motion, sphere()).d98_gy, rel=1e-3)
 
@@ -152,7 +152,7 @@ def test_the_spread_of_a_constant_error_is_that_of_the_penumbra():
     structure = StructurePoints("GTV", np.stack([0 * along, 0 * along, along], axis=1), 10.0)
     plan, placed = grid(slab), OnGrid(structure, grid(slab).grid)
     error = Uncertainty(name="constant", sd_mm=4.0, kind="systematic", source="this test")
-    spread = figure_spread(plan, session(np.zeros_like), placed, [error], latency_sd_ms=0.0, samples=200)
+    (spread,) = figure_spreads(plan, session(np.zeros_like), [placed], [error], latency_sd_ms=0.0, samples=200)
     # 5 % of all samples are further off than 1.96 SD.
     wanted = GY * ndtr((FIELD_MM - 14.4 - 1.96 * 4.0) / PENUMBRA_MM)
     assert spread.p5.d98_gy == pytest.approx(wanted, rel=0.1)
@@ -200,3 +200,13 @@ def test_the_motion_counts_from_the_middle_of_the_window():
 def test_the_ungated_delivery_is_the_whole_session():
     motion = session(MOTIONS["sine"], [(0.0, 1.0)])
     assert ungated_timeline(motion).beam_on_s == pytest.approx(SESSION_S, abs=0.02)
+
+
+def test_a_small_target_has_the_dose_of_its_points_not_of_voxels():
+    """A sphere of 5 mm radius holds 33 voxel centres, but its edge lies in the penumbra."""
+    structure = sphere(5.0, step_mm=0.5)
+    edge = replace(structure, points_mm=structure.points_mm + np.array([0.4, -0.7, FIELD_MM - 1.3]))
+    wanted = dose_figures(slab(edge.points_mm), edge.volume_cm3)
+    found = gated(grid(slab), session(np.zeros_like), edge)
+    assert found.d98_gy == pytest.approx(wanted.d98_gy, rel=0.02)
+    assert found.mean_gy == pytest.approx(wanted.mean_gy, rel=0.005)

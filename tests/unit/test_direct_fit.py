@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import least_squares
 
 from gating.tracking.bending import AFFINE, BendingModes
-from gating.tracking.direct_fit import CLIP, RIDGE, FitProblem, align, prepare_fit
+from gating.tracking.direct_fit import CLIP, RIDGE, FitProblem, align, deviation_px, prepare_fit
 from gating.tracking.local_contrast import LocalContrast
 from gating.tracking.sampling import displace, sample, score_at
 
@@ -141,11 +143,11 @@ def test_the_steepest_descent_images_are_derivatives_by_the_coefficients():
     image = contrast(scene())
     fit = problem(image, 4)
     base, _ = sampled_by_scipy(image, lattice())
-    for index in range(fit.steepest.shape[1]):
+    for index in range(len(fit.steepest)):
         coefficients = np.zeros((AFFINE + 4, 2))
         coefficients.flat[index] = 0.05
         seen, _ = sampled_by_scipy(image, lattice() + displaced(fit.basis, coefficients)[:2])
-        slope = np.corrcoef((seen - base) / 0.05, fit.steepest[:, index])[0, 1]
+        slope = np.corrcoef((seen - base) / 0.05, fit.steepest[index])[0, 1]
         assert slope > 0.97
 
 
@@ -158,7 +160,7 @@ def test_a_first_step_is_that_of_gauss_and_newton():
     seen, _ = sampled_by_scipy(frame, lattice())
     difference = np.clip(seen - fit.values, -CLIP, CLIP)
     noise = fit.shared * (difference**2).mean()
-    steepest, penalty = fit.steepest.astype(np.float64), noise * fit.prior
+    steepest, penalty = fit.steepest.T.astype(np.float64), noise * fit.prior
     hessian = steepest.T @ steepest
     hessian += penalty + RIDGE * (hessian[0, 0] + hessian[1, 1]) / 2.0 * np.eye(len(hessian))
     np.testing.assert_allclose(coefficients.ravel(), -np.linalg.solve(hessian, steepest.T @ difference), atol=2e-4)
@@ -309,3 +311,15 @@ def test_a_flat_template_does_not_move():
     found = np.zeros((AFFINE + 4, 2))
     align(problem(np.zeros(SHAPE, np.float32), 4), contrast(scene()), found, 20)
     assert not found.any()
+
+
+@given(SEEDS, st.floats(0.0, 0.2))
+@settings(max_examples=15, deadline=None)
+def test_the_deviation_is_that_of_the_posterior_in_its_worst_direction(seed, cost):
+    fit, rng = problem(contrast(scene(seed)), 4), np.random.default_rng(seed)
+    function, noise = rng.normal(0.0, 1.0, AFFINE + 4), fit.shared * cost
+    steepest = fit.steepest.astype(np.float64)
+    hessian = steepest @ steepest.T + RIDGE * (np.square(steepest[:2]).sum() / 2.0 + 1e-9) * np.eye(len(steepest))
+    mean = np.kron(function, np.eye(2))
+    covariance = noise * mean @ np.linalg.inv(hessian + noise * fit.prior) @ mean.T
+    assert deviation_px(fit, function, cost) == pytest.approx(math.sqrt(np.linalg.eigvalsh(covariance)[-1]), rel=1e-4)

@@ -77,7 +77,7 @@ def test_a_still_log_returns_the_planned_dose_bit_for_bit(plan, tmp_path, monkey
 def test_planned_stands_beside_delivered_and_what_is_left_out(log, plan, tmp_path):
     page = tmp_path / "page.html"
     said = run(*dose(log, plan, "--out", page)).stdout
-    for words in ("GTV, 45 Gy prescribed, beam confirmed", "planned", "ungated", "itv", "gated, 5 to 95 %",
+    for words in ("GTV, 45 Gy prescribed, beam confirmed", "planned", "ungated", "itv", "gated with errors, 5 to 95 %",
                   "deformation", "Motion along LR was not seen", "names no patient"):  # fmt: skip
         assert words in said
     text = page.read_text()
@@ -93,7 +93,7 @@ def test_json_holds_every_figure_and_its_spread(log, plan):
     assert set(target["figures"]) == {"planned", "gated", "ungated", "itv planned", "itv"}
     assert target["figures"]["gated"]["d98_gy"] < 0.95 * target["figures"]["planned"]["d98_gy"]
     assert target["spread"]["p5"]["d98_gy"] <= target["spread"]["p95"]["d98_gy"]
-    assert organ["spread"] is None
+    assert organ["spread"]["p5"]["d2cc_gy"] < organ["spread"]["p95"]["d2cc_gy"]
     assert found["shown"] == [False, True, True]
 
 
@@ -150,3 +150,7 @@ def add_coronal(data: SessionData) -> None:
         at = (3.0 + sagittal.centre_mm[0], sagittal.centre_mm[1], one.position_mm[2])
         seen.append(replace(one, frame_sequence=number, target="GTV coronal", plane="coronal", position_mm=at))
     data.estimates["GTV coronal"] = seen
+
+
+def test_a_format_that_cannot_be_saved_is_refused_before_the_work(log, plan):
+    assert "--save is 'gated.txt'; a file that ends in .mha" in refused(*dose(log, plan, "--save", "gated.txt"))

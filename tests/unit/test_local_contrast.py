@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from gating.tracking.local_contrast import LEAST_DEVIATION, LocalContrast, Picture, window_mm
+from gating.tracking.contrast_kernels import TAPS, divide, gaussian_taps, smooth
+from gating.tracking.local_contrast import LEAST_DEVIATION, Cells, LocalContrast, Picture, window_mm
 
 
 def texture(shape: tuple[int, int] = (90, 130), seed: int = 1) -> np.ndarray:
@@ -94,3 +96,36 @@ def test_a_pixel_of_the_coarse_grid_is_the_contrast_of_block_means():
 def test_the_window_is_as_wide_as_the_targets_structures(side_mm, width_mm):
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * side_mm / 2.0
     assert window_mm(corners, 2.0) == pytest.approx(width_mm)
+
+
+@given(st.integers(5, 60), st.integers(5, 60), st.floats(0.3, 1.2))
+@settings(max_examples=20, deadline=None)
+def test_smoothing_is_what_opencv_smooths(rows, columns, sigma_px):
+    image = np.random.default_rng(rows).normal(300.0, 90.0, (rows, columns)).astype(np.float32)
+    line, out = np.zeros(columns + 2 * TAPS - 2, np.float32), np.zeros_like(image)
+    smooth(image, gaussian_taps(sigma_px), line, out)
+    np.testing.assert_allclose(out, cv2.GaussianBlur(image, (9, 9), sigma_px), atol=2e-3)
+
+
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+def test_cells_hold_means_of_the_mirrored_image_and_of_its_squares(side):
+    image = texture((37, 45))
+    cells = Cells(image.shape, side)
+    cells.load(image, np.float32(400.0))
+    padding = [(0, -length % side) for length in image.shape]
+    whole = np.pad(image.astype(np.float64) - 400.0, padding, mode="symmetric")
+    blocks = whole.reshape(whole.shape[0] // side, side, whole.shape[1] // side, side)
+    np.testing.assert_allclose(cells.values, blocks.mean(axis=(1, 3)), atol=2e-3)
+    np.testing.assert_allclose(cells.squares, (blocks**2).mean(axis=(1, 3)), rtol=1e-4, atol=0.1)
+
+
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+def test_division_is_by_maps_that_opencv_enlarges(side):
+    rng = np.random.default_rng(side)
+    image = rng.normal(0.0, 50.0, (48, 56)).astype(np.float32)
+    grid = 48 // side, 56 // side
+    means, spreads = rng.normal(0.0, 9.0, grid).astype(np.float32), rng.uniform(20.0, 60.0, grid).astype(np.float32)
+    out = np.zeros_like(image)
+    divide(image, np.float32(3.0), side, means, spreads, np.zeros((3, 58), np.float32), out)
+    mean, spread = (cv2.resize(one, (56, 48), interpolation=cv2.INTER_LINEAR) for one in (means, spreads))
+    np.testing.assert_allclose(out, (image - 3.0 - mean) / spread, atol=1e-4)

@@ -133,3 +133,16 @@ def test_a_core_that_does_not_exist_is_reported() -> None:
     nowhere = "print(*prepare_process(HostSettings(fifo_priority=0, engine_core=1023), gating_loop=True))"
     if len(os.sched_getaffinity(0)) > 1:
         assert run(then=nowhere).splitlines()[-1].startswith("not permitted to keep to core 1023")
+
+
+HELPED = """
+thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+thread.start()
+said = prepare_process(HostSettings(fifo_priority=10), gating_loop=True, helper_threads=(thread.native_id,))
+print(os.sched_getaffinity(0) & os.sched_getaffinity(thread.native_id), *said)
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_a_helper_of_the_gating_loop_keeps_off_its_core() -> None:
+    assert run(then=HELPED).splitlines()[-1].startswith("set()")
