@@ -24,6 +24,7 @@ from gating.delivered.deliveries import (
 from gating.delivered.dose_cloud import MotionKernel
 from gating.delivered.dvh import DoseFigures, OnGrid, StructurePoints, check_holds, dose_figures, histogram
 from gating.delivered.spread import LATENCY_SD_MS, SAMPLES, Spread, figure_spreads
+from gating.messages import ASSUMED_TIME_MEANS
 
 PLANNED, GATED, UNGATED, ITV_PLANNED, ITV = "planned", "gated", "ungated", "itv planned", "itv"
 MEANINGS: Final = {
@@ -274,6 +275,8 @@ def left_out(plan: DosePlan, motion: GatedMotion, question: Question) -> list[st
         )
     if question.dose_rate_mu_min is None:
         said.append("The time with beam is taken for that of the whole plan: no dose rate was given.")
+    if motion.times_assumed:
+        said.append(f"The {ASSUMED_TIME_MEANS}.")
     if motion.beam_known_by != "confirmed":
         said.append(f"The beam is {motion.beam_known_by or 'not known'}, not confirmed by a beam interface.")
     said.append("The dose is that of the planned dose file, as if every fraction were like this session.")
