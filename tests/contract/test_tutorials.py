@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone  # live sessions at their own rate
+pytestmark = pytest.mark.deadlines  # live sessions at their own rate
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 SHOWS = {

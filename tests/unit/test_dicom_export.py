@@ -272,7 +272,7 @@ def answers(http: int, path: str = "/system") -> Any:
         return None
 
 
-@pytest.mark.alone
+@pytest.mark.deadlines
 def test_a_real_server_stores_all_of_it(
     orthanc: tuple[int, int], files: dict[str, Path], made: dict[str, Dataset]
 ) -> None:
@@ -284,7 +284,7 @@ def test_a_real_server_stores_all_of_it(
     assert len(answers(http, "/studies")) == 1
 
 
-@pytest.mark.alone
+@pytest.mark.deadlines
 def test_a_server_that_is_not_there_is_named(files: dict[str, Path]) -> None:
     with reserved_ports() as (port,), pytest.raises(Unavailable, match=f"A at 127.0.0.1:{port} cannot be reached"):
         send_dicom(list(files.values()), parse_peer(f"A@127.0.0.1:{port}"))
