@@ -37,7 +37,7 @@ AFTER_DRAWING_MS: Final = 200.0
 FAR_AHEAD_NS: Final = 86_400_000_000_000
 """How far the clock of a source on another host is ahead of ours: a day, which nobody could take for a delay."""
 RATES_PER_S: Final = (12.0, 16.0, 25.0, 8.0)
-"""Frames per second, chosen in turn by the seed. The slowest comes last: most of a fault's time is frames to wait for."""
+"""Frames per second, chosen in turn by the seed; the slowest last, since a fault mostly waits for frames."""
 
 
 class NotSettled(Exception):
