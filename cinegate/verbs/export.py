@@ -78,13 +78,15 @@ def export(
 def _dicom(session: ExportedSession, folder: Path, who: dict[str, Any], send: str) -> dict[str, Any]:
     try:
         from cinegate.exports.dicom.identity import identify
-        from cinegate.exports.dicom.write import parse_peer, send_dicom, write_dicom
+        from cinegate.exports.dicom.write import check_reach, parse_peer, send_dicom, write_dicom
     except ImportError as error:
         from drivers.errors import Unavailable
         from drivers.extras import how_to_install
 
         raise Unavailable(f"DICOM needs {error.name}; install it with: {how_to_install('dicom')}") from None
     peer = parse_peer(send) if send else None
+    if peer is not None:
+        check_reach(peer)
     files = write_dicom(session, folder, identify(session, **who))
     if peer is not None:
         send_dicom(files, peer)

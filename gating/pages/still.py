@@ -19,6 +19,7 @@ WIDTH_IN: Final = 7.2
 PX_PER_IN: Final = 110.0
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.62, 0.12, 0.46, 0.28
 """Margins, in."""
+_LEFT_OF_WORDS: Final = 1.25
 _DASHES: Final = {"solid": "-", "dot": ":", "dash": "--", "dashdot": "-.", "longdash": (0, (8, 3))}
 _STYLE: Final[Any] = {
     "font.size": 7.5, "svg.fonttype": "none", "svg.hashsalt": "cinegate", "grid.color": GRID, "axes.axisbelow": True,
@@ -47,7 +48,8 @@ def still_plot(figure: Figure) -> bytes:
         for trace in figure["data"]:
             key = (str(trace.get("xaxis") or "x"), str(trace.get("yaxis") or "y"))
             if key not in placed:
-                placed[key] = sheet.add_axes(_place(layout, key, height_in))
+                left_in = _LEFT_OF_WORDS if trace.get("orientation") == "h" else _LEFT
+                placed[key] = sheet.add_axes(_place(layout, key, left_in, height_in))
             _draw(placed[key], trace)
         for key, axes in placed.items():
             _shape(axes, key, layout)
@@ -58,16 +60,18 @@ def still_plot(figure: Figure) -> bytes:
                 for one in placed.values()
                 for line, text in zip(*one.get_legend_handles_labels(), strict=True)
             }
-            sheet.legend(shown.values(), shown.keys(), loc="upper left", ncols=6, frameon=False, fontsize=7)
+            sheet.legend(shown.values(), shown.keys(), loc="upper left", ncols=8, frameon=False, fontsize=7)
         written = BytesIO()
         sheet.savefig(written, format="svg", metadata={"Date": None})
     return written.getvalue()
 
 
-def _place(layout: Mapping[str, Any], key: tuple[str, str], height_in: float) -> tuple[float, float, float, float]:
+def _place(
+    layout: Mapping[str, Any], key: tuple[str, str], left_in: float, height_in: float
+) -> tuple[float, float, float, float]:
     """Return left, bottom, width and height on the sheet, 0 to 1."""
     (x0, x1), (y0, y1) = (_settings(layout, name).get("domain") or (0, 1) for name in key)
-    left, bottom = _LEFT / WIDTH_IN, _BOTTOM / height_in
+    left, bottom = left_in / WIDTH_IN, _BOTTOM / height_in
     width, height = 1 - left - _RIGHT / WIDTH_IN, 1 - bottom - _TOP / height_in
     return left + width * x0, bottom + height * y0, width * (x1 - x0), height * (y1 - y0)
 

@@ -177,9 +177,9 @@ def _motion(film: Film) -> str:
     if film.frames:
         hint += " A click shows the frame of that time."
         outlines = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
-        played = legend(outlines) + player(msgspec.to_builtins(film))
+        played = f'<div class="screen">{legend(outlines)}</div>{player(msgspec.to_builtins(film))}'
     caption = f'Target centre relative to the reference frame.<span class="screen"> {hint}</span>'
-    body = f'<p class="caption">{film.about}</p>{played}{legend(keys)}<div id="motion"></div>'
+    body = f'<p class="caption screen">{film.about}</p>{played}{legend(keys)}<div id="motion"></div>'
     return section("Target motion and gate", caption, body)
 
 

@@ -20,7 +20,7 @@ from gating.tracking.together import Outcome, one_by_one
 
 T = TypeVar("T")
 
-SWITCH_S: Final = 2e-5
+SWITCH_S: Final = 5e-5
 """How long a thread keeps the interpreter's lock if the other one waits for it; 5 ms, the default, outlast a frame."""
 LONGEST_WAIT_S: Final = 0.25
 """For a task that the helper has begun. The loop renews no lease meanwhile, so the beam is held after 100 ms."""

@@ -13,12 +13,14 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
+from gating.tracking.layers import growth
 from gating.tracking.local_contrast import SMOOTHING_PX
 from gating.tracking.memory import BIN_MM, MOST_KEY_FRAMES, Contour, KeyFrame, Memory, UsualScore, hash_of
-from gating.tracking.memory_remarks import remarks
+from gating.tracking.memory_remarks import layer_remarks, remarks
 from gating.tracking.reference import checked_pixels, checked_target
 from gating.tracking.saturation_band import find_bands
 from gating.tracking.template import margin_for, masked_around
@@ -123,7 +125,9 @@ def learn_memory(
         memory = _learned(preparation, passage)
         if not np.count_nonzero(passage.fits < LEAST_FIT) < unbelieved:
             break
-    return memory
+    away_mm = _away_mm(preparation, passage)
+    layers = growth(frames, contour, away_mm, preparation.pixel_mm, _main_axis(away_mm))
+    return replace(memory, remarks=(*memory.remarks, *layer_remarks(layers)))
 
 
 def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
@@ -133,7 +137,7 @@ def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
     alike = looks @ looks.T
     chosen = _choose(alike, passage.fits)
     keys = tuple(_key(passage, number, frames[number]) for number in chosen)
-    away_mm = (passage.content_px - passage.content_px[0]) * preparation.pixel_mm
+    away_mm = _away_mm(preparation, passage)
     axis = _main_axis(away_mm)
     rest_score = _rest_score(passage.reference_scores, away_mm)
     believed = passage.fits >= LEAST_FIT
@@ -150,6 +154,11 @@ def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
         float(time_s[-1]),
         remarks(rest_score, time_s, away_mm @ axis, believed, keys),
     )
+
+
+def _away_mm(preparation: _Preparation, passage: _Passage) -> Series:
+    """Return how far the content is from the reference, (n, 2)."""
+    return np.asarray((passage.content_px - passage.content_px[0]) * preparation.pixel_mm, np.float64)
 
 
 def _key(passage: _Passage, number: int, pixels: NDArray[Any]) -> KeyFrame:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.tracking.confidence import LEAST_CARRIED_FIT, LEAST_REST_SCORE_PREPARED
+from gating.tracking.layers import LARGEST_GROWTH
 from gating.tracking.memory import KeyFrame
 
 Series = NDArray[np.float64]
@@ -46,6 +47,16 @@ def remarks(
             f"{HOLD_S:g} s; if one will be treated, prepare again with it, or its frames will be doubted"
         )
     return tuple(found)
+
+
+def layer_remarks(growth: float | None) -> tuple[str, ...]:
+    """Return what must be known of a moving layer that moves `growth` times as far as claimed; advice, not a veto."""
+    if growth is None or not growth > LARGEST_GROWTH:
+        return ()
+    return (
+        f"what moves in and around the target moves {growth:.1f} times as far as the target is followed: a pattern "
+        "fixed in the image may hold it, or tissue that does not move with the rest; check the key frames farthest off",
+    )
 
 
 def has_hold(time_s: Series, excursion_mm: Series) -> bool:

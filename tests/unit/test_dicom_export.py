@@ -17,15 +17,26 @@ import highdicom
 import msgspec
 import numpy as np
 import pydicom
+import pynetdicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import RTPlanStorage
+from pydicom.uid import RTPlanStorage, RTStructureSetStorage
 
-from cinegate.exports.dicom.identity import IdentityError, identify
+from cinegate.exports.dicom.cine import cine, frame_numbers
+from cinegate.exports.dicom.identity import Identity, IdentityError, identify
+from cinegate.exports.dicom.motion import motion_report
+from cinegate.exports.dicom.study import Study
 from cinegate.exports.dicom.write import parse_peer, send_dicom, write_dicom
 from cinegate.exports.session import ExportedSession, open_session
+from cinegate.verbs import main
 from drivers.errors import Unavailable
 from drivers.formats.dicom import read_dicom_file
+from gating.analysis.motion import motion_from_session
+from gating.messages import CineFrame
+from gating.session.log import SessionError
+from gating.session.log_writer import SessionWriter
+from gating.wire.codec import encode_frame
+from gating.wire.pixels import content_hash
 from tests import dicom_files
 from tests.patience import reserved_ports, wait_until
 from tests.unit.session_bench import FRAMES, estimate, make_frame, reference, target_centre, write_session
@@ -92,11 +103,9 @@ def tracked(groups: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_every_object_is_valid(name: str, files: dict[str, Path]) -> None:
-    validator = Path(sys.executable).with_name("dciodvfy")
-    done = subprocess.run([validator, files[name]], capture_output=True, text=True, check=False)
-    said = (done.stdout + done.stderr).splitlines()
-    assert OBJECTS[name] in said
-    assert [line for line in said if line.startswith(("Error", "Abort"))] == []
+    found = validated(files[name])
+    assert OBJECTS[name] in found
+    assert [line for line in found if line.startswith(("Error", "Abort"))] == []
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -173,6 +182,12 @@ def test_beam_comes_back_within_a_millisecond(groups: Any, session: ExportedSess
     np.testing.assert_allclose(found_s, expected_s, atol=1e-3)
 
 
+def test_a_simulated_beam_is_never_taken_for_a_real_one(groups: Any) -> None:
+    found = groups.get_image_measurement_groups()
+    words = [said(group) for group in found if str(group.tracking_identifier).startswith("beam")]
+    assert {(one["beam_known_by"], one["beam_kind"]) for one in words} == {("confirmed", "simulated")}
+
+
 def test_motion_and_decisions_come_back_frame_by_frame(tracked: list[Any]) -> None:
     assert len(tracked) == FRAMES
     (x, y), (x0, y0), one = target_centre(5), reference().centre_px, estimate(5)
@@ -197,11 +212,90 @@ def test_the_report_is_a_pdf_of_its_length(made: dict[str, Dataset]) -> None:
     assert pdf.rstrip().endswith(b"%%EOF")
 
 
+def validated(path: Path) -> list[str]:
+    """What the validator says of a file."""
+    validator = Path(sys.executable).with_name("dciodvfy")
+    done = subprocess.run([validator, path], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def study_of(path: Path, frames: list[CineFrame]) -> Study:
+    """A session that holds nothing but frames."""
+    writer = SessionWriter(path, "s1", "monotonic:test")
+    writer.open()
+    for frame in frames:
+        writer.write(list(encode_frame(frame)), frame.header.published_ns)
+    writer.close()
+    found = open_session(path)
+    return Study.of(found, identify(found, patient_id="P1"))
+
+
+def frame_of(number: int, dtype: str, side: int = 9, plane: str = "sagittal") -> CineFrame:
+    pixels = np.random.default_rng(number).uniform(0, 200, (side, side)).astype(dtype)
+    plain = make_frame(number, 10**9 * (number + 1)).header
+    fields = {"dtype": dtype, "shape": (side, side), "plane": plane, "content_hash": content_hash(pixels)}
+    return CineFrame(msgspec.structs.replace(plain, **fields), pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_cine_of_any_pixels_is_valid(dtype: str, tmp_path: Path) -> None:
+    frames = [frame_of(number, dtype) for number in range(3)]
+    made = cine(study_of(tmp_path / "log.mcap", frames), "sagittal", 1)
+    made.save_as(tmp_path / "cine.dcm", enforce_file_format=True)
+    assert [line for line in validated(tmp_path / "cine.dcm") if line.startswith(("Error", "Abort"))] == []
+    expected = np.stack([frame.pixels for frame in frames])
+    found = pydicom.dcmread(tmp_path / "cine.dcm").pixel_array
+    if dtype == "float32":  # one scale for all: what is told apart in 16 bits stays in proportion
+        found = expected.min() + found * (np.ptp(expected) / 65535)
+    np.testing.assert_allclose(found, expected, atol=2e-3 if dtype == "float32" else 0)
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "log.mcap", [frame_of(0, "uint16"), frame_of(1, "uint16", side=10)])
+    with pytest.raises(SessionError, match=r"shape changes from \(9, 9\) to \(10, 10\) at frame 1"):
+        cine(study, "sagittal", 1)
+
+
+def test_each_plane_is_an_image_of_its_own(tmp_path: Path) -> None:
+    frames = [frame_of(number, "uint16", plane=("sagittal", "coronal")[number % 2]) for number in range(4)]
+    study = study_of(tmp_path / "log.mcap", frames)
+    found = cine(study, "coronal", 2)
+    np.testing.assert_array_equal(found.pixel_array, [frames[1].pixels, frames[3].pixels])
+    assert frame_numbers(study, "coronal") == {1: 1, 3: 2}
+
+
+def test_a_target_that_was_not_found_has_no_place(session: ExportedSession, tmp_path: Path) -> None:
+    seen = session.data.estimates["GTV"]
+    lost = msgspec.structs.replace(seen[1], status="lost", contour_px=[], reason="target_not_matched")
+    data = replace(session.data, estimates={"GTV": [seen[0], lost]})
+    motions = {"GTV": motion_from_session(data)[0]}
+    study = Study.of(replace(session, data=data, motions=motions), Identity(patient_id="P1"))
+    made = motion_report(study, {"sagittal": cine(study, "sagittal", 1)}, 2)
+    made.save_as(tmp_path / "motion.dcm", enforce_file_format=True)
+    assert [line for line in validated(tmp_path / "motion.dcm") if line.startswith("Error")] == []
+    found = highdicom.sr.srread(tmp_path / "motion.dcm").content.get_image_measurement_groups()
+    group = next(one for one in found if one.tracking_identifier == "GTV")
+    assert not {"lr_mm", "ap_mm", "si_mm"} & set(measured(group))
+    assert (said(group)["status"], said(group)["reason"]) == ("lost", "target not matched")
+    assert group.source_images[0].referenced_frame_numbers == [2]
+
+
 def test_nobody_is_invented(session: ExportedSession) -> None:
     with pytest.raises(IdentityError, match="PatientID is not known"):
         identify(session)
     only_given = identify(session, patient_id="P1")
     assert (only_given.patient_name, only_given.birth_date, only_given.sex) == ("", "", "")
+
+
+def test_a_patient_needs_an_identifier_that_dicom_can_hold(session: ExportedSession) -> None:
+    with pytest.raises(IdentityError, match=r"PatientID is 'PPP.*at most 64 characters"):
+        identify(session, patient_id="P" * 65)
+
+
+def test_what_a_plan_says_in_no_known_form_is_unknown(session: ExportedSession, tmp_path: Path) -> None:
+    plan = patient_file(tmp_path / "plan.dcm", PatientBirthDate="1970", PatientSex="X")
+    found = identify(session, patient_from=plan)
+    assert (found.birth_date, found.sex) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +366,7 @@ def answers(http: int, path: str = "/system") -> Any:
         return None
 
 
-@pytest.mark.alone
+@pytest.mark.deadlines
 def test_a_real_server_stores_all_of_it(
     orthanc: tuple[int, int], files: dict[str, Path], made: dict[str, Dataset]
 ) -> None:
@@ -284,7 +378,31 @@ def test_a_real_server_stores_all_of_it(
     assert len(answers(http, "/studies")) == 1
 
 
-@pytest.mark.alone
-def test_a_server_that_is_not_there_is_named(files: dict[str, Path]) -> None:
-    with reserved_ports() as (port,), pytest.raises(Unavailable, match=f"A at 127.0.0.1:{port} cannot be reached"):
-        send_dicom(list(files.values()), parse_peer(f"A@127.0.0.1:{port}"))
+@pytest.mark.deadlines
+def test_nothing_is_written_for_a_server_that_is_not_there(
+    session: ExportedSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--dicom", str(tmp_path / "out"), "--patient-id", "P1", "--send"]
+    with reserved_ports() as (port,):
+        command = ["cinegate", "export", str(session.data.path), *arguments, f"A@127.0.0.1:{port}"]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as left:
+            main()
+    assert left.value.code == 2
+    assert f"DICOM server A at 127.0.0.1:{port} cannot be reached: Connection refused" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.deadlines
+def test_a_server_that_does_not_store_is_named(files: dict[str, Path]) -> None:
+    full = pynetdicom.AE()
+    full.add_supported_context(RTStructureSetStorage)
+    with reserved_ports() as (port,):
+        server = full.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, lambda _: 0xA700)]
+        )
+        try:
+            with pytest.raises(Unavailable, match=r"did not store structures\.dcm: status 0xA700"):
+                send_dicom([files["structures"]], parse_peer(f"FULL@127.0.0.1:{port}"))
+        finally:
+            server.shutdown()

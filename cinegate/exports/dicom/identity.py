@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MAX_BYTES: Final = 256 * 2**20
+LONGEST: Final = 64
+_DATE: Final = re.compile(r"\d{8}")
+_SEXES: Final = ("M", "F", "O")
 _FIELDS: Final = {
     "patient_id": "PatientID", "patient_name": "PatientName", "birth_date": "PatientBirthDate", "sex": "PatientSex",
 }  # fmt: skip
@@ -79,6 +83,9 @@ def identify(
         given = replace(given, frame_of_reference=_frame_of_reference(image))
     if plan is not None and image is not None:
         _check_frames_of_reference(plan, image)
+    for what, text in (("PatientID", given.patient_id), ("PatientName", given.patient_name)):
+        if len(text) > LONGEST or "\\" in text:
+            raise IdentityError(f"{what} is {text[:80]!r}; at most {LONGEST} characters are allowed, and no backslash")
     if not given.patient_id:
         raise IdentityError("PatientID is not known; give it, or a DICOM file of the patient to copy it from")
     return given
@@ -98,7 +105,11 @@ def _read(path: Path) -> Dataset:
 
 
 def _patient(dataset: Dataset) -> Identity:
-    return Identity(**{field: str(dataset.get(keyword) or "") for field, keyword in _FIELDS.items()})
+    """Return the patient of a file; a date or sex that is not as the standard has it is not known."""
+    fields = {field: str(dataset.get(keyword) or "") for field, keyword in _FIELDS.items()}
+    fields["birth_date"] = fields["birth_date"] if _DATE.fullmatch(fields["birth_date"]) else ""
+    fields["sex"] = fields["sex"] if fields["sex"] in _SEXES else ""
+    return Identity(**fields)
 
 
 def _agreed(given: Identity, copied: Identity, where: str) -> Identity:

@@ -4,9 +4,9 @@ A group for each target and frame: the tracked contour in the patient, the displ
 engine decided; a group for each period of beam. What is unknown is left out. Names without a code of their own in
 DICOM or SNOMED have one of a private scheme, as PS3.16 section 8 allows.
 
-Beam is here and not in an RT Beams Treatment Record, which must state what the engine does not know: the delivered
-monitor units at each control point, and the machine's angles and leaf positions (PS3.3 C.8.8.21, type 1 and 1C).
-Copied from the plan they would be a record of what was planned, under the name of what was delivered.
+Beam is here and not in an RT Beams Treatment Record, which must state what the engine does not know: the type of
+radiation, the machine's leaf pairs, and the delivered meterset at each control point (PS3.3 C.8.8.21, type 1). Copied
+from the plan they would be what was planned, under the name of what was delivered.
 
 Source: DICOM PS3.16 TID 1500, 1410, 1501 and 1502; highdicom (doi:10.1007/s10278-022-00683-y).
 """
@@ -32,7 +32,6 @@ from gating.geometry.plane import ImagePlane
 from gating.messages import FrameHeader, TargetEstimate
 
 SCHEME: Final = "99CINEGATE"
-_LONGEST_CODE: Final = 16
 _CODES: Final = {
     "lr_mm": "Displacement of the target's centre to the left",
     "ap_mm": "Displacement of the target's centre to posterior",
@@ -46,6 +45,7 @@ _CODES: Final = {
     "beam_begin_s": "Begin of the beam, from the first frame",
     "beam_length_s": "Length of the beam's period",
     "beam_known_by": "How the beam is known",
+    "beam_kind": "Kind of the beam line",
     "first_frame": "Acquisition of the first frame",
     "gating": "Gating by cine MR",
 }
@@ -120,7 +120,10 @@ def _beam_periods(study: Study) -> Iterator[Any]:
                 sr.Measurement(_code("beam_begin_s"), _offset_s(study, begin_ns), codes.UCUM.Second),
                 sr.Measurement(_code("beam_length_s"), (end_ns - begin_ns) / 1e9, codes.UCUM.Second),
             ],
-            qualitative_evaluations=[sr.QualitativeEvaluation(_code("beam_known_by"), _said(session.beam_known_by))],
+            qualitative_evaluations=[
+                sr.QualitativeEvaluation(_code("beam_known_by"), _said(session.beam_known_by)),
+                sr.QualitativeEvaluation(_code("beam_kind"), _said(session.data.beam_kind)),
+            ],
         )
 
 
@@ -177,5 +180,4 @@ def _code(name: str) -> sr.CodedConcept:
 
 
 def _said(word: str) -> sr.CodedConcept:
-    """Return a word of the log as a code, whose value is cut to what a code may have."""
-    return sr.CodedConcept(word[:_LONGEST_CODE] or "unknown", SCHEME, word.replace("_", " ") or "unknown")
+    return sr.CodedConcept(word or "unknown", SCHEME, word.replace("_", " ") or "unknown")

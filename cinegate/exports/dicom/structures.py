@@ -64,8 +64,9 @@ def image_reference(cine: Dataset, frame: int | None = None) -> Dataset:
 
 def _outlines(study: Study) -> Iterator[tuple[str, list[tuple[float, float]], TargetReference, str]]:
     """Yield name, contour in px, reference and description of every structure."""
-    for name, reference in study.session.data.references.items():
+    for target, reference in study.session.data.references.items():
         if reference.plane in study.session.planes:
+            name = target.replace("\\", "/")  # in a name, DICOM takes a backslash for the end of a value
             yield name[:_NAME], reference.contour_px, reference, "target as it was drawn"
             boundary = name[: _NAME - len(BOUNDARY)] + BOUNDARY
             yield boundary, reference.boundary_px, reference, "gating boundary of the target"

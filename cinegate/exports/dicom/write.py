@@ -35,6 +35,9 @@ class Peer(Struct, frozen=True, kw_only=True):
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
 
 def write_dicom(session: ExportedSession, folder: Path, identity: Identity) -> list[Path]:
     """Write the cine of each plane, the structure set, the structured report and the report as PDF.
@@ -71,6 +74,14 @@ def parse_peer(text: str) -> Peer:
     return Peer(ae_title=match[1], host=match[2].strip("[]"), port=int(match[3]))
 
 
+def check_reach(peer: Peer) -> None:
+    """Raise `Unavailable` if nothing listens where a server should be."""
+    try:
+        socket.create_connection((peer.host, peer.port), TIMEOUT_S).close()
+    except OSError as error:
+        raise Unavailable(f"DICOM server {peer} cannot be reached: {error.strerror or error}") from None
+
+
 def send_dicom(files: Sequence[Path], peer: Peer) -> None:
     """Send files by C-STORE, one after the other.
 
@@ -86,23 +97,19 @@ def send_dicom(files: Sequence[Path], peer: Peer) -> None:
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = TIMEOUT_S
     for made in objects:
         entity.add_requested_context(made.SOPClassUID, made.file_meta.TransferSyntaxUID)
-    where = f"{peer.ae_title} at {peer.host}:{peer.port}"
-    try:  # of a refused connection, pynetdicom leaves the socket open and does not say why
-        socket.create_connection((peer.host, peer.port), TIMEOUT_S).close()
-    except OSError as error:
-        raise Unavailable(f"DICOM server {where} cannot be reached: {error.strerror or error}") from None
+    check_reach(peer)  # because of a refused connection, pynetdicom leaves the socket open and does not say why
     association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
     if not association.is_established:
-        raise Unavailable(f"DICOM server {where} accepts no association from {OUR_AE_TITLE}")
+        raise Unavailable(f"DICOM server {peer} accepts no association from {OUR_AE_TITLE}")
     try:
         for path, made in zip(files, objects, strict=True):
             try:
                 status = association.send_c_store(made)
             except (ValueError, RuntimeError) as error:
-                raise Unavailable(f"DICOM server {where} did not store {path.name}: {error}") from None
+                raise Unavailable(f"DICOM server {peer} did not store {path.name}: {error}") from None
             code = status.get("Status")
             if code != 0:
                 said = "no answer" if code is None else f"status 0x{code:04X}"
-                raise Unavailable(f"DICOM server {where} did not store {path.name}: {said}")
+                raise Unavailable(f"DICOM server {peer} did not store {path.name}: {said}")
     finally:
         association.release()
