@@ -386,7 +386,8 @@ class EngineStatus(Struct, frozen=True, kw_only=True):
     gate: GateState
     reason: Name
     detail: Sentence = ""
-    source_kind: SourceKind
+    source_kind: SourceKind | None = None
+    """None: no source was heard."""
     commanded: GateState | None = None
     confirmed: GateState | None = None
     """What the beam interface was commanded, and what its line confirms; None: no beam interface was heard."""

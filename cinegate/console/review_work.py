@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from cinegate.console.worker import WorkError
+from gating.messages import ASSUMED_TIME_MEANS
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.config import ConfigError, GatingSettings
 
@@ -72,7 +73,9 @@ def _summary(path: Path, _changed_s: float) -> bytes:
         "duty_cycle": found.duty_cycle,
         "beam_on_s": found.beam_on_s,
         "holds": sum(found.holds.values()) if data.commands else None,
-        "remark": found.cut and f"torn: {found.cut}",
+        "remark": "; ".join(
+            [*([f"torn: {found.cut}"] if found.cut else []), *([ASSUMED_TIME_MEANS] if found.times_assumed else [])]
+        ),
     })  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import signal
 import sys
 import warnings
@@ -37,6 +38,28 @@ def next_steps(*commands: str) -> None:
     """Print on standard error what can be done with the result, one command a line."""
     for command in commands:
         console.print(f"next: {command}", highlight=False, soft_wrap=True)
+
+
+def next_command(context: typer.Context, verb: str, *words: object) -> str:
+    """Return a command of another verb that goes on with the present one.
+
+    Parameters
+    ----------
+    context
+        Of the present command: the options that the user gave and that `verb` takes too are repeated.
+    verb, words
+        The other verb and what it is given itself.
+    """
+    group: Any = context.find_root().command
+    flags = {option.name: option.opts[0] for option in group.commands[verb].params if option.opts[0].startswith("--")}
+    said = [str(word) for word in words]
+    for name, value in context.params.items():
+        source, flag = context.get_parameter_source(name), flags.get(name)
+        if flag is None or flag in (*said, "--out", "--json") or source is None or source.name != "COMMANDLINE":
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            said += [flag] if one is True else [flag, str(one)]
+    return shlex.join(["cinegate", verb, *said])
 
 
 def tell_assumed_times(*, assumed: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cinegate.verbs.app import CommandError, app, console, print_json
+from cinegate.verbs.app import CommandError, app, findings, print_json
 from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
 
@@ -64,9 +64,9 @@ def control(
     if as_json:
         print_json(_plain(reply))
     else:
-        console.print(reply.text, highlight=False)
+        findings.print(reply.text, highlight=False)
         if reply.status is not None:
-            console.print(status_table(reply.status))
+            findings.print(status_table(reply.status))
     if not reply.accepted:
         raise CommandError(f"the engine refused ({reply.engine_state})", 3)
 
@@ -81,7 +81,7 @@ def _watch(ask: Callable[[], ControlReply], *, as_json: bool) -> None:
             print_json(_plain(first))
             time.sleep(WATCH_EVERY_S)
             first = ask()
-    with Live(_shown(first), console=console, auto_refresh=False) as shown:
+    with Live(_shown(first), console=findings, auto_refresh=False) as shown:
         while True:
             time.sleep(WATCH_EVERY_S)
             shown.update(_shown(ask()), refresh=True)
@@ -109,7 +109,7 @@ def status_table(status: EngineStatus) -> Table:
 
     table = Table(show_header=False, box=None)
     frame = "-" if status.frame_sequence < 0 else str(status.frame_sequence)
-    table.add_row("frame", f"{frame} of a {status.source_kind}")
+    table.add_row("frame", frame if status.source_kind is None else f"{frame} of a {status.source_kind}")
     table.add_row("gate", f"{status.gate.upper()}: {status.reason} {status.detail}".rstrip())
     table.add_row("beam", f"commanded {status.commanded or '-'}, confirmed {status.confirmed or '-'}")
     for peer in status.peers:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, findings, print_json, tell_assumed_times
 from cinegate.verbs.attaching import SessionIdOption, attach
 from cinegate.verbs.options import ConfigOption, JsonOption
 from cinegate.verbs.progress import progress
@@ -46,7 +46,7 @@ def drift(
     if not len(why) <= LONGEST_WHY:
         raise CommandError(f"--why has {len(why)} characters; at most {LONGEST_WHY} fit beside the proposal in the log")
     with progress(f"measuring the baseline of {session.name}", shown=not as_json):
-        proposal = _propose(session, window_mm, until_s, patient_position)
+        proposal, assumed = _propose(session, window_mm, until_s, patient_position)
     answer = _accept(proposal, operator, why, session_id, config) if accept else ""
     if as_json:
         print_json(
@@ -65,6 +65,7 @@ def drift(
             }
         )
         return
+    tell_assumed_times(assumed=assumed)
     speed = sum(mm**2 for mm in proposal.baseline.speed_mm_min.tolist() if math.isfinite(mm)) ** 0.5
     findings.print(f"{proposal.text}; the baseline moves by {speed:.1f} mm/min", highlight=False)
     if proposal.worthwhile:
@@ -84,7 +85,8 @@ def plan_sentence(proposal: CouchShift) -> str:
     )
 
 
-def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> CouchShift:
+def _propose(session: Path, window_mm: float, until_s: float | None, patient_position: str) -> tuple[CouchShift, bool]:
+    """Return the proposal, and whether the times of the session are assumed."""
     import numpy as np
 
     from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
@@ -93,12 +95,13 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
 
     if session.suffix in TRACE_SUFFIXES:
         t_s, away_mm = read_motion(session)
-        shown = True, True, True
+        shown, assumed = (True, True, True), False
     else:
         motions = motion_from_session(session)
         if not motions:
             raise CommandError(f"{session} holds no tracked target")
         t_s, away_mm, shown = motions[0].t_s, motions[0].displacement_mm, motions[0].shown
+        assumed = motions[0].times_assumed
     chosen = t_s <= (np.inf if until_s is None else until_s)
     t_s, away_mm = t_s[chosen], away_mm[chosen]
     began = session_exhale(t_s, away_mm)
@@ -108,7 +111,7 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     proposal = propose_shift(t_s, away_mm, window, exhale_mm=began, patient_position=patient_position, shown=shown)
     if proposal is None:
         raise CommandError(f"{session}: fewer than 3 exhales since the beginning; the shift cannot be measured")
-    return proposal
+    return proposal, assumed
 
 
 def _accept(proposal: CouchShift, operator: str, why: str, session_id: str, config: Path | None) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
+from cinegate.verbs.app import CommandError, app, console, findings, next_command, next_steps, print_json
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -28,6 +28,7 @@ from gating.settings.private_file import private_file
 
 @app.command()
 def prepare(
+    context: typer.Context,
     recording: Annotated[Path, typer.Argument(help="Recording, session log (.mcap) or motion trace of the dry run.")],
     out: Annotated[
         Path | None,
@@ -129,7 +130,7 @@ def prepare(
             break
         findings.print(line[2:], highlight=False)
     findings.print(f"proposal: {out}", highlight=False)
-    next_steps(f"to accept it: cinegate run {recording} --config {out}")
+    next_steps(f"to accept it: {next_command(context, 'run', recording, '--config', out)}")
     if learned:
         _print_memory(learned)
 

@@ -11,7 +11,16 @@ from rich.text import Text
 
 from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json, tell_assumed_times
+from cinegate.verbs.app import (
+    CommandError,
+    app,
+    console,
+    findings,
+    next_command,
+    next_steps,
+    print_json,
+    tell_assumed_times,
+)
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -37,6 +46,7 @@ MANY_IN_DOUBT: Final = 0.3
 
 @app.command()
 def track(
+    context: typer.Context,
     recording: RecordingArgument,
     out: Annotated[
         Path | None,
@@ -98,8 +108,7 @@ def track(
         for sentence in untrusted(result):
             findings.print(sentence, highlight=False)
         findings.print(f"table: {out}", highlight=False)
-        given = "" if frames_per_s is None else f" --frames-per-s {frames_per_s:g}"
-        next_steps(f"cinegate run {recording}{given}", f"cinegate whatif {recording}{given}")
+        next_steps(*(next_command(context, verb, recording) for verb in ("run", "whatif")))
 
 
 def untrusted(result: Track) -> list[str]:

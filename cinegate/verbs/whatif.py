@@ -10,7 +10,7 @@ import typer
 
 from cinegate.outputs import output_folder
 from cinegate.settings import load_config
-from cinegate.verbs.app import CommandError, app, findings, next_steps, print_json, tell_assumed_times
+from cinegate.verbs.app import CommandError, app, findings, next_command, next_steps, print_json, tell_assumed_times
 from cinegate.verbs.options import (
     BoxOption,
     ConfigOption,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def whatif(
+    context: typer.Context,
     recordings: Annotated[
         list[Path], typer.Argument(help="Recordings, session logs (.mcap) or motion traces (.txt, .csv, .vxp).")
     ],
@@ -119,7 +120,7 @@ def whatif(
     _print_front(front)
     findings.print(f"every setting: {out / 'whatif.csv'}\npage: {out / 'whatif.html'}", highlight=False)
     if not front:
-        next_steps(f"cinegate track {recordings[0]}, which says why frames were not trusted")
+        next_steps(f"{next_command(context, 'track', recordings[0])}, which says why frames were not trusted")
         return
     next_steps(f"look at {out / 'whatif.html'}, choose a setting, and start a session with --config FILE")
 

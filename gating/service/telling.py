@@ -99,7 +99,7 @@ class EngineTeller:
             gate=command.state,
             reason=command.reason,
             detail=command.detail,
-            source_kind=command.source_kind,
+            source_kind=None if self.heard_ns[SOURCE] is None else command.source_kind,
             commanded=None if beam is None else beam.commanded,
             confirmed=None if beam is None else beam.confirmed,
             peers=peers,

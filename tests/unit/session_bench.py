@@ -35,6 +35,7 @@ MS = 1_000_000
 START_NS = 5_000 * MS
 INTERVAL_MS = 125
 CLOCK = "monotonic:test"
+ACQUIRED_CLOCK = "recording"
 SHAPE = (64, 64)
 FRAMES = 40
 
@@ -53,7 +54,7 @@ def make_frame(
         pacing=pacing,
         sequence=sequence,
         acquired_ns=sequence * INTERVAL_MS * MS,
-        acquired_clock="recording",
+        acquired_clock=ACQUIRED_CLOCK,
         acquired_meaning=StampMeaning.END,
         acquired_on_publish_clock_ns=at_ns,
         published_ns=at_ns,
@@ -119,7 +120,7 @@ def stream_info(frames: int) -> StreamInfo:
         image_position_mm=(0, 0, 0),
         nominal_interval_ns=INTERVAL_MS * MS,
         frame_count=frames,
-        acquired_clock="recording",
+        acquired_clock=ACQUIRED_CLOCK,
         acquired_meaning=StampMeaning.END,
     )
 

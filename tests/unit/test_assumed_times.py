@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
+from cinegate.console import review_work
 from cinegate.tables import TRACK, Track
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
@@ -67,18 +69,48 @@ def test_a_track_is_compared_with_the_one_that_the_recording_holds(tmp_path):
     assert said == "from the recording's own track: median 7.0 mm, 95 % within 7.0 mm (2 of 4 frames)"
 
 
-def test_track_and_convert_say_so(series, tmp_path):
-    how = ("--frames-per-s", "4")
-    box = ("--target-box", "30,30,20,20", "--out", tmp_path / "t.csv")
-    for said in (cinegate("track", series, *how, *box), cinegate("convert", series, tmp_path / "a.npz", *how)):
-        assert said.exit_code == 0, said.output
-        assert ASSUMED_TIME_MEANS in said.stdout
+@pytest.fixture(scope="module")
+def assumed_log(tmp_path_factory) -> Path:
+    """A session log whose source declared assumed times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.unit.session_bench.ACQUIRED_CLOCK", ASSUMED_CLOCK)
+        return write_session(tmp_path_factory.mktemp("log") / "s1.mcap")
 
 
-def test_a_session_report_says_so_on_page_figures_and_terminal(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def tracked(series) -> Result:
+    out = series.with_suffix(".csv")
+    return cinegate("track", series, "--frames-per-s", 4, "--target-box", "30,30,20,20", "--out", out)
+
+
+def test_a_track_says_so(tracked):
+    assert tracked.exit_code == 0, tracked.output
+    assert ASSUMED_TIME_MEANS in tracked.stdout
+
+
+def test_the_next_command_repeats_what_the_user_gave(tracked, series):
+    assert f"next: cinegate run {series} --frames-per-s 4.0 --target-box 30,30,20,20\n" in tracked.stderr
+
+
+def test_convert_says_so(series, tmp_path):
+    said = cinegate("convert", series, tmp_path / "a.npz", "--frames-per-s", "4")
+    assert said.exit_code == 0, said.output
+    assert ASSUMED_TIME_MEANS in said.stdout
+
+
+def test_a_session_log_remembers_and_its_list_says_so(assumed_log):
+    assert open_recording(assumed_log).times_assumed
+    row = json.loads(review_work.summary(f"{assumed_log.parent.name}/s1.mcap", [assumed_log.parent]))
+    assert row["remark"] == ASSUMED_TIME_MEANS
+
+
+def test_a_session_with_times_of_its_own_says_nothing_of_them(tmp_path):
     data = read_data(write_session(tmp_path / "s1.mcap"))
     assert "ASSUMED" not in render(data, summarise_data(data))
-    data.stream = replace(data.stream, acquired_clock=ASSUMED_CLOCK)
+
+
+def test_a_session_report_says_so_on_page_figures_and_terminal(assumed_log):
+    data = read_data(assumed_log)
     summary = summarise_data(data)
     page = render(data, summary)
     assert page.count("time after the first frame (s, ASSUMED)") >= 2

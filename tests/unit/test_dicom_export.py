@@ -366,7 +366,7 @@ def answers(http: int, path: str = "/system") -> Any:
         return None
 
 
-@pytest.mark.alone
+@pytest.mark.deadlines
 def test_a_real_server_stores_all_of_it(
     orthanc: tuple[int, int], files: dict[str, Path], made: dict[str, Dataset]
 ) -> None:
@@ -378,7 +378,7 @@ def test_a_real_server_stores_all_of_it(
     assert len(answers(http, "/studies")) == 1
 
 
-@pytest.mark.alone
+@pytest.mark.deadlines
 def test_nothing_is_written_for_a_server_that_is_not_there(
     session: ExportedSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -393,7 +393,7 @@ def test_nothing_is_written_for_a_server_that_is_not_there(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.alone
+@pytest.mark.deadlines
 def test_a_server_that_does_not_store_is_named(files: dict[str, Path]) -> None:
     full = pynetdicom.AE()
     full.add_supported_context(RTStructureSetStorage)

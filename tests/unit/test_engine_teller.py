@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from cinegate.verbs.control import status_table
 from gating.messages import (
     EngineState,
     Event,
@@ -115,6 +116,8 @@ def test_what_was_never_heard_is_unknown_in_the_status() -> None:
     status = teller.status({}, 0)
     assert status is not None
     assert (status.commanded, status.confirmed, status.faults) == (None, None, [])
+    assert status.source_kind is None
+    assert next(str(cell) for cell in status_table(status).columns[1].cells) == "3"
 
 
 def test_the_status_has_what_the_recorder_says_of_itself() -> None:
