@@ -79,6 +79,7 @@ def test_an_environment_with_neither_gets_pip_first(monkeypatch: pytest.MonkeyPa
         ("serial", "serial", lambda: pyserial_port(SerialLineSettings(port="/dev/none"))),
         ("gpio", "gpiod", lambda: GpioSwitch(GpioSettings(chip="c", line=1, read_back_line=2)).open()),
     ],
+    ids=["console", "dicom", "mrd", "serial", "gpio"],
 )
 def test_one_sentence_names_the_extra_that_is_missing(
     extra: str, package: str, ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch
