@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from drivers.recordings.labelled import LabelledRecording
 
 
-def read_cases(dataset: Path) -> Iterator[Case]:
+def read_cases(dataset: Path, frames_per_s: float | None = None) -> Iterator[Case]:
     """Every case of a folder, one at a time, laid out as `drivers.recordings.labelled.read_labelled` says.
 
-    Raises `BadRecording`.
+    `frames_per_s` is the rate of recordings that hold none, by default 4. Raises `BadRecording`.
     """
-    from drivers.recordings.labelled import read_labelled
+    from drivers.recordings.labelled import DEFAULT_FRAMES_PER_S, read_labelled
 
-    return map(case_of, read_labelled(dataset))
+    return map(case_of, read_labelled(dataset, DEFAULT_FRAMES_PER_S if frames_per_s is None else frames_per_s))
 
 
 def case_of(labelled: LabelledRecording) -> Case:

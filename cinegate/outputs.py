@@ -9,16 +9,19 @@ from typing import Final
 VARIABLE: Final = "CINEGATE_OUTPUT"
 
 
-def output_folder(*parts: str) -> Path:
-    """Return the path of results without a place of their own, in `$CINEGATE_OUTPUT` or else `~/cinegate`.
+def output_place(*parts: str) -> Path:
+    """Return the path of results without a place of their own, in `$CINEGATE_OUTPUT` or else `~/cinegate`."""
+    return Path(os.environ.get(VARIABLE) or "~/cinegate").expanduser().joinpath(*parts)
 
-    Its folder is made, readable by its owner alone.
+
+def output_folder(*parts: str) -> Path:
+    """Return such a path; its folder is made, readable by its owner alone.
 
     Raises
     ------
     OSError
         If it cannot be made.
     """
-    place = Path(os.environ.get(VARIABLE) or "~/cinegate").expanduser().joinpath(*parts)
+    place = output_place(*parts)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return place

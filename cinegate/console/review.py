@@ -23,7 +23,7 @@ LIMIT_S: Final = 300.0
 """Of a long session, every frame must be read."""
 SANDBOX: Final = {
     "content-security-policy": "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
-    "style-src 'unsafe-inline'; img-src data:",
+    "style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
     "cross-origin-opener-policy": "unsafe-none",  # a browser refuses to open a sandboxed page with another
 }
 """Of a report: its scripts run, but as a page of nobody, which can neither ask the console nor the network."""

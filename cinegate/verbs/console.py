@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cinegate.outputs import output_folder
+from cinegate.outputs import output_place
 from cinegate.settings import load_config
 from cinegate.verbs.app import CommandError, app, console, print_json
 from cinegate.verbs.options import ConfigOption, JsonOption
@@ -88,7 +88,7 @@ def console_verb(
         Address(host, port, certificate, private_key),
         load_texts(texts),
         SetUp(recordings or _default_recordings(), setup_folder, operator),
-        Review(sessions or [output_folder("sessions"), Path("sessions")]),
+        Review(sessions or [output_place("sessions"), Path("sessions")]),
         endpoints=None if settings is None else settings.endpoints,
         session=session,
         operator=operator,

@@ -74,33 +74,37 @@ def open_recording(
     given = Given(pixel_spacing_mm=one, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames)
     if not file.exists():
         raise BadRecording(f"{file}: there is no such file or folder")
-    recording = _without_stamps(file, given)
-    if recording is None:
-        recording = _with_stamps(file, given)
-        if frames_per_s is not None:
-            raise BadRecording(f"{file}: frames_per_s was given as {frames_per_s:g}; the recording holds its own times")
+    if holds_stamps(file) and frames_per_s is not None:
+        raise BadRecording(f"{file}: frames_per_s was given as {frames_per_s:g}; the recording holds its own times")
+    recording = _with_stamps(file, given) if holds_stamps(file) else _without_stamps(file, given)
     if plane not in ("", recording.plane):
         raise PlaneMissing(f"{file}: it is {recording.plane}; {plane} was requested")
     skipped = (UNSTEADY_FRAMES if file.suffix.lower() == ".dat" else 0) if skip_frames is None else skip_frames
     return without_first(recording, skipped)
 
 
-def _without_stamps(file: Path, given: Given) -> Recording | None:
-    """Open a recording whose times follow from a given rate; return None for the other formats."""
-    suffix = "" if file.is_dir() else file.suffix.lower()
-    if suffix in (".raw", ".dat"):
-        from drivers.recordings import mridian
+def holds_stamps(file: Path) -> bool:
+    """Return whether a recording is of a format that holds time stamps and orientations."""
+    if file.is_dir():  # a picture beside other images is not what was recorded
+        suffixes = {path.suffix.lower() for path in file.iterdir()}
+        return ".png" not in suffixes or (file / "images").exists() or bool(suffixes & {".bin", ".dcm", ".ima"})
+    return file.suffix.lower() not in (".raw", ".dat", *MOVIES)
 
-        return mridian.read_raw(file, given) if suffix == ".raw" else mridian.read_dat(file, given)
+
+def _without_stamps(file: Path, given: Given) -> Recording:
+    """Open a recording whose times follow from a given rate."""
+    suffix = file.suffix.lower()
+    if file.is_dir():
+        from drivers.recordings.pictures import read_pictures
+
+        return read_pictures(file, given)
     if suffix in MOVIES:
         from drivers.recordings.movie import read_movie
 
         return read_movie(file, given)
-    if file.is_dir() and any(file.glob("*.png")):
-        from drivers.recordings.pictures import read_pictures
+    from drivers.recordings import mridian
 
-        return read_pictures(file, given)
-    return None
+    return mridian.read_raw(file, given) if suffix == ".raw" else mridian.read_dat(file, given)
 
 
 def _with_stamps(file: Path, given: Given) -> Recording:

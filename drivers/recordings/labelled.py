@@ -21,7 +21,7 @@ from drivers.recordings.trackrad import SequenceFiles, case_files, read_labels, 
 from gating.geometry.contours import box_contour, mask_from_contour
 
 DEFAULT_FRAMES_PER_S: Final = 4.0
-"""Rate of a sequence without `frame-rate.json`: that of most 0.35 T recordings of the challenge."""
+"""Rate of a recording that holds none, unless another one is given: that of most 0.35 T recordings of the challenge."""
 _TRACK_SUFFIX: Final = "_reference_track.csv"
 
 
@@ -47,19 +47,26 @@ class LabelledRecording:
     region: str = ""
 
 
-def read_labelled(dataset: Path) -> Iterator[LabelledRecording]:
+def read_labelled(dataset: Path, frames_per_s: float = DEFAULT_FRAMES_PER_S) -> Iterator[LabelledRecording]:
     """Yield every labelled recording of a folder.
 
     Three layouts are read: that of the TrackRAD2025 data set (`<case>/images/<case>_frames.mha`, `<case>/targets/...`;
     `dataset` may also be one case), `<name>.npz` (`frames`, `t_s`, `pixel_spacing_mm`) with
     `<name>_reference_track.csv`, and `<name>.raw` of the 0.35 T MR-linac with its contours in `<name>.roi`.
 
+    Parameters
+    ----------
+    dataset
+        The folder.
+    frames_per_s
+        Rate of the recordings that hold none: `.raw` series, and cases without `frame-rate.json`.
+
     Raises
     ------
     BadRecording
         If no recording has a target, or labels do not fit the frames.
     """
-    found = _readers(dataset)
+    found = _readers(dataset, frames_per_s)
     if not found:
         raise BadRecording(
             f"dataset: {dataset} holds no case with a target; expected <case>/images/<case>_frames.mha with "
@@ -74,20 +81,20 @@ def count_labelled(dataset: Path) -> int:
     return len(_readers(dataset))
 
 
-def _readers(dataset: Path) -> list[Callable[[], LabelledRecording]]:
+def _readers(dataset: Path, frames_per_s: float = DEFAULT_FRAMES_PER_S) -> list[Callable[[], LabelledRecording]]:
     if not dataset.is_dir():
         raise BadRecording(f"dataset: {dataset} is not a folder")
     found: list[Callable[[], LabelledRecording]] = []
     for images in sorted([*dataset.glob("images"), *dataset.glob("*/images")]):
         every = (case_files(frames) for frames in sorted(images.glob("*_frames*.mha")))
-        found += [partial(_labelled, files) for files in every if files.first_label is not None]
+        found += [partial(_labelled, files, frames_per_s) for files in every if files.first_label is not None]
     for track in sorted(dataset.glob(f"*{_TRACK_SUFFIX}")):
         recording = track.with_name(track.name.replace(_TRACK_SUFFIX, ".npz"))
         if recording.exists():
             found.append(partial(_tracked, recording, track))
     for series in sorted(dataset.glob("*.raw")):
         if series.with_suffix(ROI_SUFFIX).exists():
-            found.append(partial(_contoured, series))
+            found.append(partial(_contoured, series, frames_per_s))
     return found
 
 
@@ -98,8 +105,8 @@ def read_submission(folder: Path) -> LabelledRecording:
     return _labelled(submission_files(folder))
 
 
-def _labelled(files: SequenceFiles) -> LabelledRecording:
-    recording = read_sequence(files, default_frames_per_s=DEFAULT_FRAMES_PER_S)
+def _labelled(files: SequenceFiles, frames_per_s: float = DEFAULT_FRAMES_PER_S) -> LabelledRecording:
+    recording = read_sequence(files, default_frames_per_s=frames_per_s)
     if recording.target_contour_px is None:
         raise BadRecording(f"{files.first_label}: the first label is empty; a target is needed")
     labels = None if files.labels is None else read_labels(files.labels)
@@ -109,9 +116,9 @@ def _labelled(files: SequenceFiles) -> LabelledRecording:
     return LabelledRecording(recording=recording, labels=labels, region=files.region)
 
 
-def _contoured(series: Path) -> LabelledRecording:
+def _contoured(series: Path, frames_per_s: float) -> LabelledRecording:
     """Open a series whose contours in every frame are masks; if some lack one, their centres are a track."""
-    recording = read_raw(series, Given(frames_per_s=DEFAULT_FRAMES_PER_S))
+    recording = read_raw(series, Given(frames_per_s=frames_per_s))
     drawn = recording.target_contours_px
     if recording.target_contour_px is None:
         raise BadRecording(f"{series.with_suffix(ROI_SUFFIX)}: frame 0 has no contour; a target is needed")

@@ -53,7 +53,7 @@ def read_pictures(folder: Path, given: Given) -> Recording:
     BadRecording
         One sentence that names the file, the field, the value and the limit.
     """
-    files = sorted(folder.glob("*.png"), key=_by_number)
+    files = sorted((path for path in folder.iterdir() if path.suffix.lower() == ".png"), key=_by_number)
     if len(files) > MAX_FILES:
         raise BadRecording(f"{folder}: there are {len(files)} files; {MAX_FILES} is the limit")
     first = _read(files[0])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording, PlaneMissing
-from drivers.recordings import PLANES, SpacingMm, open_recording
+from drivers.recordings import PLANES, SpacingMm, holds_stamps, open_recording
 from drivers.recordings.recording import Recording
 
 ALL_PLANES: Final = "all"
@@ -128,6 +128,8 @@ def interleave(recordings: Sequence[Recording]) -> Scan:
 
 
 def _every_plane(path: Path, read: Callable[..., Recording]) -> list[Recording]:
+    if path.exists() and not holds_stamps(path):
+        return [read(path)]
     found = []
     for plane in PLANES:
         try:

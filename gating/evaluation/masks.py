@@ -36,5 +36,8 @@ def write_masks(
     if grid is None:
         image.SetSpacing((1.0, pixel_spacing_mm[1], pixel_spacing_mm[0]))
     else:
-        image.CopyInformation(SimpleITK.ReadImage(str(grid)))
+        like: Any = SimpleITK.ReadImage(str(grid))
+        image.SetSpacing(like.GetSpacing())
+        image.SetOrigin(like.GetOrigin())
+        image.SetDirection(like.GetDirection())
     SimpleITK.WriteImage(image, str(private_file(path)), useCompression=True)

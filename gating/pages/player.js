@@ -121,8 +121,7 @@ export class Player {
 
   /** @param {number} index */
   showFrame(index) {
-    const { frames } = this.film;
-    this.show(frames[Math.min(Math.max(index, 0), frames.length - 1)][0]);
+    this.show(this.film.frames[Math.min(Math.max(index, 0), this.film.frames.length - 1)][0]);
   }
 
   /** @param {number} at The closest frame; one is decided a little after it is published, where the plot has it. */
@@ -137,7 +136,7 @@ export class Player {
     const { film } = this;
     this.at = at;
     const index = Math.max(0, lastUntil(film.frames, at));
-    this.slider.value = String(index);
+    this.slider.valueAsNumber = index;
     for (const screen of this.screens) screen.show(at);
     const change = film.gate[lastUntil(film.gate, at)];
     const state = !change ? "unknown" : change[1] ? "on" : change[2] ? "latched" : "hold";
@@ -146,7 +145,7 @@ export class Player {
     const word = { on: "BEAM ON", hold: "HOLD", latched: "HOLD, latched", unknown: "–" }[state];
     this.part(".lamp b").textContent = word;
     this.part(".why").textContent = change ? change[3] : "the log holds no command yet";
-    this.part(".line").textContent = this.lineWords(at);
+    this.part(".line").textContent = this.lineWords(at, change?.[1]);
     const [, plane, sequence] = film.frames[index];
     this.part(".where").textContent = `${at.toFixed(2)} s · frame ${sequence} · ${film.planes[plane].name}`;
     this.slider.setAttribute("aria-valuetext", `${at.toFixed(1)} s, ${word}`);
@@ -154,12 +153,15 @@ export class Player {
     this.placeCursor();
   }
 
-  /** @param {number} at */
-  lineWords(at) {
+  /** @type {(at: number, commanded?: boolean) => string} */
+  lineWords(at, commanded) {
     const { beam_s, beam_known_by } = this.film;
     if (beam_known_by !== "confirmed") return "The beam line's answer is not in the log";
     const on = beam_s.some(([begin, end]) => begin <= at && at < end);
-    return `The beam line confirms ${on ? "ON" : "HOLD"}`;
+    const later = beam_s.map(([begin, end]) => (on ? end : begin)).find((change) => change > at);
+    const follows = commanded === undefined || commanded === on || later === undefined ? ""
+      : `, and ${on ? "HOLD" : "ON"} ${Math.max(1, Math.round(1000 * (later - at)))} ms later`;
+    return `The beam line confirms ${on ? "ON" : "HOLD"}${follows}`;
   }
 
   /** @param {number} at */
@@ -168,9 +170,8 @@ export class Player {
     if (now === this.hold) return;
     this.rows[this.hold]?.classList.remove("now");
     this.hold = now;
-    const [row, list] = [this.rows[now], this.part(".holds")];
-    row?.classList.add("now");
-    if (row) list.scrollTop = row.offsetTop - list.clientHeight / 2;
+    this.rows[now]?.classList.add("now");
+    if (this.rows[now]) this.part(".holds").scrollTop = this.rows[now].offsetTop - this.part(".holds").clientHeight / 2;
   }
 
   /** A line of its own over the plot: to let plotly draw it would take 50 ms each time. */
@@ -291,9 +292,8 @@ function holdRow({ begin_s, end_s, why, detail, latched }) {
   return row;
 }
 
-const own = document.getElementById("film");
-if (own) {
-  const box = /** @type {HTMLElement} */ (document.getElementById("player"));
+const [own, box] = [document.getElementById("film"), document.getElementById("player")];
+if (own && box) {
   const player = new Player(box, JSON.parse(own.textContent ?? ""), document.getElementById("motion"));
   for (const table of document.querySelectorAll("section")) if (!table.contains(box)) player.followJumps(table);
 }

@@ -189,7 +189,7 @@ def _holds(data: SessionData) -> list[FilmHold]:
     ]
     for (on, changes), following in zip_longest(periods, periods[1:]):
         if not on:
-            end_ns = data.last_ns if following is None else following[1][0][0]
+            end_ns = max(data.last_ns, data.commands[-1][0]) if following is None else following[1][0][0]
             reasons = [command.reason for _, command in changes]
             telling = [reason for reason in reasons if reason != GateReason.SETTLING] or reasons
             why = ", then ".join(dict.fromkeys(map(words, telling)))

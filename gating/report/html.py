@@ -48,8 +48,8 @@ def write_html(log: Path, out: Path, labels: Labels = NO_LABELS) -> None:
     private_file(out).write_text(render(data, summarise_data(data), labels), encoding="utf-8")
 
 
-def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABELS) -> str:
-    """Return the report as HTML."""
+def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABELS, *, plays: bool = True) -> str:
+    """Return the report as HTML; for paper, without the player."""
     gating = None if data.header is None else session_config(data).gating
     plots: dict[str, Figure] = {
         "motion": motion_figure(data, summary, gating),
@@ -68,7 +68,7 @@ def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABEL
             _warnings(summary),
             _cards(summary),
             _sites(summary),
-            _motion(make_film(data, gating)),
+            _motion(make_film(data, gating) if plays else None),
             _distributions(plots, motions),
             _clinical(found, motions, data),
             _decisions(summary),
@@ -167,20 +167,21 @@ def _sites(summary: SessionSummary) -> str:
     return section("Sites", caption, table(list(HEAD), rows)) if rows else ""
 
 
-def _motion(film: Film) -> str:
+def _motion(film: Film | None) -> str:
     keys = [
         ("swatch", "beam on, confirmed"),
         ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
         ("dash red", "target-out limit"),
     ]
     hint, played = "Drag to zoom, double-click to reset.", ""
-    if film.frames:
+    if film is not None:
+        played = f'<p class="caption">{film.about}</p>'
+    if film is not None and film.frames:
         hint += " A click shows the frame of that time."
         outlines = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
-        played = f'<div class="screen">{legend(outlines)}</div>{player(msgspec.to_builtins(film))}'
+        played += legend(outlines) + player(msgspec.to_builtins(film))
     caption = f'Target centre relative to the reference frame.<span class="screen"> {hint}</span>'
-    body = f'<p class="caption screen">{film.about}</p>{played}{legend(keys)}<div id="motion"></div>'
-    return section("Target motion and gate", caption, body)
+    return section("Target motion and gate", caption, f'{played}{legend(keys)}<div id="motion"></div>')
 
 
 def _latency(data: SessionData, summary: SessionSummary) -> str:

@@ -45,7 +45,9 @@ def test_the_token_becomes_a_cookie_that_opens_the_pages(console):
     assert "gate" in console.get("/static/treat.js")[1]
 
 
-@pytest.mark.parametrize("path", ["/", "/treat", "/static/treat.js", "/latency", "/plotly.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/treat", "/static/treat.js", "/latency", "/plotly.js", "/review/sessions", "/review/report?name=a"]
+)
 def test_nothing_is_shown_without_the_token(console, path):
     status, text = console.get(path, Cookie="")
     assert (status, "earlier start" in text) == (401, True)

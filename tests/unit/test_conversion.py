@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from drivers.recordings import Recording, open_recording
 from drivers.recordings.labelled import read_labelled
 from drivers.recordings.recording import checked_recording
 from drivers.recordings.writing import difference, stamp_tolerance_ns, write_recording
+from gating.evaluation.masks import write_masks
 from gating.geometry.contours import box_contour
 from gating.messages import StampMeaning
 from tests.mridian_files import cine, write_series
@@ -144,3 +146,14 @@ def test_convert_says_what_was_written_and_that_it_reads_back_equal(tmp_path):
     said = CliRunner().invoke(app, ["convert", str(path), str(tmp_path / "a.npz"), "--frames-per-s", "4"])
     assert said.exit_code == 0, said.output
     assert f"12 frames of series in {tmp_path / 'a.npz'}, which reads back equal" in said.stdout
+
+
+def test_masks_of_a_track_lie_on_the_images_grid_without_first_frames(tmp_path):
+    one = open_recording(write_series(tmp_path, cine()), frames_per_s=4)
+    write_recording(one, tmp_path / "case")
+    images = tmp_path / "case" / "images" / "case_frames.mha"
+    write_masks(tmp_path / "masks.mha", np.zeros((9, *one.shape), bool), one.pixel_spacing_mm, images)
+    masks, frames = (SimpleITK.ReadImage(str(path)) for path in (tmp_path / "masks.mha", images))
+    assert masks.GetSize()[0] == frames.GetSize()[0] - 3
+    for what in ("GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(masks, what)() == pytest.approx(getattr(frames, what)())

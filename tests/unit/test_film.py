@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from gating.messages import GateState
 from gating.report.film import FILM_BYTES, Film, make_film
 from gating.report.film_frames import chosen_frames
 from gating.report.html import render
@@ -76,6 +77,16 @@ def test_a_hold_has_its_reasons_in_plain_words(film: Film) -> None:
     assert (first.end_s, second.begin_s) == (pytest.approx(12 * 0.125, abs=0.01), pytest.approx(27 * 0.125, abs=0.01))
 
 
+def test_a_hold_after_the_last_frame_lasts_until_the_last_command(data: SessionData) -> None:
+    late_ns = data.last_ns + 500 * MS
+    stale = replace(data.commands[-1][1], state=GateState.HOLD, reason="stale_frame")
+    later = SessionData(
+        data.path, frames=data.frames, commands=[(late_ns + 300 * MS, stale)], commanded=[(late_ns, stale)]
+    )
+    (hold,) = make_film(later, None).holds
+    assert hold.end_s - hold.begin_s == pytest.approx(0.3, abs=1e-3)
+
+
 def test_a_picture_shows_what_its_frame_shows(film: Film) -> None:
     frame = film.frames[7]
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(frame.picture), np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -88,6 +99,13 @@ def test_a_log_without_images_says_so(data: SessionData) -> None:
     assert (film.frames, "holds no images" in film.about) == ([], True)
     assert "holds no images" in (page := render(bare, summarise_data(bare)))
     assert 'id="player"' not in page
+
+
+def test_on_paper_nothing_is_played_and_the_times_of_events_stay(data: SessionData) -> None:
+    page = render(data, summarise_data(data), plays=False)
+    assert 'id="film"' not in page
+    paper = (Path(__file__).parents[2] / "gating" / "pages" / "paper.css").read_text()
+    assert "button:not(.jump)" in paper
 
 
 def test_of_a_long_session_the_changes_of_the_gate_are_shown(data: SessionData, monkeypatch) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from drivers.errors import BadRecording, DrawnIn
 from drivers.recordings import open_recording
+from drivers.recordings.scan import open_scan
 
 COUNT, ROWS, COLUMNS = 6, 48, 64
 GIVEN = {"pixel_spacing_mm": 3.5, "frames_per_s": 4.0}
@@ -98,6 +99,16 @@ def test_the_user_says_which_plane_a_movie_shows(tmp_path):
     path = movie(tmp_path / "a.avi", cine())
     assert open_recording(path, **GIVEN).plane == "sagittal"
     assert open_recording(path, plane="coronal", **GIVEN).plane == "coronal"
+
+
+def test_a_picture_in_the_folder_of_a_case_is_left_alone(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(BadRecording, match="images: 0 files match"):
+        open_recording(pictures(tmp_path, cine()))
+
+
+def test_all_planes_of_a_movie_are_one(tmp_path):
+    assert open_scan(movie(tmp_path / "a.avi", cine()), plane="all", **GIVEN).planes == ("sagittal",)
 
 
 def test_images_of_another_size_are_refused_by_name(tmp_path):

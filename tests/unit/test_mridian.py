@@ -88,8 +88,9 @@ def test_the_contours_beside_a_series_are_its_target_and_its_track(tmp_path):
 
 def test_the_machines_own_contours_are_what_a_tracker_is_scored_on(tmp_path):
     write_series(tmp_path, FRAMES)
-    (labelled,) = read_labelled(tmp_path)
+    (labelled,) = read_labelled(tmp_path, frames_per_s=8)
     assert labelled.labels is not None
+    assert labelled.recording.stamps_ns[1] == 125_000_000
     np.testing.assert_array_equal(labelled.labels[4], mask_from_contour(box_contour(8, 14, 8, 10), (40, 32)))
 
 

@@ -28,7 +28,7 @@ export function showSide(live, setting) {
   })));
   showList("overrides", (setting?.overrides ?? []).map((text) => ({ text, data: {} })));
   if (!update) return;
-  showBreathHold(update);
+  showBreathHold(update, live.isSilent("frame"));
 }
 
 /**
@@ -58,10 +58,11 @@ export function showFigures(figures) {
   ]));
 }
 
-/** @param {Update} update */
-function showBreathHold({ breath_hold: hold }) {
+/** @type {(update: Update, silent: boolean) => void} Without images, nothing is known of the breath. */
+function showBreathHold({ breath_hold: hold }, silent) {
   element("breath-hold").hidden = !hold;
-  if (!hold) return;
+  if (silent) setText("breath-hold-text", "–");
+  if (!hold || silent) return;
   const place = hold.in_place ? "in place" : "not where it should be";
   setText("breath-hold-text", hold.held_s > 0
     ? `Plateau for ${shown(hold.held_s)} s, ${place}; ${shown(hold.left_s, 0)} s left` : "Breathing, no plateau");

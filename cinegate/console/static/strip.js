@@ -8,7 +8,7 @@ const GAP_MS = 1000;
 
 /** @typedef {{at: number, value: number | null, on: boolean}} Dot */
 /** @typedef {{colour: string, dash: number[], name: string, dots: Dot[]}} Line */
-/** @typedef {{low: number | null, high: number | null, name: string}} Allowed null: open on that side */
+/** @typedef {{low: number | null, high: number | null, name: string, colour?: string}} Allowed null: open on that side */
 /**
  * @typedef {object} Chart
  * @property {string} title
@@ -41,9 +41,10 @@ export function drawStrip(canvas, chart, nowMs, colours) {
   context.rect(left, top, right - left, bottom - top);
   context.clip();
   drawOn(context, chart.lines[0]?.dots ?? [], x, top, bottom, nowMs, colours);
-  let nameAt = left + 4;
-  for (const band of chart.bands) nameAt = drawBand(context, band, y, [left, right], top + size, nameAt, colours) + size;
+  for (const band of chart.bands) drawEdges(context, band, y, [left, right], colours);
   for (const line of chart.lines) drawLine(context, line, x, y, size);
+  let nameAt = left + 4;
+  for (const band of chart.bands) nameAt = drawName(context, band, y, top + size, nameAt, colours) + size;
   context.restore();
   context.strokeStyle = colours.rule;
   context.strokeRect(left, top, right - left, bottom - top);
@@ -107,33 +108,45 @@ function drawOn(context, dots, x, top, bottom, nowMs, colours) {
 }
 
 /**
- * Draws the edges of a band with its name; returns where the name ends, so that the next begins beside it.
  * @param {CanvasRenderingContext2D} context
  * @param {Allowed} band
  * @param {(value: number) => number} y
- * @param {[number, number]} edges of the chart, left and right
- * @param {number} highest where a name above the band still fits
- * @param {number} nameAt
+ * @param {[number, number]} sides of the chart, left and right
  * @param {Record<string, string>} colours
  */
-function drawBand(context, band, y, [left, right], highest, nameAt, colours) {
-  context.strokeStyle = colours.boundary;
+function drawEdges(context, band, y, [left, right], colours) {
+  context.strokeStyle = band.colour ?? colours.boundary;
   context.lineWidth = 1.5;
   context.setLineDash([6, 4]);
   context.beginPath();
-  const edges = edgesOf(band);
-  for (const edge of edges) {
+  for (const edge of edgesOf(band)) {
     context.moveTo(left, y(edge));
     context.lineTo(right, y(edge));
   }
   context.stroke();
   context.setLineDash([]);
-  context.fillStyle = colours.boundary;
-  context.textAlign = "left";
-  const place = y(Math.max(...edges));
+}
+
+/**
+ * Names a band; returns where the name ends, so that the next begins beside it.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Allowed} band
+ * @param {(value: number) => number} y
+ * @param {number} highest where a name above the band still fits
+ * @param {number} nameAt
+ * @param {Record<string, string>} colours
+ */
+function drawName(context, band, y, highest, nameAt, colours) {
+  const place = y(Math.max(...edgesOf(band)));
   const fits = place > highest;
+  const at = place + (fits ? -1 : 2);
+  context.textAlign = "left";
   context.textBaseline = fits ? "bottom" : "top";
-  context.fillText(band.name, nameAt, place + (fits ? -1 : 2));
+  context.strokeStyle = colours.back; // so that no line runs through the name
+  context.lineWidth = 4;
+  context.strokeText(band.name, nameAt, at);
+  context.fillStyle = band.colour ?? colours.boundary;
+  context.fillText(band.name, nameAt, at);
   return nameAt + context.measureText(band.name).width;
 }
 

@@ -25,7 +25,7 @@ const input = (id) => /** @type {HTMLInputElement} */ (element(id));
 const style = getComputedStyle(document.documentElement);
 /** @type {Record<string, string>} */
 const colours = { onBack: style.getPropertyValue("--on-back") };
-for (const name of ["text", "rule", "contour", "boundary", "avoided", "si", "ap", "lr"]) {
+for (const name of ["text", "back", "rule", "contour", "boundary", "avoided", "si", "ap", "lr"]) {
   colours[name] = style.getPropertyValue(`--${name}`).trim();
 }
 
@@ -166,7 +166,7 @@ function drawStrips(nowMs) {
 }
 
 /**
- * The bands of a rule that has the same limits along several axes become one.
+ * The bands of a rule that has the same limits along several axes become one; that of one axis has its colour.
  * @param {import("./types.js").Band[]} bands
  */
 function merged(bands) {
@@ -174,8 +174,9 @@ function merged(bands) {
   const byLimits = new Map();
   for (const { rule, axis, low_mm: low, high_mm: high } of bands) {
     const key = [rule, low?.toFixed(1), high?.toFixed(1)].join(" ");
-    const name = `${byLimits.get(key)?.name ?? rule} ${axis.toUpperCase()}`;
-    byLimits.set(key, { low, high, name });
+    const before = byLimits.get(key);
+    const name = `${before?.name ?? rule} ${axis.toUpperCase()}`;
+    byLimits.set(key, { low, high, name, colour: before ? colours.boundary : colours[axis] });
   }
   return [...byLimits.values()];
 }

@@ -19,7 +19,7 @@ def report_document(study: Study, number: int) -> Dataset:
     """Return the session's report. Raises `PdfError` where WeasyPrint is missing."""
     data = study.session.data
     labels = Labels(patient=(study.identity.patient_name or study.identity.patient_id)[:LONGEST])
-    pdf = page_as_pdf(render(data, summarise_data(data), labels))
+    pdf = page_as_pdf(render(data, summarise_data(data), labels, plays=False))
     made = study.new(EncapsulatedPDFStorage, number, "DOC", "report")
     made.ConversionType = "WSD"
     made.BurnedInAnnotation = "YES"
