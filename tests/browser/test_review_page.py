@@ -15,8 +15,8 @@ expect = sync_api.expect
 
 
 @pytest.fixture(scope="module")
-def review(browser: Any, desk_console: Any) -> Iterator[Any]:
-    """The page, with a whole session, another one, and a file that is none."""
+def listed(browser: Any, desk_console: Any) -> Iterator[Any]:
+    """A page that has signed in to a folder with a whole session, another one, and a file that is none."""
     sessions = desk_console.sessions
     for name in ("first", "second"):
         write_session(sessions / f"{name}.mcap")
@@ -25,12 +25,18 @@ def review(browser: Any, desk_console: Any) -> Iterator[Any]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(desk_console.url)
-    page.goto(f"{desk_console.origin}/review")
-    for name in ("first", "second"):
-        page.wait_for_selector(row(name, "button"), timeout=START_MS)
     yield page
     page.context.close()
     assert errors == []
+
+
+@pytest.fixture
+def review(listed: Any, desk_console: Any) -> Any:
+    """The page, opened anew for each test, so that none of them depends on what another has opened."""
+    listed.goto(f"{desk_console.origin}/review")
+    for name in ("first", "second"):
+        listed.wait_for_selector(row(name, "button"), timeout=START_MS)
+    return listed
 
 
 def row(name: str, part: str = "") -> str:
@@ -83,6 +89,7 @@ def test_two_sessions_are_played_side_by_side(review: Any) -> None:
 
 
 def test_a_report_is_opened_as_a_page_of_nobody(review: Any) -> None:
+    review.click(row("first", "button:text-is('Open')"))
     with review.context.expect_page() as opened:
         review.locator(".slot a").first.click()
     report = opened.value
