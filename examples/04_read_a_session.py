@@ -12,7 +12,7 @@ from replay_data import session_path
 if len(sys.argv) > 1:
     path = Path(sys.argv[1])
 else:
-    with cinegate.run(session_path("breath_hold"), speed="unpaced", log=tempfile.mkdtemp()) as session:
+    with cinegate.run(session_path("breath_hold"), speed="stepped", log=tempfile.mkdtemp()) as session:
         session.wait()
     path = session.log
 

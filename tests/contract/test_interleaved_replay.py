@@ -103,7 +103,7 @@ def test_the_targets_of_both_planes_are_one_structure_in_3d(patient, logged):
 
 
 def test_the_log_replays_with_both_planes_as_they_were_recorded(rehearsal, logged, tmp_path):
-    again = cinegate("run", rehearsal["log"], "--plane", "all", "--speed", "unpaced", "--log", tmp_path)
+    again = cinegate("run", rehearsal["log"], "--plane", "all", "--speed", "stepped", "--log", tmp_path)
     assert again["frames_decided"] == FRAMES
     replayed = [message for _, _, message in read_session(Path(again["log"]))]
     kept = ("plane", "acquired_ns", "content_hash", "image_orientation", "image_position_mm", "pixel_spacing_mm")
@@ -131,7 +131,7 @@ def test_targets_from_a_file_name_their_planes(patient, recordings, tmp_path):
     )
     sagittal, coronal = recordings
     run = cinegate(
-        "run", sagittal, "--with", coronal, "--target", file, "--speed", "unpaced", "--log", tmp_path / "log"
+        "run", sagittal, "--with", coronal, "--target", file, "--speed", "stepped", "--log", tmp_path / "log"
     )
     estimates = [m for _, _, m in read_session(Path(run["log"])) if isinstance(m, TargetEstimate)]
     assert {(estimate.target, estimate.plane) for estimate in estimates} == {(f"GTV {p}", p) for p in PLANES}

@@ -12,8 +12,15 @@ from queue import SimpleQueue
 import pytest
 
 from cinegate.verbs.speaking import QUEUED_RECORDS, Line, TellingHandler, speaking
+from tests.patience import PATIENCE_S
 
 LOG = logging.getLogger("cinegate.test")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time enough for the writer, also where others keep the machine busy."""
+    monkeypatch.setattr("cinegate.verbs.speaking.LEAVE_WITHIN_S", PATIENCE_S)
 
 
 @pytest.fixture
