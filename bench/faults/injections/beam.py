@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from bench.faults.injections.registry import Steps, Unmet, injects
 from bench.faults.link import Impairment
 from bench.faults.scene import AFTER_DRAWING_MS, Scene
-from gating.messages import GateState
+from gating.messages import GateCommand, GateState
 from gating.wire.codec import encode
 
 RENEWED_WITHIN_MS = 100.0
 """In this time the engine permits the beam anew, even on a busy machine."""
+RENEWED_EVERY_MS = 15.0
+RETURNS_WITHIN_S = 10.0
 
 
 @injects("gate_cut")
@@ -204,15 +206,30 @@ def _(scene: Scene) -> Steps:
 
 @injects("old_session_replayed_from_its_start")
 def _(scene: Scene) -> Steps:
-    """A new beam interface hears a recording of this session's commands from the first hold to beam on."""
-    recorded = [command for _, command in scene.messages.commands]
-    on = next(index for index, command in enumerate(recorded) if command.state is GateState.ON)
+    """A new beam interface hears a recording of this session's commands, from a hold to beam on."""
+    recorded = _recorded_return_of_the_beam(scene)
     _new_interface_alone(scene)
-    for command in recorded[max(0, on - 10) : on + 20]:
+    for command in recorded:
         scene.gate.send(encode(command))
         scene.pass_ms(10)
     yield
     scene.processes.start_engine()
+
+
+def _recorded_return_of_the_beam(scene: Scene) -> list[GateCommand]:
+    """Hold for want of frames, let the beam return, and give back ten of the holds and twenty beam-ons."""
+    for paused, state in ((True, GateState.HOLD), (False, GateState.ON)):
+        scene.source.paused = paused
+        _await_command(scene, state)
+        scene.pass_ms(20 * RENEWED_EVERY_MS)
+    states = [command.state for _, command in scene.messages.commands]
+    returned = len(states) - states[::-1].index(GateState.HOLD)
+    return [command for _, command in scene.messages.commands[returned - 10 : returned + 20]]
+
+
+def _await_command(scene: Scene, state: GateState) -> None:
+    if not scene.wait(lambda: scene.messages.commands[-1][1].state is state, RETURNS_WITHIN_S):
+        raise Unmet(f"no command said {state} within {RETURNS_WITHIN_S:.0f} s")
 
 
 @injects("first_engine_begins_with_beam_on")
