@@ -13,8 +13,6 @@ from gating.messages import CineFrame, Pixels, TargetEstimate
 
 MAX_SIDE: Final = 1024
 """Larger images are thinned out for the page; the engine sees them whole."""
-_TOWARDS: Final = (("R", "L"), ("A", "P"), ("I", "S"))
-"""Letters of the negative and the positive direction of each LPS axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +75,6 @@ def plane_of(geometry: HasGeometry) -> ImagePlane | None:
 
 
 def letters(plane: ImagePlane | None) -> dict[str, str]:
-    """Return the orientation letters at the edges of the image: left, right, top, bottom; dashes if they are not known.
-
-    Of an oblique plane, they are those of the closest axes, the closest first: `SA`.
-    """
-    if plane is None:
-        return dict.fromkeys(("left", "right", "top", "bottom"), "–")
-    left, right = _ends(plane.along_columns)
-    top, bottom = _ends(plane.along_rows)
-    return {"left": left, "right": right, "top": top, "bottom": bottom}
-
-
-def _ends(direction: NDArray[np.float64]) -> tuple[str, str]:
-    """Return the letters at the beginning and at the end of a direction; axes within 17 degrees count as one."""
-    order = [int(axis) for axis in np.argsort(-np.abs(direction)) if abs(direction[axis]) > 0.3]
-    end = "".join(_TOWARDS[axis][int(direction[axis] > 0)] for axis in order)
-    begin = "".join(_TOWARDS[axis][int(direction[axis] <= 0)] for axis in order)
-    return begin, end
+    """Return the orientation letters at the edges of the image: left, right, top, bottom; dashes if unknown."""
+    edges = ("left", "right", "top", "bottom")
+    return dict.fromkeys(edges, "–") if plane is None else dict(zip(edges, plane.edge_letters(), strict=True))

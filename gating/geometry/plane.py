@@ -6,12 +6,16 @@ Source: DICOM PS3.3 C.7.6.2.1.1 (image plane attributes).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 _LPS_AXES = ("lr", "ap", "si")
+_SIDES = (("R", "L"), ("A", "P"), ("F", "H"))
+"""Sides that the negative and the positive direction of each LPS axis lead to."""
+OBLIQUE: Final = 0.3
+"""Part of a direction along an axis from which on it counts; 17 degrees."""
 
 
 class HasGeometry(Protocol):
@@ -88,7 +92,7 @@ class ImagePlane:
         """Return towards which side of the patient the left, right, top and bottom edge of the image lie.
 
         Left, right, posterior, anterior, head and foot, as DICOM PS3.3 C.7.6.1.1.1 abbreviates them; of an oblique
-        plane, the side closest to the edge.
+        plane all sides that they lie towards, the closest first: `HA`.
         """
         (left, right), (top, bottom) = (_sides(axis) for axis in (self.along_columns, self.along_rows))
         return left, right, top, bottom
@@ -115,9 +119,10 @@ class ImagePlane:
 
 def _sides(axis: NDArray[np.float64]) -> tuple[str, str]:
     """Return the sides of the patient at the beginning and at the end of an image axis."""
-    index = _dominant(axis)
-    begin, end = (("R", "L"), ("A", "P"), ("F", "H"))[index]
-    return (begin, end) if axis[index] > 0 else (end, begin)
+    order = [int(one) for one in np.argsort(-np.abs(axis)) if abs(axis[one]) > OBLIQUE]
+    end = "".join(_SIDES[one][int(axis[one] > 0)] for one in order)
+    begin = "".join(_SIDES[one][int(axis[one] <= 0)] for one in order)
+    return begin, end
 
 
 def _dominant(axis: NDArray[np.float64]) -> int:

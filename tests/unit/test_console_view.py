@@ -240,10 +240,10 @@ def test_bands_are_wanted_once_for_each_setting(view):
 
 def test_orientation_letters_name_the_nearest_axes():
     sagittal = ImagePlane.of(stream_info(1))
-    assert letters(sagittal) == {"left": "A", "right": "P", "top": "S", "bottom": "I"}
+    assert letters(sagittal) == {"left": "A", "right": "P", "top": "H", "bottom": "F"}
     turned = np.sqrt(0.5)
     oblique = replace(stream_info(1), image_orientation=(0.0, turned, -turned, 0.0, -turned, -turned))
-    assert letters(ImagePlane.of(oblique))["right"] == "PI"
+    assert letters(ImagePlane.of(oblique))["right"] == "PF"
 
 
 def test_an_image_whose_orientation_is_none_is_shown_without_letters(view):

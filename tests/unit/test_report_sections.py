@@ -119,7 +119,7 @@ def test_frames_have_orientation_letters_and_a_scale_bar(data, summary) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "rows", "letters"),
-    [((1, 0, 0), (0, 0, -1), "RLHF"), ((0, 1, 0), (0, 0, -1), "APHF"), ((0, -0.8, 0.6), (1, 0, 0), "PARL")],
+    [((1, 0, 0), (0, 0, -1), "RLHF"), ((0, 1, 0), (0, 0, -1), "APHF"), ((0, -0.8, 0.6), (1, 0, 0), "PFAHRL")],
     ids=["coronal", "sagittal", "oblique"],
 )
 def test_the_letters_say_where_the_edges_lie_in_the_patient(columns, rows, letters) -> None:
