@@ -65,10 +65,11 @@ def followed(tutorial: Path, folder: Path) -> str:
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout=240)
+            code = process.wait(timeout=120)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)  # what a failed tutorial left running
+            process.wait()
     assert code == 0, said.read_text()
     return said.read_text()
 

@@ -24,7 +24,7 @@ class OurScannerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class OurScanner:
-    """A disc that breathes, eight times a second."""
+    """A disc that breathes, eight frames a second."""
 
     Settings = OurScannerSettings
 
@@ -65,7 +65,8 @@ class OurScanner:
         rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
         centre = 48 + 6 * np.sin(acquired_ns / 1e9 * 2 * np.pi / 4)
         disc = np.hypot(rows - centre, columns - 40) < 10
-        pixels[...] = (200 + 600 * disc + 3 * columns + acquired_ns // 1_000_000 % 7).astype(np.uint16)
+        noise = np.random.default_rng(acquired_ns).normal(0, 10, SHAPE)  # an image that comes again holds the beam
+        pixels[...] = (200 + 600 * disc + 3 * columns + noise).astype(np.uint16)
         self._next_ns += round(1e9 / self._settings.frames_per_s)
         return FrameStamp(
             acquired_ns=acquired_ns,
