@@ -65,7 +65,7 @@ def followed(tutorial: Path, folder: Path) -> str:
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout=120)
+            code = process.wait(timeout=240)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)  # what a failed tutorial left running
