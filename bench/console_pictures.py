@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 import cinegate
 from bench.console_pages import ConsoleProcess
@@ -23,7 +23,7 @@ from gating.settings.presets import read_preset
 from gating.targets.target_file import write_targets
 from replay_data import session_path
 
-SIZE: Final = {"width": 1280, "height": 720}
+SIZE: Final[ViewportSize] = {"width": 1280, "height": 720}
 START_MS: Final = 120_000
 RECORDING: Final = "breath_hold"
 """Name of the recording, and of the preset for it."""
@@ -49,7 +49,7 @@ def take(out: Path) -> None:
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-                page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
+                page = browser.new_page(viewport=SIZE)
                 _photograph_session(page, session, console, out)
                 session.stop()
                 origin = console.url.partition("/treat")[0]

@@ -17,7 +17,7 @@ import numpy as np
 from cinegate.exports.files import new_file
 from cinegate.exports.session import ExportedSession
 from drivers.errors import Unavailable
-from drivers.extras import how_to_install
+from drivers.extras import missing
 from gating.messages import GateState
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write_foxglove(session: ExportedSession, out: Path) -> dict[str, int]:
     try:
         import foxglove
     except ImportError:
-        raise Unavailable(f"Foxglove needs its SDK; install it with: {how_to_install('export')}") from None
+        raise Unavailable(missing("Foxglove", "foxglove-sdk", "export")) from None
     context = foxglove.Context()
     counts: dict[str, int] = {}
     with new_file(out).open("wb") as file, foxglove.open_mcap(file, context=context):

@@ -6,6 +6,7 @@ The columns are those of `cinegate.read_session`, whose names have the units.
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from cinegate.exports.files import new_file, new_folder
 from cinegate.sessions import SessionLog
 from drivers.errors import Unavailable
-from drivers.extras import how_to_install
+from drivers.extras import missing
 
 EVENTS: Final = np.dtype([("at_ns", np.int64), ("role", "U64"), ("severity", "U8"), ("code", "U64"), ("text", "U400")])
 """`at_ns` is on the clock of the process that reports."""
@@ -67,7 +68,7 @@ def write_parquet(log: SessionLog, folder: Path) -> list[Path]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise Unavailable(f"Parquet needs pyarrow; install it with: {how_to_install('export')}") from None
+        raise Unavailable(missing("Parquet", "pyarrow", "export")) from None
     new_folder(folder)
     written = []
     for name, table in tables(log).items():
@@ -82,4 +83,4 @@ def write_parquet(log: SessionLog, folder: Path) -> list[Path]:
 
 
 def _is_unknown(cell: Any) -> bool:
-    return isinstance(cell, float) and cell != cell  # noqa: PLR0124 (NaN)
+    return isinstance(cell, float) and math.isnan(cell)

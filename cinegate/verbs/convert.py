@@ -41,8 +41,9 @@ def convert(
     from drivers.recordings import open_recording
     from drivers.recordings.writing import difference, stamp_tolerance_ns, write_recording
 
-    how = {"plane": plane, "frames_per_s": frames_per_s, "skip_frames": skip_frames}
-    opened = open_recording(recording, pixel_spacing_mm, **how)  # type: ignore[arg-type]
+    opened = open_recording(
+        recording, pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
+    )
     with progress(f"writing {out.name}", shown=not as_json):
         lost = write_recording(opened, out)
     with progress(f"reading {out.name} back", shown=not as_json):

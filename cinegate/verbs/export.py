@@ -81,9 +81,9 @@ def _dicom(session: ExportedSession, folder: Path, who: dict[str, Any], send: st
         from cinegate.exports.dicom.write import check_reach, parse_peer, send_dicom, write_dicom
     except ImportError as error:
         from drivers.errors import Unavailable
-        from drivers.extras import how_to_install
+        from drivers.extras import missing
 
-        raise Unavailable(f"DICOM needs {error.name}; install it with: {how_to_install('dicom')}") from None
+        raise Unavailable(missing("DICOM", str(error.name), "dicom")) from None
     peer = parse_peer(send) if send else None
     if peer is not None:
         check_reach(peer)

@@ -90,8 +90,14 @@ def source(
             {"--arrival-time": arrival_time, "--wait-s": wait_s is not None, "-o": option},
             f"is for sources; {name} is a recording",
         )
-        rate = {"frames_per_s": frames_per_s, "skip_frames": skip_frames}
-        scan = open_scan(name, pixel_spacing_mm, plane=plane, others=others or (), **rate)  # type: ignore[arg-type]
+        scan = open_scan(
+            name,
+            pixel_spacing_mm,
+            plane=plane,
+            others=others or (),
+            frames_per_s=frames_per_s,
+            skip_frames=skip_frames,
+        )
         cine = _replay(scan, speed, loop)
     with speaking("source", session, verbose=verbose, log_format=log_format):
         run_source(

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.together import Outcome, one_by_one
@@ -26,13 +26,13 @@ LONGEST_WAIT_S: Final = 0.25
 """For a task that the helper has begun. The loop renews no lease meanwhile, so the beam is held after 100 ms."""
 
 
-class _Round:
+class _Round(Generic[T]):
     """The tasks of one call."""
 
-    def __init__(self, tasks: Sequence[Callable[[], object]]) -> None:
+    def __init__(self, tasks: Sequence[Callable[[], T]]) -> None:
         self._tasks = tasks
         self._waiting = deque(range(len(tasks)))
-        self._outcomes: list[Outcome | None] = [None] * len(tasks)
+        self._outcomes: list[Outcome[T] | None] = [None] * len(tasks)
         self.is_helped = threading.Event()
         """Set when the helper finds no more tasks."""
 
@@ -45,7 +45,7 @@ class _Round:
                 return
             self._outcomes[index] = Outcome(self._tasks[index])
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Outcome[T]]:
         """Return the outcomes of the tasks that have ended."""
         return [outcome for outcome in self._outcomes if outcome is not None]
 
@@ -58,7 +58,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._helper: threading.Thread | None = None
-        self._rounds: SimpleQueue[_Round | None] = SimpleQueue()
+        self._rounds: SimpleQueue[_Round[Any] | None] = SimpleQueue()
         self._failure, self._switch_s = "", 0.0
 
     def open(self) -> None:
@@ -102,7 +102,7 @@ class Workers:
             waited_ms = LONGEST_WAIT_S * 1e3
             self._failure = f"a target's tracker has not answered within {waited_ms:.0f} ms; start the engine anew"
             raise TrackerFault(self._failure)
-        return [outcome.result() for outcome in shared.outcomes()]  # type: ignore[misc]
+        return [outcome.result() for outcome in shared.outcomes()]
 
     def _help(self) -> None:
         while (shared := self._rounds.get()) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -21,20 +21,20 @@ class Together(Protocol):
         """
 
 
-class Outcome:
+class Outcome(Generic[T]):
     """The result of a task, or what it raised."""
 
     __slots__ = ("_error", "_result")
 
-    def __init__(self, task: Callable[[], object]) -> None:
-        self._result: object = None
+    def __init__(self, task: Callable[[], T]) -> None:
+        self._result: T
         self._error: BaseException | None = None
         try:
             self._result = task()
         except BaseException as error:  # noqa: BLE001 - carried to whoever asks for the result; no thread dies of it
             self._error = error
 
-    def result(self) -> object:
+    def result(self) -> T:
         """Return the result, or raise what the task raised."""
         if self._error is not None:
             raise self._error
@@ -44,4 +44,4 @@ class Outcome:
 def one_by_one(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Do tasks in their order, in this thread; see `Together`."""
     outcomes = [Outcome(task) for task in tasks]
-    return [outcome.result() for outcome in outcomes]  # type: ignore[misc]
+    return [outcome.result() for outcome in outcomes]

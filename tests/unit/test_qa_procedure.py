@@ -99,7 +99,7 @@ def test_a_parameter_that_no_step_has_is_refused(text: str) -> None:
 
 def step(bound: str, expected: float, tolerance: float, action: float) -> Step:
     return Step(name="s", measure="given", unit="mm", bound=bound, expected=expected, tolerance=tolerance,
-                action=action, source="ours")  # type: ignore[arg-type]  # fmt: skip
+                action=action, source="ours")  # fmt: skip
 
 
 @pytest.mark.parametrize(
