@@ -130,7 +130,10 @@ def run_app(register: Callable[[], None]) -> None:
         _fail(str(error), error.exit_code)
     except PipelineError as error:
         _fail(str(error), EXIT_UNSAFE)
-    except (DriverError, ConfigError, ValueError, OSError) as error:
+    except OSError as error:
+        named = error.filename is not None and error.strerror is not None
+        _fail(f"{error.filename}: {error.strerror}" if named else str(error), EXIT_BAD_INPUT)
+    except (DriverError, ConfigError, ValueError) as error:
         _fail(str(error), EXIT_BAD_INPUT)
 
 

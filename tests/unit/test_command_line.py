@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,6 +58,12 @@ def test_a_shell_completes_verbs() -> None:
 
 def test_a_mistyped_verb_is_answered_with_the_nearest() -> None:
     assert "Did you mean 'report'" in cinegate("reprot").stderr
+
+
+def test_a_file_that_is_not_there_is_named_in_one_sentence() -> None:
+    command = [sys.executable, "-m", "cinegate", "qa", "daily", "--procedure", "nothing.toml"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (2, "cinegate: nothing.toml: No such file or directory\n")
 
 
 def test_a_report_goes_to_standard_output_and_next_steps_to_the_other(tmp_path: Path) -> None:
