@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -22,14 +21,15 @@ from drivers.errors import BadRecording
 from drivers.phantom import Phantom
 from drivers.phantom.population import Population, SyntheticSession, sessions_of
 from gating.analysis.population import population_errors
+from gating.archive.labels import write_labels
 from gating.messages import Pacing, Pixels, SourceKind, StampMeaning, StreamInfo
+from gating.report.labels import Labels
 from gating.session.log_writer import session_log_name
 from gating.settings.config import parse_config
 from gating.settings.presets import read_preset
 from gating.targets.spec import TargetSpec
 
 Layout = Literal["logs", "trackrad"]
-LABELS: Final = "labels.csv"
 TRUTH: Final = "truth.json"
 PHANTOM_CLOCK: Final = "phantom"
 TARGET: Final = "GTV"
@@ -89,7 +89,8 @@ def make_cohort(
     for file in _in_processes(work, sessions, processes or len(os.sched_getaffinity(0))):
         files.append(file)
         made()
-    _write_labels(folder / LABELS, sessions, files)
+    labels = (Labels(patient=one.patient, fraction=str(one.fraction)) for one in sessions)
+    write_labels(folder, zip((file.name for file in files), labels, strict=True))
     rows = [one.truth() | {"file": file.name} for one, file in zip(sessions, files, strict=True)]
     planted = _planted(population, sessions)
     truth = {"population": msgspec.to_builtins(population), "planted": planted, "sessions": rows}
@@ -188,10 +189,3 @@ def _write_case(session: SyntheticSession, phantom: Phantom, folder: Path) -> Pa
     )
     write_case(recording, folder)
     return folder
-
-
-def _write_labels(path: Path, sessions: list[SyntheticSession], files: list[Path]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("log", "patient", "plan", "fraction"))
-        writer.writerows((file.name, one.patient, "", one.fraction) for one, file in zip(sessions, files, strict=True))
