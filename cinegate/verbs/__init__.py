@@ -34,6 +34,7 @@ def register_verbs() -> None:
         qa,
         report,
         run,
+        sessions,
         settings,
         submission,
         targets,
