@@ -18,6 +18,7 @@ def register_verbs() -> None:
         console,
         control,
         convert,
+        deidentify,
         demo,
         doctor,
         dose,
