@@ -19,6 +19,7 @@ PURPOSES: Final = {
     "console": "shows a session in a browser, for operator and patient",
     "pdf": "makes a PDF of a page",
     "export": "writes columns (Parquet) and Foxglove's recordings",
+    "cohort": "works on many sessions in several processes or on a cluster, and reads them from object stores",
 }
 """What each extra of `pyproject.toml` is for."""
 
