@@ -15,6 +15,7 @@ def register_verbs() -> None:
     """Import every verb: our own, then those of installed packages."""
     from cinegate.verbs import (  # noqa: F401 - verbs register themselves
         bed,
+        cohort,
         console,
         control,
         convert,
