@@ -29,6 +29,7 @@ def register_verbs() -> None:
         latency,
         live,
         phantom,
+        positions,
         prepare,
         processes,
         qa,
