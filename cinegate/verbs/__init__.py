@@ -31,6 +31,7 @@ def register_verbs() -> None:
         latency,
         live,
         phantom,
+        positions,
         prepare,
         processes,
         qa,
