@@ -263,3 +263,12 @@ def test_ten_thousand_sessions_are_asked_within_a_second(tmp_path):
     assert found == {"n": 868, "mm": 1.0}
     assert time.process_time() - begin_s < 1
     assert added_s < 0.05
+
+
+def test_several_processes_find_the_same_rows(folder, session_log):
+    (folder / "notes.mcap").write_text("no log")
+    alone, together = (
+        scan(folder, SessionStore(folder / name), processes=count).table.drop_columns(["indexed_utc"]).to_pylist()
+        for name, count in (("alone", 1), ("together", 2))
+    )
+    assert sorted(together, key=lambda one: one["log"]) == sorted(alone, key=lambda one: one["log"])
