@@ -61,7 +61,7 @@ def whatif(
     The targets are tracked once. The real engine then decides under every setting, so the decisions are those of
     `cinegate track` with that setting, frame for frame.
     """
-    from cinegate.verbs.sessions import followed_session
+    from cinegate.verbs.following import followed_session
     from gating.analysis.parallel import sweep_sessions, useful_processes
     from gating.analysis.whatif import decided_setting, pareto, why_none, write_csv
     from gating.report.whatif_page import write_whatif_page

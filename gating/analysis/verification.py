@@ -50,6 +50,9 @@ REPEATED: Final = {name: name for name in ("confirm", "arm", "disarm", "acknowle
 OTHER_ORIGIN: Final = f"latched: {FRAMES_NOW_COME_FROM}"
 OTHER_STREAM: Final = ("latched: the declared stream is of session", "latched: the end of a stream is of session")
 """How the event of a latch begins whose cause is another session's message and no frame."""
+OTHER_DECLARATION: Final = "declared its stream differently"
+REPLAYED_TEXTS: Final = (OTHER_ORIGIN, *OTHER_STREAM, OTHER_DECLARATION)
+"""What a replay looks for in the text of an event, beside its code and the name of the operator."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
 NUMBERS: Final = ("x_px", "y_px", "confidence", "score", "target_out_fraction")
 
@@ -221,7 +224,7 @@ class _Replay:
             event = events.popleft()
             if event.code in REPEATED:
                 self._engine.control(_request(event))
-            elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
+            elif event.code == GateReason.GEOMETRY_CHANGED and OTHER_DECLARATION in event.text:
                 for stream in self._streams[1:]:
                     self._engine.open_stream(stream)
             elif event.text.startswith(OTHER_ORIGIN):

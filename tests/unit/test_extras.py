@@ -39,6 +39,7 @@ def test_every_extra_for_running_has_a_purpose_and_requirements() -> None:
         "gpiod",
         "starlette",
         "matplotlib",
+        "onnxruntime",
         "foxglove-sdk",
         "bokeh",
     ]
