@@ -36,6 +36,7 @@ def register_verbs() -> None:
         report,
         run,
         settings,
+        shadow,
         submission,
         targets,
         track,
