@@ -15,6 +15,7 @@ def register_verbs() -> None:
     """Import every verb: our own, then those of installed packages."""
     from cinegate.verbs import (  # noqa: F401 - verbs register themselves
         bed,
+        cohort,
         console,
         control,
         convert,
@@ -30,11 +31,13 @@ def register_verbs() -> None:
         latency,
         live,
         phantom,
+        positions,
         prepare,
         processes,
         qa,
         report,
         run,
+        sessions,
         settings,
         shadow,
         submission,

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gating.analysis.engine_history import EngineHistory, frame_of, frames_and_commands, read_histories
 from gating.analysis.logged_targets import logged_target
+from gating.analysis.stretches import Stretch, StretchFinder
 from gating.clocks.clock import RecordedClock
 from gating.clocks.remap import ClockMap
 from gating.decision.reasons import NOT_REPLAYABLE, GateReason, HoldReason
@@ -70,6 +71,8 @@ class Verification(Struct, kw_only=True):
     """Decisions that are beam-on in the log and hold in the replay, and the reverse."""
     largest_px: float = 0.0
     """Largest distance between a target centre in the log and in the replay."""
+    stretches: list[Stretch] = field(default_factory=list)
+    """Where state or reason differ, in the order of the log."""
 
     def differ(self, sentence: str) -> None:
         """Count a difference, and keep the text of the first one."""
@@ -108,7 +111,8 @@ def verify_session(
         If the log cannot be read.
     """
     histories = read_histories(path)
-    found = Verification()
+    found, compared = Verification(), StretchFinder()
+    found.stretches = compared.found
     replays: dict[str, _Replay] = {}
     frames: deque[tuple[int, CineFrame]] = deque()
     for frame_or_command, log_time_ns in frames_and_commands(path):
@@ -120,7 +124,7 @@ def verify_session(
             if command.engine_id not in histories:
                 raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
             replays[command.engine_id] = _Replay(histories[command.engine_id], config, tolerance_px, found, memory)
-        replays[command.engine_id].replay(command, frames)
+        compared.add(command, replays[command.engine_id].replay(command, frames))
         decided()
     if found.commands == 0:
         raise SessionError(f"{path.name} holds no gate command")
@@ -171,8 +175,8 @@ class _Replay:
         self._received_ns = 0
         self._sequence: int | None = None
 
-    def replay(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> None:
-        """Repeat the cause of a command, and compare the results."""
+    def replay(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> GateCommand:
+        """Repeat the cause of a command, compare the results, and return the command of the replay."""
         self._found.commands += 1
         if self._sequence is not None and command.command_sequence != self._sequence + 1:
             missing = command.command_sequence - self._sequence - 1
@@ -191,6 +195,7 @@ class _Replay:
         self._peers.fault = HoldReason(GateReason(command.reason), command.detail) if from_log else None
         outcome = self._cause(command, stamps, frames)
         self._compare(command, outcome)
+        return outcome.command
 
     def _cause(self, command: GateCommand, stamps: StageStamps, frames: deque[tuple[int, CineFrame]]) -> StepOutcome:
         refusal = self._refusal(stamps.decided_ns, stamps.sent_ns)
