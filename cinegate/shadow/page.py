@@ -174,7 +174,8 @@ def _figure(found: Agreement, ours: Side, theirs: Side) -> plots.Figure:
             traces.append({"x": t_s, "y": on, "name": f"gate, {name}", "line": shape, "mode": "lines"})
         if side.located.any():
             up_mm = plots.numbers(side.position_mm[:, 2] - bias)
-            traces.append({"x": t_s, "y": up_mm, "name": f"centre, {name}", "line": line, "mode": "lines", "yaxis": "y2"})
+            centre = {"x": t_s, "y": up_mm, "name": f"centre, {name}", "line": line, "mode": "lines"}
+            traces.append(centre | {"yaxis": "y2"})
     layout["shapes"] = [
         {
             **{"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "line": {"width": 0}, "opacity": 0.18},
