@@ -15,9 +15,11 @@ def register_verbs() -> None:
     """Import every verb: our own, then those of installed packages."""
     from cinegate.verbs import (  # noqa: F401 - verbs register themselves
         bed,
+        cohort,
         console,
         control,
         convert,
+        deidentify,
         demo,
         doctor,
         dose,
@@ -35,6 +37,7 @@ def register_verbs() -> None:
         qa,
         report,
         run,
+        sessions,
         settings,
         submission,
         targets,
