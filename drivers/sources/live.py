@@ -64,6 +64,8 @@ class Arrival:
     """Kind of the problem; of each kind one sentence a second is told."""
     peer: str = ""
     """Who sent them: an address with the number of its connection, or an AE title; empty for a folder."""
+    remark: str = ""
+    """A sentence about what came and is nothing wrong."""
 
 
 class _Waiting(NamedTuple):
@@ -223,6 +225,8 @@ class LiveSource:
             return
         if arrival.problem:
             self._refuse(arrival.kind, arrival.problem)
+        if arrival.remark:
+            self._refusals.remark(arrival.remark)
         for frame in self._told_apart(arrival.frames):
             if self._settings.arrival_time:
                 frame = replace(  # noqa: PLW2901
