@@ -106,6 +106,8 @@ class LiveSource:
         The host's monotonic clock, which also dates `arrivals`.
     """
 
+    late_hint = ""  # ends the sentence about frames that come late: what helps
+
     def __init__(self, arrivals: Arrivals, settings: LiveSettings, clock: Clock | None = None) -> None:
         self._arrivals, self._settings = arrivals, settings
         self._clock = clock or MonotonicClock()
@@ -184,9 +186,8 @@ class LiveSource:
 
     def _await_stream(self) -> StreamInfo:
         until_s = wait_ends_s(self._settings.first_frame_timeout_s, f"the first frames of {self._arrivals.name}")
-        needed = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
-        if self._settings.plane == ALL_PLANES:
-            needed = FRAMES_FOR_PLANES
+        least = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
+        needed = FRAMES_FOR_PLANES if self._settings.plane == ALL_PLANES else least
         while len(self._stamps_ns) < needed:
             if time.monotonic() > until_s:
                 raise Unavailable(
@@ -225,8 +226,7 @@ class LiveSource:
             return
         if arrival.problem:
             self._refuse(arrival.kind, arrival.problem)
-        if arrival.remark:
-            self._refusals.remark(arrival.remark)
+        self._refusals.remark(arrival.remark)
         for frame in self._told_apart(arrival.frames):
             if self._settings.arrival_time:
                 frame = replace(  # noqa: PLW2901
@@ -295,6 +295,5 @@ class LiveSource:
             )
         if behind_ns == 0:
             return self._refuse("repeated", f"frame {frame.name} was dropped: its stamp is that of the one before")
-        return self._refuse(
-            "late", f"frame {frame.name} was dropped: it comes late, {behind_ns / 1e6:.1f} ms older than the newest"
-        )
+        why = f"it comes late, {behind_ns / 1e6:.1f} ms older than the newest{self.late_hint}"
+        return self._refuse("late", f"frame {frame.name} was dropped: {why}")

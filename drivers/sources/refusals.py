@@ -48,6 +48,8 @@ class Refusals:
 
     def remark(self, sentence: str) -> None:
         """Tell the console what came and is nothing wrong: no refusal, and no event that holds the beam."""
+        if not sentence:
+            return
         self._remark = f"{self._name}: {sentence}"[:400]
         _log.info("%s", self._remark)
 
