@@ -274,12 +274,14 @@ def dicom_image() -> bytes:
 
 
 def motion_traces() -> list[list[bytes]]:
-    """Return a trace in each of the three formats."""
+    """Return a trace in each format."""
     layout = "Scale_factor=10\nData_layout=amplitude,phase,timestamp,validflag,ttlin,mark,ttlout\n"
     vxp = layout + "[Data]\n0.1,1.0,0,0,0,,0\n0.2,1.5,33,0,0,,0\n"
     csv = "Frame;Timestamp;x;y;z\n1;0;0,1;0,2;0,3\n2;50;0,1;0,2;0,4\n0;0;0;0;0\n"
     robot = "0.0 0 0 0 0 0 0\n0.1 0 1.5 -0.5 0 0 0\n"
-    return [[suffix, text.encode()] for suffix, text in ((b".vxp", vxp), (b".csv", csv), (b".txt", robot))]
+    table = "time (ms)\tSI [cm]\tnote\n0\t0,5\t-\n200\t0.7\tcough\n"
+    texts = ((b".vxp", vxp), (b".csv", csv), (b".txt", robot), (b".txt", table))
+    return [[suffix, text.encode()] for suffix, text in texts]
 
 
 def configuration() -> bytes:
