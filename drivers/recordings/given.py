@@ -64,13 +64,13 @@ def without_first(recording: Recording, count: int) -> Recording:
     Raises
     ------
     BadRecording
-        If fewer than two frames would be left.
+        If no frame would be left.
     """
     if count == 0:
         return recording
-    if not 0 < count <= len(recording) - 2:
+    if not 0 < count < len(recording):
         raise BadRecording(
-            f"{recording.path}: skip_frames is {count}; 0 to {len(recording) - 2} of {len(recording)} is allowed"
+            f"{recording.path}: skip_frames is {count}; 0 to {len(recording) - 1} of {len(recording)} is allowed"
         )
     contours = {index - count: c for index, c in recording.target_contours_px.items() if index >= count}
     track = recording.target_track_px

@@ -117,9 +117,9 @@ def _images(path: Path, file: Any) -> tuple[Any, Any]:
     if len(series) != 1:
         raise BadRecording(f"{path}: it holds {len(series)} image series; exactly 1 is read")
     headers, data = series[0]["header"], series[0]["data"]
-    if headers.dtype.itemsize != 198 or headers.ndim != 1 or not 2 <= len(headers) <= MAX_IMAGES:
+    if headers.dtype.itemsize != 198 or headers.ndim != 1 or not 1 <= len(headers) <= MAX_IMAGES:
         raise BadRecording(
-            f"{path}: header is {headers.shape} of {headers.dtype.itemsize} bytes; 2 to {MAX_IMAGES} of 198 are read"
+            f"{path}: header is {headers.shape} of {headers.dtype.itemsize} bytes; 1 to {MAX_IMAGES} of 198 are read"
         )
     if data.ndim != 5 or data.shape[:3] != (len(headers), 1, 1):
         raise BadRecording(f"{path}: data is {data.shape}; (images, 1, 1, rows, columns) is read")

@@ -57,8 +57,10 @@ class Scan:
 
     @property
     def nominal_interval_ns(self) -> int:
-        """Median time of one turn through the planes, divided by their number, ns."""
+        """Median time of one turn through the planes, divided by their number, ns; 0 if there is only one turn."""
         turn = len(self.recordings)
+        if len(self) <= turn:
+            return 0
         return int(np.median(self.stamps_ns[turn:] - self.stamps_ns[:-turn])) // turn
 
     def place(self, index: int) -> tuple[Recording, int]:
