@@ -32,6 +32,7 @@ MAX_ATTRIBUTE_BYTES: Final = 1 * 2**20
 MAX_WAVEFORM_BYTES: Final = 16 * 2**20
 CONFIG_FILE_BYTES: Final = 1024
 CLOSE: Final = struct.pack("<H", 4)
+MAX_ANSWER_BYTES: Final = 400
 MIDNIGHT_TICKS: Final = 400
 SQUARE_TOLERANCE: Final = 0.01
 
@@ -149,6 +150,12 @@ def image_message(
     data_type = next(number for number, kind in _DTYPES.items() if kind == data.dtype.str)
     header = _IMAGE_HEADER.pack(1, data_type, 0, 0, *size, *directions, *counters, *(0,) * 8, *(0.0,) * 8, 0)
     return struct.pack("<H", _IMAGE) + header + struct.pack("<Q", 0) + data.tobytes()
+
+
+def text_message(text: str) -> bytes:
+    """Return a TEXT message, which clients show."""
+    encoded = text.encode()[:MAX_ANSWER_BYTES]
+    return struct.pack("<HI", _TEXT, len(encoded)) + encoded
 
 
 class FrameMaker:

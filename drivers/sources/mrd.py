@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from drivers.errors import BadFrame
-from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages
+from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages, text_message
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
 from gating.clocks.clock import Clock, MonotonicClock
@@ -37,7 +37,7 @@ class MrdArrivals:
 
     def __init__(self, settings: MrdSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self.peer = NetworkPeer(settings, parse_messages, listen=True, goodbye=CLOSE)
+        self.peer = NetworkPeer(settings, parse_messages, listen=True, goodbye=CLOSE, farewell=_farewell)
 
     def open(self) -> None:
         """Listen. Raises `Unavailable`."""
@@ -64,6 +64,10 @@ class MrdArrivals:
     def close(self) -> None:
         """Drop the client and stop listening."""
         self.peer.close()
+
+
+def _farewell(sentence: str) -> bytes:
+    return text_message(sentence) + CLOSE
 
 
 class MrdSource(LiveSource):

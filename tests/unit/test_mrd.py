@@ -19,6 +19,8 @@ from gating.messages import StampMeaning
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
+from ismrmrd.serialization import ProtocolDeserializer  # noqa: E402
+
 from tests.live_session import LiveSession  # noqa: E402
 from tests.mrd_client import (  # noqa: E402
     CLOSE,
@@ -113,6 +115,35 @@ def test_bad_input_is_reported_and_the_next_connection_works(session: LiveSessio
     with connect(session.port) as client:
         client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(10, 15)))
         assert len(session.read(5)) == 5
+
+
+def answers(client: socket.socket) -> list[Any]:
+    """What the `ismrmrd` package reads of the answer, up to the close."""
+    return list(ProtocolDeserializer(client.makefile("rb")).deserialize())
+
+
+def raw_acquisition() -> bytes:
+    return packed(ismrmrd.Acquisition.from_array(np.ones((4, 5000), np.complex64)))
+
+
+def test_a_client_of_raw_data_is_told_why_it_is_cut_off(session: LiveSession, caplog: pytest.LogCaptureFixture) -> None:
+    """Also while more of its data are unread, and before the stream has begun."""
+    with caplog.at_level("WARNING", "cinegate.source"), connect(session.port) as client:
+        client.sendall(preamble() + raw_acquisition() * 20)
+        (said,) = answers(client)
+        assert "was cut off: message id is 1008, a raw acquisition; images (1022)" in said
+        assert wait_until(lambda: said in caplog.text)
+    with connect(session.port) as client:
+        started(session, client, synthetic_cine())
+
+
+def test_a_second_client_is_told_that_another_one_is_connected(session: LiveSession) -> None:
+    with connect(session.port) as first:
+        started(session, first, synthetic_cine())
+        with connect(session.port) as second:
+            assert "a second peer" in session.notice()
+            (said,) = answers(second)
+    assert "is connected, and 1 is the limit" in said
 
 
 @pytest.mark.parametrize("cut", [1, 100, 250, 1500])
