@@ -11,7 +11,7 @@ import hashlib
 import struct
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ _MAGNITUDE: Final = (0, 1, 3)
 """Image types: unset, magnitude, real."""
 
 Position = Literal["centre", "corner"]
+POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +170,24 @@ class FrameMaker:
         Point that the header's position marks.
     stamps_needed
         False if arrival times replace the stamps.
+    spacing_mm
+        (row, column) spacing for images whose field of view gives pixels that are not square.
     """
 
-    def __init__(self, meaning: StampMeaning, position_is: Position, *, stamps_needed: bool = True) -> None:
+    def __init__(
+        self,
+        meaning: StampMeaning,
+        position_is: Position,
+        *,
+        stamps_needed: bool = True,
+        spacing_mm: tuple[float, float] | None = None,
+    ) -> None:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
+        self._spacing_mm = spacing_mm
         self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
         self._last_ticks = 0
         self.warning = ""
-        """About the first image whose pixels are not square; empty if they all were."""
+        """About the first image whose pixels are not square, and what was taken; empty if they all were."""
 
     def frame(self, image: MrdImage, arrived_ns: int) -> VendorFrame:
         """Return the frame of an image message. Raises `BadFrame`."""
@@ -201,19 +212,30 @@ class FrameMaker:
         The format defines the position as the centre of the volume; some converters copy DICOM's ImagePositionPatient.
         """
         header = image.header
-        column_mm, row_mm = header.field_of_view_mm[0] / header.columns, header.field_of_view_mm[1] / header.rows
+        row_mm, column_mm = self._pixel_mm(header)
         corner = np.array(header.position_mm, np.float64)
         if self._position_is == "centre":
             corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
             corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
-        checked = PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
-        if not self.warning and not abs(column_mm - row_mm) <= SQUARE_TOLERANCE * row_mm:
-            self.warning = (
-                f"field_of_view is {header.field_of_view_mm[0]:g} x {header.field_of_view_mm[1]:g} mm for matrix_size "
-                f"{header.columns} x {header.rows}: pixels of {column_mm:g} x {row_mm:g} mm are not square; "
+        return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+
+    def _pixel_mm(self, header: ImageHeader) -> tuple[float, float]:
+        """Return the (row, column) spacing of the field of view; if its pixels are not square, the given one."""
+        width_mm, height_mm = header.field_of_view_mm
+        column_mm, row_mm = width_mm / header.columns, height_mm / header.rows
+        if abs(column_mm - row_mm) <= SQUARE_TOLERANCE * row_mm or not np.isfinite(column_mm + row_mm):
+            return row_mm, column_mm
+        taken = self._spacing_mm or (row_mm, column_mm)
+        self.warning = self.warning or (
+            f"field_of_view is {width_mm:g} x {height_mm:g} mm for matrix_size {header.columns} x {header.rows}: "
+            f"pixels of {column_mm:g} x {row_mm:g} mm are not square; "
+            + (
                 "columns and rows may have changed places"
+                if self._spacing_mm is None
+                else f"{taken[1]:g} x {taken[0]:g} mm is taken, as it was given"
             )
-        return checked
+        )
+        return taken
 
     def stamp(self, image: MrdImage, arrived_ns: int) -> int:
         """Return the acquisition stamp, unwrapped. Raises `BadFrame`.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
+from drivers.formats.mrd import Position
 from drivers.recordings.recording import SAGITTAL, FrameSequence, Orientation, Recording
 from gating.messages import Pixels
 
@@ -33,6 +34,8 @@ class Given:
     frames_per_s: float | None = None
     skip_frames: int | None = None
     """Frames to leave out at the start; None: as many as the format needs."""
+    position_is: Position = "centre"
+    """Point that the position of an MRD image marks."""
 
     @property
     def orientation(self) -> Orientation:

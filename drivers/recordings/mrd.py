@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from drivers.errors import BadFrame, BadRecording, PlaneMissing, Unavailable
+from drivers.errors import BadFrame, BadRecording, NotSquare, PlaneMissing, Unavailable
 from drivers.extras import missing
 from drivers.formats.frame import PlaneGeometry
 from drivers.formats.mrd import FrameMaker, MrdImage, Position, image_header
@@ -66,7 +67,11 @@ def read_mrd(
         headers, data = _images(path, h5py.File(path, "r"))
     except OSError as error:
         raise BadRecording(f"{path}: is not a readable HDF5 file: {str(error)[:200]}") from None
-    first, chosen, stamps_ns = _choose(path, headers, FrameMaker(stamp_meaning, position_is), plane)
+    given = None if given_spacing_mm is None else (given_spacing_mm[0], given_spacing_mm[1])
+    maker = FrameMaker(stamp_meaning, position_is, spacing_mm=given)
+    first, chosen, stamps_ns = _choose(path, headers, maker, plane)
+    if maker.warning:
+        warnings.warn(f"{path}: {maker.warning}", NotSquare, stacklevel=2)
     frames = _MrdFrames(path, data, chosen)
     pixels = frames[0]
     return checked_recording(
@@ -80,7 +85,7 @@ def read_mrd(
         image_orientation=first.image_orientation,
         image_position_mm=first.image_position_mm,
         stamp_meaning=stamp_meaning,
-        description="ISMRM Raw Data images",
+        description="; ".join(filter(None, ("ISMRM Raw Data images", maker.warning))),
     )
 
 

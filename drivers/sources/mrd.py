@@ -28,6 +28,9 @@ class MrdSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["centre", "corner"],
         Meta(description="What the position marks: the image's centre (the format) or its first pixel (converters)."),
     ] = "centre"
+    pixel_spacing_mm: Annotated[
+        float, Meta(ge=0, le=100, description="Spacing where field_of_view gives pixels not square; 0: as it says.")
+    ] = 0.0
 
 
 class MrdArrivals:
@@ -42,7 +45,13 @@ class MrdArrivals:
     def open(self) -> None:
         """Listen. Raises `Unavailable`."""
         settings = self._settings
-        self._maker = FrameMaker(settings.stamp_meaning, settings.position_is, stamps_needed=not settings.arrival_time)
+        spacing_mm = (settings.pixel_spacing_mm,) * 2 if settings.pixel_spacing_mm else None
+        self._maker = FrameMaker(
+            settings.stamp_meaning,
+            settings.position_is,
+            stamps_needed=not settings.arrival_time,
+            spacing_mm=spacing_mm,
+        )
         self.peer.open()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
