@@ -55,8 +55,8 @@ def open_recording(
     ----------
     path
         An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), a folder of a 1.5 T MR-linac's `.bin` frames, a
-        `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie, or a folder of PNG images.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`, `.mrd`), a folder of a 1.5 T MR-linac's `.bin`
+        frames, a `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie, or a folder of PNG images.
     spacing_mm
         (row, column) spacing, or one number for both, for a recording that does not hold its own, and for an MRD file
         whose field of view gives pixels that are not square.

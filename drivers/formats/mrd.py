@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
-from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
+from drivers.formats.frame import PlaneGeometry, VendorFrame, checked_frame
+from drivers.formats.mrd2 import FIRST_BYTES, parse_stream
+from drivers.formats.mrd_image import MAGNITUDE, ImageHeader, MrdImage, checked_size
 from drivers.formats.pixels import wire_pixels
 from drivers.formats.stream import SKIPPED, StreamParser, limited
 from gating.clocks.offset import DAY_NS, CounterUnwrapper
@@ -41,42 +42,15 @@ _REFUSED: Final = {1008: "a raw acquisition", 1030: "an array"}
 _IMAGE_HEADER: Final = struct.Struct("<HHQI3H3fH3f3f3f3f3f6HI3I3H8i8fI")
 _WAVEFORM_HEADER: Final = struct.Struct("<H6xQIIIHHfH2x")
 _DTYPES: Final = {1: "<u2", 2: "<i2", 3: "<u4", 4: "<i4", 5: "<f4", 6: "<f8"}
-_MAGNITUDE: Final = (0, 1, 3)
-"""Image types: unset, magnitude, real."""
-
 Position = Literal["centre", "corner"]
 POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """The fields of MRD's ImageHeader that a frame needs."""
+def parse_messages(is_second: Callable[[], object] = bool) -> StreamParser:
+    """Parse a stream of either version; yield an `MrdImage` for each image. See `drivers.formats.stream`.
 
-    dtype: str
-    columns: int
-    rows: int
-    field_of_view_mm: tuple[float, float]
-    position_mm: tuple[float, float, float]
-    read_dir: tuple[float, float, float]
-    phase_dir: tuple[float, float, float]
-    slice: int
-    ticks: int
-    image_index: int
-    series: int
-
-
-@dataclass(frozen=True, slots=True)
-class MrdImage:
-    """One image message."""
-
-    header: ImageHeader
-    data: bytes
-    scan: str = ""
-    """Digest of the newest header XML, which names patient, study and frame of reference; empty if none came."""
-
-
-def parse_messages() -> StreamParser:
-    """Parse a stream; yield an `MrdImage` for each image. See `drivers.formats.stream`."""
+    `is_second` is called when it turns out to be of version 2.
+    """
     scan = ""
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
@@ -90,6 +64,10 @@ def parse_messages() -> StreamParser:
             scan = hashlib.sha256((yield from _text(kind))).hexdigest()[:16]
             yield SKIPPED
         elif kind == _CLOSE:
+            return
+        elif kind == FIRST_BYTES:
+            is_second()
+            yield from parse_stream()
             return
         else:
             yield from _skip(kind)
@@ -110,13 +88,7 @@ def image_header(raw: bytes) -> ImageHeader:
         raise BadFrame(f"image header version is {version}; 1 is read (little-endian)")
     if data_type not in _DTYPES:
         raise BadFrame(f"image data_type is {data_type}; 1 to 6 (integers and floats, not complex numbers) are read")
-    if not (8 <= rows <= MAX_SIDE_PX and 8 <= columns <= MAX_SIDE_PX and slices == 1 and channels == 1):
-        raise BadFrame(
-            f"image matrix_size is {columns}x{rows}x{slices} with {channels} channels; "
-            f"sides of 8 to {MAX_SIDE_PX}, 1 slice and 1 channel are read"
-        )
-    if image_type not in _MAGNITUDE:
-        raise BadFrame(f"image_type is {image_type}; 1 (magnitude) or 3 (real) is read")
+    checked_size(columns, rows, slices, channels, image_type)
     return ImageHeader(
         dtype=_DTYPES[data_type],
         columns=columns,
@@ -146,7 +118,7 @@ def image_message(
     centre = np.array(position_mm) + read * spacing_mm[1] * (columns - 1) / 2 + phase * spacing_mm[0] * (rows - 1) / 2
     size = (columns, rows, 1, columns * spacing_mm[1], rows * spacing_mm[0], 1.0, 1)
     directions = (*centre, *read, *phase, *np.cross(read, phase), 0.0, 0.0, 0.0)
-    counters = (0, 0, 0, 0, 0, 0, ticks, 0, 0, 0, _MAGNITUDE[1], index % 2**16, 0)
+    counters = (0, 0, 0, 0, 0, 0, ticks, 0, 0, 0, MAGNITUDE[1], index % 2**16, 0)
     data = pixels.astype(pixels.dtype.newbyteorder("<"))
     data_type = next(number for number, kind in _DTYPES.items() if kind == data.dtype.str)
     header = _IMAGE_HEADER.pack(1, data_type, 0, 0, *size, *directions, *counters, *(0,) * 8, *(0.0,) * 8, 0)

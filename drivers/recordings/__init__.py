@@ -31,8 +31,9 @@ FORMAT_EXTRAS: Final = {"mrd": "mrd"}
 """The extra that reading a format needs."""
 SpacingMm = float | tuple[float, float]
 PLANES: Final = ("sagittal", "coronal", "transversal")
+MRD: Final = (".h5", ".mrd")
 MOVIES: Final = (".avi", ".mp4", ".ogv", ".gif")
-_KNOWN: Final = f".npz, .mcap, .mha, .dcm, .h5, .raw, .dat, {', '.join(MOVIES)} or a folder"
+_KNOWN: Final = f".npz, .mcap, .mha, .dcm, .h5, .mrd, .raw, .dat, {', '.join(MOVIES)} or a folder"
 
 
 def open_recording(
@@ -50,9 +51,9 @@ def open_recording(
     ----------
     path
         An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), a folder of a 1.5 T MR-linac's `.bin` frames, a
-        `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie (`.avi`, `.mp4`, `.ogv`, `.gif`), or a folder of
-        PNG images.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`, `.mrd`), a folder of a 1.5 T MR-linac's `.bin`
+        frames, a `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie (`.avi`, `.mp4`, `.ogv`, `.gif`), or a
+        folder of PNG images.
     pixel_spacing_mm
         (row, column) spacing, or one number for both, for a recording without its own, and for an MRD file whose field
         of view gives pixels that are not square: a warning then says what it replaces.
@@ -79,8 +80,8 @@ def open_recording(
     one = (float(pixel_spacing_mm),) * 2 if isinstance(pixel_spacing_mm, int | float) else pixel_spacing_mm
     if position_is not in ("", *POSITIONS):
         raise BadRecording(f"{file}: position_is is {position_is[:20]!r}; {' or '.join(POSITIONS)} is known")
-    if position_is and file.suffix != ".h5":
-        raise BadRecording(f"{file}: position_is was given as {position_is}; it is for MRD files (.h5)")
+    if position_is and file.suffix not in MRD:
+        raise BadRecording(f"{file}: position_is was given as {position_is}; it is for MRD files ({', '.join(MRD)})")
     given = Given(
         pixel_spacing_mm=one,
         plane=plane,
@@ -143,7 +144,7 @@ def _with_stamps(file: Path, given: Given) -> Recording:
         from drivers.recordings.session_log import read_session_log
 
         return read_session_log(file, spacing, plane)
-    if file.suffix == ".h5":
+    if file.suffix in MRD:
         from drivers.recordings.mrd import read_mrd
 
         return read_mrd(file, spacing, plane, position_is=given.position_is)

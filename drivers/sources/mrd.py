@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from drivers.errors import BadFrame
 from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages, text_message
+from drivers.formats.stream import StreamParser
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
 from gating.clocks.clock import Clock, MonotonicClock
@@ -40,7 +41,8 @@ class MrdArrivals:
 
     def __init__(self, settings: MrdSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self.peer = NetworkPeer(settings, parse_messages, listen=True, goodbye=CLOSE, farewell=_farewell)
+        self._version = 1
+        self.peer = NetworkPeer(settings, self._parser, listen=True, farewell=self._farewell)
 
     def open(self) -> None:
         """Listen. Raises `Unavailable`."""
@@ -65,6 +67,19 @@ class MrdArrivals:
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
 
+    def _parser(self) -> StreamParser:
+        self._version = 1
+        return parse_messages(self._is_second)
+
+    def _is_second(self) -> None:
+        self._version = 2
+
+    def _farewell(self, sentence: str) -> bytes:
+        """Version 2 has no messages for it: its streams hold data alone."""
+        if self._version == 2:
+            return b""
+        return (text_message(sentence) if sentence else b"") + CLOSE
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """About the stream as a whole."""
@@ -73,10 +88,6 @@ class MrdArrivals:
     def close(self) -> None:
         """Drop the client and stop listening."""
         self.peer.close()
-
-
-def _farewell(sentence: str) -> bytes:
-    return text_message(sentence) + CLOSE
 
 
 class MrdSource(LiveSource):

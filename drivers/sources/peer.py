@@ -66,10 +66,9 @@ class NetworkPeer:
         Returns a new parser for each connection, see `drivers.formats.stream`.
     listen
         True for a server, false for a client.
-    goodbye
-        Message for a peer that said goodbye.
     farewell
-        Returns the message for a peer that is cut off or refused, from the sentence that says why.
+        Returns the last message for a peer, from the sentence that says why it is cut off or refused; empty if it said
+        goodbye itself.
     """
 
     def __init__(
@@ -78,10 +77,9 @@ class NetworkPeer:
         make_parser: Callable[[], StreamParser],
         *,
         listen: bool,
-        goodbye: bytes = b"",
         farewell: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
-        self._settings, self._make_parser, self._listen, self._goodbye = settings, make_parser, listen, goodbye
+        self._settings, self._make_parser, self._listen = settings, make_parser, listen
         self._farewell = farewell
         self._leaving = LeavingPeers()
         self._listener: socket.socket | None = None
@@ -232,8 +230,7 @@ class NetworkPeer:
                     answer, peer.parsed_bytes = next(peer.parser), 0
                 peer.needed = answer
             except StopIteration:
-                self.send(self._goodbye)
-                self._drop()
+                self._drop(self._farewell(""))
                 return None
             except BadFrame as error:
                 self._cut_off(f"was cut off: {error}")

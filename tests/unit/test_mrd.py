@@ -16,7 +16,8 @@ from cinegate.replays import replay_arguments
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from drivers.errors import BadFrame, BadRecording, NotSquare
-from drivers.formats.mrd import FrameMaker, MrdImage, image_header, image_message
+from drivers.formats.mrd import FrameMaker, image_header, image_message
+from drivers.formats.mrd_image import MrdImage
 from drivers.recordings import open_recording
 from gating.clocks.offset import DAY_NS
 from gating.messages import StampMeaning
