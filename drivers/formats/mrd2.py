@@ -13,7 +13,8 @@ import numpy as np
 from drivers.errors import BadFrame
 from drivers.formats.mrd_image import ImageHeader, MrdImage, checked_size
 from drivers.formats.stream import SKIPPED, StreamParser
-from drivers.formats.yardl import MAGIC, MAX_ELEMENTS, Budget, Reader, Schema, read_schema, varint
+from drivers.formats.yardl import MAGIC, Schema, read_schema
+from drivers.formats.yardl_values import MAX_ELEMENTS, Budget, Reader, varint
 
 FIRST_BYTES: Final = int.from_bytes(MAGIC[:2], "little")
 """The first two bytes as a message of version 1 would name its kind."""
