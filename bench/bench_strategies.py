@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
-from cinegate.verbs.sessions import followed_session, read_motion
+from cinegate.verbs.following import followed_session, read_motion
 from gating.analysis.figures import figures
 from gating.analysis.margins import gated_versus_itv
 from gating.analysis.motion_profile import learn_motion

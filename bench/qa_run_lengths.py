@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.qa import trend
+from gating.analysis import trend
 
 SEED: Final = 2026
 SERIES: Final = 20_000
@@ -40,7 +40,7 @@ def run_lengths(
     shift
         Of the mean, in true sigma, from the first run after the baseline.
     baseline
-        Number of runs from which mean and sigma are estimated, as `gating.qa.trend.watch` does; None: both are known.
+        Number of runs from which mean and sigma are estimated, as `watch` does; None: both are known.
     """
     random = np.random.default_rng(seed)
     centre, sigma = np.zeros(series), np.ones(series)

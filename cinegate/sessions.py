@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from gating.session.summary_data import SessionData, read_data
 if TYPE_CHECKING:
     import pandas
 
+    from gating.analysis.figures import SessionFigures
     from gating.messages import Event, SessionHeader, StreamInfo, TargetReference
 
 _MM: Final = [("lr_mm", np.float64), ("ap_mm", np.float64), ("si_mm", np.float64)]
@@ -192,6 +193,14 @@ def report(
     page = path.with_suffix(".html") if out is None else Path(out)
     write_html(path, page, Labels(patient=patient, plan=plan, fraction=fraction))
     return page
+
+
+def session_document(summary: SessionSummary, found: Sequence[SessionFigures]) -> dict[str, Any]:
+    """Return the summary of a session, and the figures of its targets as `clinical`, ready for JSON."""
+    from gating.analysis.export import figures_json
+    from gating.report.summary import summary_dict
+
+    return {**summary_dict(summary), "clinical": figures_json(found, summary.session_id)}
 
 
 def existing_log(path: str | os.PathLike[str]) -> Path:

@@ -57,7 +57,7 @@ int main(int count, char** arguments) {
         for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = (i * 37 + sequence * 11) % 1000;  // yours: its pixels
         char hash[17];
         std::snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits(pixels.data(), pixels.size() * 2));
-        if (sequence % 4 == 0)  // often, for whoever joins late
+        if (sequence % 4 == 0)  // often, for subscribers that join late
             Header(14).describe(clock)("planes", std::vector<std::string>{"sagittal"})
                 ("nominal_interval_ns", int64_t(1e9 / rate)).send(socket, "stream");
         Header(19).describe(clock)("publisher_id", publisher)("sequence", sequence)("content_hash", std::string(hash))

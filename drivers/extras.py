@@ -18,7 +18,9 @@ PURPOSES: Final = {
     "gpio": "switches the beam by a GPIO line",
     "console": "shows a session in a browser, for operator and patient",
     "pdf": "makes a PDF of a page",
+    "onnx": "runs a site's network as tracker (ONNX Runtime)",
     "export": "writes columns (Parquet) and Foxglove's recordings",
+    "cohort": "works on many sessions in several processes or on a cluster, and reads them from object stores",
 }
 """What each extra of `pyproject.toml` is for."""
 

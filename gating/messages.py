@@ -25,6 +25,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Sentence = Annotated[str, Meta(max_length=400)]
 Nanoseconds = Annotated[int, Meta(ge=0, le=2**62)]
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
+Milliseconds = Annotated[float, Meta(ge=0, le=1e9)]
 PositiveMm = Annotated[float, Meta(gt=0, le=100)]
 Cosine = Annotated[float, Meta(ge=-1.001, le=1.001)]
 Orientation = tuple[Cosine, Cosine, Cosine, Cosine, Cosine, Cosine]
@@ -356,6 +357,55 @@ class TargetReference(Message, frozen=True, kw_only=True):
     """Content hash of the image in which the target was drawn; empty if it was drawn in the frame itself."""
     memory_hash: Annotated[str, Meta(max_length=16)] = ""
     """Content hash of the memory of a preparation with which the target is tracked; empty if there is none."""
+    image_orientation: Orientation | None = None
+    """Of the plane in which it is tracked; None in logs of earlier versions."""
+
+
+AxesMm = tuple[PatientMm | None, PatientMm | None, PatientMm | None]
+"""LPS coordinates; None on an axis that no plane shows."""
+AxesMs = tuple[Milliseconds | None, Milliseconds | None, Milliseconds | None]
+UNKNOWN_AXES: Final = (None, None, None)
+
+
+class TargetPosition(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a structure is and where it will be, for a machine that follows it, under a lease.
+
+    What `lease_ms` and `renewal` mean for a beam permission they mean here for a position: `gate` becomes `valid`, and
+    `command_sequence` becomes `position_sequence`. A position that is not valid has no coordinates.
+    """
+
+    engine_id: Annotated[str, Meta(max_length=64)] = ""
+    """Of the engine whose estimates these are; empty before the first."""
+    publisher_id: Name
+    """New at every start of the process that publishes positions."""
+    position_sequence: Sequence
+    structure: Name
+    valid: bool
+    reason: Name
+    detail: Sentence = ""
+    frame_sequence: Annotated[int, Meta(ge=-1, le=2**53)]
+    """The newest frame that shows the structure, -1 before the first."""
+    renewal: bool
+    """True if an earlier position already came from this frame; the prediction is for a later moment."""
+    lease_ms: Annotated[float, Meta(ge=0, le=1000)]
+    """0 if the position is not valid."""
+    source_kind: SourceKind
+    pacing: Pacing
+    reference_mm: AxesMm = UNKNOWN_AXES
+    """Where the structure was when its contour was drawn."""
+    measured_mm: AxesMm = UNKNOWN_AXES
+    measured_ages_ms: AxesMs = UNKNOWN_AXES
+    """Time from the acquisition of each coordinate to `sent_ns`."""
+    predicted_mm: AxesMm = UNKNOWN_AXES
+    predicted_ns: Nanoseconds = 0
+    """The moment that `predicted_mm` is for, on `clock`: `sent_ns` and the latency that the consumer stated."""
+    covariance_mm2: tuple[float | None, float | None, float | None, float | None, float | None, float | None] = (
+        None, None, None, None, None, None,
+    )  # fmt: skip
+    """Of `predicted_mm`: xx, xy, xz, yy, yz, zz. 1.645 standard deviations hold 90 % of what comes."""
+    predictor: Annotated[str, Meta(max_length=64)] = ""
+    sent_ns: Nanoseconds
+    clock: Name
 
 
 class ControlRequest(Message, frozen=True, kw_only=True):
@@ -419,6 +469,7 @@ TOPICS: Final[dict[type[Message], bytes]] = {
     SessionHeader: b"session",
     ImageHeader: b"image",
     TargetReference: b"target",
+    TargetPosition: b"position",
     ControlRequest: b"request",
     ControlReply: b"reply",
 }

@@ -21,7 +21,7 @@ Axis = Literal["lr", "ap", "si"]
 
 
 class Band(Struct, frozen=True):
-    """Where the centre of a target may be along one patient axis, mm towards left, posterior or superior.
+    """Where the centre of a target may be along one patient axis, mm towards left, anterior or superior.
 
     None: the rule does not object on that side.
     """
@@ -53,14 +53,13 @@ def measure(
     ValueError
         If the orientation of a plane is none.
     """
-    from gating.report.gate_band import PLOTTED_SIGN, GateBand, gate_bands
+    from gating.report.gate_band import GateBand, gate_bands
 
-    def lps(one: GateBand) -> Band:
-        low_mm, high_mm = (one.low_mm, one.high_mm) if PLOTTED_SIGN[one.axis] > 0 else (-one.high_mm, -one.low_mm)
-        return Band(one.name.partition(",")[0], cast(Axis, one.axis), _known(low_mm), _known(high_mm))
+    def shown(one: GateBand) -> Band:
+        return Band(one.name.partition(",")[0], cast(Axis, one.axis), _known(one.low_mm), _known(one.high_mm))
 
     found = {name: gate_bands(name, references, ImagePlane.of(planes[name]), gating) for name in references}
-    return msgspec.json.encode({name: [lps(one) for one in own] for name, own in found.items()})
+    return msgspec.json.encode({name: [shown(one) for one in own] for name, own in found.items()})
 
 
 def _known(level_mm: float) -> float | None:

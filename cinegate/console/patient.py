@@ -70,11 +70,11 @@ def _marker(view: SessionView) -> dict[str, Any] | None:
     seen = None if name is None else view.newest(name)
     if name is None or seen is None or view.stream is None:
         return None
-    lr, ap, si = displacement_mm(seen, view.references[name])
+    left_mm, posterior_mm, superior_mm = displacement_mm(seen, view.references[name])
     bands = view.bands.get(name, [])
     across: Axis = "lr" if seen.plane == "coronal" else "ap"
     up: Axis = "ap" if seen.plane == "transversal" else "si"
-    away = {"lr": lr, "ap": ap, "si": si}
+    away = {"lr": left_mm, "ap": -posterior_mm, "si": superior_mm}
     across = "lr" if seen.plane == "transversal" else across
     return {
         "up_mm": away[up],

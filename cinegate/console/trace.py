@@ -22,7 +22,10 @@ class Sample(Struct, frozen=True, array_like=True):
     """When it came, on the clock of the console."""
     target: str
     lr_mm: float | None
-    """Displacement of the centre from the reference; None if the target was not found."""
+    """Displacement of the centre from the reference, as reports show it: towards left, anterior and superior.
+
+    None if the target was not found.
+    """
     ap_mm: float | None
     si_mm: float | None
     out_fraction: float | None
@@ -41,15 +44,15 @@ class Trace:
 
     def add(self, seen: TargetEstimate, reference: TargetReference, now_ns: int) -> None:
         """Add an estimate of a target with its reference."""
-        lr, ap, si = map(_known, displacement_mm(seen, reference))
+        left, posterior, superior = displacement_mm(seen, reference)
         self.number += 1
         sample = Sample(
             self.number,
             now_ns / 1e6,
             seen.target,
-            lr,
-            ap,
-            si,
+            _known(left),
+            _known(-posterior),
+            _known(superior),
             _known(seen.target_out_fraction),
             _known(seen.confidence),
             seen.gate is GateState.ON,
@@ -72,8 +75,8 @@ def displacement_mm(seen: TargetEstimate, reference: TargetReference) -> tuple[f
     """Return the displacement of a target's centre from its reference, LPS; NaN if it was not found."""
     if seen.status != "tracked":
         return (np.nan, np.nan, np.nan)
-    lr, ap, si = np.subtract(seen.position_mm, reference.centre_mm).tolist()
-    return lr, ap, si
+    left, posterior, superior = np.subtract(seen.position_mm, reference.centre_mm).tolist()
+    return left, posterior, superior
 
 
 def _known(value: float) -> float | None:

@@ -70,6 +70,9 @@ def console_verb(
         raise CommandError(missing("the console", str(error.name), "console")) from None
     if session and not attach:
         raise CommandError(f"session is {session!r}; it is for --attach")
+    for name, places in (("recordings", recordings), ("sessions", sessions)):
+        if gone := [place for place in places or [] if not place.exists()]:
+            raise CommandError(f"{name} is {gone[0]}; there is no such file or folder")
     if len(operator) > 64 or not operator.isprintable():
         raise CommandError("operator has more than 64 characters, or some that cannot be printed")
     settings, session = _attached(session, config) if attach or config is not None else (None, "")

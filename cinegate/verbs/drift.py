@@ -89,7 +89,7 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     """Return the proposal, and whether the times of the session are assumed."""
     import numpy as np
 
-    from cinegate.verbs.sessions import TRACE_SUFFIXES, read_motion
+    from cinegate.verbs.following import TRACE_SUFFIXES, read_motion
     from gating.analysis.drift import propose_shift, session_exhale, too_short
     from gating.analysis.motion import motion_from_session
 

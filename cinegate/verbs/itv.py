@@ -139,7 +139,7 @@ def _logged(log: Path) -> list[Case]:
 
 
 def _simulated(path: Path, config: Any, latency_ms: float, boxed: dict[str, Any]) -> Case:
-    from cinegate.verbs.sessions import followed_session
+    from cinegate.verbs.following import followed_session
     from gating.analysis.replay_tracking import gated_motion
     from gating.geometry.plane import ImagePlane
 

@@ -76,7 +76,7 @@ def prepare(
 
     Nothing is applied: the proposal is a file, and takes effect in a session started with it as `--config`.
     """
-    from cinegate.verbs.sessions import followed_session
+    from cinegate.verbs.following import followed_session
     from gating.analysis.preparation import CENTRED, MARGINS_MM, proposal_toml, propose
     from gating.prediction import PREDICTORS
 

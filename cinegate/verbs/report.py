@@ -44,10 +44,11 @@ def report(
 ) -> None:
     """Summarise a session and write its single-file HTML report, which opens offline."""
     from cinegate.sessions import report as write_report
+    from cinegate.sessions import session_document
     from gating.analysis.figures import figures
     from gating.analysis.motion import motion_from_session
     from gating.report import clinical_section
-    from gating.report.summary import summarise_data, summary_dict, summary_table
+    from gating.report.summary import summarise_data, summary_table
     from gating.session.summary_data import read_data
 
     data = read_data(log)
@@ -57,10 +58,7 @@ def report(
     if export is not None:
         _export(export, log.stem, motions, found, summary.session_id, patient_position)
     if as_json:
-        from gating.analysis.export import figures_json
-
-        clinical = figures_json(found, summary.session_id)
-        print_json({**summary_dict(summary), "clinical": clinical, "log": str(log), "report": str(html)})
+        print_json({**session_document(summary, found), "log": str(log), "report": str(html)})
         return
     findings.print(summary_table(summary))
     for one in found:

@@ -38,42 +38,35 @@ def verify(
     Exit code 3 if the chain is broken, something is missing or contradicted, the log has no end, or a decision differs;
     the first finding is printed.
     """
-    import msgspec
-
-    from gating.session.chain_check import check_chain
-    from gating.session.completeness import check_completeness
+    from gating.analysis.log_check import check_log
     from gating.session.signing import load_public
 
-    chain = check_chain(log, "" if key is None else load_public(key))
-    record = check_completeness(log)
-    first = chain.broken or record.gap
-    result = {"chain": msgspec.to_builtins(chain), "record": msgspec.to_builtins(record), "log": str(log)}
-    if not chain_only and not first:
+    checked = check_log(log, "" if key is None else load_public(key))
+    if not chain_only and not checked.damage:
         from gating.analysis.verification import verify_session
         from gating.tracking.memory_file import read_memory
 
         remembered = None if memory is None else read_memory(memory)
         other = None if config is None else load_config(config)
-        with progress(f"replaying {log.name}", record.commands, shown=not as_json) as step:
-            found = verify_session(log, other, tolerance_px, remembered, decided=step)
-        first = found.first_difference
-        result["replay"] = msgspec.to_builtins(found)
-        if not as_json:
-            findings.print(
-                f"{found.commands} decisions on {found.frames} frames, {found.differences} differ "
-                f"({found.hold_to_on} from hold to on, {found.on_to_hold} from on to hold), {found.given} as given"
-            )
-    first = first or chain.no_end or record.no_end
+        with progress(f"replaying {log.name}", checked.record.commands, shown=not as_json) as step:
+            checked.replay = verify_session(log, other, tolerance_px, remembered, decided=step)
+    finding = checked.finding
     if as_json:
-        print_json(result | {"identical": not first, "finding": first})
-        raise typer.Exit(EXIT_UNSAFE if first else 0)
+        print_json({"log": str(log)} | checked.document())
+        raise typer.Exit(EXIT_UNSAFE if finding else 0)
+    if (found := checked.replay) is not None:
+        findings.print(
+            f"{found.commands} decisions on {found.frames} frames, {found.differences} differ "
+            f"({found.hold_to_on} from hold to on, {found.on_to_hold} from on to hold), {found.given} as given"
+        )
+    chain = checked.chain
     findings.print(
         f"chain: {chain.sealed_messages} messages under {chain.seals} seals, {chain.unsealed_messages} after the last"
     )
     findings.print(f"digest: {chain.digest}", highlight=False)
     findings.print(_what_it_proves(chain.signer, given=key is not None), highlight=False)
-    if first:
-        raise CommandError(f"{log.name}: {first}", EXIT_UNSAFE)
+    if finding:
+        raise CommandError(f"{log.name}: {finding}", EXIT_UNSAFE)
     next_steps(f"cinegate report {log}")
 
 

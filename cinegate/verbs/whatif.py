@@ -24,7 +24,7 @@ from cinegate.verbs.options import (
 from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
-    from gating.analysis.whatif import Outcome
+    from gating.analysis.whatif import Outcome, Setting
 
 
 @app.command()
@@ -61,23 +61,12 @@ def whatif(
     The targets are tracked once. The real engine then decides under every setting, so the decisions are those of
     `cinegate track` with that setting, frame for frame.
     """
-    from cinegate.verbs.sessions import followed_session
+    from cinegate.verbs.following import followed_session
     from gating.analysis.parallel import sweep_sessions, useful_processes
-    from gating.analysis.whatif import decided_setting, pareto, settings_grid, why_none, write_csv
-    from gating.prediction import PREDICTORS
+    from gating.analysis.whatif import decided_setting, pareto, why_none, write_csv
     from gating.report.whatif_page import write_whatif_page
 
-    methods = [name.strip() for name in predictors.split(",")]
-    unknown = set(methods) - {"off", *PREDICTORS}
-    if unknown:
-        raise CommandError(f"--predictors: {min(unknown)!r} is unknown; known are off, {', '.join(PREDICTORS)}")
-    grid = settings_grid(
-        _numbers("--margins-mm", margins_mm, 50),
-        _numbers("--out-percent", out_percents, 100),
-        _numbers("--delays-ms", delays_ms, 10_000),
-        methods,  # type: ignore[arg-type]
-        _numbers("--latencies-ms", latencies_ms, 2000),
-    )
+    grid = parse_grid(margins_mm, out_percents, delays_ms, predictors, latencies_ms)
     settings = load_config(config, tracker)
     outcomes: list[Outcome] = []
     counts: list[str] = []
@@ -123,6 +112,24 @@ def whatif(
         next_steps(f"{next_command(context, 'track', recordings[0])}, which says why frames were not trusted")
         return
     next_steps(f"look at {out / 'whatif.html'}, choose a setting, and start a session with --config FILE")
+
+
+def parse_grid(margins_mm: str, out_percents: str, delays_ms: str, predictors: str, latencies_ms: str) -> list[Setting]:
+    """Return every combination of the settings that options name. Raises `CommandError`."""
+    from gating.analysis.whatif import settings_grid
+    from gating.prediction import PREDICTORS
+
+    methods = [name.strip() for name in predictors.split(",")]
+    unknown = set(methods) - {"off", *PREDICTORS}
+    if unknown:
+        raise CommandError(f"--predictors: {min(unknown)!r} is unknown; known are off, {', '.join(PREDICTORS)}")
+    return settings_grid(
+        _numbers("--margins-mm", margins_mm, 50),
+        _numbers("--out-percent", out_percents, 100),
+        _numbers("--delays-ms", delays_ms, 10_000),
+        methods,  # type: ignore[arg-type]
+        _numbers("--latencies-ms", latencies_ms, 2000),
+    )
 
 
 def _print_front(front: list[Outcome]) -> None:

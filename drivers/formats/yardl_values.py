@@ -1,7 +1,7 @@
 """Readers of values in yardl's binary encoding, piece by piece and within limits.
 
 Encoding: microsoft.github.io/yardl/reference/binary. Yardl's own readers block until a whole value has come, believe
-every length, and take 0.3 s for an image of integers, one by one; these take 3 ms.
+every length, and take 0.13 s for an image of 256 x 256 integers, one by one; these take 5 ms.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def read_labelled(dataset: Path, frames_per_s: float = DEFAULT_FRAMES_PER_S) -> 
     Parameters
     ----------
     dataset
-        The folder.
+        The folder; or one `.npz` or `.raw` file, with its truth beside it.
     frames_per_s
         Rate of the recordings that hold none: `.raw` series, and cases without `frame-rate.json`.
 
@@ -72,7 +72,7 @@ def read_labelled(dataset: Path, frames_per_s: float = DEFAULT_FRAMES_PER_S) -> 
             f"dataset: {dataset} holds no case with a target; expected <case>/images/<case>_frames.mha with "
             f"<case>/targets/<case>_first_label.mha or _labels.mha, or <name>.npz with <name>{_TRACK_SUFFIX}"
         )
-    for read in found:
+    for _, read in found:
         yield read()
 
 
@@ -81,20 +81,32 @@ def count_labelled(dataset: Path) -> int:
     return len(_readers(dataset))
 
 
-def _readers(dataset: Path, frames_per_s: float = DEFAULT_FRAMES_PER_S) -> list[Callable[[], LabelledRecording]]:
-    if not dataset.is_dir():
+def labelled_places(dataset: Path) -> list[Path]:
+    """Return where each labelled recording of a folder lies, as `read_labelled` takes it: a folder or a file.
+
+    Raises `BadRecording` if it is no folder.
+    """
+    return list(dict.fromkeys(place for place, _ in _readers(dataset)))
+
+
+def _readers(
+    dataset: Path, frames_per_s: float = DEFAULT_FRAMES_PER_S
+) -> list[tuple[Path, Callable[[], LabelledRecording]]]:
+    """Return the place of every recording, and what reads it; of a file, that one."""
+    if not dataset.is_dir() and not (dataset.is_file() and dataset.suffix in (".npz", ".raw")):
         raise BadRecording(f"dataset: {dataset} is not a folder")
-    found: list[Callable[[], LabelledRecording]] = []
+    found: list[tuple[Path, Callable[[], LabelledRecording]]] = []
     for images in sorted([*dataset.glob("images"), *dataset.glob("*/images")]):
         every = (case_files(frames) for frames in sorted(images.glob("*_frames*.mha")))
-        found += [partial(_labelled, files, frames_per_s) for files in every if files.first_label is not None]
-    for track in sorted(dataset.glob(f"*{_TRACK_SUFFIX}")):
-        recording = track.with_name(track.name.replace(_TRACK_SUFFIX, ".npz"))
-        if recording.exists():
-            found.append(partial(_tracked, recording, track))
-    for series in sorted(dataset.glob("*.raw")):
+        reads = [partial(_labelled, files, frames_per_s) for files in every if files.first_label is not None]
+        found += [(images.parent, read) for read in reads]
+    for recording in [dataset] if dataset.suffix == ".npz" else sorted(dataset.glob("*.npz")):
+        track = recording.with_name(recording.stem + _TRACK_SUFFIX)
+        if track.exists():
+            found.append((recording, partial(_tracked, recording, track)))
+    for series in [dataset] if dataset.suffix == ".raw" else sorted(dataset.glob("*.raw")):
         if series.with_suffix(ROI_SUFFIX).exists():
-            found.append(partial(_contoured, series, frames_per_s))
+            found.append((series, partial(_contoured, series, frames_per_s)))
     return found
 
 

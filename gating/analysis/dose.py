@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
 
 GROWN_MM: Final = 3.0
 SIGMA_MM: Final = {"lung": 6.0, "elsewhere": 4.0}
@@ -53,6 +52,8 @@ def smooth_d98(
 
 
 def _relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float, sigma_mm: float, *, cut: bool) -> float:
+    from scipy import signal  # here, as it takes a second to import, and figures are often read and not computed
+
     if len(displacement_mm) == 0:
         return float("nan")
     dose, target = _static(round(radius_mm, 1), sigma_mm, cut)
@@ -70,6 +71,8 @@ def _relative_d98(displacement_mm: NDArray[np.float64], radius_mm: float, sigma_
 @lru_cache(maxsize=8)
 def _static(radius_mm: float, sigma_mm: float, cut: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the dose without motion, 0 to 1, and the target, on the grid."""
+    from scipy import ndimage
+
     half = round((radius_mm + _ROOM_MM) / CELL_MM)
     across = CELL_MM * np.arange(-half, half + 1)
     distance = np.hypot(across[:, None], across[None])

@@ -38,6 +38,9 @@ class AxisMotion(Struct, frozen=True, kw_only=True):
     shown: bool
     """False if the plane does not show this axis. Nothing was measured along it then, and the figures are NaN."""
     mean_mm: float
+    """What is left of the session's error with gating."""
+    free_mean_mm: float
+    """The same over the whole session: the error that it would have without gating."""
     sd_mm: float
     p95_mm: float
     """95th percentile of the distance from the middle of the window."""
@@ -127,7 +130,7 @@ def session_figures(log: Path | SessionData) -> list[SessionFigures]:
 
 def figures(motion: GatedMotion) -> SessionFigures:
     """Return the figures of one target. Times are counted on a grid of 10 ms; positions are interpolated."""
-    beam = residual_mm(motion)
+    beam, free = residual_mm(motion), free_mm(motion)
     lengths_s = np.diff(clip(motion.beam_s, motion.span_s), axis=1)[:, 0]
     on_s, duty = (f(motion.beam_s, motion.span_s) for f in (beam_on_time, duty_cycle))
     frame_s = _frame_seconds(motion)
@@ -146,10 +149,10 @@ def figures(motion: GatedMotion) -> SessionFigures:
         beam_on_median_s=_or_nan(np.median, lengths_s),
         beam_on_shortest_s=_or_nan(np.min, lengths_s),
         beam_on_longest_s=_or_nan(np.max, lengths_s),
-        residual=_axes(motion, beam),
+        residual=_axes(motion, beam, free),
         residual_p95_mm=distance_mm(beam),
         residual_sd_mm=spread_mm(beam),
-        free_p95_mm=distance_mm(free_mm(motion)),
+        free_p95_mm=distance_mm(free),
         coverage=_coverage(motion),
         beam_off=_transitions(motion, turning_on=False),
         beam_on=_transitions(motion, turning_on=True),
@@ -165,20 +168,22 @@ def figures(motion: GatedMotion) -> SessionFigures:
     )
 
 
-def _axes(motion: GatedMotion, beam: NDArray[np.float64]) -> tuple[AxisMotion, ...]:
+def _axes(motion: GatedMotion, beam: NDArray[np.float64], free: NDArray[np.float64]) -> tuple[AxisMotion, ...]:
     shift = baseline_shift(motion.t_s, motion.displacement_mm)
     shift_mm = np.full(3, np.nan) if shift is None else shift.shift_mm
-    measured = zip(AXES, motion.shown, beam.T, shift_mm.tolist(), strict=True)
+    measured = zip(AXES, motion.shown, beam.T, free.T, shift_mm.tolist(), strict=True)
     return tuple(
-        _axis(name, axis, shift_mm) if shown else _unseen_axis(name) for name, shown, axis, shift_mm in measured
+        _axis(name, axis, free_axis, shift_mm) if shown else _unseen_axis(name)
+        for name, shown, axis, free_axis, shift_mm in measured
     )
 
 
-def _axis(name: str, axis: NDArray[np.float64], shift_mm: float) -> AxisMotion:
+def _axis(name: str, axis: NDArray[np.float64], free: NDArray[np.float64], shift_mm: float) -> AxisMotion:
     return AxisMotion(
         axis=name,
         shown=True,
         mean_mm=_or_nan(np.mean, axis),
+        free_mean_mm=_or_nan(np.mean, free),
         sd_mm=_or_nan(np.std, axis),
         p95_mm=_percentile(np.abs(axis)),
         range_mm=_or_nan(np.ptp, axis),
@@ -187,7 +192,7 @@ def _axis(name: str, axis: NDArray[np.float64], shift_mm: float) -> AxisMotion:
 
 
 def _unseen_axis(name: str) -> AxisMotion:
-    return msgspec.structs.replace(_axis(name, np.empty(0), float("nan")), shown=False)
+    return msgspec.structs.replace(_axis(name, np.empty(0), np.empty(0), float("nan")), shown=False)
 
 
 def _baseline(motion: GatedMotion) -> tuple[BaselinePoint, ...]:

@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 COVERED: Final = 0.9
 """Share of the patients whose target receives the prescribed isodose or more."""
@@ -46,7 +46,7 @@ class MarginRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def alpha(self) -> float:
         """Return how many systematic standard deviations 90 % of patients lie within."""
-        return float(stats.chi.ppf(COVERED, self.dimensions))
+        return float(np.sqrt(2 * special.gammaincinv(self.dimensions / 2, COVERED)))  # quantile of chi
 
     @property
     def beta(self) -> float:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gating.analysis.engine_history import EngineHistory, frame_of, frames_and_commands, read_histories
 from gating.analysis.logged_targets import logged_target
+from gating.analysis.stretches import Stretch, StretchFinder
 from gating.clocks.clock import RecordedClock
 from gating.clocks.remap import ClockMap
 from gating.decision.reasons import NOT_REPLAYABLE, GateReason, HoldReason
@@ -49,6 +50,9 @@ REPEATED: Final = {name: name for name in ("confirm", "arm", "disarm", "acknowle
 OTHER_ORIGIN: Final = f"latched: {FRAMES_NOW_COME_FROM}"
 OTHER_STREAM: Final = ("latched: the declared stream is of session", "latched: the end of a stream is of session")
 """How the event of a latch begins whose cause is another session's message and no frame."""
+OTHER_DECLARATION: Final = "declared its stream differently"
+REPLAYED_TEXTS: Final = (OTHER_ORIGIN, *OTHER_STREAM, OTHER_DECLARATION)
+"""What a replay looks for in the text of an event, beside its code and the name of the operator."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
 NUMBERS: Final = ("x_px", "y_px", "confidence", "score", "target_out_fraction")
 
@@ -67,6 +71,8 @@ class Verification(Struct, kw_only=True):
     """Decisions that are beam-on in the log and hold in the replay, and the reverse."""
     largest_px: float = 0.0
     """Largest distance between a target centre in the log and in the replay."""
+    stretches: list[Stretch] = field(default_factory=list)
+    """Where state or reason differ, in the order of the log."""
 
     def differ(self, sentence: str) -> None:
         """Count a difference, and keep the text of the first one."""
@@ -105,7 +111,8 @@ def verify_session(
         If the log cannot be read.
     """
     histories = read_histories(path)
-    found = Verification()
+    found, compared = Verification(), StretchFinder()
+    found.stretches = compared.found
     replays: dict[str, _Replay] = {}
     frames: deque[tuple[int, CineFrame]] = deque()
     for frame_or_command, log_time_ns in frames_and_commands(path):
@@ -117,7 +124,7 @@ def verify_session(
             if command.engine_id not in histories:
                 raise SessionError(f"{path.name}: no session header of engine {command.engine_id}")
             replays[command.engine_id] = _Replay(histories[command.engine_id], config, tolerance_px, found, memory)
-        replays[command.engine_id].replay(command, frames)
+        compared.add(command, replays[command.engine_id].replay(command, frames))
         decided()
     if found.commands == 0:
         raise SessionError(f"{path.name} holds no gate command")
@@ -168,8 +175,8 @@ class _Replay:
         self._received_ns = 0
         self._sequence: int | None = None
 
-    def replay(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> None:
-        """Repeat the cause of a command, and compare the results."""
+    def replay(self, command: GateCommand, frames: deque[tuple[int, CineFrame]]) -> GateCommand:
+        """Repeat the cause of a command, compare the results, and return the command of the replay."""
         self._found.commands += 1
         if self._sequence is not None and command.command_sequence != self._sequence + 1:
             missing = command.command_sequence - self._sequence - 1
@@ -188,6 +195,7 @@ class _Replay:
         self._peers.fault = HoldReason(GateReason(command.reason), command.detail) if from_log else None
         outcome = self._cause(command, stamps, frames)
         self._compare(command, outcome)
+        return outcome.command
 
     def _cause(self, command: GateCommand, stamps: StageStamps, frames: deque[tuple[int, CineFrame]]) -> StepOutcome:
         refusal = self._refusal(stamps.decided_ns, stamps.sent_ns)
@@ -216,7 +224,7 @@ class _Replay:
             event = events.popleft()
             if event.code in REPEATED:
                 self._engine.control(_request(event))
-            elif event.code == GateReason.GEOMETRY_CHANGED and "declared its stream differently" in event.text:
+            elif event.code == GateReason.GEOMETRY_CHANGED and OTHER_DECLARATION in event.text:
                 for stream in self._streams[1:]:
                     self._engine.open_stream(stream)
             elif event.text.startswith(OTHER_ORIGIN):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -141,7 +141,7 @@ def why_none(outcomes: Sequence[Outcome]) -> dict[str, str]:
     return found
 
 
-def write_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
+def write_csv(path: Path, outcomes: Iterable[Outcome]) -> None:
     """Write one row per outcome."""
     columns = [
         "recording",

@@ -73,6 +73,9 @@ class Consequence(NamedTuple):
     replayable
         Whether a replay of the logged frames arrives at it; otherwise its cause is outside them, and the replay takes
         it from the log.
+    followable
+        Whether a machine may follow a target that is tracked meanwhile: frames come in time and can be trusted, and
+        only where the target is, or another process, forbids the beam.
     """
 
     words: str
@@ -80,26 +83,27 @@ class Consequence(NamedTuple):
     bridgeable: bool = False
     tracked: bool = True
     replayable: bool = True
+    followable: bool = False
 
 
 _R = GateReason
 CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
-    _R.IN_WINDOW: Consequence("the target is inside its window"),
+    _R.IN_WINDOW: Consequence("the target is inside its window", followable=True),
     _R.NOT_READY: Consequence("the engine is starting, or learns its targets"),
-    _R.NOT_ARMED: Consequence("nobody has armed the engine"),
+    _R.NOT_ARMED: Consequence("nobody has armed the engine", followable=True),
     _R.NO_FRAME: Consequence("no frame has shown every target yet"),
-    _R.OUT_OF_WINDOW: Consequence("too much of the target is outside its boundary", bridgeable=True),
-    _R.OFF_CENTRE: Consequence("the target's centre is outside its window", bridgeable=True),
-    _R.LOW_OVERLAP: Consequence("the target overlaps too little with its reference", bridgeable=True),
-    _R.EXCURSION: Consequence("the target has been away for too long"),
-    _R.ORGAN_IN_WINDOW: Consequence("an organ at risk is in the target's region"),
-    _R.NOT_HELD: Consequence("the breath is not held where it should be"),
-    _R.PREDICTED_OUT: Consequence("the target is predicted to leave its window", bridgeable=True),
+    _R.OUT_OF_WINDOW: Consequence("too much of the target is outside its boundary", bridgeable=True, followable=True),
+    _R.OFF_CENTRE: Consequence("the target's centre is outside its window", bridgeable=True, followable=True),
+    _R.LOW_OVERLAP: Consequence("the target overlaps too little with its reference", bridgeable=True, followable=True),
+    _R.EXCURSION: Consequence("the target has been away for too long", followable=True),
+    _R.ORGAN_IN_WINDOW: Consequence("an organ at risk is in the target's region", followable=True),
+    _R.NOT_HELD: Consequence("the breath is not held where it should be", followable=True),
+    _R.PREDICTED_OUT: Consequence("the target is predicted to leave its window", bridgeable=True, followable=True),
     _R.TARGET_NOT_MATCHED: Consequence("no frame has shown the target yet as the image does in which it was drawn"),
-    _R.LOW_CONFIDENCE: Consequence("the tracker is not sure where the target is"),
-    _R.TARGET_LOST: Consequence("the tracker has lost the target"),
+    _R.LOW_CONFIDENCE: Consequence("the tracker is not sure where the target is", followable=True),
+    _R.TARGET_LOST: Consequence("the tracker has lost the target", followable=True),
     _R.FRAME_REFUSED: Consequence("the frame cannot be used", tracked=False),
-    _R.SETTLING: Consequence("all is well, but not for long enough yet"),
+    _R.SETTLING: Consequence("all is well, but not for long enough yet", followable=True),
     _R.STALE_FRAME: Consequence("the newest frame is too old"),
     _R.FRAME_GAP: Consequence("frames are missing"),
     _R.FRAME_REPEATED: Consequence("the same frame came twice", tracked=False),
@@ -110,10 +114,10 @@ CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
     _R.FROZEN_IMAGE: Consequence("the image does not change"),
     _R.STAMP_UNCERTAIN: Consequence("the age of the frame is not known well enough"),
     _R.STREAM_ENDED: Consequence("the source has ended its stream"),
-    _R.RECORDER_BEHIND: Consequence("the required recorder does not keep up", replayable=False),
-    _R.BEAM_SILENT: Consequence("the beam interface does not answer", replayable=False),
+    _R.RECORDER_BEHIND: Consequence("the required recorder does not keep up", replayable=False, followable=True),
+    _R.BEAM_SILENT: Consequence("the beam interface does not answer", replayable=False, followable=True),
     _R.OVER_BUDGET: Consequence("the decision took longer than its budget"),
-    _R.MAX_BEAM_ON: Consequence("the beam has been on for the longest time allowed"),
+    _R.MAX_BEAM_ON: Consequence("the beam has been on for the longest time allowed", followable=True),
     _R.CLOCK_FAULT: Consequence("time stamps contradict each other", latches=True, tracked=False),
     _R.GEOMETRY_CHANGED: Consequence("the image geometry changed", latches=True, tracked=False),
     _R.SESSION_CHANGED: Consequence("the frames are of another session or source", latches=True, tracked=False),
@@ -145,6 +149,7 @@ LATCHING: Final = _reasons_with(latches=True)
 BRIDGEABLE: Final = _reasons_with(bridgeable=True)
 NOT_TRACKED: Final = _reasons_with(tracked=False)
 NOT_REPLAYABLE: Final = _reasons_with(replayable=False)
+FOLLOWABLE: Final = _reasons_with(followable=True)
 """Sets of reasons, each from one column of the table, for quick look-ups on the gate path."""
 _KNOWN: Final = frozenset(GateReason)
 

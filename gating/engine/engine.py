@@ -153,6 +153,11 @@ class Engine:
         return self._intake.stream.frame_interval_ns
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether what is decided from now on will be in the log, where it has to be."""
+        return self._peers.are_recorded
+
+    @property
     def is_timed(self) -> bool:
         """Whether frames come at set times; where the source waits for answers instead, each frame must be decided."""
         return self._intake.stream.pacing.is_timed

@@ -22,12 +22,14 @@ SESSION: Final = "offline"
 _CLOCK_START_NS: Final = 1_000_000_000
 
 
-def offline_frames(stream: StreamInfo, images: Iterable[tuple[int, Pixels]]) -> Iterator[CineFrame]:
+def offline_frames(
+    stream: StreamInfo, images: Iterable[tuple[int, Pixels]], session_id: str = SESSION
+) -> Iterator[CineFrame]:
     """Turn pairs of (stamp in ns, pixels) into frames that are published at the moment of their acquisition."""
     for sequence, (acquired_ns, pixels) in enumerate(images):
         on_clock_ns = acquired_ns + _CLOCK_START_NS
         header = FrameHeader(
-            session_id=SESSION,
+            session_id=session_id,
             source=stream.source,
             source_kind=stream.source_kind,
             pacing=Pacing.UNPACED,

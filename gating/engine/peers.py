@@ -20,6 +20,11 @@ class PeerMonitor(Protocol):
         """The beam interface that was heard last; empty if none was."""
         ...
 
+    @property
+    def are_recorded(self) -> bool:
+        """Whether what the engine says from now on will be in the log, where it has to be."""
+        ...
+
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Record a status report of the beam interface."""
         ...
@@ -72,6 +77,12 @@ class Peers:
         status = self._beam[0]
         return "" if status is None else status.interface_id
 
+    @property
+    def are_recorded(self) -> bool:
+        """Whether what the engine says from now on will be in the log, where it has to be."""
+        heartbeat, _ = self._recorder
+        return not self._recorder_required or (heartbeat is not None and unheard_channels(heartbeat) == 0)
+
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Record a status report of the beam interface."""
         self._beam = (status, now_ns)
@@ -123,6 +134,7 @@ class OfflinePeers:
 
     fault: HoldReason | None = None
     interface_id = ""
+    are_recorded = True
 
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Do nothing: offline there is no peer."""
@@ -142,6 +154,11 @@ class OfflinePeers:
     def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return the fault that the log has, or None."""
         return self.fault
+
+
+def unheard_channels(heartbeat: Heartbeat) -> int:
+    """Return how many of frames, commands and telemetry a recorder has not heard yet; earlier ones do not tell."""
+    return heartbeat.counters.get("unheard_channels", 0)
 
 
 def restarted(heartbeat: Heartbeat, before: Heartbeat) -> bool:
@@ -164,6 +181,9 @@ def check_recorder(
         return HoldReason(GateReason.AUDIT_LOSS, f"recorder failed: {heartbeat.detail}")
     if heartbeat.state != "recording":
         return HoldReason(GateReason.RECORDER_BEHIND, f"recorder is {heartbeat.state}: {heartbeat.detail}")
+    if unheard := unheard_channels(heartbeat):
+        text = f"recorder has heard nothing yet on {unheard} of the channels of frames, commands and telemetry"
+        return HoldReason(GateReason.RECORDER_BEHIND, text)
     lost = heartbeat.counters.get("frames_lost", 0) - missing_frames
     if lost > 0:
         return HoldReason(GateReason.AUDIT_LOSS, f"session log lost {lost} frames that the engine has seen")

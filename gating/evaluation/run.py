@@ -262,7 +262,7 @@ def evaluate(
     name = tracker if isinstance(tracker, str) else getattr(tracker, "__name__", "tracker")
     found = Evaluation(
         tracker=name,
-        aggregates=_aggregates(rows),
+        aggregates=mean_figures(rows),
         results=rows,
         refused=unfit,
         frames=frames,
@@ -280,7 +280,8 @@ def _one_line(row: dict[str, Any]) -> str:
     return f"{row['case_id']}: {', '.join(figures)}"
 
 
-def _aggregates(rows: list[dict[str, Any]]) -> dict[str, float]:
+def mean_figures(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the figures of some cases taken together: means, and sums of what is counted."""
     names = dict.fromkeys(
         name for row in rows for name in row if name not in ("case_id", "frame_count", "first_scored")
     )

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gating.prediction.simple import MAX_GAP_S, MAX_HORIZON_S, Position, Predictor
+from gating.prediction.outcomes import Outcomes
+from gating.prediction.simple import MAX_HORIZON_S, Position, Predictor
 
 _JUDGED_EVERY_S: Final = 0.08
 
@@ -19,7 +20,7 @@ class Watched:
     Every prediction is kept until its time has come, and is then compared with the measured position. While its squared
     error over the last `memory_s` is not below that of persistence, the newest position is returned instead; the
     predictor is believed again only once it is clearly better. No displacement exceeds the largest one measured over
-    the horizon in that time, so that a jump is not extrapolated. The horizon is capped at `MAX_HORIZON_S`.
+    the horizon in that time, so that a jump is not extrapolated.
 
     Parameters
     ----------
@@ -28,11 +29,20 @@ class Watched:
         How far back predictions are compared.
     enough : int
         Least number of compared predictions for it to be believed.
+    max_horizon_s : float
+        Longest horizon; a longer one is cut to it.
     """
 
-    def __init__(self, predictor: Predictor, memory_s: float = 20.0, enough: int = 10) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        memory_s: float = 20.0,
+        enough: int = 10,
+        max_horizon_s: float = MAX_HORIZON_S,
+    ) -> None:
         self._predictor, self._memory_s, self._enough = predictor, memory_s, enough
-        self._pending: deque[tuple[float, Position, Position]] = deque()
+        self.max_horizon_s = max_horizon_s
+        self._outcomes = Outcomes()
         self._judged: deque[tuple[float, float, float, Position]] = deque()
         self._newest: tuple[float, Position] | None = None
         self.believed = False
@@ -41,19 +51,16 @@ class Watched:
     def observe(self, t_s: float, position_mm: ArrayLike) -> None:
         """Take one position, and judge the predictions for the time up to it."""
         position = np.array(position_mm, np.float64)
-        before = self._newest
-        if not (np.isfinite(position).all() and (before is None or t_s > before[0])):
+        if not (np.isfinite(position).all() and (self._newest is None or t_s > self._newest[0])):
             return
         self._newest = (t_s, position)
         self._predictor.observe(t_s, position)
-        if before is None or t_s - before[0] > MAX_GAP_S:
-            self._pending.clear()
+        came = self._outcomes.observe(t_s, position)
+        if came is None:
             self._judged.clear()
             self.believed = False
             return
-        while self._pending and self._pending[0][0] <= t_s:
-            due_s, predicted, stayed = self._pending.popleft()
-            truth = before[1] + (due_s - before[0]) / (t_s - before[0]) * (position - before[1])
+        for due_s, predicted, stayed, truth, _ in came:
             ours, theirs = float(((predicted - truth) ** 2).sum()), float(((stayed - truth) ** 2).sum())
             self._judged.append((due_s, ours, theirs, np.abs(truth - stayed)))
         while self._judged and self._judged[0][0] < t_s - self._memory_s:
@@ -65,13 +72,14 @@ class Watched:
         if self._newest is None:
             return np.full(1, np.nan)
         t_s, here = self._newest
-        horizon_s = min(max(horizon_s, 0.0), MAX_HORIZON_S)
+        horizon_s = min(max(horizon_s, 0.0), self.max_horizon_s)
         predicted = self._predictor.predict(horizon_s)
         if self._judged:
             furthest = np.max([moved for *_, moved in self._judged], axis=0)
             predicted = here + np.clip(predicted - here, -furthest, furthest)
-        if horizon_s > 0 and not (self._pending and self._pending[-1][0] > t_s + horizon_s - _JUDGED_EVERY_S):
-            self._pending.append((t_s + horizon_s, predicted, here))
+        last_due_s = self._outcomes.last_due_s
+        if horizon_s > 0 and not (last_due_s is not None and last_due_s > t_s + horizon_s - _JUDGED_EVERY_S):
+            self._outcomes.expect(t_s + horizon_s, predicted, here)
         return predicted if self.believed and np.isfinite(predicted).all() else here
 
     def _believe_or_not(self) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from gating.analysis.trend import DECISION_SIGMA, SHEWHART_SIGMA, Trend
 from gating.pages.page import UNKNOWN, card, head, number, page, section, sign_off_section, table, warning
 from gating.qa.charts import trend_figure
 from gating.qa.judging import StepResult, Verdict, limits_text
 from gating.qa.runs import QaRun, trend_of
-from gating.qa.trend import DECISION_SIGMA, SHEWHART_SIGMA, Trend
 
 NOTICE: Final = (
     "Research software, not a medical device. The phantom and the linac are simulated unless a step says otherwise; "

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gating.analysis.trend import Trend, watch
 from gating.qa.judging import StepResult, Verdict, worst
-from gating.qa.trend import Trend, watch
 
 SCHEMA: Final = "cinegate-qa/1"
 

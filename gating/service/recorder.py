@@ -46,6 +46,8 @@ STOP_LINGER_MS: Final = 200
 
 _PEERS: Final = ("source", "engine", "", "beam interface")
 """Who is heard on each channel; the engine's telemetry tells nothing new of it."""
+NEEDED_CHANNELS: Final = frozenset({0, 1, 2})
+"""Frames, commands and telemetry: without any of them, decisions cannot be repeated from the log."""
 _log: Final = logging.getLogger("cinegate.record")
 
 _FRAME: Final = TOPICS[FrameHeader]
@@ -92,6 +94,7 @@ class Recorder:
         self._behind = False
         self._heartbeat_due_ns = 0
         self._presence = Presence(*filter(None, _PEERS))
+        self._unheard = set(NEEDED_CHANNELS)
 
     @property
     def path(self) -> Path:
@@ -151,9 +154,12 @@ class Recorder:
     def _drain(self) -> bool:
         """Record waiting messages, a bounded batch from each socket. Return whether there were any."""
         recorded = 0
-        for subscriber, peer in zip(self._subscribers, _PEERS, strict=True):
+        for channel, (subscriber, peer) in enumerate(zip(self._subscribers, _PEERS, strict=True)):
             count = self._drain_one(subscriber)
             recorded += count
+            if count and channel in self._unheard:
+                self._unheard.discard(channel)
+                self._heartbeat_due_ns = 0  # the engine waits for this
             if count and peer:
                 self._presence.heard_ns[peer] = subscriber.last_message_ns
             if count == BATCH:
@@ -245,6 +251,7 @@ class Recorder:
             "frames_lost": self._frames_lost,
             "refused": self._refused,
             "behind": int(behind),
+            "unheard_channels": len(self._unheard),
         }
         self._send(
             Heartbeat(

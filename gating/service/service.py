@@ -65,6 +65,7 @@ MAX_REQUESTS: Final = 2
 """Most requests of operators answered in one turn: a flood of them must not keep the loop from frames and leases."""
 SILENCE_NS: Final = 1_200_000_000
 """A beam interface takes whoever commands it within a second of another engine for a second engine."""
+RECORDER_POLL_MS: Final = 5
 _NEVER: Final = 2**63
 
 
@@ -111,7 +112,8 @@ class EngineService:
         self._clock = MonotonicClock()
         self._workers = Workers()
         self._ended, self._ends_because = False, GateReason.STOPPING
-        self._sent_ns = 0
+        self._sent_ns = self._heartbeat_due_ns = 0
+        self._renew_ns = round(config.safety.renew_ms * 1e6)
         self._teller = EngineTeller()
         self._begin(targets, site, arm_by_itself=arm_by_itself)
 
@@ -165,11 +167,13 @@ class EngineService:
             )
             self._send_telemetry(map(self._host_warning, refused))
             gc.disable()
+            self._wait_for_recorder(stop)
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
             self._loop(stop)
             while self._next_site and not stop():
                 self._frames.socket.close()
                 self._change_site(stop)
+                self._wait_for_recorder(stop)
                 self._frames = ReconnectingSubscriber(context, endpoints.frames)
                 self._loop(stop)
             self._send_command(self._engine.stop(self._ends_because))
@@ -200,32 +204,46 @@ class EngineService:
         self._publish(self._engine.tick())
         self._warm_up()
 
+    def _wait_for_recorder(self, stop: Callable[[], bool]) -> None:
+        """Ask for no frame before a required recorder hears them all: the log must have each that was decided on."""
+        while not (self._engine.is_recorded or self._is_over(stop)):
+            self._peers.poll(RECORDER_POLL_MS)
+            self._serve_others_in_time()
+
     def _loop(self, stop: Callable[[], bool]) -> None:
-        renew_ns = round(self._config.safety.renew_ms * 1e6)
-        next_heartbeat_ns = 0
-        while not (stop() or self._next_site or (self._ended and self._end_with_stream)):
-            wait_ns = min(self._due_ns(renew_ns), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
+        while not self._is_over(stop):
+            wait_ns = min(self._due_ns(), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
             if came:
                 self._guarded(self._process_frames)
-            self._guarded(self._serve_others)
+            renewed = self._serve_others_in_time()
             now_ns = self._clock.now_ns()
             self._frames.reopen_if_silent(now_ns)
-            if now_ns >= self._due_ns(renew_ns):
-                self._publish(self._engine.tick())
-            elif not came and self._warmer.is_due(now_ns):
+            if not (came or renewed) and self._warmer.is_due(now_ns):
                 self._guarded(self._warm_caches)
-            if now_ns >= next_heartbeat_ns:
-                next_heartbeat_ns = now_ns + HEARTBEAT_NS
-                self._send_telemetry([self._heartbeat()])
-                self._teller.look_around(now_ns)
+
+    def _is_over(self, stop: Callable[[], bool]) -> bool:
+        return stop() or bool(self._next_site) or (self._ended and self._end_with_stream)
+
+    def _serve_others_in_time(self) -> bool:
+        """Serve the other processes, and send what is due. Return whether the last command was renewed."""
+        self._guarded(self._serve_others)
+        now_ns = self._clock.now_ns()
+        due = now_ns >= self._due_ns()
+        if due:
+            self._publish(self._engine.tick())
+        if now_ns >= self._heartbeat_due_ns:
+            self._heartbeat_due_ns = now_ns + HEARTBEAT_NS
+            self._send_telemetry([self._heartbeat()])
+            self._teller.look_around(now_ns)
+        return due
 
     def _warm_caches(self) -> None:
         self._warmer.warm(lambda: is_waiting(self._frames.socket))
 
-    def _due_ns(self, renew_ns: int) -> int:
+    def _due_ns(self) -> int:
         """Return when the next command is due: to renew the last one, or because its frame becomes too old."""
-        renewal_ns, stale_ns = self._sent_ns + renew_ns - 1_000_000, self._engine.stale_at_ns
+        renewal_ns, stale_ns = self._sent_ns + self._renew_ns - 1_000_000, self._engine.stale_at_ns
         return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
     def _serve_others(self) -> None:

@@ -53,7 +53,7 @@ class SessionWriter:
     clock_name
         Clock of the receive stamps.
     details
-        Further metadata.
+        Further metadata; what the writer notes under the same name gives way to it.
     signer
         Signs each seal; None: the seals are not signed.
 
@@ -74,6 +74,7 @@ class SessionWriter:
     ) -> None:
         self.path = path
         self.bytes_written = 0
+        self._details = dict(details or {})
         self._metadata = {
             "session_id": session_id,
             "clock": clock_name,
@@ -81,7 +82,6 @@ class SessionWriter:
             "ends_with": END,
             **({} if signer is None else {"signer": signer.public}),
             **{name: version(name) for name in ("cinegate", "pyzmq", "msgpack", "mcap", "numpy")},
-            **(details or {}),
         }
         self._stream: IO[bytes] | None = None
         self._channels: dict[str, int] = {}
@@ -101,8 +101,9 @@ class SessionWriter:
         self._writer = start_mcap(self._stream)
         wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
         offset = {"wall_minus_monotonic_ns": str(wall_ns - monotonic_ns), "wall_time_ns": str(wall_ns)}
-        self._writer.add_metadata(METADATA, self._metadata | offset)
-        self._chain.add_metadata(self._metadata | offset)
+        metadata = self._metadata | offset | self._details
+        self._writer.add_metadata(METADATA, metadata)
+        self._chain.add_metadata(metadata)
         self.flush()
 
     def write(self, parts: Sequence[Part], log_time_ns: int) -> None:

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from gating.errors import CinegateError
 from gating.settings.host import HostSettings
+from gating.settings.positions import PositionSettings
 from gating.settings.private_folder import runtime_folder
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.safeguards import refusal
@@ -187,6 +188,7 @@ class EndpointSettings(Section, frozen=True, kw_only=True):
     control: str = _endpoint("control")
     beam: str = _endpoint("beam")
     recorder: str = _endpoint("recorder")
+    positions: str = _endpoint("positions")
 
 
 class SecuritySettings(Section, frozen=True, kw_only=True):
@@ -205,6 +207,7 @@ class Config(Section, frozen=True, kw_only=True):
     tracking: TrackerSettings = TrackerSettings()
     gating: GatingSettings = GatingSettings()
     prediction: PredictionSettings = PredictionSettings()
+    positions: PositionSettings = PositionSettings()
     safety: SafetySettings = SafetySettings()
     health: HealthSettings = HealthSettings()
     recording: RecordingSettings = RecordingSettings()

@@ -297,4 +297,5 @@ def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -
         centre_mm=plane.to_lps_mm(x_px, y_px),
         image_hash="" if target.spec.image is None else target.spec.image.content_hash,
         memory_hash="" if target.spec.memory is None else target.spec.memory.content_hash,
+        image_orientation=header.image_orientation,
     )

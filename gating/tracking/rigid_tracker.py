@@ -72,10 +72,9 @@ class RigidTracker:
             match = self._matcher.match(pixels, *self._at, self._radius)
         except ValueError as error:
             return refused(str(error), 1)
-        self._at = (round(match.row), round(match.col))
         result = self._result(match)
-        if result.status is TrackStatus.TRACKED:
-            self._unseen_s = 0.0
+        if result.status is TrackStatus.TRACKED:  # else the search goes on around where the target was last seen
+            self._at, self._unseen_s = (round(match.row), round(match.col)), 0.0
         return result
 
     def _result(self, match: Match) -> TrackResult:

@@ -27,19 +27,23 @@ SERVERS: Final = {
     "beam": "beam",
     "recorder": "recorder",
     "line": "line",
+    "positions": "positions",
 }
 """Channel to the process that binds it, whose key its clients expect."""
+_OPTIONAL: Final = frozenset({"line", "positions"})
+"""Channels of processes that a session may do without."""
 ADMITTED_BY_DEFAULT: Final = {
     "frames": ("engine", "recorder", "console"),
-    "gate": ("beam", "recorder", "source", "operator", "console"),
-    "telemetry": ("recorder", "operator", "console"),
+    "gate": ("beam", "recorder", "source", "operator", "console", "positions"),
+    "telemetry": ("recorder", "operator", "console", "positions"),
     "control": ("operator", "console"),
     "beam": ("engine", "recorder", "operator", "console"),
     "recorder": ("engine", "operator", "console"),
     "line": ("beam",),
+    "positions": ("machine", "operator"),
 }
 """Channel to the names that `cinegate keys new` admits to it."""
-ROLES: Final = ("source", "engine", "beam", "recorder", "operator", "line", "console")
+ROLES: Final = ("source", "engine", "beam", "recorder", "operator", "line", "console", "positions", "machine")
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _Z85: Final = re.compile(rb"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 
@@ -154,7 +158,7 @@ def load_keyring(folder: Path, name: str, endpoints: EndpointSettings) -> Keyrin
     servers = {
         channel: _read_public(folder, role)
         for channel, role in SERVERS.items()
-        if channel in configured or (folder / f"{role}.pub").exists()
+        if channel not in _OPTIONAL or (folder / f"{role}.pub").exists()
     }
     return Keyring(name, zmq.curve_public(secret), secret, channels, servers, admitted)
 

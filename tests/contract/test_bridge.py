@@ -1,10 +1,11 @@
-"""Our own wire as a source: a bridge in C++ that is compiled and run here, and bridges that misbehave."""
+"""Our own wire as a source: the documented bridges in three languages, run here, and bridges that misbehave."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,36 @@ ROOT = Path(__file__).parents[2]
 NEEDED = ("zmq.h", "msgpack.hpp", "xxhash.h")
 
 
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documentation's example, compiled as the documentation says."""
+def compiled(folder: Path) -> list[Path | str]:
+    """The example in C++, compiled as the documentation says."""
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
     missing = [name for name in NEEDED if not Path("/usr/include", name).exists()]
     if missing:
         pytest.skip(f"{', '.join(missing)} not found: apt install libzmq3-dev libmsgpack-cxx-dev libxxhash-dev")
-    program = tmp_path_factory.mktemp("bridge") / "bridge"
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-DMSGPACK_NO_BOOST", ROOT / "docs" / "bridge.cpp"]
-    subprocess.run([*command, "-lzmq", "-o", program], check=True)
-    return program
+    subprocess.run([*command, "-lzmq", "-o", folder / "bridge"], check=True)
+    return [folder / "bridge"]
 
 
-def test_the_documented_bridge_compiles_runs_and_is_a_source(bridge: Path, tmp_path: Path) -> None:
+def in_javascript(folder: Path) -> list[Path | str]:
+    """The example in JavaScript, beside the packages that it imports."""
+    packages = ROOT / ".venv" / "node_modules"
+    if shutil.which("node") is None or not (packages / "zeromq").exists():
+        pytest.skip("Node.js or its package zeromq is not installed")
+    shutil.copy(ROOT / "docs" / "bridge.mjs", folder)
+    (folder / "node_modules").symlink_to(packages)
+    return ["node", folder / "bridge.mjs"]
+
+
+def in_python(folder: Path) -> list[Path | str]:
+    return [sys.executable, ROOT / "docs" / "bridge.py"]
+
+
+@pytest.mark.parametrize("made", [in_python, compiled, in_javascript])
+def test_a_documented_bridge_runs_and_is_a_source(made: Callable[[Path], list[Path | str]], tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/bridge"
-    with subprocess.Popen([bridge, endpoint, "4000", "40"]) as process:
+    with subprocess.Popen([*made(tmp_path), endpoint, "4000", "40"]) as process:
         source = ZeromqSource(ZeromqSettings(endpoint=endpoint, first_frame_timeout_s=PATIENCE_S))
         try:
             frames = read(source, 30)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cinegate.console.operators import Operator
@@ -17,6 +18,8 @@ from cinegate.console.protocol import Ask
 from cinegate.console.review import Review
 from cinegate.console.serve import Address, ConsoleError, serve
 from cinegate.console.setup import SetUp
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app as cli
 from gating.messages import ControlReply, ControlRequest, EngineState, Heartbeat
 from gating.wire.codec import decode, encode, encode_frame
 from tests.console_bench import Console, finished, publishers, updates
@@ -181,3 +184,10 @@ def test_other_hosts_are_refused_without_tls_and_keys(files, tmp_path):
             endpoints=None,
             announce=print,
         )
+
+
+@pytest.mark.parametrize("name", ["sessions", "recordings"])
+def test_a_folder_that_is_not_there_is_refused(name):
+    register_verbs()
+    result = CliRunner().invoke(cli, ["console", f"--{name}", "/nowhere", "--no-browser"])
+    assert str(result.exception) == f"{name} is /nowhere; there is no such file or folder"

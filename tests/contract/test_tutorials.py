@@ -22,7 +22,7 @@ SHOWS = {
     "first_report": ["cine holds 200 images", "duty cycle", ", 0 differ"],
     "live_session": ["armed", "stop by Ada"],
     "own_driver": ["our_scanner", "frames_per_s", "your beam line confirms: beam on"],
-    "own_tracker": ["OurTracker: centre error", "beam on in"],
+    "own_tracker": ["OurTracker: centre error", "beam on in", "beam permitted for"],
 }
 
 PATIENT_OPERATOR = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.bench_strategies import strategy_row, trace_session
-from cinegate.verbs.sessions import read_motion
+from cinegate.verbs.following import read_motion
 from drivers.phantom import Phantom, PhantomSettings, Trace
 from gating.analysis.drift import propose_shift
 from gating.analysis.replay_tracking import gated_motion, track_motion, track_session

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from cinegate.verbs.app import CommandError
-from cinegate.verbs.sessions import followed_session
+from cinegate.verbs.following import followed_session
 from gating.analysis.bed import bed_gy, dose_for_bed_gy, isotoxic_dose_gy, maestro_objection
 from gating.analysis.dose import challenge_d98, smooth_d98
 from gating.analysis.export import SCHEMA, figures_schema, write_figures_json, write_motion_csv

@@ -205,11 +205,11 @@ def test_the_console_has_the_bands_of_the_report():
     plane, learned = ImagePlane.of(stream_info(1)), {"GTV": reference()}
     found = json.loads(measure(learned, {"GTV": stream_info(1)}, gating))["GTV"]
     drawn = [(one["rule"], one["axis"], one["low_mm"], one["high_mm"]) for one in found]
-    assert ("centre", "ap", -3.0, 7.0) in drawn
+    assert ("centre", "ap", -7.0, 3.0) in drawn
     (boundary,) = [
         one for one in gate_bands("GTV", learned, plane, gating) if (one.axis, one.name[:8]) == ("ap", "boundary")
     ]
-    assert ("boundary", "ap", round(-boundary.high_mm, 2), round(-boundary.low_mm, 2)) in drawn
+    assert ("boundary", "ap", round(boundary.low_mm, 2), round(boundary.high_mm, 2)) in drawn
 
 
 def test_a_rule_that_never_objects_on_a_side_is_open_there():

@@ -22,6 +22,7 @@ DOCUMENTS = sorted(
     if path.parent.name != "_generated"
 )
 FOLDERS = r"cinegate|gating|drivers|bench|replay_data|tests|docs|examples|requirements|\.ci|\.github"
+PROSE_WIDTH = 100  # characters
 EVERY_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 
 
@@ -39,6 +40,13 @@ def anchors_of(document: Path) -> set[str]:
     """Every heading of a document, as links name it."""
     headings = re.findall(r"^#+ (.+)$", text_of(document), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EVERY_DOCUMENT
+def test_prose_wraps_at_a_hundred_characters(document):
+    prose = re.sub(r"^ *```.*?^ *```", "", text_of(document), flags=re.M | re.S)
+    lines = [line for line in prose.splitlines() if not line.lstrip().startswith("|")]
+    assert [line for line in lines if len(line) > PROSE_WIDTH] == []
 
 
 @EVERY_DOCUMENT

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinegate.verbs.sessions import read_motion
+from cinegate.verbs.following import read_motion
 from gating.analysis.drift import (
     baseline_over_time,
     baseline_shift,

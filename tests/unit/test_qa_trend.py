@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.qa_run_lengths import Limits, run_lengths
+from gating.analysis.trend import DECISION_SIGMA, SHEWHART_SIGMA, watch
 from gating.qa.procedure import load_procedure
-from gating.qa.trend import DECISION_SIGMA, SHEWHART_SIGMA, watch
 
 DAILY_BASELINE = load_procedure("daily").baseline_runs
 NORMAL = np.random.default_rng(3).normal(100, 2, 50)

@@ -52,6 +52,17 @@ def changed_header(**changes):
     return [topic, msgpack.packb(msgpack.unpackb(header) | changes), pixels]
 
 
+def without_schema(message):
+    topic, header, *pixels = parts_of(message) if hasattr(message, "pixels") else encode(message)
+    return [topic, msgpack.packb({k: v for k, v in msgpack.unpackb(header).items() if k != "schema"}), *pixels]
+
+
+@pytest.mark.parametrize("message", [frame(0), stream(), beam_status()], ids=["frame", "stream", "beam"])
+def test_a_message_that_names_no_schema_is_refused(message):
+    with pytest.raises(WireError, match="schema is 'None'"):
+        decode(without_schema(message))
+
+
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [

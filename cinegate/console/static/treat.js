@@ -153,7 +153,7 @@ function drawStrips(nowMs) {
   const lines = axes.map(([axis, place, dash]) => ({ name: axis.toUpperCase(), colour: colours[axis], dash, dots: dots(place) }));
   const shownAxes = axes.map(([axis]) => axis);
   const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis) && (band.low_mm ?? band.high_mm) !== null));
-  const title = target ? `${target.name} displacement` : "Displacement";
+  const title = `${target?.name ?? "Target"}: displacement (+ superior, anterior, left)`;
   drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands }, nowMs, colours);
   const most = target?.max_out_fraction;
   const out = { name: "", colour: colours.text, dash: [], dots: dots(6) };

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from gating.settings.config import ConfigError
+from gating.settings.config import Config, ConfigError, parse_config
 
 PresetName = Literal["respiratory", "exhale", "breath_hold", "exception"]
 NAMES: Final[tuple[PresetName, ...]] = get_args(PresetName)
@@ -38,3 +38,8 @@ def read_preset(name: str) -> str:
     if name not in NAMES:
         raise ConfigError(f"preset is {name!r}; one of {', '.join(NAMES)} is needed")
     return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def preset_of(config: Config) -> PresetName | None:
+    """Return the preset that has the gating settings of a configuration; None if no preset has."""
+    return next((name for name in NAMES if parse_config(read_preset(name)).gating == config.gating), None)

@@ -1,0 +1,139 @@
+"""Worker processes: on this computer, or those of a cluster of dask.distributed."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from cinegate.cohort.batch import KILLED, Done
+from cinegate.cohort.errors import CohortError
+from drivers.extras import missing
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOOPBACK: Final = "127.0.0.1"
+MOST_AT_ONCE: Final = 64
+"""Tasks per worker that the scheduler holds at a time, so that its memory does not grow with the cohort."""
+CONNECT_S: Final = 10.0
+
+
+class Workers:
+    """Processes that work on batches of sessions. `open_workers` makes them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def count(self) -> int:
+        """How many threads work; one each in local workers."""
+        return sum(worker["nthreads"] for worker in self._known("workers").values())
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the scheduler and the workers listen."""
+        return [self._known("address"), *self._known("workers")]
+
+    def _known(self, what: str) -> Any:
+        return self._client.scheduler_info(n_workers=-1)[what]
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page on which the work can be watched."""
+        return str(self._client.dashboard_link)
+
+    def process_ids(self) -> list[int]:
+        """Return the process of each worker."""
+        import os
+
+        return list(self._client.run(os.getpid).values())
+
+    def each(self, task: Callable[[Sequence[str]], list[Done]], batches: Sequence[Sequence[str]]) -> Iterator[Done]:
+        """Yield what became of every session, as it is done.
+
+        A batch whose worker was killed is done again by another. If that happens too often for the scheduler, each of
+        its sessions becomes a task of its own; one that ends its worker even so is given up.
+
+        Raises
+        ------
+        Exception
+            What a task raised.
+        """
+        from distributed import as_completed
+
+        waiting, running = deque(batches), dict[Any, Sequence[str]]()
+        under_way = as_completed()
+        while waiting or running:
+            while waiting and len(running) < MOST_AT_ONCE * max(1, self.count):
+                batch = waiting.popleft()
+                future = self._client.submit(task, batch, pure=False, retries=0)
+                running[future] = batch
+                under_way.add(future)
+            future = next(under_way)
+            batch = running.pop(future)
+            found = _found(future, batch)
+            future.release()
+            if found is None:
+                waiting.extendleft([source] for source in batch)
+            else:
+                yield from found
+
+
+def _found(future: Any, batch: Sequence[str]) -> list[Done] | None:
+    """Return what a task found; None if its sessions are to be done one by one."""
+    from distributed import KilledWorker
+
+    try:
+        found: list[Done] = future.result()
+    except KilledWorker:
+        return None if len(batch) > 1 else [Done(source=batch[0], state="killed", sentence=KILLED)]
+    return found
+
+
+@contextmanager
+def open_workers(scheduler: str = "", workers: int = 1, memory_mb: int = 2000) -> Iterator[Workers]:
+    """Start worker processes on this computer, or connect to the scheduler of a cluster, while the block runs.
+
+    Local workers talk over loopback alone, with TLS and certificates that live in memory, so that no other user of the
+    computer can hand them work. To a cluster, dask's own configuration gives certificates (`distributed.comm.tls`).
+
+    Parameters
+    ----------
+    scheduler
+        Address of a cluster, such as `tls://10.0.0.2:8786`; empty for local workers.
+    workers
+        Number of local workers.
+    memory_mb
+        Memory at which a local worker is ended (at 95 % of it) and started again, MB.
+
+    Raises
+    ------
+    CohortError
+        If dask.distributed is not installed, or the cluster does not answer.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise CohortError(missing("a cohort on several processes", "distributed", "cohort")) from None
+    with ExitStack() as opened:
+        if scheduler:
+            try:
+                client = Client(scheduler, timeout=CONNECT_S)
+            except (OSError, ValueError) as error:
+                raise CohortError(f"scheduler {scheduler} does not answer: {error}") from None
+        else:
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host=LOOPBACK,
+                security=True,
+                dashboard_address=f"{LOOPBACK}:0",
+                memory_limit=memory_mb * 10**6,
+                silence_logs=logging.CRITICAL,  # the list of results says what became of a killed worker's sessions
+            )
+            client = Client(opened.enter_context(cluster))
+        yield Workers(opened.enter_context(client))

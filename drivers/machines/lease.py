@@ -1,0 +1,110 @@
+"""Which position a machine may follow now: the rules of the beam's lease, applied to positions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from drivers.beam.watchdog import LeaseWatchdog
+from gating.messages import EngineState, GateCommand, GateState, StageStamps, TargetPosition
+
+LR, AP, SI = 0, 1, 2
+AXES: Final = {"lr": LR, "ap": AP, "si": SI}
+
+
+class PositionLease:
+    """Fold positions into the one that may be followed now, or none. It never raises.
+
+    Everything that ends or refuses a beam permission (`drivers.beam.watchdog`) ends or refuses a position: the end of
+    its lease, another session, an old or impossible number, a second publisher, a slow way, and this process standing
+    still. A position without a coordinate that the machine needs is one that is not valid.
+
+    Parameters
+    ----------
+    session_id, structure
+        The only session and structure whose positions count.
+    needed
+        Indices of the LPS axes that the machine moves along.
+    max_lease_ms
+        Longest lease; longer ones are cut to it.
+    allow_simulated
+        Whether positions derived from a replay or a phantom count.
+    clock_name
+        Name of this process's clock. Positions sent by the same clock must also be younger than a lease.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        structure: str,
+        needed: Sequence[int],
+        *,
+        max_lease_ms: float,
+        allow_simulated: bool,
+        clock_name: str,
+    ) -> None:
+        self._structure, self._needed, self._clock_name = structure, tuple(needed), clock_name
+        self._max_lease_ns = round(max_lease_ms * 1e6)
+        self._watchdog = LeaseWatchdog(session_id, max_lease_ms=max_lease_ms, allow_simulated=allow_simulated)
+        self._publisher_id = ""
+        self._newest: TargetPosition | None = None
+
+    def receive(self, position: TargetPosition, now_ns: int) -> bool:
+        """Take a position that arrived at `now_ns`; return whether it was accepted, which is not yet permission."""
+        if position.structure != self._structure:
+            return False
+        command = self._as_command(position, now_ns)
+        if not self._publisher_id:  # positions are published to whoever listens: the first one heard permits nothing
+            self._publisher_id = position.publisher_id
+            command = _as_hold(command)
+        accepted = self._watchdog.receive(command, now_ns)
+        if accepted:
+            self._newest = position
+        return accepted
+
+    def refuse(self, sentence: str, now_ns: int) -> None:
+        """Hold because of a message that could not be read."""
+        self._watchdog.refuse(sentence, now_ns)
+
+    def note_awake(self, now_ns: int) -> None:
+        """Note that this process is running; to be called before every other call, and at least every 20 ms."""
+        self._watchdog.note_awake(now_ns)
+
+    def followed(self, now_ns: int) -> TargetPosition | None:
+        """Return the position to follow at `now_ns`; None: hold."""
+        return self._newest if self._watchdog.permission(now_ns).state is GateState.ON else None
+
+    def reason(self, now_ns: int) -> str:
+        """Return why a position is followed or not, in words."""
+        permission = self._watchdog.permission(now_ns)
+        return permission.reason if permission.state is GateState.ON else f"{permission.reason}: {permission.detail}"
+
+    def _as_command(self, position: TargetPosition, now_ns: int) -> GateCommand:
+        """Return the permission that a position stands for."""
+        usable, detail = position.valid, position.detail
+        if any(position.predicted_mm[axis] is None for axis in self._needed):
+            usable, detail = False, detail or "a coordinate that the machine needs is not known"
+        age_ns = now_ns - position.sent_ns
+        if position.clock == self._clock_name and not 0 <= age_ns <= self._max_lease_ns:
+            usable, detail = False, f"position was sent {age_ns / 1e6:.0f} ms ago"
+        return GateCommand(
+            session_id=position.session_id,
+            engine_id=position.publisher_id,
+            command_sequence=position.position_sequence,
+            state=GateState.ON if usable else GateState.HOLD,
+            reason=position.reason,
+            detail=detail,
+            engine_state=EngineState.READY,
+            frame_sequence=position.frame_sequence,
+            renewal=position.renewal,
+            lease_ms=position.lease_ms if usable else 0.0,
+            source_kind=position.source_kind,
+            pacing=position.pacing,
+            stamps=StageStamps(sent_ns=position.sent_ns),
+        )
+
+
+def _as_hold(command: GateCommand) -> GateCommand:
+    from msgspec.structs import replace
+
+    return replace(command, state=GateState.HOLD, lease_ms=0.0)

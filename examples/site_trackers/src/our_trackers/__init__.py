@@ -1,0 +1,1 @@
+"""A site's own trackers: a network as ONNX file, and registration by scikit-image."""

@@ -1,0 +1,111 @@
+"""A predictor whose uncertainty is measured: its intervals hold the stated share of what comes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gating.prediction.outcomes import Outcomes
+from gating.prediction.simple import Position, Predictor
+
+COVERAGE: Final = 0.9
+NORMAL_HALF_WIDTH: Final = 1.6449
+"""Half-width of a 90 % interval of the normal distribution, in standard deviations."""
+_ENOUGH: Final = 10
+_STEP: Final = 0.03
+_WIDEN: Final = 1.5
+"""An interval that has held too little although it reached the largest miss goes beyond it by this factor."""
+
+
+class Prediction(NamedTuple):
+    """A predicted position with its uncertainty."""
+
+    position_mm: Position
+    """(axes,)"""
+    covariance_mm2: NDArray[np.float64] | None
+    """(axes, axes): on each axis, `NORMAL_HALF_WIDTH` standard deviations hold 90 % of what comes. None while too
+    few predictions have been compared."""
+
+
+class Calibrated:
+    """Measures how far a predictor is off, per axis, at the one horizon for which it is asked.
+
+    The half-width of an interval is a quantile of the misses of the last `memory_s`. Which quantile follows from how
+    often the intervals have held so far: it rises with each miss and falls otherwise, so that 90 % hold in the long
+    run however the motion changes. Correlations of the axes are those of the same misses.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    memory_s : float
+        How far back misses count.
+
+    Source: Gibbs and Candès 2021, Adaptive conformal inference under distribution shift, arXiv:2106.00170, eq. 2.
+    """
+
+    def __init__(self, predictor: Predictor, memory_s: float = 40.0) -> None:
+        self._predictor, self._memory_s = predictor, memory_s
+        self._outcomes = Outcomes()
+        self._due_s: Position = np.zeros(0)
+        self._misses: NDArray[np.float64] = np.zeros((0, 0))
+        """(predictions, axes), mm, and when each was due."""
+        self._expected: deque[tuple[float, Position]] = deque()
+        self._newest: tuple[float, Position] | None = None
+        self._level: Position = np.zeros(0)
+
+    def observe(self, t_s: float, position_mm: ArrayLike) -> None:
+        """Take one position; it is ignored if it is not finite or not later."""
+        position = np.array(position_mm, np.float64)
+        if not (np.isfinite(position).all() and (self._newest is None or t_s > self._newest[0])):
+            return
+        if self._newest is None:
+            self._level, self._misses = np.full(position.size, COVERAGE), np.zeros((0, position.size))
+        self._newest = (t_s, position)
+        self._predictor.observe(t_s, position)
+        for due_s, predicted, _, truth, beside in self._outcomes.observe(t_s, position) or ():
+            miss = truth - predicted
+            miss = np.copysign(np.hypot(miss, beside), miss)  # as independent errors add up
+            while self._expected and self._expected[0][0] < due_s:
+                self._expected.popleft()
+            if self._expected and self._expected[0][0] == due_s:
+                missed = np.abs(miss) > self._expected.popleft()[1]
+                self._level += _STEP * (missed - (1.0 - COVERAGE))
+            self._due_s, self._misses = np.append(self._due_s, due_s), np.vstack([self._misses, miss])
+        old = int(np.searchsorted(self._due_s, t_s - self._memory_s))
+        self._due_s, self._misses = self._due_s[old:], self._misses[old:]
+
+    def predict(self, horizon_s: float) -> Prediction:
+        """Return the position `horizon_s` after the newest one, and its covariance; NaN before the first."""
+        predicted = self._predictor.predict(horizon_s)
+        if self._newest is None:
+            return Prediction(predicted, None)
+        half_widths = self._half_widths()
+        due_s = self._newest[0] + horizon_s
+        last_due_s = self._outcomes.last_due_s
+        if horizon_s > 0 and (last_due_s is None or due_s > last_due_s):
+            self._outcomes.expect(due_s, predicted, self._newest[1])
+            if half_widths is not None:
+                self._expected.append((due_s, half_widths))
+        return Prediction(predicted, None if half_widths is None else self._covariance(half_widths))
+
+    def _half_widths(self) -> Position | None:
+        if len(self._misses) < _ENOUGH:
+            return None
+        place = np.clip(self._level, 0.0, 1.0) * (len(self._misses) - 1)
+        sizes, below = np.sort(np.abs(self._misses), axis=0), place.astype(int)
+        axes = np.arange(len(place))
+        lower, upper = sizes[below, axes], sizes[np.minimum(below + 1, len(sizes) - 1), axes]
+        half_widths: Position = lower + (place - below) * (upper - lower)
+        return np.where(self._level > 1.0, _WIDEN, 1.0) * half_widths
+
+    def _covariance(self, half_widths: Position) -> NDArray[np.float64]:
+        moments = self._misses.T @ self._misses
+        sizes = np.sqrt(moments.diagonal())
+        correlation = moments / np.maximum(np.outer(sizes, sizes), np.finfo(float).tiny)
+        np.fill_diagonal(correlation, 1.0)
+        deviations = half_widths / NORMAL_HALF_WIDTH
+        covariance: NDArray[np.float64] = correlation * np.outer(deviations, deviations)
+        return covariance

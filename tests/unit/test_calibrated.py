@@ -1,0 +1,88 @@
+"""The uncertainty of a prediction: it holds the stated share of what comes, and is unknown until it was measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.bench_prediction import read_trace
+from gating.prediction import MAX_HORIZON_S, Persistence, Ridge, Watched
+from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
+
+
+def calibrated(t: np.ndarray, p: np.ndarray, horizon_s: float, predictor=None):
+    """Predictions and half-widths of the 90 % intervals at every sample."""
+    made = Calibrated(predictor or Watched(Ridge()))
+    said, widths = [], []
+    for when, position in zip(t, p, strict=True):
+        made.observe(when, position)
+        prediction = made.predict(horizon_s)
+        said.append(prediction.position_mm)
+        covariance = prediction.covariance_mm2
+        unknown = np.full(p.shape[1], np.nan)
+        widths.append(unknown if covariance is None else NORMAL_HALF_WIDTH * np.sqrt(np.diag(covariance)))
+    return np.array(said), np.array(widths)
+
+
+def coverage(t: np.ndarray, p: np.ndarray, horizon_s: float, predictor=None) -> float:
+    said, widths = calibrated(t, p, horizon_s, predictor)
+    known = np.isfinite(widths).all(axis=1) & (t + horizon_s <= t[-1])
+    truth = np.stack([np.interp(t + horizon_s, t, axis) for axis in p.T], axis=1)
+    return float((np.abs(said - truth) <= widths)[known].mean())
+
+
+def test_the_uncertainty_is_unknown_until_ten_predictions_were_compared():
+    t = np.arange(0, 6, 0.2)
+    _, widths = calibrated(t, np.stack([np.sin(t), np.cos(t)], axis=1), 0.2)
+    assert np.flatnonzero(np.isfinite(widths[:, 0]))[0] == 10
+
+
+@pytest.mark.parametrize(("growth_s", "seed"), [(np.inf, 1), (100.0, 2)], ids=["steady", "growing"])
+def test_intervals_hold_nine_tenths_of_noise_that_may_grow(growth_s, seed):
+    t = np.arange(0, 150, 0.2)
+    p = np.random.default_rng(seed).normal(0, [1.0, 3.0], (len(t), 2)) * np.exp(t / growth_s)[:, None]
+    assert coverage(t, p, 0.2, Persistence()) == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["LiverTraj_LargeSI70s_robot.txt", "LiverTraj_RegularBreathing70s_robot.txt"])
+def test_intervals_on_recorded_motion_hold_between_85_and_95_percent(shared_data, name):
+    t, p = (column[:500] for column in read_trace(shared_data / "traces" / name))
+    assert 0.85 <= coverage(t, p, 0.3) <= 0.95
+
+
+def test_axes_that_move_together_are_uncertain_together():
+    t = np.arange(0, 100, 0.2)
+    noise = np.random.default_rng(3).normal(0, 1, len(t))
+    made = Calibrated(Persistence())
+    for when, value in zip(t, noise, strict=True):
+        made.observe(when, (value, -2 * value))
+        prediction = made.predict(0.2)
+    (xx, xy), (_, yy) = prediction.covariance_mm2
+    assert xy / np.sqrt(xx * yy) == pytest.approx(-1.0, abs=1e-6)
+    assert yy == pytest.approx(4 * xx, rel=0.5)
+
+
+def test_a_position_that_is_nan_or_not_later_changes_nothing():
+    t = np.arange(0, 20, 0.2)
+    p = np.stack([np.sin(t), np.cos(t)], axis=1)
+    clean, dirty = Calibrated(Watched(Ridge())), Calibrated(Watched(Ridge()))
+    for when, position in zip(t, p, strict=True):
+        for made in (clean, dirty):
+            made.observe(when, position)
+        dirty.observe(when + 0.01, (np.nan, 0.0))
+        dirty.observe(when - 0.01, (9.0, 9.0))
+        ours, theirs = clean.predict(0.3), dirty.predict(0.3)
+        np.testing.assert_array_equal(ours.position_mm, theirs.position_mm)
+        np.testing.assert_array_equal(ours.covariance_mm2, theirs.covariance_mm2)
+
+
+def test_a_watched_predictor_looks_as_far_ahead_as_it_was_allowed():
+    t = np.arange(0, 40, 0.2)
+    near, far = Watched(Ridge()), Watched(Ridge(), max_horizon_s=0.6)
+    for when in t:
+        for one in (near, far):
+            one.observe(when, (5 * np.sin(when), 5 * np.cos(when)))
+            one.predict(0.6)
+    np.testing.assert_array_equal(near.predict(0.6), near.predict(MAX_HORIZON_S))
+    truth = 5 * np.sin(t[-1] + 0.6), 5 * np.cos(t[-1] + 0.6)
+    assert np.linalg.norm(far.predict(0.6) - truth) < np.linalg.norm(near.predict(0.6) - truth)
