@@ -34,7 +34,7 @@ MAX_WAVEFORM_BYTES: Final = 16 * 2**20
 CONFIG_FILE_BYTES: Final = 1024
 CLOSE: Final = struct.pack("<H", 4)
 MAX_ANSWER_BYTES: Final = 400
-MIDNIGHT_TICKS: Final = 400
+MIDNIGHT_NS: Final = 10**9
 SQUARE_TOLERANCE: Final = 0.01
 
 _CONFIG_FILE, _CONFIG_TEXT, _HEADER, _CLOSE, _TEXT, _IMAGE, _WAVEFORM = 1, 2, 3, 4, 5, 1022, 1026
@@ -142,6 +142,8 @@ class FrameMaker:
         Point that the header's position marks.
     stamps_needed
         False if arrival times replace the stamps.
+    tick_ns
+        Unit of the acquisition stamps.
     spacing_mm
         (row, column) spacing for images whose field of view gives pixels that are not square.
     """
@@ -152,11 +154,13 @@ class FrameMaker:
         position_is: Position,
         *,
         stamps_needed: bool = True,
+        tick_ns: int = TICK_NS,
         spacing_mm: tuple[float, float] | None = None,
     ) -> None:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
         self._spacing_mm = spacing_mm
-        self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
+        self._tick_ns = tick_ns
+        self._clock = CounterUnwrapper(DAY_NS // tick_ns, tick_ns, wall_clock=True)
         self._last_ticks = 0
         self.warning = ""
         """About the first image whose pixels are not square, and what was taken; empty if they all were."""
@@ -175,7 +179,7 @@ class FrameMaker:
             meaning=self._meaning,
             name=f"{header.image_index} of slice {header.slice}",
             series=f"series {header.series} slice {header.slice} {image.scan}",
-            resolution_ns=TICK_NS,
+            resolution_ns=self._tick_ns,
         )
 
     def geometry(self, image: MrdImage) -> PlaneGeometry:
@@ -215,7 +219,7 @@ class FrameMaker:
         A stamp of 0 was never set, except around midnight.
         """
         ticks = image.header.ticks
-        midnight = self._last_ticks > TICKS_A_DAY - MIDNIGHT_TICKS
+        midnight = self._last_ticks > (DAY_NS - MIDNIGHT_NS) // self._tick_ns
         if ticks == 0 and not midnight:
             raise BadFrame("acquisition_time_stamp is 0 ticks; every image needs one (or ask for arrival times)")
         try:

@@ -29,6 +29,10 @@ class MrdSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["centre", "corner"],
         Meta(description="What the position marks: the image's centre (the format) or its first pixel (converters)."),
     ] = "centre"
+    tick_ms: Annotated[
+        float,
+        Meta(ge=0.1, le=100, description="Unit of acquisition_time_stamp; a day holds a whole number of them."),
+    ] = 2.5
     pixel_spacing_mm: Annotated[
         float, Meta(ge=0, le=100, description="Spacing where field_of_view gives pixels not square; 0: as it says.")
     ] = 0.0
@@ -52,6 +56,7 @@ class MrdArrivals:
             settings.stamp_meaning,
             settings.position_is,
             stamps_needed=not settings.arrival_time,
+            tick_ns=round(settings.tick_ms * 1e6),
             spacing_mm=spacing_mm,
         )
         self.peer.open()

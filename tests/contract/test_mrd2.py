@@ -62,6 +62,17 @@ def test_every_pixel_type_is_read_to_its_extremes(dtype: str) -> None:
     np.testing.assert_array_equal(np.frombuffer(image.data, image.header.dtype).reshape(40, 32), cine["frames"][0])
 
 
+def test_stamps_of_another_unit_are_read_as_the_site_says() -> None:
+    cine = synthetic_cine(5)
+    stamped = [mrd2_peer.image(cine, index, acquisition_time_stamp=36_000_000 + 20 * index) for index in range(5)]
+    session = opening(tick_ms=1.0)
+    with connect(session.port) as client:
+        client.sendall(mrd2_peer.stream(stamped))
+        frames = session.read(5)
+    session.source.close()
+    assert [stamp.acquired_ns // 10**6 for stamp, _ in frames] == [36_000_000 + 20 * index for index in range(5)]
+
+
 def test_patients_are_told_apart_by_the_header() -> None:
     cine = synthetic_cine(1)
     scans = {images_in(whole(cine, mrd2_peer.header(name)))[0].scan for name in ("Doe", "Roe", "Doe")}
