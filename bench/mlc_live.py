@@ -244,7 +244,7 @@ def main() -> None:
         rounds=arguments.rounds,
         calm_s=arguments.calm_s,
         track=arguments.track,
-        told=lambda sentence: sys.stderr.write(sentence + "\n") and None,
+        told=lambda sentence: print(sentence, file=sys.stderr),
     )
     text = json.dumps(found, indent=1)
     sys.stdout.write(text + "\n")

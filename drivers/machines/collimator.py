@@ -57,7 +57,9 @@ class Collimator:
     def __init__(self, aperture_mm: Mm, settings: CollimatorSettings | None = None) -> None:
         self.settings = settings or CollimatorSettings()
         pairs, self._row_mm = self.settings.leaf_pairs, self.settings.leaf_width_mm / ROWS_PER_LEAF
-        self._rows = self._row_mm * (np.arange(pairs * ROWS_PER_LEAF) - (pairs * ROWS_PER_LEAF - 1) / 2)
+        self._rows: Mm = self._row_mm * (
+            np.arange(pairs * ROWS_PER_LEAF, dtype=np.float64) - (pairs * ROWS_PER_LEAF - 1) / 2
+        )
         self._outline = _edges(np.asarray(aperture_mm, np.float64), self._rows)
         self._plan = self._rows_of(self._fit(0.0, 0.0))
         limits = DriveLimits(
