@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -105,6 +106,13 @@ def test_an_index_may_stand_elsewhere(folder, tmp_path):
     said("list", folder, "--index", tmp_path / "index")
     assert sorted(folder.iterdir()) == before
     assert list((tmp_path / "index").rglob("*.parquet"))
+
+
+def test_what_the_index_needs_is_named_where_it_is_missing(indexed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    result = invoke("list", indexed)
+    assert isinstance(result.exception, CommandError)
+    assert str(result.exception).startswith("the sessions' index needs the extra archive (duckdb is not installed)")
 
 
 def test_compare_and_trend_answer_from_the_command_line(indexed, tmp_path):
