@@ -76,6 +76,7 @@ def test_a_copied_log_has_a_chain_of_its_own_and_says_what_it_is(originals, shar
     head = head_of(copy)
     assert head["deidentified_by"].startswith("cinegate ")
     assert len(head["deidentified_copy_of"]) == 128
+    assert chain.copy_of == head["deidentified_copy_of"]
     assert check_chain(original).digest not in head.values()
 
 
