@@ -161,7 +161,8 @@ class DicomCleaner:
         elif keyword in _CODES:
             _blank(element, replace=True)
         elif keyword in _NAMES and not STANDARD_NAME.fullmatch(str(element.value)):
-            element.value = self._patient.token("name", str(element.value))
+            kind = "structure" if keyword == "ROIName" else "n"  # as in logs; the others hold 16 characters
+            element.value = self._patient.token(kind, str(element.value))
         elif action == "X":
             del dataset[element.tag]
         elif action in ("Z", "D"):
