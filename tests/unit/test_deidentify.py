@@ -27,6 +27,7 @@ from cinegate.exports.dicom.study import Study
 from cinegate.exports.session import open_session
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from drivers.errors import Unavailable
 from drivers.recordings import open_recording
 from gating.analysis.verification import verify_session
 from gating.messages import TOPICS, CineFrame, Event, SessionHeader, StreamInfo
@@ -241,6 +242,12 @@ def test_copied_objects_of_a_session_are_valid_dicom(tmp_path):
         validator = Path(sys.executable).with_name("dciodvfy")
         said = subprocess.run([validator, tmp_path / f"{name}.dcm"], capture_output=True, text=True, check=False)
         assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == []
+
+
+def test_without_the_table_of_the_profile_no_dicom_is_copied(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dicomanonymizer", None)
+    with pytest.raises(Unavailable, match="de-identifying DICOM needs the extra archive .*; install it with: "):
+        DicomCleaner(PATIENT)
 
 
 def test_images_of_two_patients_in_one_folder_are_not_mixed(tmp_path):
