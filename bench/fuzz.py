@@ -29,6 +29,7 @@ from drivers.errors import DriverError
 from drivers.formats import mrd, openigtlink
 from drivers.formats.crc64 import crc64
 from drivers.formats.dicom import read_dicom_file
+from drivers.formats.mrd_image import MrdImage
 from drivers.formats.stream import StreamParser
 from drivers.formats.unity import parse_unity
 from drivers.recordings import open_recording
@@ -94,7 +95,7 @@ def _unity(parts: Parts) -> None:
 def _mrd(parts: Parts) -> None:
     maker = mrd.FrameMaker(StampMeaning.START, "centre")
     for message in _streamed(mrd.parse_messages(), parts[0]):
-        if isinstance(message, mrd.MrdImage):
+        if isinstance(message, MrdImage):
             maker.frame(message, 0)
 
 
@@ -205,6 +206,7 @@ TARGETS: Final = {
     "session log": Target(_one(seeds.session_log), _session_log, (SessionError, DriverError)),
     "MS-NRBF": Target(_one(seeds.unity_frame), _unity, (DriverError,)),
     "MRD": Target(_one(seeds.mrd_stream), _mrd, (DriverError,)),
+    "MRD 2": Target(_one(seeds.mrd2_stream), _mrd, (DriverError,)),
     "OpenIGTLink": Target(_one(seeds.openigtlink_stream), _openigtlink, (DriverError,)),
     "npz": Target(_one(seeds.npz_recording), _recording(".npz"), (DriverError,)),
     "mha": Target(_one(seeds.mha_image), _recording(".mha"), (DriverError,)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -220,6 +221,48 @@ def mrd_stream() -> bytes:
     return texts + image + waveform + image + mrd.CLOSE
 
 
+def mrd2_stream() -> bytes:
+    """Return a stream of version 2 with two images and a waveform, and the least schema that describes them."""
+    triple = {"array": {"items": "float32", "dimensions": [{"length": 3}]}}
+    vectors = ("fieldOfView", "position", "colDir", "lineDir")
+    counters = ("slice", "acquisitionTimeStamp", "imageIndex", "imageSeriesIndex")
+    head: list[dict[str, object]] = [{"name": name, "type": triple} for name in vectors]
+    head += ({"name": name, "type": [None, "uint32"]} for name in counters)
+    head.append({"name": "imageType", "type": "Mrd.Kind"})
+    data = {"array": {"items": "T", "dimensions": [{}, {}, {}, {}]}}
+    meta = {"map": {"keys": "string", "values": {"vector": {"items": ["string", "float64"]}}}}
+    fields = {"head": "Mrd.Head", "data": data, "meta": meta}
+    items = ("Acquisition", "string"), ("WaveformUint32", "uint32"), ("ImageUint16", "Mrd.U2"), ("ImageFloat", "Mrd.F4")
+    types = [
+        {"name": "Item", "type": [{"tag": tag, "type": kind} for tag, kind in items]},
+        {"name": "Image", "typeParameters": ["T"], "fields": [{"name": n, "type": t} for n, t in fields.items()]},
+        {"name": "Head", "fields": head},
+        {"name": "Kind", "values": [{"symbol": "magnitude", "value": 1}]},
+        *({"name": name, "type": {"name": "Mrd.Image", "typeArguments": [kind]}} for name, kind in _KINDS),
+    ]
+    steps = [("header", [None, "string"]), ("data", {"stream": {"items": "Mrd.Item"}})]
+    protocol = {"name": "Mrd", "sequence": [{"name": name, "type": kind} for name, kind in steps]}
+    schema = json.dumps({"protocol": protocol, "types": types}).encode()
+    numbers = struct.pack("<12f", 8.0, 8.0, 5.0, *ORIGIN, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    image = numbers + b"\0\1" + _varint(16_000_000) + b"\0\0\2\1\1" + bytes([SIDE, SIDE])
+    pixels = b"".join(_varint(int(value)) for value in PIXELS.ravel())
+    floats = PIXELS.astype("<f4").tobytes()
+    first = b"yardl" + struct.pack("<i", 1) + _varint(len(schema)) + schema + b"\1" + _text("patient")
+    images = b"\2" + image + pixels + b"\1" + _text("Role") + b"\1\0" + _text("Image"), b"\3" + image + floats + b"\0"
+    return first + b"\2" + images[0] + b"\1\5" + b"\1" + images[1] + b"\0"
+
+
+_KINDS: Final = (("U2", "uint16"), ("F4", "float32"))
+
+
+def _varint(value: int) -> bytes:
+    held = bytearray()
+    while value >= 0x80:
+        held.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*held, value])
+
+
 def openigtlink_stream() -> bytes:
     """Return an image, a transform and a string."""
     image = openigtlink.image_message("cine", 1, PIXELS, (1.0, 1.0), SAGITTAL, ORIGIN)
@@ -274,12 +317,14 @@ def dicom_image() -> bytes:
 
 
 def motion_traces() -> list[list[bytes]]:
-    """Return a trace in each of the three formats."""
+    """Return a trace in each format."""
     layout = "Scale_factor=10\nData_layout=amplitude,phase,timestamp,validflag,ttlin,mark,ttlout\n"
     vxp = layout + "[Data]\n0.1,1.0,0,0,0,,0\n0.2,1.5,33,0,0,,0\n"
     csv = "Frame;Timestamp;x;y;z\n1;0;0,1;0,2;0,3\n2;50;0,1;0,2;0,4\n0;0;0;0;0\n"
     robot = "0.0 0 0 0 0 0 0\n0.1 0 1.5 -0.5 0 0 0\n"
-    return [[suffix, text.encode()] for suffix, text in ((b".vxp", vxp), (b".csv", csv), (b".txt", robot))]
+    table = "time (ms)\tSI [cm]\tnote\n0\t0,5\t-\n200\t0.7\tcough\n"
+    texts = ((b".vxp", vxp), (b".csv", csv), (b".txt", robot), (b".txt", table))
+    return [[suffix, text.encode()] for suffix, text in texts]
 
 
 def configuration() -> bytes:

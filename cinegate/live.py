@@ -249,6 +249,7 @@ def run(
     others: Sequence[str | os.PathLike[str]] = (),
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    position_is: str = "",
     options: Mapping[str, Any] | None = None,
     switch: str = "simulated",
     switch_options: Mapping[str, Any] | None = None,
@@ -272,7 +273,7 @@ def run(
     spacing_mm, plane, others
         Of a recording: pixel spacing, mm, where it holds none; sagittal, coronal, transversal or all; further
         recordings of the same scan, merged by their stamps.
-    frames_per_s, skip_frames
+    frames_per_s, skip_frames, position_is
         As `open_recording` takes them; the source's process opens the recording anew.
     options, switch_options
         Settings of a source by name, and of the beam switch, as `-o` sets them.
@@ -320,6 +321,7 @@ def run(
 
     plane = source.plane if isinstance(source, Recording) else plane
     given: dict[str, Any] = {"plane": plane, "others": others, "frames_per_s": frames_per_s, "skip_frames": skip_frames}
+    given["position_is"] = position_is
     scan = open_scan(name, spacing_mm, **given)
     plan = SessionPlan(
         name=scan.name,

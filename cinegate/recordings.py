@@ -47,6 +47,7 @@ def open_recording(
     plane: str = "",
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    position_is: str = "",
 ) -> Recording:
     """Open a recording of any format that the command line reads; its pixels stay on disk until they are asked for.
 
@@ -54,16 +55,19 @@ def open_recording(
     ----------
     path
         An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), a folder of a 1.5 T MR-linac's `.bin` frames, a
-        `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie, or a folder of PNG images.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`, `.mrd`), a folder of a 1.5 T MR-linac's `.bin`
+        frames, a `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie, or a folder of PNG images.
     spacing_mm
-        (row, column) spacing, or one number for both, for a recording that does not hold its own.
+        (row, column) spacing, or one number for both, for a recording that does not hold its own, and for an MRD file
+        whose field of view gives pixels that are not square.
     plane
         sagittal, coronal or transversal, for a folder or scan that holds several, or one that does not say.
     frames_per_s
         For a recording without time stamps; its times are then assumed, and everything that shows them says so.
     skip_frames
         Frames to leave out at the start; by default those that the format needs (5 of a `.dat` stream).
+    position_is
+        Of an MRD file: what `position` marks, "centre" (the format, and by default) or "corner" (some converters).
 
     Returns
     -------
@@ -83,7 +87,12 @@ def open_recording(
     (200, (104, 88), (2.0, 2.0))
     """
     return drivers.recordings.open_recording(
-        path, spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
+        path,
+        spacing_mm,
+        plane=plane,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+        position_is=position_is,
     )
 
 

@@ -19,6 +19,7 @@ def replay_arguments(
     others: Sequence[str | os.PathLike[str]] = (),
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    position_is: str = "",
 ) -> list[str]:
     """Return the arguments of a source process that replays a recording. Raises `ConfigError`."""
     parse_speed(speed)
@@ -27,6 +28,7 @@ def replay_arguments(
     asked += [] if frames_per_s is None else ["--frames-per-s", str(frames_per_s)]
     asked += [] if skip_frames is None else ["--skip-frames", str(skip_frames)]
     asked += ["--plane", plane] if plane else []
+    asked += ["--position-is", position_is] if position_is else []
     return asked + [word for other in others for word in ("--with", str(Path(other).resolve()))]
 
 

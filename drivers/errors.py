@@ -45,3 +45,7 @@ class FramesDropped(UserWarning):
 
 class DrawnIn(UserWarning):
     """A recording shows more than was imaged: contours or text. The text is one sentence for the user."""
+
+
+class NotSquare(UserWarning):
+    """A recording gives pixels that are not square, and its sizes may be wrong. The text is one sentence."""

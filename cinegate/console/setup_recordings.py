@@ -70,7 +70,7 @@ def description(recording: Recording) -> dict[str, Any]:
     return {
         "name": recording.name,
         "frames": len(recording),
-        "frames_per_s": 1e9 / recording.nominal_interval_ns,
+        "frames_per_s": 1e9 / recording.nominal_interval_ns if len(recording) > 1 else None,
         "plane": recording.plane,
         "shape": recording.shape,
         "spacing_mm": recording.pixel_spacing_mm,

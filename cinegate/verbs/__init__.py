@@ -40,6 +40,7 @@ def register_verbs() -> None:
         run,
         sessions,
         settings,
+        shadow,
         submission,
         targets,
         track,

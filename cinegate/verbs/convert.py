@@ -18,7 +18,15 @@ from cinegate.verbs.app import (
     print_json,
     tell_assumed_times,
 )
-from cinegate.verbs.options import JsonOption, PlaneOption, RateOption, RecordingArgument, SkipOption, SpacingOption
+from cinegate.verbs.options import (
+    JsonOption,
+    PlaneOption,
+    PositionIsOption,
+    RateOption,
+    RecordingArgument,
+    SkipOption,
+    SpacingOption,
+)
 from cinegate.verbs.progress import progress
 
 
@@ -32,6 +40,7 @@ def convert(
     plane: PlaneOption = "",
     frames_per_s: RateOption = None,
     skip_frames: SkipOption = None,
+    position_is: PositionIsOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a recording in another format, read it back, and compare frame by frame.
@@ -42,7 +51,12 @@ def convert(
     from drivers.recordings.writing import difference, stamp_tolerance_ns, write_recording
 
     opened = open_recording(
-        recording, pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
+        recording,
+        pixel_spacing_mm,
+        plane=plane,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+        position_is=position_is,
     )
     with progress(f"writing {out.name}", shown=not as_json):
         lost = write_recording(opened, out)

@@ -37,6 +37,10 @@ SkipOption = Annotated[
         "--skip-frames", min=0, metavar="N", help="Frames to leave out at the start. [default: 5 of a .dat, else none]"
     ),
 ]
+PositionIsOption = Annotated[
+    str,
+    typer.Option("--position-is", help="Of an MRD file: centre (the format), or corner.", metavar="POINT"),
+]
 PlaneOption = Annotated[
     str,
     typer.Option("--plane", help="For a folder or scan of several: sagittal, coronal or transversal.", metavar="PLANE"),

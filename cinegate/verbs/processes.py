@@ -20,6 +20,7 @@ from cinegate.verbs.options import (
     MemoryOption,
     OthersOption,
     PlanesOption,
+    PositionIsOption,
     RateOption,
     SkipOption,
     SpacingOption,
@@ -59,6 +60,7 @@ def source(
     pixel_spacing_mm: SpacingOption = None,
     frames_per_s: RateOption = None,
     skip_frames: SkipOption = None,
+    position_is: PositionIsOption = "",
     plane: PlanesOption = "",
     others: OthersOption = None,
     arrival_time: ArrivalTimeOption = False,
@@ -76,8 +78,13 @@ def source(
     if name in source_names() and name != "replay":
         asked = [*(["arrival_time=true"] if arrival_time else []), *([f"plane={plane}"] if plane else [])]
         asked += [] if wait_s is None else [f"first_frame_timeout_s={wait_s:g}"]
-        given = {"--with": others, "--speed": speed != "1", "--loop": loop, "--pixel-spacing-mm": pixel_spacing_mm}
-        given |= {"--frames-per-s": frames_per_s, "--skip-frames": skip_frames}
+        given: dict[str, object] = {
+            "--with": others,
+            "--speed": speed != "1",
+            "--loop": loop,
+            "--pixel-spacing-mm": pixel_spacing_mm,
+        }
+        given |= {"--frames-per-s": frames_per_s, "--skip-frames": skip_frames, "--position-is": position_is}
         _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
@@ -97,6 +104,7 @@ def source(
             others=others or (),
             frames_per_s=frames_per_s,
             skip_frames=skip_frames,
+            position_is=position_is,
         )
         cine = _replay(scan, speed, loop)
     with speaking("source", session, verbose=verbose, log_format=log_format):

@@ -21,6 +21,7 @@ from cinegate.verbs.options import (
     MemoryOption,
     OthersOption,
     PlanesOption,
+    PositionIsOption,
     RateOption,
     RecordingArgument,
     SkipOption,
@@ -63,6 +64,7 @@ def run(
     pixel_spacing_mm: SpacingOption = None,
     frames_per_s: RateOption = None,
     skip_frames: SkipOption = None,
+    position_is: PositionIsOption = "",
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
@@ -86,6 +88,7 @@ def run(
         pixel_spacing_mm=pixel_spacing_mm,
         frames_per_s=frames_per_s,
         skip_frames=skip_frames,
+        position_is=position_is,
         plane=plane,
         others=others or (),
         memory=memory,
@@ -125,6 +128,7 @@ def run_session(
     pixel_spacing_mm: float | None = None,
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    position_is: str = "",
     plane: str = "",
     others: Sequence[Path] = (),
     memory: Path | None = None,
@@ -146,6 +150,7 @@ def run_session(
     from drivers.recordings.scan import open_scan
 
     given: dict[str, Any] = {"plane": plane, "others": others, "frames_per_s": frames_per_s, "skip_frames": skip_frames}
+    given["position_is"] = position_is
     scan = open_scan(recording, pixel_spacing_mm, **given)
     plan = SessionPlan(
         name=scan.name,

@@ -16,6 +16,7 @@ from cinegate.verbs.options import (
     MemoryOption,
     OthersOption,
     PlanesOption,
+    PositionIsOption,
     RateOption,
     RecordingArgument,
     SkipOption,
@@ -37,6 +38,7 @@ def targets(
     pixel_spacing_mm: SpacingOption = None,
     frames_per_s: RateOption = None,
     skip_frames: SkipOption = None,
+    position_is: PositionIsOption = "",
     plane: PlanesOption = "",
     others: OthersOption = None,
     memory: MemoryOption = None,
@@ -58,6 +60,7 @@ def targets(
         others=others or (),
         frames_per_s=frames_per_s,
         skip_frames=skip_frames,
+        position_is=position_is,
     )
     made = with_memory(load_scan_targets(scan, target_box, target_mask, None, frame), memory)
     out = out or output_folder("targets", f"{scan.name}.json")

@@ -28,6 +28,7 @@ from cinegate.verbs.options import (
     MaskOption,
     MemoryOption,
     PlaneOption,
+    PositionIsOption,
     RateOption,
     RecordingArgument,
     SkipOption,
@@ -60,6 +61,7 @@ def track(
     pixel_spacing_mm: SpacingOption = None,
     frames_per_s: RateOption = None,
     skip_frames: SkipOption = None,
+    position_is: PositionIsOption = "",
     plane: PlaneOption = "",
     memory: MemoryOption = None,
     as_json: JsonOption = False,
@@ -77,7 +79,12 @@ def track(
     from gating.analysis.unknown import percent
 
     opened = open_recording(
-        recording, spacing_mm=pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
+        recording,
+        spacing_mm=pixel_spacing_mm,
+        plane=plane,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+        position_is=position_is,
     )
     settings = load_config(config, tracker)
     targets = with_memory(load_targets(opened, target_box, target_mask), memory)

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from drivers.errors import BadFrame
 from drivers.formats.bounded import read_bounded
+from drivers.formats.dicom_deflated import inflated_file
 from drivers.formats.dicom_pixels import MAX_BYTES, stored_values
 from drivers.formats.dicom_time import ARRIVAL, Stamp, frame_stamp
 from drivers.formats.frame import PlaneGeometry, VendorFrame, checked_frame
@@ -30,9 +30,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 def read_dicom_file(path: Path, stamped: bool = True) -> list[VendorFrame]:
     """Return the frames of one file, see `frames_of`. Raises `BadFrame` and nothing else, whatever the file holds."""
-    data = read_bounded(path, MAX_BYTES)
-    if DeflatedExplicitVRLittleEndian.encode() in data:
-        raise BadFrame("TransferSyntaxUID is deflated, which could unpack to any size; other images are read")
+    data = inflated_file(read_bounded(path, MAX_BYTES))
 
     def read() -> Dataset:
         return pydicom.dcmread(BytesIO(data))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
-from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
+from drivers.formats.frame import PlaneGeometry, VendorFrame, checked_frame
+from drivers.formats.mrd2 import FIRST_BYTES, parse_stream
+from drivers.formats.mrd_image import MAGNITUDE, ImageHeader, MrdImage, checked_size
 from drivers.formats.pixels import wire_pixels
 from drivers.formats.stream import SKIPPED, StreamParser, limited
 from gating.clocks.offset import DAY_NS, CounterUnwrapper
@@ -32,7 +33,8 @@ MAX_ATTRIBUTE_BYTES: Final = 1 * 2**20
 MAX_WAVEFORM_BYTES: Final = 16 * 2**20
 CONFIG_FILE_BYTES: Final = 1024
 CLOSE: Final = struct.pack("<H", 4)
-MIDNIGHT_TICKS: Final = 400
+MAX_ANSWER_BYTES: Final = 400
+MIDNIGHT_NS: Final = 10**9
 SQUARE_TOLERANCE: Final = 0.01
 
 _CONFIG_FILE, _CONFIG_TEXT, _HEADER, _CLOSE, _TEXT, _IMAGE, _WAVEFORM = 1, 2, 3, 4, 5, 1022, 1026
@@ -40,41 +42,15 @@ _REFUSED: Final = {1008: "a raw acquisition", 1030: "an array"}
 _IMAGE_HEADER: Final = struct.Struct("<HHQI3H3fH3f3f3f3f3f6HI3I3H8i8fI")
 _WAVEFORM_HEADER: Final = struct.Struct("<H6xQIIIHHfH2x")
 _DTYPES: Final = {1: "<u2", 2: "<i2", 3: "<u4", 4: "<i4", 5: "<f4", 6: "<f8"}
-_MAGNITUDE: Final = (0, 1, 3)
-"""Image types: unset, magnitude, real."""
-
 Position = Literal["centre", "corner"]
+POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """The fields of MRD's ImageHeader that a frame needs."""
+def parse_messages(is_second: Callable[[], object] = bool) -> StreamParser:
+    """Parse a stream of either version; yield an `MrdImage` for each image. See `drivers.formats.stream`.
 
-    dtype: str
-    columns: int
-    rows: int
-    field_of_view_mm: tuple[float, float]
-    position_mm: tuple[float, float, float]
-    read_dir: tuple[float, float, float]
-    phase_dir: tuple[float, float, float]
-    slice: int
-    ticks: int
-    image_index: int
-    series: int
-
-
-@dataclass(frozen=True, slots=True)
-class MrdImage:
-    """One image message."""
-
-    header: ImageHeader
-    data: bytes
-    scan: str = ""
-    """Digest of the newest header XML, which names patient, study and frame of reference; empty if none came."""
-
-
-def parse_messages() -> StreamParser:
-    """Parse a stream; yield an `MrdImage` for each image. See `drivers.formats.stream`."""
+    `is_second` is called when it turns out to be of version 2.
+    """
     scan = ""
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
@@ -88,6 +64,10 @@ def parse_messages() -> StreamParser:
             scan = hashlib.sha256((yield from _text(kind))).hexdigest()[:16]
             yield SKIPPED
         elif kind == _CLOSE:
+            return
+        elif kind == FIRST_BYTES:
+            is_second()
+            yield from parse_stream()
             return
         else:
             yield from _skip(kind)
@@ -108,13 +88,7 @@ def image_header(raw: bytes) -> ImageHeader:
         raise BadFrame(f"image header version is {version}; 1 is read (little-endian)")
     if data_type not in _DTYPES:
         raise BadFrame(f"image data_type is {data_type}; 1 to 6 (integers and floats, not complex numbers) are read")
-    if not (8 <= rows <= MAX_SIDE_PX and 8 <= columns <= MAX_SIDE_PX and slices == 1 and channels == 1):
-        raise BadFrame(
-            f"image matrix_size is {columns}x{rows}x{slices} with {channels} channels; "
-            f"sides of 8 to {MAX_SIDE_PX}, 1 slice and 1 channel are read"
-        )
-    if image_type not in _MAGNITUDE:
-        raise BadFrame(f"image_type is {image_type}; 1 (magnitude) or 3 (real) is read")
+    checked_size(columns, rows, slices, channels, image_type)
     return ImageHeader(
         dtype=_DTYPES[data_type],
         columns=columns,
@@ -144,11 +118,17 @@ def image_message(
     centre = np.array(position_mm) + read * spacing_mm[1] * (columns - 1) / 2 + phase * spacing_mm[0] * (rows - 1) / 2
     size = (columns, rows, 1, columns * spacing_mm[1], rows * spacing_mm[0], 1.0, 1)
     directions = (*centre, *read, *phase, *np.cross(read, phase), 0.0, 0.0, 0.0)
-    counters = (0, 0, 0, 0, 0, 0, ticks, 0, 0, 0, _MAGNITUDE[1], index % 2**16, 0)
+    counters = (0, 0, 0, 0, 0, 0, ticks, 0, 0, 0, MAGNITUDE[1], index % 2**16, 0)
     data = pixels.astype(pixels.dtype.newbyteorder("<"))
     data_type = next(number for number, kind in _DTYPES.items() if kind == data.dtype.str)
     header = _IMAGE_HEADER.pack(1, data_type, 0, 0, *size, *directions, *counters, *(0,) * 8, *(0.0,) * 8, 0)
     return struct.pack("<H", _IMAGE) + header + struct.pack("<Q", 0) + data.tobytes()
+
+
+def text_message(text: str) -> bytes:
+    """Return a TEXT message, which clients show."""
+    encoded = text.encode()[:MAX_ANSWER_BYTES]
+    return struct.pack("<HI", _TEXT, len(encoded)) + encoded
 
 
 class FrameMaker:
@@ -162,14 +142,28 @@ class FrameMaker:
         Point that the header's position marks.
     stamps_needed
         False if arrival times replace the stamps.
+    tick_ns
+        Unit of the acquisition stamps.
+    spacing_mm
+        (row, column) spacing for images whose field of view gives pixels that are not square.
     """
 
-    def __init__(self, meaning: StampMeaning, position_is: Position, *, stamps_needed: bool = True) -> None:
+    def __init__(
+        self,
+        meaning: StampMeaning,
+        position_is: Position,
+        *,
+        stamps_needed: bool = True,
+        tick_ns: int = TICK_NS,
+        spacing_mm: tuple[float, float] | None = None,
+    ) -> None:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
-        self._clock = CounterUnwrapper(TICKS_A_DAY, TICK_NS, wall_clock=True)
+        self._spacing_mm = spacing_mm
+        self._tick_ns = tick_ns
+        self._clock = CounterUnwrapper(DAY_NS // tick_ns, tick_ns, wall_clock=True)
         self._last_ticks = 0
         self.warning = ""
-        """About the first image whose pixels are not square; empty if they all were."""
+        """About the first image whose pixels are not square, and what was taken; empty if they all were."""
 
     def frame(self, image: MrdImage, arrived_ns: int) -> VendorFrame:
         """Return the frame of an image message. Raises `BadFrame`."""
@@ -185,7 +179,7 @@ class FrameMaker:
             meaning=self._meaning,
             name=f"{header.image_index} of slice {header.slice}",
             series=f"series {header.series} slice {header.slice} {image.scan}",
-            resolution_ns=TICK_NS,
+            resolution_ns=self._tick_ns,
         )
 
     def geometry(self, image: MrdImage) -> PlaneGeometry:
@@ -194,19 +188,30 @@ class FrameMaker:
         The format defines the position as the centre of the volume; some converters copy DICOM's ImagePositionPatient.
         """
         header = image.header
-        column_mm, row_mm = header.field_of_view_mm[0] / header.columns, header.field_of_view_mm[1] / header.rows
+        row_mm, column_mm = self._pixel_mm(header)
         corner = np.array(header.position_mm, np.float64)
         if self._position_is == "centre":
             corner -= np.array(header.read_dir) * column_mm * (header.columns - 1) / 2
             corner -= np.array(header.phase_dir) * row_mm * (header.rows - 1) / 2
-        checked = PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
-        if not self.warning and not abs(column_mm - row_mm) <= SQUARE_TOLERANCE * row_mm:
-            self.warning = (
-                f"field_of_view is {header.field_of_view_mm[0]:g} x {header.field_of_view_mm[1]:g} mm for matrix_size "
-                f"{header.columns} x {header.rows}: pixels of {column_mm:g} x {row_mm:g} mm are not square; "
+        return PlaneGeometry.checked((row_mm, column_mm), (*header.read_dir, *header.phase_dir), tuple(corner))
+
+    def _pixel_mm(self, header: ImageHeader) -> tuple[float, float]:
+        """Return the (row, column) spacing of the field of view; if its pixels are not square, the given one."""
+        width_mm, height_mm = header.field_of_view_mm
+        column_mm, row_mm = width_mm / header.columns, height_mm / header.rows
+        if abs(column_mm - row_mm) <= SQUARE_TOLERANCE * row_mm or not np.isfinite(column_mm + row_mm):
+            return row_mm, column_mm
+        taken = self._spacing_mm or (row_mm, column_mm)
+        self.warning = self.warning or (
+            f"field_of_view is {width_mm:g} x {height_mm:g} mm for matrix_size {header.columns} x {header.rows}: "
+            f"pixels of {column_mm:g} x {row_mm:g} mm are not square; "
+            + (
                 "columns and rows may have changed places"
+                if self._spacing_mm is None
+                else f"{taken[1]:g} x {taken[0]:g} mm is taken, as it was given"
             )
-        return checked
+        )
+        return taken
 
     def stamp(self, image: MrdImage, arrived_ns: int) -> int:
         """Return the acquisition stamp, unwrapped. Raises `BadFrame`.
@@ -214,7 +219,7 @@ class FrameMaker:
         A stamp of 0 was never set, except around midnight.
         """
         ticks = image.header.ticks
-        midnight = self._last_ticks > TICKS_A_DAY - MIDNIGHT_TICKS
+        midnight = self._last_ticks > (DAY_NS - MIDNIGHT_NS) // self._tick_ns
         if ticks == 0 and not midnight:
             raise BadFrame("acquisition_time_stamp is 0 ticks; every image needs one (or ask for arrival times)")
         try:

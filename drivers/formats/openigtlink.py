@@ -1,4 +1,4 @@
-"""The OpenIGTLink messages in use here: IMAGE, TRANSFORM, POINT, STATUS and STRING.
+"""The OpenIGTLink messages in use here: IMAGE, TRANSFORM, POINT, POLYDATA, STATUS and STRING.
 
 Protocol: openigtlink.org/protocols (versions 2 and 3). Numbers are big-endian; each image declares the order of its
 pixels. Positions are sent in RAS mm, as 3D Slicer expects; ours are LPS, so x and y change sign.
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from drivers.errors import BadFrame
 from drivers.formats.crc64 import crc64
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry
-from drivers.formats.stream import SKIPPED, StreamParser, limited
+from drivers.formats.stream import StreamParser, limited
 
 NS: Final = 10**9
 MAX_IMAGE_BYTES: Final = MAX_SIDE_PX * MAX_SIDE_PX * 8 + 65_536
 MAX_OTHER_BYTES: Final = 1 * 2**20
 RAS, LPS = 1, 2
 RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+OK, NOT_FOUND, NOT_READY = 1, 4, 13
+"""Codes of STATUS."""
 
 _HEADER: Final = struct.Struct(">H12s20sIIQQ")
 _EXTENDED: Final = struct.Struct(">HHII")
@@ -46,6 +48,14 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """A message of another type, skipped unread."""
+
+    kind: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transform:
     """A pose, (4, 4), RAS mm."""
 
@@ -55,7 +65,7 @@ class Transform:
 
 
 def parse_messages() -> StreamParser:
-    """Parse a stream; yield each `Image` and `Transform`. See `drivers.formats.stream`."""
+    """Parse a stream; yield an `Image`, `Transform` or `Other` for each message. See `drivers.formats.stream`."""
     while True:
         version, kind, device, seconds, fraction, body_bytes, check = _HEADER.unpack((yield _HEADER.size))
         if version not in (1, 2):
@@ -64,7 +74,7 @@ def parse_messages() -> StreamParser:
         limit = MAX_IMAGE_BYTES if name == "IMAGE" else MAX_OTHER_BYTES
         body = (yield limited(f"body of {name} {device}", body_bytes, limit)) if body_bytes else b""
         if name not in ("IMAGE", "TRANSFORM"):
-            yield SKIPPED
+            yield Other(name, device)
             continue
         if crc64(body) != check:
             raise BadFrame(f"checksum of {name} {device} is {check:016x}; {crc64(body):016x} is that of its body")
@@ -117,9 +127,17 @@ def point_message(device: str, stamp_ns: int, name: str, position_lps_mm: tuple[
     return _message("POINT", device, stamp_ns, body)
 
 
-def status_message(device: str, stamp_ns: int, subcode: int, name: str, text: str) -> bytes:
-    """Return a STATUS with code 1 (OK)."""
-    body = struct.pack(">Hq20s", 1, subcode, name.encode()[:19]) + text.encode()[:400] + b"\0"
+def polydata_message(device: str, stamp_ns: int, outline_lps_mm: Sequence[tuple[float, float, float]]) -> bytes:
+    """Return a POLYDATA of one closed line through the points."""
+    points = np.array(outline_lps_mm, ">f4").reshape(-1, 3) * np.array([-1, -1, 1], ">f4")
+    line = np.array([len(points) + 1, *range(len(points)), 0], ">u4").tobytes()
+    head = struct.pack(">10I", len(points), 0, 0, 1, len(line), 0, 0, 0, 0, 0)
+    return _message("POLYDATA", device, stamp_ns, head + points.astype(">f4").tobytes() + line)
+
+
+def status_message(device: str, stamp_ns: int, code: int, subcode: int, name: str, text: str) -> bytes:
+    """Return a STATUS."""
+    body = struct.pack(">Hq20s", code, subcode, name.encode()[:19]) + text.encode()[:400] + b"\0"
     return _message("STATUS", device, stamp_ns, body)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadFrame
+from drivers.errors import BadFrame, BadStamp
 from drivers.formats.bounded import read_bounded
 from drivers.formats.frame import MAX_SIDE_PX, PlaneGeometry, VendorFrame, checked_frame
 from drivers.formats.nrbf import MAX_BYTES, NrbfDocument, NrbfObject, parse_nrbf
@@ -24,6 +24,8 @@ from gating.messages import StampMeaning
 CLOCK: Final = "unity-utc"
 ROOT_TYPE: Final = "Common.Data.DTO.MotionManagementResultData"
 SECONDS_1900_TO_1970: Final = 2_208_988_800
+EARLIEST_NS: Final = 946_684_800 * 10**9
+"""2000-01-01, before any such machine: an earlier date is a stamp that was never set."""
 MAX_LABELS: Final = 64
 MAX_OUTLINE_PX: Final = 100_000
 _TICKS_OF_DATETIME: Final = 2**62 - 1
@@ -79,10 +81,13 @@ def parse_unity(data: bytes, name: str, meaning: StampMeaning = StampMeaning.END
         raise BadFrame(f"the root object is {root.type_name[:80]!r}; {ROOT_TYPE!r} is needed")
     image = reader.object(root, "TwoDSlicedata")
     geometry = _geometry(reader, image)
+    acquired_ns = reader.integer(image, "Elapsed100NanosecondInterval") * 100 - SECONDS_1900_TO_1970 * 10**9
+    if acquired_ns < EARLIEST_NS:
+        raise BadStamp(f"the acquisition stamp is {acquired_ns} ns; {EARLIEST_NS} (2000-01-01) or later is needed")
     frame = checked_frame(
         _pixels(reader, image),
         geometry,
-        acquired_ns=(reader.integer(image, "Elapsed100NanosecondInterval")) * 100 - SECONDS_1900_TO_1970 * 10**9,
+        acquired_ns=acquired_ns,
         clock=CLOCK,
         meaning=meaning,
         name=name,

@@ -1,4 +1,4 @@
-"""What the engine sees, for 3D Slicer and PLUS: cine as IMAGE, target as TRANSFORM and POINT, gate as STATUS, STRING.
+"""What the engine sees, for 3D Slicer and PLUS, as OpenIGTLink messages; see `drivers.outlets.translation`.
 
 The outlet is a process of its own and an ordinary subscriber: it can be slow, hang or die, and neither engine nor beam
 notices. A client that does not keep up misses messages and delays nobody.
@@ -16,14 +16,8 @@ from typing import Final
 import zmq
 
 from drivers.errors import Unavailable
-from drivers.formats.openigtlink import (
-    image_message,
-    point_message,
-    status_message,
-    string_message,
-    transform_message,
-)
-from gating.messages import CineFrame, GateCommand, GateState, TargetEstimate
+from drivers.outlets.translation import Translation
+from gating.messages import CineFrame, GateCommand, TargetEstimate
 from gating.settings.config import EndpointSettings
 from gating.wire.codec import WireError, decode
 from gating.wire.sockets import check_listening, receive, subscribe
@@ -31,7 +25,6 @@ from gating.wire.sockets import check_listening, receive, subscribe
 PORT: Final = 18944
 MAX_CLIENTS: Final = 8
 MAX_PENDING_BYTES: Final = 8 * 2**20
-GATE_EVERY_NS: Final = 10**9
 POLL_MS: Final = 20
 
 _log: Final = logging.getLogger("cinegate.outlet")
@@ -86,9 +79,7 @@ class Outlet:
     def __init__(self, endpoints: EndpointSettings, host: str = "127.0.0.1", port: int = PORT) -> None:
         self._endpoints, self._host, self._port = endpoints, host, port
         self._clients: list[_Client] = []
-        self._utc_offset_ns = time.time_ns() - time.monotonic_ns()
-        self._gate: tuple[GateState, str] | None = None
-        self._gate_due_ns = 0
+        self._translation = Translation(time.time_ns() - time.monotonic_ns())
         self.sent = 0
         self.missed = 0
         self.refused = 0
@@ -152,39 +143,22 @@ class Outlet:
             self.refused += 1
             _log.warning("a message was refused: %s", error)
             return
+        translation = self._translation
+        if isinstance(message, CineFrame):
+            translation.remember(message.header)
         if not self._clients:
             return
-        now_ns = time.monotonic_ns()
-        utc_ns = now_ns + self._utc_offset_ns
         if isinstance(message, CineFrame):
-            self._send(self._image(message))
+            self._send(translation.image(message), *translation.targets_waiting_for(message.header))
         elif isinstance(message, TargetEstimate):
-            name = message.target[:20]
-            self._send(transform_message(name, utc_ns, message.position_mm))
-            self._send(point_message(f"{name[:14]} point", utc_ns, message.target, message.position_mm))
+            self._send(*translation.target(message))
         elif isinstance(message, GateCommand):
-            gate = (message.state, message.reason)
-            if gate != self._gate or now_ns >= self._gate_due_ns:
-                self._gate, self._gate_due_ns = gate, now_ns + GATE_EVERY_NS
-                on = message.state is GateState.ON
-                self._send(status_message("Gate", utc_ns, int(on), message.state, message.reason))
-                self._send(string_message("GateText", utc_ns, f"beam {message.state}: {message.reason}"))
+            self._send(*translation.gate(message, time.monotonic_ns()))
 
-    def _image(self, frame: CineFrame) -> bytes:
-        header = frame.header
-        return image_message(
-            f"Cine {header.plane}"[:20],
-            header.acquired_on_publish_clock_ns + self._utc_offset_ns,
-            frame.pixels,
-            header.pixel_spacing_mm,
-            header.image_orientation,
-            header.image_position_mm,
-        )
-
-    def _send(self, message: bytes) -> None:
+    def _send(self, *messages: bytes) -> None:
         for client in self._clients:
-            queued = client.enqueue(message)
+            queued = sum(client.enqueue(message) for message in messages)
             self.sent += queued
-            self.missed += not queued
-            if not queued:
+            self.missed += len(messages) - queued
+            if queued < len(messages):
                 _log.warning("client %s does not keep up: %d messages missed so far", client.name, self.missed)

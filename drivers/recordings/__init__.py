@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from drivers.errors import BadRecording, PlaneMissing
+from drivers.formats.mrd import POSITIONS, Position
 from drivers.formats.mridian_dat import UNSTEADY_FRAMES
 from drivers.recordings.given import Given, without_first
 from drivers.recordings.recording import FrameSequence, Recording
@@ -30,8 +31,9 @@ FORMAT_EXTRAS: Final = {"mrd": "mrd"}
 """The extra that reading a format needs."""
 SpacingMm = float | tuple[float, float]
 PLANES: Final = ("sagittal", "coronal", "transversal")
+MRD: Final = (".h5", ".mrd")
 MOVIES: Final = (".avi", ".mp4", ".ogv", ".gif")
-_KNOWN: Final = f".npz, .mcap, .mha, .dcm, .h5, .raw, .dat, {', '.join(MOVIES)} or a folder"
+_KNOWN: Final = f".npz, .mcap, .mha, .dcm, .h5, .mrd, .raw, .dat, {', '.join(MOVIES)} or a folder"
 
 
 def open_recording(
@@ -41,6 +43,7 @@ def open_recording(
     plane: str = "",
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    position_is: str = "",
 ) -> Recording:
     """Open a recording. Its pixels stay on disk until they are needed.
 
@@ -48,11 +51,12 @@ def open_recording(
     ----------
     path
         An `.npz` recording, a TrackRAD2025 case folder (or its `*_frames.mha`), a session log (`.mcap`), a folder of
-        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`), a folder of a 1.5 T MR-linac's `.bin` frames, a
-        `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie (`.avi`, `.mp4`, `.ogv`, `.gif`), or a folder of
-        PNG images.
+        DICOM files, one multi-frame DICOM file, an MRD file (`.h5`, `.mrd`), a folder of a 1.5 T MR-linac's `.bin`
+        frames, a `.raw` series or `.dat` stream of a 0.35 T MR-linac, a movie (`.avi`, `.mp4`, `.ogv`, `.gif`), or a
+        folder of PNG images.
     pixel_spacing_mm
-        (row, column) spacing, or one number for both, for a recording without its own.
+        (row, column) spacing, or one number for both, for a recording without its own, and for an MRD file whose field
+        of view gives pixels that are not square: a warning then says what it replaces.
     plane
         Sagittal, coronal or transversal: the plane to take from several, or that the recording must show. A format
         without orientations shows it, and sagittal if none is named.
@@ -61,6 +65,9 @@ def open_recording(
     skip_frames
         Frames to leave out at the start. By default none, but the first 5 of a `.dat` stream, in which the
         magnetisation still builds up.
+    position_is
+        Of an MRD file: whether `position` marks the image's "centre", as the format says and by default, or its
+        "corner", as converters write that copy DICOM's ImagePositionPatient.
 
     Raises
     ------
@@ -71,7 +78,17 @@ def open_recording(
     if plane not in ("", *PLANES):
         raise BadRecording(f"{file}: plane {plane[:20]!r} was requested; {', '.join(PLANES)} are known")
     one = (float(pixel_spacing_mm),) * 2 if isinstance(pixel_spacing_mm, int | float) else pixel_spacing_mm
-    given = Given(pixel_spacing_mm=one, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames)
+    if position_is not in ("", *POSITIONS):
+        raise BadRecording(f"{file}: position_is is {position_is[:20]!r}; {' or '.join(POSITIONS)} is known")
+    if position_is and file.suffix not in MRD:
+        raise BadRecording(f"{file}: position_is was given as {position_is}; it is for MRD files ({', '.join(MRD)})")
+    given = Given(
+        pixel_spacing_mm=one,
+        plane=plane,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+        position_is=cast(Position, position_is or POSITIONS[0]),
+    )
     if not file.exists():
         raise BadRecording(f"{file}: there is no such file or folder")
     if holds_stamps(file) and frames_per_s is not None:
@@ -127,10 +144,10 @@ def _with_stamps(file: Path, given: Given) -> Recording:
         from drivers.recordings.session_log import read_session_log
 
         return read_session_log(file, spacing, plane)
-    if file.suffix == ".h5":
+    if file.suffix in MRD:
         from drivers.recordings.mrd import read_mrd
 
-        return read_mrd(file, spacing, plane)
+        return read_mrd(file, spacing, plane, position_is=given.position_is)
     raise BadRecording(f"{file}: {file.suffix or 'no suffix'} is not a recording; {_KNOWN} is")
 
 

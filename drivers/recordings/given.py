@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
+from drivers.formats.mrd import Position
 from drivers.recordings.recording import SAGITTAL, FrameSequence, Orientation, Recording
 from gating.messages import Pixels
 
@@ -33,6 +34,8 @@ class Given:
     frames_per_s: float | None = None
     skip_frames: int | None = None
     """Frames to leave out at the start; None: as many as the format needs."""
+    position_is: Position = "centre"
+    """Point that the position of an MRD image marks."""
 
     @property
     def orientation(self) -> Orientation:
@@ -64,13 +67,13 @@ def without_first(recording: Recording, count: int) -> Recording:
     Raises
     ------
     BadRecording
-        If fewer than two frames would be left.
+        If no frame would be left.
     """
     if count == 0:
         return recording
-    if not 0 < count <= len(recording) - 2:
+    if not 0 < count < len(recording):
         raise BadRecording(
-            f"{recording.path}: skip_frames is {count}; 0 to {len(recording) - 2} of {len(recording)} is allowed"
+            f"{recording.path}: skip_frames is {count}; 0 to {len(recording) - 1} of {len(recording)} is allowed"
         )
     contours = {index - count: c for index, c in recording.target_contours_px.items() if index >= count}
     track = recording.target_track_px

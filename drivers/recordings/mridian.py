@@ -138,7 +138,7 @@ def _index(path: Path, given: Given) -> tuple[DatFrame, list[int], int, str]:
     except (BadFrame, OSError) as error:
         raise BadRecording(f"{path}: {error}") from None
     if first is None:
-        raise BadRecording(f"{path}: it holds no whole frame; at least 2 are needed")
+        raise BadRecording(f"{path}: it holds no whole frame; at least 1 is needed")
     cut = f"the file ends within frame {len(offsets)}, whose {left} bytes were left out" if left else ""
     return first, offsets, least, cut
 

@@ -77,8 +77,8 @@ class Recording:
 
     @property
     def nominal_interval_ns(self) -> int:
-        """Median interval between frames, ns."""
-        return int(np.median(np.diff(self.stamps_ns)))
+        """Median interval between frames, ns; 0 for a single frame, which has none."""
+        return int(np.median(np.diff(self.stamps_ns))) if len(self) > 1 else 0
 
     @property
     def target_mask(self) -> NDArray[np.bool_] | None:
@@ -229,8 +229,8 @@ def _check_stamps(path: Path, stamps_ns: NDArray[np.int64], frame_count: int) ->
         raise BadRecording(
             f"{path}: there are {len(stamps_ns)} time stamps for {frame_count} frames; one per frame is needed"
         )
-    if frame_count < 2:
-        raise BadRecording(f"{path}: the number of frames is {frame_count}; at least 2 are needed")
+    if frame_count < 1:
+        raise BadRecording(f"{path}: it holds no frames; at least 1 is needed")
     if not stamps_ns[0] >= 0:
         raise BadRecording(f"{path}: the first time stamp is {stamps_ns[0]} ns; 0 or later is needed")
     steps = np.diff(stamps_ns)

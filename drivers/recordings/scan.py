@@ -57,8 +57,10 @@ class Scan:
 
     @property
     def nominal_interval_ns(self) -> int:
-        """Median time of one turn through the planes, divided by their number, ns."""
+        """Median time of one turn through the planes, divided by their number, ns; 0 if there is only one turn."""
         turn = len(self.recordings)
+        if len(self) <= turn:
+            return 0
         return int(np.median(self.stamps_ns[turn:] - self.stamps_ns[:-turn])) // turn
 
     def place(self, index: int) -> tuple[Recording, int]:
@@ -75,12 +77,13 @@ def open_scan(
     others: Sequence[str | os.PathLike[str]] = (),
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    position_is: str = "",
 ) -> Scan:
     """Open a recording, all its planes, or several recordings of one scan.
 
     Parameters
     ----------
-    path, pixel_spacing_mm, frames_per_s, skip_frames
+    path, pixel_spacing_mm, frames_per_s, skip_frames, position_is
         As `open_recording` takes them.
     plane
         Plane to take; empty if there is only one; "all" takes every plane in turn, as recorded.
@@ -93,7 +96,11 @@ def open_scan(
         One sentence, also if the recordings cannot form one stream.
     """
     read = partial(
-        open_recording, pixel_spacing_mm=pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames
+        open_recording,
+        pixel_spacing_mm=pixel_spacing_mm,
+        frames_per_s=frames_per_s,
+        skip_frames=skip_frames,
+        position_is=position_is,
     )
     paths = [Path(path), *map(Path, others)]
     if plane == ALL_PLANES:

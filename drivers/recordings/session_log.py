@@ -54,7 +54,7 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
     except (ValueError, OSError) as error:
         raise BadRecording(f"{path}: is not a readable session log: {error}") from None
     if not headers:
-        raise PlaneMissing(f"{path}: the number of {f'{plane} ' if plane else ''}frames is 0; at least 2 are needed")
+        raise PlaneMissing(f"{path}: the number of {f'{plane} ' if plane else ''}frames is 0; at least 1 is needed")
     first = headers[0]
     planes = sorted({header.plane for header in headers})
     if len(planes) > 1:

@@ -1,20 +1,24 @@
-"""Recorded motion, as text: Varian RPM (`.vxp`), external markers (`.csv`, decimal comma), robot trajectories (`.txt`).
+"""Recorded motion, as text: Varian RPM (`.vxp`), tables with named columns, robot trajectories.
 
 All are returned in patient axes (LPS), in mm: left, superior and posterior are positive.
 
 - `.vxp` (VXP 1.6): one amplitude, in cm (`Scale_factor` 10 turns it into mm), of a block on the chest or belly. The
   block rises with inhalation, towards the anterior, so the amplitude becomes motion along -AP. A sample with a negative
   `validflag` is invalid.
-- `.csv`: `Frame;Timestamp;x;y;z`, in ms and mm, in the axes of the tracking camera. The file does not say how the
-  camera stood relative to the patient: `axes` assigns each column to a patient axis. An all-zero row ends the file and
-  is dropped, as is a row whose time stamp is not later than the one before.
-- `.txt`: time in s; LR, SI and AP in mm; three rotations, which are ignored. The format does not define the signs. In
-  liver traces SI and AP have opposite signs (r = -0.92 and -0.94), and the liver moves inferior and anterior at inhale.
-  So AP is taken as positive towards the anterior, and inverted here. That is an inference, not part of the format.
+- Tables (`.csv`, `.txt`) whose first line names the columns: a time, and LR, SI or AP in patient axes as above, or x, y
+  and z in those of a tracking camera; other columns are left alone. The file does not say how the camera stood relative
+  to the patient: `axes` assigns each column to a patient axis. Fields are separated by semicolons, tabs, commas or
+  blanks; decimal commas are read. External markers (`Frame;Timestamp;x;y;z`, in ms and mm) are such a table. An
+  all-zero row ends the file and is dropped, as is a row whose time stamp is not later than the one before.
+- `.txt` without a header: time in s; LR, SI and AP in mm; three rotations, which are ignored. The signs are not
+  defined. In liver traces SI and AP have opposite signs (r = -0.92 and -0.94), and the liver moves inferior and
+  anterior at inhale. So AP is taken as positive towards the anterior, and inverted here. That is an inference, not part
+  of the format.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +37,14 @@ MAX_BYTES: Final = 32 * 2**20
 MAX_MM: Final = 10_000.0
 MAX_SECONDS: Final = 86_400.0
 _AXES: Final = re.compile(r"[+-]?(lr|si|ap)")
+_NAME: Final = re.compile(r"(?P<name>t|time|timestamp|lr|si|ap|x|y|z)[ _]*[\[(]?(?P<unit>ms|s|mm|cm)?[\])]?")
+"""Name of a column with its unit, in lower case: `t_s`, `Time (ms)`, `SI [mm]`."""
+_TIMES: Final = {"t": "s", "time": "s", "timestamp": "ms"}
+"""Names of the time, and its unit where the column has none."""
+_PER_S: Final = {"s": 1.0, "ms": 1e3}
+_HEADER_NEEDED: Final = (
+    "a header with a time (t_s, time_ms; Timestamp is in ms) and lr, si or ap (mm, LPS), or x, y and z (mm) is needed"
+)
 _VXP_FIELDS: Final = ("amplitude", "timestamp", "validflag")
 
 
@@ -73,7 +85,7 @@ class MotionTrace:
         return Trace(t_s=self.t_s[self.valid], si_mm=si_mm, ap_mm=ap_mm, lr_mm=lr_mm)
 
 
-def read_trace(path: Path, axes: tuple[str, str, str] = ("+lr", "+si", "+ap")) -> MotionTrace:
+def read_trace(path: str | os.PathLike[str], axes: tuple[str, str, str] = ("+lr", "+si", "+ap")) -> MotionTrace:
     """Read a motion trace, whose format follows from its suffix.
 
     Parameters
@@ -81,24 +93,25 @@ def read_trace(path: Path, axes: tuple[str, str, str] = ("+lr", "+si", "+ap")) -
     path
         A `.vxp`, `.csv` or `.txt` file.
     axes
-        For `.csv` alone: patient axis of x, y and z, with its sign, for example ("+lr", "-ap", "+si").
+        Patient axis of the columns x, y and z, with its sign, for example ("+lr", "-ap", "+si").
 
     Raises
     ------
     BadRecording
         One sentence that names the file, the line, the value and what is needed.
     """
-    readers = {".vxp": _read_vxp, ".csv": lambda file, text: _read_csv(file, text, axes), ".txt": _read_robot}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise BadRecording(f"{path}: {path.suffix or 'no suffix'} is not a motion trace; .vxp, .csv and .txt are")
+    file = Path(path)
+    if sorted(axis[-2:] for axis in axes) != ["ap", "lr", "si"] or not all(map(_AXES.fullmatch, axes)):
+        raise BadRecording(f"{file}: axes is {axes}; lr, si and ap are needed, once each, after + or -")
+    if file.suffix.lower() not in (".vxp", ".csv", ".txt"):
+        raise BadRecording(f"{file}: {file.suffix or 'no suffix'} is not a motion trace; .vxp, .csv and .txt are")
     try:
-        text = read_bounded(path, MAX_BYTES).decode("utf-8-sig")
+        text = read_bounded(file, MAX_BYTES).decode("utf-8-sig")
     except BadFrame as error:
-        raise BadRecording(f"{path}: {error}") from None
+        raise BadRecording(f"{file}: {error}") from None
     except UnicodeDecodeError:
-        raise BadRecording(f"{path}: it is not a text file (UTF-8)") from None
-    return reader(path, text)
+        raise BadRecording(f"{file}: it is not a text file (UTF-8)") from None
+    return _read_vxp(file, text) if file.suffix.lower() == ".vxp" else _read_table(file, text, axes)
 
 
 def _read_vxp(path: Path, text: str) -> MotionTrace:
@@ -120,40 +133,92 @@ def _read_vxp(path: Path, text: str) -> MotionTrace:
     return _trace(path, table[:, 1] / 1e3, zeros, zeros, -table[:, 0] * scale, table[:, 2] >= 0)
 
 
-def _read_csv(path: Path, text: str, axes: tuple[str, str, str]) -> MotionTrace:
-    if sorted(axis[-2:] for axis in axes) != ["ap", "lr", "si"] or not all(map(_AXES.fullmatch, axes)):
-        raise BadRecording(f"{path}: axes is {axes}; lr, si and ap are needed, once each, after + or -")
-    lines = text.splitlines()
-    if not lines or [field.strip('" ') for field in lines[0].split(";")] != ["Frame", "Timestamp", "x", "y", "z"]:
-        raise BadRecording(f"{path}: line 1 is {lines[0][:60] if lines else ''!r}; Frame;Timestamp;x;y;z is needed")
-    rows = [
-        [_number(path, at, field.replace(",", ".")) for field in line.split(";")]
-        for at, line in enumerate(lines[1:], start=2)
-        if line.strip()
+def _read_table(path: Path, text: str, axes: tuple[str, str, str]) -> MotionTrace:
+    """Read a table whose header names the columns, or a robot trajectory, which has none."""
+    lines = [(at, line) for at, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    delimiter = _delimiter(lines[0][1]) if lines else None
+    rows = [(at, [field.strip('" ') for field in line.split(delimiter)]) for at, line in lines]
+    if not rows or all(map(_is_number, rows[0][1])):
+        if path.suffix.lower() == ".csv":
+            raise BadRecording(f"{path}: line 1 is {lines[0][1][:60] if lines else ''!r}; {_HEADER_NEEDED}")
+        return _read_robot(path, [[_number(path, at, field) for field in fields] for at, fields in rows])
+    columns = _Columns.of(path, rows[0][1], axes)
+    needed = columns.needed
+    table = [
+        [_number(path, at, fields[column] if column < len(fields) else "") for column in needed]
+        for at, fields in rows[1:]
     ]
-    table = _table(path, rows)
-    if len(table) and table.shape[1] != 5:
-        raise BadRecording(f"{path}: rows have {table.shape[1]} values; 5 are needed")
-    table = table[:-1] if len(table) > 1 and not table[-1].any() else table
-    named = {axis[-2:]: (-1 if axis[0] == "-" else 1) * table[:, 2 + at] for at, axis in enumerate(axes)}
-    return _trace(path, table[:, 1] / 1e3, named["lr"], named["si"], named["ap"], np.ones(len(table), np.bool_))
+    return columns.trace(path, _table(path, table))
 
 
-def _read_robot(path: Path, text: str) -> MotionTrace:
-    rows = [
-        [_number(path, at, field) for field in line.split()]
-        for at, line in enumerate(text.splitlines(), start=1)
-        if line.strip()
-    ]
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Which columns of a table hold what."""
+
+    time: int
+    per_s: float
+    axes: dict[str, tuple[int, float]]
+    """Column and factor to mm of each patient axis that the table holds."""
+
+    @classmethod
+    def of(cls, path: Path, header: list[str], axes: tuple[str, str, str]) -> _Columns:
+        named = {
+            found["name"]: (at, found["unit"])
+            for at, name in enumerate(header)
+            if (found := _NAME.fullmatch(name.lower()))
+        }
+        time = next((name for name in _TIMES if name in named), None)
+        camera = dict(zip("xyz", axes, strict=True)) if set("xyz") <= named.keys() else {}
+        given = {name: f"+{name}" for name in ("lr", "si", "ap") if name in named} or camera
+        if time is None or not given:
+            raise BadRecording(f"{path}: line 1 is {';'.join(header)[:60]!r}; {_HEADER_NEEDED}")
+        at, unit = named[time]
+        placed = {
+            axis[-2:]: (named[name][0], (-1 if axis[0] == "-" else 1) * (10.0 if named[name][1] == "cm" else 1.0))
+            for name, axis in given.items()
+        }
+        return cls(at, _PER_S[unit or _TIMES[time]], placed)
+
+    @property
+    def needed(self) -> list[int]:
+        """Columns to read: the time, then those of the axes."""
+        return [self.time, *(column for column, _ in self.axes.values())]
+
+    def trace(self, path: Path, table: NDArray[np.float64]) -> MotionTrace:
+        """Return the trace of a table of the needed columns, without a last row of zeros."""
+        table = table[:-1] if len(table) > 1 and not table[-1].any() else table
+        zeros = np.zeros(len(table))
+        moved = {axis: factor * table[:, at] for at, (axis, (_, factor)) in enumerate(self.axes.items(), start=1)}
+        lr, si, ap = (moved.get(axis, zeros) for axis in ("lr", "si", "ap"))
+        return _trace(path, table[:, 0] / self.per_s, lr, si, ap, np.ones(len(table), np.bool_))
+
+
+def _delimiter(line: str) -> str | None:
+    """Return what separates the fields; None for blanks. A comma may be a decimal one, unless there are points too."""
+    for delimiter in (";", "\t"):
+        if delimiter in line:
+            return delimiter
+    return "," if "," in line and ("." in line or " " not in line.strip() or any(map(str.isalpha, line))) else None
+
+
+def _read_robot(path: Path, rows: list[list[float]]) -> MotionTrace:
     table = _table(path, rows)
     if table.shape[1] not in (4, 7):
         raise BadRecording(f"{path}: rows have {table.shape[1]} values; time, LR, SI, AP and 3 rotations are needed")
     return _trace(path, table[:, 0], table[:, 1], table[:, 2], -table[:, 3], np.ones(len(table), np.bool_))
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
 def _number(path: Path, line: int, text: str) -> float:
     try:
-        number = float(text)
+        number = float(text.replace(",", "."))
     except ValueError:
         number = float("nan")
     if not abs(number) < 1e15:

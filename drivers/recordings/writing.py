@@ -122,6 +122,8 @@ def write_case(recording: Recording, folder: Path) -> list[str]:
     """Write a case of the TrackRAD2025 data set, named as its folder: frames, rate, and the target's masks."""
     if folder.exists():
         raise BadRecording(f"{folder}: it exists; a case is written to a new folder")
+    if len(recording) < 2:
+        raise BadRecording(f"{folder}: a case holds the rate of its frames, and a single frame has none")
     name = folder.name
     _write_image(folder / "images" / f"{name}_frames.mha", recording, _frames(recording))
     lost = []

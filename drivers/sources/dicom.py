@@ -13,13 +13,16 @@ import queue
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
     LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
@@ -27,14 +30,17 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dsutils import decode
 
 from drivers.errors import BadFrame, Unavailable
 from drivers.formats.dicom import frames_of, read_dicom_file
+from drivers.formats.dicom_deflated import inflated
 from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES, missing_decoder
 from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
 from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import Arrival, LiveSource
+from drivers.sources.ordering import InOrder
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.clocks.offset import CounterUnwrapper
 from gating.wire.sockets import check_listening
@@ -42,6 +48,7 @@ from gating.wire.sockets import check_listening
 IMAGES: Final = (
     MRImageStorage,
     EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
     LegacyConvertedEnhancedMRImageStorage,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
@@ -55,6 +62,7 @@ MAX_ASSOCIATIONS: Final = 4
 MAX_QUEUED: Final = 64
 MAX_PDU_BYTES: Final = 2**20
 """This receiver declares at most 16 KiB."""
+LATE_HINT: Final = "; -o order_within_ms lets images wait for those before them"
 _TICK_NS: Final = 1000
 _log: Final = logging.getLogger("cinegate.source")
 
@@ -69,6 +77,13 @@ class DicomSettings(FolderSettings, frozen=True, kw_only=True, forbid_unknown_fi
     calling_ae_titles: Annotated[
         tuple[str, ...], Meta(max_length=16, description="Titles of the peers to accept; none: any peer.")
     ] = ()
+    check_called_ae_title: Annotated[
+        bool, Meta(description="Reject peers that call this receiver by another title; otherwise the console tells.")
+    ] = False
+    order_within_ms: Annotated[
+        float,
+        Meta(ge=0, le=60_000, description="Time that a received image waits for earlier ones; it is older by as much."),
+    ] = 0.0
     idle_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Silence after which a peer is dropped.")] = 30.0
 
 
@@ -89,15 +104,20 @@ class DicomSource(LiveSource):
         clock = clock or MonotonicClock()
         day = _DayUnwrapper(clock)
         self.arrivals: StoreReceiver | WatchedFolder
+        arrivals: StoreReceiver | WatchedFolder | InOrder
         if settings.folder:
 
             def read(path: Path) -> list[VendorFrame]:
                 return day.unwrap(read_dicom_file(path, stamped=not settings.arrival_time))
 
-            self.arrivals = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
+            self.arrivals = arrivals = WatchedFolder("dicom folder", settings.folder, SUFFIXES, read, settings, clock)
         else:
-            self.arrivals = StoreReceiver(settings, day, clock)
-        super().__init__(self.arrivals, settings, clock)
+            self.arrivals = arrivals = StoreReceiver(settings, day, clock)
+            if settings.order_within_ms > 0:
+                arrivals = InOrder(self.arrivals, settings.order_within_ms, clock)
+            else:
+                self.late_hint = LATE_HINT
+        super().__init__(arrivals, settings, clock)
 
     @property
     def port(self) -> int:
@@ -127,17 +147,20 @@ class StoreReceiver:
         settings = self._settings
         entity = AE(ae_title=settings.ae_title)
         readable = [syntax for syntax in TRANSFER_SYNTAXES if not missing_decoder(syntax)]
+        readable.append(DeflatedExplicitVRLittleEndian)
         for image in IMAGES:
             entity.add_supported_context(image, readable)
         entity.add_supported_context(VERIFICATION)
         entity.maximum_associations = MAX_ASSOCIATIONS
         entity.require_calling_aet = list(settings.calling_ae_titles)
+        entity.require_called_aet = settings.check_called_ae_title
         entity.network_timeout = entity.dimse_timeout = settings.idle_timeout_s
         self._arrived, self._count = queue.Queue(MAX_QUEUED), 0
         self._received_bytes.clear()
         callbacks: list[evt.EventHandlerType] = [
             (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_ACCEPTED, self._on_accepted),
+            (evt.EVT_REJECTED, self._on_rejected),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
@@ -182,11 +205,25 @@ class StoreReceiver:
 
     def _on_accepted(self, event: evt.Event) -> None:
         """Report an offer that could be read if its decoder were installed."""
-        _log.info("%s came", _peer(event))
+        called, own = _called_title(event), self._settings.ae_title
+        _log.info(
+            "%s came%s", _peer(event), "" if called == own else f", calling {called!r}; the title here is {own!r}"
+        )
         for context in event.assoc.rejected_contexts:
             for sentence in filter(None, map(missing_decoder, context.transfer_syntax)):
                 self._put(Arrival(self._clock.now_ns(), problem=f"{_peer(event)} offers images as {sentence}"))
                 return
+
+    def _on_rejected(self, event: evt.Event) -> None:
+        """Say on the console who was turned away, and why; a stranger is no reason to hold the beam."""
+        settings, calling = self._settings, str(event.assoc.requestor.ae_title).strip()
+        if settings.calling_ae_titles and calling not in settings.calling_ae_titles:
+            why = f"calling_ae_titles is {', '.join(settings.calling_ae_titles)}"
+        elif settings.check_called_ae_title and _called_title(event) != settings.ae_title:
+            why = f"it called {_called_title(event)!r}; the title here is {settings.ae_title!r}"
+        else:
+            why = f"{MAX_ASSOCIATIONS} associations are the limit"
+        self._put(Arrival(self._clock.now_ns(), remark=f"{_peer(event)} was rejected: {why}"))
 
     def _on_store(self, event: evt.Event) -> int:
         arrived_ns = self._clock.now_ns()
@@ -194,8 +231,13 @@ class StoreReceiver:
         self._count += 1
 
         def read() -> Dataset:
-            dataset = event.dataset
-            dataset.file_meta = event.file_meta
+            meta = event.file_meta
+            if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+                dataset = decode(BytesIO(inflated(event.encoded_dataset(include_meta=False))), False, True)
+                meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            else:
+                dataset = event.dataset
+            dataset.file_meta = meta
             return dataset
 
         stamped = not self._settings.arrival_time
@@ -210,7 +252,7 @@ class StoreReceiver:
     def _on_close(self, event: evt.Event) -> None:
         self._received_bytes.pop(event.assoc, None)
         _log.info("%s left", _peer(event))
-        if not event.assoc.is_released:
+        if not (event.assoc.is_released or event.assoc.is_rejected):
             sentence = f"{_peer(event)} left without releasing its association"
             self._put(Arrival(self._clock.now_ns(), problem=sentence, kind="left"))
 
@@ -246,6 +288,10 @@ class _DayUnwrapper:
         if not unwrapped_ns >= 0:
             raise BadFrame(f"the stamp of frame {frame.name} lies {-unwrapped_ns / 1e9:g} s before the first day")
         return replace(frame, acquired_ns=unwrapped_ns)
+
+
+def _called_title(event: evt.Event) -> str:
+    return str(getattr(event.assoc.requestor.primitive, "called_ae_title", "")).strip()[:16]
 
 
 def _peer(event: evt.Event) -> str:

@@ -64,6 +64,8 @@ class Arrival:
     """Kind of the problem; of each kind one sentence a second is told."""
     peer: str = ""
     """Who sent them: an address with the number of its connection, or an AE title; empty for a folder."""
+    remark: str = ""
+    """A sentence about what came and is nothing wrong."""
 
 
 class _Waiting(NamedTuple):
@@ -103,6 +105,8 @@ class LiveSource:
     clock
         The host's monotonic clock, which also dates `arrivals`.
     """
+
+    late_hint = ""  # ends the sentence about frames that come late: what helps
 
     def __init__(self, arrivals: Arrivals, settings: LiveSettings, clock: Clock | None = None) -> None:
         self._arrivals, self._settings = arrivals, settings
@@ -182,9 +186,8 @@ class LiveSource:
 
     def _await_stream(self) -> StreamInfo:
         until_s = wait_ends_s(self._settings.first_frame_timeout_s, f"the first frames of {self._arrivals.name}")
-        needed = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
-        if self._settings.plane == ALL_PLANES:
-            needed = FRAMES_FOR_PLANES
+        least = 1 if self._settings.frames_per_s else FRAMES_FOR_INTERVAL
+        needed = FRAMES_FOR_PLANES if self._settings.plane == ALL_PLANES else least
         while len(self._stamps_ns) < needed:
             if time.monotonic() > until_s:
                 raise Unavailable(
@@ -223,6 +226,7 @@ class LiveSource:
             return
         if arrival.problem:
             self._refuse(arrival.kind, arrival.problem)
+        self._refusals.remark(arrival.remark)
         for frame in self._told_apart(arrival.frames):
             if self._settings.arrival_time:
                 frame = replace(  # noqa: PLW2901
@@ -291,6 +295,5 @@ class LiveSource:
             )
         if behind_ns == 0:
             return self._refuse("repeated", f"frame {frame.name} was dropped: its stamp is that of the one before")
-        return self._refuse(
-            "late", f"frame {frame.name} was dropped: it comes late, {behind_ns / 1e6:.1f} ms older than the newest"
-        )
+        why = f"it comes late, {behind_ns / 1e6:.1f} ms older than the newest{self.late_hint}"
+        return self._refuse("late", f"frame {frame.name} was dropped: {why}")

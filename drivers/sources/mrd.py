@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from drivers.errors import BadFrame
-from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages
+from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages, text_message
+from drivers.formats.stream import StreamParser
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
 from gating.clocks.clock import Clock, MonotonicClock
@@ -28,6 +29,13 @@ class MrdSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["centre", "corner"],
         Meta(description="What the position marks: the image's centre (the format) or its first pixel (converters)."),
     ] = "centre"
+    tick_ms: Annotated[
+        float,
+        Meta(ge=0.1, le=100, description="Unit of acquisition_time_stamp; a day holds a whole number of them."),
+    ] = 2.5
+    pixel_spacing_mm: Annotated[
+        float, Meta(ge=0, le=100, description="Spacing where field_of_view gives pixels not square; 0: as it says.")
+    ] = 0.0
 
 
 class MrdArrivals:
@@ -37,12 +45,20 @@ class MrdArrivals:
 
     def __init__(self, settings: MrdSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self.peer = NetworkPeer(settings, parse_messages, listen=True, goodbye=CLOSE)
+        self._version = 1
+        self.peer = NetworkPeer(settings, self._parser, listen=True, farewell=self._farewell)
 
     def open(self) -> None:
         """Listen. Raises `Unavailable`."""
         settings = self._settings
-        self._maker = FrameMaker(settings.stamp_meaning, settings.position_is, stamps_needed=not settings.arrival_time)
+        spacing_mm = (settings.pixel_spacing_mm,) * 2 if settings.pixel_spacing_mm else None
+        self._maker = FrameMaker(
+            settings.stamp_meaning,
+            settings.position_is,
+            stamps_needed=not settings.arrival_time,
+            tick_ns=round(settings.tick_ms * 1e6),
+            spacing_mm=spacing_mm,
+        )
         self.peer.open()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
@@ -55,6 +71,19 @@ class MrdArrivals:
             return Arrival(arrived_ns, (self._maker.frame(image, arrived_ns),), peer=self.peer.sender)
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
+
+    def _parser(self) -> StreamParser:
+        self._version = 1
+        return parse_messages(self._is_second)
+
+    def _is_second(self) -> None:
+        self._version = 2
+
+    def _farewell(self, sentence: str) -> bytes:
+        """Version 2 has no messages for it: its streams hold data alone."""
+        if self._version == 2:
+            return b""
+        return (text_message(sentence) if sentence else b"") + CLOSE
 
     @property
     def warnings(self) -> tuple[str, ...]:

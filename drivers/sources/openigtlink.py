@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadFrame
 from drivers.formats.frame import VendorFrame, checked_frame
-from drivers.formats.openigtlink import Image, Transform, geometry, parse_messages
+from drivers.formats.openigtlink import Image, Other, Transform, geometry, parse_messages
 from drivers.formats.pixels import wire_pixels
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.peer import NetworkPeer, PeerSettings
@@ -19,6 +19,8 @@ from gating.messages import StampMeaning
 
 PORT: Final = 18944
 CLOCK: Final = "openigtlink-utc"
+MAX_NAMED: Final = 16
+"""How many devices that send no cine are named."""
 
 
 class OpenigtlinkSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,11 +47,12 @@ class OpenigtlinkArrivals:
     def __init__(self, settings: OpenigtlinkSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._pose: NDArray[np.float64] | None = None
+        self._named: list[str] = []
         self.peer = NetworkPeer(settings, parse_messages, listen=settings.role == "server")
 
     def open(self) -> None:
         """Listen, or prepare to connect. Raises `Unavailable`."""
-        self._pose = None
+        self._pose, self._named = None, []
         self.peer.open()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
@@ -59,8 +62,10 @@ class OpenigtlinkArrivals:
             arrived_ns = self._clock.now_ns()
             if isinstance(message, Transform) and message.device == self._settings.pose_from:
                 self._pose = message.matrix
-            if isinstance(message, Image) and self._settings.device in ("", message.device):
+            elif isinstance(message, Image) and self._settings.device in ("", message.device):
                 return Arrival(arrived_ns, (self._frame(message, arrived_ns),), peer=self.peer.sender)
+            elif message is not None:
+                return self._other(arrived_ns, message)
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
         return None
@@ -68,6 +73,15 @@ class OpenigtlinkArrivals:
     def close(self) -> None:
         """Drop the peer."""
         self.peer.close()
+
+    def _other(self, arrived_ns: int, message: Image | Transform | Other) -> Arrival | None:
+        """Return a remark that names what comes besides the cine, whenever something new does."""
+        name = f"{message.kind if isinstance(message, Other) else type(message).__name__.upper()} {message.device}"
+        if name in self._named or len(self._named) >= MAX_NAMED:
+            return None
+        self._named.append(name)
+        cine = f"IMAGE {self._settings.device}" if self._settings.device else "an IMAGE of any device"
+        return Arrival(arrived_ns, remark=f"the peer sends {', '.join(self._named)}; {cine} is the cine")
 
     def _frame(self, image: Image, arrived_ns: int) -> VendorFrame:
         settings = self._settings

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from drivers.errors import BadFrame, Unavailable
 from drivers.formats.stream import SKIPPED, StreamParser
+from drivers.sources.leaving import LeavingPeers
 from drivers.sources.live import LiveSettings
 from gating.wire.sockets import check_listening
 
@@ -65,14 +66,22 @@ class NetworkPeer:
         Returns a new parser for each connection, see `drivers.formats.stream`.
     listen
         True for a server, false for a client.
-    goodbye
-        Message for a peer that said goodbye.
+    farewell
+        Returns the last message for a peer, from the sentence that says why it is cut off or refused; empty if it said
+        goodbye itself.
     """
 
     def __init__(
-        self, settings: PeerSettings, make_parser: Callable[[], StreamParser], *, listen: bool, goodbye: bytes = b""
+        self,
+        settings: PeerSettings,
+        make_parser: Callable[[], StreamParser],
+        *,
+        listen: bool,
+        farewell: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
-        self._settings, self._make_parser, self._listen, self._goodbye = settings, make_parser, listen, goodbye
+        self._settings, self._make_parser, self._listen = settings, make_parser, listen
+        self._farewell = farewell
+        self._leaving = LeavingPeers()
         self._listener: socket.socket | None = None
         self._peer: _Peer | None = None
         self._connect_due_ns = 0
@@ -110,6 +119,7 @@ class NetworkPeer:
     def close(self) -> None:
         """Drop the peer and stop listening."""
         self._drop()
+        self._leaving.close()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -145,10 +155,11 @@ class NetworkPeer:
         if not self._listen and self._peer is None:
             self._connect(timeout_s)
             return
-        sockets = [] if self._listener is None else [self._listener]
+        sockets = [*self._leaving.sockets(), *([] if self._listener is None else [self._listener])]
         if self._peer is not None:
             sockets.append(self._peer.connection)
         ready, _, _ = select.select(sockets, [], [], timeout_s)
+        self._leaving.read(ready)
         if self._peer is not None and self._peer.connection in ready:
             self._read(self._peer)
         if self._listener is not None and self._listener in ready:
@@ -164,8 +175,9 @@ class NetworkPeer:
             return
         name = f"{address[0]}:{address[1]}"
         if self._peer is not None:
-            connection.close()
-            raise BadFrame(f"a second peer, {name}, was refused: {self._peer.name} is connected, and 1 is the limit")
+            sentence = f"a second peer, {name}, was refused: {self._peer.name} is connected, and 1 is the limit"
+            self._leaving.dismiss(connection, self._farewell(sentence))
+            raise BadFrame(sentence)
         self._serve(connection, name)
 
     def _connect(self, timeout_s: float) -> None:
@@ -218,8 +230,7 @@ class NetworkPeer:
                     answer, peer.parsed_bytes = next(peer.parser), 0
                 peer.needed = answer
             except StopIteration:
-                self.send(self._goodbye)
-                self._drop()
+                self._drop(self._farewell(""))
                 return None
             except BadFrame as error:
                 self._cut_off(f"was cut off: {error}")
@@ -228,12 +239,12 @@ class NetworkPeer:
         return None
 
     def _cut_off(self, why: str) -> None:
-        name = self._peer.name if self._peer is not None else "nobody"
-        self._drop()
-        raise BadFrame(f"peer {name} {why}")
+        sentence = f"peer {self._peer.name if self._peer is not None else 'nobody'} {why}"
+        self._drop(self._farewell(sentence))
+        raise BadFrame(sentence)
 
-    def _drop(self) -> None:
+    def _drop(self, last_words: bytes = b"") -> None:
         if self._peer is not None:
-            self._peer.connection.close()
+            self._leaving.dismiss(self._peer.connection, last_words)
             self._peer = None
             _log.info("peer %s left", self.sender)

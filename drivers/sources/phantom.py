@@ -28,7 +28,7 @@ class PhantomSourceSettings(PhantomSettings, frozen=True, kw_only=True):
     ] = ""
     trace_scale: Annotated[float, Meta(ge=-20, le=20, description="Factor for the displacements of the trace.")] = 1.0
     trace_axes: Annotated[
-        tuple[str, str, str], Meta(description='Patient axes of a .csv trace\'s x, y, z: ["+lr", "-ap", "+si"].')
+        tuple[str, str, str], Meta(description='Patient axes of a trace\'s columns x, y, z: ["+lr", "-ap", "+si"].')
     ] = ("+lr", "+si", "+ap")
 
     def phantom_settings(self) -> PhantomSettings:

@@ -32,17 +32,26 @@ class Refusals:
         self.counts: Counter[str] = Counter()
         self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self._noticed_ns: dict[str, int] = {}
+        self._remark = ""
 
     @property
     def last(self) -> str:
         """The newest sentence, to end another one with; empty if there is none."""
-        return f"; last: {self._notices[-1]}" if self._notices else ""
+        newest = self._notices[-1] if self._notices else self._remark
+        return f"; last: {newest}" if newest else ""
 
     def take(self) -> list[str]:
         """Return the sentences that are new since the last call."""
         taken = list(self._notices)
         self._notices.clear()
         return taken
+
+    def remark(self, sentence: str) -> None:
+        """Tell the console what came and is nothing wrong: no refusal, and no event that holds the beam."""
+        if not sentence:
+            return
+        self._remark = f"{self._name}: {sentence}"[:400]
+        _log.info("%s", self._remark)
 
     def refuse(self, kind: str, sentence: str) -> bool:
         """Count and report a refusal. Returns False, so that a check can return it."""

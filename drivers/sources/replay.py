@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadRecording, SourceFault
+from drivers.errors import BadRecording, SourceFault, Unavailable
 from drivers.ports import EndOfStream, FrameStamp
 from drivers.recordings import Recording
 from drivers.recordings.scan import Scan, interleave, open_scan
@@ -82,6 +82,8 @@ class ReplaySource:
         if self._scan is None:
             pacer = Pacer(self._pacing, self._speed, self._clock)
             scan = self._open_scan()
+            if self._loop and scan.nominal_interval_ns == 0:
+                raise Unavailable(f"replay {scan.name}: it holds {len(scan)} frame; a loop needs 2 or more of a plane")
             self._next = scan.first.frames[0]
             self._scan, self._pacer, self._index = scan, pacer, 0
         return self._info(self._scan)

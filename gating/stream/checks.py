@@ -18,6 +18,12 @@ from gating.settings.config import HealthSettings
 FUTURE_TOLERANCE_NS = 2_000_000
 """Two processes of one host share a clock; this allows for the order in which they read it."""
 
+DELAY_TOO_SMALL: Final = (
+    ": its image would show a moment after its publication; clocks.source_delay_ms is likely too small "
+    "(unset, it is 0), or clocks.acquisition_ms too large"
+)
+"""Half an acquisition is added to a stamp of its start, and only the delay of the source takes it off again."""
+
 ANCHOR_NS = 10_000_000_000
 CLOCK_SLACK_NS = 5_000_000
 CLOCK_DRIFT = 0.001
@@ -147,9 +153,10 @@ def _check_stamps(header: FrameHeader, received_ns: int, settings: HealthSetting
         return HoldReason(GateReason.STAMP_UNCERTAIN, f"{text}, the limit is {settings.max_stamp_uncertainty_ms:g} ms")
     ahead_ns = max(acquired_ns, published_ns) - received_ns
     if ahead_ns > FUTURE_TOLERANCE_NS + header.age_uncertainty_ns:
-        return HoldReason(
-            GateReason.CLOCK_FAULT, f"frame {header.sequence} is stamped {ahead_ns / 1e6:.1f} ms in the future"
-        )
+        text = f"frame {header.sequence} is stamped {ahead_ns / 1e6:.1f} ms in the future"
+        if header.moment_uncertainty_ns is not None and acquired_ns > published_ns:
+            text += DELAY_TOO_SMALL
+        return HoldReason(GateReason.CLOCK_FAULT, text)
     return None
 
 

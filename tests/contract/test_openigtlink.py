@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -10,12 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
 
+from drivers.errors import Unavailable
 from drivers.formats.crc64 import crc64
+from drivers.formats.openigtlink import polydata_message
 from drivers.outlets.openigtlink import Outlet
+from drivers.sources.openigtlink import OpenigtlinkSettings, OpenigtlinkSource
 from gating.messages import GateState, StampMeaning, TargetEstimate
 from gating.settings.config import EndpointSettings
 from gating.wire.codec import encode, encode_frame
@@ -179,9 +185,10 @@ import sys, time
 import numpy as np, pyigtl
 client = pyigtl.OpenIGTLinkClient("127.0.0.1", int(sys.argv[1]))
 heard, until = {}, time.time() + 60
-while time.time() < until and len(heard) < 4:
+while time.time() < until and not {"IMAGE", "TRANSFORM", "POINT", "STRING"} <= set(heard):
     for message in client.get_latest_messages():
-        heard[message.message_type] = message
+        if message.message_type != "STRING" or message.device_name == "GateText":
+            heard[message.message_type] = message
     time.sleep(0.01)
 image = heard["IMAGE"]
 print(repr({
@@ -190,6 +197,7 @@ print(repr({
     "transform": (heard["TRANSFORM"].device_name, heard["TRANSFORM"].matrix[:3, 3].round(3).tolist()),
     "point": (heard["POINT"].names, np.round(heard["POINT"].positions, 3).tolist()),
     "string": heard["STRING"].string,
+    "apart_s": heard["TRANSFORM"].timestamp - image.timestamp,
 }), flush=True)
 """
 
@@ -220,12 +228,14 @@ def engine(endpoints: EndpointSettings, stop: threading.Event) -> None:
     estimate = TargetEstimate(
         session_id="s1", frame_sequence=0, plane="sagittal", target="GTV", x_px=1, y_px=2, position_mm=(5.0, -6.0, 7.0),
         confidence=0.9, score=0.9, status="tracked", target_out_fraction=0, acquired_ns=0, gate=GateState.ON,
-        reason="in_window",
+        reason="in_window", contour_px=[(10.0, 20.0), (30.0, 20.0), (20.0, 40.0)],
     )  # fmt: skip
+    lost = msgspec.structs.replace(estimate, target="OAR", status="lost", position_mm=(float("nan"),) * 3)
     sequence = 0
     while not stop.wait(0.05):
         frames.send_multipart(encode_frame(frame(0)))
         telemetry.send_multipart(encode(estimate))
+        telemetry.send_multipart(encode(lost))
         gate.send_multipart(encode(gate_command(sequence, GateState.ON)))
         sequence += 1
     context.destroy(linger=0)
@@ -243,6 +253,7 @@ def test_pyigtl_hears_cine_target_and_gate_from_the_outlet(outlet: Outlet) -> No
     assert heard["transform"] == ("GTV", [-5.0, 6.0, 7.0])
     assert heard["point"] == (["GTV"], [[-5.0, 6.0, 7.0]])
     assert heard["string"] == "beam on: in_window"
+    assert heard["apart_s"] == 0
 
 
 def test_debians_example_client_accepts_every_kind_of_message(
@@ -251,13 +262,43 @@ def test_debians_example_client_accepts_every_kind_of_message(
     """The C++ library checks each message's checksum before it prints the content."""
     program = debian("Receiver/ReceiveClient")
     log = tmp_path / "heard.txt"
-    wanted = ("Dimensions            : (96, 96, 1)", "Error Name: on", "Status    : in_window", "Name      : GTV")
+    wanted = ("Dimensions            : (96, 96, 1)", "Error Name: on", "Status    : in_window", "Name      : GTV",
+              "Error Name: lost", "GTV tracked, confidence 0.90", "Receiving : POLYDATA")  # fmt: skip
     with log.open("w") as heard, subprocess.Popen(
         [program, "127.0.0.1", str(outlet.port)], stdout=subprocess.DEVNULL, stderr=heard
     ) as process:  # fmt: skip
         came = wait_until(lambda: all(one in log.read_text() for one in (*wanted, "( -5.000000, 6.000000, 7.000000 )")))
         process.kill()
-    assert came, log.read_text()[-2000:]
+    text = log.read_text()
+    assert came, text[-2000:]
+    assert len(set(re.findall(r"Time stamp: (\S+)\nReceiving (?:IMAGE|TRANSFORM|POINT) ", text))) == 1
+    assert "nan" not in text
+    assert "Name      : OAR" not in text
+
+
+def test_debians_example_client_draws_the_contour(debian: Callable[[str], Path]) -> None:
+    contour = polydata_message("GTV contour", 10**18, [(1.0, 2.0, 3.0), (4.0, 5.0, 6.0), (7.0, 8.0, 9.0)])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [debian("PolyData/PolyDataClient"), "127.0.0.1", str(server.getsockname()[1])]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(contour)
+                connection.shutdown(socket.SHUT_WR)
+                _, said = process.communicate(timeout=PATIENCE_S)
+    assert "point[1] = (-4, -5, 6)" in said
+    assert "cell[0] = (0, 0, 1, 2, 0)" in said  # the program prints the first index twice
+
+
+def test_a_peer_without_a_cine_is_answered_with_what_it_sends(debian: Callable[[str], Path]) -> None:
+    source = OpenigtlinkSource(OpenigtlinkSettings(port=0, device="Cine", first_frame_timeout_s=1.0))
+    source.arrivals.peer.open()
+    command = [debian("Tracker/TrackerClient"), "127.0.0.1", str(source.arrivals.peer.port), "50"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with pytest.raises(Unavailable, match="the peer sends TRANSFORM Tracker; IMAGE Cine is the cine"):
+            source.open()
+        process.kill()
+    assert source.counters == {}
 
 
 def test_a_client_that_does_not_read_delays_nobody(outlet: Outlet) -> None:

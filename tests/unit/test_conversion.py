@@ -66,6 +66,7 @@ def written(one: Recording, out: Path) -> tuple[Recording, list[str]]:
     return open_recording(out), lost
 
 
+@pytest.mark.filterwarnings("ignore::drivers.errors.NotSquare")
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("out", OUTS)
 def test_pixels_geometry_and_times_read_back(tmp_path, out, dtype):
@@ -102,6 +103,7 @@ def test_a_case_is_scored_on_the_contours_that_the_recording_held(tmp_path):
     assert lost == ["it does not say that times are assumed"]
 
 
+@pytest.mark.filterwarnings("ignore::drivers.errors.NotSquare")
 def test_what_a_format_cannot_hold_is_said(tmp_path):
     uneven = recording(stamps_ns=np.cumsum([0, 100, 200, 100, 200, 100]) * 1_000_000)
     _, lost = written(uneven, tmp_path / "case")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from drivers.errors import BadFrame, BadRecording
 from drivers.formats.dicom import frames_of, read_dicom_file
@@ -174,11 +176,43 @@ def test_an_image_that_cannot_be_used_is_refused_with_a_sentence(dataset, senten
         frames(dataset())
 
 
-def test_deflated_images_are_refused_unread(tmp_path: Path) -> None:
-    deflated = image()
-    deflated.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
-    with pytest.raises(BadFrame, match="deflated"):
-        read_dicom_file(put(tmp_path / "a.dcm", deflated))
+def deflated(body: bytes | None = None) -> bytes:
+    """A deflated image, as pydicom writes it, or with another data set behind its meta group."""
+    dataset = image()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    raw = encoded(dataset)
+    begin = 144 + int.from_bytes(raw[140:144], "little")
+    return raw if body is None else raw[:begin] + body
+
+
+def test_a_deflated_image_is_read_bit_for_bit(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(deflated())
+    (frame,) = read_dicom_file(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(frame.pixels, picture(0))
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        pytest.param(lambda: deflated()[:-30], "is cut", id="cut"),
+        pytest.param(lambda: deflated(b"noise"), "is damaged", id="damaged"),
+        pytest.param(lambda: deflated(packed(bytes(50_001))), "more than 50000 bytes, the limit", id="bomb"),
+        pytest.param(lambda: deflated(packed(deflated())), "not its meta group", id="nested"),
+        pytest.param(lambda: deflated().replace(b"UL", b"UN", 1), "length of its meta group", id="no length"),
+    ],
+)
+def test_a_deflated_image_never_unpacks_to_more_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: Callable[[], bytes], sentence: str
+) -> None:
+    monkeypatch.setattr("drivers.formats.dicom_deflated.MAX_BYTES", 50_000)
+    (tmp_path / "a.dcm").write_bytes(raw())
+    with pytest.raises(BadFrame, match=sentence):
+        read_dicom_file(tmp_path / "a.dcm")
+
+
+def packed(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import highdicom
 import msgspec
@@ -38,10 +34,10 @@ from gating.session.log_writer import SessionWriter
 from gating.wire.codec import encode_frame
 from gating.wire.pixels import content_hash
 from tests import dicom_files
-from tests.patience import reserved_ports, wait_until
+from tests.orthanc import orthanc
+from tests.patience import reserved_ports
 from tests.unit.session_bench import FRAMES, estimate, make_frame, reference, target_centre, write_session
 
-ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 OBJECTS = {
     "cine_sagittal": "MultiframeGrayscaleWordSCImage",
     "structures": "RTStructureSet",
@@ -340,42 +336,15 @@ def test_a_server_needs_title_host_and_port(text: str) -> None:
         parse_peer(text)
 
 
-@pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """A real server: its DICOM and its HTTP port."""
-    if ORTHANC is None:
-        pytest.skip("Orthanc is not installed (Debian: apt-get install orthanc)")
-    settings: dict[str, Any] = {"StorageDirectory": str(tmp_path / "db"), "IndexDirectory": str(tmp_path / "db")}
-    settings |= {"RemoteAccessAllowed": False, "AuthenticationEnabled": False, "Plugins": []}
-    with reserved_ports(2) as (dicom, http):
-        config = tmp_path / "orthanc.json"
-        config.write_text(json.dumps({**settings, "DicomPort": dicom, "HttpPort": http}))
-        with subprocess.Popen([ORTHANC, config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-            try:
-                assert wait_until(lambda: answers(http))
-                yield dicom, http
-            finally:
-                server.kill()
-
-
-def answers(http: int, path: str = "/system") -> Any:
-    try:
-        with urlopen(f"http://127.0.0.1:{http}{path}", timeout=5) as reply:
-            return json.load(reply)
-    except OSError:
-        return None
-
-
 @pytest.mark.deadlines
-def test_a_real_server_stores_all_of_it(
-    orthanc: tuple[int, int], files: dict[str, Path], made: dict[str, Dataset]
-) -> None:
-    dicom, http = orthanc
-    send_dicom(list(files.values()), parse_peer(f"ORTHANC@127.0.0.1:{dicom}"))
-    stored = [answers(http, f"/instances/{one}/tags?simplify") for one in answers(http, "/instances")]
+def test_a_real_server_stores_all_of_it(tmp_path: Path, files: dict[str, Path], made: dict[str, Dataset]) -> None:
+    with orthanc(tmp_path) as server:
+        send_dicom(list(files.values()), parse_peer(f"ORTHANC@127.0.0.1:{server.dicom}"))
+        stored = [server.answer(f"/instances/{one}/tags?simplify") for one in server.answer("/instances")]
+        studies = server.answer("/studies")
     assert {one["SOPInstanceUID"] for one in stored} == {one.SOPInstanceUID for one in made.values()}
     assert {one["PatientID"] for one in stored} == {"P-17"}
-    assert len(answers(http, "/studies")) == 1
+    assert len(studies) == 1
 
 
 @pytest.mark.deadlines

@@ -208,7 +208,8 @@ def test_an_image_that_comes_late_is_dropped_and_counted(receiver: DicomSource) 
     assert np.diff([stamp.acquired_ns for stamp in stamps]).tolist() == [2 * INTERVAL_NS, INTERVAL_NS]
     assert receiver.counters == {"late": 1}
     assert receiver.take_notices() == [
-        "dicom receiver: frame image 3 was dropped: it comes late, 200.0 ms older than the newest"
+        "dicom receiver: frame image 3 was dropped: it comes late, 200.0 ms older than the newest; "
+        "-o order_within_ms lets images wait for those before them"
     ]
 
 
@@ -334,13 +335,52 @@ def test_unstamped_images_are_accepted_only_with_arrival_times() -> None:
     source.close()
 
 
-def test_a_peer_that_is_not_listed_is_rejected() -> None:
-    source = DicomSource(DicomSettings(port=0, calling_ae_titles=("SCANNER",)))
-    source.arrivals.open()
-    entity = AE(ae_title="PEER")
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"calling_ae_titles": ("SCANNER",)}, "calling_ae_titles is SCANNER"),
+        ({"check_called_ae_title": True}, "it called 'ANY-SCP'; the title here is 'CINEGATE'"),
+    ],
+    ids=["calling", "called"],
+)
+def test_a_peer_with_a_wrong_title_is_rejected_and_told_of(settings: dict[str, Any], why: str) -> None:
+    source = DicomSource(DicomSettings(port=0, first_frame_timeout_s=0.5, **settings))
+    entity, answers = AE(ae_title="PEER"), []
     entity.add_requested_context(MRImageStorage)
-    assert entity.associate("127.0.0.1", source.port).is_rejected
-    source.close()
+
+    def ask() -> None:
+        if wait_until(lambda: source.port):
+            answers.append(entity.associate("127.0.0.1", source.port).is_rejected)
+
+    peer = threading.Thread(target=ask, daemon=True)
+    peer.start()
+    with pytest.raises(Unavailable, match=f"last: dicom receiver: peer 'PEER' at 127.0.0.1 was rejected: {why}"):
+        source.open()
+    peer.join(PATIENCE_S)
+    assert answers == [True]
+    assert source.counters == {}
+
+
+def test_images_out_of_order_wait_for_those_before_them() -> None:
+    order = (3, 0, 4, 1, 2, 5)
+    settings = DicomSettings(port=0, frames_per_s=5.0, first_frame_timeout_s=60.0, order_within_ms=500.0)
+    with closing(DicomSource(settings)) as source:
+        info = opened_by(source, lambda port: store(port, *map(image, order)))
+        stamps, images = read(source, info, len(order))
+        assert source.counters == {}
+    np.testing.assert_array_equal(images, [picture(index) for index in range(len(order))])
+    assert all(before.arrived_ns <= after.arrived_ns for before, after in itertools.pairwise(stamps))
+
+
+def test_a_deflated_image_sent_by_dcmtk_arrives_bit_for_bit(
+    storescu: str, receiver: DicomSource, tmp_path: Path
+) -> None:
+    plain, packed = put(tmp_path / "0.dcm", image(0)), tmp_path / "0.deflated"
+    subprocess.run(["dcmconv", "+td", plain, packed], check=True)
+    assert b"1.2.840.10008.1.2.1.99" in packed.read_bytes()
+    send = lambda port: subprocess.run([storescu, "-xd", "127.0.0.1", str(port), packed], check=True)  # noqa: E731
+    _, images = read(receiver, opened_by(receiver, send), 1)
+    np.testing.assert_array_equal(images, [picture(0)])
 
 
 def test_missing_images_are_reported_after_the_timeout() -> None:

@@ -33,6 +33,16 @@ def test_the_next_frame_in_time_is_healthy():
     assert check(frame(1).header) is None
 
 
+@pytest.mark.parametrize("moved", [0, None], ids=["moved to the centre", "as it was stamped"])
+def test_a_moment_after_its_publication_names_the_settings_to_look_at(moved):
+    """As with an acquisition of 120 ms, and a delay of the source that was not entered."""
+    header = frame(1).header
+    late = {"acquired_on_publish_clock_ns": header.published_ns + 60 * MS, "moment_uncertainty_ns": moved}
+    fault = check(replace(header, **late))
+    assert fault.reason is GateReason.CLOCK_FAULT
+    assert ("clocks.source_delay_ms is likely too small" in fault.detail) is (moved is not None)
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

@@ -10,14 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from drivers.errors import BadFrame, BadRecording
-from drivers.formats.mrd import FrameMaker, MrdImage, image_header, image_message
+from cinegate.replays import replay_arguments
+from cinegate.verbs import register_verbs
+from cinegate.verbs.app import app
+from drivers.errors import BadFrame, BadRecording, NotSquare
+from drivers.formats.mrd import FrameMaker, image_header, image_message
+from drivers.formats.mrd_image import MrdImage
 from drivers.recordings import open_recording
 from gating.clocks.offset import DAY_NS
 from gating.messages import StampMeaning
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
+
+from ismrmrd.serialization import ProtocolDeserializer  # noqa: E402
 
 from tests.live_session import LiveSession  # noqa: E402
 from tests.mrd_client import (  # noqa: E402
@@ -33,6 +40,8 @@ from tests.mrd_client import (  # noqa: E402
 )
 from tests.mrd_peer import BAD, opening, started  # noqa: E402
 from tests.patience import wait_until  # noqa: E402
+
+register_verbs()
 
 
 @pytest.fixture
@@ -93,6 +102,15 @@ def test_pixels_that_are_not_square_are_warned_of_once(
     assert session.source.warnings == (said + "columns and rows may have changed places",) * warned
 
 
+def test_a_given_spacing_replaces_that_of_a_field_of_view_not_square() -> None:
+    session = opening(pixel_spacing_mm=1.8)
+    with connect(session.port) as client:
+        started(session, client, synthetic_cine())
+    session.source.close()
+    assert session.opened().pixel_spacing_mm == (1.8, 1.8)
+    assert "1.8 x 1.8 mm is taken, as it was given" in session.source.warnings[0]
+
+
 def test_bytes_may_arrive_a_few_at_a_time(session: LiveSession) -> None:
     cine = synthetic_cine(4)
     stream = preamble() + b"".join(packed(image(cine, index)) for index in range(4))
@@ -113,6 +131,35 @@ def test_bad_input_is_reported_and_the_next_connection_works(session: LiveSessio
     with connect(session.port) as client:
         client.sendall(preamble() + b"".join(packed(image(cine, index)) for index in range(10, 15)))
         assert len(session.read(5)) == 5
+
+
+def answers(client: socket.socket) -> list[Any]:
+    """What the `ismrmrd` package reads of the answer, up to the close."""
+    return list(ProtocolDeserializer(client.makefile("rb")).deserialize())
+
+
+def raw_acquisition() -> bytes:
+    return packed(ismrmrd.Acquisition.from_array(np.ones((4, 5000), np.complex64)))
+
+
+def test_a_client_of_raw_data_is_told_why_it_is_cut_off(session: LiveSession, caplog: pytest.LogCaptureFixture) -> None:
+    """Also while more of its data are unread, and before the stream has begun."""
+    with caplog.at_level("WARNING", "cinegate.source"), connect(session.port) as client:
+        client.sendall(preamble() + raw_acquisition() * 20)
+        (said,) = answers(client)
+        assert "was cut off: message id is 1008, a raw acquisition; images (1022)" in said
+        assert wait_until(lambda: said in caplog.text)
+    with connect(session.port) as client:
+        started(session, client, synthetic_cine())
+
+
+def test_a_second_client_is_told_that_another_one_is_connected(session: LiveSession) -> None:
+    with connect(session.port) as first:
+        started(session, first, synthetic_cine())
+        with connect(session.port) as second:
+            assert "a second peer" in session.notice()
+            (said,) = answers(second)
+    assert "is connected, and 1 is the limit" in said
 
 
 @pytest.mark.parametrize("cut", [1, 100, 250, 1500])
@@ -241,8 +288,46 @@ class TestRecording:
 
     def test_a_plane_is_picked_by_name(self, tmp_path: Path) -> None:
         turned = {index: {"read_dir": (1.0, 0, 0), "phase_dir": (0, 0, -1.0)} for index in range(1, 20, 2)}
-        path = self.written(tmp_path / "cine.h5", synthetic_cine(20), *turned.items())
+        path = self.written(tmp_path / "cine.h5", synthetic_cine(20) | {"spacing": (2.0, 2.0)}, *turned.items())
         assert len(open_recording(path, plane="coronal")) == 10
+
+    def test_positions_that_mark_the_corner_are_read_on_request(self, tmp_path: Path) -> None:
+        """As `dicom2mrd` writes them: ImagePositionPatient as it is."""
+        cine = synthetic_cine(4) | {"spacing": (2.0, 2.0)}
+        corner = {index: {"position": cine["position"]} for index in range(4)}
+        path = self.written(tmp_path / "cine.h5", cine, *corner.items())
+        assert open_recording(path, position_is="corner").image_position_mm == pytest.approx(cine["position"])
+        assert open_recording(path).image_position_mm == pytest.approx((10.0, -24.0 - 31, 40.0 + 39))
+        words = ["convert", str(path), str(tmp_path / "a.npz"), "--position-is", "corner"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        assert open_recording(tmp_path / "a.npz").image_position_mm == pytest.approx(cine["position"])
+
+    def test_a_source_process_is_told_what_the_positions_mark(self) -> None:
+        assert replay_arguments("a.h5", position_is="corner")[-2:] == ["--position-is", "corner"]
+
+    @pytest.mark.parametrize(
+        ("name", "point", "said"),
+        [
+            ("a.h5", "middle", "position_is is 'middle'; centre or corner is known"),
+            ("a.npz", "corner", "position_is was given as corner; it is for MRD files"),
+        ],
+    )
+    def test_a_point_that_no_position_marks_is_refused(self, tmp_path: Path, name: str, point: str, said: str) -> None:
+        (tmp_path / name).touch()
+        with pytest.raises(BadRecording, match=said):
+            open_recording(tmp_path / name, position_is=point)
+
+    def test_a_given_spacing_replaces_only_pixels_that_are_not_square(self, tmp_path: Path) -> None:
+        path = self.written(tmp_path / "cine.h5", synthetic_cine(4))
+        with pytest.warns(NotSquare, match=r"1.5 x 2 mm are not square; columns and rows may have changed places"):
+            assert open_recording(path).pixel_spacing_mm == (2.0, 1.5)
+        with pytest.warns(NotSquare, match=r"1.5 x 2 mm are not square; 1.8 x 1.8 mm is taken, as it was given"):
+            recording = open_recording(path, 1.8)
+        assert recording.pixel_spacing_mm == (1.8, 1.8)
+        assert "1.8 x 1.8 mm is taken" in recording.description
+        square = self.written(tmp_path / "square.h5", synthetic_cine(4) | {"spacing": (2.0, 2.0)})
+        with pytest.raises(BadRecording, match=r"was given as 1\.8, 1\.8; the recording has 2, 2"):
+            open_recording(square, 1.8)
 
     @pytest.mark.parametrize(
         ("change", "said"),

@@ -66,8 +66,8 @@ def test_frames_are_left_out_of_any_recording_with_their_truth(tmp_path):
     whole, later = (open_recording(path, frames_per_s=4, skip_frames=count) for count in (0, 3))
     np.testing.assert_array_equal(later.target_track_px, whole.target_track_px[3:])
     np.testing.assert_array_equal(later.target_contour_px, whole.target_contours_px[3])
-    with pytest.raises(BadRecording, match="skip_frames is 11; 0 to 10 of 12 is allowed"):
-        open_recording(path, frames_per_s=4, skip_frames=11)
+    with pytest.raises(BadRecording, match="skip_frames is 12; 0 to 11 of 12 is allowed"):
+        open_recording(path, frames_per_s=4, skip_frames=12)
 
 
 @pytest.mark.parametrize("name", ["a.raw", "a.dat"])

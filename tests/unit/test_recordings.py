@@ -150,7 +150,7 @@ class TestNpz:
             ({"t_s": np.array([0, 1, 1, 3])}, "time stamp 2 is 0 s after the one before"),
             ({"t_s": np.array([0, 2, 1, 3])}, "time stamp 2 is -1 s after the one before"),
             ({"t_s": np.array(["0", "1", "2", "3"])}, "t_s is <U1"),
-            ({"frames": FRAMES[:1], "t_s": np.zeros(1)}, "the number of frames is 1; at least 2"),
+            ({"frames": FRAMES[:0], "t_s": np.zeros(0)}, "it holds no frames; at least 1"),
             ({"pixel_spacing_mm": np.array([0.0, 1.0])}, "pixel_spacing_mm is 0, 1; above 0 up to 100"),
             ({"pixel_spacing_mm": np.array([1.0, 101.0])}, "pixel_spacing_mm is 1, 101"),
             ({"pixel_spacing_mm": np.array([1.0])}, "2 finite numbers"),

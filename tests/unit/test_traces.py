@@ -104,7 +104,10 @@ def test_scaling_makes_a_surrogate_move_as_far_as_the_target(traces: Path) -> No
         pytest.param("a.txt", "0 1 2 3\n", "1 rows of", id="one row"),
         pytest.param("a.txt", "0 1 2 3\n0 1 2 3\n", "1 of 2 time stamps do not increase", id="repeated stamp"),
         pytest.param("a.txt", "0 1 2 3\n1 1 20000 3\n", "moves to 20000 mm; 86400 s and 10000 mm", id="too far"),
-        pytest.param("a.csv", "a;b\n1;2\n", "line 1 is 'a;b'; Frame;Timestamp;x;y;z", id="no header"),
+        pytest.param("a.csv", "a;b\n1;2\n", "line 1 is 'a;b'; a header with a time", id="no column known"),
+        pytest.param("a.csv", "0;1;2;3\n1;1;2;3\n", "line 1 is '0;1;2;3'; a header", id="no header"),
+        pytest.param("a.csv", "t;x;y\n0;1;2\n", "lr, si or ap .mm, LPS., or x, y and z", id="two of three axes"),
+        pytest.param("a.csv", "t;si\n0;1\n1\n", "line 3 holds ''; a number", id="short row"),
         pytest.param("a.vxp", "[Header]\nData_layout=phase\n[Data]\n1\n", "Data_layout is 'phase'", id="no amplitude"),
         pytest.param("a.dat", "", "not a motion trace", id="unknown suffix"),
     ],
@@ -113,6 +116,36 @@ def test_a_damaged_trace_is_refused_with_a_sentence(tmp_path: Path, name: str, t
     (tmp_path / name).write_text(text)
     with pytest.raises(BadRecording, match=sentence):
         read_trace(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("t_s;lr;si;ap\n0;0,5;1;2\n0,2;1,5;2;3\n", id="semicolons and decimal commas"),
+        pytest.param("Time (ms)\tSI [mm]\tphase\tAP [mm]\tLR [cm]\n0\t1\tin\t2\t0.05\n200\t2\tex\t3\t.15\n", id="tabs"),
+        pytest.param("time,lr_mm,si_mm,ap_mm,note\n0,0.5,1,2,\n0.2,1.5,2,3,cough\n", id="commas"),
+        pytest.param("frame,t_s,lr,si,ap\n1,0,0.5,1,2\n2,0.2,1.5,2,3\n", id="frame numbers"),
+        pytest.param("t lr si ap\n0 0,5 1 2\n0,2 1,5 2 3\n", id="blanks and decimal commas"),
+        pytest.param("Timestamp;x;y;z;quality\n0;0,5;1;2;-\n200;1,5;2;3;-\n", id="camera"),
+    ],
+)
+def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path, text: str) -> None:
+    for name in ("a.csv", "a.txt"):
+        (tmp_path / name).write_text(text)
+        trace = read_trace(tmp_path / name)
+        np.testing.assert_allclose(trace.t_s, [0, 0.2])
+        np.testing.assert_allclose((trace.lr_mm, trace.si_mm, trace.ap_mm), [(0.5, 1.5), (1, 2), (2, 3)])
+
+
+def test_a_robot_trajectory_may_have_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0,0;1,5;2;3\n0,2;2,5;2;3\n")
+    assert read_trace(tmp_path / "a.txt").lr_mm.tolist() == [1.5, 2.5]
+
+
+def test_an_axis_that_a_table_lacks_does_not_move(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t;si\n0;1\n1;2\n")
+    trace = read_trace(str(tmp_path / "a.csv"))
+    assert (trace.si_mm.tolist(), trace.lr_mm.any(), trace.ap_mm.any()) == ([1, 2], False, False)
 
 
 def test_a_trace_without_valid_samples_moves_nothing(tmp_path: Path) -> None:

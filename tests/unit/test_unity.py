@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 from drivers.errors import BadFrame, BadRecording, DriverError, FramesDropped, SourceFault, Unavailable
 from drivers.formats.nrbf import MAX_BYTES, parse_nrbf
 from drivers.formats.unity import filled, latency_in_name_ms, parse_unity, read_unity
+from drivers.ports import EndOfStream
 from drivers.recordings import open_recording
+from drivers.sources.replay import ReplaySource
 from drivers.sources.unity import UnitySettings, UnitySource
 from gating.geometry.contours import contour_centroid, mask_from_contour
 from tests.patience import PATIENCE_S, next_notices
 from tests.unity_files import INTERVAL_NS, later, put, real_files, session, small, with_double
 
 BEFORE_1970_NS = -100 * 365 * 86_400 * 10**9
+IN_THE_EIGHTIES_NS = -35 * 365 * 86_400 * 10**9
 
 
 @pytest.fixture(scope="session")
@@ -92,13 +95,28 @@ def test_a_folder_is_a_recording_sorted_by_acquisition(shared_data: Path, tmp_pa
     np.testing.assert_array_equal(recording.frames[3], np.roll(recording.frames[0], 3))
 
 
-def test_a_frame_with_a_bad_stamp_is_dropped_and_named(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_ns", [BEFORE_1970_NS, IN_THE_EIGHTIES_NS], ids=["before 1970", "before the machine"])
+def test_a_frame_with_an_impossible_date_is_dropped_and_named(shared_data: Path, tmp_path: Path, by_ns: int) -> None:
     paths = session(shared_data, tmp_path, 6)
-    paths[2].write_bytes(later(paths[2].read_bytes(), BEFORE_1970_NS))
-    with pytest.warns(FramesDropped, match=rf"1 of 6 frames dropped, {paths[2].name}: the acquisition stamp is -"):
+    paths[2].write_bytes(later(paths[2].read_bytes(), by_ns))
+    with pytest.warns(FramesDropped, match=rf"1 of 6 frames dropped, {paths[2].name}: the acquisition stamp is "):
         recording = open_recording(tmp_path)
     np.testing.assert_array_equal(np.diff(recording.stamps_ns) // INTERVAL_NS, [1, 2, 1, 1])
     assert paths[2].name in recording.description
+
+
+def test_a_single_frame_is_a_recording_of_one_frame(shared_data: Path, tmp_path: Path) -> None:
+    session(shared_data, tmp_path, 1)
+    recording = open_recording(tmp_path)
+    assert (len(recording), recording.nominal_interval_ns) == (1, 0)
+    assert recording.target_contour_px is not None
+    source = ReplaySource(recording)
+    assert source.open().nominal_interval_ns == 0
+    assert source.read_into(np.zeros(recording.shape, recording.dtype), 1000) is not None
+    with pytest.raises(EndOfStream):
+        source.read_into(np.zeros(recording.shape, recording.dtype), 0)
+    with pytest.raises(Unavailable, match="it holds 1 frame; a loop needs 2 or more"):
+        ReplaySource(recording, loop=True).open()
 
 
 def test_a_frame_with_the_stamp_of_another_is_dropped(shared_data: Path, tmp_path: Path) -> None:

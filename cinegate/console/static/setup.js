@@ -9,7 +9,7 @@ import { showStructures } from "./structures.js";
 
 /** @typedef {import("./types.js").Point} Point */
 /** @typedef {{recordings: string[], sources: string[], presets: {name: string, about: string}[], folder: string, operator: string, max_upload_bytes: number}} Begin */
-/** @typedef {{name: string, frames: number, frames_per_s: number, plane: string, shape: Point, spacing_mm: Point, description: string, target_px: Point[] | null}} Facts */
+/** @typedef {{name: string, frames: number, frames_per_s: number | null, plane: string, shape: Point, spacing_mm: Point, description: string, target_px: Point[] | null}} Facts */
 
 const OUTLINE_AFTER_MS = 120;
 const MARGINS = ["superior", "inferior", "anterior", "posterior", "left", "right"];
