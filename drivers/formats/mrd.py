@@ -55,11 +55,12 @@ def parse_messages(is_second: Callable[[], object] = bool) -> StreamParser:
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
         if kind == _IMAGE:
-            header = image_header((yield _IMAGE_HEADER.size))
+            raw = yield _IMAGE_HEADER.size
+            header = image_header(raw)
             (attribute_bytes,) = struct.unpack("<Q", (yield 8))
             yield limited("attribute string", attribute_bytes, MAX_ATTRIBUTE_BYTES)
             data = yield header.rows * header.columns * np.dtype(header.dtype).itemsize
-            yield MrdImage(header, data, scan)
+            yield MrdImage(header, data, scan, raw)
         elif kind == _HEADER:
             scan = hashlib.sha256((yield from _text(kind))).hexdigest()[:16]
             yield SKIPPED

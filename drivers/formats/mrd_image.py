@@ -36,7 +36,9 @@ class MrdImage:
     header: ImageHeader
     data: bytes
     scan: str = ""
-    """Digest of the newest header XML, which names patient, study and frame of reference; empty if none came."""
+    """Digest of the newest header, which names patient, study and frame of reference; empty if none came."""
+    raw: bytes = b""
+    """The header as it came, in version 1."""
 
 
 def checked_size(columns: int, rows: int, slices: int, channels: int, image_type: int) -> None:
