@@ -226,10 +226,9 @@ def mrd2_stream() -> bytes:
     triple = {"array": {"items": "float32", "dimensions": [{"length": 3}]}}
     vectors = ("fieldOfView", "position", "colDir", "lineDir")
     counters = ("slice", "acquisitionTimeStamp", "imageIndex", "imageSeriesIndex")
-    head = [{"name": name, "type": triple} for name in vectors]
-    head += [{"name": name, "type": [None, "uint32"]} for name in counters] + [
-        {"name": "imageType", "type": "Mrd.Kind"}
-    ]
+    head: list[dict[str, object]] = [{"name": name, "type": triple} for name in vectors]
+    head += ({"name": name, "type": [None, "uint32"]} for name in counters)
+    head.append({"name": "imageType", "type": "Mrd.Kind"})
     data = {"array": {"items": "T", "dimensions": [{}, {}, {}, {}]}}
     meta = {"map": {"keys": "string", "values": {"vector": {"items": ["string", "float64"]}}}}
     fields = {"head": "Mrd.Head", "data": data, "meta": meta}

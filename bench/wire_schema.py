@@ -97,6 +97,12 @@ MEANINGS: Final = {
     "accepted": "whether it is done",
     "peers": "source, beam interface and recorder",
     "peer": "by name",
+    "position_sequence": "one more each position",
+    "structure": "by name",
+    "valid": "whether a machine may follow it",
+    "measured_mm": "LPS, each coordinate as it was last seen",
+    "predicted_mm": "LPS",
+    "predictor": "by name; empty if there is none",
 }
 """What a key means, where the code does not say it beside the field."""
 

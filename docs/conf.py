@@ -12,9 +12,16 @@ project = "cinegate"
 author = "the cinegate authors"
 version = release = installed("cinegate")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "from_code"]
-source_suffix = {".md": "markdown"}
-exclude_patterns = ["_ext", "_generated"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "from_code",
+    "sphinx_gallery.gen_gallery",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_ext", "_generated", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
 nitpicky = False
 
 myst_enable_extensions = ["deflist", "fieldlist"]
@@ -24,6 +31,17 @@ autosummary_generate = False
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "show_signature": False,
+    "download_all_examples": False,
+    "copyfile_regex": "",
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "cinegate"

@@ -238,6 +238,10 @@ class TargetEstimate(Message, frozen=True, kw_only=True):
     """LPS. Along the plane's normal, the position of the plane, unless another plane shows the same structure."""
     ages_ms: tuple[float, float, float] | None = None
     """Age of each coordinate of a position from two planes; None for a position from one plane."""
+    displacement_mm: tuple[float, float, float] | None = None
+    """From the reference, LPS, as the rules judge it in 3D; None where they judge the plane alone."""
+    bound_mm: tuple[float, float, float] | None = None
+    """How far the target may be from there along each axis; None where nothing bounds it, or rules judge the plane."""
     confidence: float
     score: float
     status: Name

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from msgspec import Struct
+
+from tests.patience import PATIENCE_S
 
 NOT_USABLE = b"not usable"
 
@@ -29,16 +32,20 @@ class Sizes(Struct, frozen=True, kw_only=True):
 
 
 class Kills(Sizes, frozen=True, kw_only=True):
-    """Kills its process at the file `victim`, the first times."""
+    """At the file `victim`, kills its process the first time; or takes more memory than any worker may have."""
 
     marks: str
-    times: int
+    hungry: bool = False
 
     def __call__(self, path: Path):
-        mark = Path(self.marks, f"{path.stem}.killed")
-        if path.stem == "victim" and (mark.stat().st_size if mark.exists() else 0) < self.times:
-            with mark.open("ab") as file:
-                file.write(b".")
+        with Path(self.marks, f"{path.stem}.tries").open("ab") as mark:
+            mark.write(b".")
+            tries = mark.tell()
+        if path.stem == "victim" and self.hungry:
+            held = bytes(range(256)) * 2_500_000
+            time.sleep(PATIENCE_S)
+            assert not held, "640 MB were held for so long, and nothing ended this process"
+        elif path.stem == "victim" and tries == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return Sizes.__call__(self, path)
 

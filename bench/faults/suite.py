@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +29,8 @@ ON_THEIR_WAY_NS: Final = 50_000_000
 """Messages sent so shortly before a fault may not have reached the recorder; a killed one also loses unflushed ones."""
 TRIES: Final = 3
 """On a busy machine the beam may be held just before an injection; then the fault is tried again."""
+BATCH: Final = 12
+"""Faults that one process takes at a time: few enough to share them out, many for each pipeline to start."""
 
 
 class Scenes:
@@ -74,9 +79,12 @@ def run_suite(
     seeds: int = 1,
     engine_command: str = "",
     tolerance_ms: float = TOLERANCE_MS,
+    jobs: int = 1,
     progress: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
     """Run faults once per seed. Each seed has its own frame rate, anatomy and timing.
+
+    The results are in the order of seed and pipeline, whatever the number of jobs.
 
     Parameters
     ----------
@@ -88,19 +96,52 @@ def run_suite(
         Command of the engine under test; empty for ours.
     tolerance_ms
         Time that the machine may add to a bound.
+    jobs
+        Pipelines that run side by side, each with a part of the faults.
     progress
         Called with each result.
     """
+    ordered = sorted(faults, key=lambda one: one.scene)
+    if jobs == 1:
+        return [
+            one for seed in range(seeds) for one in _run_batch(seed, ordered, engine_command, tolerance_ms, progress)
+        ]
+    batches = [(seed, batch) for seed in range(seeds) for batch in _batches(ordered)]
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        places = {
+            pool.submit(_run_batch, seed, batch, engine_command, tolerance_ms): place
+            for place, (seed, batch) in enumerate(batches)
+        }
+        found: dict[int, list[Result]] = {}
+        for done in as_completed(places):
+            found[places[done]] = done.result()
+            for result in done.result():
+                progress(result)
+    return [result for place in range(len(batches)) for result in found[place]]
+
+
+def _batches(ordered: Sequence[Fault]) -> Iterator[list[Fault]]:
+    for _, group in groupby(ordered, key=lambda one: one.scene):
+        same = list(group)
+        yield from (same[first : first + BATCH] for first in range(0, len(same), BATCH))
+
+
+def _run_batch(
+    seed: int,
+    faults: Sequence[Fault],
+    engine_command: str,
+    tolerance_ms: float,
+    progress: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
     _raise_priority()
     results: list[Result] = []
-    for seed in range(seeds):
-        with _scenes(seed, engine_command) as scenes:
-            for fault in sorted(faults, key=lambda one: one.scene):
-                began_s = time.monotonic()
-                result = _try(fault, scenes, tolerance_ms, seed, engine_command)
-                result.took_s = round(time.monotonic() - began_s, 2)
-                results.append(result)
-                progress(result)
+    with _scenes(seed, engine_command) as scenes:
+        for fault in faults:
+            began_s = time.monotonic()
+            result = _try(fault, scenes, tolerance_ms, seed, engine_command)
+            result.took_s = round(time.monotonic() - began_s, 2)
+            results.append(result)
+            progress(result)
     return results
 
 

@@ -35,6 +35,9 @@ def faults(
     tolerance_ms: Annotated[
         float, typer.Option("--tolerance-ms", min=1, max=100, help="What a busy machine may add to a bound.")
     ] = TOLERANCE_MS,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=16, help="Pipelines side by side; each needs about one core.")
+    ] = 1,
     show: Annotated[bool, typer.Option("--list", help="Show the catalogue; inject nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +61,7 @@ def faults(
                 _print_progress(result)
 
         results = run_suite(
-            chosen, seeds=seeds, engine_command=engine_command, tolerance_ms=tolerance_ms, progress=told
+            chosen, seeds=seeds, engine_command=engine_command, tolerance_ms=tolerance_ms, jobs=jobs, progress=told
         )
     if as_json:
         print_json(summary(results))

@@ -8,7 +8,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cinegate.cohort.errors import CohortError
 from cinegate.cohort.identity import code_version
@@ -22,17 +24,21 @@ MOST_KILLS: Final = 2
 KILLED: Final = f"its worker was killed {MOST_KILLS} times while it worked on this"
 
 
+State = Literal["done", "kept", "failed", "killed"]
+
+
 class Done(Struct, frozen=True, kw_only=True):
     """What became of one session."""
 
     source: str
-    state: Literal["done", "kept", "failed", "killed"]
+    state: State
     """`kept`: an earlier run has done it. `failed`: it cannot be used. `killed`: it ends its worker."""
     key: str = ""
     """Of its result in the store; empty if none is kept."""
     sentence: str = ""
     """Why it failed, or what is to be listed of its result."""
     seconds: float = 0.0
+    """That the work itself took; not reading, comparing and keeping."""
     peak_mb: float = 0.0
     """Most memory that the process has ever held, MB (10^6 bytes)."""
 
@@ -65,44 +71,46 @@ def do_batch(work: Work, sources: Sequence[str], store: ResultStore, version: st
 
 
 def _do_one(work: Work, source: str, store: ResultStore, version: str) -> Done:
-    began = perf_counter()
     if store.begin(source) > MOST_KILLS:
-        store.end(source)
-        return Done(source=source, state="killed", sentence=KILLED)
-    done = _worked(work, source, store, version)
+        done = Done(source=source, state="killed", sentence=KILLED)
+    else:
+        done = _worked(work, source, store, version)
     store.end(source)
-    seconds = perf_counter() - began
-    return Done(**done, source=source, seconds=seconds, peak_mb=_peak_mb())  # type: ignore[arg-type]
+    return replace(done, peak_mb=_peak_mb())
 
 
-def _worked(work: Work, source: str, store: ResultStore, version: str) -> dict[str, str]:
+def _worked(work: Work, source: str, store: ResultStore, version: str) -> Done:
     try:
         with staged(source) as (path, content):
             key = result_key(content, path.name, work, version)
             kept = kept_result(store, key)
             if kept is not None:
-                return {"state": "failed" if "failed" in kept else "kept", "key": key, "sentence": listed(work, kept)}
+                state: State = "failed" if "failed" in kept else "kept"
+                return Done(source=source, state=state, key=key, sentence=listed(work, kept))
+            began = perf_counter()
             result = _tried(work, path)
+            seconds = perf_counter() - began
         store.write(key, result)
+        state = "failed" if "failed" in result else "done"
+        return Done(source=source, state=state, key=key, sentence=listed(work, result), seconds=seconds)
     except OSError as error:  # of the disk or the network: another try may succeed, so nothing is kept
         reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        return {"state": "failed", "sentence": reason}
     except Exception as error:  # noqa: BLE001 - a fault in the code costs one session, and is not kept as its result
-        return {"state": "failed", "sentence": f"{type(error).__name__}: {error}"}
-    return {"state": "failed" if "failed" in result else "done", "key": key, "sentence": listed(work, result)}
+        reason = str(error) if isinstance(error, CohortError) else f"{type(error).__name__}: {error}"
+    return Done(source=source, state="failed", sentence=reason)
 
 
 def _tried(work: Work, path: Path) -> dict[str, object]:
     try:
         return {"result": work(path)}
+    except CohortError:  # of what works, such as another version's interpreter; the session is not the cause
+        raise
     except (CinegateError, ValueError) as error:
         return {"failed": str(error)}
 
 
 def kept_result(store: ResultStore, key: str) -> dict[str, object] | None:
     """Return a kept result: `{"result": ...}`, or `{"failed": sentence}`; None if it is not there."""
-    import msgspec
-
     content = store.read(key)
     return None if content is None else msgspec.json.decode(content, type=dict[str, object])
 

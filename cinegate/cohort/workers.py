@@ -65,32 +65,33 @@ class Workers:
         from distributed import as_completed
 
         waiting, running = deque(batches), dict[Any, Sequence[str]]()
-        under_way = as_completed()
+        under_way, most = as_completed(with_results=True, raise_errors=False), MOST_AT_ONCE * max(1, self.count)
         while waiting or running:
-            while waiting and len(running) < MOST_AT_ONCE * max(1, self.count):
-                batch = waiting.popleft()
-                future = self._client.submit(task, batch, pure=False, retries=0)
-                running[future] = batch
-                under_way.add(future)
-            future = next(under_way)
+            if len(running) <= most // 2:  # many at a time: the scheduler is told of them in one message
+                more = [waiting.popleft() for _ in range(min(len(waiting), most - len(running)))]
+                futures = self._client.map(task, more, pure=False, retries=0)
+                running |= dict(zip(futures, more, strict=True))
+                under_way.update(futures)
+            future, result = next(under_way)
             batch = running.pop(future)
-            found = _found(future, batch)
-            future.release()
+            found = _found(future.status, result, batch)
             if found is None:
                 waiting.extendleft([source] for source in batch)
             else:
                 yield from found
 
 
-def _found(future: Any, batch: Sequence[str]) -> list[Done] | None:
-    """Return what a task found; None if its sessions are to be done one by one."""
+def _found(status: str, result: Any, batch: Sequence[str]) -> list[Done] | None:
+    """Return what a task found; None if its sessions are to be done one by one. Raises what the task raised."""
     from distributed import KilledWorker
 
-    try:
-        found: list[Done] = future.result()
-    except KilledWorker:
-        return None if len(batch) > 1 else [Done(source=batch[0], state="killed", sentence=KILLED)]
-    return found
+    if status == "finished":
+        found: list[Done] = result
+        return found
+    _, error, traceback = result
+    if not isinstance(error, KilledWorker):
+        raise error.with_traceback(traceback)
+    return None if len(batch) > 1 else [Done(source=batch[0], state="killed", sentence=KILLED)]
 
 
 @contextmanager

@@ -72,9 +72,14 @@ class Trace:
 
 
 def displacement_mm(seen: TargetEstimate, reference: TargetReference) -> tuple[float, float, float]:
-    """Return the displacement of a target's centre from its reference, LPS; NaN if it was not found."""
+    """Return the displacement of a target's centre from its reference, LPS; NaN if it was not found.
+
+    Where rules judge the position in 3D, it is the displacement that they judge.
+    """
     if seen.status != "tracked":
         return (np.nan, np.nan, np.nan)
+    if seen.displacement_mm is not None:
+        return seen.displacement_mm
     left, posterior, superior = np.subtract(seen.position_mm, reference.centre_mm).tolist()
     return left, posterior, superior
 

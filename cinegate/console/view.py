@@ -29,7 +29,8 @@ from gating.messages import (
 )
 from gating.settings.config import Config, ConfigError, parse_past_config
 from gating.settings.rules import BreathHoldRule
-from gating.targets.rules import BreathHold, TargetObservation
+from gating.targets.observation import TargetObservation
+from gating.targets.rules import BreathHold
 from gating.targets.structure import active_rules
 
 SILENCE_NS: Final = 300_000_000
@@ -189,7 +190,7 @@ class SessionView:
             return
         self.breath_hold = self.breath_hold or BreathHold(rule)
         away_mm = displacement_mm(seen, reference)
-        self.breath_hold.update(TargetObservation(seen.acquired_ns, _NO_CONTOUR, away_mm))
+        self.breath_hold.update(TargetObservation(seen.acquired_ns, _NO_CONTOUR, away_mm, bound_mm=seen.bound_mm))
 
     def hold_rule(self, target: str) -> BreathHoldRule | None:
         """Return the breath-hold rule of a target, or None."""

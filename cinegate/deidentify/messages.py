@@ -26,6 +26,7 @@ from drivers.sources.phantom import PHANTOM_CLOCK
 from gating.analysis.verification import REPEATED, REPLAYED_TEXTS
 from gating.decision.reasons import GateReason
 from gating.messages import ARRIVAL_TIME, ASSUMED_CLOCK, SCHEMA, EngineState, GateState, Message
+from gating.prediction import PREDICTORS
 from gating.settings.config import logged_hash
 from gating.tracking.registry import tracker_names
 from gating.tracking.tracker import TrackStatus
@@ -63,10 +64,10 @@ _COUNTERS: Final = frozenset(
         *("subscriber_stalls", "messages_refused", "unheard_channels", "deadlines_missed", "latest_us"),
     )
 )
-_STAMPS: Final = frozenset(
+STAMPS: Final = frozenset(
     (
         *("acquired_on_publish_clock_ns", "published_ns", "sent_ns", "command_sent_ns", "command_received_ns"),
-        *("applied_ns", "at_ns"),
+        *("applied_ns", "at_ns", "predicted_ns"),
     )
 )
 RAW_STAMP: Final = "acquired_ns"
@@ -109,6 +110,7 @@ class MessageCleaner:
             "description": str if keep_texts else partial(patient.token, "description"),
             **dict.fromkeys(("plane", "planes"), self.plane),
             "tracker": _known(frozenset(tracker_names())),
+            "predictor": _known(frozenset((*PREDICTORS, "off", ""))),
             "started_at": self.moment,
         }
 
@@ -184,7 +186,7 @@ class MessageCleaner:
             return [self._value(key, one) for one in value]
         if key == RAW_STAMP:
             return self.raw_stamp(value)
-        return self.stamp(value) if key in _STAMPS else value
+        return self.stamp(value) if key in STAMPS else value
 
     def _event(self, code: str, text: str) -> str:
         """Return the text of an event: who asked, as a token, or what a replay of the log must know."""
@@ -226,7 +228,7 @@ class Earliest:
         plain = msgspec.to_builtins(message)
         self._raw_ns = min(self._raw_ns, plain.get(RAW_STAMP, self._raw_ns))
         stages = plain.get("stamps", {}).values()
-        known = [plain[field] for field in _STAMPS & plain.keys()] + list(stages)
+        known = [plain[field] for field in STAMPS & plain.keys()] + list(stages)
         self._clocks_ns = min(self._clocks_ns, *filter(None, known), self._clocks_ns)
 
     def moved(self, first_s: int) -> Moved:

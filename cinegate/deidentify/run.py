@@ -12,8 +12,8 @@ from cinegate.deidentify.dicom import DicomCleaner
 from cinegate.deidentify.identities import DeidentifyError, Identities, Patient
 from cinegate.deidentify.log import copy_log
 from cinegate.deidentify.recordings import copy_recording, has_text
-from drivers.errors import DriverError, PlaneMissing
-from drivers.recordings import MOVIES, PLANES, open_recording
+from drivers.errors import BadRecording, DriverError, PlaneMissing
+from drivers.recordings import MOVIES, PLANES, Recording, holds_stamps, open_recording
 from gating.errors import CinegateError
 
 DICOM: Final = (".dcm", ".ima")
@@ -154,10 +154,9 @@ class _Copier:
     def _copy_recording(self, path: Path) -> int:
         """Copy each plane of a recording; those of a format without orientations have one."""
         copied = 0
-        given = {"pixel_spacing_mm": self._options.pixel_spacing_mm, "frames_per_s": self._options.frames_per_s}
         for plane in PLANES if path.suffix == ".h5" else ("",):
             try:
-                recording = open_recording(path, plane=plane, **given)  # type: ignore[arg-type]
+                recording = self._open(path, plane)
             except PlaneMissing:
                 continue
             if has_text(recording) and not self._options.allow_text_in_images:
@@ -166,6 +165,18 @@ class _Copier:
             copy_recording(recording, copy, self._patient)
             copied += self._note(path, copy)
         return copied
+
+    def _open(self, path: Path, plane: str) -> Recording:
+        """Open a recording, with what the user gave where it does not hold that itself."""
+        try:
+            return open_recording(path, plane=plane)
+        except PlaneMissing:
+            raise
+        except BadRecording:
+            spacing, rate = self._options.pixel_spacing_mm, self._options.frames_per_s
+            if spacing is None and rate is None:
+                raise
+        return open_recording(path, spacing, plane=plane, frames_per_s=None if holds_stamps(path) else rate)
 
     def _copy_dicom(self, path: Path) -> int:
         keep = {name: getattr(self._options, name) for name in ("keep_texts", "keep_target_names", "keep_device")}

@@ -39,6 +39,7 @@ def register_verbs() -> None:
         run,
         sessions,
         settings,
+        shadow,
         submission,
         targets,
         track,

@@ -41,10 +41,12 @@ class Motion:
         if self._trace is not None:
             return self._traced(self._trace, t_s, lost, noise_factor)
         settings, breathing = self._settings, self._settings.breathing
-        depth, lagging = self._depth(t_s), self._depth(max(0.0, t_s - breathing.ap_lag_s))
+        depth, lagging, aside = (
+            self._depth(max(0.0, t_s - lag_s)) for lag_s in (0.0, breathing.ap_lag_s, breathing.lr_lag_s)
+        )
         minutes = t_s / 60.0
         return Displacement(
-            lr_mm=depth * breathing.inhale_lr_mm,
+            lr_mm=aside * breathing.inhale_lr_mm,
             ap_mm=lagging * breathing.inhale_ap_mm + minutes * settings.drift_ap_mm_per_min,
             si_mm=depth * breathing.inhale_si_mm + minutes * settings.drift_si_mm_per_min + self._coughs(t_s),
             depth=depth,

@@ -36,6 +36,8 @@ class Breathing(_Section, frozen=True, kw_only=True):
     """Relative standard deviation of the period and depth of each cycle, cut at twice that."""
     ap_lag_s: Annotated[float, Meta(ge=0, le=1)] = 0.15
     """Delay of the anterior-posterior motion, which makes the path of the target a loop."""
+    lr_lag_s: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Delay of the left-right motion."""
 
 
 class BreathHold(_Section, frozen=True, kw_only=True):

@@ -13,9 +13,7 @@ from msgspec import Struct
 from gating.analysis.figures import AXES, AxisMotion, SessionFigures, Transitions, session_figures
 from gating.analysis.motion import session_config
 from gating.report.summary import summarise_data
-from gating.session.log import SessionError
 from gating.session.summary_data import SessionData, read_data
-from gating.settings.config import ConfigError
 from gating.settings.presets import preset_of
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ def read_row(log: Path, file: dict[str, Any]) -> SessionRow:
         data = read_data(log)
         figures = session_figures(data)
         config = session_config(data)
-    except (SessionError, ConfigError) as error:
+    except ValueError as error:
         return SessionRow(**file, problem=str(error))
     return SessionRow(**file, **_session(data), strategy=preset_of(config) or "own", targets=[*map(_flat, figures)])
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".mcap"
 FILE: Final = ("size_bytes", "modified_ns", "changed_ns")
+WORTH_PROCESSES: Final = 50
+"""Logs from which on several processes are faster than one, in spite of their start."""
 State = Literal["present", "copy", "vanished", "changed", "continued"]
 """As indexed; the same content as another log that is present; no longer there; other content than when it was indexed;
 a torn log that goes on with more."""
@@ -62,6 +68,7 @@ def scan(
     *,
     begin: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
     check_all: bool = False,
+    processes: int | None = None,
 ) -> Scan:
     """Index what is new in a folder and its subfolders, and find out what became of what is not.
 
@@ -77,6 +84,8 @@ def scan(
         Called with the number of logs to index; returns what is called after each.
     check_all
         Hash every log.
+    processes
+        How many read logs at once; by default one for each processor where there are many logs.
 
     Raises
     ------
@@ -85,25 +94,45 @@ def scan(
     OSError
         If the folder or the index cannot be read, or the index cannot be written.
     """
-    known, files = _Known(store.read()), {name: _file(f"{logs}/{name}") for name in session_logs(logs)}
+    known, files = _Known(store.read()), dict(_files(logs))
     new = [name for name, file in files.items() if check_all or known.current(name, file) is None]
     done, unindexed, added = begin(len(new)), list[str](), 0
-    for name in new:
-        try:
-            row = _index(logs, name, known)
-            files[name] = _file(logs / name)
-        except OSError as error:
-            unindexed.append(f"{logs / name}: {error.strerror or error}")
-        else:
-            if row is not None:
-                store.add([row])
-                added += 1
-                if added % MANY == 0:
-                    store.compact()
+    for name, row in zip(new, _rows(logs, new, known, processes), strict=True):
+        if isinstance(row, str):
+            unindexed.append(row)
+        elif row is not None:
+            store.add([row])
+            files[name] = {field: getattr(row, field) for field in FILE}
+            added += 1
+            if added % MANY == 0:
+                store.compact()
         done()
     store.compact()
     known = _Known(store.read()) if added else known
     return Scan(known.table, list(known.states(files)), unindexed, added)
+
+
+def _files(logs: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    for name in session_logs(logs):
+        with contextlib.suppress(FileNotFoundError):  # it was removed a moment ago
+            yield name, _file(f"{logs}/{name}")
+
+
+def _rows(logs: Path, new: list[str], known: _Known, processes: int | None) -> Iterator[SessionRow | str | None]:
+    """Yield for each log its row, None if it is indexed as it is, or why it cannot be indexed now, in words."""
+    work, several = partial(_row, logs, known), processes or len(os.sched_getaffinity(0))
+    if several == 1 or (processes is None and len(new) < WORTH_PROCESSES):
+        yield from map(work, new)
+        return
+    with ProcessPoolExecutor(several, get_context("spawn")) as pool:
+        yield from pool.map(work, new, chunksize=4)
+
+
+def _row(logs: Path, known: _Known, name: str) -> SessionRow | str | None:
+    try:
+        return _index(logs, name, known)
+    except OSError as error:
+        return f"{logs / name}: {error.strerror or error}"
 
 
 def session_logs(folder: Path) -> Iterator[str]:

@@ -53,11 +53,8 @@ class SessionStore:
 
     def add(self, rows: Sequence[SessionRow]) -> None:
         """Write rows, so that they are on the disk when this returns. Raises `OSError`."""
-        import pyarrow as pa
-
         if rows:
-            plain = [msgspec.to_builtins(row, builtin_types=(datetime,)) for row in rows]
-            self._write(pa.Table.from_pylist(plain, arrow_schema()))
+            self._write(table_of(rows))
 
     def read(self) -> pyarrow.Table:
         """Return every row once.
@@ -142,6 +139,13 @@ class SessionStore:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def table_of(rows: Sequence[SessionRow]) -> pyarrow.Table:
+    """Return rows as a table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([msgspec.to_builtins(row, builtin_types=(datetime,)) for row in rows], arrow_schema())
 
 
 def _once(table: pyarrow.Table) -> pyarrow.Table:

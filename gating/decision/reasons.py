@@ -24,6 +24,7 @@ class GateReason(enum.StrEnum):
     ORGAN_IN_WINDOW = "organ_in_window"
     NOT_HELD = "not_in_breath_hold"
     PREDICTED_OUT = "predicted_out"
+    POSITION_UNCERTAIN = "position_uncertain"
     TARGET_NOT_MATCHED = "target_not_matched"
     LOW_CONFIDENCE = "low_confidence"
     TARGET_LOST = "target_lost"
@@ -99,6 +100,7 @@ CONSEQUENCES: Final[dict[GateReason, Consequence]] = {
     _R.ORGAN_IN_WINDOW: Consequence("an organ at risk is in the target's region", followable=True),
     _R.NOT_HELD: Consequence("the breath is not held where it should be", followable=True),
     _R.PREDICTED_OUT: Consequence("the target is predicted to leave its window", bridgeable=True, followable=True),
+    _R.POSITION_UNCERTAIN: Consequence("the target may be outside its window in 3D, within the bound of its position"),
     _R.TARGET_NOT_MATCHED: Consequence("no frame has shown the target yet as the image does in which it was drawn"),
     _R.LOW_CONFIDENCE: Consequence("the tracker is not sure where the target is", followable=True),
     _R.TARGET_LOST: Consequence("the tracker has lost the target", followable=True),

@@ -13,7 +13,8 @@ from gating.geometry.plane import ImagePlane
 from gating.messages import TargetReference
 from gating.settings.config import GatingSettings
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, RuleSettings
-from gating.targets.rules import TargetObservation, WindowRule
+from gating.targets.observation import TargetObservation
+from gating.targets.rules import WindowRule
 from gating.targets.structure import active_rules, build_rule
 
 LPS_INDEX: Final = {"lr": 0, "ap": 1, "si": 2}

@@ -21,6 +21,7 @@ from gating.settings.private_folder import runtime_folder
 from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, RuleSettings
 from gating.settings.safeguards import refusal
 from gating.settings.sites import MAX_SITES, SiteSettings
+from gating.settings.three_d import ThreeDSettings
 from gating.settings.tracking import TrackerSettings
 
 
@@ -63,6 +64,7 @@ class GatingSettings(Section, frozen=True, kw_only=True):
     on_delay_ms: Annotated[float, _ms("every condition must hold for this long before beam on")] = 0.0
     off_delay_ms: Annotated[float, _ms("the target may be outside for this long before a hold", le=2000)] = 0.0
     rules: Annotated[tuple[RuleSettings, ...], Meta(max_length=32, description="rules for named structures")] = ()
+    three_d: ThreeDSettings = ThreeDSettings()
 
 
 class SafetySettings(Section, frozen=True, kw_only=True):

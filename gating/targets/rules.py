@@ -12,35 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import astuple
 from numpy.typing import ArrayLike, NDArray
 
 from gating.decision.reasons import BRIDGEABLE, GateReason, HoldReason
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, OverlapRule
+from gating.targets.observation import TargetObservation
 
 _AXES = (("lr_mm", "LR"), ("ap_mm", "AP"), ("si_mm", "SI"))
-
-
-class TargetObservation(Struct, frozen=True):
-    """The observed or predicted position of one structure.
-
-    Attributes
-    ----------
-    at_ns
-        Time of acquisition, on the engine's clock.
-    contour_px
-        Float32 array (n, 2) of (x, y).
-    displacement_mm
-        Displacement of the centre from the reference frame, LPS; NaN if the structure was not found.
-    through_mm
-        Displacement along the plane's normal, LPS, as another plane shows it; 0 if none does.
-    """
-
-    at_ns: int
-    contour_px: NDArray[np.float32]
-    displacement_mm: tuple[float, float, float]
-    through_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class Region(Protocol):
@@ -103,8 +82,12 @@ class BoundaryWindow(WindowRule):
         self._violation = self._compare(self.out_fraction)
 
     def judge(self, observation: TargetObservation) -> str:
-        """Compare the area outside the boundary with the limit."""
-        return self._compare(self._boundary.out_fraction(observation.contour_px))
+        """Compare the area outside the boundary with the limit, at the worst corner of the bound.
+
+        Of convex shapes, the common area is log-concave in their shift (Prekopa 1973, Acta Sci. Math. 34), so that the
+        largest area outside is at a corner.
+        """
+        return self._compare(max(map(self._boundary.out_fraction, observation.contours_px())))
 
     def _compare(self, out: float) -> str:
         if out <= self._max_out_fraction:
@@ -130,9 +113,10 @@ class OverlapWindow(WindowRule):
     def judge(self, observation: TargetObservation) -> str:
         """Compare the overlap with the limit."""
         if self._settings.measure == "area":
-            overlap = 1.0 - self._envelope.out_fraction(observation.contour_px)
+            overlap = 1.0 - max(map(self._envelope.out_fraction, observation.contours_px()))
         else:
             away_mm = np.add(observation.displacement_mm, observation.through_mm) - self._settings.shift_lps_mm
+            away_mm = np.abs(away_mm) + (observation.bound_mm or 0.0)
             overlap = sphere_overlap(_distance_mm(away_mm), self._radius_mm, self._envelope_mm)
         least = self._settings.min_overlap
         measure = self._settings.measure
@@ -154,7 +138,10 @@ def sphere_overlap(distance_mm: float, radius_mm: float, envelope_mm: float) -> 
 
 
 class CentreWindow(WindowRule):
-    """Limits the displacement of the centre along each patient axis; along an axis that is not imaged it is 0."""
+    """Limits the displacement of the centre along each patient axis; along an axis that is not imaged it is 0.
+
+    In 3D the window is an ellipsoid with these semi-axes, so that a diagonal counts in full.
+    """
 
     reason = GateReason.OFF_CENTRE
 
@@ -164,13 +151,28 @@ class CentreWindow(WindowRule):
         self._shift_mm = settings.shift_lps_mm
 
     def judge(self, observation: TargetObservation) -> str:
-        """Compare the displacement with the window, axis by axis."""
+        """Compare the displacement with the window: axis by axis, or in 3D with its ellipsoid."""
+        if observation.bound_mm is not None:
+            return self._beyond_ellipsoid(observation.displacement_mm, observation.bound_mm)
         for (_, axis), away_mm, max_mm in zip(
             _AXES, np.subtract(observation.displacement_mm, self._shift_mm).tolist(), self._max_mm, strict=True
         ):
             if not (abs(away_mm) <= max_mm):
                 return f"centre {away_mm:+.1f} mm off in {axis}, the limit is {max_mm:g} mm"
         return ""
+
+    def _beyond_ellipsoid(self, displacement_mm: tuple[float, ...], bound_mm: tuple[float, ...]) -> str:
+        away_mm = np.subtract(displacement_mm, self._shift_mm).tolist()
+        reach_mm = [abs(away) + bound for away, bound in zip(away_mm, bound_mm, strict=True)]
+        shares = [_share(reach, most) for reach, most in zip(reach_mm, self._max_mm, strict=True)]
+        if math.hypot(*shares) <= 1.0:
+            return ""
+        off, bound, most = (
+            "/".join(f"{number:{form}}" for number in numbers)
+            for numbers, form in ((away_mm, "+.1f"), (bound_mm, ".1f"), (self._max_mm, "g"))
+        )
+        within = f" +- {bound}" if any(bound_mm) else ""
+        return f"centre {off}{within} mm off in LR/AP/SI, the limit is an ellipsoid of {most} mm"
 
 
 class AvoidanceWindow(WindowRule):
@@ -186,7 +188,9 @@ class AvoidanceWindow(WindowRule):
         """Compare the area inside the region with the limit; an organ whose contour is unusable counts as inside."""
         contour, max_fraction = observation.contour_px, self._settings.max_in_fraction
         usable = len(contour) >= 3 and bool(np.isfinite(contour).all())
-        inside = 1.0 - self._region.out_fraction(contour) if usable else math.nan
+        inside = math.nan
+        if usable:
+            inside = 1.0 - min(map(self._region.out_fraction, observation.contours_px((-1, 0, 1))))
         if inside <= max_fraction:
             return ""
         region = f"the region of {self._settings.target}"
@@ -209,7 +213,7 @@ class Excursion:
 
     def update(self, observation: TargetObservation) -> None:
         """Record when the target was last inside."""
-        self._outside = not (_distance_mm(observation.displacement_mm) <= self._settings.distance_mm)
+        self._outside = not (observation.farthest_mm <= self._settings.distance_mm)
         if not self._outside or self._inside_ns is None:
             self._inside_ns = observation.at_ns
 
@@ -262,10 +266,12 @@ class BreathHold:
         self._began_ns: int | None = None
         """Time of the first observation of the plateau."""
         self._low = self._high = np.zeros(3)
+        self._bound_mm = 0.0
 
     def update(self, observation: TargetObservation) -> None:
         """Extend the present plateau, or look for a new one."""
         here = np.array(observation.displacement_mm)
+        self._bound_mm = _distance_mm(observation.bound_mm or 0.0)
         if not np.isfinite(here).all():
             self._still.clear()
             self._began_ns = None
@@ -299,8 +305,10 @@ class BreathHold:
         if self._began_ns is None:
             return f"no plateau of {settings.plateau_s:g} s yet"
         away_mm = _distance_mm(state.shift_mm)
-        if not (away_mm <= settings.reproducibility_mm):
-            return f"hold is {away_mm:.1f} mm from the reference, the limit is {settings.reproducibility_mm:g} mm"
+        if not (away_mm + self._bound_mm <= settings.reproducibility_mm):
+            within = f" +- {self._bound_mm:.1f}" if self._bound_mm else ""
+            limit = f"the limit is {settings.reproducibility_mm:g} mm"
+            return f"hold is {away_mm:.1f}{within} mm from the reference, {limit}"
         return "" if state.left_s > 0 else f"hold lasts {state.held_s:.0f} s, the limit is {settings.max_hold_s:g} s"
 
 
@@ -311,11 +319,17 @@ class StructureRules:
         self._name, self._rules = name, tuple(rules)
         self.predicted: HoldReason | None = None
         """Why the predicted position breaks a window rule, or None."""
+        self.bounded: HoldReason | None = None
+        """Why the position in 3D breaks a window rule, somewhere within its bound, or None."""
 
     def update(self, seen: TargetObservation, predicted: TargetObservation | None) -> None:
-        """Update every rule with the newest observation, and check the position predicted from it, if any."""
+        """Update every rule with the newest observation, and check the position predicted from it, if any.
+
+        Window rules are updated with the estimate; `judge_bounded` then judges the whole bound.
+        """
+        estimate = seen if seen.bound_mm is None else seen.estimate
         for rule in self._rules:
-            rule.update(seen)
+            rule.update(estimate if isinstance(rule, WindowRule) else seen)
         self.predicted = None
         if predicted is None:
             return
@@ -325,9 +339,31 @@ class StructureRules:
                 self.predicted = HoldReason(GateReason.PREDICTED_OUT, f"{self._name}: will be {text}")
                 return
 
+    def judge_bounded(self, observation: TargetObservation, unknown: str = "") -> None:
+        """Judge a position in 3D everywhere within its bound, by every window rule.
+
+        Parameters
+        ----------
+        observation
+            Of the newest frame, or carried on from the newest frame of this plane to that of another one.
+        unknown
+            Why a part of the position is not known; empty if all of it is.
+        """
+        self.bounded = None
+        windows = [rule for rule in self._rules if isinstance(rule, WindowRule)]
+        for rule in windows:
+            text = rule.judge(observation.estimate)
+            if text:
+                self.bounded = HoldReason(rule.reason, f"{self._name}: {text}")
+                return
+        texts = (rule.judge(observation) for rule in windows)
+        text = unknown or next((f"may be {text}" for text in texts if text), "")
+        if text:
+            self.bounded = HoldReason(GateReason.POSITION_UNCERTAIN, f"{self._name}: {text}")
+
     def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return the first broken rule, or None; those that a beam-off delay may not bridge come first."""
-        found = self.predicted
+        found = self.predicted or self.bounded
         for rule in reversed(self._rules):
             text = rule.violation(now_ns)
             if text and not (found is not None and found.reason not in BRIDGEABLE and rule.reason in BRIDGEABLE):
@@ -337,6 +373,13 @@ class StructureRules:
     def breath_hold(self, now_ns: int) -> BreathHoldState | None:
         """Return the progress of the breath-hold, or None without a breath-hold rule."""
         return next((rule.state(now_ns) for rule in self._rules if isinstance(rule, BreathHold)), None)
+
+
+def _share(reach_mm: float, most_mm: float) -> float:
+    """Return which part of a limit is used up; a limit of 0 by nothing but 0."""
+    if most_mm > 0:
+        return reach_mm / most_mm
+    return 0.0 if reach_mm <= 0 else math.inf
 
 
 def _distance_mm(displacement_mm: ArrayLike) -> float:

@@ -37,3 +37,8 @@ class TargetSpec:
     structure: str = ""
     image: TargetImage | None = None
     memory: Memory | None = None
+
+    @property
+    def moves_as(self) -> str:
+        """Name of the structure whose motion the target shows: its own, if it names none."""
+        return self.structure or self.name

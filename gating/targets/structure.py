@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.decision.reasons import HoldReason
@@ -26,6 +27,8 @@ from gating.settings.rules import (
     RuleSettings,
 )
 from gating.targets.boundary import GatingBoundary
+from gating.targets.motion_3d import Place
+from gating.targets.observation import TargetObservation
 from gating.targets.rules import (
     AvoidanceWindow,
     BoundaryWindow,
@@ -36,7 +39,6 @@ from gating.targets.rules import (
     OverlapWindow,
     Rule,
     StructureRules,
-    TargetObservation,
 )
 from gating.tracking.tracker import TrackResult, TrackStatus
 
@@ -130,7 +132,10 @@ class StructureGate:
         self._normal: LpsMm = (x, y, z)
         self.away_mm: LpsMm = _UNKNOWN_MM
         """Displacement in the newest frame, LPS; NaN if the structure was not found."""
+        self.place: Place | None = None
+        """Where the structure was in 3D in the newest frame of this plane; None if rules judge the plane alone."""
         self._to_mm: list[tuple[float, float]] = list(zip(per_column_mm.tolist(), per_row_mm.tolist(), strict=True))
+        self._to_px = np.stack([plane.along_columns / plane.spacing_mm[1], plane.along_rows / plane.spacing_mm[0]])
         common = boundary_rule(name, gating)
         wanted = rules_of(name, gating.rules) or [common]
         self.boundary = structure_boundary(name, contours_px[name], plane, gating)
@@ -149,7 +154,20 @@ class StructureGate:
         """Fraction of the structure's area outside its boundary in the newest frame."""
         return self._window.out_fraction
 
-    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int, beside_mm: LpsMm | None = None) -> None:
+    def displacement_mm(self, result: TrackResult) -> LpsMm | None:
+        """Return the displacement of a result in the plane, LPS; None if the structure was not found."""
+        if result.status is not TrackStatus.TRACKED:
+            return None
+        return self._away_mm(*self._shift_px(result))
+
+    def update(
+        self,
+        result: TrackResult,
+        acquired_ns: int,
+        raw_ns: int,
+        beside_mm: LpsMm | None = None,
+        place: Place | None = None,
+    ) -> None:
         """Update the rules with the newest result.
 
         Parameters
@@ -161,18 +179,55 @@ class StructureGate:
         beside_mm
             Displacement of the same structure in another plane, LPS, of which only the part along this plane's normal
             is used; None if no other plane shows it.
+        place
+            Where the structure is in 3D; None if rules judge the plane alone, or it was not found.
         """
         found = result.status is TrackStatus.TRACKED
-        x_px, y_px = result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
-        self.away_mm = away_mm = self._away_mm(x_px, y_px) if found else _UNKNOWN_MM
-        through_mm = _NO_SHIFT if beside_mm is None else _along(self._normal, beside_mm)
-        seen = TargetObservation(acquired_ns, result.contour_px, away_mm, through_mm)
+        shift_px = self._shift_px(result)
+        self.away_mm = away_mm = self._away_mm(*shift_px) if found else _UNKNOWN_MM
+        self.place = place
+        if place is None:
+            through_mm = _NO_SHIFT if beside_mm is None else _along(self._normal, beside_mm)
+            seen = TargetObservation(acquired_ns, result.contour_px, away_mm, through_mm)
+        else:
+            seen = self._in_3d(place, result.contour_px, acquired_ns)
         for window in self._measured_only:
-            window.update(seen)
+            window.update(seen if place is None else seen.estimate)
         predicted = None
         if found and self._predictor is not None:
-            predicted = self._predict(self._predictor, seen, np.array([x_px, y_px]), raw_ns)
+            predicted = self._predict(self._predictor, seen, np.array(shift_px), raw_ns)
         self._rules.update(seen, predicted)
+        if place is not None:
+            self._rules.judge_bounded(seen, place.unknown)
+
+    def carry_on(self, place: Place, result: TrackResult, acquired_ns: int) -> None:
+        """Judge where the structure is in this plane by now, as a newer frame of another plane shows it.
+
+        What this plane's own newest frame showed keeps counting; the place can only add a reason to hold.
+
+        Parameters
+        ----------
+        place
+            Where the structure is in 3D in that frame.
+        result
+            Of the tracker in this plane's newest frame.
+        acquired_ns
+            When that other frame was acquired, on the engine's clock.
+        """
+        if result.status is not TrackStatus.TRACKED:
+            return
+        moved_px = self._to_px @ np.subtract(place.displacement_mm, self.away_mm)
+        contour_px = (result.contour_px + moved_px).astype(np.float32)
+        self._rules.judge_bounded(self._in_3d(place, contour_px, acquired_ns), place.unknown)
+
+    def _in_3d(self, place: Place, contour_px: NDArray[np.float32], at_ns: int) -> TargetObservation:
+        x_px, y_px = (np.abs(self._to_px) @ place.bound_mm).tolist() if not place.unknown else (np.inf, np.inf)
+        return TargetObservation(
+            at_ns, contour_px, place.displacement_mm, bound_mm=place.bound_mm, bound_px=(x_px, y_px)
+        )
+
+    def _shift_px(self, result: TrackResult) -> tuple[float, float]:
+        return result.x_px - self._reference_px[0], result.y_px - self._reference_px[1]
 
     def _away_mm(self, x_px: float, y_px: float) -> tuple[float, float, float]:
         """Return a shift in the image as LPS, mm. Plain numbers, as arrays take ten times as long on the gate path."""
@@ -199,7 +254,11 @@ class StructureGate:
         ahead_px = predictor.predict(self._horizon_s) / spacing_mm
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
         at_ns = seen.at_ns + round(self._horizon_s * 1e9)
-        return TargetObservation(at_ns, contour, self._away_mm(*ahead_px.tolist()), seen.through_mm)
+        away_mm = self._away_mm(*ahead_px.tolist())
+        if self.place is None:
+            return TargetObservation(at_ns, contour, away_mm, seen.through_mm)
+        lr, ap, si = np.add(away_mm, self.place.across_mm).tolist()
+        return replace(seen, at_ns=at_ns, contour_px=contour, displacement_mm=(lr, ap, si))
 
 
 def build_rule(

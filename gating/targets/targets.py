@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,32 +16,18 @@ from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
 from gating.targets.binding import Binding
 from gating.targets.boundary import GatingBoundary
+from gating.targets.motion_3d import StructureMotion
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.spec import TargetSpec
 from gating.targets.structure import LpsMm, StructureGate, check_rules
-from gating.tracking.checked_tracker import CheckedTracker, checked_maker
+from gating.targets.tracked_target import TrackedTarget, reference_message
+from gating.tracking.checked_tracker import checked_maker
 from gating.tracking.frame_views import SharedViews
 from gating.tracking.together import Together, one_by_one
 from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
 
 MAX_TARGETS = 10
 _PLACED = (TrackStatus.TRACKED, TrackStatus.LOW_CONFIDENCE)
-
-
-@dataclass(slots=True)
-class _TrackedTarget:
-    spec: TargetSpec
-    tracker: CheckedTracker
-    reference: TrackResult
-    gate: StructureGate
-    result: TrackResult
-    acquired_ns: int = 0
-    raw_ns: int = 0
-
-    def update(self, result: TrackResult, acquired_ns: int, raw_ns: int, beside_mm: LpsMm | None = None) -> None:
-        """Set the newest result, acquired at `acquired_ns` (engine clock) and `raw_ns` (source clock)."""
-        self.result, self.acquired_ns, self.raw_ns = result, acquired_ns, raw_ns
-        self.gate.update(result, acquired_ns, raw_ns, beside_mm)
 
 
 class TargetSet:
@@ -92,8 +77,9 @@ class TargetSet:
         self._gating, self._prediction, self._together = gating, prediction, together
         check_rules(gating.rules, {spec.name for spec in specs})
         self._planes: dict[str, ImagePlane] = {}
-        self._tracked: dict[str, list[_TrackedTarget]] = {}
+        self._tracked: dict[str, list[TrackedTarget]] = {}
         self._views: dict[str, SharedViews] = {}
+        self._motions: dict[str, StructureMotion] = {}
         self.references: list[TargetReference] = []
 
     def warm_up(self) -> None:
@@ -117,8 +103,18 @@ class TargetSet:
         together = self._prepared(frame)
         results = together([partial(target.tracker.track, frame.pixels, elapsed_s) for target in targets])
         for target, result in zip(targets, results, strict=True):
-            beside_mm = self._beside_mm(target, header.plane)
-            target.update(result, _oldest_ns(header), header.acquired_ns, beside_mm)
+            self._update(target, result, header)
+
+    def _update(self, target: TrackedTarget, result: TrackResult, header: FrameHeader) -> None:
+        acquired_ns, raw_ns = _oldest_ns(header), header.acquired_ns
+        away_mm = target.gate.displacement_mm(result) if self._gating.three_d.on else None
+        if away_mm is None:
+            target.update(result, acquired_ns, raw_ns, self._beside_mm(target, header.plane))
+            return
+        place = self._motions[target.spec.moves_as].see(header.plane, away_mm, raw_ns)
+        target.update(result, acquired_ns, raw_ns, place=place)
+        for _, other in self._beside(target, header.plane):
+            other.gate.carry_on(place, other.result, acquired_ns)
 
     def _prepared(self, frame: CineFrame) -> Together:
         """Do what several targets need of a frame once for all of them; return how they are to be tracked in it.
@@ -140,6 +136,9 @@ class TargetSet:
         TrackerFault
             If a tracker fails.
         """
+        if self._gating.three_d.on:
+            for motion in self._motions.values():
+                motion.learn()
         learned = [(target.spec.name, target.tracker.finish_frame()) for target in self._tracked.get(plane, ())]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
@@ -156,17 +155,20 @@ class TargetSet:
         images = {image.content_hash: image for image in learned if image is not None}
         return tuple(image.as_message(session_id) for image in images.values())
 
-    def _beside_mm(self, target: _TrackedTarget, plane: str) -> LpsMm | None:
-        """Return the newest displacement of a target's structure in another plane; None if none shows where it is."""
+    def _beside(self, target: TrackedTarget, plane: str) -> list[tuple[str, TrackedTarget]]:
+        """Return the views of a target's structure in other planes, each with its plane."""
         if not target.spec.structure or len(self._tracked) < 2:
-            return None
-        others = [
-            other
+            return []
+        return [
+            (name, other)
             for name, targets in self._tracked.items()
             for other in targets
             if name != plane and other.spec.structure == target.spec.structure
         ]
-        found = [other for other in others if other.result.status is TrackStatus.TRACKED]
+
+    def _beside_mm(self, target: TrackedTarget, plane: str) -> LpsMm | None:
+        """Return the newest displacement of a target's structure in another plane; None if none shows where it is."""
+        found = [one for _, one in self._beside(target, plane) if one.result.status is TrackStatus.TRACKED]
         return max(found, key=lambda other: other.raw_ns).gate.away_mm if found else None
 
     @property
@@ -207,6 +209,8 @@ class TargetSet:
                 y_px=target.result.y_px,
                 position_mm=position_mm,
                 ages_ms=ages_ms,
+                displacement_mm=target.displacement_mm,
+                bound_mm=target.bound_mm,
                 confidence=target.result.confidence,
                 score=target.result.score,
                 status=target.result.status,
@@ -222,23 +226,24 @@ class TargetSet:
             for position_mm, ages_ms in (self._position(target, header.plane),)
         ]
 
-    def _position(self, target: _TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
+    def _position(self, target: TrackedTarget, plane: str) -> tuple[PositionMm, PositionMm | None]:
         """Return the position of a target in the newest frame, in 3D if another plane shows its structure."""
         here = self._plane_position(target, plane)
-        if not target.spec.structure:
-            return here.position_mm, None
         others = [
             self._plane_position(other, name)
-            for name, targets in self._tracked.items()
-            for other in targets
-            if name != plane and other.spec.structure == target.spec.structure and other.result.status in _PLACED
+            for name, other in self._beside(target, plane)
+            if other.result.status in _PLACED
         ]
         newest = max(others, key=lambda position: position.acquired_ns, default=None)
         return (newest and position_in_3d(here, newest)) or (here.position_mm, None)
 
-    def _plane_position(self, target: _TrackedTarget, name: str) -> PlanePosition:
+    def _plane_position(self, target: TrackedTarget, name: str) -> PlanePosition:
         plane = self._planes[name]
         return PlanePosition(plane, plane.to_lps_mm(target.result.x_px, target.result.y_px), target.raw_ns)
+
+    def _motion(self, spec: TargetSpec) -> StructureMotion:
+        name = spec.moves_as
+        return self._motions.setdefault(name, StructureMotion(name, self._gating.three_d))
 
     def learn(self, frame: CineFrame, first_plane: str) -> None:
         """Learn the targets of a frame's plane, each from its own image or else from this frame, and find them in it.
@@ -266,8 +271,9 @@ class TargetSet:
         learned = []
         for spec, bound in zip(specs, self._binding.place(specs, frame), strict=True):
             gate = StructureGate(spec.name, contours, plane, bound.reference, self._gating, self._prediction)
-            target = _TrackedTarget(spec, bound.tracker, bound.reference, gate, bound.found)
-            target.update(bound.found, _oldest_ns(header), header.acquired_ns)
+            target = TrackedTarget(spec, bound.tracker, bound.reference, gate, bound.found)
+            self._motion(spec).add_plane(header.plane, plane)
+            self._update(target, bound.found, header)
             learned.append(target)
         self._planes[header.plane] = plane
         if len(learned) > 1 and all(target.tracker.shares_views for target in learned):
@@ -275,27 +281,9 @@ class TargetSet:
             for target in learned:
                 target.tracker.share(self._views[header.plane])
         self._tracked[header.plane] = learned
-        self.references += [_reference(header, plane, target) for target in learned]
+        self.references += [reference_message(header, plane, target) for target in learned]
 
 
 def _oldest_ns(header: FrameHeader) -> int:
     """Return the earliest time at which the frame may have been acquired, so that its age is never underestimated."""
     return header.acquired_on_publish_clock_ns - header.age_uncertainty_ns
-
-
-def _reference(header: FrameHeader, plane: ImagePlane, target: _TrackedTarget) -> TargetReference:
-    x_px, y_px = target.reference.x_px, target.reference.y_px
-    return TargetReference(
-        session_id=header.session_id,
-        target=target.spec.name,
-        plane=header.plane,
-        structure=target.spec.structure,
-        frame_sequence=header.sequence,
-        contour_px=np.asarray(target.spec.contour_px).tolist(),
-        boundary_px=target.gate.boundary.outline_px.tolist(),
-        centre_px=(x_px, y_px),
-        centre_mm=plane.to_lps_mm(x_px, y_px),
-        image_hash="" if target.spec.image is None else target.spec.image.content_hash,
-        memory_hash="" if target.spec.memory is None else target.spec.memory.content_hash,
-        image_orientation=header.image_orientation,
-    )

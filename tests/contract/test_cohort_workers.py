@@ -7,7 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
+from cinegate.cohort.batch import KILLED, MOST_KILLS
+from cinegate.cohort.errors import CohortError
 from cinegate.cohort.run import run_cohort
 from cinegate.cohort.sources import find_logs
 from cinegate.cohort.workers import open_workers
@@ -15,11 +18,12 @@ from tests.cohort_work import Kills, Sizes, write_files
 from tests.patience import wait_until
 
 pytestmark = pytest.mark.deadlines
+MEMORY_MB = 500
 
 
 @pytest.fixture(scope="module")
 def workers():
-    with open_workers(workers=2) as opened:
+    with open_workers(workers=2, memory_mb=MEMORY_MB) as opened:
         yield opened
 
 
@@ -55,17 +59,23 @@ def test_progress_is_told_for_every_session(workers, logs, tmp_path):
     assert len(told) == len(logs)
 
 
-@pytest.mark.parametrize(("times", "state"), [(1, "done"), (99, "killed")])
-def test_a_log_that_kills_its_worker_is_retried_once_then_listed(workers, logs, tmp_path, times, state):
-    victim = str(Path(logs[2]).rename(tmp_path / "victim.mcap"))
-    asked = [*logs[:2], victim, *logs[3:]]
-    run = run_cohort(Kills(marks=str(tmp_path), times=times), asked, tmp_path / "results", workers, batch=3)
-    assert [one.state for one in run.done if one.source != victim and one.state not in ("done", "kept")] == []
-    assert run.done[2].state == state
-    assert (tmp_path / "victim.killed").stat().st_size == min(times, 2)
-    plain = run_cohort(Sizes(), asked, tmp_path / "plain")
-    expected = [result for source, result in plain.results() if state == "done" or source != victim]
-    assert [result for _, result in run.results()] == expected
+def with_victim(logs, tmp_path):
+    return [*logs[:2], str(Path(logs[2]).rename(tmp_path / "victim.mcap")), *logs[3:]]
+
+
+def test_a_worker_killed_at_its_work_costs_a_retry(workers, logs, tmp_path):
+    asked = with_victim(logs, tmp_path)
+    run = run_cohort(Kills(marks=str(tmp_path)), asked, tmp_path / "results", workers, batch=3)
+    assert [result["bytes"] for _, result in run.results()] == list(range(6))
+    assert [Path(tmp_path, f"{Path(log).stem}.tries").stat().st_size for log in asked] == [1, 1, 2, 1, 1, 1]
+
+
+def test_a_log_that_takes_too_much_memory_twice_is_listed(workers, logs, tmp_path):
+    asked = with_victim(logs, tmp_path)
+    run = run_cohort(Kills(marks=str(tmp_path), hungry=True), asked, tmp_path / "results", workers, batch=3)
+    assert [result["bytes"] for _, result in run.results()] == [0, 1, 3, 4, 5]
+    assert (run.done[2].state, run.done[2].sentence) == ("killed", KILLED)
+    assert (tmp_path / "victim.tries").stat().st_size == MOST_KILLS
 
 
 def test_a_killed_worker_is_replaced_and_costs_nothing(workers, logs, tmp_path):
@@ -87,3 +97,24 @@ def test_the_workers_listen_on_loopback_alone_and_with_tls(workers):
     assert workers.dashboard.startswith("http://127.0.0.1:")
     assert workers.addresses
     assert all(address.startswith("tls://127.0.0.1:") for address in workers.addresses)
+
+
+@pytest.fixture
+def cluster():
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1") as ours:
+        yield ours
+
+
+def test_a_cluster_is_worked_on_by_its_address(cluster, logs, tmp_path):
+    with open_workers(cluster.scheduler_address) as theirs:
+        run = run_cohort(Sizes(), logs, tmp_path / "results", theirs)
+    assert [one.state for one in run.done] == ["done"] * len(logs)
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr("cinegate.cohort.workers.CONNECT_S", 0.2)
+    with (
+        pytest.raises(CohortError, match=r"scheduler tcp://127\.0\.0\.1:1 does not"),
+        open_workers("tcp://127.0.0.1:1"),
+    ):
+        pass

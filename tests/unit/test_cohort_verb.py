@@ -142,6 +142,16 @@ def test_what_another_version_decides_otherwise_is_counted(logs, tmp_path):
     assert (told["same"], told["gone"]) == (1, 1)
 
 
+def test_a_version_that_fails_is_listed_and_nothing_is_kept(logs, tmp_path):
+    python = tmp_path / "python-broken"
+    python.write_text('#!/bin/sh\n[ "$2" = -c ] && echo []\n')
+    python.chmod(0o700)
+    code, told, lines = cohort("verify", logs / "b.mcap", tmp_path / "out", "--against", python)
+    assert (code, told["failed"]) == (3, 1)
+    assert lines["b.mcap"]["failed"].startswith(f"{python}: cannot verify b.mcap: ")
+    assert list((tmp_path / "out").rglob("*.json")) == []
+
+
 def test_an_interpreter_without_cinegate_is_named():
     with pytest.raises(CohortError, match="python-nowhere: this interpreter has no cinegate"):
         verify_against("/python-nowhere")

@@ -14,13 +14,17 @@ from typer.testing import CliRunner
 
 from cinegate.deidentify.identities import DeidentifyError, Identities, Patient
 from cinegate.deidentify.log import copy_log
+from cinegate.deidentify.messages import RAW_STAMP, STAMPS
+from cinegate.deidentify.settings import without_identity
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from drivers.recordings import open_recording
 from gating.analysis.verification import verify_session
-from gating.messages import CineFrame, Event, SessionHeader, StreamInfo
+from gating.messages import TOPICS, CineFrame, Event, SessionHeader, StreamInfo
 from gating.session.chain_check import check_chain
 from gating.session.log import read_session
+from gating.settings.config import Config, SecuritySettings, parse_past_config, to_toml
+from gating.settings.rules import PredictionSettings
 from tests import planted
 
 register_verbs()
@@ -163,6 +167,19 @@ def test_settings_keep_their_numbers_and_their_hash(originals, shared):
     assert headers[1].overrides == ["health.max_still_s: removed"]
     assert "max_still_s = 3600.0" in headers[1].config_toml
     assert headers[0].config_hash != headers[1].config_hash
+
+
+def test_choices_of_settings_stay_and_free_texts_go():
+    toml = to_toml(Config(prediction=PredictionSettings(method="ridge"), security=SecuritySettings(keys="/home/x")))
+    kept = parse_past_config(without_identity(toml, str, str).toml, "kept")
+    assert (kept.prediction.method, kept.tracker, kept.security.keys) == ("ridge", "template", "removed")
+    assert kept.safety == Config().safety
+
+
+@pytest.mark.parametrize("kind", TOPICS)
+def test_every_stamp_of_a_message_moves(kind):
+    durations = {"acquired_uncertainty_ns", "moment_uncertainty_ns", "nominal_interval_ns"}
+    assert {name for name in kind.__struct_fields__ if name.endswith("_ns")} <= STAMPS | {RAW_STAMP} | durations
 
 
 def test_a_log_whose_chain_is_broken_is_not_copied(originals, tmp_path):

@@ -22,6 +22,7 @@ from gating.settings.rules import (
     PredictionSettings,
 )
 from gating.targets.boundary import GatingBoundary
+from gating.targets.observation import TargetObservation
 from gating.targets.rules import (
     AvoidanceWindow,
     BoundaryWindow,
@@ -30,7 +31,6 @@ from gating.targets.rules import (
     Excursion,
     OverlapWindow,
     StructureRules,
-    TargetObservation,
     sphere_overlap,
 )
 from gating.targets.structure import StructureGate, check_rules, rules_of

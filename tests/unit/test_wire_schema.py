@@ -86,7 +86,10 @@ def test_the_schema_needs_just_the_keys_that_the_wire_needs(message, accepts):
         assert accepts(topic, without) == taken(topic, without, pixels), key
 
 
-@pytest.mark.parametrize("wrong", [None, -5, "x" * 500, [], {}, 1e30, True], ids=repr)
+WRONG = {"nil": None, "negative": -5, "long": "x" * 500, "array": [], "map": {}, "large": 1e30, "bool": True}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("message", MESSAGES[:3], ids=NAMES[:3])
 def test_what_the_schema_refuses_the_wire_refuses(message, wrong, accepts):
     topic, packed, *pixels = parts_of(message)
