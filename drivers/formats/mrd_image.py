@@ -27,6 +27,8 @@ class ImageHeader:
     ticks: int
     image_index: int
     series: int
+    tick_ns: int | None = None
+    """Unit of the stamp, if the image says it."""
 
 
 @dataclass(frozen=True, slots=True)
