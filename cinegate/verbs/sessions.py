@@ -190,8 +190,8 @@ def trend(
     signals = [{**found.rows[at], "signal": said} for at, said in found.trend.signals.items()]
     if as_json:
         limits = {"centre": found.trend.centre, "sigma": found.trend.sigma, "low": low, "high": high}
-        about = {"figure": figure, "each": each, "baseline": found.trend.baseline, "unknown": found.unknown}
-        print_json(plain({**about, **limits, "signals": signals, "values": found.rows, "page": str(out or "")}))
+        asked = {"figure": figure, "each": each, "baseline": found.trend.baseline, "unknown": found.unknown}
+        print_json(plain({**asked, **limits, "signals": signals, "values": found.rows, "page": str(out or "")}))
         return
     if signals:
         findings.print(signals_table(found))
