@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import typer
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from gating import __version__
+from gating.settings.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -75,6 +77,14 @@ def test_every_relative_link_leads_somewhere(document):
         if not (ROOT / target).exists() or (anchor and anchor not in anchors_of(target)):
             broken.append(link)
     assert broken == []
+
+
+@EVERY_DOCUMENT
+def test_every_configuration_in_a_document_is_accepted(document):
+    blocks = re.findall(r"^( *)```toml\n(.*?)^\1```", text_of(document), re.M | re.S)
+    for block in (textwrap.dedent(text) for _, text in blocks):
+        if set(tomllib.loads(block)) <= set(Config.__struct_fields__):
+            parse_config(block)
 
 
 def test_the_readme_lists_every_verb_and_no_other():
