@@ -152,7 +152,7 @@ class Database:
             raise ArchiveError(str(error).partition("\n")[0]) from None
 
     def sessions(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Return the sessions that are wanted, in the order in which they began, with the largest motion of their targets.
+        """Return the sessions that are wanted, as they began, with the largest motion of their targets.
 
         Raises
         ------

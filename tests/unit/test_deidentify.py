@@ -246,7 +246,7 @@ def test_copied_objects_of_a_session_are_valid_dicom(tmp_path):
 
 def test_without_the_table_of_the_profile_no_dicom_is_copied(monkeypatch):
     monkeypatch.setitem(sys.modules, "dicomanonymizer", None)
-    with pytest.raises(Unavailable, match="de-identifying DICOM needs the extra archive .*; install it with: "):
+    with pytest.raises(Unavailable, match=r"de-identifying DICOM needs the extra archive .*; install it with: "):
         DicomCleaner(PATIENT)
 
 
