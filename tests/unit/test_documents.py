@@ -6,6 +6,7 @@ import pkgutil
 import re
 import textwrap
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -87,14 +88,44 @@ def test_every_configuration_in_a_document_is_accepted(document):
             parse_config(block)
 
 
+def commands_in(document: Path) -> list[tuple[str, str]]:
+    """Every verb with what follows it, in blocks and in backticks."""
+    text = text_of(document)
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += [" ".join(span.split()) for span in re.findall(r"`(cinegate [^`]+)`", text)]
+    found = [re.match(r"\s*(?:\S+=\S+ )?cinegate ([a-z|-]+)(.*)", line) for line in lines]
+    return [(verb, match[2].partition(" # ")[0]) for match in found if match for verb in match[1].split("|")]
+
+
+@cache
+def verbs() -> dict[str, typer.core.TyperCommand]:
+    register_verbs()
+    return typer.main.get_command(app).commands
+
+
+def options_of(verb: str, rest: str) -> set[str]:
+    """Every option of a verb, or of the command of a group that follows it."""
+    command = verbs()[verb]
+    for word in rest.split():
+        command = getattr(command, "commands", {}).get(word.partition("|")[0], command)
+    return {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"-h", "--help"}
+
+
+@EVERY_DOCUMENT
+def test_every_option_of_a_command_in_a_document_exists(document):
+    for verb, rest in commands_in(document):
+        named = set(re.findall(r"(?<!\S)(--?[a-z][\w-]*)", rest))
+        assert named - options_of(verb, rest) == set(), verb
+
+
 def test_the_readme_lists_every_verb_and_no_other():
     listed = {
         verb
-        for verbs in re.findall(r"^cinegate ([\w|]+)", text_of(Path("README.md")), re.M)
+        for verbs in re.findall(r"^cinegate ([\w|-]+)", text_of(Path("README.md")), re.M)
         for verb in verbs.split("|")
     }
-    register_verbs()
-    assert listed == set(typer.main.get_command(app).commands)
+    assert listed == set(verbs())
 
 
 def test_every_file_that_names_the_version_names_the_same():
