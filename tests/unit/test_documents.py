@@ -94,7 +94,7 @@ def commands_in(document: Path) -> list[tuple[str, str]]:
     blocks = re.findall(r"```\w*\n(.*?)```", text, re.S)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += [" ".join(span.split()) for span in re.findall(r"`(cinegate [^`]+)`", text)]
-    found = [re.match(r"\s*(?:\S+=\S+ )?cinegate ([a-z|-]+)(.*)", line) for line in lines]
+    found = [re.match(r"\s*(?:\S+=\S+ )?cinegate ([a-z][a-z|-]*)(.*)", line) for line in lines]
     return [(verb, match[2].partition(" # ")[0]) for match in found if match for verb in match[1].split("|")]
 
 
