@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cinegate.cohort.errors import CohortError
-from cinegate.cohort.identity import source_hash
+from cinegate.cohort.identity import PACKAGES, source_hash
 
 if TYPE_CHECKING:
     from gating.analysis.whatif import Setting
@@ -162,9 +162,12 @@ def verify_against(against: str | None, tolerance_px: float = 0.0, public: str =
 
 def _version_of(python: str) -> str:
     """Return version and hash of the code that an interpreter runs."""
-    folders = "print(json.dumps([package.__path__[0] for package in (gating, drivers, cinegate)]))"
+    asked = (
+        "import json; from importlib.util import find_spec; "
+        f"print(json.dumps([find_spec(name).submodule_search_locations[0] for name in {PACKAGES!r}]))"
+    )
     try:
-        told = _run(python, "-c", f"import json, cinegate, drivers, gating; {folders}")
+        told = _run(python, "-c", asked)
         return source_hash(Path(folder) for folder in json.loads(told))
     except (OSError, subprocess.TimeoutExpired, json.JSONDecodeError):
         raise CohortError(f"--against {python}: this interpreter has no cinegate") from None
