@@ -109,6 +109,15 @@ class WarningSource(Protocol):
         ...
 
 
+@runtime_checkable
+class AnsweringSource(Protocol):
+    """A source that tells its peer what the engine saw; it must keep that off its frames' way."""
+
+    def hear_engine(self, telemetry: str) -> None:
+        """Take the endpoint of the engine's telemetry, before `open`. Opens nothing."""
+        ...
+
+
 class EndOfStream(Exception):
     """The recording has no more frames."""
 

@@ -70,6 +70,7 @@ def source(
     log_format: LogFormatOption = "text",
 ) -> None:
     """Publish cine frames: the source process."""
+    from drivers.ports import AnsweringSource
     from drivers.publisher import run_source
     from drivers.registry import source_names
 
@@ -87,6 +88,8 @@ def source(
         given |= {"--frames-per-s": frames_per_s, "--skip-frames": skip_frames, "--position-is": position_is}
         _refuse(given, f"is for recordings; {name} is set by -o, see `cinegate drivers {name}`")
         cine = _driver_source(name, [*(option or []), *asked])
+        if isinstance(cine, AnsweringSource):
+            cine.hear_engine(settings.endpoints.telemetry)
     elif name not in source_names() and not Path(name).exists() and not Path(name).suffix:
         known = ", ".join(other for other in source_names() if other != "replay")
         raise CommandError(f"{name} is neither a recording nor a source; sources are {known}")

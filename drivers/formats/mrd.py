@@ -55,11 +55,12 @@ def parse_messages(is_second: Callable[[], object] = bool) -> StreamParser:
     while True:
         (kind,) = struct.unpack("<H", (yield 2))
         if kind == _IMAGE:
-            header = image_header((yield _IMAGE_HEADER.size))
+            raw = yield _IMAGE_HEADER.size
+            header = image_header(raw)
             (attribute_bytes,) = struct.unpack("<Q", (yield 8))
             yield limited("attribute string", attribute_bytes, MAX_ATTRIBUTE_BYTES)
             data = yield header.rows * header.columns * np.dtype(header.dtype).itemsize
-            yield MrdImage(header, data, scan)
+            yield MrdImage(header, data, scan, raw)
         elif kind == _HEADER:
             scan = hashlib.sha256((yield from _text(kind))).hexdigest()[:16]
             yield SKIPPED
@@ -160,8 +161,9 @@ class FrameMaker:
         self._meaning, self._position_is, self._stamps_needed = meaning, position_is, stamps_needed
         self._spacing_mm = spacing_mm
         self._tick_ns = tick_ns
-        self._clock = CounterUnwrapper(DAY_NS // tick_ns, tick_ns, wall_clock=True)
-        self._last_ticks = 0
+        self._clocks: dict[int, CounterUnwrapper] = {}
+        """By the unit of their ticks."""
+        self._last_ns = 0
         self.warning = ""
         """About the first image whose pixels are not square, and what was taken; empty if they all were."""
 
@@ -179,7 +181,7 @@ class FrameMaker:
             meaning=self._meaning,
             name=f"{header.image_index} of slice {header.slice}",
             series=f"series {header.series} slice {header.slice} {image.scan}",
-            resolution_ns=self._tick_ns,
+            resolution_ns=self._unit_ns(image),
         )
 
     def geometry(self, image: MrdImage) -> PlaneGeometry:
@@ -218,16 +220,20 @@ class FrameMaker:
 
         A stamp of 0 was never set, except around midnight.
         """
-        ticks = image.header.ticks
-        midnight = self._last_ticks > (DAY_NS - MIDNIGHT_NS) // self._tick_ns
+        ticks, unit_ns = image.header.ticks, self._unit_ns(image)
+        clock = self._clocks.setdefault(unit_ns, CounterUnwrapper(DAY_NS // unit_ns, unit_ns, wall_clock=True))
+        midnight = self._last_ns > DAY_NS - MIDNIGHT_NS
         if ticks == 0 and not midnight:
             raise BadFrame("acquisition_time_stamp is 0 ticks; every image needs one (or ask for arrival times)")
         try:
-            stamp_ns = self._clock.unwrap(ticks, arrived_ns)
+            stamp_ns = clock.unwrap(ticks, arrived_ns)
         except ValueError as error:
             raise BadFrame(f"acquisition_{error}"[:300]) from None
-        self._last_ticks = ticks
+        self._last_ns = ticks * unit_ns
         return stamp_ns
+
+    def _unit_ns(self, image: MrdImage) -> int:
+        return image.header.tick_ns or self._tick_ns
 
 
 def _text(kind: int) -> Generator[int, bytes, bytes]:

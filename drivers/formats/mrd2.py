@@ -1,6 +1,7 @@
 """MRD version 2: the same images in yardl's encoding. Raw data and reconstructions to come are refused.
 
-Model: ismrmrd.github.io/mrd. The names of fields and cases are those of the schema in the stream.
+Model: ismrmrd.github.io/mrd, of 2.1 and 2.2. The names of fields and cases are those of the schema in the stream; 2.2
+begins those of cases with a small letter.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ MAX_HEADER_BYTES: Final = 4 * 2**20
 MAX_ITEM_BYTES: Final = MAX_ELEMENTS * 8 + 2**20
 _IMAGES: Final = ("ImageUint16", "ImageInt16", "ImageUint32", "ImageInt32", "ImageFloat", "ImageDouble")
 _SKIPPED: Final = ("WaveformUint32",)
+_NS_STAMP: Final = "acquisitionTimeStampNs"
+"""Of 2.2; earlier, the stamp has no unit in its name."""
 
 
 def parse_stream() -> StreamParser:
@@ -52,7 +55,7 @@ def _protocol(schema: Schema) -> tuple[Reader, list[tuple[str, Reader | None]]]:
     try:
         header, items = schema.steps["header"], schema.steps["data"]["stream"]["items"]
         cases = schema.definition(items)["type"]
-        tags = [str(case["tag"])[:40] for case in cases]
+        tags = [str(case["tag"])[:1].upper() + str(case["tag"])[1:40] for case in cases]
         wanted = [case["type"] if tag in (*_IMAGES, *_SKIPPED) else None for tag, case in zip(tags, cases, strict=True)]
     except (KeyError, TypeError):
         raise BadFrame("the schema of the stream is not that of MRD: a header and a stream of items are read") from None
@@ -64,6 +67,7 @@ def _image(value: Any, scan: str) -> MrdImage:
     try:
         head, data = value["head"], value["data"]
         channels, slices, rows, columns = data.shape
+        stamp = _NS_STAMP if _NS_STAMP in head else "acquisitionTimeStamp"
         header = ImageHeader(
             dtype=data.dtype.newbyteorder("<").str,
             columns=columns,
@@ -73,7 +77,8 @@ def _image(value: Any, scan: str) -> MrdImage:
             read_dir=_triple(head["colDir"]),
             phase_dir=_triple(head["lineDir"]),
             slice=int(head["slice"] or 0),
-            ticks=int(head["acquisitionTimeStamp"] or 0),
+            ticks=int(head[stamp] or 0),
+            tick_ns=1 if stamp == _NS_STAMP else None,
             image_index=int(head["imageIndex"] or 0),
             series=int(head["imageSeriesIndex"] or 0),
         )

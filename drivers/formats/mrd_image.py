@@ -27,6 +27,8 @@ class ImageHeader:
     ticks: int
     image_index: int
     series: int
+    tick_ns: int | None = None
+    """Unit of the stamp, if the image says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class MrdImage:
     header: ImageHeader
     data: bytes
     scan: str = ""
-    """Digest of the newest header XML, which names patient, study and frame of reference; empty if none came."""
+    """Digest of the newest header, which names patient, study and frame of reference; empty if none came."""
+    raw: bytes = b""
+    """The header as it came, in version 1."""
 
 
 def checked_size(columns: int, rows: int, slices: int, channels: int, image_type: int) -> None:

@@ -10,6 +10,7 @@ from drivers.errors import BadFrame
 from drivers.formats.mrd import CLOSE, FrameMaker, parse_messages, text_message
 from drivers.formats.stream import StreamParser
 from drivers.sources.live import Arrival, LiveSource
+from drivers.sources.mrd_echo import Echo
 from drivers.sources.peer import NetworkPeer, PeerSettings
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import StampMeaning
@@ -33,6 +34,12 @@ class MrdSettings(PeerSettings, frozen=True, kw_only=True, forbid_unknown_fields
         float,
         Meta(ge=0.1, le=100, description="Unit of acquisition_time_stamp; a day holds a whole number of them."),
     ] = 2.5
+    echo: Annotated[
+        Literal["", "images"],
+        Meta(
+            description="images: send each image back, with contour, boundary and gate as attributes; empty: nothing."
+        ),
+    ] = ""
     pixel_spacing_mm: Annotated[
         float, Meta(ge=0, le=100, description="Spacing where field_of_view gives pixels not square; 0: as it says.")
     ] = 0.0
@@ -46,7 +53,15 @@ class MrdArrivals:
     def __init__(self, settings: MrdSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._version = 1
-        self.peer = NetworkPeer(settings, self._parser, listen=True, farewell=self._farewell)
+        self._echo: Echo | None = None
+        self._telemetry: str | None = None
+        self.peer = NetworkPeer(
+            settings, self._parser, listen=True, farewell=self._farewell, before_leaving=self._before_leaving
+        )
+
+    def hear_engine(self, telemetry: str) -> None:
+        """Take the endpoint of the engine's telemetry."""
+        self._telemetry = telemetry
 
     def open(self) -> None:
         """Listen. Raises `Unavailable`."""
@@ -59,6 +74,9 @@ class MrdArrivals:
             tick_ns=round(settings.tick_ms * 1e6),
             spacing_mm=spacing_mm,
         )
+        if settings.echo:
+            self._echo = Echo(self._telemetry)
+            self._echo.open()
         self.peer.open()
 
     def wait(self, timeout_ms: int) -> Arrival | None:
@@ -68,13 +86,23 @@ class MrdArrivals:
             arrived_ns = self._clock.now_ns()
             if image is None:
                 return None
-            return Arrival(arrived_ns, (self._maker.frame(image, arrived_ns),), peer=self.peer.sender)
+            connection, frame = self.peer.connection, self._maker.frame(image, arrived_ns)
+            if self._echo is not None and image.raw and connection is not None:
+                shown_ns = arrived_ns if self._settings.arrival_time else frame.acquired_ns
+                self._echo.offer(image, shown_ns, connection)
+            return Arrival(arrived_ns, (frame,), peer=self.peer.sender)
         except BadFrame as error:
             return Arrival(self._clock.now_ns(), problem=str(error))
 
     def _parser(self) -> StreamParser:
         self._version = 1
         return parse_messages(self._is_second)
+
+    def _before_leaving(self, said_goodbye: bool) -> None:
+        if self._echo is not None:
+            if said_goodbye:
+                self._echo.finish()
+            self._echo.leave()
 
     def _is_second(self) -> None:
         self._version = 2
@@ -92,6 +120,9 @@ class MrdArrivals:
 
     def close(self) -> None:
         """Drop the client and stop listening."""
+        if self._echo is not None:
+            self._echo.close()
+            self._echo = None
         self.peer.close()
 
 
@@ -112,6 +143,10 @@ class MrdSource(LiveSource):
         settings, clock = settings or MrdSettings(), clock or MonotonicClock()
         self.arrivals = MrdArrivals(settings, clock)
         super().__init__(self.arrivals, settings, clock)
+
+    def hear_engine(self, telemetry: str) -> None:
+        """Take the endpoint of the engine's telemetry, for what is sent back to the client. Opens nothing."""
+        self.arrivals.hear_engine(telemetry)
 
     @property
     def warnings(self) -> tuple[str, ...]:

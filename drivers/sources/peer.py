@@ -69,6 +69,8 @@ class NetworkPeer:
     farewell
         Returns the last message for a peer, from the sentence that says why it is cut off or refused; empty if it said
         goodbye itself.
+    before_leaving
+        Called before the peer's connection ends: true if it said goodbye, false if it is cut off.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class NetworkPeer:
         *,
         listen: bool,
         farewell: Callable[[str], bytes] = lambda _: b"",
+        before_leaving: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._settings, self._make_parser, self._listen = settings, make_parser, listen
-        self._farewell = farewell
+        self._farewell, self._before_leaving = farewell, before_leaving
         self._leaving = LeavingPeers()
         self._listener: socket.socket | None = None
         self._peer: _Peer | None = None
@@ -95,6 +98,11 @@ class NetworkPeer:
         if self._listener is not None:
             return int(self._listener.getsockname()[1])
         return self._settings.port
+
+    @property
+    def connection(self) -> socket.socket | None:
+        """Connection of the peer, to write to."""
+        return None if self._peer is None else self._peer.connection
 
     @property
     def connected(self) -> bool:
@@ -140,16 +148,6 @@ class NetworkPeer:
             if left_ns <= 0:
                 return self._parse_buffer()
         return message
-
-    def send(self, data: bytes) -> None:
-        """Send to the peer, if there is one. A peer that does not take it at once is cut off."""
-        if self._peer is not None:
-            try:
-                sent = self._peer.connection.send(data)
-            except OSError:
-                sent = 0
-            if sent != len(data):
-                self._drop()
 
     def _wait(self, timeout_s: float) -> None:
         if not self._listen and self._peer is None:
@@ -230,6 +228,7 @@ class NetworkPeer:
                     answer, peer.parsed_bytes = next(peer.parser), 0
                 peer.needed = answer
             except StopIteration:
+                self._before_leaving(True)
                 self._drop(self._farewell(""))
                 return None
             except BadFrame as error:
@@ -240,6 +239,7 @@ class NetworkPeer:
 
     def _cut_off(self, why: str) -> None:
         sentence = f"peer {self._peer.name if self._peer is not None else 'nobody'} {why}"
+        self._before_leaving(False)
         self._drop(self._farewell(sentence))
         raise BadFrame(sentence)
 

@@ -14,10 +14,11 @@ mrd = pytest.importorskip("mrd", reason="the mrd-python package is not installed
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
 from drivers.errors import BadFrame, BadRecording, FramesDropped  # noqa: E402
-from drivers.formats.mrd import parse_messages  # noqa: E402
+from drivers.formats.mrd import FrameMaker, parse_messages  # noqa: E402
 from drivers.formats.mrd_image import MrdImage  # noqa: E402
 from drivers.formats.stream import FileParser  # noqa: E402
 from drivers.recordings import open_recording  # noqa: E402
+from gating.messages import StampMeaning  # noqa: E402
 from tests import mrd2_peer  # noqa: E402
 from tests.live_session import LiveSession  # noqa: E402
 from tests.mrd_client import CLOSE, TICK_NS, connect, liver_cine, synthetic_cine  # noqa: E402
@@ -62,6 +63,23 @@ def test_every_pixel_type_is_read_to_its_extremes(dtype: str) -> None:
     np.testing.assert_array_equal(np.frombuffer(image.data, image.header.dtype).reshape(40, 32), cine["frames"][0])
 
 
+def newer(schema: bytes) -> bytes:
+    """The names that 2.2 gives to what 2.1 sends."""
+    for tag in ("Acquisition", "WaveformUint32", *mrd2_peer.ITEMS.values()):
+        schema = schema.replace(f'"tag":"{tag}"'.encode(), f'"tag":"{tag[:1].lower()}{tag[1:]}"'.encode())
+    return schema.replace(b'"acquisitionTimeStamp"', b'"acquisitionTimeStampNs"')
+
+
+@pytest.mark.skipif(mrd2_peer.IN_NS, reason="the package itself is of 2.2 or later")
+def test_the_names_of_the_next_version_are_known_and_its_stamps_are_ns() -> None:
+    """Values of 2.1 under the names that 2.2 has."""
+    raw = mrd2_peer.stream([mrd2_peer.image(synthetic_cine(1), 0, acquisition_time_stamp=123_456_789)])
+    (image,) = images_in(mrd2_peer.with_schema(raw, newer))
+    assert (image.header.ticks, image.header.tick_ns) == (123_456_789, 1)
+    assert FrameMaker(StampMeaning.START, "centre").stamp(image, 0) == 123_456_789
+
+
+@pytest.mark.skipif(mrd2_peer.IN_NS, reason="stamps of 2.2 and later are in ns")
 def test_stamps_of_another_unit_are_read_as_the_site_says() -> None:
     cine = synthetic_cine(5)
     stamped = [mrd2_peer.image(cine, index, acquisition_time_stamp=36_000_000 + 20 * index) for index in range(5)]
