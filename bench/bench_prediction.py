@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.motion_traces import Trace, read_trace
 from gating.prediction import PREDICTORS, Predictor, make_predictor
 
 HORIZONS_S = (0.1, 0.25, 0.5)
-Trace = tuple[NDArray[np.float64], NDArray[np.float64]]
 COLUMNS = ("trace", "horizon_ms", "predictor", "rmse_mm", "p95_mm", "vs_persistence", "accuracy", "gate_error_ms")
 
 
@@ -122,15 +122,6 @@ class StatsmodelsAutoReg(Peer):
         for _ in range(int(np.ceil(steps))):
             known.append(float(model[0] + model[1:] @ np.array(known[: -len(model) : -1])))
         return float(np.interp(len(axis) - 1 + steps, np.arange(len(known)), known))
-
-
-def read_trace(path: Path) -> Trace:
-    """Return times (samples,) in s and positions (samples, axes) in mm, without axes that do not move."""
-    from drivers.recordings.traces import read_trace as read
-
-    trace = read(path)
-    position = np.stack([trace.lr_mm, trace.ap_mm, trace.si_mm], axis=1)[trace.valid]
-    return trace.t_s[trace.valid], position[:, np.ptp(position, axis=0) > 0]
 
 
 def predict_all(predictor: Predictor, trace: Trace, horizon_s: float) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Final, NamedTuple
 
 from rich.console import Console
@@ -35,6 +35,8 @@ class Timed(NamedTuple):
 
     name: str
     seconds: float
+    cpu_s: float
+    """Of this process."""
     run: CohortRun
     peak_mb: float
 
@@ -62,18 +64,21 @@ def warm(count: int, work: Work, log: str, folder: Path) -> Iterator[Workers]:
 def _timed(name: str, work: Work, logs: Sequence[str], folder: Path, workers: Workers | None) -> Timed:
     if workers is None:  # as the workers: warm
         run_cohort(work, logs[:1], folder / "warm")
-    began = perf_counter()
+    began, cpu = perf_counter(), process_time()
     run = run_cohort(work, logs, folder / name.replace(" ", "-"), workers)
-    seconds = perf_counter() - began
+    seconds, cpu_s = perf_counter() - began, process_time() - cpu
     run.write(folder / f"{name}.jsonl")
-    return Timed(name, seconds, run, max(one.peak_mb for one in run.done))
+    return Timed(name, seconds, cpu_s, run, max(one.peak_mb for one in run.done))
 
 
-def tasks_per_s(workers: Workers) -> float:
-    """Return how many tasks that do nothing pass through the scheduler in a second."""
-    began = perf_counter()
+def scheduler_pace(workers: Workers) -> tuple[float, float]:
+    """Return how many tasks that do nothing pass in a second, and what each costs this process, s of a core.
+
+    Client and scheduler are one process here; on a cluster they are two.
+    """
+    began, cpu = perf_counter(), process_time()
     assert list(workers.each(_nothing, [[str(number)] for number in range(TASKS)])) == []
-    return TASKS / (perf_counter() - began)
+    return TASKS / (perf_counter() - began), (process_time() - cpu) / TASKS
 
 
 def _nothing(_: Sequence[str]) -> list[Done]:
@@ -102,27 +107,23 @@ def table_of(timed: Sequence[Timed]) -> Table:
     return table
 
 
-def paper(session_s: float, task_s: float, overhead_s: float) -> Table:
+def paper(session_s: float, task_s: float) -> Table:
     """Return what 100,000 sessions take on larger clusters: the longer of the workers' time and the scheduler's.
 
     Parameters
     ----------
     session_s
-        Work on one session, s of one core.
+        What a session costs a worker in all, s of a core.
     task_s
-        The scheduler's time for one task, s.
-    overhead_s
-        What a session costs a worker besides, s.
+        What a task costs the scheduler, s.
     """
-    table = Table("cores", "sessions a task", "tasks/s asked", "workers, h", "scheduler, h", "in all, h", "limited by")
+    table = Table("cores", "sessions a task", "tasks/s asked", "workers, s", "scheduler, s", "in all, s", "limited by")
     for cores in CORES:
         for batch in BATCHES:
-            work_h = SESSIONS * (session_s + overhead_s) / cores / 3600
-            scheduler_h = SESSIONS / batch * task_s / 3600
-            asked = cores / (batch * (session_s + overhead_s))
-            limit = "scheduler" if scheduler_h > work_h else "workers"
-            row = (f"{asked:.0f}", f"{work_h:.2f}", f"{scheduler_h:.2f}", f"{max(work_h, scheduler_h):.2f}")
-            table.add_row(str(cores), str(batch), *row, limit)
+            work_s, scheduler_s = SESSIONS * session_s / cores, SESSIONS / batch * task_s
+            limit = "scheduler" if scheduler_s > work_s else "workers"
+            row = (cores / (batch * session_s), work_s, scheduler_s, max(work_s, scheduler_s))
+            table.add_row(str(cores), str(batch), *(f"{number:,.0f}" for number in row), limit)
     return table
 
 
@@ -142,14 +143,12 @@ def main() -> None:
             f"cohort {asked.work}, {len(logs)} sessions, {batch_size(len(logs), asked.workers)} a task", table_of(timed)
         )
     with open_workers(workers=asked.workers) as workers:
-        tasks_per_s(workers)
-        pace = tasks_per_s(workers)
-    say(f"scheduler: {pace:.0f} tasks/s that do nothing")
-    inside = sum(done.seconds for done in timed[1].run.done) / len(logs)
-    say(
-        f"{SESSIONS} sessions on paper, from these constants",
-        paper(inside, 1 / pace, timed[1].seconds / len(logs) - inside),
-    )
+        scheduler_pace(workers)
+        pace, task_s = scheduler_pace(workers)
+    session_s = timed[0].cpu_s / len(logs)
+    say(f"{pace:.0f} tasks/s that do nothing; client and scheduler: {1e3 * task_s:.2f} ms of a core for each")
+    say(f"a session: {1e3 * session_s:.0f} ms of a core; the scheduler keeps {session_s / task_s:.0f} cores busy")
+    say(f"{SESSIONS} sessions on paper, from these constants", paper(session_s, task_s))
 
 
 if __name__ == "__main__":

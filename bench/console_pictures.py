@@ -25,6 +25,7 @@ from replay_data import session_path
 
 SIZE: Final[ViewportSize] = {"width": 1280, "height": 720}
 START_MS: Final = 120_000
+FILM_S, FILM_RATE = 20, 4
 RECORDING: Final = "breath_hold"
 """Name of the recording, and of the preset for it."""
 REPORTED: Final = "free_breathing"
@@ -32,7 +33,7 @@ REPORTED: Final = "free_breathing"
 
 
 def take(out: Path) -> None:
-    """Write `console_PAGE.png` for each page, `console_no_signal.png`, and `report.png`."""
+    """Write `console_PAGE.png` for each page, `console_no_signal.png`, `console_treat.webp`, and `report.png`."""
     recording = session_path(RECORDING)
     with tempfile.TemporaryDirectory(prefix="cinegate-") as name:
         folder = Path(name)
@@ -69,6 +70,7 @@ def _photograph_session(page: Any, session: Session, console: ConsoleProcess, ou
     page.wait_for_selector("#gate[data-state=on]", timeout=START_MS)
     page.wait_for_timeout(500)
     page.screenshot(path=out / "console_treat.png")
+    _film(page, out / "console_treat.webp")
     origin = console.url.partition("/treat")[0]
     page.goto(f"{origin}/patient")
     page.wait_for_timeout(1000)
@@ -81,6 +83,24 @@ def _photograph_session(page: Any, session: Session, console: ConsoleProcess, ou
     session.processes["source"].kill()
     page.wait_for_timeout(2500)
     page.screenshot(path=out / "console_no_signal.png")
+
+
+def _film(page: Any, file: Path) -> None:
+    """Write 20 s of the page as it is, at half its size."""
+    import cv2
+    import numpy as np
+
+    film = cv2.Animation()
+    begun_ms = page.evaluate("performance.now()")
+    pictures, durations_ms = [], []
+    for number in range(round(FILM_S * FILM_RATE)):
+        page.wait_for_timeout(max(0, begun_ms + 1e3 * number / FILM_RATE - page.evaluate("performance.now()")))
+        shot = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        assert shot is not None
+        pictures.append(cv2.resize(shot, (SIZE["width"] // 2, SIZE["height"] // 2), interpolation=cv2.INTER_AREA))
+        durations_ms.append(round(1e3 / FILM_RATE))
+    film.frames, film.durations = pictures, durations_ms
+    cv2.imwriteanimation(str(file), film, [cv2.IMWRITE_WEBP_QUALITY, 60])
 
 
 def _photograph_set_up(page: Any, origin: str, out: Path) -> None:

@@ -90,10 +90,11 @@ def motion_planes(data: Path) -> Iterator[MotionPlane]:
             if not np.ptp(position, axis=0).all():
                 continue
             trace = found.t_s[found.valid], position
-        yield MotionPlane(_name(path), *trace, trace)
+        yield MotionPlane(trace_name(path), *trace, trace)
 
 
-def _name(path: Path) -> str:
+def trace_name(path: Path) -> str:
+    """Return what a table calls a trace."""
     names: dict[str, Any] = {"201205101519": "marker UAC", "201205181211": "marker LAC"}
     for start, name in names.items():
         if path.name.startswith(start):

@@ -41,7 +41,7 @@ def evaluate(
     prepare_frames: int = 0,
     out: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
-    """Score a tracker as `cinegate evaluate` does: DSC, centre distance, HD95, MASD, relative D98, time a frame.
+    """Score a tracker as `cinegate evaluate` does: DSC, centre distance, HD95, MASD, relative D98, time per frame.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        `aggregates`, `results` (a row a case) and `frames` (a row a frame); lists of dictionaries, which pandas takes.
+        `aggregates`, `results` (one row per case) and `frames` (one per frame); lists of dictionaries, for pandas.
 
     Raises
     ------

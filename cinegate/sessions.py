@@ -168,7 +168,7 @@ def report(
     out
         HTML file; beside the log by default.
     patient, plan, fraction
-        Labels of the session for its page, best pseudonyms; at most 64 characters each.
+        Labels of the session for its page, preferably pseudonyms; at most 64 characters each.
 
     Returns
     -------

@@ -35,6 +35,7 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "show_memory": False,
     "min_reported_time": 1e9,
@@ -54,4 +55,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-copyright = "the cinegate authors. Research software, not a medical device."  # noqa: A001
+copyright = "the cinegate authors. Research software, not a medical device"  # noqa: A001

@@ -20,6 +20,7 @@ PURPOSES: Final = {
     "pdf": "makes a PDF of a page",
     "onnx": "runs a site's network as tracker (ONNX Runtime)",
     "export": "writes columns (Parquet) and Foxglove's recordings",
+    "archive": "indexes session logs, and takes the identity out of DICOM files",
     "cohort": "works on many sessions in several processes or on a cluster, and reads them from object stores",
 }
 """What each extra of `pyproject.toml` is for."""

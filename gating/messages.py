@@ -361,6 +361,10 @@ class TargetReference(Message, frozen=True, kw_only=True):
     """Content hash of the image in which the target was drawn; empty if it was drawn in the frame itself."""
     memory_hash: Annotated[str, Meta(max_length=16)] = ""
     """Content hash of the memory of a preparation with which the target is tracked; empty if there is none."""
+    carried: Sentence = ""
+    """From where the contour was carried into its image, and how well; empty if it was drawn there."""
+    accepted_by: Annotated[str, Meta(max_length=64)] = ""
+    """Who has accepted a carried contour; empty: nobody, or it was drawn."""
     image_orientation: Orientation | None = None
     """Of the plane in which it is tracked; None in logs of earlier versions."""
 

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
 START_S = 10 * 3600
 INTERVAL_S = 0.2
@@ -98,3 +104,31 @@ def _changed(dataset: FileDataset, attributes: dict[str, Any]) -> FileDataset:
         else:
             setattr(dataset, name, value)
     return dataset
+
+
+def structure_set(
+    path: Path,
+    structures: dict[str, list[list[float]]],
+    kind: str = "CLOSED_PLANAR",
+    frame_of_reference: str = "1.2.3.40000001",
+) -> Path:
+    """An RTSTRUCT with outlines by name, each a flat list of x, y, z, LPS mm."""
+    dataset = empty(RTStructureSetStorage)
+    dataset.Modality = "RTSTRUCT"
+    names, contours = [], []
+    for number, (name, outlines) in enumerate(structures.items(), start=1):
+        entry, drawn = Dataset(), Dataset()
+        entry.ROINumber, entry.ROIName = number, name
+        entry.ReferencedFrameOfReferenceUID = frame_of_reference
+        drawn.ReferencedROINumber = number
+        items = []
+        for outline in outlines:
+            item = Dataset()
+            item.ContourGeometricType, item.NumberOfContourPoints = kind, len(outline) // 3
+            item.ContourData = outline
+            items.append(item)
+        drawn.ContourSequence = Sequence(items)
+        names.append(entry)
+        contours.append(drawn)
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = Sequence(names), Sequence(contours)
+    return put(path, dataset)

@@ -36,6 +36,35 @@ def breathing(t_s: float) -> np.ndarray:
     return np.array([1.0 * np.sin(phase), -20 + 2 * np.cos(phase), 30 + 6 * np.cos(phase)])
 
 
+def session_header(engine_id: str, clock: str) -> SessionHeader:
+    return SessionHeader(
+        session_id="s1",
+        engine_id=engine_id,
+        started_at="",
+        versions={},
+        config_toml="",
+        config_hash="x",
+        tracker="template",
+        clock=clock,
+    )
+
+
+def reference(name: str, plane: str, orientation: Any, structure: str = "") -> TargetReference:
+    x, y, z = breathing(0.0).tolist()
+    return TargetReference(
+        session_id="s1",
+        target=name,
+        plane=plane,
+        structure=structure,
+        frame_sequence=0,
+        contour_px=[],
+        boundary_px=[],
+        centre_px=(0, 0),
+        centre_mm=(x, y, z),
+        image_orientation=orientation,
+    )
+
+
 class PositionBench:
     """Frames every 200 ms, published as commands and estimates 120 ms after their acquisition."""
 
@@ -48,28 +77,11 @@ class PositionBench:
         self.sequence = -1
 
     def hear_engine(self, engine_id: str, clock: str = CLOCK) -> None:
-        header = SessionHeader(
-            session_id="s1", engine_id=engine_id, started_at="", versions={}, config_toml="", config_hash="x",
-            tracker="template", clock=clock,
-        )  # fmt: skip
-        self.book.hear(header)
+        self.book.hear(session_header(engine_id, clock))
         for plane, orientation in self.planes.items():
-            name = "target" if len(self.planes) == 1 else f"target {plane}"
-            centre = tuple(breathing(0.0).tolist())
-            self.book.hear(
-                TargetReference(
-                    session_id="s1",
-                    target=name,
-                    plane=plane,
-                    structure="" if len(self.planes) == 1 else "target",
-                    frame_sequence=0,
-                    contour_px=[],
-                    boundary_px=[],
-                    centre_px=(0, 0),
-                    centre_mm=centre,
-                    image_orientation=orientation,
-                )
-            )
+            alone = len(self.planes) == 1
+            structure = "" if alone else "target"
+            self.book.hear(reference("target" if alone else f"target {plane}", plane, orientation, structure))
 
     def command(self, sequence: int, reason: str = "in_window", **changed: Any) -> GateCommand:
         fields: dict[str, Any] = {

@@ -41,12 +41,15 @@ COPIED_CLASSES: Final = frozenset(
 """Kinds of objects that are copied."""
 KEPT_TEXTS: Final = frozenset(
     (
-        "Manufacturer", "ManufacturerModelName", "SequenceName", "CodeValue", "CodingSchemeDesignator", "CodeMeaning",
+        "Manufacturer", "ManufacturerModelName", "SequenceName", "CodingSchemeDesignator",
         "MappingResource", "ContextIdentifier", "PulseSequenceName", "ConvolutionKernel", "TransmitCoilName",
         "ReceiveCoilName", "ROIPhysicalProperty", "ImagedNucleus", "ResonantNucleus", "RescaleType",
     )
 )  # fmt: skip
-"""Texts that name machines, sequences and codes; the profile leaves them too."""
+"""Texts that name machines, sequences and coding schemes; the profile leaves them too."""
+_SCHEMES: Final = frozenset(("DCM", "SCT", "SRT", "UCUM", "FMA", "LN", "MDC", "RADLEX", "NCIt", "UMLS"))
+"""Coding schemes that are published; the codes of others may be a site's own words."""
+_CODES: Final = frozenset(("CodeValue", "CodeMeaning"))
 _STANDARD_UIDS: Final = "1.2.840.10008."
 _TEXTS: Final = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "UN"))
 _BYTES: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
@@ -151,10 +154,15 @@ class DicomCleaner:
             element.value = self._uids(element.value)
         elif vr in TEMPORAL and group != 0x0010:
             return  # moved
-        elif self._may_stay(keyword, element):
+        elif self._may_stay(keyword, element) or (
+            keyword in _CODES and dataset.get("CodingSchemeDesignator") in _SCHEMES
+        ):
             return
+        elif keyword in _CODES:
+            _blank(element, replace=True)
         elif keyword in _NAMES and not STANDARD_NAME.fullmatch(str(element.value)):
-            element.value = self._patient.token("name", str(element.value))
+            kind = "structure" if keyword == "ROIName" else "n"  # as in logs; the others hold 16 characters
+            element.value = self._patient.token(kind, str(element.value))
         elif action == "X":
             del dataset[element.tag]
         elif action in ("Z", "D"):

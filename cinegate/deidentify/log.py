@@ -17,12 +17,11 @@ from cinegate.deidentify.messages import Earliest, MessageCleaner, Moved
 from cinegate.deidentify.pixels import looks_like_text
 from gating.messages import CineFrame, ReferenceImage
 from gating.session.chain_check import ChainReport, check_chain
-from gating.session.log import SessionReader
+from gating.session.log import COPY_OF, SHADOW, SessionReader
 from gating.session.log_writer import SessionWriter
 from gating.settings.config import ConfigError
 from gating.wire.codec import WireError, decode, encode, encode_frame
 
-COPY_OF: Final = "deidentified_copy_of"
 COPIED_BY: Final = "deidentified_by"
 FIRST_S: Final = 1000
 """Where the clocks of a copy begin: the time since a host was started would tell one session's day from another's."""
@@ -117,6 +116,7 @@ def _head(
         "session_id": patient.token("session", metadata.get("session_id", "")),
         "clock": cleaner.clock(metadata.get("clock", "")),
         **offset,
+        **({SHADOW: "yes"} if SHADOW in metadata else {}),
         COPY_OF: patient.digest(chain.digest),
         COPIED_BY: f"cinegate {version('cinegate')}",
     }

@@ -36,6 +36,7 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
+from gating.session.log import SHADOW
 from gating.session.log_writer import SessionWriter
 from gating.settings.config import Config, config_hash, to_toml
 from gating.settings.safeguards import in_words
@@ -48,7 +49,6 @@ OPERATOR: Final = "shadow mode"
 POLL_MS: Final = 50
 MAX_DRAIN: Final = 64
 QUEUED_FRAMES: Final = 1000
-SHADOW: Final = "shadow"
 
 
 class ShadowEngine:
@@ -70,7 +70,7 @@ class ShadowEngine:
         self._config, self._session_id = config, session_id
         self._clock = MonotonicClock()
         self._clock_map = ClockMap(self._clock.name, config.clocks)
-        self._writer = SessionWriter(log, session_id, self._clock.name, {SHADOW: "no beam line was driven"})
+        self._writer = SessionWriter(log, session_id, self._clock.name, {SHADOW: "yes"})
         self._engine = Engine(
             config,
             targets,
@@ -83,7 +83,8 @@ class ShadowEngine:
         )
         self._ended = False
         self._wall_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
-        self._rows: list[tuple[int, float, bool, tuple[float, ...]]] = []
+        self.rows: list[tuple[int, float, bool, tuple[float, ...]]] = []
+        """Number of each decided frame, its time (s since 1970), whether it held, and the target's centre (LPS, mm)."""
 
     def run(self, stop: Callable[[], bool], turn: Callable[[], None] = lambda: None) -> None:
         """Decide until the stream ends or `stop` returns True; `turn` is called between frames.
@@ -115,7 +116,7 @@ class ShadowEngine:
 
     def side(self) -> Side:
         """Return what was decided so far. Raises `ShadowError` if that is fewer than 2 frames."""
-        rows = list(self._rows)
+        rows = list(self.rows)
         return make_side(
             self._session_id,
             [at_s for _, at_s, _, _ in rows],
@@ -129,9 +130,9 @@ class ShadowEngine:
         """Note a decision, by the time of its frame in seconds since 1970; a frame out of order has none."""
         at_s = (header.acquired_on_publish_clock_ns + self._wall_minus_monotonic_ns) / 1e9
         seen = [one for one in outcome.messages if isinstance(one, TargetEstimate) and one.status == "tracked"]
-        if not self._rows or at_s > self._rows[-1][1]:
+        if not self.rows or at_s > self.rows[-1][1]:
             centre_mm = seen[0].position_mm if seen else (math.nan,) * 3
-            self._rows.append((header.sequence, at_s, outcome.command.state is GateState.HOLD, centre_mm))
+            self.rows.append((header.sequence, at_s, outcome.command.state is GateState.HOLD, centre_mm))
 
     def _drain(self, frames: ReconnectingSubscriber) -> None:
         for _ in range(MAX_DRAIN):

@@ -26,6 +26,7 @@ def register_verbs() -> None:
         drift,
         evaluate,
         export,
+        from_plan,
         itv,
         keys,
         latency,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -160,7 +160,10 @@ def trend(
     figure: Annotated[str, typer.Option("--figure", help="A figure of the targets, as `show` names them.")] = (
         "residual_p95_mm"
     ),
-    baseline: Annotated[int, typer.Option("--baseline", min=5, help="Sessions that set the control limits.")] = 20,
+    each: Annotated[
+        Literal["session", "patient"], typer.Option("--each", help="A value a session, or the mean of each patient's.")
+    ] = "session",
+    baseline: Annotated[int, typer.Option("--baseline", min=5, help="Values that set the control limits.")] = 20,
     out: Annotated[Path | None, typer.Option("--out", help="HTML page to write.")] = None,
     since: SinceOption = "",
     until: UntilOption = "",
@@ -179,16 +182,16 @@ def trend(
 
     wanted = _filter(since, until, patient, fraction, site, strategy, version, reason)
     with _asked(folder, index, as_json=as_json) as (logs, _, database):
-        found = session_trend(database.targets(wanted), figure, baseline)
+        found = session_trend(database.targets(wanted), figure, baseline, each)
     if out is not None:
-        about = ", ".join([f"{len(found.rows)} sessions of {logs}", *wanted.in_words()])
+        about = ", ".join([f"{len(found.rows)} {each}s of {logs}", *wanted.in_words()])
         private_file(out).write_text(trend_page(found, about), encoding="utf-8")
     low, high = found.trend.limits
     signals = [{**found.rows[at], "signal": said} for at, said in found.trend.signals.items()]
     if as_json:
         limits = {"centre": found.trend.centre, "sigma": found.trend.sigma, "low": low, "high": high}
-        print_json(plain({"figure": figure, "baseline": found.trend.baseline, **limits, "signals": signals,
-                           "unknown": found.unknown, "sessions": found.rows, "page": str(out or "")}))  # fmt: skip
+        about = {"figure": figure, "each": each, "baseline": found.trend.baseline, "unknown": found.unknown}
+        print_json(plain({**about, **limits, "signals": signals, "values": found.rows, "page": str(out or "")}))
         return
     if signals:
         findings.print(signals_table(found))

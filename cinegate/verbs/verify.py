@@ -64,6 +64,8 @@ def verify(
         f"chain: {chain.sealed_messages} messages under {chain.seals} seals, {chain.unsealed_messages} after the last"
     )
     findings.print(f"digest: {chain.digest}", highlight=False)
+    if chain.copy_of:
+        findings.print(f"de-identified copy, whose chain was made anew, of log {chain.copy_of[:16]}", highlight=False)
     findings.print(_what_it_proves(chain.signer, given=key is not None), highlight=False)
     if finding:
         raise CommandError(f"{log.name}: {finding}", EXIT_UNSAFE)

@@ -9,7 +9,7 @@ the real engine on the same tracked motion. No setting beats those on the front 
 import matplotlib.pyplot as plt
 
 import cinegate
-from cinegate.verbs.sessions import followed_session
+from cinegate.verbs.following import followed_session
 from gating.analysis.whatif import pareto, settings_grid, sweep
 from replay_data import session_path
 

@@ -11,7 +11,7 @@ import numpy as np
 from gating.messages import CineFrame, ReferenceImage, TargetReference
 from gating.session.log import SessionError, read_session
 from gating.targets.image import TargetImage
-from gating.targets.spec import TargetSpec
+from gating.targets.spec import CarriedOver, TargetSpec
 from gating.tracking.memory import Memory
 
 
@@ -50,7 +50,8 @@ def logged_target(
             f"memory of {reference.target} is {wanted} in the log; the one given is {memory.content_hash}"
         )
     used = memory if wanted else None
-    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure, image, used)
+    carried = CarriedOver(reference.carried, accepted_by=reference.accepted_by) if reference.carried else None
+    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure, image, used, carried)
 
 
 def session_targets(path: Path) -> list[TargetSpec]:

@@ -152,7 +152,7 @@ class Database:
             raise ArchiveError(str(error).partition("\n")[0]) from None
 
     def sessions(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Return the sessions that are wanted, in the order in which they began, with the figures of the first target.
+        """Return the sessions that are wanted, as they began, with the largest motion of their targets.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class Database:
         where, values = wanted.where()
         return self.rows(
             f"SELECT s.*, t.residual_p95_mm, t.free_p95_mm FROM (SELECT * FROM sessions WHERE {where}) s "  # noqa: S608 - our own text
-            "LEFT JOIN (SELECT log, first(residual_p95_mm) AS residual_p95_mm, first(free_p95_mm) AS free_p95_mm "
+            "LEFT JOIN (SELECT log, max(residual_p95_mm) AS residual_p95_mm, max(free_p95_mm) AS free_p95_mm "
             "FROM targets GROUP BY log) t USING (log) ORDER BY started_utc NULLS FIRST, log",
             values,
         )

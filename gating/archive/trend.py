@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -20,11 +20,12 @@ BASELINE: Final = 20
 LONGEST_TABLE: Final = 500
 NOTICE: Final = "Research software, not a medical device. Every figure is computed from the session logs."
 CAPTION: Final = (
-    "Each point is a session, in the order in which they began. Green lines: mean of the baseline and control limits "
-    f"of single values ({SHEWHART_SIGMA:g} sigma). Red points: outside them, or the CUSUM beyond {DECISION_SIGMA:g} "
-    "sigma. The limits were chosen for measurements of one thing; sessions of many patients spread more than those of "
-    "one, and so the baseline should hold many patients."
+    "In the order in which they began. Green lines: mean of the baseline and control limits of single values "
+    f"({SHEWHART_SIGMA:g} sigma). Red points: outside them, or the CUSUM beyond {DECISION_SIGMA:g} sigma. The limits "
+    "are for independent values, and sessions of one patient resemble each other: watch patients to see what changes "
+    "in all of them, and one patient's sessions to see what changes there."
 )
+Each = Literal["session", "patient"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +36,11 @@ class SessionTrend:
     ----------
     figure
         Its name.
+    each
+        What a value is of.
     rows
-        The sessions in which it is known, in the order in which they began; `value` is the figure.
+        The sessions in which it is known, in the order in which they began, or the first of each patient; `value` is
+        the figure, or its mean over the patient's sessions.
     unknown
         In how many of the wanted sessions it is not known.
     trend
@@ -44,12 +48,15 @@ class SessionTrend:
     """
 
     figure: str
+    each: Each
     rows: list[dict[str, Any]]
     unknown: int
     trend: Trend
 
 
-def session_trend(targets: Sequence[dict[str, Any]], figure: str, baseline: int = BASELINE) -> SessionTrend:
+def session_trend(
+    targets: Sequence[dict[str, Any]], figure: str, baseline: int = BASELINE, each: Each = "session"
+) -> SessionTrend:
     """Return the trend of a figure of the targets.
 
     Parameters
@@ -59,7 +66,9 @@ def session_trend(targets: Sequence[dict[str, Any]], figure: str, baseline: int 
     figure
         Column of theirs.
     baseline
-        Number of sessions, from the first on, that the others are compared with.
+        Number of values, from the first on, that the others are compared with.
+    each
+        A value for each session, or one for each patient; sessions without the label of a patient are then left out.
 
     Raises
     ------
@@ -72,9 +81,20 @@ def session_trend(targets: Sequence[dict[str, Any]], figure: str, baseline: int 
     if figure not in figures:
         raise ArchiveError(f"figure is {figure!r}; one of {', '.join(figures)} is needed")
     rows = [{**_about(row), "value": row[figure]} for row in targets if row[figure] is not None]
+    unknown = len(targets) - len(rows)
+    rows = _patients(rows) if each == "patient" else rows
     values = np.array([row["value"] for row in rows], np.float64)
     trend = watch(values, [True] * len(values), baseline, tolerance=0.0)
-    return SessionTrend(figure, rows, len(targets) - len(rows), trend)
+    return SessionTrend(figure, each, rows, unknown, trend)
+
+
+def _patients(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first session of each patient, with the mean of all of them."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["patient"], []).append(row["value"])
+    first = {row["patient"]: row for row in reversed(rows) if row["patient"]}
+    return [{**row, "value": float(np.mean(values[name]))} for name, row in reversed(first.items())]
 
 
 def _about(row: dict[str, Any]) -> dict[str, Any]:
@@ -93,17 +113,17 @@ def trend_page(found: SessionTrend, about: str) -> str:
         *(warning(escape(f"{sentence}.")) for sentence in signals[:20]),
         f'<div class="cards">{_cards(found)}</div>',
         section("Over time", CAPTION, '<div id="trend"></div>'),
-        section("Sessions", _table_caption(found), _sessions(found)),
+        section("Values", _table_caption(found), _sessions(found)),
     ]
-    return page(f"Trend of {found.figure}", "\n".join(body), {"trend": control_chart(trend, found.figure, "session")})
+    return page(f"Trend of {found.figure}", "\n".join(body), {"trend": control_chart(trend, found.figure, found.each)})
 
 
 def _cards(found: SessionTrend) -> str:
     trend = found.trend
     return "".join(
         (
-            card("sessions", str(len(found.rows)), "", f"and {found.unknown} in which it is not known"),
-            card("mean of the baseline", number(trend.centre, ".4g"), "", f"of {trend.baseline} sessions"),
+            card(f"{found.each}s", str(len(found.rows)), "", f"it is not known in {found.unknown} sessions"),
+            card("mean of the baseline", number(trend.centre, ".4g"), "", f"of {trend.baseline} {found.each}s"),
             card("sigma", number(trend.sigma, ".3g"), "", "from moving ranges"),
             card("signals", str(len(trend.signals)), "", "outside the control limits, or drifting"),
         )

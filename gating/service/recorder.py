@@ -45,7 +45,7 @@ LAST_WORDS_NS: Final = 500_000_000
 STOP_LINGER_MS: Final = 200
 
 _PEERS: Final = ("source", "engine", "", "beam interface")
-"""Who is heard on each channel; the engine's telemetry tells nothing new of it."""
+"""Which peer is heard on each channel; the engine's telemetry tells nothing new of it."""
 NEEDED_CHANNELS: Final = frozenset({0, 1, 2})
 """Frames, commands and telemetry: without any of them, decisions cannot be repeated from the log."""
 _log: Final = logging.getLogger("cinegate.record")

@@ -1,8 +1,8 @@
 """Sessions that run on this host: a small private file for each, so that consoles and operators find its endpoints.
 
 The file is `RUNTIME/running/SESSION.json`, where RUNTIME is the user's own runtime folder: one JSON object with the
-fields of `RunningSession`. Whoever starts the processes writes it and removes it. One that was left behind, because
-its writer was killed, counts for nothing as soon as no process of the session lives.
+fields of `RunningSession`. The starter of the processes writes and removes it. One that was left behind,
+because its writer was killed, is ignored as soon as no process of the session lives.
 """
 
 from __future__ import annotations

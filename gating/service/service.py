@@ -64,7 +64,7 @@ MAX_DRAIN: Final = 256
 MAX_REQUESTS: Final = 2
 """Most requests of operators answered in one turn: a flood of them must not keep the loop from frames and leases."""
 SILENCE_NS: Final = 1_200_000_000
-"""A beam interface takes whoever commands it within a second of another engine for a second engine."""
+"""A beam interface takes an engine that commands it within a second of another one for a second engine."""
 RECORDER_POLL_MS: Final = 5
 _NEVER: Final = 2**63
 

@@ -37,7 +37,7 @@ class EngineTeller:
         self._faults: deque[str] = deque(maxlen=MAX_FAULTS)
 
     def opened(self, session_id: str, endpoints: EndpointSettings) -> None:
-        """Say where the engine publishes, and whom it will hear."""
+        """Say where the engine publishes, and where it listens."""
         _log.info("session %s: commands go to %s, telemetry to %s", session_id, endpoints.gate, endpoints.telemetry)
         _log.info("hears frames at %s, the beam interface at %s, the recorder at %s",
                   endpoints.frames, endpoints.beam, endpoints.recorder)  # fmt: skip

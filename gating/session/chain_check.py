@@ -9,7 +9,7 @@ from mcap.records import Message as McapMessage
 from msgspec import Struct
 
 from gating.session.hash_chain import END, SEAL, HashChain
-from gating.session.log import METADATA, SessionReader
+from gating.session.log import COPY_OF, METADATA, SessionReader
 from gating.session.signing import is_signed_by
 
 
@@ -25,6 +25,8 @@ class ChainReport(Struct, frozen=True, kw_only=True):
     """Public key whose signature every seal bears; empty if the log is not signed."""
     broken: str = ""
     """One sentence that says where the chain is broken; empty if it is whole."""
+    copy_of: str = ""
+    """Keyed hash of the digest of the log of which this is a copy without identity; empty if it is no copy."""
     no_end: str = ""
     """One sentence if the recorder did not close the log; empty if it did, or if its version wrote no end."""
 
@@ -68,6 +70,7 @@ def check_chain(path: Path, public: str = "") -> ChainReport:
         unsealed_messages=checker.waiting,
         digest=checker.digest,
         signer=signer,
+        copy_of=head.get(COPY_OF, ""),
         broken=broken,
         no_end=no_end if "ends_with" in head and not checker.ended else "",
     )

@@ -1,8 +1,8 @@
 """The hash chain of a session log: each seal covers the seal before it and every message in between.
 
 A seal is an MCAP metadata record with the running BLAKE2b-256 (RFC 7693). Changing, removing, adding or reordering a
-record breaks the chain at the next seal. Whoever rewrites a log from the beginning can make a new chain. Only signed
-seals (`gating/session/signing.py`), or the last digest kept elsewhere, reveal that.
+record breaks the chain at the next seal. Someone who rewrites a log from the beginning can make a new chain. Only
+signed seals (`gating/session/signing.py`), or the last digest kept elsewhere, reveal that.
 
 A recorder that closes its log writes the number of messages as a last record. A log that lacks it was cut.
 """

@@ -26,6 +26,10 @@ from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, Wire
 
 REFUSED: Final = "refused"
 METADATA: Final = "cinegate"
+SHADOW: Final = "shadow"
+"""In the head of a log: a shadow session, of which no beam interface is part."""
+COPY_OF: Final = "deidentified_copy_of"
+"""In the head of a log: a copy without identity, of the log whose last digest has this keyed hash."""
 HEADER_LENGTH: Final = struct.Struct("<I")
 
 _MAGIC: Final = b"\x89MCAP0\r\n"

@@ -13,6 +13,7 @@ from gating.tracking.checked_tracker import CheckedTracker
 from gating.tracking.tracker import TrackResult, TrackStatus
 
 HOW_TO_BIND: Final = "make one with `cinegate targets RECORDING --out FILE`, and use it with `--target FILE`"
+HOW_TO_ACCEPT: Final = "look at its picture, then `cinegate accept FILE --operator NAME`"
 FOUND_IN_A_ROW: Final = 5
 """Frames in a row that must show the target as its image does. A tracker may be sure of a look-alike in another patient
 for a frame or a few: in 8 of 240 pairs of phantoms, in 1 of them for five in a row."""
@@ -102,6 +103,9 @@ class Binding:
             if self._live_needs_image and header.source_kind is SourceKind.LIVE:
                 raise TargetError(f"{spec.name} has no image, which a live source needs: {HOW_TO_BIND}")
             return self._learn(spec, frame, frame.pixels)
+        carried = spec.carried
+        if carried is not None and not carried.accepted_by and header.source_kind is SourceKind.LIVE:
+            raise TargetError(f"{spec.name} was carried over from a plan, and nobody has accepted it: {HOW_TO_ACCEPT}")
         mismatch = image.mismatch(header)
         if mismatch is not None:
             raise TargetError(f"{spec.name}: {mismatch}")

@@ -12,6 +12,28 @@ from gating.tracking.memory import Memory
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedOver:
+    """That a contour was not drawn in its image, but carried over from a plan.
+
+    Attributes
+    ----------
+    how
+        From where, and how well, in one sentence.
+    doubts
+        What was beyond its limit.
+    accepted_by
+        Who has looked at the contour and accepted it; empty: nobody, and no live session takes it.
+    why
+        Why it was accepted in spite of doubts.
+    """
+
+    how: str
+    doubts: tuple[str, ...] = ()
+    accepted_by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSpec:
     """A target as it was drawn.
 
@@ -29,6 +51,8 @@ class TargetSpec:
         Image in which it was drawn; None if that is the first good frame of the stream, which a live source refuses.
     memory
         What a preparation has taught of the target in that image.
+    carried
+        How the contour came into the image, if nobody drew it there.
     """
 
     name: str
@@ -37,6 +61,7 @@ class TargetSpec:
     structure: str = ""
     image: TargetImage | None = None
     memory: Memory | None = None
+    carried: CarriedOver | None = None
 
     @property
     def moves_as(self) -> str:

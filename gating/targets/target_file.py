@@ -13,7 +13,7 @@ from gating.errors import TargetError
 from gating.messages import ImageHeader, Pixels
 from gating.settings.private_file import private_file
 from gating.targets.image import TargetImage
-from gating.targets.spec import TargetSpec
+from gating.targets.spec import CarriedOver, TargetSpec
 from gating.targets.targets import MAX_TARGETS
 from gating.tracking.memory_file import memory_from_plain, memory_to_plain
 from gating.tracking.tracker import TrackingError
@@ -41,6 +41,7 @@ def write_targets(path: Path, targets: list[TargetSpec]) -> None:
             "contour_px": target.contour_px.tolist(),
             "image": "" if target.image is None else target.image.content_hash,
             **({} if target.memory is None else {"memory": memory_to_plain(target.memory)}),
+            **({} if target.carried is None else {"carried": msgspec.to_builtins(target.carried)}),
         }
         for target in targets
     ]
@@ -51,7 +52,8 @@ def read_targets(path: Path) -> list[TargetSpec]:
     """Read targets from JSON: {"targets": [{"name", "plane", "structure", "contour_px": [[x, y], ...], "image"}]}.
 
     Only name and contour are required. `image` is a key of the object `images` beside `targets`, which holds what
-    `write_targets` made of the image in which the target was drawn; `memory` is what a memory's own file holds.
+    `write_targets` made of the image in which the target was drawn; `memory` is what a memory's own file holds;
+    `carried` tells that the contour was carried over from a plan, and who has accepted it.
 
     Raises
     ------
@@ -74,6 +76,7 @@ def read_targets(path: Path) -> list[TargetSpec]:
                 str(t.get("structure", "")),
                 images[t["image"]] if t.get("image") else None,
                 memory_from_plain(t["memory"], f"{path}: memory of {t['name']}") if t.get("memory") else None,
+                msgspec.convert(t["carried"], CarriedOver) if "carried" in t else None,
             )
             for t in plain["targets"]
         ]

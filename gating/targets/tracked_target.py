@@ -65,5 +65,7 @@ def reference_message(header: FrameHeader, plane: ImagePlane, target: TrackedTar
         centre_mm=plane.to_lps_mm(x_px, y_px),
         image_hash="" if target.spec.image is None else target.spec.image.content_hash,
         memory_hash="" if target.spec.memory is None else target.spec.memory.content_hash,
+        carried="" if target.spec.carried is None else target.spec.carried.how[:400],
         image_orientation=header.image_orientation,
+        accepted_by="" if target.spec.carried is None else target.spec.carried.accepted_by[:64],
     )

@@ -81,7 +81,7 @@ class Memory(Struct, frozen=True):
     seconds : float
         Length of the preparation.
     remarks : tuple of str
-        What whoever accepts the memory must know, a sentence each.
+        What the person who accepts the memory must know, a sentence each.
     """
 
     picture_hash: str
@@ -114,7 +114,7 @@ class Memory(Struct, frozen=True):
         return digest.hexdigest()
 
     def without(self, numbers: set[int]) -> Memory:
-        """Return a memory without the key frames of these numbers, which whoever looked at them did not accept.
+        """Return a memory without the key frames of these numbers, which a person has looked at and not accepted.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What whoever accepts a memory must know of the preparation it was learned from."""
+"""What the person who accepts a memory must know of the preparation it was learned from."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Outcome(Generic[T]):
         self._error: BaseException | None = None
         try:
             self._result = task()
-        except BaseException as error:  # noqa: BLE001 - carried to whoever asks for the result; no thread dies of it
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for; no thread dies of it
             self._error = error
 
     def result(self) -> T:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.deadlines  # live sessions at their own rate
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted(path for path in (ROOT / "docs" / "tutorials").glob("*.md") if path.stem != "index")
 SHOWS = {
+    "commissioning": ["within its range", "physical, beam off", "known steps", "in tolerance", ".html"],
     "first_report": ["cine holds 200 images", "duty cycle", ", 0 differ"],
     "live_session": ["armed", "stop by Ada"],
     "own_driver": ["our_scanner", "frames_per_s", "your beam line confirms: beam on"],

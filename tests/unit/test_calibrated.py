@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.bench_prediction import read_trace
+from bench.motion_traces import read_trace
 from gating.prediction import MAX_HORIZON_S, Persistence, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 

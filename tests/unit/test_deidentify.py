@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -12,12 +15,19 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
+from cinegate.deidentify.dicom import DicomCleaner
 from cinegate.deidentify.identities import DeidentifyError, Identities, Patient
 from cinegate.deidentify.log import copy_log
 from cinegate.deidentify.messages import RAW_STAMP, STAMPS
 from cinegate.deidentify.settings import without_identity
+from cinegate.exports.dicom.cine import cine
+from cinegate.exports.dicom.identity import identify
+from cinegate.exports.dicom.structures import structure_set
+from cinegate.exports.dicom.study import Study
+from cinegate.exports.session import open_session
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from drivers.errors import Unavailable
 from drivers.recordings import open_recording
 from gating.analysis.verification import verify_session
 from gating.messages import TOPICS, CineFrame, Event, SessionHeader, StreamInfo
@@ -26,6 +36,7 @@ from gating.session.log import read_session
 from gating.settings.config import Config, SecuritySettings, parse_past_config, to_toml
 from gating.settings.rules import PredictionSettings
 from tests import planted
+from tests.unit.session_bench import write_session
 
 register_verbs()
 PATIENT = Patient(b"k" * 32, "smith")
@@ -76,6 +87,7 @@ def test_a_copied_log_has_a_chain_of_its_own_and_says_what_it_is(originals, shar
     head = head_of(copy)
     assert head["deidentified_by"].startswith("cinegate ")
     assert len(head["deidentified_copy_of"]) == 128
+    assert chain.copy_of == head["deidentified_copy_of"]
     assert check_chain(original).digest not in head.values()
 
 
@@ -215,6 +227,27 @@ def test_what_may_name_the_patient_all_the_same_is_not_copied(name, reason, tmp_
     (left,) = json.loads(said.stdout)["left_out"]
     assert reason in left["why"]
     assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_copied_objects_of_a_session_are_valid_dicom(tmp_path):
+    session = open_session(write_session(tmp_path / "a.mcap"))
+    study = Study.of(session, identify(session, patient_id="4711", patient_name="Smith^John"))
+    cines = {"sagittal": cine(study, "sagittal", 1)}
+    structures = structure_set(study, cines, 2)
+    structures.StructureSetLabel = structures.StructureSetROISequence[0].ROIName = "Smith's"
+    for name, made in (("cine", cines["sagittal"]), ("structures", structures)):
+        made.save_as(tmp_path / name, enforce_file_format=True)
+        DicomCleaner(PATIENT).copy(tmp_path / name, tmp_path / f"{name}.dcm")
+        assert not {b"4711", b"Smith"} & set(re.findall(b"4711|Smith", (tmp_path / f"{name}.dcm").read_bytes()))
+        validator = Path(sys.executable).with_name("dciodvfy")
+        said = subprocess.run([validator, tmp_path / f"{name}.dcm"], capture_output=True, text=True, check=False)
+        assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == []
+
+
+def test_without_the_table_of_the_profile_no_dicom_is_copied(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dicomanonymizer", None)
+    with pytest.raises(Unavailable, match=r"de-identifying DICOM needs the extra archive .*; install it with: "):
+        DicomCleaner(PATIENT)
 
 
 def test_images_of_two_patients_in_one_folder_are_not_mixed(tmp_path):

@@ -91,5 +91,6 @@ def test_every_file_that_names_the_version_names_the_same():
     project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]["version"]
     cited = re.findall(r"^version: (\S+)$", text_of(Path("CITATION.cff")), re.M)
     released = re.findall(r"^## \[(\d\S+)\] - (\S+)$", text_of(Path("CHANGELOG.md")), re.M)
-    assert [project, *cited, released[0][0]] == [__version__] * 3
+    cited += re.findall(r"^  version = \{(\S+)\}", text_of(Path("README.md")), re.M)
+    assert [project, *cited, released[0][0]] == [__version__] * 4
     assert f'date-released: "{released[0][1]}"' in text_of(Path("CITATION.cff"))

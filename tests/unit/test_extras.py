@@ -41,6 +41,7 @@ def test_every_extra_for_running_has_a_purpose_and_requirements() -> None:
         "matplotlib",
         "onnxruntime",
         "foxglove-sdk",
+        "dicom-anonymizer",
         "bokeh",
     ]
 

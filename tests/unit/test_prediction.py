@@ -16,9 +16,9 @@ from bench.bench_prediction import (
     bench,
     markdown,
     predict_all,
-    read_trace,
     score,
 )
+from bench.motion_traces import read_trace
 from gating.prediction import MAX_HORIZON_S, PREDICTORS, Kalman, Persistence, Ridge, Watched, make_predictor
 
 EVERY = [*PREDICTORS]

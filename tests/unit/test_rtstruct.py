@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.uid import RTStructureSetStorage
 
 from drivers.errors import BadRecording
 from drivers.recordings import open_recording
 from drivers.recordings.masks import read_target_mask
 from drivers.recordings.rtstruct import read_structure, read_volume_mask
 from gating.geometry.contours import contour_centroid
-from tests.dicom_files import empty, image, put
+from tests.dicom_files import image, put, structure_set
 
 CENTRE_MM = np.array([12.0, -20.0, 35.0])
 RADII_MM = np.array([14.0, 18.0, 22.0])
@@ -59,33 +56,6 @@ def ellipse(z_mm: float, scale: float = 1.0, points: int = 120) -> list[float]:
 def body(gap_mm: float) -> list[list[float]]:
     heights = np.arange(-RADII_MM[2] + gap_mm / 2, RADII_MM[2], gap_mm)
     return [ellipse(float(CENTRE_MM[2] + height)) for height in heights]
-
-
-def structure_set(
-    path: Path,
-    structures: dict[str, list[list[float]]],
-    kind: str = "CLOSED_PLANAR",
-    frame_of_reference: str = "1.2.3.40000001",
-) -> Path:
-    dataset = empty(RTStructureSetStorage)
-    dataset.Modality = "RTSTRUCT"
-    names, contours = [], []
-    for number, (name, outlines) in enumerate(structures.items(), start=1):
-        entry, drawn = Dataset(), Dataset()
-        entry.ROINumber, entry.ROIName = number, name
-        entry.ReferencedFrameOfReferenceUID = frame_of_reference
-        drawn.ReferencedROINumber = number
-        items = []
-        for outline in outlines:
-            item = Dataset()
-            item.ContourGeometricType, item.NumberOfContourPoints = kind, len(outline) // 3
-            item.ContourData = outline
-            items.append(item)
-        drawn.ContourSequence = Sequence(items)
-        names.append(entry)
-        contours.append(drawn)
-    dataset.StructureSetROISequence, dataset.ROIContourSequence = Sequence(names), Sequence(contours)
-    return put(path, dataset)
 
 
 def analytic(plane: Plane):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -107,11 +108,18 @@ def test_an_index_may_stand_elsewhere(folder, tmp_path):
     assert list((tmp_path / "index").rglob("*.parquet"))
 
 
+def test_what_the_index_needs_is_named_where_it_is_missing(indexed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    result = invoke("list", indexed)
+    assert isinstance(result.exception, CommandError)
+    assert str(result.exception).startswith("the sessions' index needs the extra archive (duckdb is not installed)")
+
+
 def test_compare_and_trend_answer_from_the_command_line(indexed, tmp_path):
     (group,) = said("compare", indexed, "--by", "patient")["groups"]
     assert (group["value"], group["sessions"]) == ("P1", 1)
     found = said("trend", indexed, "--figure", "duty_cycle", "--out", tmp_path / "t.html")
-    assert [one["session_id"] for one in found["sessions"]] == ["s1"]
+    assert [one["session_id"] for one in found["values"]] == ["s1"]
     assert "<h1>duty_cycle</h1>" in (tmp_path / "t.html").read_text()
 
 
@@ -139,6 +147,15 @@ def test_a_trend_signals_where_sessions_begin_to_differ():
     assert min(found.trend.signals) == 30
     page = trend_page(found, "forty sessions")
     assert page.count('<p class="warning">') == len(found.trend.signals)
+
+
+def test_patients_that_differ_are_no_trend_of_patients():
+    rows = targets_of(200, 5, systematic_mm=2.0, random_mm=0.5)
+    assert len(session_trend(rows, "si_mean_mm").trend.signals) > 10  # sessions of one patient resemble each other
+    found = session_trend(rows, "si_mean_mm", each="patient")
+    assert len(found.trend.signals) < 3
+    assert found.rows[0]["value"] == pytest.approx(np.mean([row["si_mean_mm"] for row in rows[:5]]))
+    assert [row["patient"] for row in found.rows[:3]] == ["P0", "P1", "P2"]
 
 
 def test_sessions_without_the_figure_are_counted_and_left_out():

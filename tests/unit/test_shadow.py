@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
+from msgspec.structs import replace as replace_fields
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
 from cinegate.shadow.agreement import APART, cohens_kappa, compare
+from cinegate.shadow.engine import ShadowEngine
 from cinegate.shadow.offset import Offset, estimate_offset
 from cinegate.shadow.sides import ShadowError, read_rows, read_session_side, read_vendor
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from gating.clocks.clock import MonotonicClock
 from gating.geometry.plane import ImagePlane
-from tests import unity_files
-from tests.factories import stream
+from gating.messages import GateCommand, GateState, SourceKind
+from gating.service.pipeline import local_endpoints
+from gating.session.completeness import check_completeness
+from gating.session.log import SHADOW, read_session
+from gating.session.log_writer import SessionWriter
+from gating.targets.image import TargetImage
+from gating.targets.spec import TargetSpec
+from gating.wire.codec import encode, encode_frame
+from gating.wire.sockets import bind, send
+from tests import engine_bench, unity_files
+from tests.factories import frame, stream
+from tests.faults.beam_bench import gate_command
 from tests.pages import fetched_addresses
+from tests.patience import PATIENCE_S
 from tests.two_systems import OURS_S, THEIRS_S, Patient, moved, planted, without_positions, without_states
 from tests.unit.session_bench import write_session
 
@@ -188,3 +205,44 @@ def test_the_page_shows_each_disagreement_with_its_frames(compared):
     assert [f"<figcaption>frame {number}</figcaption>" in page for number in (16, 18, 21, 5)] == [True] * 3 + [False]
     assert page.count('<polygon class="contour"') == 3
     assert fetched_addresses(page) == []
+
+
+def test_a_shadow_log_needs_no_beam_interface_unless_it_names_one(tmp_path):
+    for name, interface_id in (("alone.mcap", ""), ("named.mcap", "b1")):
+        writer = SessionWriter(tmp_path / name, "s1", "monotonic:test", {SHADOW: "yes"})
+        writer.open()
+        writer.write(encode(gate_command(0, GateState.HOLD, interface_id="")), 0)
+        writer.write(encode(gate_command(1, GateState.ON, interface_id=interface_id)), 1)
+        writer.close()
+    assert check_completeness(tmp_path / "alone.mcap").gap == ""
+    assert "no state of a beam interface" in check_completeness(tmp_path / "named.mcap").gap
+
+
+def test_a_live_source_is_decided_on_without_an_operator(tmp_path):
+    config = replace_fields(engine_bench.CONFIG, endpoints=local_endpoints(tmp_path))
+    drawn_in = frame(900)
+    image = TargetImage.of(drawn_in.header, drawn_in.pixels, drawn_in.header.content_hash)
+    target = TargetSpec("target", engine_bench.BOX, image=image)
+    engine = ShadowEngine(config, [target], "s1", tmp_path / "a.mcap")
+    context, clock = zmq.Context(), MonotonicClock()
+    frames = bind(context, zmq.PUB, config.endpoints.frames)
+    sent = itertools.count()
+
+    def send_next():
+        number, now_ns = next(sent), clock.now_ns()
+        live = {"source_kind": SourceKind.LIVE, "publish_clock": clock.name}
+        send(frames, encode(stream(source_kind=SourceKind.LIVE, nominal_interval_ns=50_000_000)))
+        times = {"acquired_ns": now_ns, "acquired_on_publish_clock_ns": now_ns, "published_ns": now_ns}
+        send(frames, encode_frame(frame(number, **live, **times)))
+        time.sleep(0.05)
+
+    until_s = time.monotonic() + PATIENCE_S
+    engine.run(lambda: len(engine.rows) > 12 or time.monotonic() > until_s, send_next)
+    context.destroy(linger=0)
+    permitted = [one for one in commands(tmp_path / "a.mcap") if one.state is GateState.ON]
+    assert permitted
+    assert {(one.source_kind, one.interface_id) for one in permitted} == {(SourceKind.LIVE, "")}
+
+
+def commands(log: Path) -> list[GateCommand]:
+    return [message for _, _, message in read_session(log) if isinstance(message, GateCommand)]

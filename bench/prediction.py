@@ -1,0 +1,188 @@
+"""Prediction at the rates of MRI: ridge beside kernel and recurrent peers, each watched, each with its uncertainty.
+
+Run: python -m bench.prediction [FOLDER] [--rates 4 8] [--latencies-ms 100 200 300 400 500 600] [--json FILE]
+     [--markdown FILE]
+
+Every trace of the folder, and every reference track of a cine recording, is sampled as a scanner of 4 and of 8 frames/s
+would (a slower recording as it is). The truth is the recording at its own rate. Peers are fitted every second to the
+last 40 s, and predict displacements; all are under the same watch (`gating.prediction.watched`).
+
+rmse_mm           of the distance between prediction and truth
+vs_persistence    RMSE divided by that of persistence
+coverage          share of coordinates in their 90 % intervals (`gating.prediction.calibrated`)
+half_width_mm     median half-width of those intervals, all axes
+ms                time of one position and its prediction
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.bench_prediction import Peer
+from bench.motion_traces import Trace, motion_files, read_trace, sampled, trace_name
+from gating.prediction import Persistence, Predictor, Ridge, Watched
+from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
+
+Series = NDArray[np.float64]
+LATENCIES_MS: Final = (100, 200, 300, 400, 500, 600)
+WINDOW_S: Final = 40.0
+
+
+class KernelPeer(Peer):
+    """scikit-learn's `KernelRidge` (Gaussian kernel) on the newest position and the last second before it."""
+
+    def __init__(self, penalty: float = 0.03, width: float = 3.0) -> None:
+        super().__init__()
+        self._lags_s = 0.2 * np.arange(1, 6)
+        self._penalty, self._width = penalty, width
+        self._model: Any = None
+
+    def _fit(self, t: Series, p: Series, horizon_s: float) -> None:
+        from sklearn.kernel_ridge import KernelRidge
+
+        rows = t[(t >= max(t[0] + self._lags_s[-1], t[-1] - WINDOW_S)) & (t + horizon_s <= t[-1])]
+        self._centre, self._size = p.mean(axis=0), max(float(np.linalg.norm(p.std(axis=0))), 1e-6)
+        seen = self._rows(rows, t, p)
+        self._model = KernelRidge(alpha=self._penalty, kernel="rbf", gamma=1.0 / (self._width**2))
+        self._model.fit(seen, (_at(rows + horizon_s, t, p) - _at(rows, t, p)) / self._size)
+
+    def _forecast(self, t: Series, p: Series, horizon_s: float) -> Series:
+        del horizon_s  # the model was fitted for it
+        ahead: Series = p[-1] + self._size * self._model.predict(self._rows(t[-1:], t, p))[0]
+        return ahead
+
+    def _rows(self, when_s: Series, t: Series, p: Series) -> Series:
+        here = _at(when_s, t, p)
+        before = [3.0 * (_at(when_s - lag_s, t, p) - here) for lag_s in self._lags_s]
+        return np.concatenate([here - self._centre, *before], axis=1) / self._size
+
+
+class RecurrentPeer(Peer):
+    """An echo state network: reservoirpy's `Reservoir`, read out by ridge regression on the last 40 s of its states."""
+
+    def __init__(self, units: int = 100) -> None:
+        super().__init__()
+        from reservoirpy.nodes import Reservoir
+
+        self._reservoir = Reservoir(units, lr=0.6, sr=0.9, input_scaling=0.5, seed=1)
+        self._states: list[Series] = []
+
+    def observe(self, t_s: float, position_mm: Any) -> None:
+        super().observe(t_s, position_mm)
+        recent = np.array(self._p[-300:])
+        size = max(float(np.linalg.norm(recent.std(axis=0))), 0.1)
+        self._states.append(np.ravel(self._reservoir((recent[-1] - recent.mean(axis=0)) / size)))
+
+    def _fit(self, t: Series, p: Series, horizon_s: float) -> None:
+        from sklearn.linear_model import Ridge as Readout
+
+        states = np.array(self._states[-len(t) :])
+        rows = (t >= t[-1] - WINDOW_S) & (t + horizon_s <= t[-1])
+        self._readout = Readout(alpha=0.3).fit(states[rows], _at(t[rows] + horizon_s, t, p) - p[rows])
+
+    def _forecast(self, t: Series, p: Series, horizon_s: float) -> Series:
+        del t, horizon_s  # the readout was fitted for it
+        ahead: Series = p[-1] + self._readout.predict(self._states[-1][None]).reshape(-1)
+        return ahead
+
+
+PREDICTORS: Final[dict[str, Callable[[], Predictor]]] = {
+    "persistence": Persistence,
+    "ridge": Ridge,
+    "kernel": KernelPeer,
+    "recurrent": RecurrentPeer,
+}
+
+
+def _at(when_s: Series, t: Series, p: Series) -> Series:
+    return np.stack([np.interp(when_s, t, axis) for axis in p.T], axis=1)
+
+
+def score(make: Callable[[], Predictor], seen: Trace, truth: Trace, horizon_s: float) -> dict[str, float]:
+    """Return the figures of a predictor that is given the samples `seen`."""
+    calibrated = Calibrated(make() if make is Persistence else Watched(make(), max_horizon_s=1.0))
+    said, widths = [], []
+    began_s = time.perf_counter()
+    for t_s, position in zip(*seen, strict=True):
+        calibrated.observe(float(t_s), position)
+        prediction = calibrated.predict(horizon_s)
+        covariance = prediction.covariance_mm2
+        said.append(prediction.position_mm)
+        unknown = np.full(len(position), np.nan)
+        widths.append(unknown if covariance is None else NORMAL_HALF_WIDTH * np.sqrt(np.diag(covariance)))
+    took_s = time.perf_counter() - began_s
+    known = seen[0] + horizon_s <= truth[0][-1]
+    miss = np.array(said)[known] - _at(seen[0][known] + horizon_s, *truth)
+    judged = np.isfinite(width := np.array(widths)[known])
+    return {
+        "rmse_mm": float(np.sqrt((miss**2).sum(axis=1).mean())),
+        "coverage": float((np.abs(miss) <= width + 1e-9)[judged].mean()),
+        "half_width_mm": float(np.median(width[judged])),
+        "ms": 1e3 * took_s / len(said),
+    }
+
+
+def compare(path: Path, rate_hz: float, latency_ms: float, longest_s: float) -> dict[str, Any]:
+    """Return the figures of every predictor on one trace."""
+    t_s, position = read_trace(path)
+    kept = t_s <= t_s[0] + longest_s
+    truth = t_s[kept], position[kept]
+    seen = sampled(truth, rate_hz)
+    figures = {name: score(make, seen, truth, latency_ms / 1e3) for name, make in PREDICTORS.items()}
+    still = figures["persistence"]["rmse_mm"]
+    for found in figures.values():
+        found["vs_persistence"] = found["rmse_mm"] / still if still else 1.0
+    actual_hz = (len(seen[0]) - 1) / float(seen[0][-1] - seen[0][0])
+    return {"trace": trace_name(path), "rate_hz": round(actual_hz, 2), "latency_ms": latency_ms, "predictors": figures}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Return the table of docs/howto/follow_the_target.md."""
+    heads = " / ".join(PREDICTORS)
+    lines = [f"| trace | frames/s | latency ms | RMSE mm: {heads} | coverage %: {heads} |", "|---|---|---|---|---|"]
+    for row in rows:
+        found = row["predictors"].values()
+        rmse = " / ".join(f"{one['rmse_mm']:.2f}" for one in found)
+        coverage = " / ".join(f"{100 * one['coverage']:.0f}" for one in found)
+        lines.append(f"| {row['trace']} | {row['rate_hz']:.1f} | {row['latency_ms']:.0f} | {rmse} | {coverage} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"), help="folder with traces")
+    parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 8.0], help="frames/s")
+    parser.add_argument("--latencies-ms", type=float, nargs="+", default=list(LATENCIES_MS))
+    parser.add_argument("--longest-s", type=float, default=1e9, help="how much of each trace is used")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    arguments = parser.parse_args()
+    asked = list(product(motion_files(arguments.data), arguments.rates, arguments.latencies_ms))
+    rows = []
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for row in pool.map(partial(compare, longest_s=arguments.longest_s), *zip(*asked, strict=True)):
+            rows.append(row)
+            sys.stdout.write(markdown([row]).splitlines()[-1] + "\n")
+            sys.stdout.flush()
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    if arguments.markdown is not None:
+        arguments.markdown.write_text(markdown(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
