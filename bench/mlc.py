@@ -142,7 +142,7 @@ def compare(motion: MotionPlane, latency_ms: float, leaf_mm: float) -> dict[str,
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Return the table of docs/following.md."""
+    """Return the table of docs/howto/follow_the_target.md."""
     heads = " / ".join(ARMS)
     lines = [
         f"| trace | leaves mm | RMSE mm: {heads} | wrong area mm2: {heads} | below static %: tracked / both / couch "

@@ -89,7 +89,7 @@ def test_a_watched_predictor_looks_as_far_ahead_as_it_was_allowed():
     assert np.linalg.norm(far.predict(0.6) - truth) < np.linalg.norm(near.predict(0.6) - truth)
 
 
-def test_at_four_frames_a_second_no_trace_is_predicted_worse_than_it_stands(shared_data):
+def test_no_trace_at_4_frames_a_second_is_worse_than_with_persistence(shared_data):
     for path in motion_files(shared_data):
         trace = read_trace(path)
         seen = tuple(column[:160] for column in sampled(trace, 4.0))
