@@ -116,7 +116,7 @@ def write_page(made: PlanTarget, pixels: Pixels, plane: ImagePlane, out: Path) -
     pictures = ""
     for caption, image in (("cine", pixels), ("volume, resliced", np.nan_to_num(made.carried.alignment.resliced))):
         drawn = picture(grey(image, window([image])), plane.spacing_mm, [("contour", outline)], letters)
-        pictures += f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption></figure>"
+        pictures += f'<figure class="frame">{drawn}<figcaption>{escape(caption)}</figcaption></figure>'
     measures = msgspec.structs.asdict(made.carried.quality)
     rows = [(key, f"{value:.2f}", MEANINGS[key]) for key, value in measures.items()]
     doubts = "".join(map(warning, made.carried.doubts))
@@ -126,9 +126,8 @@ def write_page(made: PlanTarget, pixels: Pixels, plane: ImagePlane, out: Path) -
         made.target.carried.how if made.target.carried else "",
         notice,
     )
-    body += doubts + section(
-        "The contour", "Look whether it is the target, in both.", f'<div class="pictures">{pictures}</div>'
-    )
+    beside = f'<div class="frames" style="grid-template-columns:1fr 1fr">{pictures}</div>'
+    body += doubts + section("The contour", "Look whether it is the target, in both.", beside)
     body += section("Measures", "Of the registration.", table(("measure", "value", "what it is"), rows))
     private_file(out).write_text(page(f"{made.target.name} from plan", body), encoding="utf-8")
 

@@ -19,6 +19,7 @@ def register_verbs() -> None:
         console,
         control,
         convert,
+        couplings,
         deidentify,
         demo,
         doctor,

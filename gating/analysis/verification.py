@@ -54,6 +54,7 @@ OTHER_DECLARATION: Final = "declared its stream differently"
 REPLAYED_TEXTS: Final = (OTHER_ORIGIN, *OTHER_STREAM, OTHER_DECLARATION)
 """What a replay looks for in the text of an event, beside its code and the name of the operator."""
 COMPARED: Final = ("state", "reason", "engine_state", "frame_sequence", "lease_ms")
+IN_3D: Final = ("displacement_mm", "bound_mm")
 NUMBERS: Final = ("x_px", "y_px", "confidence", "score", "target_out_fraction")
 
 
@@ -275,6 +276,7 @@ class _Replay:
             different = [name for name in NUMBERS if not _same(getattr(ours, name), getattr(logged, name))]
             different += [] if ours.status == logged.status else ["status"]
             different += [] if np.array_equal(ours.contour_px, logged.contour_px) else ["contour_px"]
+            different += [name for name in IN_3D if getattr(ours, name) != getattr(logged, name)]
         if different:
             name = different[0]
             self._found.differ(

@@ -119,8 +119,9 @@ def align(volume: Any, pixels: NDArray[Any], plane: ImagePlane, centre_mm: NDArr
     normal = np.cross(plane.along_columns, plane.along_rows)
     tries = [_refined(fixed, moving, _shifted(start, step_mm * normal)) for step_mm in STARTS_MM]
     rigid, *others = [transform for _, transform in sorted(tries, key=lambda one: one[0])]
-    resliced = sample(volume, through(rigid, pixel_centres(plane, pixels.shape)))
-    shift_px = _deformation_px(pixels, resliced, plane)
+    shift_px = _deformation_px(pixels, sample(volume, through(rigid, pixel_centres(plane, pixels.shape))), plane)
+    _, rigid = _refined(_thin(_straightened(pixels, shift_px), plane), moving, rigid)
+    shift_px = _deformation_px(pixels, sample(volume, through(rigid, pixel_centres(plane, pixels.shape))), plane)
     deformed = sample(volume, through(rigid, pixel_centres(plane, pixels.shape, shift_px)))
     return Alignment(rigid, tuple(others), shift_px, deformed)
 
@@ -197,6 +198,16 @@ def _deformation_px(pixels: NDArray[Any], resliced: NDArray[np.float64], plane: 
                                                    fixed.GetSpacing())  # fmt: skip
     shift_px: NDArray[np.float64] = SimpleITK.GetArrayFromImage(field) / (column_mm, row_mm)
     return shift_px
+
+
+def _straightened(pixels: NDArray[Any], shift_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the image with a deformation taken back, to first order."""
+    from scipy.ndimage import map_coordinates
+
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float64)
+    at = np.stack([rows - shift_px[..., 1], columns - shift_px[..., 0]])
+    straight: NDArray[np.float64] = map_coordinates(np.asarray(pixels, np.float64), at, order=1, mode="nearest")
+    return straight
 
 
 def _known(resliced: NDArray[np.float64], like: Any) -> Any:

@@ -82,9 +82,9 @@ class Coupling:
 
     def bound_mm(self, at_ns: int) -> float:
         """Return the bound of the estimate at a time; it never shrinks with age, and is infinite until it is known."""
-        if self.last is None or self.growth_mm_s is None:
-            return math.inf
-        age_s = max(0, at_ns - self.last.at_ns) / 1e9
+        if self.last is None or self.growth_mm_s is None or at_ns < self.last.at_ns:
+            return math.inf  # time that runs backwards is that of another clock
+        age_s = (at_ns - self.last.at_ns) / 1e9
         return self._settings.measured_mm + self.growth_mm_s * age_s
 
     def observe(self, seen: Sighting) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, TargetReference
 from gating.session.log import read_session
+from gating.settings.config import parse_config
 from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
 pytestmark = pytest.mark.deadlines
@@ -113,6 +114,17 @@ def test_beam_is_on_only_within_a_known_bound(patient, logged):
         assert estimate.bound_mm is not None
         moved = patient.target_mm(estimate.frame_sequence) - patient.target_mm(0)
         assert np.linalg.norm(np.abs(moved - estimate.displacement_mm)) < np.linalg.norm(estimate.bound_mm) + 1.5
+
+
+def test_the_log_teaches_how_the_axes_move_together(rehearsal, tmp_path):
+    out = tmp_path / "proposal.toml"
+    learned = cinegate("couplings", rehearsal["log"], "--out", out)["couplings"]
+    across = {tuple(np.round(np.abs(one["across_lps"])).tolist()): one for one in learned}
+    assert across.keys() == {(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)}
+    signs = {axis: np.sign(np.array(one["along_lps"])[2] * np.sum(one["across_lps"])) for axis, one in across.items()}
+    assert across[1.0, 0.0, 0.0]["slope"] * signs[1.0, 0.0, 0.0] == pytest.approx(1 / -15, abs=0.05)
+    assert across[0.0, 1.0, 0.0]["slope"] * signs[0.0, 1.0, 0.0] == pytest.approx(-4 / -15, abs=0.08)
+    assert parse_config(out.read_text()).gating.three_d.on
 
 
 def test_the_log_replays_with_both_planes_as_they_were_recorded(rehearsal, logged, tmp_path):

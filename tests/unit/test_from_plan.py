@@ -81,7 +81,7 @@ def test_a_live_session_refuses_a_contour_that_nobody_accepted():
     assert "was carried over from a plan, and nobody has accepted it" in held.detail
 
 
-def test_a_live_session_takes_an_accepted_contour_and_logs_who_accepted_it():
+def test_a_live_session_takes_an_accepted_contour_and_logs_by_whom():
     bench = Bench(targets=[carried_over("dr_who")], kind=SourceKind.LIVE, arm_by_itself=False)
     outcomes = bench.steps(10)
     (reference,) = [m for outcome in outcomes for m in outcome.messages if isinstance(m, TargetReference)]

@@ -112,6 +112,12 @@ def test_the_bound_never_shrinks_with_age(ages_s, name, prepared):
     assert all((np.diff(bounds, axis=0) >= 0).ravel())
 
 
+def test_nothing_is_bounded_where_the_clock_has_gone_back():
+    motion = motion_of("sagittal", "coronal")
+    *_, (t_s, _, _, _) = followed(motion, ["coronal", "sagittal"], 0.125, 80)
+    assert motion.see("coronal", (0.0, 0.0, 1.0), round((t_s - 5) * S)).bound_mm[1] == math.inf
+
+
 positions = st.tuples(*[st.floats(-6, 6)] * 3)
 bounds = st.tuples(*[st.floats(0, 4)] * 3)
 corners = st.tuples(*[st.floats(-1, 1)] * 3)
