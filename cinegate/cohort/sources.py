@@ -100,10 +100,15 @@ def staged(source: str) -> Iterator[tuple[Path, str]]:
     ------
     OSError
         If it cannot be read.
+    CohortError
+        After the block, if it has changed meanwhile.
     """
     if "://" not in source:
         path = Path(source)
+        before = _stamps(path)
         yield path, content_hash(path)
+        if _stamps(path) != before:
+            raise CohortError(f"{path} changed while it was read; it may be a session that still runs")
         return
     store, remote = _opened(source)
     with tempfile.TemporaryDirectory(prefix="cinegate-cohort-") as folder:
@@ -125,6 +130,11 @@ def content_hash(path: Path) -> str:
             for piece in iter(_reader(opened), b""):
                 digest.update(piece)
     return digest.hexdigest()
+
+
+def _stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of change, ns, of each file of a source."""
+    return [(file.name, (known := file.stat()).st_size, known.st_mtime_ns) for file in _files_of(path)]
 
 
 def _reader(opened: Any) -> Callable[[], bytes]:

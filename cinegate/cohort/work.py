@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 import xxhash
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cinegate.cohort.errors import CohortError
-from cinegate.cohort.identity import source_hash
+from cinegate.cohort.identity import PACKAGES, source_hash
 
 if TYPE_CHECKING:
     from gating.analysis.whatif import Setting
@@ -46,6 +47,8 @@ class Verify(Struct, frozen=True, kw_only=True):
 
     config: Config | None = None
     tolerance_px: float = 0.0
+    public: str = ""
+    """Public key that must have signed every log; empty: the one that the log itself names, if any."""
     python: str = ""
     """Interpreter of another version's environment."""
     python_version: str = ""
@@ -56,7 +59,7 @@ class Verify(Struct, frozen=True, kw_only=True):
         from gating.analysis.log_check import check_log
         from gating.analysis.verification import verify_session
 
-        checked = check_log(path)
+        checked = check_log(path, self.public)
         if not checked.damage:
             checked.replay = verify_session(path, self.config, self.tolerance_px)
         other = {"other": _verified_by(self.python, path, self.tolerance_px)} if self.python else {}
@@ -137,28 +140,34 @@ class Evaluate(Struct, frozen=True, kw_only=True):
         return "; ".join(result["refused"].values())
 
 
-def verify_against(against: str | None, tolerance_px: float = 0.0) -> Verify:
+def verify_against(against: str | None, tolerance_px: float = 0.0, public: str = "") -> Verify:
     """Return the verification against what a user names: None, settings, or the interpreter of another version.
+
+    `tolerance_px` and `public` are those of `Verify`.
 
     Raises
     ------
     ConfigError, CohortError
         If it cannot be used.
     """
+    plain = Verify(tolerance_px=tolerance_px, public=public)
     if against is None:
-        return Verify(tolerance_px=tolerance_px)
+        return plain
     if not Path(against).name.startswith("python"):
         from cinegate.settings import load_config
 
-        return Verify(config=load_config(against), tolerance_px=tolerance_px)
-    return Verify(tolerance_px=tolerance_px, python=against, python_version=_version_of(against))
+        return replace(plain, config=load_config(against))
+    return replace(plain, python=against, python_version=_version_of(against))
 
 
 def _version_of(python: str) -> str:
     """Return version and hash of the code that an interpreter runs."""
-    folders = "print(json.dumps([package.__path__[0] for package in (gating, drivers, cinegate)]))"
+    asked = (
+        "import json; from importlib.util import find_spec; "
+        f"print(json.dumps([find_spec(name).submodule_search_locations[0] for name in {PACKAGES!r}]))"
+    )
     try:
-        told = _run(python, "-c", f"import json, cinegate, drivers, gating; {folders}")
+        told = _run(python, "-c", asked)
         return source_hash(Path(folder) for folder in json.loads(told))
     except (OSError, subprocess.TimeoutExpired, json.JSONDecodeError):
         raise CohortError(f"--against {python}: this interpreter has no cinegate") from None

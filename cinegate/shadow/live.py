@@ -78,9 +78,10 @@ class VendorWire:
         """Return the states so far."""
         if len(self._said) < 2:
             raise ShadowError(f"{self._endpoint}: {len(self._said)} commands came; 2 or more are needed")
-        t_s = np.maximum.accumulate([at_s for at_s, _ in self._said]) + 1e-9 * np.arange(len(self._said))
-        hold = np.array([hold for _, hold in self._said])
-        return Side(self._endpoint, t_s, hold, np.full((len(t_s), 3), np.nan))
+        t_s = np.maximum.accumulate([at_s for at_s, _ in self._said])
+        newest = np.append(np.diff(t_s) > 0, True)  # of those at one time
+        hold = np.array([hold for _, hold in self._said])[newest]
+        return Side(self._endpoint, t_s[newest], hold, np.full((len(hold), 3), np.nan))
 
     def close(self) -> None:
         """End the subscription."""

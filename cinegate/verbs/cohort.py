@@ -59,6 +59,9 @@ def verify(
     tolerance_px: Annotated[
         float, typer.Option("--tolerance-px", min=0.0, max=1.0, help="0: bit for bit; 0.02 on another machine.")
     ] = 0.0,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Public key that must have signed every log, or its folder.")
+    ] = None,
     out: OutOption = None,
     scheduler: SchedulerOption = "",
     workers: WorkersOption = None,
@@ -77,8 +80,9 @@ def verify(
     from cinegate.cohort.comparison import compare
     from cinegate.cohort.sources import find_logs
     from cinegate.cohort.work import verify_against
+    from gating.session.signing import load_public
 
-    work = verify_against(against, tolerance_px)
+    work = verify_against(against, tolerance_px, "" if key is None else load_public(key))
     run, folder = _work(work, find_logs(logs), "verify", out, scheduler, workers, memory_mb, batch, as_json)
     found = compare(run, work, folder / "comparison.html")
     said = [*found.sentences(), f"page: {folder / 'comparison.html'}"]

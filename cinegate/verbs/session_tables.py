@@ -64,16 +64,20 @@ def values_table(row: dict[str, Any]) -> Table:
     """Return every value of a row."""
     table = Table("what", "found", show_header=False)
     for name, value in row.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else str(plain(value))
-        table.add_row(name, Text(UNKNOWN if value in (None, "", []) else shown))
+        table.add_row(name, _text(value))
     return table
+
+
+def _text(value: Any) -> Text:
+    shown = f"{value:.5g}" if isinstance(value, float) else str(plain(value))
+    return Text(UNKNOWN if value in (None, "", []) else shown)
 
 
 def any_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return the answer to a query."""
     table = Table(*(rows[0] if rows else ["nothing"]))
     for row in rows:
-        table.add_row(*(Text(UNKNOWN if value is None else str(plain(value))) for value in row.values()))
+        table.add_row(*map(_text, row.values()))
     return table
 
 

@@ -86,8 +86,8 @@ def list_sessions(
                            "unindexed": scan.unindexed}))  # fmt: skip
         return
     findings.print(sessions_table(rows[-last:]))
-    shown = f", of which the newest {last} are shown" if len(rows) > last else ""
-    findings.print(f"{len(rows)} sessions{shown}; {scan.added} newly indexed", highlight=False)
+    shown = f", the newest {last} shown" if len(rows) > last else ""
+    findings.print(f"sessions: {len(rows)}{shown}; newly indexed: {scan.added}", highlight=False)
     for sentence in [*map(became, files), *scan.unindexed]:
         findings.print(Text(sentence, "red"))
     next_steps(f"cinegate sessions compare {logs} --by strategy", f"cinegate sessions trend {logs}")
@@ -189,17 +189,16 @@ def trend(
     low, high = found.trend.limits
     signals = [{**found.rows[at], "signal": said} for at, said in found.trend.signals.items()]
     if as_json:
-        limits = {"centre": found.trend.centre, "sigma": found.trend.sigma, "low": low, "high": high}
-        about = {"figure": figure, "each": each, "baseline": found.trend.baseline, "unknown": found.unknown}
-        print_json(plain({**about, **limits, "signals": signals, "values": found.rows, "page": str(out or "")}))
+        centre = {"centre": found.trend.centre, "sigma": found.trend.sigma, "low": low, "high": high}
+        asked = {"figure": figure, "each": each, "baseline": found.trend.baseline, "unknown": found.unknown}
+        print_json(plain({**asked, **centre, "signals": signals, "values": found.rows, "page": str(out or "")}))
         return
     if signals:
         findings.print(signals_table(found))
-    findings.print(
-        f"{figure}: {len(found.rows)} values, {found.unknown} unknown; baseline of {found.trend.baseline}: "
-        f"{number(found.trend.centre, 3)}, limits {number(low, 3)} to {number(high, 3)}; {len(signals)} signals",
-        highlight=False,
-    )
+    limits = f"{number(found.trend.centre, 3)}, limits {number(low, 3)} to {number(high, 3)}; {len(signals)} signals"
+    if not found.trend.baseline:
+        limits = f"no limits, as the baseline takes {baseline}"
+    findings.print(f"{figure}: {len(found.rows)} values, {found.unknown} unknown; {limits}", highlight=False)
     if out is not None:
         findings.print(f"page: {out}", highlight=False)
 

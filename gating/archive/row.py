@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -72,9 +72,6 @@ class SessionRow(Struct, frozen=True, kw_only=True):
     holds: list[Hold] = []
     targets: list[dict[str, Any]] = []
     """The figures of `gating.analysis.figures`, one for each target; `ap_mean_mm` is `mean_mm` of the axis AP."""
-
-
-KEY: Final = ("log", "content_hash")
 
 
 def read_row(log: Path, file: dict[str, Any]) -> SessionRow:

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct
 
-from gating.archive.store import FOLDER, MANY, SessionStore
+from gating.archive.store import FOLDER, MANY, ArchiveError, SessionStore
 
 if TYPE_CHECKING:
     import pyarrow
@@ -90,7 +91,7 @@ def scan(
     Raises
     ------
     ArchiveError
-        If a file of the index is damaged.
+        If a file of the index is damaged, or a process that reads logs dies.
     OSError
         If the folder or the index cannot be read, or the index cannot be written.
     """
@@ -124,8 +125,11 @@ def _rows(logs: Path, new: list[str], known: _Known, processes: int | None) -> I
     if several == 1 or (processes is None and len(new) < WORTH_PROCESSES):
         yield from map(work, new)
         return
-    with ProcessPoolExecutor(several, get_context("spawn")) as pool:
-        yield from pool.map(work, new, chunksize=4)
+    try:
+        with ProcessPoolExecutor(several, get_context("spawn")) as pool:
+            yield from pool.map(work, new, chunksize=4)
+    except BrokenProcessPool:
+        raise ArchiveError(f"a process that read logs of {logs} died; what it had indexed stays") from None
 
 
 def _row(logs: Path, known: _Known, name: str) -> SessionRow | str | None:

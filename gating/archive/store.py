@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gating.archive.row import KEY, SessionRow, arrow_schema
 from gating.errors import CinegateError
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from gating.archive.row import SessionRow
+
 FOLDER: Final = ".cinegate_index"
 FORMAT: Final = 1
 """Another one, and the index is made anew, as it is for each version of cinegate: its figures may differ."""
+KEY: Final = ("log", "content_hash")
 MANY: Final = 40
 """Files from which on they are compacted; reading so many takes a tenth of a second."""
 LEFT_OVER_S: Final = 3600.0
@@ -111,7 +113,7 @@ class SessionStore:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema, tables = arrow_schema(), []
+        tables = list[pa.Table]()
         for file in files:
             try:
                 tables.append(pq.ParquetFile(file).read(use_threads=False))
@@ -120,7 +122,7 @@ class SessionStore:
                 raise ArchiveError(
                     f"{file}: damaged ({reason}); `cinegate sessions rebuild` makes the index anew"
                 ) from None
-        return pa.concat_tables([schema.empty_table(), *tables])
+        return pa.concat_tables(tables) if tables else table_of([])
 
     def _write(self, table: pyarrow.Table) -> None:
         import pyarrow.parquet as pq
@@ -144,6 +146,8 @@ class SessionStore:
 def table_of(rows: Sequence[SessionRow]) -> pyarrow.Table:
     """Return rows as a table."""
     import pyarrow as pa
+
+    from gating.archive.row import arrow_schema  # here, as a reader has no need of what computes the figures
 
     return pa.Table.from_pylist([msgspec.to_builtins(row, builtin_types=(datetime,)) for row in rows], arrow_schema())
 

@@ -35,7 +35,8 @@ MAX_PARTS: Final = 3
 
 _TYPES: Final = {topic: kind for kind, topic in TOPICS.items()}
 _SCHEMA_KEY: Final = msgspec.msgpack.encode("schema")
-"""The first key of our own headers. Decoded without it, a header would take the schema of this version by default."""
+"""The first key of our own headers, after the three bytes of a map of 16 keys or more. Decoded without it, a header
+would take the schema of this version by default."""
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "uint8": np.dtype("uint8"),
     "uint16": np.dtype("<u2"),
@@ -127,7 +128,7 @@ def _message(packed: Part, kind: type[M]) -> M:
 def _quickly(packed: Part, kind: type[M]) -> M | None:
     """Return a message of exactly our schema, or None; `_strictly` then finds out why."""
     read = _QUICK.get(kind)
-    if read is None or _SCHEMA_KEY not in bytes(packed[:12]):
+    if read is None or packed[3:10] != _SCHEMA_KEY:
         return None
     try:
         message: M = read(packed)

@@ -33,7 +33,7 @@ from tests.live_session import LiveSession
 from tests.mrd_client import connect
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 
-pytest.importorskip("pyigtl", reason="the pyigtl package is not installed")
+pyigtl = pytest.importorskip("pyigtl", reason="the pyigtl package is not installed")
 EXAMPLES = Path("/usr/share/doc/openigtlink-examples/examples")
 
 SEND = """
@@ -290,14 +290,20 @@ def test_debians_example_client_draws_the_contour(debian: Callable[[str], Path])
     assert "cell[0] = (0, 0, 1, 2, 0)" in said  # the program prints the first index twice
 
 
-def test_a_peer_without_a_cine_is_answered_with_what_it_sends(debian: Callable[[str], Path]) -> None:
-    source = OpenigtlinkSource(OpenigtlinkSettings(port=0, device="Cine", first_frame_timeout_s=1.0))
+def test_what_a_peer_without_a_cine_sends_is_named() -> None:
+    source = OpenigtlinkSource(OpenigtlinkSettings(port=0, device="Cine", first_frame_timeout_s=0.3))
     source.arrivals.peer.open()
-    command = [debian("Tracker/TrackerClient"), "127.0.0.1", str(source.arrivals.peer.port), "50"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        with pytest.raises(Unavailable, match="the peer sends TRANSFORM Tracker; IMAGE Cine is the cine"):
+    messages = [
+        pyigtl.TransformMessage(np.eye(4), device_name="Needle"),
+        pyigtl.StringMessage("ready", device_name="Note"),
+        pyigtl.ImageMessage(np.zeros((1, 40, 32), np.uint16), device_name="Ultrasound"),
+    ]
+    with connect(source.arrivals.peer.port) as client:
+        client.sendall(b"".join(message.pack() for message in messages) * 2)
+        with pytest.raises(
+            Unavailable, match="TRANSFORM Needle, STRING Note, IMAGE Ultrasound; IMAGE Cine is the cine"
+        ):
             source.open()
-        process.kill()
     assert source.counters == {}
 
 

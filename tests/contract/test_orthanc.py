@@ -31,7 +31,7 @@ def send_series(server: Orthanc, source: DicomSource) -> None:
 def test_a_series_that_orthanc_stores_in_any_order_arrives_whole(tmp_path: Path) -> None:
     """The server sends by instance number, which here runs against the acquisitions."""
     with reserved_ports() as (port,):
-        settings = DicomSettings(port=port, order_within_ms=1000.0, first_frame_timeout_s=30.0)
+        settings = DicomSettings(port=port, order_within_ms=600.0, first_frame_timeout_s=30.0)
         peer = {"cinegate": ["CINEGATE", "127.0.0.1", port]}
         with orthanc(tmp_path, DicomModalities=peer) as server, closing(DicomSource(settings)) as source:
             sender = threading.Thread(target=send_series, args=(server, source), daemon=True)

@@ -51,6 +51,10 @@ def states(found):
     return [one.state for one in found.states]
 
 
+def state_of(found):
+    return {one.log: one.state for one in found.states}
+
+
 def row(number, **changes):
     about = {"log": f"{number}.mcap", "content_hash": f"h{number}", "session_id": f"s{number}", "strategy": "exhale"}
     file = {"size_bytes": 1, "modified_ns": 1, "changed_ns": 1, "indexed_utc": DAY}
@@ -113,9 +117,9 @@ def test_a_change_of_one_byte_is_noticed_behind_unchanged_times(folder):
 def test_a_copy_is_counted_once_and_a_moved_log_is_not_missed(folder):
     scanned(folder)
     shutil.copy(folder / "s1.mcap", folder / "t1.mcap")
-    assert states(scanned(folder)) == ["present", "copy"]
+    assert state_of(scanned(folder)) == {"s1.mcap": "present", "t1.mcap": "copy"}
     (folder / "s1.mcap").unlink()
-    assert states(scanned(folder)) == ["copy", "present"]
+    assert state_of(scanned(folder)) == {"s1.mcap": "copy", "t1.mcap": "present"}
 
 
 def test_a_torn_log_that_goes_on_has_not_changed(folder, session_log):

@@ -93,6 +93,17 @@ def test_a_log_that_vanished_is_listed_and_not_kept(logs, results):
     assert (first.state, first.key, first.sentence) == ("failed", "", f"{logs[0]}: No such file or directory")
 
 
+def test_a_log_that_changes_while_it_is_read_is_listed_and_not_kept(logs, results, monkeypatch):
+    def write_on(self, path):
+        path.write_bytes(b"and on")
+        return {"bytes": 0}
+
+    monkeypatch.setattr("tests.cohort_work.Sizes.__call__", write_on)
+    (done,) = run_cohort(Sizes(), logs[3:], results).done
+    assert (done.state, done.key) == ("failed", "")
+    assert "003.mcap changed while it was read" in done.sentence
+
+
 def test_what_is_to_be_listed_of_a_result_is_told_when_it_is_kept_too(logs, results):
     for _ in range(2):
         assert run_cohort(Sizes(), logs, results).done[0].sentence == "empty"

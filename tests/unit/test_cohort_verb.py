@@ -17,6 +17,7 @@ from cinegate.cohort.work import verify_against
 from cinegate.cohort.workers import open_workers
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from gating.session.signing import new_signing_key
 from gating.settings.config import Margins, to_toml
 from tests.logged_engine import CONFIG
 from tests.whole_logs import write_log
@@ -108,6 +109,13 @@ def test_a_torn_log_costs_itself_alone_and_is_listed(logs, tmp_path):
     assert (code, told["done"], told["failed"]) == (3, 3, 1)
     assert list(told["listed"]) == [str(none), str(torn)]
     assert "no end" in told["listed"][str(torn)]
+
+
+def test_logs_that_the_key_has_not_signed_are_listed(logs, tmp_path):
+    new_signing_key(tmp_path / "keys")
+    code, told, _ = cohort("verify", logs / "b.mcap", tmp_path / "out", "--key", tmp_path / "keys")
+    assert (code, told["not_replayed"]) == (3, 1)
+    assert list(told["listed"].values()) == ["not signed, though a key was given"]
 
 
 def test_other_settings_that_permit_beam_are_ranked_first_and_drawn(logs, tmp_path):

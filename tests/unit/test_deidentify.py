@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from cinegate.deidentify.dicom import DicomCleaner
 from cinegate.deidentify.identities import DeidentifyError, Identities, Patient
 from cinegate.deidentify.log import copy_log
-from cinegate.deidentify.messages import RAW_STAMP, STAMPS
+from cinegate.deidentify.messages import RAW_STAMP, STAMPS, MessageCleaner, Moved
 from cinegate.deidentify.settings import without_identity
 from cinegate.exports.dicom.cine import cine
 from cinegate.exports.dicom.identity import identify
@@ -36,6 +36,7 @@ from gating.session.log import read_session
 from gating.settings.config import Config, SecuritySettings, parse_past_config, to_toml
 from gating.settings.rules import PredictionSettings
 from tests import planted
+from tests.message_examples import PLANTED, example
 from tests.unit.session_bench import write_session
 
 register_verbs()
@@ -186,6 +187,16 @@ def test_choices_of_settings_stay_and_free_texts_go():
     kept = parse_past_config(without_identity(toml, str, str).toml, "kept")
     assert (kept.prediction.method, kept.tracker, kept.security.keys) == ("ridge", "template", "removed")
     assert kept.safety == Config().safety
+
+
+@pytest.mark.parametrize("kind", TOPICS)
+def test_no_text_of_any_message_survives(kind):
+    planted_message = example(kind)
+    cleaner = MessageCleaner(PATIENT, Moved(0, 0), keep_texts=False, keep_target_names=False)
+    assert PLANTED in repr(planted_message)
+    if kind is SessionHeader:
+        planted_message = msgspec.structs.replace(planted_message, config_toml="")
+    assert PLANTED not in repr(cleaner.clean(planted_message))
 
 
 @pytest.mark.parametrize("kind", TOPICS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import textwrap
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import typer
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
 from gating import __version__
+from gating.settings.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -77,14 +80,52 @@ def test_every_relative_link_leads_somewhere(document):
     assert broken == []
 
 
+@EVERY_DOCUMENT
+def test_every_configuration_in_a_document_is_accepted(document):
+    blocks = re.findall(r"^( *)```toml\n(.*?)^\1```", text_of(document), re.M | re.S)
+    for block in (textwrap.dedent(text) for _, text in blocks):
+        if set(tomllib.loads(block)) <= set(Config.__struct_fields__):
+            parse_config(block)
+
+
+def commands_in(document: Path) -> list[tuple[str, str]]:
+    """Every verb with what follows it, in blocks and in backticks."""
+    text = text_of(document)
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += [" ".join(span.split()) for span in re.findall(r"`(cinegate [^`]+)`", text)]
+    found = [re.match(r"\s*(?:\S+=\S+ )?cinegate ([a-z][a-z|-]*)(.*)", line) for line in lines]
+    return [(verb, match[2].partition(" # ")[0]) for match in found if match for verb in match[1].split("|")]
+
+
+@cache
+def verbs() -> dict[str, typer.core.TyperCommand]:
+    register_verbs()
+    return typer.main.get_command(app).commands
+
+
+def options_of(verb: str, rest: str) -> set[str]:
+    """Every option of a verb, or of the command of a group that follows it."""
+    command = verbs()[verb]
+    for word in rest.split():
+        command = getattr(command, "commands", {}).get(word.partition("|")[0], command)
+    return {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"-h", "--help"}
+
+
+@EVERY_DOCUMENT
+def test_every_option_of_a_command_in_a_document_exists(document):
+    for verb, rest in commands_in(document):
+        named = set(re.findall(r"(?<!\S)(--?[a-z][\w-]*)", rest))
+        assert named - options_of(verb, rest) == set(), verb
+
+
 def test_the_readme_lists_every_verb_and_no_other():
     listed = {
         verb
         for verbs in re.findall(r"^cinegate ([\w|-]+)", text_of(Path("README.md")), re.M)
         for verb in verbs.split("|")
     }
-    register_verbs()
-    assert listed == set(typer.main.get_command(app).commands)
+    assert listed == set(verbs())
 
 
 def test_every_file_that_names_the_version_names_the_same():

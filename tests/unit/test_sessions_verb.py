@@ -121,6 +121,7 @@ def test_compare_and_trend_answer_from_the_command_line(indexed, tmp_path):
     found = said("trend", indexed, "--figure", "duty_cycle", "--out", tmp_path / "t.html")
     assert [one["session_id"] for one in found["values"]] == ["s1"]
     assert "<h1>duty_cycle</h1>" in (tmp_path / "t.html").read_text()
+    assert "1 values, 0 unknown; no limits, as the baseline takes 20" in invoke("trend", indexed).output
 
 
 def test_a_comparison_finds_what_gating_left_of_the_errors():

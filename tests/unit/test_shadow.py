@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from cinegate.shadow.agreement import APART, cohens_kappa, compare
 from cinegate.shadow.engine import ShadowEngine
+from cinegate.shadow.live import VendorWire
 from cinegate.shadow.offset import Offset, estimate_offset
 from cinegate.shadow.sides import ShadowError, read_rows, read_session_side, read_vendor
 from cinegate.verbs import register_verbs
@@ -37,7 +39,7 @@ from tests import engine_bench, unity_files
 from tests.factories import frame, stream
 from tests.faults.beam_bench import gate_command
 from tests.pages import fetched_addresses
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 from tests.two_systems import OURS_S, THEIRS_S, Patient, moved, planted, without_positions, without_states
 from tests.unit.session_bench import write_session
 
@@ -139,6 +141,31 @@ def test_sensitivity_of_hold_is_that_of_the_frames():
     found = compare(replace(ours, hold=we), replace(ours, hold=they), EQUAL_CLOCKS)
     assert (found.both_hold, found.only_we_hold, found.only_they_hold) == (50, 50, 50)
     assert (found.we_hold_when_they_do, found.they_hold_when_we_do) == (0.5, 0.5)
+
+
+def test_of_a_system_without_gate_states_only_the_centres_are_compared():
+    patient = Patient(8)
+    found = compare(patient.seen(OURS_S), without_states(patient.seen(THEIRS_S, seed=9)), EQUAL_CLOCKS)
+    assert (found.kappa, found.we_hold_when_they_do, found.both_on, found.disagreements) == (None, None, 0, [])
+    assert found.distance_p95_mm < 3.0
+
+
+def test_the_gate_of_another_engine_is_heard_on_our_wire(tmp_path):
+    context = zmq.Context()
+    gate, wire = bind(context, zmq.PUB, f"ipc://{tmp_path}/gate"), VendorWire(f"ipc://{tmp_path}/gate")
+    states = itertools.cycle((GateState.HOLD, GateState.ON))
+
+    def has_heard_both() -> bool:
+        send(gate, encode(gate_command(1, next(states))))
+        wire.listen()
+        with contextlib.suppress(ShadowError):
+            return len(set(wire.side(None).hold.tolist())) == 2
+        return False
+
+    assert wait_until(has_heard_both)
+    assert abs(wire.side(None).t_s[-1] - time.time()) < PATIENCE_S
+    wire.close()
+    context.destroy(linger=0)
 
 
 def test_rows_hold_states_positions_and_outlines():
