@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from gating.decision.reasons import GateReason
 from gating.geometry.plane import ImagePlane
-from gating.settings.rules import CentreRule, ExcursionRule
+from gating.settings.config import GatingSettings
+from gating.settings.rules import BoundaryRule, CentreRule, ExcursionRule, PredictionSettings
 from gating.settings.three_d import CouplingSettings, ThreeDSettings
-from gating.targets.motion_3d import StructureMotion
+from gating.targets.boundary import GatingBoundary
+from gating.targets.motion_3d import Place, StructureMotion
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import CentreWindow, Excursion, StructureRules
+from gating.targets.rules import BoundaryWindow, CentreWindow, Excursion, StructureRules
+from gating.targets.structure import StructureGate
+from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import stream
 
 S = 1_000_000_000
@@ -152,3 +156,42 @@ def test_a_bound_that_reaches_out_of_the_window_is_named():
     assert found.detail == (
         "GTV: may be centre +2.0/+0.0/+0.0 +- 1.5/0.5/0.5 mm off in LR/AP/SI, the limit is an ellipsoid of 3/3/3 mm"
     )
+
+
+BOUNDARY = GatingBoundary(CONTOUR, (3.0, 3.0, 3.0, 3.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.floats(-3, 3)] * 2), st.tuples(*[st.floats(0, 3)] * 2), st.tuples(*[st.floats(-1, 1)] * 2))
+def test_a_boundary_that_is_kept_is_kept_all_over_the_bound(shift_px, bound_px, corner):
+    window = BoundaryWindow(BoundaryRule(max_out_fraction=0.05), BOUNDARY)
+    seen = TargetObservation(0, CONTOUR + np.array(shift_px, np.float32), (0.0,) * 3, bound_mm=(0.0,) * 3,
+                             bound_px=bound_px)  # fmt: skip
+    if not window.judge(seen):
+        reached = (seen.contour_px + np.multiply(corner, bound_px)).astype(np.float32)
+        assert BOUNDARY.out_fraction(reached) <= 0.05 + 0.01
+
+
+def gate_of(plane: ImagePlane, *rules) -> StructureGate:
+    reference = TrackResult(30.0, 30.0, 1.0, 1.0, TrackStatus.TRACKED, CONTOUR, "", 1)
+    gate = StructureGate("GTV", {"GTV": CONTOUR}, plane, reference, GatingSettings(rules=rules), PredictionSettings())
+    gate.update(reference, 0, 0, place=Place((0.0,) * 3, (0.5,) * 3, (0.0,) * 3))
+    return gate
+
+
+def test_a_contour_is_carried_on_by_what_another_plane_shows():
+    gate = gate_of(plane_of("coronal"), BoundaryRule(max_out_fraction=0.05))
+    still = TrackResult(30.0, 30.0, 1.0, 1.0, TrackStatus.TRACKED, CONTOUR, "", 1)
+    assert gate.hold_reason(0) is None
+    for away_mm, reason in ((-9.0, GateReason.OUT_OF_WINDOW), (-4.0, GateReason.POSITION_UNCERTAIN), (0.0, None)):
+        gate.carry_on(Place((0.0, 0.0, away_mm), (2.0, 0.5, 2.0), (0.0,) * 3), still, 0)
+        found = gate.hold_reason(0)
+        assert (found and found.reason) == reason
+
+
+def test_what_a_planes_own_frame_showed_keeps_holding():
+    gate = gate_of(plane_of("coronal"), CentreRule())
+    away = TrackResult(34.0, 30.0, 1.0, 1.0, TrackStatus.TRACKED, CONTOUR, "", 1)
+    gate.update(away, 0, 0, place=Place((8.0, 0.0, 0.0), (0.5,) * 3, (0.0,) * 3))
+    gate.carry_on(Place((0.0,) * 3, (0.5,) * 3, (0.0,) * 3), away, 1)
+    assert gate.hold_reason(1).reason is GateReason.OFF_CENTRE
