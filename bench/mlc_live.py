@@ -40,6 +40,8 @@ STOPPED_S: Final = 0.7
 STEADY_S: Final = 0.5
 """Following for so long counts as undisturbed."""
 PATIENCE_S: Final = 90.0
+SUCCESSION_NS: Final = 1_000_000_000
+"""No publisher or engine that is started anew can be followed earlier (`drivers.beam.watchdog.QUIET_NS`)."""
 TOLERANCE_MS: Final = 20.0
 KILLED: Final = ("positions", "follow", "positions", "engine")
 STOPPED: Final = ("positions", "engine", "source", "follow")
@@ -119,6 +121,8 @@ class Scene:
         until_ns = time.monotonic_ns()
         if kind == "stop":
             self.signal(role, signal.SIGCONT)
+        elif role != "follow":
+            until_ns = from_ns + SUCCESSION_NS
         self.await_following(STEADY_S)
         return Disturbance(kind, role, from_ns, until_ns)
 
