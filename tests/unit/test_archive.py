@@ -246,6 +246,7 @@ def test_labels_come_from_the_tables_beside_the_logs(tmp_path):
         ("log,patient,plan,fraction\na,b,,1\na,c,,1\n", "line 3: a has labels already; one line is allowed"),
         (f"log,patient,plan,fraction\na,{'x' * 65},,1\n", "line 2: patient has 65 characters; at most 64 are allowed"),
     ],
+    ids=["no column", "short line", "log twice", "long label"],
 )
 def test_a_table_of_labels_with_a_fault_is_named(text, sentence, tmp_path):
     (tmp_path / "labels.csv").write_text(text)
