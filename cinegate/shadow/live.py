@@ -32,7 +32,7 @@ WIRE: Final = ("ipc://", "tcp://")
 class Vendor(Protocol):
     """The other system, while it works."""
 
-    def listen(self) -> None:
+    def take_waiting(self) -> None:
         """Take what has come; returns at once."""
         ...
 
@@ -47,7 +47,7 @@ class VendorFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def listen(self) -> None:
+    def take_waiting(self) -> None:
         """Nothing: the file keeps it."""
 
     def side(self, plane: ImagePlane | None) -> Side:
@@ -64,7 +64,7 @@ class VendorWire:
         self._socket = subscribe(self._context, endpoint, topics=(b"gate",))
         self._said: list[tuple[float, bool]] = []
 
-    def listen(self) -> None:
+    def take_waiting(self) -> None:
         """Take the commands that wait."""
         while (parts := receive(self._socket)) is not None:
             try:
@@ -148,7 +148,7 @@ def run_shadow(
         opened.callback(telling.wait)
 
         def turn() -> None:
-            vendor.listen()
+            vendor.take_waiting()
             session.check("source")
             telling.tell_if_due()
 

@@ -157,7 +157,7 @@ def test_the_gate_of_another_engine_is_heard_on_our_wire(tmp_path):
 
     def has_heard_both() -> bool:
         send(gate, encode(gate_command(1, next(states))))
-        wire.listen()
+        wire.take_waiting()
         with contextlib.suppress(ShadowError):
             return len(set(wire.side(None).hold.tolist())) == 2
         return False
