@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from drivers.beam.watchdog import LeaseWatchdog
 from gating.clocks.clock import ManualClock
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
+from gating.engine.header import session_header
 from gating.engine.offline import offline_frames
 from gating.engine.outcome import StepOutcome
 from gating.engine.peers import OfflinePeers
@@ -30,12 +30,11 @@ from gating.messages import (
     Message,
     Pacing,
     Pixels,
-    SessionHeader,
     StreamEnd,
     StreamInfo,
 )
 from gating.session.log_writer import SessionWriter
-from gating.settings.config import Config, config_hash, parse_past_config, to_toml
+from gating.settings.config import Config, parse_past_config, to_toml
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import encode, encode_frame
@@ -113,17 +112,7 @@ class _OfflineLog:
         )
 
     def begin(self, started_at: datetime, stream: StreamInfo) -> None:
-        header = SessionHeader(
-            session_id=stream.session_id,
-            engine_id=stream.session_id,
-            started_at=started_at.isoformat(timespec="seconds"),
-            versions={"cinegate": version("cinegate")},
-            config_toml=to_toml(self._config),
-            config_hash=config_hash(self._config),
-            tracker=self._config.tracker,
-            clock=CLOCK,
-        )
-        self._say(header)
+        self._say(session_header(self._config, stream.session_id, stream.session_id, CLOCK, started_at=started_at))
         self.command(self.engine.tick())
         self.engine.warm_up()
         self._say(stream, *self.engine.open_stream(stream))

@@ -7,11 +7,8 @@ none obeys a beam-on among them, even if somebody sends them from the log.
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +18,7 @@ from cinegate.shadow.sides import Side, make_side
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
 from gating.engine.engine import Engine
+from gating.engine.header import session_header
 from gating.engine.outcome import StepOutcome
 from gating.engine.peers import OfflinePeers
 from gating.messages import (
@@ -30,7 +28,6 @@ from gating.messages import (
     FrameHeader,
     GateState,
     Message,
-    SessionHeader,
     StreamEnd,
     StreamInfo,
     TargetEstimate,
@@ -38,8 +35,7 @@ from gating.messages import (
 )
 from gating.session.log import SHADOW
 from gating.session.log_writer import SessionWriter
-from gating.settings.config import Config, config_hash, to_toml
-from gating.settings.safeguards import in_words
+from gating.settings.config import Config
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
 from gating.wire.codec import WireError, decode, encode, encode_frame
@@ -99,7 +95,7 @@ class ShadowEngine:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._writer.open()
-            self._write(self._header())
+            self._write(session_header(self._config, self._session_id, SHADOW, self._clock.name))
             self._write(self._engine.tick().command)
             self._engine.warm_up()
             frames = ReconnectingSubscriber(context, self._config.endpoints.frames, queue=QUEUED_FRAMES)
@@ -180,16 +176,3 @@ class ShadowEngine:
     def _write(self, *messages: Message) -> None:
         for message in messages:
             self._writer.write(encode(message), self._clock.now_ns())
-
-    def _header(self) -> SessionHeader:
-        return SessionHeader(
-            session_id=self._session_id,
-            engine_id=SHADOW,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions={"python": platform.python_version(), "cinegate": version("cinegate")},
-            config_toml=to_toml(self._config),
-            config_hash=config_hash(self._config),
-            tracker=self._config.tracker,
-            clock=self._clock.name,
-            overrides=in_words(self._config, self._config.overrides),
-        )

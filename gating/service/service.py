@@ -5,12 +5,9 @@ from __future__ import annotations
 import gc
 import math
 import os
-import platform
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Final
 
 import zmq
@@ -20,6 +17,7 @@ from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
+from gating.engine.header import session_header
 from gating.engine.outcome import StepOutcome
 from gating.latency.budgets import load_budgets
 from gating.messages import (
@@ -31,7 +29,6 @@ from gating.messages import (
     GateCommand,
     Heartbeat,
     Message,
-    SessionHeader,
     StreamEnd,
     StreamInfo,
     TargetReference,
@@ -41,8 +38,7 @@ from gating.service.cache_warming import CacheWarmer
 from gating.service.real_time import prepare_process
 from gating.service.telling import EngineTeller
 from gating.service.workers import Workers
-from gating.settings.config import Config, config_hash, require_overrides, to_toml
-from gating.settings.safeguards import in_words
+from gating.settings.config import Config, require_overrides
 from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.registry import make_tracker
@@ -135,7 +131,7 @@ class EngineService:
             site=site,
             together=self._workers,
         )
-        self._header = self._session_header()
+        self._header = session_header(config, self._session_id, self._engine_id, self._clock.name, site=site)
         self._warmer = CacheWarmer(self._engine, self._clock, config.host.rehearse_before_ms)
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -393,21 +389,4 @@ class EngineService:
             state=self._engine.state,
             sent_ns=self._clock.now_ns(),
             counters=self._engine.counters,
-        )
-
-    def _session_header(self) -> SessionHeader:
-        return SessionHeader(
-            session_id=self._session_id,
-            engine_id=self._engine_id,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions={
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("cinegate", "numpy", "numba", "opencv-python", "pyzmq", "msgpack")},
-            },
-            config_toml=to_toml(self._config),
-            config_hash=config_hash(self._config),
-            tracker=self._config.tracker,
-            clock=self._clock.name,
-            overrides=in_words(self._config, self._config.overrides),
-            site=self._site,
         )

@@ -150,6 +150,15 @@ def heartbeat_of_source():
     return Heartbeat(session_id="s1", role="source", process_id=1, state="streaming", sent_ns=1)
 
 
+def requests(control) -> Iterator[tuple[bytes, ControlRequest]]:
+    """Each request with its peer; marks of the test that floods may still have waited for an engine."""
+    while control.poll(5000):
+        peer, *body = control.recv_multipart()
+        request = decode(body)
+        assert isinstance(request, ControlRequest)
+        yield peer, request
+
+
 def test_a_hold_reaches_the_engine_in_the_operators_name(console):
     with publishers(console) as sockets, console.page() as page:
         heard = updates(page)
@@ -158,10 +167,7 @@ def test_a_hold_reaches_the_engine_in_the_operators_name(console):
             if header["session"]:
                 break
         page.send('{"type":"ask","action":"hold"}')
-        assert sockets["control"].poll(5000)
-        peer, *body = sockets["control"].recv_multipart()
-        request = decode(body)
-        assert isinstance(request, ControlRequest)
+        peer, request = next(one for one in requests(sockets["control"]) if one[1].action != "mark")
         assert (request.action, request.operator, request.session_id) == ("disarm", "dr_who", "s1")
         reply = ControlReply(session_id="s1", accepted=True, engine_state=EngineState.READY, text="held")
         sockets["control"].send_multipart([peer, *encode(reply)])

@@ -113,6 +113,7 @@ def empty_the_mask(graph: Any) -> None:
         (double_the_mask, "target_mask of the network is 2 to 2; 0 to 1 is possible"),
         (empty_the_mask, "finds the target with a DSC of 0.00; 0.8 is needed"),
     ],
+    ids=["names", "range", "accuracy"],
 )
 def test_a_network_that_cannot_be_used_is_refused(change, sentence, network, example, tmp_path) -> None:
     made = example("our_trackers.network").NetworkTracker(SETTINGS, rewritten(network, tmp_path, change))

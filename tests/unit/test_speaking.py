@@ -28,7 +28,9 @@ def handler() -> Iterator[TellingHandler]:
     """A handler whose queue nobody reads."""
     made = TellingHandler(SimpleQueue())
     LOG.addHandler(made)
+    LOG.setLevel(logging.INFO)
     yield made
+    LOG.setLevel(logging.NOTSET)
     LOG.removeHandler(made)
 
 
@@ -91,7 +93,6 @@ def test_who_speaks_formats_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_queue_that_nobody_reads_stays_bounded(handler: TellingHandler) -> None:
-    LOG.setLevel(logging.INFO)
     for _ in range(QUEUED_RECORDS + 7):
         LOG.info("gate hold")
     assert handler.dropped == 7
