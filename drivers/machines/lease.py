@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from drivers.beam.watchdog import LeaseWatchdog
 from gating.messages import EngineState, GateCommand, GateState, StageStamps, TargetPosition
 
@@ -105,6 +107,4 @@ class PositionLease:
 
 
 def _as_hold(command: GateCommand) -> GateCommand:
-    from msgspec.structs import replace
-
     return replace(command, state=GateState.HOLD, lease_ms=0.0)
