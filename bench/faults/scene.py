@@ -24,6 +24,7 @@ from gating.clocks.clock import MonotonicClock
 from gating.decision.limits import stale_limit_ns
 from gating.geometry.plane import ImagePlane
 from gating.messages import ControlReply, ControlRequest, EngineState, FrameHeader, GateCommand, GateState
+from gating.settings.host import LAST_CORE
 from gating.targets.structure import structure_boundary
 from gating.wire.codec import encode
 from gating.wire.sockets import receive, subscribe
@@ -63,6 +64,8 @@ class Scene:
         Let the source have the clock of another host.
     sites
         Let the session have two sites, whose targets lie at the same place.
+    engine_core
+        Core of the gating loop; two pipelines side by side must not share one.
     """
 
     def __init__(
@@ -75,11 +78,12 @@ class Scene:
         faulty: bool = False,
         far: bool = False,
         sites: bool = False,
+        engine_core: int = LAST_CORE,
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.session = f"faults-{seed}"
-        self.config = scene_config(folder, sites=sites)
+        self.config = scene_config(folder, sites=sites, engine_core=engine_core)
         self.book = PictureBook(100 + seed, RATES_PER_S[seed % len(RATES_PER_S)], dtype)
         self.processes = Processes(folder, self.session, engine_command, faulty=faulty, sites=sites)
         self.processes.log_folder.mkdir(mode=0o700, exist_ok=True)

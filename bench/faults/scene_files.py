@@ -20,6 +20,7 @@ from gating.settings.config import (
     RecordingSettings,
     to_toml,
 )
+from gating.settings.host import LAST_CORE, HostSettings
 from gating.settings.sites import SiteSettings
 from gating.targets.image import TargetImage
 from gating.targets.spec import TargetSpec
@@ -32,7 +33,7 @@ SITES: Final = ("lung", "liver")
 """Names of the sites of a scene that has sites."""
 
 
-def scene_config(folder: Path, *, sites: bool = False) -> Config:
+def scene_config(folder: Path, *, sites: bool = False, engine_core: int = LAST_CORE) -> Config:
     """Return the default settings, but with recording required, a linac without delays, and little patience.
 
     The patient of the scene pulses, so that a still image can be told from it within seconds. The delay of the network
@@ -44,6 +45,7 @@ def scene_config(folder: Path, *, sites: bool = False) -> Config:
         recording=RecordingSettings(required=True),
         health=HealthSettings(max_still_s=1.5),
         clocks=ClockSettings(network_delay_ms=0, network_delay_uncertainty_ms=5),
+        host=HostSettings(engine_core=engine_core),
         linac=LinacSettings(beam_on_delay_ms=0, beam_off_delay_ms=0, jitter_ms=0),
         sites=tuple(SiteSettings(name=name, target=str(folder / f"{name}.json")) for name in SITES if sites),
     )

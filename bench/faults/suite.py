@@ -9,8 +9,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager, suppress
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from bench.faults.injections.registry import NotPossible
 from bench.faults.judgement import Result, await_reaction, bound_ms, judge, measure
 from bench.faults.scene import NotSettled, Scene
 from gating.session.log_writer import FLUSH_NS
+from gating.settings.host import LAST_CORE
 
 STEADY_MS: Final = 350.0
 ON_THEIR_WAY_NS: Final = 50_000_000
@@ -36,9 +37,10 @@ BATCH: Final = 12
 class Scenes:
     """The pipelines of one seed, which run on from fault to fault and are replaced when no longer usable."""
 
-    def __init__(self, seed: int, engine_command: str) -> None:
+    def __init__(self, seed: int, engine_command: str, engine_core: int) -> None:
         self._seed = seed
         self._engine_command = engine_command
+        self._engine_core = engine_core
         self._kind = ""
         self._scene: Scene | None = None
         self._folder = Path()
@@ -57,6 +59,7 @@ class Scenes:
                 faulty=kind == "faulty",
                 far=kind == "far",
                 sites=kind == "sites",
+                engine_core=self._engine_core,
             )
             self._scene.open()
             if kind == "replayed":
@@ -97,7 +100,7 @@ def run_suite(
     tolerance_ms
         Time that the machine may add to a bound.
     jobs
-        Pipelines that run side by side, each with a part of the faults.
+        Pipelines that run side by side, each with a part of the faults, and its engine on a core of its own.
     progress
         Called with each result.
     """
@@ -107,11 +110,16 @@ def run_suite(
             one for seed in range(seeds) for one in _run_batch(seed, ordered, engine_command, tolerance_ms, progress)
         ]
     batches = [(seed, batch) for seed in range(seeds) for batch in _batches(ordered)]
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        places = {
-            pool.submit(_run_batch, seed, batch, engine_command, tolerance_ms): place
-            for place, (seed, batch) in enumerate(batches)
-        }
+    cores = sorted(os.sched_getaffinity(0))
+    with ExitStack() as opened:
+        spawned = multiprocessing.get_context("spawn")
+        pools = [opened.enter_context(ProcessPoolExecutor(1, spawned)) for _ in range(jobs)]
+        places: dict[Future[list[Result]], int] = {}
+        for place, (seed, batch) in enumerate(batches):
+            job = place % jobs
+            core = cores[job % len(cores)]
+            done = pools[job].submit(_run_batch, seed, batch, engine_command, tolerance_ms, engine_core=core)
+            places[done] = place
         found: dict[int, list[Result]] = {}
         for done in as_completed(places):
             found[places[done]] = done.result()
@@ -132,10 +140,12 @@ def _run_batch(
     engine_command: str,
     tolerance_ms: float,
     progress: Callable[[Result], None] = lambda _: None,
+    *,
+    engine_core: int = LAST_CORE,
 ) -> list[Result]:
     _raise_priority()
     results: list[Result] = []
-    with _scenes(seed, engine_command) as scenes:
+    with _scenes(seed, engine_command, engine_core) as scenes:
         for fault in faults:
             began_s = time.monotonic()
             result = _try(fault, scenes, tolerance_ms, seed, engine_command)
@@ -152,8 +162,8 @@ def _raise_priority() -> None:
 
 
 @contextmanager
-def _scenes(seed: int, engine_command: str) -> Iterator[Scenes]:
-    scenes = Scenes(seed, engine_command)
+def _scenes(seed: int, engine_command: str, engine_core: int) -> Iterator[Scenes]:
+    scenes = Scenes(seed, engine_command, engine_core)
     try:
         yield scenes
     finally:

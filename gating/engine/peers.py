@@ -70,6 +70,8 @@ class Peers:
         self._beam: tuple[BeamStatus | None, int] = (None, 0)
         self._recorder: tuple[Heartbeat | None, int] = (None, 0)
         self._missing_frames = self._skipped_frames = 0
+        self._known_lost = 0
+        """What the recorder had lost before the newest frame, so that it is known whether the engine has them."""
 
     @property
     def interface_id(self) -> str:
@@ -97,7 +99,7 @@ class Peers:
         if before is None:
             self._missing_frames = max(self._missing_frames, lost)
         elif restarted(heartbeat, before):
-            self._missing_frames = 0
+            self._missing_frames = self._known_lost = 0
         self._recorder = (heartbeat, now_ns)
 
     def count_skipped(self, frames: int) -> None:
@@ -108,18 +110,23 @@ class Peers:
         """Count the frames missing between two processed ones; those that were not skipped never reached the engine."""
         self._missing_frames += max(0, frames - self._skipped_frames)
         self._skipped_frames = 0
+        self._known_lost = self._lost
+
+    @property
+    def _lost(self) -> int:
+        heartbeat, _ = self._recorder
+        return 0 if heartbeat is None else heartbeat.counters.get("frames_lost", 0)
 
     def acknowledge_losses(self) -> None:
         """Acknowledge the frames that the log has lost so far; only further losses are faults."""
-        heartbeat, _ = self._recorder
-        if heartbeat is not None:
-            self._missing_frames = max(self._missing_frames, heartbeat.counters.get("frames_lost", 0))
+        self._missing_frames = max(self._missing_frames, self._lost)
 
     def hold_reason(self, now_ns: int) -> HoldReason | None:
         """Return why the engine cannot rely on its peers, or None."""
         reason = check_beam(*self._beam, now_ns, self._engine_id)
         if reason is None and self._recorder_required:
-            reason = check_recorder(*self._recorder, now_ns, self._silence_ns, missing_frames=self._missing_frames)
+            excused = self._missing_frames + self._lost - self._known_lost
+            reason = check_recorder(*self._recorder, now_ns, self._silence_ns, missing_frames=excused)
         return reason
 
 

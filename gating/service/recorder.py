@@ -35,6 +35,8 @@ LATE_NS: Final = 250_000_000
 """If a frame waits longer than this before it is read, the recorder does not keep up."""
 BEHIND_NS: Final = 1_000_000_000
 """How long the recorder reports after the last late frame that it does not keep up."""
+REOPEN_NS: Final = 1_500_000_000
+"""Sooner than the engine, or else the log would lack what the engine hears between."""
 REMEMBERED_GAP: Final = 1000
 """How many missing frames are remembered, in case they come late."""
 ANNOUNCE_NS: Final = 1_000_000_000
@@ -144,7 +146,7 @@ class Recorder:
             poller.poll(POLL_MS)
             self._drain()
             for subscriber in self._subscribers:
-                subscriber.reopen_if_silent(self._clock.now_ns())
+                subscriber.reopen_if_silent(self._clock.now_ns(), REOPEN_NS)
             self._guard(self._writer.flush_if_due)
             self._report_progress()
 

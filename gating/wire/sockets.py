@@ -178,9 +178,9 @@ class ReconnectingSubscriber:
         """Wait for a message. Return whether there is one."""
         return bool(zmq.zmq_poll([(self.socket, _POLLIN)], timeout_ms))
 
-    def reopen_if_silent(self, now_ns: int) -> bool:
-        """Subscribe anew if the last message came more than two seconds ago. Return whether that was done."""
-        if self.last_message_ns is None or now_ns - self.last_message_ns < SILENCE_NS:
+    def reopen_if_silent(self, now_ns: int, silence_ns: int = SILENCE_NS) -> bool:
+        """Subscribe anew if the last message came so long ago, two seconds by default. Return whether that was done."""
+        if self.last_message_ns is None or now_ns - self.last_message_ns < silence_ns:
             return False
         self.last_message_ns = now_ns
         self.socket.close()

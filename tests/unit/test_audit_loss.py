@@ -36,6 +36,13 @@ def test_frames_lost_to_all_are_a_gap_to_the_log_alone_an_audit_loss():
     assert bench.step(10).command.reason is GateReason.AUDIT_LOSS
 
 
+def test_a_recorder_that_hears_of_a_gap_first_has_lost_nothing():
+    bench = begun(0)
+    bench.engine.observe_recorder(heartbeat(2))
+    assert bench.engine.tick().command.engine_state is EngineState.ARMED
+    assert bench.step(8).command.reason is GateReason.FRAME_GAP
+
+
 def test_what_was_lost_before_an_engine_is_not_its_loss():
     bench = begun(lost=5)
     bench.engine.observe_recorder(heartbeat(5))
