@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from cinegate.cohort.run import CohortRun
 from cinegate.cohort.sources import staged
 from cinegate.cohort.work import Verify
 from gating.analysis.comparison import Comparison, Place
 from gating.analysis.stretches import Stretch
+from gating.errors import CinegateError
 from gating.report.comparison_page import first_frame, write_comparison_page
 from gating.session.summary_data import read_data
 
@@ -38,14 +42,16 @@ def compare(run: CohortRun, work: Verify, page: Path) -> Comparison:
             continue
         ours = _stretches(replay)
         theirs = _stretches((result.get("other") or {}).get("replay") or {})
-        found.gone += sum(one not in ours for one in theirs)
-        found.add(source, replay["commands"], replay["frames"], [one for one in ours if one not in theirs])
+        found.gone += len(theirs.keys() - ours.keys())
+        appeared = [stretch for values, stretch in ours.items() if values not in theirs]
+        found.add(source, replay["commands"], replay["frames"], appeared)
     write_comparison_page(page, found, _compared(work), _pictures(found.worst))
     return found
 
 
-def _stretches(replay: Any) -> list[Stretch]:
-    return msgspec.convert(replay.get("stretches", []), list[Stretch])
+def _stretches(replay: Any) -> dict[tuple[Any, ...], Stretch]:
+    """Return the stretches of a replay by all that they hold."""
+    return {astuple(one): one for one in msgspec.convert(replay.get("stretches", []), list[Stretch])}
 
 
 def _compared(work: Verify) -> str:
@@ -55,9 +61,12 @@ def _compared(work: Verify) -> str:
 
 
 def _pictures(worst: list[Place]) -> list[str]:
-    """Return the first frame of the worst stretch of each log."""
+    """Return the first frame of the worst stretch of each log; of a log that cannot be read any more, none."""
+    chosen: dict[str, Place] = {}
+    for place in worst:
+        chosen.setdefault(place.log, place)
     drawn = []
-    for place in list({place.log: place for place in reversed(worst)}.values())[: -PICTURES - 1 : -1]:
-        with staged(place.log) as (path, _):
+    for place in islice(chosen.values(), PICTURES):
+        with suppress(OSError, CinegateError), staged(place.log) as (path, _):
             drawn.append(first_frame(read_data(path), place))
     return drawn

@@ -10,7 +10,7 @@ from typing import Any, Final
 from gating.analysis.comparison import Comparison, Place
 from gating.analysis.stretches import MEANS, Change
 from gating.pages import plots
-from gating.pages.page import card, head, page, section, table
+from gating.pages.page import card, head, legend, page, section, table
 from gating.report.frames import ChosenFrame, draw_frames
 from gating.session.summary_data import SessionData
 from gating.settings.private_file import private_file
@@ -34,7 +34,7 @@ COLUMNS: Final = {
 WORST_CAPTION: Final = (
     "Hold to on first, then on to hold, then other reasons; of each the longest. All are in the file."
 )
-FRAMES_CAPTION: Final = "Outline of the target and gating boundary as the log has them, with the log's own decision."
+FRAMES_CAPTION: Final = "The worst stretch of each log: its first frame as the log has it, with the log's own decision."
 PLOT_CAPTION: Final = "The logs with the worst stretches; a bar is a stretch. Point at one to read it."
 
 
@@ -64,7 +64,8 @@ def write_comparison_page(path: Path, found: Comparison, compared: str, pictures
         figures["stretches"] = _timeline(found.worst)
         body.append(section("Where decisions differ", PLOT_CAPTION, '<div id="stretches"></div>'))
         if pictures:
-            shown = f'<div class="frames">{"".join(pictures)}</div>'
+            keys = legend([("line-contour", "target, as tracked"), ("line-boundary", "gating boundary")])
+            shown = f'{keys}<div class="frames">{"".join(pictures)}</div>'
             body.append(section("First differing frames", FRAMES_CAPTION, shown))
         body.append(section("The worst stretches", WORST_CAPTION, _worst(found.worst)))
         body.append(section("What became what", "", _transitions(found)))

@@ -81,6 +81,10 @@ class Stage:
         self.disturbances.append(Disturbance(kind, "positions", from_ns, time.monotonic_ns()))
         undo()
 
+    def restart(self) -> None:
+        self.session.processes["positions"].wait()
+        self.session.start("positions")
+
     def resume(self) -> None:
         self.session.processes["positions"].send_signal(signal.SIGCONT)
 
@@ -100,7 +104,7 @@ def stage(compiled: Path | None, tmp_path_factory: pytest.TempPathFactory) -> It
         made.follow()
         made.disturb("stop", made.resume)
         made.follow()
-        made.disturb("kill", lambda: made.session.start("positions"))
+        made.disturb("kill", made.restart)
         made.follow()
         made.engine.stop()
         wait_until(lambda: made.rows()[-1]["following"] == "0")

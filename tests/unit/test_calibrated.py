@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.motion_traces import read_trace
+from bench.motion_traces import motion_files, read_trace, sampled
+from bench.prediction import KernelPeer, RecurrentPeer, score
 from gating.prediction import MAX_HORIZON_S, Persistence, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 
@@ -86,3 +87,20 @@ def test_a_watched_predictor_looks_as_far_ahead_as_it_was_allowed():
     np.testing.assert_array_equal(near.predict(0.6), near.predict(MAX_HORIZON_S))
     truth = 5 * np.sin(t[-1] + 0.6), 5 * np.cos(t[-1] + 0.6)
     assert np.linalg.norm(far.predict(0.6) - truth) < np.linalg.norm(near.predict(0.6) - truth)
+
+
+def test_at_four_frames_a_second_no_trace_is_predicted_worse_than_it_stands(shared_data):
+    for path in motion_files(shared_data):
+        trace = read_trace(path)
+        seen = tuple(column[:160] for column in sampled(trace, 4.0))
+        truth = tuple(column[trace[0] <= seen[0][-1]] for column in trace)
+        ridge, still = (score(make, seen, truth, 0.6)["rmse_mm"] for make in (Ridge, Persistence))
+        assert ridge <= still, path.name
+
+
+@pytest.mark.parametrize("peer", [KernelPeer, RecurrentPeer])
+def test_a_peer_learns_steady_breathing(peer):
+    t = np.arange(0, 25, 0.25)
+    trace = t, np.stack([2 * np.cos(1.6 * t), 6 * np.cos(1.6 * t)], axis=1)
+    ahead, still = (score(make, trace, trace, 0.25)["rmse_mm"] for make in (peer, Persistence))
+    assert ahead < 0.8 * still
