@@ -74,6 +74,7 @@ RAW_STAMP: Final = "acquired_ns"
 """Of a frame or an estimate, on the source's own clock."""
 _TOKENS: Final = {
     **{name: name for name in ("source", "operator", "site", "beam", "peer", "series")},
+    "accepted_by": "operator",
     **{f"{name}_id": name for name in ("session", "engine", "interface", "publisher")},
 }
 """Fields that identify something, and what their token is called."""

@@ -30,7 +30,7 @@ from cinegate.verbs.app import app
 from drivers.errors import Unavailable
 from drivers.recordings import open_recording
 from gating.analysis.verification import verify_session
-from gating.messages import TOPICS, CineFrame, Event, SessionHeader, StreamInfo
+from gating.messages import TOPICS, CineFrame, Event, SessionHeader, StreamInfo, TargetReference
 from gating.session.chain_check import check_chain
 from gating.session.log import read_session
 from gating.settings.config import Config, SecuritySettings, parse_past_config, to_toml
@@ -197,6 +197,15 @@ def test_no_text_of_any_message_survives(kind):
     if kind is SessionHeader:
         planted_message = msgspec.structs.replace(planted_message, config_toml="")
     assert PLANTED not in repr(cleaner.clean(planted_message))
+
+
+@pytest.mark.parametrize(("carried", "accepted_by"), [("", ""), ("Zz of a plan", ""), ("Zz of a plan", "Zz")])
+def test_a_carried_contour_stays_accepted_or_not(carried, accepted_by):
+    cleaner = MessageCleaner(PATIENT, Moved(0, 0), keep_texts=False, keep_target_names=False)
+    message = msgspec.structs.replace(example(TargetReference), carried=carried, accepted_by=accepted_by)
+    cleaned = cleaner.clean(message)
+    assert (bool(cleaned.carried), bool(cleaned.accepted_by)) == (bool(carried), bool(accepted_by))
+    assert "Zz" not in cleaned.carried + cleaned.accepted_by
 
 
 @pytest.mark.parametrize("kind", TOPICS)
