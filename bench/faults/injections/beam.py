@@ -97,8 +97,15 @@ def _(scene: Scene) -> Steps:
 @injects("old_command_replayed")
 def _(scene: Scene) -> Steps:
     """An old beam-on command is sent again while the engine holds."""
-    scene.pass_ms(RENEWED_WITHIN_MS)
-    recorded = next(command for _, command in reversed(scene.messages.commands) if command.state is GateState.ON)
+    heard: list[GateCommand] = []
+
+    def permits_beam() -> bool:
+        heard[:] = [command for _, command in scene.messages.commands if command.state is GateState.ON]
+        return bool(heard)
+
+    if not scene.wait(permits_beam, 5.0):
+        raise Unmet("no command permitted beam within 5 s")
+    recorded = heard[-1]
     scene.source.paused = True
     scene.next_frame()
     scene.mark_visible(scene.source.slot_ns - scene.source.interval_ns)
