@@ -12,8 +12,6 @@ from bench.faults.scene import AFTER_DRAWING_MS, Scene
 from gating.messages import GateCommand, GateState
 from gating.wire.codec import encode
 
-RENEWED_WITHIN_MS = 100.0
-"""In this time the engine permits the beam anew, even on a busy machine."""
 RENEWED_EVERY_MS = 15.0
 RETURNS_WITHIN_S = 10.0
 
