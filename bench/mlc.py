@@ -22,8 +22,7 @@ beam_on           share of the time
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.motion_traces import MotionPlane, motion_planes
+from bench.row_tables import add_files, tell
 from drivers.machines.collimator import Collimator, CollimatorSettings, circle
 from drivers.machines.couch import Couch, CouchSettings
 from gating.positions.plane_track import PlaneTrack
@@ -141,7 +141,7 @@ def compare(motion: MotionPlane, latency_ms: float, leaf_mm: float) -> dict[str,
     return {"trace": motion.name, "latency_ms": latency_ms, "leaf_mm": leaf_mm, "arms": arms, "less_than_static": saved}
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of docs/howto/follow_the_target.md."""
     heads = " / ".join(ARMS)
     lines = [
@@ -167,20 +167,12 @@ def main() -> None:
     parser.add_argument("--leaf-mm", type=float, nargs="+", default=[7.1, 4.15], help="widths of the leaves")
     parser.add_argument("--only", default="iver", help="traces whose name contains this")
     parser.add_argument("--rate", type=float, default=0.0, help="frames/s; 0: those of the trace")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    add_files(parser)
     arguments = parser.parse_args()
     chosen = [one for one in motion_planes(arguments.data) if arguments.only in one.name]
-    rows = []
-    for motion in chosen:
-        for latency_ms, leaf_mm in product(arguments.latency_ms, arguments.leaf_mm):
-            rows.append(compare(motion.sampled(arguments.rate), latency_ms, leaf_mm))
-            sys.stdout.write(markdown(rows[-1:]).splitlines()[-1] + "\n")
-            sys.stdout.flush()
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    if arguments.markdown is not None:
-        arguments.markdown.write_text(markdown(rows), encoding="utf-8")
+    asked = product(chosen, arguments.latency_ms, arguments.leaf_mm)
+    found = (compare(motion.sampled(arguments.rate), latency_ms, leaf_mm) for motion, latency_ms, leaf_mm in asked)
+    tell(found, markdown, arguments)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,8 @@ ms                time of one position and its prediction
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
@@ -32,6 +30,7 @@ from numpy.typing import NDArray
 
 from bench.bench_prediction import Peer
 from bench.motion_traces import Trace, motion_files, read_trace, sampled, trace_name
+from bench.row_tables import add_files, tell
 from gating.prediction import Persistence, Predictor, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 
@@ -148,7 +147,7 @@ def compare(path: Path, rate_hz: float, latency_ms: float, longest_s: float) -> 
     return {"trace": trace_name(path), "rate_hz": round(actual_hz, 2), "latency_ms": latency_ms, "predictors": figures}
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of docs/howto/follow_the_target.md."""
     heads = " / ".join(PREDICTORS)
     lines = [f"| trace | frames/s | latency ms | RMSE mm: {heads} | coverage %: {heads} |", "|---|---|---|---|---|"]
@@ -168,20 +167,12 @@ def main() -> None:
     parser.add_argument("--latencies-ms", type=float, nargs="+", default=list(LATENCIES_MS))
     parser.add_argument("--longest-s", type=float, default=1e9, help="how much of each trace is used")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    add_files(parser)
     arguments = parser.parse_args()
     asked = list(product(motion_files(arguments.data), arguments.rates, arguments.latencies_ms))
-    rows = []
     with ProcessPoolExecutor(arguments.processes) as pool:
-        for row in pool.map(partial(compare, longest_s=arguments.longest_s), *zip(*asked, strict=True)):
-            rows.append(row)
-            sys.stdout.write(markdown([row]).splitlines()[-1] + "\n")
-            sys.stdout.flush()
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    if arguments.markdown is not None:
-        arguments.markdown.write_text(markdown(rows), encoding="utf-8")
+        work = partial(compare, longest_s=arguments.longest_s)
+        tell(pool.map(work, *zip(*asked, strict=True)), markdown, arguments)
 
 
 if __name__ == "__main__":

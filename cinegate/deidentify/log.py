@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, ValidationError
+from msgspec.structs import replace
 
 from cinegate.deidentify.identities import DeidentifyError, Patient
 from cinegate.deidentify.messages import Earliest, MessageCleaner, Moved
@@ -71,7 +72,7 @@ def copy_log(
                     header = cleaner.clean(message.header)
                     plane = getattr(header, "plane", "image")
                     seen[plane] = seen[plane] if plane in seen else looks_like_text(message.pixels)
-                    kept = encode_frame(type(message)(header, message.pixels))  # type: ignore[arg-type]
+                    kept = encode_frame(replace(message, header=header))
                 else:
                     kept = list(encode(cleaner.clean(message)))
             except (WireError, ValidationError, ConfigError):

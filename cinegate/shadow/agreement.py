@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from cinegate.shadow.offset import Offset
 from cinegate.shadow.sides import ShadowError, Side
 
-WE_HOLD, THEY_HOLD, APART = "only we hold", "only they hold", "apart"
+Kind = Literal["only we hold", "only they hold", "apart"]
+WE_HOLD: Final = "only we hold"
+THEY_HOLD: Final = "only they hold"
+APART: Final = "apart"
 LEAST_APART: Final = 2
 """Frames in a row that are apart."""
 GAP_INTERVALS: Final = 2.5
@@ -27,7 +30,7 @@ STAMP_S: Final = 0.001
 class Disagreement(Struct, frozen=True, kw_only=True):
     """Where the two did not agree; times in seconds after our first frame."""
 
-    kind: Literal["only we hold", "only they hold", "apart"]
+    kind: Kind
     begin_s: float
     duration_ms: float
     first_frame: int
@@ -147,7 +150,7 @@ def _table(we_hold: NDArray[np.bool_], they_hold: NDArray[np.bool_]) -> tuple[in
 
 def _differences(
     ours: Side, they_hold: NDArray[np.bool_], their_t_s: NDArray[np.float64], span_s: tuple[float, float]
-) -> list[tuple[str, float, float]]:
+) -> list[tuple[Kind, float, float]]:
     """Return (kind, begin, end) of every time, on our clock, in which only one of the two held."""
     assert ours.hold is not None
     times = np.unique(np.concatenate([ours.t_s, their_t_s, span_s]))
@@ -194,14 +197,14 @@ def _apart(
     ]
 
 
-def _listed(ours: Side, distance_mm: NDArray[np.float64], kind: str, begin_s: float, end_s: float) -> Disagreement:
+def _listed(ours: Side, distance_mm: NDArray[np.float64], kind: Kind, begin_s: float, end_s: float) -> Disagreement:
     half_s = ours.interval_s / 2
     rows = np.flatnonzero((ours.t_s >= begin_s - half_s) & (ours.t_s < end_s - half_s))
     nearest = int(np.argmin(np.abs(ours.t_s - begin_s)))
     first, last = (int(rows[0]), int(rows[-1])) if len(rows) else (nearest, nearest)
     known = distance_mm[first : last + 1][np.isfinite(distance_mm[first : last + 1])]
     return Disagreement(
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         begin_s=begin_s - float(ours.t_s[0]),
         duration_ms=1e3 * (end_s - begin_s),
         first_frame=int(ours.frames[first]) if len(ours.frames) else first,

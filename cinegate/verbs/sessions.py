@@ -104,7 +104,7 @@ def show(
     with _asked(folder, index, as_json=as_json) as (logs, _, database):
         which = "session_id = ? OR log = ? OR starts_with(content_hash, ?)"
         found = database.rows(f"SELECT * FROM sessions WHERE {which}", [session] * 3)  # noqa: S608 - our own text
-        gone = database.rows(f"SELECT * FROM files WHERE state <> 'present' AND ({which})", [session] * 3)  # noqa: S608
+        gone = database.rows(f"SELECT * FROM files WHERE state <> 'present' AND ({which})", [session] * 3)  # noqa: S608 - the same
         names = [row["log"] for row in found]
         targets = database.rows("SELECT * FROM targets WHERE list_contains(?, log)", [names])
     if not found:
@@ -273,7 +273,7 @@ def _asked(
     logs = _logs(folder)
     try:
         import duckdb  # noqa: F401 - here, for one sentence if it is missing
-        import pyarrow  # noqa: F401
+        import pyarrow  # noqa: F401 - the same
 
         from gating.archive.database import Database
     except ModuleNotFoundError as error:
