@@ -254,7 +254,19 @@ def test_an_image_whose_orientation_is_none_is_shown_without_letters(view):
     hear(view, estimate(4))
     told = update(view)
     assert set(told["picture"]["letters"].values()) == {"–"}
-    assert told["setting"]["source"]["axes"] == []
+    assert told["setting"]["targets"][0]["axes"] == []
+
+
+def test_in_3d_each_sample_has_its_bound_and_the_estimated_axis_is_known(view):
+    in_3d = replace(session_header(), config_toml="[gating.three_d]\non = true\n")
+    seen = replace(estimate(5), displacement_mm=(1.0, -2.0, 3.0), bound_mm=(1.5, 0.5, 0.5))
+    hear(view, in_3d, seen, estimate(6))
+    told = update(view)
+    assert told["setting"]["in_3d"]
+    assert told["setting"]["targets"][0]["axes"] == ["ap", "si"]
+    bounded, without = told["samples"]
+    assert (bounded.lr_mm, bounded.ap_mm, bounded.si_mm, bounded.bound_mm) == (1.0, 2.0, 3.0, (1.5, 0.5, 0.5))
+    assert without.bound_mm is None
 
 
 def test_the_patient_is_told_where_the_target_is_and_sees_no_anatomy(view):

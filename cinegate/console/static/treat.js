@@ -152,14 +152,20 @@ function lamp(id, state, word) {
 function drawStrips(nowMs) {
   const target = setting?.targets.find((one) => one.name === setting?.guided);
   const own = samples.filter((sample) => sample[2] === target?.name);
-  const axes = AXES.filter(([axis]) => setting?.source?.axes.includes(axis) ?? true);
+  const seen = (/** @type {import("./types.js").Axis} */ axis) => target?.axes.includes(axis) ?? true;
+  const axes = AXES.filter(([axis]) => setting?.in_3d || seen(axis));
   /** @param {3 | 4 | 5 | 6 | 7} place */
-  const dots = (place) => own.map((sample) => ({ at: sample[1], value: sample[place], on: sample[8] }));
-  const lines = axes.map(([axis, place, dash]) => ({ name: axis.toUpperCase(), colour: colours[axis], dash, dots: dots(place) }));
+  const dots = (place) => own.map((sample) => ({
+    at: sample[1], value: sample[place], on: sample[8], within: place < 6 ? sample[9]?.[place - 3] ?? 0 : 0,
+  }));
+  const lines = axes.map(([axis, place, dash]) => ({
+    name: seen(axis) ? axis.toUpperCase() : `${axis.toUpperCase()} (estimated)`, colour: colours[axis], dash, dots: dots(place),
+  }));
   const shownAxes = axes.map(([axis]) => axis);
   const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis) && (band.low_mm ?? band.high_mm) !== null));
   const title = `${target?.name ?? "Target"}: displacement (+ superior, anterior, left)`;
-  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands }, nowMs, colours);
+  const note = setting?.in_3d ? "Shaded: where the target may be; all of it must be inside" : "";
+  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands, note }, nowMs, colours);
   const most = target?.max_out_fraction;
   const out = { name: "", colour: colours.text, dash: [], dots: dots(6) };
   const limit = most == null ? [] : [{ low: -1, high: most, name: `at most ${Math.round(100 * most)} %` }];
