@@ -171,19 +171,25 @@ def _all_bands(data: SessionData, gating: GatingSettings | None) -> list[GateBan
 
 
 def _band_lines(bands: list[GateBand], axes: list[str], data: SessionData) -> list[dict[str, Any]]:
-    """Return two lines for each band, named at their end; rules of one target differ by their dashes."""
-    lines = []
+    """Return two lines for each band, named at their end; rules of one target differ by their dashes.
+
+    Targets with the same band share its lines.
+    """
+    shared: dict[tuple[Any, ...], list[GateBand]] = {}
     for band in bands:
-        if band.axis not in axes:
-            continue
+        if band.axis in axes:
+            shared.setdefault((band.axis, band.name, round(band.low_mm, 1), round(band.high_mm, 1)), []).append(band)
+    lines = []
+    for (axis, rule, *_), alike in shared.items():
+        band, targets = alike[0], [one.target for one in alike]
         mine = list(dict.fromkeys(one.name for one in bands if one.target == band.target))
         several = len(data.references) > 1
-        colour = plots.colour(list(data.references).index(band.target)) if several else MUTED
-        name = f"{band.target}: {band.name}" if several else band.name
-        dash = DASHES[mine.index(band.name) % len(DASHES)]
+        colour = plots.colour(list(data.references).index(band.target)) if several and len(alike) == 1 else MUTED
+        name = f"{', '.join(targets)}: {rule}" if several else rule
+        dash = DASHES[mine.index(rule) % len(DASHES)]
         for level_mm in (band.low_mm, band.high_mm):
             if np.isfinite(level_mm):
-                lines.append(_limit(level_mm, axes.index(band.axis) + 1, colour, dash, name))
+                lines.append(_limit(level_mm, axes.index(axis) + 1, colour, dash, name))
     return lines
 
 

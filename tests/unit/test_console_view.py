@@ -163,6 +163,12 @@ def test_repeated_events_are_folded_and_the_newest_comes_first(view):
     assert [(one.text, one.times) for one in update(view)["events"]] == [("gap of 5 frames", 2), ("other", 1)]
 
 
+def test_events_that_differ_by_a_list_of_numbers_are_folded(view):
+    told = Event(session_id="s1", role="engine", severity="info", code="template", text="", at_ns=1)
+    hear(view, *(replace(told, text=f"templates of {ages} s") for ages in ("2, 1", "3, 2, 0", "4.5")))
+    assert [(one.text, one.times) for one in update(view)["events"]] == [("templates of 4.5 s", 3)]
+
+
 def test_what_two_operators_did_is_never_folded_into_one(view):
     first = Event(session_id="s1", role="engine", severity="info", code="arm", text="arm by op 1: armed", at_ns=1)
     hear(view, first, replace(first, text="arm by op 2: armed"))

@@ -110,3 +110,12 @@ def test_the_report_says_how_many_frames_were_held_for_the_bound_alone(tmp_path:
     summary = summarise_data(data)
     summary = replace(summary, reasons={"position_uncertain": 5, "in_window": 15}, frames_decided=20)
     assert "5 of 20 decided frames were held (25.0 %)" in render(data, summary)
+
+
+def test_targets_with_the_same_band_share_its_lines(tmp_path: Path) -> None:
+    data = read_data(write_session(tmp_path / "s1.mcap"))
+    data.references["nodes"] = replace(reference(), target="nodes")
+    gating = GatingSettings(rules=(CentreRule(si_mm=4),))
+    shapes = motion_figure(data, summarise_data(data), gating)["layout"]["shapes"]
+    names = [shape["label"]["text"] for shape in shapes if shape["type"] == "line" and shape["yref"] == "y1"]
+    assert names == ["GTV, nodes: centre"] * 2

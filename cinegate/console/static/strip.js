@@ -55,8 +55,6 @@ export function drawStrip(canvas, chart, nowMs, colours) {
   context.textBaseline = "middle";
   context.textAlign = "right";
   for (const value of [low, (low + high) / 2, high]) context.fillText(tick(value), left - 4, y(value));
-  context.textAlign = "left";
-  context.fillText(`${chart.title}, ${chart.unit}`, left, 0.8 * size);
   context.textAlign = "right";
   let at = right;
   for (const line of [...chart.lines].reverse()) {
@@ -64,6 +62,9 @@ export function drawStrip(canvas, chart, nowMs, colours) {
     context.fillText(line.name, at, 0.8 * size);
     at -= context.measureText(line.name).width + size;
   }
+  context.textAlign = "left";
+  context.fillStyle = colours.text;
+  context.fillText(`${chart.title}, ${chart.unit}`, left, 0.8 * size, at - left);
 }
 
 /** @param {Chart} chart */
