@@ -59,7 +59,7 @@ def measure_memory(
             session.check()
             samples.append(_server(console.process.pid) | browser.held())
             sampled()
-        painted = console.painted()
+        painted = console.latency()["published_to_drawn_ms"]
     grown = {name: trend([one[name] for one in samples]) for name in samples[0]}
     return {
         "minutes": minutes,
