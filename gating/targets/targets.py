@@ -143,6 +143,11 @@ class TargetSet:
         learned = [(target.spec.name, target.tracker.finish_frame()) for target in self._tracked.get(plane, ())]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
 
+    def forget_motion(self, plane: str) -> None:
+        """Let the trackers of a plane conclude nothing from what moved in it so far. Raises `TrackerFault`."""
+        for target in self._tracked.get(plane, ()):
+            target.tracker.forget_motion()
+
     def warm_caches(self, frame: CineFrame) -> None:
         """Repeat the work of `update` on the newest frame without any effect."""
         targets = self._tracked.get(frame.header.plane, [])
