@@ -117,7 +117,7 @@ def test_a_cine_of_another_frame_of_reference_is_refused(plan, tmp_path):
     folder, _ = plan
     structure_set(tmp_path / "plan.dcm", {"GTV": [[0, 0, 0, 9, 0, 0, 9, 9, 0]]})
     recording = replace(open_recording(folder / "cine.npz"), frame_of_reference="1.2.3.4.5.6")
-    with pytest.raises(BadPlan, match="FrameOfReferenceUID of this cine ends in .*must first be registered"):
+    with pytest.raises(BadPlan, match=r"FrameOfReferenceUID of this cine ends in .*must first be registered"):
         carry_from_plan(folder / "volume.mha", tmp_path / "plan.dcm", "GTV", recording)
 
 
