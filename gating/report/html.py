@@ -265,6 +265,7 @@ def _provenance(data: SessionData, summary: SessionSummary) -> str:
         ("Peer, series", "; ".join(summary.origins)),
         ("Frames", _geometry(data)),
         ("Tracker", summary.tracker),
+        ("Positions told", "" if summary.positions is None else summary.positions.sentence()),
         ("Configuration hash", summary.config_hash),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
         ("Session log", data.path.name),
