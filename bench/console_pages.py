@@ -7,8 +7,6 @@ that both halves see the same machine.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +22,7 @@ import numpy as np
 import zmq
 from msgspec import to_builtins
 
+from bench.browser import Browser
 from bench.loop import bench_config, pictures
 from gating.latency.stages import stage_ms, summarise
 from gating.messages import GateCommand
@@ -43,32 +42,6 @@ TURNS: Final = 12
 SETTLE_S: Final = 0.5
 """Beginning of each turn that does not count."""
 START_S: Final = 120.0
-FLAGS: Final = ("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-port=0")
-
-
-class Browser:
-    """A headless chromium with one page, in a process group of its own."""
-
-    def __init__(self, url: str, profile: Path) -> None:
-        program = shutil.which("chromium")
-        if program is None:
-            raise PipelineError("chromium is not installed; the pages of the console are painted by it")
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        self._process = subprocess.Popen(
-            [program, *FLAGS, *sandbox, f"--user-data-dir={profile}", url],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def signal(self, number: int) -> None:
-        """Signal the browser and all of its processes."""
-        os.killpg(self._process.pid, number)
-
-    def close(self) -> None:
-        """End it."""
-        self.signal(signal.SIGKILL)
-        self._process.wait()
 
 
 class ConsoleProcess:
@@ -143,7 +116,7 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
             stack.callback(browsers[-1].close)
 
         open_browser()
-        _wait_for_paint(console, session)
+        wait_for_paint(console, session)
         time.sleep(seconds)
         painted = console.painted()
         while len(browsers) < BROWSERS:
@@ -159,7 +132,8 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
     }
 
 
-def _wait_for_paint(console: ConsoleProcess, session: Session) -> None:
+def wait_for_paint(console: ConsoleProcess, session: Session) -> None:
+    """Return once a page has painted a frame. Raises `PipelineError` if none does, or a process has ended."""
     until_s = time.monotonic() + START_S
     while not console.painted()["n"]:
         session.check()

@@ -14,7 +14,7 @@ from cinegate.console.view import SessionView
 from gating.decision.reasons import words
 from gating.messages import ASSUMED_CLOCK, GateCommand, StampMeaning
 from gating.settings.config import Config
-from gating.targets.structure import active_rules, is_avoided
+from gating.targets.from_settings import active_rules, is_avoided
 
 FIGURES_NS: Final = 500_000_000
 """Nobody reads figures that change more often than this."""

@@ -17,7 +17,7 @@ from gating.report.summary import SessionSummary, displacement_mm
 from gating.session.summary_data import SessionData
 from gating.settings.config import GatingSettings
 from gating.settings.rules import BoundaryRule
-from gating.targets.structure import active_rules
+from gating.targets.from_settings import active_rules
 
 DASHES: Final = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 BEAM_FILL = "rgba(47,158,98,0.16)"

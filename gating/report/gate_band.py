@@ -13,9 +13,9 @@ from gating.geometry.plane import ImagePlane
 from gating.messages import TargetReference
 from gating.settings.config import GatingSettings
 from gating.settings.rules import AvoidanceRule, BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, RuleSettings
+from gating.targets.from_settings import active_rules, build_rule
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import WindowRule
-from gating.targets.structure import active_rules, build_rule
+from gating.targets.windows import WindowRule
 
 LPS_INDEX: Final = {"lr": 0, "ap": 1, "si": 2}
 PLOTTED_SIGN: Final = {"si": 1.0, "ap": -1.0, "lr": 1.0}

@@ -286,6 +286,11 @@ class TemplateTracker:
             return ""
         return self.templates.add(grown, parent, self._now_s)
 
+    def forget_motion(self) -> None:
+        """See `WatchingTracker`."""
+        if self._reference is not None:
+            self._pattern.begin_anew()
+
     def warm_caches(self) -> None:
         """Look at the last frame again: all that `track` does except for its consequences."""
         self.finish_frame()

@@ -17,8 +17,9 @@ from gating.settings.three_d import CouplingSettings, ThreeDSettings
 from gating.targets.boundary import GatingBoundary
 from gating.targets.motion_3d import Place, StructureMotion
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import BoundaryWindow, CentreWindow, Excursion, StructureRules
+from gating.targets.rules import Excursion, StructureRules
 from gating.targets.structure import StructureGate
+from gating.targets.windows import BoundaryWindow, CentreWindow
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import stream
 
