@@ -11,6 +11,8 @@ from cinegate.console.tally import LATENCY_NS
 from gating.latency.stages import summarise
 
 MAX_PAINTED: Final = 20_000
+Shown = tuple[str, str]
+"""A session, and the engine that decides in it: empty before one was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Sent:
     sent_ns: int
     picture: Picture | None = None
     """None as well where its stamps are of another clock than the console's."""
+    shown: Shown = ("", "")
+    """What the page shows with it."""
 
 
 class Painting:
