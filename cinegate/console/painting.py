@@ -9,6 +9,9 @@ from cinegate.console.picture import Picture
 from cinegate.console.tally import Recent
 from gating.latency.stages import summarise
 
+Shown = tuple[str, str]
+"""A session, and the engine that decides in it: empty before one was heard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -17,6 +20,8 @@ class Sent:
     sent_ns: int
     picture: Picture | None = None
     """None as well where its stamps are of another clock than the console's."""
+    shown: Shown = ("", "")
+    """What the page shows with it."""
 
 
 class Painting:
