@@ -233,6 +233,8 @@ class NetworkPeer:
                 return None
             except BadFrame as error:
                 self._cut_off(f"was cut off: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever a peer's bytes do to a parser, the next peer is served
+                self._cut_off(f"was cut off: its message cannot be read: {type(error).__name__}: {str(error)[:100]}")
             if message is not None:
                 return message
         return None
