@@ -11,9 +11,8 @@ import msgspec
 import numpy as np
 
 from drivers.plans.dicom import check_belong_together
-from drivers.plans.structures import structure_set_identity
+from drivers.plans.structures import read_solid
 from drivers.plans.volume import read_volume
-from drivers.recordings.rtstruct import read_structure
 from gating.errors import TargetError
 from gating.geometry.plane import ImagePlane
 from gating.registration.carry import Carried, RegistrationError, carry
@@ -67,9 +66,9 @@ def carry_from_plan(
     volume
         Folder with the DICOM series in which the structure was drawn, or a volume file.
     structures
-        RTSTRUCT.
+        RTSTRUCT, or a mask volume (`.mha`, `.nii.gz`, `.nrrd`).
     name
-        Of the structure.
+        Of the structure; of a mask volume, what it shall be called.
     recording
         Cine of the plane that will be treated.
     frame
@@ -88,13 +87,11 @@ def carry_from_plan(
     """
     if not 0 <= frame < len(recording):
         raise TargetError(f"frame is {frame}; {recording.path} has frames 0 to {len(recording) - 1}")
+    structure, whose_structure = read_solid(structures, name)
     image, whose = read_volume(volume)
-    check_belong_together([whose, structure_set_identity(structures)])
-    structure = read_structure(structures, name)
-    corners = np.concatenate(structure.contours_mm)
-    middle_mm = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    check_belong_together([whose, whose_structure])
     pixels = recording.frames[frame]
-    found = carry(image, structure, middle_mm, pixels, ImagePlane.of(recording), surrogate=surrogate)
+    found = carry(image, structure, structure.middle_mm, pixels, ImagePlane.of(recording), surrogate=surrogate)
     if len(found.contour_px) < 3:
         raise RegistrationError(f"{name}: the plane of {recording.name} does not cut it")
     quality = ", ".join(f"{key} {value:.2f}" for key, value in msgspec.structs.asdict(found.quality).items())

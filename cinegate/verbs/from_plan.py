@@ -18,7 +18,7 @@ from cinegate.verbs.progress import progress
 @app.command("from-plan")
 def from_plan(
     volume: Annotated[Path, typer.Argument(help="Folder with the DICOM series of the day, or a volume file (.mha).")],
-    structures: Annotated[Path, typer.Argument(help="RTSTRUCT that was drawn in it.")],
+    structures: Annotated[Path, typer.Argument(help="RTSTRUCT drawn in it, or a mask volume (.mha, .nii.gz).")],
     name: Annotated[str, typer.Argument(help="Name of the structure.")],
     recording: Annotated[Path, typer.Argument(help="Cine of the plane that will be treated; see `drivers`.")],
     out: Annotated[
