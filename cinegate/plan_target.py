@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from drivers.plans.dicom import check_belong_together
+from drivers.plans.dicom import Identity, check_belong_together
 from drivers.plans.structures import read_solid
 from drivers.plans.volume import read_volume
 from gating.errors import TargetError
@@ -89,7 +89,9 @@ def carry_from_plan(
         raise TargetError(f"frame is {frame}; {recording.path} has frames 0 to {len(recording) - 1}")
     structure, whose_structure = read_solid(structures, name)
     image, whose = read_volume(volume)
-    check_belong_together([whose, whose_structure])
+    cine = Identity(recording.path, "cine", "", recording.frame_of_reference)
+    check_belong_together([whose, whose_structure, cine])
+    check_belong_together([whose_structure, cine])  # the volume may not say
     pixels = recording.frames[frame]
     found = carry(image, structure, structure.middle_mm, pixels, ImagePlane.of(recording), surrogate=surrogate)
     if len(found.contour_px) < 3:
@@ -143,7 +145,7 @@ def accept(path: Path, operator: str, why: str = "") -> list[str]:
         If there is none, or one is in doubt and no reason is given; one sentence.
     """
     targets = read_targets(path)
-    waiting = [one for one in targets if one.carried is not None and not one.carried.accepted_by]
+    waiting = [one for one in targets if one.unaccepted]
     if not waiting:
         raise TargetError(f"{path}: no contour waits to be accepted")
     if not operator.strip() or len(operator) > 64:
@@ -151,11 +153,6 @@ def accept(path: Path, operator: str, why: str = "") -> list[str]:
     for one in waiting:
         if one.carried is not None and one.carried.doubts and not why:
             raise TargetError(f"{one.name} is in doubt: {one.carried.doubts[0]}; give --why to accept it all the same")
-    accepted = [
-        replace(one, carried=replace(one.carried, accepted_by=operator.strip(), why=why))
-        if one.carried is not None and not one.carried.accepted_by
-        else one
-        for one in targets
-    ]
+    accepted = [one.accept(operator.strip(), why) if one.unaccepted else one for one in targets]
     write_targets(path, accepted)
     return [one.name for one in waiting]

@@ -73,7 +73,7 @@ def _is_volume(array: NDArray[Any]) -> bool:
 def _read_array(path: Path) -> NDArray[Any]:
     try:
         if path.suffix == ".npy":
-            loaded: NDArray[Any] = np.load(path, allow_pickle=False)
+            loaded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)  # never more than the file holds
             return loaded
         import SimpleITK
 

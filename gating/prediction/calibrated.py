@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gating.prediction.outcomes import Outcomes
-from gating.prediction.simple import Position, Predictor
+from gating.prediction.between import NEEDED, Between, position_between
+from gating.prediction.simple import MAX_GAP_S, Position, Predictor
 
 COVERAGE: Final = 0.9
 NORMAL_HALF_WIDTH: Final = 1.6449
@@ -30,6 +30,15 @@ class Prediction(NamedTuple):
     few predictions have been compared."""
 
 
+class _Pending(NamedTuple):
+    """A prediction whose time has not come."""
+
+    made_s: float
+    due_s: float
+    predicted: Position
+    half_widths: Position | None
+
+
 class Calibrated:
     """Measures how far a predictor is off, per axis, at the one horizon for which it is asked.
 
@@ -48,48 +57,48 @@ class Calibrated:
 
     def __init__(self, predictor: Predictor, memory_s: float = 40.0) -> None:
         self._predictor, self._memory_s = predictor, memory_s
-        self._outcomes = Outcomes()
+        self._pending: deque[_Pending] = deque()
+        self._recent: deque[tuple[float, Position]] = deque(maxlen=NEEDED)
         self._due_s: Position = np.zeros(0)
         self._misses: NDArray[np.float64] = np.zeros((0, 0))
         """(predictions, axes), mm, and when each was due."""
-        self._expected: deque[tuple[float, Position]] = deque()
-        self._newest: tuple[float, Position] | None = None
         self._level: Position = np.zeros(0)
 
     def observe(self, t_s: float, position_mm: ArrayLike) -> None:
         """Take one position; it is ignored if it is not finite or not later."""
         position = np.array(position_mm, np.float64)
-        if not (np.isfinite(position).all() and (self._newest is None or t_s > self._newest[0])):
+        if not (np.isfinite(position).all() and (not self._recent or t_s > self._recent[-1][0])):
             return
-        if self._newest is None:
+        if not self._level.size:
             self._level, self._misses = np.full(position.size, COVERAGE), np.zeros((0, position.size))
-        self._newest = (t_s, position)
+        if self._recent and t_s - self._recent[-1][0] > MAX_GAP_S:  # nothing is known of what lay between
+            self._recent.clear()
+            self._pending.clear()
+        self._recent.append((t_s, position))
         self._predictor.observe(t_s, position)
-        for due_s, predicted, _, truth, beside in self._outcomes.observe(t_s, position) or ():
-            miss = truth - predicted
-            miss = np.copysign(np.hypot(miss, beside), miss)  # as independent errors add up
-            while self._expected and self._expected[0][0] < due_s:
-                self._expected.popleft()
-            if self._expected and self._expected[0][0] == due_s:
-                missed = np.abs(miss) > self._expected.popleft()[1]
-                self._level += _STEP * (missed - (1.0 - COVERAGE))
-            self._due_s, self._misses = np.append(self._due_s, due_s), np.vstack([self._misses, miss])
+        while len(self._recent) == NEEDED and self._pending and self._pending[0].due_s <= self._recent[-2][0]:
+            one = self._pending.popleft()
+            self._judge(one, position_between(one.due_s, one.made_s, self._recent))
         old = int(np.searchsorted(self._due_s, t_s - self._memory_s))
         self._due_s, self._misses = self._due_s[old:], self._misses[old:]
 
     def predict(self, horizon_s: float) -> Prediction:
         """Return the position `horizon_s` after the newest one, and its covariance; NaN before the first."""
         predicted = self._predictor.predict(horizon_s)
-        if self._newest is None:
+        if not self._recent:
             return Prediction(predicted, None)
         half_widths = self._half_widths()
-        due_s = self._newest[0] + horizon_s
-        last_due_s = self._outcomes.last_due_s
-        if horizon_s > 0 and (last_due_s is None or due_s > last_due_s):
-            self._outcomes.expect(due_s, predicted, self._newest[1])
-            if half_widths is not None:
-                self._expected.append((due_s, half_widths))
+        made_s = self._recent[-1][0]
+        if horizon_s > 0 and not (self._pending and made_s + horizon_s <= self._pending[-1].due_s):
+            self._pending.append(_Pending(made_s, made_s + horizon_s, predicted, half_widths))
         return Prediction(predicted, None if half_widths is None else self._covariance(half_widths))
+
+    def _judge(self, one: _Pending, came: Between) -> None:
+        miss = came.position - one.predicted
+        miss = np.copysign(np.hypot(miss, came.beside), miss)  # as independent errors add up
+        if one.half_widths is not None:
+            self._level += _STEP * ((np.abs(miss) > one.half_widths) - (1.0 - COVERAGE))
+        self._due_s, self._misses = np.append(self._due_s, one.due_s), np.vstack([self._misses, miss])
 
     def _half_widths(self) -> Position | None:
         if len(self._misses) < _ENOUGH:

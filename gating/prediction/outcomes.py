@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-import numpy as np
-
 from gating.prediction.simple import MAX_GAP_S, Position
 
 
@@ -19,10 +17,6 @@ class Outcome(NamedTuple):
     """The newest position when the prediction was made: what persistence would have said."""
     truth: Position
     """Interpolated linearly between the two positions around `due_s`."""
-    beside: Position
-    """How far a position measured at `due_s` may have lain from `truth`, which is smoother than what was measured: the
-    distance of the position before from the line between its neighbours, scaled to the same variance where the
-    positions are independent. Zero where `due_s` is the time of a position."""
 
 
 class Outcomes:
@@ -31,7 +25,6 @@ class Outcomes:
     def __init__(self) -> None:
         self._pending: deque[tuple[float, Position, Position]] = deque()
         self._newest: tuple[float, Position] | None = None
-        self._earlier: tuple[float, Position] | None = None
 
     @property
     def last_due_s(self) -> float | None:
@@ -48,21 +41,14 @@ class Outcomes:
         After a gap longer than `MAX_GAP_S`, and before the first position, nothing is known of what lay between: the
         pending predictions are forgotten.
         """
-        earlier, before, self._newest = self._earlier, self._newest, (t_s, position)
+        before, self._newest = self._newest, (t_s, position)
         if before is None or t_s - before[0] > MAX_GAP_S:
             self._pending.clear()
-            self._earlier = None
             return None
-        self._earlier = before
-        off_line = (
-            np.zeros_like(position) if earlier is None else before[1] - _on_line(before[0], earlier, self._newest)
-        )
         came = []
         while self._pending and self._pending[0][0] <= t_s:
             due_s, predicted, stayed = self._pending.popleft()
-            part = (due_s - before[0]) / (t_s - before[0])
-            beside = np.sqrt(part * (1.0 - part) / 0.75) * off_line
-            came.append(Outcome(due_s, predicted, stayed, _on_line(due_s, before, self._newest), beside))
+            came.append(Outcome(due_s, predicted, stayed, _on_line(due_s, before, self._newest)))
         return came
 
 

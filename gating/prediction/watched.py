@@ -60,7 +60,7 @@ class Watched:
             self._judged.clear()
             self.believed = False
             return
-        for due_s, predicted, stayed, truth, _ in came:
+        for due_s, predicted, stayed, truth in came:
             ours, theirs = float(((predicted - truth) ** 2).sum()), float(((stayed - truth) ** 2).sum())
             self._judged.append((due_s, ours, theirs, np.abs(truth - stayed)))
         while self._judged and self._judged[0][0] < t_s - self._memory_s:

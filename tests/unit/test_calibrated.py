@@ -35,7 +35,7 @@ def coverage(t: np.ndarray, p: np.ndarray, horizon_s: float, predictor=None) -> 
 def test_the_uncertainty_is_unknown_until_ten_predictions_were_compared():
     t = np.arange(0, 6, 0.2)
     _, widths = calibrated(t, np.stack([np.sin(t), np.cos(t)], axis=1), 0.2)
-    assert np.flatnonzero(np.isfinite(widths[:, 0]))[0] == 10
+    assert np.flatnonzero(np.isfinite(widths[:, 0]))[0] == 11  # each is compared an image later: a cubic needs it
 
 
 @pytest.mark.parametrize(("growth_s", "seed"), [(np.inf, 1), (100.0, 2)], ids=["steady", "growing"])
@@ -49,6 +49,35 @@ def test_intervals_hold_nine_tenths_of_noise_that_may_grow(growth_s, seed):
 def test_intervals_on_recorded_motion_hold_between_85_and_95_percent(shared_data, name):
     t, p = (column[:500] for column in read_trace(shared_data / "traces" / name))
     assert 0.85 <= coverage(t, p, 0.3) <= 0.95
+
+
+def scored(trace, seen, horizon_s: float) -> float:
+    return score(Ridge, seen, trace, horizon_s)["coverage"]
+
+
+@pytest.mark.parametrize("noise_mm", [0.0, 1.0], ids=["smooth", "noise"])
+def test_intervals_hold_between_images_whether_motion_is_smooth_or_noisy(noise_mm):
+    t = np.arange(0, 300, 0.05)
+    breathing = 9 * (1 - noise_mm) * np.stack([np.sin(1.6 * t), np.cos(1.6 * t)], axis=1)
+    trace = t, breathing + np.random.default_rng(1).normal(0, noise_mm, (len(t), 2))
+    assert 0.84 <= scored(trace, sampled(trace, 5.0), 0.1) <= 0.95
+
+
+def test_between_images_on_recorded_motion_intervals_hold(shared_data):
+    """Each recording has a position halfway between the images that the predictor sees."""
+    held = []
+    for path in motion_files(shared_data):
+        trace = tuple(column[:1000] for column in read_trace(path))
+        seen = tuple(column[::2] for column in trace)
+        held.append(scored(trace, seen, float(np.median(np.diff(trace[0])))))
+    assert np.mean(np.abs(np.array(held) - 0.9)) < 0.03, held
+    assert max(held) <= 0.95
+
+
+def test_a_share_is_unknown_where_the_recording_has_no_position():
+    t = np.arange(0, 60, 0.2)
+    trace = t, np.stack([np.sin(t), np.cos(t)], axis=1)
+    assert scored(trace, trace, 0.1) is None
 
 
 def test_axes_that_move_together_are_uncertain_together():

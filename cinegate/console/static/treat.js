@@ -38,14 +38,15 @@ let session = "";
 let stripsAt = -Infinity;
 
 /** @type {Live<Update>} */
-const live = new Live("treat", paint);
+const live = new Live("treat", paint, take);
 const controls = new Controls(live);
 
 /**
+ * Takes what came. Messages that come together are painted once, by the newest.
  * @param {Update} update
  * @param {ArrayBuffer} pixels
  */
-function paint(update, pixels) {
+function take(update, pixels) {
   if (update.session !== session) {
     [samples, session] = [[], update.session];
     cine.forget();
@@ -54,14 +55,18 @@ function paint(update, pixels) {
   samples.push(...update.samples);
   samples = samples.filter((sample) => sample[1] > update.at_ms - TRACE_MS);
   if (update.picture) cine.take(update.picture, pixels);
+  if (update.figures) showFigures(update.figures);
+  if (update.events) showEvents(update.events);
+  controls.show(update);
+}
+
+/** @param {Update} update */
+function paint(update) {
   if (cine.changed || cine.planes.size > 1) cine.draw(setting, colours, update.limits_ms.frame);
   if (performance.now() - stripsAt >= STRIPS_MS) {
     stripsAt = performance.now();
     drawStrips(update.at_ms);
   }
-  if (update.figures) showFigures(update.figures);
-  if (update.events) showEvents(update.events);
-  controls.show(update);
   watch();
 }
 
