@@ -121,7 +121,7 @@ class SmoothedFrame:
 
     def __init__(self, shape: tuple[int, int], spacing_mm: float) -> None:
         rows, columns = shape
-        self.step = max(round(COARSE_PIXEL_MM / spacing_mm), 1)
+        self.step = min(max(round(COARSE_PIXEL_MM / spacing_mm), 1), min(shape) // 2)
         self._whole = np.s_[: rows // self.step * self.step, : columns // self.step * self.step]
         self.raw, self.smooth = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self._line = np.zeros(columns + 2 * TAPS - 2, np.float32)
