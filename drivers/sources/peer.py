@@ -17,7 +17,7 @@ from drivers.errors import BadFrame, Unavailable
 from drivers.formats.stream import SKIPPED, StreamParser
 from drivers.sources.leaving import LeavingPeers
 from drivers.sources.live import LiveSettings
-from gating.wire.sockets import check_listening
+from gating.wire.security import check_listening
 
 READ_BYTES: Final = 1024 * 1024
 STALLED_NS: Final = 2 * 10**9
