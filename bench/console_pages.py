@@ -7,8 +7,6 @@ that both halves see the same machine.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +22,7 @@ import numpy as np
 import zmq
 from msgspec import to_builtins
 
+from bench.browser import Browser
 from bench.loop import bench_config, pictures
 from gating.latency.stages import stage_ms, summarise
 from gating.messages import GateCommand
@@ -43,32 +42,6 @@ TURNS: Final = 12
 SETTLE_S: Final = 0.5
 """Beginning of each turn that does not count."""
 START_S: Final = 120.0
-FLAGS: Final = ("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-port=0")
-
-
-class Browser:
-    """A headless chromium with one page, in a process group of its own."""
-
-    def __init__(self, url: str, profile: Path) -> None:
-        program = shutil.which("chromium")
-        if program is None:
-            raise PipelineError("chromium is not installed; the pages of the console are painted by it")
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        self._process = subprocess.Popen(
-            [program, *FLAGS, *sandbox, f"--user-data-dir={profile}", url],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def signal(self, number: int) -> None:
-        """Signal the browser and all of its processes."""
-        os.killpg(self._process.pid, number)
-
-    def close(self) -> None:
-        """End it."""
-        self.signal(signal.SIGKILL)
-        self._process.wait()
 
 
 class ConsoleProcess:
@@ -85,13 +58,13 @@ class ConsoleProcess:
             raise PipelineError("the console ended before it listened")
         self.url: str = json.loads(line)["url"]
 
-    def painted(self) -> dict[str, Any]:
-        """Return published to drawn, ms, of the newest pictures that pages painted."""
+    def latency(self) -> dict[str, Any]:
+        """Return published to drawn, and its stages, ms, of the pictures that pages painted in the newest 30 s."""
         origin, _, token = self.url.partition("/treat?token=")
         cookie = f"cinegate-{origin.rpartition(':')[2]}={token}"
         request = urllib.request.Request(f"{origin}/latency", headers={"Cookie": cookie})  # noqa: S310 - our own
         with urllib.request.urlopen(request) as answer:  # noqa: S310
-            return dict(json.load(answer)["published_to_drawn_ms"])
+            return dict(json.load(answer))
 
     def close(self) -> None:
         """End it."""
@@ -143,9 +116,9 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
             stack.callback(browsers[-1].close)
 
         open_browser()
-        _wait_for_paint(console, session)
+        wait_for_paint(console, session)
         time.sleep(seconds)
-        painted = console.painted()
+        painted = console.latency()
         while len(browsers) < BROWSERS:
             open_browser()
         time.sleep(SETTLE_S * 10)
@@ -153,15 +126,17 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
     return {
         "rate_hz": rate_hz,
         "size_px": SIZE_PX,
-        "published_to_drawn_ms": painted,
+        "published_to_drawn_ms": painted["published_to_drawn_ms"],
+        "stages_ms": painted["stages_ms"],
         "browsers": BROWSERS,
         **{f"engine_{name}_ms": to_builtins(summarise(samples)) for name, samples in halves.items()},
     }
 
 
-def _wait_for_paint(console: ConsoleProcess, session: Session) -> None:
+def wait_for_paint(console: ConsoleProcess, session: Session) -> None:
+    """Return once a page has painted a frame. Raises `PipelineError` if none does, or a process has ended."""
     until_s = time.monotonic() + START_S
-    while not console.painted()["n"]:
+    while not console.latency()["published_to_drawn_ms"]["n"]:
         session.check()
         if time.monotonic() > until_s:
             raise PipelineError(f"no page painted a frame within {START_S:g} s")

@@ -1,6 +1,6 @@
 """The wire in the words of JSON Schema, and as the tables of docs/messages.md.
 
-`python -m bench.wire_schema docs` writes both anew from `gating/messages.py`: `docs/messages.schema.json`, which
+`python -m bench.wire_schema docs` writes both anew from `gating/messages/`: `docs/messages.schema.json`, which
 describes the msgpack header of each message (pixels are a part of their own), and the tables below the marker.
 """
 
@@ -153,9 +153,8 @@ def _table(name: str, title: str, definitions: dict[str, Any], meanings: dict[tu
 def _meanings() -> dict[tuple[str, str], str]:
     """Return what the code says below each field, by class and field."""
     found = {}
-    for kind in (
-        node for node in ast.parse(Path(messages.__file__).read_text("utf-8")).body if isinstance(node, ast.ClassDef)
-    ):
+    modules = [ast.parse(file.read_text("utf-8")) for file in Path(messages.__file__).parent.glob("*.py")]
+    for kind in (node for module in modules for node in module.body if isinstance(node, ast.ClassDef)):
         for field, text in pairwise(kind.body):
             match field, text:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 import drivers.recordings
@@ -26,8 +27,9 @@ from drivers.recordings.writing import write_npz
 from gating.messages import Pixels
 
 if TYPE_CHECKING:
+    from drivers.recordings.scan import Scan
     from gating.analysis.replay_tracking import TrackedSession
-    from gating.messages import StreamInfo
+    from gating.messages import CineFrame, StreamInfo
     from gating.settings.config import Config
     from gating.targets.spec import TargetSpec
 
@@ -233,31 +235,46 @@ def recording_images(recording: Recording) -> Iterator[tuple[int, Pixels]]:
         yield int(stamp_ns), recording.frames[index]
 
 
-def frames_within(recording: Recording, seconds: float | None) -> int:
+def frames_within(recording: Recording | Scan, seconds: float | None) -> int:
     """Return how many frames lie in the first seconds of a recording; all of them for None."""
     since_ns = recording.stamps_ns - recording.stamps_ns[0]
     return len(recording) if seconds is None else int((since_ns <= 1e9 * seconds).sum())
 
 
 def followed_recording(
-    recording: Recording,
+    recording: Recording | Scan,
     targets: Sequence[TargetSpec],
     config: Config,
     seconds: float | None = None,
     *,
     tracked: Callable[[], None] = lambda: None,
 ) -> TrackedSession:
-    """Follow targets once through a recording, or through its first seconds, for `whatif` and `prepare`.
+    """Follow targets once through a recording or scan, or through its first seconds, for `whatif` and `prepare`.
 
     `tracked` is called after every frame.
     """
+    from drivers.recordings.scan import Scan, interleave
+    from drivers.recordings.stream import declared_stream
     from gating.analysis.replay_tracking import track_session
-    from gating.engine.offline import offline_frames
 
-    def images() -> Iterator[tuple[int, Pixels]]:
-        for image in islice(recording_images(recording), frames_within(recording, seconds)):
-            yield image
+    scan = recording if isinstance(recording, Scan) else interleave([recording])
+    stream = declared_stream(scan, source=scan.name, session_id="offline")
+
+    def frames() -> Iterator[CineFrame]:
+        for frame in islice(_scan_frames(scan, stream), frames_within(scan, seconds)):
+            yield frame
             tracked()
 
-    stream = recording_stream(recording)
-    return track_session(config, targets, stream, offline_frames(stream, images()))
+    return track_session(config, targets, stream, frames())
+
+
+def _scan_frames(scan: Scan, stream: StreamInfo) -> Iterator[CineFrame]:
+    """Yield the frames of a scan, each with the geometry of its plane."""
+    from gating.engine.offline import offline_frames
+    from gating.messages import CineFrame
+
+    places = [scan.place(index) for index in range(len(scan))]
+    images = ((int(at_ns), one.frames[own]) for at_ns, (one, own) in zip(scan.stamps_ns, places, strict=True))
+    for frame, (one, _) in zip(offline_frames(stream, images), places, strict=True):
+        shown = {name: getattr(one, name) for name in ("plane", "image_orientation", "image_position_mm")}
+        yield CineFrame(replace(frame.header, **shown), frame.pixels)

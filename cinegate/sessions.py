@@ -68,6 +68,20 @@ BEAM: Final = np.dtype(
         ("latched", np.bool_),
     ]
 )
+POSITIONS: Final = np.dtype(
+    [
+        ("t_s", np.float64),
+        ("frame", np.int64),
+        ("structure", "U64"),
+        ("valid", np.bool_),
+        ("reason", "U32"),
+        ("renewal", np.bool_),
+        *((f"measured_{name}", kind) for name, kind in _MM),
+        ("predicted_t_s", np.float64),
+        *((f"predicted_{name}", kind) for name, kind in _MM),
+        *((f"sd_{name}", kind) for name, kind in _MM),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +107,10 @@ class SessionLog:
     beam
         Every status of the beam interface: `t_s` (sent), `frame`, `commanded`, `confirmed` (by the line), `reason`,
         `latched`.
+    positions
+        Every position for machines that follow: `t_s` (sent), `frame`, `structure`, `valid`, `reason`, `renewal`,
+        `measured_lr_mm` and so on (LPS), `predicted_t_s` (the moment predicted), `predicted_lr_mm` and so on, and
+        their standard deviations `sd_lr_mm` and so on; NaN where it was not known.
     events
         What the processes reported.
     targets
@@ -108,6 +126,7 @@ class SessionLog:
     estimates: NDArray[np.void]
     commands: NDArray[np.void]
     beam: NDArray[np.void]
+    positions: NDArray[np.void]
     events: tuple[Event, ...]
     targets: dict[str, TargetReference]
     header: SessionHeader | None
@@ -143,6 +162,7 @@ def read_session(path: str | os.PathLike[str]) -> SessionLog:
         estimates=_array(_estimate_rows(data), ESTIMATES),
         commands=_array(_command_rows(data), COMMANDS),
         beam=_array(_beam_rows(data), BEAM),
+        positions=_array(_position_rows(data), POSITIONS),
         events=tuple(data.events),
         targets=dict(data.references),
         header=data.header,
@@ -242,6 +262,15 @@ def _beam_rows(data: SessionData) -> Iterable[tuple[Any, ...]]:
     for at_ns, one in data.statuses:
         said = (one.frame_sequence, str(one.commanded), str(one.confirmed), one.reason, one.latched)
         yield data.seconds(at_ns), *said
+
+
+def _position_rows(data: SessionData) -> Iterable[tuple[Any, ...]]:
+    for one in data.positions:
+        variances = (one.covariance_mm2[index] for index in (0, 3, 5))
+        sd_mm = (None if variance is None else variance**0.5 for variance in variances)
+        predicted_s = data.seconds(one.predicted_ns) if one.valid else None
+        said = (one.frame_sequence, one.structure, one.valid, one.reason, one.renewal, *one.measured_mm)
+        yield data.seconds(one.sent_ns), *said, predicted_s, *one.predicted_mm, *sd_mm
 
 
 def _array(rows: Iterable[tuple[Any, ...]], dtype: np.dtype[np.void]) -> NDArray[np.void]:

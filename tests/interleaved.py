@@ -20,14 +20,14 @@ class Patient(TwoPlanePhantom):
         super().__init__(PhantomSettings(**small | {"interval_jitter": 0.0, "noise_sigma": 0.02} | settings))
 
 
-def write_recordings(patient: Patient, folder: Path, count: int) -> list[Path]:
+def write_recordings(patient: Patient, folder: Path, count: int, interval_s: float = INTERVAL_S) -> list[Path]:
     """One recording per plane, stamped by one clock, each with the target of its first frame."""
     for plane in PLANES:
         phantom, taken = patient.phantoms[plane], [index for index in range(count) if patient.plane(index) == plane]
         np.savez(
             folder / f"{plane}.npz",
             frames=np.stack([patient.pixels(index) for index in taken]),
-            t_s=np.array(taken) * INTERVAL_S,
+            t_s=np.array(taken) * interval_s,
             pixel_spacing_mm=phantom.spacing_mm,
             image_position_patient=patient.position_mm(plane),
             image_orientation_patient=phantom.orientation,

@@ -25,7 +25,7 @@ from gating.decision.limits import stale_limit_ns
 from gating.geometry.plane import ImagePlane
 from gating.messages import ControlReply, ControlRequest, EngineState, FrameHeader, GateCommand, GateState
 from gating.settings.host import LAST_CORE
-from gating.targets.structure import structure_boundary
+from gating.targets.from_settings import structure_boundary
 from gating.wire.codec import encode
 from gating.wire.sockets import receive, subscribe
 

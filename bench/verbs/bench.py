@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cinegate.outputs import output_folder
-from cinegate.verbs.app import CommandError, app, console, findings, next_steps, print_json
+from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, findings, next_steps, print_json
 from cinegate.verbs.options import JsonOption
-from cinegate.verbs.progress import counted
+from cinegate.verbs.progress import counted, progress
 from gating.latency.stages import NOT_MEASURED
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ def bench(
         bool,
         typer.Option("--console", help="Only the console: how late its pages paint, what it costs the engine."),
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0.5, max=600, help="With --console: memory of server and page over this time."),
+    ] = None,
     targets: Annotated[
         bool, typer.Option("--targets", help="Only the step with 1, 3 and 10 targets, in two threads and in one.")
     ] = False,
@@ -61,6 +65,9 @@ def bench(
         return
     if curve:
         _curve(quick, as_json)
+        return
+    if minutes is not None:
+        _console_memory(minutes, as_json)
         return
     if pages:
         _console(quick, as_json)
@@ -148,22 +155,29 @@ def _targets(quick: bool, as_json: bool) -> None:
 
 def _console(quick: bool, as_json: bool) -> None:
     from bench.console_pages import RATES_HZ, SECONDS, measure
+    from bench.console_tables import pages_table
 
     rows = [measure(rate_hz, SECONDS / 4 if quick else SECONDS) for rate_hz in RATES_HZ]
     if as_json:
         print_json({"console": rows})
         return
-    table = Table("rate", "", "p50", "p99", "p99.9", "max", "n", title="Console, 256x256 px, ms")
-    for row in rows:
-        names = {
-            "published to drawn, one page": row["published_to_drawn_ms"],
-            f"engine with console and {row['browsers']} browsers": row["engine_with_ms"],
-            "engine with all of them stopped": row["engine_without_ms"],
-        }
-        for name, found in names.items():
-            numbers = [_ms(found[key]) for key in ("p50", "p99", "p999", "max")]
-            table.add_row(f"{row['rate_hz']:g}/s", name, *numbers, str(found["n"]))
-    console.print(table)
+    findings.print(pages_table(rows))
+
+
+def _console_memory(minutes: float, as_json: bool) -> None:
+    from bench.console_memory import EVERY_S, measure_memory
+    from bench.console_tables import memory_table
+
+    with progress("samples", round(60 * minutes / EVERY_S) + 1, shown=not as_json) as sampled:
+        result = measure_memory(minutes, sampled=sampled)
+    if as_json:
+        print_json(result)
+    else:
+        findings.print(memory_table(result))
+        flat = "flat" if result["passed"] else "not flat"
+        findings.print(f"{flat}: growth within {result['limit_percent']:g} % at the upper end of the interval")
+    if not result["passed"]:
+        raise typer.Exit(EXIT_UNSAFE)
 
 
 def _cases(quick: bool) -> list[Case]:

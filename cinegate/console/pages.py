@@ -1,4 +1,4 @@
-"""The open pages: each is sent the newest state when it has painted the one before, so nothing queues up."""
+"""The open pages: each is sent the newest state while it paints the one before, and no more, so nothing queues up."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from typing import Any, Final, Literal
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cinegate.console.operators import Answer, Operator
+from cinegate.console.painting import Painting, Sent, Shown
 from cinegate.console.patient import patient_update
+from cinegate.console.picture import Picture
 from cinegate.console.protocol import Ask, Attach, BadMessage, Drawn, GuidePatient, Inbound, pack, parse
-from cinegate.console.tally import LATENCY_NS
 from cinegate.console.updates import Cursor, state, treat_update
 from cinegate.console.view import SessionView
 from gating.errors import CinegateError
-from gating.latency.stages import summarise
 
 Kind = Literal["start", "treat", "patient"]
 KINDS: Final[tuple[Kind, ...]] = ("start", "treat", "patient")
 MAX_PAGES: Final = 16
-TICK_S: Final = 0.1
-"""Every page is told something at least this often, so that it knows a silent console from a quiet session."""
+MAX_IN_FLIGHT: Final = 2
+"""Messages that a page has not painted: one that it paints, and one on its way."""
+TICK_S: Final = 0.05
+QUIET_S: Final = 0.15
+"""A page that was told nothing for so long is told how old everything is, so that it knows a silent console from a
+quiet session. Sooner, that would only be in the way of the next picture.
+"""
 MAX_ASKED_PER_S: Final = 10
 """Of one page; a page that asks for more is closed. A hold is carried out before it is counted."""
-MAX_DRAWN: Final = 20_000
 TRY_AGAIN: Final = 1013
 REFUSED: Final = 1008
 
@@ -41,8 +45,13 @@ class Page:
     cursor: Cursor = field(default_factory=Cursor)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     number: int = 0
-    in_flight: tuple[int, int] | None = None
-    """Number of the message that the page has not painted yet, and when its picture was published; 0 without one."""
+    in_flight: dict[int, Sent] = field(default_factory=dict)
+    """Messages that the page has not painted yet, by number."""
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_IN_FLIGHT))
+    painted: Shown = ("", "")
+    """What its newest painted message showed: a request is for that, and for nothing else."""
+    told_s: float = 0.0
+    """When the newest message was sent."""
     answers: list[Answer] = field(default_factory=list)
     asked_s: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ASKED_PER_S))
 
@@ -69,8 +78,7 @@ class Pages:
         self.on_attach: Callable[[str], None] = lambda _: None
         """Called with the session that the start page asks for."""
         self.guide = GuidePatient("target", numbers=False)
-        self._drawn: deque[tuple[int, float]] = deque(maxlen=MAX_DRAWN)
-        """When a picture was drawn, ns, and how long after its publication, ms; of pictures on this host's clock."""
+        self._painting = Painting()
         self._pages: set[Page] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,11 +95,13 @@ class Pages:
             page.wake.set()
 
     async def tick(self) -> None:
-        """Wake all pages regularly, for ever."""
+        """Wake the pages that have been told nothing for a while, for ever."""
         while True:
             await asyncio.sleep(TICK_S)
             self.view.complete_picture(time.monotonic_ns())
-            self.wake()
+            for page in self._pages:
+                if time.monotonic() - page.told_s >= QUIET_S:
+                    page.wake.set()
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one page until it leaves."""
@@ -132,14 +142,12 @@ class Pages:
 
     def _take(self, page: Page, message: Inbound) -> None:
         if isinstance(message, Drawn):
-            if page.in_flight is None or page.in_flight[0] != message.number:
+            sent = page.in_flight.pop(message.number, None)
+            if sent is None:
                 raise BadMessage(f"message {message.number} was not sent, or has been acknowledged")
-            _, published_ns = page.in_flight
-            if published_ns:
-                now_ns = time.monotonic_ns()
-                self._drawn.append((now_ns, (now_ns - published_ns) / 1e6))
-            page.in_flight = None
-            page.wake.set()
+            page.painted = sent.shown
+            self._painting.add(sent, message.spent_ms, time.monotonic_ns())
+            page.room.release()
             return
         if isinstance(message, Attach):
             if page.kind != "start":
@@ -164,6 +172,7 @@ class Pages:
         page.wake.set()
 
     async def _carry_out(self, page: Page, message: Ask | GuidePatient) -> None:
+        other = ""
         if isinstance(message, GuidePatient):
             said = message.message and message.message != self.guide.message
             if self.operator.name:
@@ -172,41 +181,49 @@ class Pages:
             if self.operator.name and not said:
                 return
             message = Ask("mark", why=f"message to the patient: {message.message}")
-        answer = await self.operator.ask(self.view.session_id, message)  # before the list is looked up: it is replaced
-        page.answers.append(answer)
+        elif message.action != "hold":
+            other = self._other_than_painted(page, message)
+        session = self.view.session_id
+        answer = Answer(accepted=False, text=other) if other else await self.operator.ask(session, message)
+        page.answers.append(answer)  # of the list as it is by now: it is replaced
         page.wake.set()
+
+    def _other_than_painted(self, page: Page, asked: Ask) -> str:
+        """Return why a request is not for what is shown now, in words; empty if its page shows that."""
+        if page.painted == self.view.shown:
+            return ""
+        (session, _), (now, _) = page.painted, self.view.shown
+        if session != now:
+            return f"{asked.action}: session {now} has taken the place of {session or 'none'}; look at it first"
+        return f"{asked.action}: another engine decides in session {now} since this page was drawn; look at it first"
 
     async def _feed(self, page: Page) -> None:
         while True:
             await page.wake.wait()
+            await page.room.acquire()
             page.wake.clear()
-            if page.in_flight is not None:
-                continue
             page.number += 1
-            header, pixels, published_ns = self._next(page)
-            page.in_flight = page.number, published_ns
+            header, picture = self._next(page)
+            page.told_s, sent_ns = time.monotonic(), time.monotonic_ns()
+            own_clock = picture is not None and picture.frame.header.publish_clock == self.clock
+            page.in_flight[page.number] = Sent(sent_ns, picture if own_clock else None, self.view.shown)
+            pixels = b"" if picture is None else picture.pixels()
             try:
                 await page.socket.send_bytes(pack(header | {"number": page.number}, pixels))
             except (WebSocketDisconnect, RuntimeError):  # the page left meanwhile
                 return
 
-    def _next(self, page: Page) -> tuple[dict[str, Any], memoryview, int]:
-        """Return header and pixels of the next message, and when its picture was published; 0 without one."""
-        now_ns, nothing = time.monotonic_ns(), memoryview(b"")
+    def _next(self, page: Page) -> tuple[dict[str, Any], Picture | None]:
+        """Return the header of the next message, and its picture."""
+        now_ns = time.monotonic_ns()
         if page.kind == "patient":
-            return patient_update(self.view, self.guide, now_ns), nothing, 0
+            return patient_update(self.view, self.guide, now_ns), None
         answers, page.answers = page.answers, []
         if page.kind == "start":
-            return state(self.view, now_ns) | {"operator": self.operator.name, "answers": answers}, nothing, 0
+            return state(self.view, now_ns) | {"operator": self.operator.name, "answers": answers}, None
         update, picture = treat_update(self.view, page.cursor, now_ns, self.clock)
-        update |= {"operator": self.operator.name, "answers": answers, "guide": self.guide}
-        if picture is None:
-            return update, nothing, 0
-        header = picture.frame.header
-        return update, picture.pixels(), header.published_ns if header.publish_clock == self.clock else 0
+        return update | {"operator": self.operator.name, "answers": answers, "guide": self.guide}, picture
 
     def latency(self) -> dict[str, Any]:
-        """Return published to drawn, ms, of the pictures that pages have painted in the newest 30 s."""
-        since_ns = time.monotonic_ns() - LATENCY_NS
-        newest = [took_ms for drawn_ns, took_ms in self._drawn if drawn_ns > since_ns]
-        return {"published_to_drawn_ms": summarise(newest), "pages": len(self._pages)}
+        """Return published to drawn, ms, of the pictures that pages have painted in the newest 30 s, and its stages."""
+        return self._painting.latency(time.monotonic_ns()) | {"pages": len(self._pages)}

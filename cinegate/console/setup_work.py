@@ -23,8 +23,8 @@ from gating.errors import CinegateError
 from gating.geometry.plane import ImagePlane
 from gating.settings.config import Config, GatingSettings, to_toml
 from gating.settings.rules import BoundaryRule
+from gating.targets.from_settings import active_rules, structure_boundary
 from gating.targets.spec import TargetSpec
-from gating.targets.structure import active_rules, structure_boundary
 
 MASK_SUFFIXES: Final = (".dcm", ".npy", ".mha", ".nii", ".nii.gz", ".png")
 """Files that are complete by themselves; a header that points to another file is not read."""

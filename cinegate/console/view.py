@@ -29,9 +29,9 @@ from gating.messages import (
 )
 from gating.settings.config import Config, ConfigError, parse_past_config
 from gating.settings.rules import BreathHoldRule
+from gating.targets.breath_hold import BreathHold
+from gating.targets.from_settings import active_rules
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import BreathHold
-from gating.targets.structure import active_rules
 
 SILENCE_NS: Final = 300_000_000
 """What was not heard for this long is not shown any more; a frame, for two of its intervals if they are longer."""
@@ -155,6 +155,11 @@ class SessionView:
             case _:
                 return
         self.setting_version += 1
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """The session, and the engine that decides in it: each restart and each site has one of its own."""
+        return self.session_id, self.header.engine_id if self.header else ""
 
     @property
     def wants_bands(self) -> bool:

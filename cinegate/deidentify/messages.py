@@ -24,7 +24,7 @@ from drivers.recordings.stream import RECORDING_CLOCK
 from drivers.sources.openigtlink import CLOCK as OPENIGTLINK_CLOCK
 from drivers.sources.phantom import PHANTOM_CLOCK
 from gating.analysis.verification import REPEATED, REPLAYED_TEXTS
-from gating.decision.reasons import GateReason
+from gating.decision.reasons import GateReason, PositionReason
 from gating.messages import ARRIVAL_TIME, ASSUMED_CLOCK, SCHEMA, EngineState, GateState, Message
 from gating.prediction import FOR_MACHINES
 from gating.settings.config import logged_hash
@@ -44,7 +44,7 @@ _VERSION: Final = re.compile(r"\d{1,5}(\.\d{1,5}){0,3}((a|b|rc|\.dev|\.post)\d{1
 _OPERATOR: Final = re.compile(r"(?P<action>\w+)(?: \S+)? by (?P<operator>[^:]*)")
 _CODES: Final = frozenset(
     (
-        *(*GateReason, *BeamReason, *REPEATED, *EngineState, *GateState, *TrackStatus, ARRIVAL_TIME),
+        *(*GateReason, *BeamReason, *PositionReason, *REPEATED, *EngineState, *GateState, *TrackStatus, ARRIVAL_TIME),
         *("accept_shift", "mark", "status", "stop", "armed", "stream_opened", "template_accepted", "request_refused"),
         *("other_session", "recording_failed", "host", "origin_changed", "moment_uncertain", "clock_stepped"),
         *("source_warning", "waiting", "streaming", "ended", "serving", "failed", "recording", "refused"),

@@ -1,4 +1,4 @@
-"""Columns: every frame, estimate, command, beam status and event of a session, as CSV and as Parquet.
+"""Columns: every frame, estimate, command, beam status, position and event of a session, as CSV and as Parquet.
 
 The columns are those of `cinegate.read_session`, whose names have the units.
 """
@@ -30,6 +30,7 @@ def tables(log: SessionLog) -> dict[str, NDArray[np.void]]:
         "estimates": log.estimates,
         "commands": log.commands,
         "beam": log.beam,
+        "positions": log.positions,
         "events": np.array(events, EVENTS),
     }
 

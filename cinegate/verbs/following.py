@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,14 @@ def followed_session(
     pixel_spacing_mm: float | None = None,
     frames_per_s: float | None = None,
     skip_frames: int | None = None,
+    plane: str = "",
+    others: Sequence[Path] = (),
+    target_file: Path | None = None,
     seconds: float | None = None,
     begin_s: float = 0.0,
     shown: bool = False,
 ) -> TrackedSession:
-    """Follow the target through a file once; with `shown`, the time left is told.
+    """Follow the target through a file, or several planes in turn, once; with `shown`, the time left is told.
 
     Raises
     ------
@@ -47,13 +51,15 @@ def followed_session(
             raise CommandError(f"{path}: {int(chosen.sum())} samples from {begin_s:g} s on; at least 2 are needed")
         return track_motion(t_s[chosen] - t_s[chosen][0], away_mm[chosen], name=path.stem)
     from cinegate.recordings import followed_recording, frames_within
-    from cinegate.verbs.options import load_targets
-    from drivers.recordings import open_recording
+    from cinegate.verbs.options import load_scan_targets
+    from drivers.recordings.scan import open_scan
 
-    opened = open_recording(path, pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames)
-    targets = load_targets(opened, target_box, target_mask)
-    with progress(f"tracking {opened.name}", frames_within(opened, seconds), shown=shown) as step:
-        return followed_recording(opened, targets, config, seconds, tracked=step)
+    scan = open_scan(
+        path, pixel_spacing_mm, plane=plane, others=others, frames_per_s=frames_per_s, skip_frames=skip_frames
+    )
+    targets = load_scan_targets(scan, target_box, target_mask, target_file)
+    with progress(f"tracking {scan.name}", frames_within(scan, seconds), shown=shown) as step:
+        return followed_recording(scan, targets, config, seconds, tracked=step)
 
 
 def read_motion(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,11 +16,12 @@ from cinegate.verbs.options import (
     ConfigOption,
     JsonOption,
     MaskOption,
+    OthersOption,
+    PlanesOption,
     RateOption,
     SkipOption,
     SpacingOption,
     TrackerOption,
-    load_targets,
 )
 from cinegate.verbs.progress import progress
 from gating.settings.private_file import private_file
@@ -70,9 +71,16 @@ def prepare(
     pixel_spacing_mm: SpacingOption = None,
     frames_per_s: RateOption = None,
     skip_frames: SkipOption = None,
+    plane: PlanesOption = "",
+    others: OthersOption = None,
+    target: Annotated[
+        Path | None, typer.Option("--target", help="Targets (JSON), each with its plane: name, plane, contour_px.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn range, period, exhale position and speed; propose strategy and window; predict the result of each margin.
+
+    With planes imaged in turn (`--with`, or `--plane all`), the proposal judges in 3D and tells what that costs.
 
     Nothing is applied: the proposal is a file, and takes effect in a session started with it as `--config`.
     """
@@ -82,6 +90,8 @@ def prepare(
 
     if (drop or accept or correct) and memory is None:
         raise CommandError("--drop, --accept and --correct change a memory: give --memory FILE")
+    if memory is not None and (others or plane == "all"):
+        raise CommandError("--memory is learned from one plane; prepare each plane by itself for it")
     if predictor not in ("off", *PREDICTORS):
         raise CommandError(f"--predictor is {predictor!r}; one of off, {', '.join(PREDICTORS)} is needed")
     settings = load_config(config, tracker)
@@ -93,6 +103,9 @@ def prepare(
         pixel_spacing_mm=pixel_spacing_mm,
         frames_per_s=frames_per_s,
         skip_frames=skip_frames,
+        plane=plane,
+        others=others or (),
+        target_file=target,
         seconds=seconds,
         shown=not as_json,
     )
@@ -113,11 +126,18 @@ def prepare(
         from cinegate.recordings import open_recording
 
         opened = open_recording(
-            recording, spacing_mm=pixel_spacing_mm, frames_per_s=frames_per_s, skip_frames=skip_frames
+            recording, spacing_mm=pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s, skip_frames=skip_frames
         )
-        (target,) = load_targets(opened, target_box, target_mask)
+        drawn = followed.specs[0]
         learned = learn_to_file(
-            opened, target, memory, settings.tracking, seconds, drop or (), accept or (), _corrections(correct or [])
+            opened,
+            drawn,
+            memory,
+            settings.tracking,
+            seconds,
+            drop or (),
+            accept or (),
+            _corrections(correct or []),
         )
     if as_json:
         import msgspec

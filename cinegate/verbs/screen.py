@@ -28,8 +28,8 @@ from gating.messages import (
 )
 from gating.settings.config import Config
 from gating.settings.rules import BreathHoldRule
+from gating.targets.breath_hold import BreathHold
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import BreathHold
 
 
 def breath_hold_guide(config: Config) -> BreathHold | None:

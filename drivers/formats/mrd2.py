@@ -67,6 +67,8 @@ def _image(value: Any, scan: str) -> MrdImage:
     try:
         head, data = value["head"], value["data"]
         channels, slices, rows, columns = data.shape
+        if data.dtype.kind not in "uif":
+            raise ValueError(f"its pixels are {data.dtype}")
         stamp = _NS_STAMP if _NS_STAMP in head else "acquisitionTimeStamp"
         header = ImageHeader(
             dtype=data.dtype.newbyteorder("<").str,
@@ -83,7 +85,7 @@ def _image(value: Any, scan: str) -> MrdImage:
             series=int(head["imageSeriesIndex"] or 0),
         )
         kind = int(head["imageType"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise BadFrame(f"an image is not as MRD describes it: {type(error).__name__}: {str(error)[:60]}") from None
     checked_size(columns, rows, slices, channels, kind)
     return MrdImage(header, np.ascontiguousarray(data, header.dtype).tobytes(), scan)

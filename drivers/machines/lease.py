@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 from msgspec.structs import replace
 
 from drivers.beam.watchdog import LeaseWatchdog
+from drivers.machines.drives import Mm
 from gating.messages import EngineState, GateCommand, GateState, StageStamps, TargetPosition
 
 LR, AP, SI = 0, 1, 2
 AXES: Final = {"lr": LR, "ap": AP, "si": SI}
+MAX_AWAY_MM: Final = 50.0
+"""Farther from its reference no target is followed: it is another place, or an error. A limit of this project."""
+MAX_AHEAD_MS: Final = 500.0
+"""Longest time from an acquisition to the moment of the prediction: AAPM TG-76 section VI."""
 
 
 class PositionLease:
@@ -19,7 +25,8 @@ class PositionLease:
 
     Everything that ends or refuses a beam permission (`drivers.beam.watchdog`) ends or refuses a position: the end of
     its lease, another session, an old or impossible number, a second publisher, a slow way, and this process standing
-    still. A position without a coordinate that the machine needs is one that is not valid.
+    still. A position that lacks a coordinate which the machine needs, lies too far away, or is for a moment too long
+    after its measurement, is one that is not valid.
 
     Parameters
     ----------
@@ -81,21 +88,35 @@ class PositionLease:
         permission = self._watchdog.permission(now_ns)
         return permission.reason if permission.state is GateState.ON else f"{permission.reason}: {permission.detail}"
 
-    def _as_command(self, position: TargetPosition, now_ns: int) -> GateCommand:
-        """Return the permission that a position stands for."""
-        usable, detail = position.valid, position.detail
-        if any(position.predicted_mm[axis] is None for axis in self._needed):
-            usable, detail = False, detail or "a coordinate that the machine needs is not known"
+    def _wrong(self, position: TargetPosition, now_ns: int) -> str:
+        """Return why a valid position cannot be followed, in words; empty if it can. NaN cannot."""
         age_ns = now_ns - position.sent_ns
         if position.clock == self._clock_name and not 0 <= age_ns <= self._max_lease_ns:
-            usable, detail = False, f"position was sent {age_ns / 1e6:.0f} ms ago"
+            return f"position was sent {age_ns / 1e6:.0f} ms ago"
+        away_mm = displacement_mm(position)[list(self._needed)]
+        if np.isnan(away_mm).any():
+            return "a coordinate that the machine needs is not known"
+        farthest_mm = float(np.abs(away_mm).max())
+        if not farthest_mm <= MAX_AWAY_MM:
+            return f"target would be {farthest_mm:.0f} mm from its reference, the limit is {MAX_AWAY_MM:g} mm"
+        ahead_ms = (position.predicted_ns - position.sent_ns) / 1e6
+        oldest_ms = max((position.measured_ages_ms[axis] or 0.0 for axis in self._needed), default=0.0)
+        if not (ahead_ms >= 0 and oldest_ms + ahead_ms <= MAX_AHEAD_MS):
+            measured = f"measured {oldest_ms:.0f} ms before it was sent, is for {ahead_ms:.0f} ms after"
+            return f"position, {measured}; the limit is {MAX_AHEAD_MS:g} ms in all"
+        return ""
+
+    def _as_command(self, position: TargetPosition, now_ns: int) -> GateCommand:
+        """Return the permission that a position stands for."""
+        wrong = self._wrong(position, now_ns) if position.valid else position.detail
+        usable = position.valid and not wrong
         return GateCommand(
             session_id=position.session_id,
             engine_id=position.publisher_id,
             command_sequence=position.position_sequence,
             state=GateState.ON if usable else GateState.HOLD,
             reason=position.reason,
-            detail=detail,
+            detail=wrong,
             engine_state=EngineState.READY,
             frame_sequence=position.frame_sequence,
             renewal=position.renewal,
@@ -104,6 +125,12 @@ class PositionLease:
             pacing=position.pacing,
             stamps=StageStamps(sent_ns=position.sent_ns),
         )
+
+
+def displacement_mm(position: TargetPosition) -> Mm:
+    """Return where a structure will be relative to its reference, (3,) LPS; NaN on axes that are not known."""
+    pairs = zip(position.predicted_mm, position.reference_mm, strict=True)
+    return np.array([np.nan if there is None or here is None else there - here for there, here in pairs])
 
 
 def _as_hold(command: GateCommand) -> GateCommand:

@@ -14,7 +14,7 @@ import zmq
 from drivers.machines.collimator import Collimator
 from drivers.machines.couch import Couch
 from drivers.machines.drives import Mm
-from drivers.machines.lease import SI, PositionLease
+from drivers.machines.lease import SI, PositionLease, displacement_mm
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import TargetPosition
 from gating.settings.config import Config
@@ -194,7 +194,7 @@ class FollowingMachine:
         if position is None:
             self._machine.hold()
         else:
-            wanted = _displacement(position)
+            wanted = displacement_mm(position)
             self._machine.follow(now_ns / 1e9, wanted)
         at = self._machine.advance(now_ns / 1e9)
         self._tell(position is not None, reason)
@@ -212,9 +212,3 @@ class FollowingMachine:
         if told != self._told:
             self._told = told
             _log.info("%s", told)
-
-
-def _displacement(position: TargetPosition) -> Mm:
-    """Return where a structure will be relative to its reference, (3,) LPS; NaN on axes that are not known."""
-    pairs = zip(position.predicted_mm, position.reference_mm, strict=True)
-    return np.array([np.nan if there is None or here is None else there - here for there, here in pairs])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from gating.geometry.plane import ImagePlane
-from gating.messages import CineFrame, TargetEstimate, TargetReference
+from gating.messages import CineFrame, Message, ReferenceImage, TargetEstimate, TargetReference
 from gating.session.log import SessionError, read_session
 from gating.settings.three_d import CouplingSettings, Direction, ThreeDSettings
 from gating.targets.coupling import Coupling, Sighting
@@ -34,12 +34,23 @@ def learned_couplings(path: Path, settings: ThreeDSettings | None = None) -> tup
         If the log cannot be read.
     """
     used = settings or ThreeDSettings()
+    found = couplings_of((message for _, _, message in read_session(path)), used)
+    if not found:
+        text = f"no structure is seen in two planes 30 degrees apart, {used.learn_frames + 1} times in each"
+        raise SessionError(f"{path.name}: {text}")
+    return found
+
+
+def couplings_of(
+    messages: Iterable[Message | CineFrame | ReferenceImage], used: ThreeDSettings
+) -> tuple[CouplingSettings, ...]:
+    """Return the couplings that frames, references and estimates teach, in their order; empty if they teach none."""
     planes: dict[str, ImagePlane] = {}
     references: dict[str, TargetReference] = {}
     motions: dict[str, StructureMotion] = {}
     known: dict[str, set[str]] = {}
     sightings: dict[Coupling, list[Sighting]] = {}
-    for _, _, message in read_session(path):
+    for message in messages:
         match message:
             case CineFrame():
                 planes.setdefault(message.header.plane, ImagePlane.of(message.header))
@@ -55,16 +66,12 @@ def learned_couplings(path: Path, settings: ThreeDSettings | None = None) -> tup
                 for _, _, coupling in motion.couplings:
                     if coupling.last is not None and coupling.last.at_ns == message.acquired_ns:
                         sightings.setdefault(coupling, []).append(coupling.last)
-    found = [
+    return tuple(
         _as_settings(name, along, across, coupling, sightings[coupling], used)
         for name, motion in motions.items()
         for along, across, coupling in motion.couplings
         if coupling.growth_mm_s is not None
-    ]
-    if not found:
-        text = f"no structure is seen in two planes 30 degrees apart, {used.learn_frames + 1} times in each"
-        raise SessionError(f"{path.name}: {text}")
-    return tuple(found)
+    )
 
 
 def _see(

@@ -8,8 +8,8 @@ import numpy as np
 from msgspec import Struct
 
 from gating.analysis.motion import GatedMotion, inside
+from gating.targets.breath_hold import BreathHold
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import BreathHold
 
 _NO_CONTOUR = np.empty((0, 2), np.float32)
 

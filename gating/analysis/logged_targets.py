@@ -50,8 +50,9 @@ def logged_target(
             f"memory of {reference.target} is {wanted} in the log; the one given is {memory.content_hash}"
         )
     used = memory if wanted else None
-    carried = CarriedOver(reference.carried, accepted_by=reference.accepted_by) if reference.carried else None
-    return TargetSpec(reference.target, contour_px, reference.plane, reference.structure, image, used, carried)
+    carried = CarriedOver(reference.carried) if reference.carried else None
+    spec = TargetSpec(reference.target, contour_px, reference.plane, reference.structure, image, used, carried)
+    return spec.accept(reference.accepted_by) if reference.accepted_by else spec
 
 
 def session_targets(path: Path) -> list[TargetSpec]:

@@ -16,7 +16,7 @@ from gating.messages import ASSUMED_CLOCK, FrameHeader, GateState, StreamInfo, T
 from gating.session.summary_data import Interval, SessionData, read_data
 from gating.settings.config import Config, GatingSettings, parse_past_config
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, OverlapRule
-from gating.targets.structure import boundary_rule, rules_of
+from gating.targets.from_settings import boundary_rule, rules_of
 
 Intervals = NDArray[np.float64]
 """(n, 2) of (begin, end), s, in order."""

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gating.analysis.definitions import SENTENCES, distance_mm, duty_cycle, residual_mm
 from gating.analysis.motion_profile import MotionProfile, learn_motion
 from gating.analysis.pareto import unbeaten
+from gating.analysis.preparation_3d import InThreeD, compare, three_d_of
 from gating.analysis.replay_tracking import TrackedSession, gated_motion
 from gating.analysis.unknown import number
 from gating.analysis.whatif import Method
@@ -24,6 +25,7 @@ from gating.messages import ASSUMED_TIME_MEANS
 from gating.settings.config import Config, GatingSettings, parse_config, to_toml
 from gating.settings.presets import AIMS, Aim, PresetName, read_preset
 from gating.settings.rules import BoundaryRule, BreathHoldRule, CentreRule, ExcursionRule, Margins, PredictionSettings
+from gating.settings.three_d import ThreeDSettings
 
 MARGINS_MM: Final = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
 """Margins to choose from, unless others are given."""
@@ -61,6 +63,8 @@ class Proposal(Struct, frozen=True, kw_only=True):
     why_this_window: str
     latency_ms: float
     predictor: Method
+    three_d: InThreeD | None = None
+    """None if the dry run shows only one plane of the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ def propose(
     ValueError
         If the dry run shows too little of the target.
     """
+    three_d = three_d_of(tracked, config)
+    config = _in_3d(config, three_d)
     profile = learn_motion(gated_motion(tracked, config))
     window = _choose(profile)
     aim = AIMS[window.strategy]
@@ -121,7 +127,7 @@ def propose(
     front = unbeaten([(point.duty_cycle, point.residual_p95_mm) for point in points])
     grid = [replace(point, pareto=on_front) for point, on_front in zip(points, front, strict=True)]
     chosen, why = choose_window(grid, aim)
-    return Proposal(
+    proposal = Proposal(
         strategy=window.strategy,
         why=window.why,
         margin_mm=chosen.margin_mm,
@@ -135,6 +141,13 @@ def propose(
         latency_ms=latency_ms,
         predictor=predictor,
     )
+    if three_d is None:
+        return proposal
+    return replace(proposal, three_d=compare(tracked, accepted_config(proposal, config), latency_ms=latency_ms))
+
+
+def _in_3d(config: Config, three_d: ThreeDSettings | None) -> Config:
+    return config if three_d is None else replace(config, gating=replace(config.gating, three_d=three_d))
 
 
 def choose_window(grid: Sequence[GridPoint], aim: Aim) -> tuple[GridPoint, str]:
@@ -192,7 +205,7 @@ def proposed_config(
 def accepted_config(proposal: Proposal, config: Config) -> Config:
     """Return the configuration of an accepted proposal."""
     return proposed_config(
-        config,
+        _in_3d(config, None if proposal.three_d is None else proposal.three_d.settings),
         proposal.strategy,
         proposal.margin_mm,
         proposal.shift_lps_mm,
@@ -224,6 +237,7 @@ def proposal_toml(proposal: Proposal, config: Config, source: str) -> str:
         "front of duty cycle and residual motion):",
         *(_grid_line(point, proposal) for point in proposal.grid),
         f"Window: {proposal.why_this_window}.",
+        *(() if proposal.three_d is None else proposal.three_d.sentences()),
         *(f"{name.capitalize()}: {SENTENCES[name]}" for name in ("duty cycle", "residual motion", "simulated latency")),
     ]
     return "".join(f"# {line}\n" for line in lines) + "\n" + to_toml(chosen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.analysis.motion import GatedMotion, beam_intervals, motion_from_estimates, span_of
+from gating.analysis.tracker_results import LoggingTracker, ResultLog, contour_key
 from gating.engine.offline import decide_offline, offline_frames
 from gating.engine.outcome import StepOutcome
 from gating.messages import (
@@ -30,7 +32,7 @@ from gating.messages import (
 from gating.settings.config import Config
 from gating.targets.spec import TargetSpec
 from gating.tracking.registry import make_tracker
-from gating.tracking.tracker import Tracker, TrackResult, TrackStatus
+from gating.tracking.tracker import TrackResult, TrackStatus
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,53 +58,6 @@ class TrackedSession:
     references: dict[bytes, TrackResult] = field(default_factory=dict)
 
 
-class ResultLog:
-    """The results of trackers, by contour and frame number."""
-
-    def __init__(self) -> None:
-        self.number = -1
-        self.frames: list[CineFrame] = []
-        self.results: dict[bytes, list[TrackResult | None]] = {}
-        self.references: dict[bytes, TrackResult] = {}
-        self.pixels: NDArray[Any] | None = None
-        """Of the newest frame."""
-
-    def number_frames(self, frames: Iterable[CineFrame]) -> Iterator[CineFrame]:
-        """Yield the frames, and keep each header with the number of the frame for pixels."""
-        for frame in frames:
-            self.number += 1
-            self.pixels = frame.pixels
-            self.frames.append(CineFrame(frame.header, np.broadcast_to(np.float32(self.number), frame.header.shape)))
-            yield frame
-
-
-class _LoggingTracker:
-    """A tracker that logs its results."""
-
-    def __init__(self, inner: Tracker, log: ResultLog) -> None:
-        self._inner, self._log = inner, log
-        self._results: list[TrackResult | None] = []
-
-    def warm_up(self) -> None:
-        self._inner.warm_up()
-
-    def set_reference(
-        self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
-    ) -> None:
-        self._inner.set_reference(pixels, contour_px, pixel_spacing_mm)
-        self._key = _key(contour_px)
-        self._results = self._log.results.setdefault(self._key, [])
-
-    def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
-        result = self._inner.track(pixels, elapsed_s)
-        if pixels is not self._log.pixels:
-            self._log.references[self._key] = result
-            return result
-        self._results += [None] * (self._log.number - len(self._results))
-        self._results.append(result)
-        return result
-
-
 class ReplayingTracker:
     """A tracker that returns logged results. It reads the number of the frame from the pixels.
 
@@ -124,8 +79,8 @@ class ReplayingTracker:
         self, pixels: NDArray[Any], contour_px: NDArray[np.floating[Any]], pixel_spacing_mm: tuple[float, float]
     ) -> None:
         """Take the logged results of the contour."""
-        self._results = self._session.results[_key(contour_px)]
-        self._reference = self._session.references.get(_key(contour_px))
+        self._results = self._session.results[contour_key(contour_px)]
+        self._reference = self._session.references.get(contour_key(contour_px))
 
     def track(self, pixels: NDArray[Any], elapsed_s: float) -> TrackResult:
         """Return the logged result of the frame; of the image in which the target was drawn, which comes first."""
@@ -153,7 +108,7 @@ def track_session(
         specs,
         stream,
         log.number_frames(frames),
-        lambda: _LoggingTracker(make_tracker(config.tracker, config.tracking), log),
+        lambda: LoggingTracker(make_tracker(config.tracker, config.tracking), log),
     )
     for _ in outcomes:
         pass
@@ -206,7 +161,7 @@ def track_motion(
         TrackResult(side / 2 + ap, side / 2 - si, 1.0, 1.0, TrackStatus.TRACKED, _moved(outline, ap, -si), "", 1)
         for _, ap, si in position.tolist()
     ]
-    return TrackedSession(stream, (spec,), tuple(frames), {_key(spec.contour_px): results})
+    return TrackedSession(stream, (spec,), tuple(frames), {contour_key(spec.contour_px): results})
 
 
 def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOutcome]:
@@ -240,22 +195,16 @@ def gated_motion(
     Returns
     -------
     GatedMotion
-        Table of the first target.
+        Table of the first target; of its structure in 3D, a row for each frame of any plane, if rules judge that.
 
     Raises
     ------
     ValueError
         If fewer than two frames show the target.
     """
-    name = tracked.specs[0].name
-    estimates: list[TargetEstimate] = []
-    reference: TargetReference | None = None
-    for outcome in replay_outcomes(tracked, config):
-        for message in outcome.messages:
-            if isinstance(message, TargetReference) and message.target == name:
-                reference = message
-            elif isinstance(message, TargetEstimate) and message.target == name:
-                estimates.append(message)
+    first = tracked.specs[0]
+    names = views_of(tracked) if config.gating.three_d.on else {first.name}
+    estimates, reference = _estimates(tracked, config, names)
     if reference is None or len(estimates) < 2:
         raise ValueError("fewer than two frames show the target")
     t_s = np.array([e.acquired_ns for e in estimates], float) / 1e9
@@ -263,7 +212,7 @@ def gated_motion(
     on = np.array([e.gate == "on" for e in estimates])
     later_ms = latency_ms if on_latency_ms is None else on_latency_ms
     beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
-    return motion_from_estimates(
+    motion = motion_from_estimates(
         estimates,
         t_s,
         reference.centre_mm,
@@ -274,12 +223,45 @@ def gated_motion(
         plane=tracked.stream,
         contour_px=reference.contour_px,
     )
+    return motion if len(names) == 1 else _in_3d(motion, estimates, reference)
+
+
+def gated_alike(motion: GatedMotion, tracked: TrackedSession, config: Config, *, latency_ms: float) -> GatedMotion:
+    """Return a table in 3D as other settings would have gated the same frames, for example those without 3D."""
+    estimates, _ = _estimates(tracked, config, views_of(tracked))
+    on = np.array([one.gate == "on" for one in estimates])
+    beam_s = beam_intervals(motion.t_s, on, latency_ms / 1e3, latency_ms / 1e3)
+    return dataclass_replace(motion, gate_on=on, reasons=tuple(one.reason for one in estimates), beam_s=beam_s)
+
+
+def views_of(tracked: TrackedSession) -> set[str]:
+    """Return the names of the targets that are views of the first one's structure."""
+    first = tracked.specs[0]
+    return {spec.name for spec in tracked.specs if spec.moves_as == first.moves_as}
+
+
+def _estimates(
+    tracked: TrackedSession, config: Config, names: set[str]
+) -> tuple[list[TargetEstimate], TargetReference | None]:
+    """Decide a session with other settings; return the estimates of targets, and the first target's reference."""
+    estimates: list[TargetEstimate] = []
+    reference: TargetReference | None = None
+    for outcome in replay_outcomes(tracked, config):
+        for message in outcome.messages:
+            if isinstance(message, TargetReference) and message.target == tracked.specs[0].name:
+                reference = message
+            elif isinstance(message, TargetEstimate) and message.target in names:
+                estimates.append(message)
+    return estimates, reference
+
+
+def _in_3d(motion: GatedMotion, estimates: Sequence[TargetEstimate], reference: TargetReference) -> GatedMotion:
+    """Return a table with the displacements that rules in 3D judge."""
+    away_mm = np.array([(np.nan,) * 3 if one.displacement_mm is None else one.displacement_mm for one in estimates])
+    where_mm = away_mm + np.array(reference.centre_mm)
+    return dataclass_replace(motion, displacement_mm=away_mm, position_mm=where_mm, shown=(True, True, True))
 
 
 def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:
     moved: NDArray[np.float32] = (outline_px + np.array([x_px, y_px])).astype(np.float32)
     return moved
-
-
-def _key(contour_px: NDArray[np.floating[Any]]) -> bytes:
-    return np.ascontiguousarray(contour_px, np.float32).tobytes()

@@ -166,3 +166,16 @@ class HoldReason(Struct, frozen=True):
 
     reason: GateReason
     detail: str
+
+
+class PositionReason(enum.StrEnum):
+    """Why a position is valid or not, beside the reasons of an engine's hold."""
+
+    TRACKED = "tracked"
+    STARTING = "starting"
+    LEARNING = "learning"
+    TARGET_NOT_TRACKED = "target_not_tracked"
+    TOO_OLD = "too_old"
+    ENGINE_SILENT = "engine_silent"
+    OTHER_ENGINE = "other_engine"
+    OTHER_CLOCK = "other_clock"

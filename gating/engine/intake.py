@@ -143,6 +143,8 @@ class FrameIntake:
             if not self.targets.knows(header.plane):
                 self._learn(frame)
             accepted = self.targets.finish_frame(header.plane)
+            if self.stream.stands_still(header.plane):
+                self.targets.forget_motion(header.plane)
         except TrackerFault as error:
             self._refuse_tracker(error)
         estimates = self.targets.estimates(header, session_id, decision)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from gating.decision.reasons import FOLLOWABLE
+from gating.decision.reasons import FOLLOWABLE, PositionReason
 from gating.messages import (
     UNKNOWN_AXES,
     AxesMm,
@@ -137,22 +137,26 @@ class PositionBook:
     def _refusal(self, structure: _Structure, now_ns: int) -> Refusal | None:
         command, seen = self._command, structure.newest
         if command is None or seen is None:
-            return Refusal("starting", "no frame has shown the structure yet")
+            return Refusal(PositionReason.STARTING, "no frame has shown the structure yet")
         if command.engine_id != self._engine_id:
             return Refusal(
-                "other_engine", f"{command.engine_id!r} commands, the targets are those of {self._engine_id!r}"
+                PositionReason.OTHER_ENGINE,
+                f"{command.engine_id!r} commands, the targets are those of {self._engine_id!r}",
             )
         if self._engine_clock != self._clock_name:
-            return Refusal("other_clock", f"the engine's clock is {self._engine_clock!r}, not this host's")
+            return Refusal(PositionReason.OTHER_CLOCK, f"the engine's clock is {self._engine_clock!r}, not this host's")
         lease_ms, silent_ms = self._config.safety.lease_ms, (now_ns - command.stamps.sent_ns) / 1e6
         if not 0 <= silent_ms <= lease_ms:
-            return Refusal("engine_silent", f"newest command is {silent_ms:.0f} ms old, the limit is {lease_ms:.0f} ms")
+            return Refusal(
+                PositionReason.ENGINE_SILENT,
+                f"newest command is {silent_ms:.0f} ms old, the limit is {lease_ms:.0f} ms",
+            )
         if command.reason not in FOLLOWABLE:
             return Refusal(command.reason, command.detail)
         limit = self._config.tracking.min_confidence
         if seen.status != TrackStatus.TRACKED or not seen.confidence >= limit:
             words = seen.detail or f"{seen.status}, confidence {seen.confidence:.2f}, the limit is {limit:.2f}"
-            return Refusal("target_not_tracked", words)
+            return Refusal(PositionReason.TARGET_NOT_TRACKED, words)
         return None
 
     def _position(self, structure: _Structure, now_ns: int) -> TargetPosition:
@@ -167,7 +171,7 @@ class PositionBook:
             position_sequence=self._sequence,
             structure=structure.name,
             valid=False,
-            reason="starting",
+            reason=PositionReason.STARTING,
             frame_sequence=-1 if seen is None else seen.frame_sequence,
             renewal=renewal,
             lease_ms=0.0,
@@ -198,7 +202,7 @@ class PositionBook:
         return replace(
             bare,
             valid=True,
-            reason="tracked",
+            reason=PositionReason.TRACKED,
             lease_ms=settings.lease_ms,
             measured_mm=(x, y, z),
             measured_ages_ms=ages,
@@ -213,9 +217,10 @@ class PositionBook:
         limit_ms = self._config.positions.max_horizon_ms
         if not 0 <= horizon_ms <= limit_ms:
             return Refusal(
-                "too_old", f"prediction would look {horizon_ms:.0f} ms ahead, the limit is {limit_ms:.0f} ms"
+                PositionReason.TOO_OLD,
+                f"prediction would look {horizon_ms:.0f} ms ahead, the limit is {limit_ms:.0f} ms",
             )
-        return Refusal("learning", "the uncertainty of the prediction is not known yet, or too large")
+        return Refusal(PositionReason.LEARNING, "the uncertainty of the prediction is not known yet, or too large")
 
     def _ages(self, structure: _Structure, seen: TargetEstimate, now_ns: int) -> AxesMs:
         """Return the age of each measured coordinate, ms; None for those that no plane shows."""

@@ -16,7 +16,7 @@ from gating.messages import EngineState, FrameHeader, GateState, TargetEstimate
 from gating.report.film_frames import MIME, Compressed, chosen_frames, compress
 from gating.session.summary_data import SessionData
 from gating.settings.config import GatingSettings
-from gating.targets.structure import is_avoided
+from gating.targets.from_settings import is_avoided
 
 FILM_BYTES: Final = 2_600_000
 """With plotly's 4.8 MB and everything else, a report stays below 8 MB."""

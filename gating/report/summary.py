@@ -27,6 +27,7 @@ from gating.messages import (
     TargetEstimate,
     TargetReference,
 )
+from gating.report.position_stream import PositionStream, position_stream
 from gating.report.site_rows import ALL, site_rows
 from gating.session.summary_data import SessionData, read_data
 from gating.settings.config import ConfigError
@@ -108,6 +109,8 @@ class SessionSummary(Struct, frozen=True, kw_only=True):
     undecodable: int
     cut: str
     """What a torn log lacks; empty if the log is whole."""
+    positions: PositionStream | None
+    """What machines that follow were told; None if no position stream was heard."""
     sites: list[SiteDelivery]
     """What each site of the session received; empty for a session without sites."""
 
@@ -172,6 +175,7 @@ def summarise_data(data: SessionData) -> SessionSummary:
         tracker=header.tracker if header else "",
         undecodable=data.undecodable,
         cut=data.cut,
+        positions=position_stream(data.positions),
         sites=site_deliveries(data),
     )
 
@@ -214,6 +218,8 @@ def summary_table(summary: SessionSummary) -> Table:
         )
     for motion in summary.motion:
         table.add_row(f"residual motion, {motion.target}", f"{number(motion.residual_p95_mm)} mm (95 % of beam on)")
+    if summary.positions is not None:
+        table.add_row("positions", Text(summary.positions.sentence()))
     table.add_row("reasons", ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items()))
     unit = "ms" if summary.real_time else "ms, not real-time"
     for stage, latency in summary.latency_ms.items():
@@ -226,11 +232,14 @@ def summary_table(summary: SessionSummary) -> Table:
 
 
 def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference | None) -> NDArray[np.float64]:
-    """Return (n, 3) LPS displacements from the reference position, or from the first estimate without a reference."""
-    positions = np.array([estimate.position_mm for estimate in estimates], dtype=np.float64).reshape(-1, 3)
-    origin = reference.centre_mm if reference else positions[0] if len(positions) else (0.0, 0.0, 0.0)
-    moved: NDArray[np.float64] = positions - np.asarray(origin, dtype=np.float64)
-    return moved
+    """Return (n, 3) LPS displacements: those that rules judged in 3D, or else from the reference position.
+
+    Without a reference, from the first estimate.
+    """
+    first = estimates[0].position_mm if estimates else (0.0, 0.0, 0.0)
+    origin = reference.centre_mm if reference else first
+    moved = [one.displacement_mm or np.subtract(one.position_mm, origin) for one in estimates]
+    return np.array(moved, dtype=np.float64).reshape(-1, 3)
 
 
 def _holds(data: SessionData) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import socket
 import subprocess
@@ -21,7 +23,8 @@ from gating.errors import CinegateError
 from gating.messages import ControlReply, ControlRequest, Message
 from gating.settings.config import Config, EndpointSettings, to_toml
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import dial, receive, secure_process, subscribe
+from gating.wire.security import secure_process
+from gating.wire.sockets import dial, receive, subscribe
 
 STOP_GRACE_S: Final = 5.0
 ANSWER_MS: Final = 2000
@@ -85,6 +88,8 @@ class Session:
     _outputs: list[IO[bytes]] = field(default_factory=list)
     _read_bytes: dict[str, int] = field(default_factory=dict)
     """How much of what each process printed has been read by `new_lines`."""
+    _alive: list[int] = field(default_factory=list)
+    """Pipes that close with this process, however it ends."""
 
     def __post_init__(self) -> None:
         if self.transport != "configured":
@@ -104,13 +109,17 @@ class Session:
         output = (self.folder / f"{role}.out").open("wb")
         self._outputs.append(output)
         with _signals_wait():
+            theirs, ours = os.pipe()
+            self._alive.append(ours)
             self.processes[role] = subprocess.Popen(
                 [sys.executable, "-m", "cinegate", role, *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=theirs,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,  # a terminal's Ctrl-C is for the starter alone, who ends all in their turn
             )
+            _end_when_closed(theirs, self.processes[role].pid)
+            os.close(theirs)
 
     def messages(self, *, until: str) -> Iterator[Message]:
         """Yield the messages of engine and beam interface until the process `until` has ended.
@@ -141,6 +150,8 @@ class Session:
                 _end(self.processes[role])
             for output in self._outputs:
                 output.close()
+            while self._alive:
+                os.close(self._alive.pop())
 
     def output(self, role: str) -> str:
         """Return what a process printed."""
@@ -175,6 +186,13 @@ def _ends_too(process: subprocess.Popen[bytes]) -> bool:
         return process.wait(STOP_GRACE_S) == 0
     except subprocess.TimeoutExpired:
         return False
+
+
+def _end_when_closed(pipe: int, process_id: int) -> None:
+    """Let the kernel send SIGTERM to a process once nobody holds the other end of its pipe: its starter was killed."""
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, process_id)
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGTERM)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -18,6 +18,7 @@ import zmq
 from gating.clocks.clock import MonotonicClock
 from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
+from gating.service.position_listener import PositionListener
 from gating.service.presence import Presence
 from gating.service.real_time import become
 from gating.session.log import SessionError
@@ -58,7 +59,7 @@ _TOPICS: Final = frozenset(TOPICS.values())
 
 
 class Recorder:
-    """Writes the messages of four sockets to one log, and reports its progress every 100 ms.
+    """Writes the messages of four sockets, and positions, to one log, and reports its progress every 100 ms.
 
     Parameters
     ----------
@@ -130,6 +131,7 @@ class Recorder:
             endpoints = self._config.endpoints
             channels = (endpoints.frames, endpoints.gate, endpoints.telemetry, endpoints.beam)
             self._subscribers = [ReconnectingSubscriber(context, channel, queue=QUEUE_MESSAGES) for channel in channels]
+            self._position_listener = PositionListener(context, endpoints.positions)
             _log.info("session %s: writes %s, hears %s", self._session_id, self.path, ", ".join(channels))
             try:
                 self._serve(stop)
@@ -166,6 +168,10 @@ class Recorder:
                 self._presence.heard_ns[peer] = subscriber.last_message_ns
             if count == BATCH:
                 self._fell_behind()
+        now_ns = self._clock.now_ns()
+        for parts in self._position_listener.positions(now_ns):
+            self._messages += 1
+            self._guard(self._writer.write, parts, now_ns)
         return recorded > 0
 
     def _drain_one(self, subscriber: ReconnectingSubscriber) -> int:

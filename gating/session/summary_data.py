@@ -19,6 +19,7 @@ from gating.messages import (
     StreamEnd,
     StreamInfo,
     TargetEstimate,
+    TargetPosition,
     TargetReference,
 )
 from gating.session.log import read_session
@@ -66,6 +67,8 @@ class SessionData:
     commanded_on: list[Interval] = field(default_factory=list)
     origins: list[str] = field(default_factory=list)
     """Every peer with its series that the source declared, in words; empty if the source has no peer."""
+    positions: list[TargetPosition] = field(default_factory=list)
+    """What machines that follow were told, if a position stream was heard."""
     beam_kind: str = ""
     undecodable: int = 0
     cut: str = ""
@@ -116,6 +119,8 @@ def read_data(path: Path) -> SessionData:
                 statuses.append((log_time_ns, message))
             case TargetEstimate():
                 data.estimates.setdefault(message.target, []).append(message)
+            case TargetPosition():
+                data.positions.append(message)
             case TargetReference():
                 data.references.setdefault(message.target, message)
             case SessionHeader() | StreamInfo():

@@ -59,6 +59,7 @@ class Disarmed(NamedTuple):
 
 _ANY: Final = float("inf")
 _WIDE = "the beam stays on with the target far outside"
+_NARROW = "the target may be outside the bound of its position"
 
 SAFEGUARDS: Final = (
     Safeguard("gating.margins.*", -_ANY, 10, _WIDE, "H1", _LAMB),
@@ -77,9 +78,13 @@ SAFEGUARDS: Final = (
     Safeguard("gating.rules.*.flat_mm", -_ANY, 5, "breathing passes for a breath-hold", "H1", _HOLD),
     Safeguard("gating.rules.*.reproducibility_mm", -_ANY, 5, "a hold elsewhere passes as the right one", "H1", _HOLD),
     Safeguard("gating.rules.*.shift_lps_mm.*", -30, 30, "the window is far from the contour that was drawn", "H15"),
+    Safeguard("gating.three_d.measured_mm", 0.2, _ANY, _NARROW, "H22"),
+    Safeguard("gating.three_d.coverage", 0.9, _ANY, _NARROW, "H22"),
+    Safeguard("gating.three_d.learn_frames", 10, _ANY, _NARROW, "H22"),
     Safeguard("tracking.min_confidence", 0.5, _ANY, "the beam stays on at what may be a look-alike", "H2"),
     Safeguard("tracking.max_speed_mm_s", -_ANY, 400, "a jump to a look-alike passes for motion", "H2"),
     Safeguard("safety.lease_ms", -_ANY, 200, "the beam outlives the engine or the network", "H8", _TG76),
+    Safeguard("positions.lease_ms", -_ANY, 200, "a machine outlives the stream that it follows", "H24", _TG76),
     Safeguard("safety.stale_intervals", -_ANY, 3, "the beam stays on with old images", "H3", _TG76),
     Safeguard("safety.stale_margin_ms", -_ANY, 100, "the beam stays on with old images", "H3", _TG76),
     Safeguard("safety.arm_good_frames", 3, _ANY, "a stream that was hardly seen is armed", "H6"),

@@ -72,6 +72,11 @@ class Stream:
         """Why the newest remembered image of some plane shows no living anatomy, or None; it stands until one does."""
         return next(iter(self._frozen.values()), None)
 
+    def stands_still(self, plane: str) -> bool:
+        """Return whether the anatomy of a plane has stood still for longer than a patient's can."""
+        images = self._images.get(plane)
+        return images is not None and images.stillness.fault(self._settings.max_still_s) is not None
+
     @property
     def source_kind(self) -> SourceKind:
         """Kind of source that publishes the frames: the least trusted of its declaration and its newest frame."""

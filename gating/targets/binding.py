@@ -103,9 +103,8 @@ class Binding:
             if self._live_needs_image and header.source_kind is SourceKind.LIVE:
                 raise TargetError(f"{spec.name} has no image, which a live source needs: {HOW_TO_BIND}")
             return self._learn(spec, frame, frame.pixels)
-        carried = spec.carried
-        if carried is not None and not carried.accepted_by and header.source_kind is SourceKind.LIVE:
-            raise TargetError(f"{spec.name} was carried over from a plan, and nobody has accepted it: {HOW_TO_ACCEPT}")
+        if spec.unaccepted and header.source_kind is SourceKind.LIVE:
+            raise TargetError(f"{spec.name} {spec.unaccepted}: {HOW_TO_ACCEPT}")
         mismatch = image.mismatch(header)
         if mismatch is not None:
             raise TargetError(f"{spec.name}: {mismatch}")

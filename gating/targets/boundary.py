@@ -24,8 +24,6 @@ class GatingBoundary:
     """
 
     def __init__(self, contour_px: NDArray[np.floating], margins_px: tuple[float, float, float, float]) -> None:
-        from scipy.ndimage import binary_dilation
-
         # It compiles on import, so not before `gating.tracking.zncc.stages` has started.
         from gating.targets.boundary_cells import covered_cells
 
@@ -36,8 +34,8 @@ class GatingBoundary:
         width_px, height_px = np.ceil(contour.max(axis=0) + pad) - (self._left_px, self._top_px)
         rows, columns = int(height_px) * CELLS_PER_PX, int(width_px) * CELLS_PER_PX
         self._ends, self._crossings = np.empty(MAX_ROWS, np.int32), np.empty(MAX_CROSSINGS, np.float64)
-        mask = self._rasterise(contour, rows, columns)
-        mask = binary_dilation(mask, _quarter_ellipses(margins_px))
+        left, right, up, down = (margin * CELLS_PER_PX for margin in margins_px)
+        mask = grown(self._rasterise(contour, rows, columns), (left, right, up, down))
         self._runs = runs_of_mask(mask)
         self.outline_px = self._outline(mask)
 
@@ -74,10 +72,26 @@ class GatingBoundary:
         return outline
 
 
-def _quarter_ellipses(margins_px: tuple[float, float, float, float]) -> NDArray[np.bool_]:
-    """Return a structuring element for `scipy.ndimage.binary_dilation` with a different radius in each direction."""
-    reach = int(np.ceil(max(margins_px) * CELLS_PER_PX))
+def grown(mask: NDArray[np.bool_], margins: tuple[float, float, float, float]) -> NDArray[np.bool_]:
+    """Return the Minkowski sum of a mask and four quarter ellipses.
+
+    Parameters
+    ----------
+    mask
+        (rows, columns).
+    margins
+        Semi-axes towards -x, +x, -y and +y, in cells of the mask.
+
+    Returns
+    -------
+    (rows, columns) bool
+        Whether any cell of the mask reaches this one. What would lie beyond the mask's edges is cut off.
+    """
+    import cv2
+
+    reach = int(np.ceil(max(margins)))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
-    left, right, up, down = (max(m * CELLS_PER_PX, 0.25) for m in margins_px)
-    ellipse: NDArray[np.bool_] = (x / np.where(x < 0, left, right)) ** 2 + (y / np.where(y < 0, up, down)) ** 2 <= 1
-    return ellipse
+    left, right, up, down = (max(margin, 0.25) for margin in margins)
+    ellipses = (x / np.where(x < 0, left, right)) ** 2 + (y / np.where(y < 0, up, down)) ** 2 <= 1
+    reflected = np.ascontiguousarray(ellipses[::-1, ::-1], np.uint8)  # as `cv2.dilate` looks back from each cell
+    return cv2.dilate(mask.astype(np.uint8), reflected) > 0

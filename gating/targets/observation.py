@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class TargetObservation(Struct, frozen=True):
@@ -55,3 +55,8 @@ class TargetObservation(Struct, frozen=True):
             return [self.contour_px]
         x, y = self.bound_px
         return [(self.contour_px + np.array((a * x, b * y))).astype(np.float32) for a in steps for b in steps]
+
+
+def length_mm(displacement_mm: ArrayLike) -> float:
+    """Return the length of a displacement."""
+    return float(np.sqrt(np.square(displacement_mm).sum()))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from gating.targets.image import TargetImage
 from gating.tracking.memory import Memory
+from gating.wire.pixels import content_hash
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedOver:
-    """That a contour was not drawn in its image, but carried over from a plan.
+    """That a contour was not drawn in its image, but carried over from a plan or another session.
 
     Attributes
     ----------
@@ -25,12 +27,15 @@ class CarriedOver:
         Who has looked at the contour and accepted it; empty: nobody, and no live session takes it.
     why
         Why it was accepted in spite of doubts.
+    accepted
+        Hash of what was accepted: the contour in its image, where it came from, and its doubts.
     """
 
     how: str
     doubts: tuple[str, ...] = ()
     accepted_by: str = ""
     why: str = ""
+    accepted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +72,27 @@ class TargetSpec:
     def moves_as(self) -> str:
         """Name of the structure whose motion the target shows: its own, if it names none."""
         return self.structure or self.name
+
+    def accept(self, operator: str, why: str = "") -> TargetSpec:
+        """Return the target as a person accepts it; one that was drawn in its image needs no acceptance."""
+        if self.carried is None:
+            return self
+        return replace(self, carried=replace(self.carried, accepted_by=operator, why=why, accepted=self._hash()))
+
+    @property
+    def unaccepted(self) -> str:
+        """Why no live session may take the contour, in words; empty if one may."""
+        carried = self.carried
+        if carried is None or (carried.accepted_by and carried.accepted == self._hash()):
+            return ""
+        if carried.accepted_by:
+            return f"is not what {carried.accepted_by} accepted: it was changed afterwards"
+        return "was carried over, and nobody has accepted it"
+
+    def _hash(self) -> str:
+        """Return the hash of what is accepted with the contour."""
+        assert self.carried is not None
+        drawn_on = "" if self.image is None else self.image.content_hash
+        said = (self.name, self.plane, self.structure, drawn_on, self.carried.how, *self.carried.doubts)
+        points = np.ascontiguousarray(self.contour_px, "<f4").tobytes()
+        return content_hash(msgspec.json.encode(said) + points)

@@ -2,96 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import assert_never
+from collections.abc import Mapping
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.decision.reasons import HoldReason
-from gating.errors import TargetError
-from gating.geometry.contours import equivalent_radius_mm
 from gating.geometry.plane import ImagePlane
 from gating.prediction import Predictor, make_predictor
 from gating.settings.config import GatingSettings
-from gating.settings.rules import (
-    AvoidanceRule,
-    BoundaryRule,
-    BreathHoldRule,
-    CentreRule,
-    ExcursionRule,
-    Margins,
-    OverlapRule,
-    PredictionSettings,
-    RuleSettings,
-)
-from gating.targets.boundary import GatingBoundary
+from gating.settings.rules import PredictionSettings
+from gating.targets.breath_hold import BreathHoldState
+from gating.targets.from_settings import boundary_rule, build_rule, rules_of, structure_boundary
 from gating.targets.motion_3d import Place
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import (
-    AvoidanceWindow,
-    BoundaryWindow,
-    BreathHold,
-    BreathHoldState,
-    CentreWindow,
-    Excursion,
-    OverlapWindow,
-    Rule,
-    StructureRules,
-)
+from gating.targets.rules import StructureRules
+from gating.targets.windows import BoundaryWindow
 from gating.tracking.tracker import TrackResult, TrackStatus
 
 LpsMm = tuple[float, float, float]
 _NO_SHIFT: LpsMm = (0.0, 0.0, 0.0)
 _UNKNOWN_MM: LpsMm = (np.nan, np.nan, np.nan)
-
-
-def rules_of(name: str, rules: Sequence[RuleSettings]) -> list[RuleSettings]:
-    """Return the rules for a structure: those that name it and, if it is a target, those for every target.
-
-    A structure that an avoidance rule keeps away is an organ at risk, not a target.
-    """
-    return [rule for rule in rules if rule.structure == name or (rule.structure == "" and not is_avoided(name, rules))]
-
-
-def is_avoided(name: str, rules: Sequence[RuleSettings]) -> bool:
-    """Whether a structure is an organ at risk, which a rule keeps out of a target's region."""
-    return any(isinstance(rule, AvoidanceRule) and rule.structure == name for rule in rules)
-
-
-def check_rules(rules: Sequence[RuleSettings], names: set[str]) -> None:
-    """Check that rules name only structures of the session.
-
-    Raises
-    ------
-    TargetError
-        If a rule names any other structure; one sentence.
-    """
-    for number, rule in enumerate(rules):
-        wanted = {rule.structure, rule.target} if isinstance(rule, AvoidanceRule) else {rule.structure} - {""}
-        for name in sorted(wanted - names):
-            known = ", ".join(sorted(names))
-            raise TargetError(f"gating.rules.{number} names the structure {name!r}; the structures are {known}")
-
-
-def active_rules(name: str, gating: GatingSettings) -> list[RuleSettings]:
-    """Return the rules by which a structure is judged: its own, or else the common boundary."""
-    return rules_of(name, gating.rules) or [boundary_rule(name, gating)]
-
-
-def boundary_rule(name: str, gating: GatingSettings) -> BoundaryRule:
-    """Return the first boundary rule of a structure, or the common one with the limits of the `gating` table."""
-    own = next((rule for rule in rules_of(name, gating.rules) if isinstance(rule, BoundaryRule)), None)
-    return own or BoundaryRule(margins=gating.margins, max_out_fraction=gating.max_out_fraction)
-
-
-def structure_boundary(
-    name: str, contour_px: NDArray[np.float32], plane: ImagePlane, gating: GatingSettings
-) -> GatingBoundary:
-    """Return the gating boundary of a structure, from its `boundary_rule`."""
-    rule = boundary_rule(name, gating)
-    return _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm)
 
 
 class StructureGate:
@@ -144,10 +76,10 @@ class StructureGate:
         rules = [self._window if rule is common else build_rule(rule, name, contours_px, plane) for rule in wanted]
         self._measured_only = () if self._window in rules else (self._window,)
         self._rules = StructureRules(name, rules)
-        self._horizon_s = prediction.horizon_ms / 1e3
+        self._prediction = prediction
         self._predictor: Predictor | None = None
-        if prediction.method != "off":
-            self._predictor = make_predictor(prediction.method)
+        self._predicted_ns = -1
+        """Raw stamp of the newest image from which was predicted."""
 
     @property
     def out_fraction(self) -> float:
@@ -194,8 +126,8 @@ class StructureGate:
         for window in self._measured_only:
             window.update(seen if place is None else seen.estimate)
         predicted = None
-        if found and self._predictor is not None:
-            predicted = self._predict(self._predictor, seen, np.array(shift_px), raw_ns)
+        if found and self._prediction.method != "off":
+            predicted = self._predict(seen, np.array(shift_px), raw_ns)
         self._rules.update(seen, predicted)
         if place is not None:
             self._rules.judge_bounded(seen, place.unknown)
@@ -246,72 +178,21 @@ class StructureGate:
         """Measure the newest result again without any effect."""
         self.boundary.out_fraction(result.contour_px)
 
-    def _predict(
-        self, predictor: Predictor, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int
-    ) -> TargetObservation:
+    def _predict(self, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int) -> TargetObservation:
+        """Return what is predicted; time that runs backwards is that of another clock, on which all is learned anew."""
+        if self._predictor is None or raw_ns <= self._predicted_ns:
+            self._predictor = make_predictor(self._prediction.method)
+        self._predicted_ns, horizon_s = raw_ns, self._prediction.horizon_ms / 1e3
         spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
-        predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
-        ahead_px = predictor.predict(self._horizon_s) / spacing_mm
+        self._predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
+        ahead_px = self._predictor.predict(horizon_s) / spacing_mm
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
-        at_ns = seen.at_ns + round(self._horizon_s * 1e9)
+        at_ns = seen.at_ns + round(horizon_s * 1e9)
         away_mm = self._away_mm(*ahead_px.tolist())
         if self.place is None:
             return TargetObservation(at_ns, contour, away_mm, seen.through_mm)
         lr, ap, si = np.add(away_mm, self.place.across_mm).tolist()
         return replace(seen, at_ns=at_ns, contour_px=contour, displacement_mm=(lr, ap, si))
-
-
-def build_rule(
-    rule: RuleSettings, name: str, contours_px: Mapping[str, NDArray[np.float32]], plane: ImagePlane
-) -> Rule:
-    """Return a rule of a structure, ready to judge.
-
-    Raises
-    ------
-    TargetError
-        If an avoidance rule names a target in another plane.
-    """
-    contour_px = contours_px[name]
-    match rule:
-        case BoundaryRule():
-            return BoundaryWindow(rule, _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm))
-        case OverlapRule():
-            envelope = _boundary(contour_px, plane, rule.margins, rule.shift_lps_mm)
-            return OverlapWindow(rule, envelope, equivalent_radius_mm(contour_px, plane.spacing_mm))
-        case CentreRule():
-            return CentreWindow(rule)
-        case ExcursionRule():
-            return Excursion(rule)
-        case BreathHoldRule():
-            return BreathHold(rule)
-        case AvoidanceRule():
-            if rule.target not in contours_px:
-                text = f"{name}: the target {rule.target} that it must stay away from is in another plane"
-                raise TargetError(text)
-            return AvoidanceWindow(rule, _boundary(contours_px[rule.target], plane, rule.margins))
-        case _:
-            assert_never(rule)
-
-
-def _boundary(
-    contour_px: NDArray[np.float32],
-    plane: ImagePlane,
-    margins: Margins,
-    shift_lps_mm: tuple[float, float, float] = _NO_SHIFT,
-) -> GatingBoundary:
-    margins_px = plane.margins_px(
-        left=margins.left_mm,
-        right=margins.right_mm,
-        posterior=margins.posterior_mm,
-        anterior=margins.anterior_mm,
-        superior=margins.superior_mm,
-        inferior=margins.inferior_mm,
-    )
-    if shift_lps_mm == _NO_SHIFT:
-        return GatingBoundary(contour_px, margins_px)
-    shift = np.array(shift_lps_mm)
-    shift_px = [shift @ plane.along_columns / plane.spacing_mm[1], shift @ plane.along_rows / plane.spacing_mm[0]]
-    return GatingBoundary((contour_px + np.array(shift_px)).astype(np.float32), margins_px)
 
 
 def _along(normal: LpsMm, away_mm: LpsMm) -> LpsMm:

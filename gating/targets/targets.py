@@ -16,10 +16,11 @@ from gating.settings.config import GatingSettings
 from gating.settings.rules import PredictionSettings
 from gating.targets.binding import Binding
 from gating.targets.boundary import GatingBoundary
+from gating.targets.from_settings import check_rules
 from gating.targets.motion_3d import StructureMotion
 from gating.targets.position_3d import PlanePosition, PositionMm, position_in_3d
 from gating.targets.spec import TargetSpec
-from gating.targets.structure import LpsMm, StructureGate, check_rules
+from gating.targets.structure import LpsMm, StructureGate
 from gating.targets.tracked_target import TrackedTarget, reference_message
 from gating.tracking.checked_tracker import checked_maker
 from gating.tracking.frame_views import SharedViews
@@ -141,6 +142,11 @@ class TargetSet:
                 motion.learn()
         learned = [(target.spec.name, target.tracker.finish_frame()) for target in self._tracked.get(plane, ())]
         return [f"{name}: {sentence}" for name, sentence in learned if sentence]
+
+    def forget_motion(self, plane: str) -> None:
+        """Let the trackers of a plane conclude nothing from what moved in it so far. Raises `TrackerFault`."""
+        for target in self._tracked.get(plane, ()):
+            target.tracker.forget_motion()
 
     def warm_caches(self, frame: CineFrame) -> None:
         """Repeat the work of `update` on the newest frame without any effect."""

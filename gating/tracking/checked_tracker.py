@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from gating.errors import CinegateError
 from gating.tracking.frame_views import SharedViews, SharingTracker
 from gating.tracking.memory import Memory, RememberingTracker
-from gating.tracking.tracker import IdleTracker, Tracker, TrackingError, TrackResult, TrackStatus
+from gating.tracking.tracker import (
+    IdleTracker,
+    Tracker,
+    TrackingError,
+    TrackResult,
+    TrackStatus,
+    WatchingTracker,
+)
 
 MARGIN: Final = 0.5
 """Of the image's size: a target may leave the image, but a tracker cannot find it further away than this."""
@@ -38,7 +45,7 @@ class CheckedTracker:
     Parameters
     ----------
     tracker
-        The tracker; the methods of `IdleTracker` may be missing.
+        The tracker; the methods of `IdleTracker` and `WatchingTracker` may be missing.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -101,6 +108,11 @@ class CheckedTracker:
         if not isinstance(sentence, str):
             raise TrackerFault(f"{self._name}: finish_frame gave a {type(sentence).__name__}; a sentence is needed")
         return sentence
+
+    def forget_motion(self) -> None:
+        """Let the tracker conclude nothing from the frames so far. Raises `TrackerFault`."""
+        if isinstance(self._tracker, WatchingTracker):
+            _guarded(self._name, "failed in forget_motion", self._tracker.forget_motion)
 
     def warm_caches(self) -> None:
         """Let the tracker warm its caches. Raises `TrackerFault`."""

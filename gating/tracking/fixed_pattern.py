@@ -70,6 +70,10 @@ class FixedPattern:
         self._height, self._width = height, width
         self._whole_reference = reduced.copy()
         self._reference = self._whole_reference[self._region]
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget every frame but the reference."""
         self._mean, self._claimed_mean, self._previous = (self._reference.copy() for _ in range(3))
         self._frames, self._seen_s = 1, 0.0
         self._noise = LeastLately()

@@ -15,6 +15,7 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
+from gating.tracking.carrying import centroid_of
 from gating.tracking.choice import Choice
 from gating.tracking.confidence import probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
@@ -286,6 +287,11 @@ class TemplateTracker:
             return ""
         return self.templates.add(grown, parent, self._now_s)
 
+    def forget_motion(self) -> None:
+        """See `WatchingTracker`."""
+        if self._reference is not None:
+            self._pattern.begin_anew()
+
     def warm_caches(self) -> None:
         """Look at the last frame again: all that `track` does except for its consequences."""
         self.finish_frame()
@@ -296,5 +302,5 @@ class TemplateTracker:
 
 def _centre_of(moved: Propagation, winner: Placement) -> Point:
     """Return the centroid of an outline, or the place of the match if it has none."""
-    centre = contour_centroid(moved.contour_px)
+    centre = centroid_of(moved.contour_px)
     return centre if math.isfinite(centre[0]) else (winner.x_px, winner.y_px)

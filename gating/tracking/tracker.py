@@ -139,3 +139,11 @@ class IdleTracker(Tracker, Protocol):
 
         Between two frames the processor's caches fill with other data: this brings code and templates back into them.
         """
+
+
+@runtime_checkable
+class WatchingTracker(Tracker, Protocol):
+    """A tracker that draws conclusions from what moves in the frames. A tracker may leave this method out."""
+
+    def forget_motion(self) -> None:
+        """Conclude nothing from the frames so far: the newest ones showed no living anatomy. After `finish_frame`."""

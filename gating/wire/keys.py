@@ -40,7 +40,7 @@ ADMITTED_BY_DEFAULT: Final = {
     "beam": ("engine", "recorder", "operator", "console"),
     "recorder": ("engine", "operator", "console"),
     "line": ("beam",),
-    "positions": ("machine", "operator", "console"),
+    "positions": ("machine", "recorder", "operator", "console"),
 }
 """Channel to the names that `cinegate keys new` admits to it."""
 ROLES: Final = ("source", "engine", "beam", "recorder", "operator", "line", "console", "positions", "machine")

@@ -146,6 +146,26 @@ def test_a_frame_reaches_the_page_with_its_contour_and_reason(console):
         assert told["pixels"] == b""
 
 
+def test_a_page_is_told_nothing_more_often_than_there_is_news(console):
+    with console.page() as page:
+        assert len([*updates(page, 0.8)]) < 10
+
+
+def test_one_message_is_on_its_way_while_another_is_painted_and_no_third(console):
+    with console.page() as page:
+        first, second = page.recv(5), page.recv(5)
+        assert first != second
+        with pytest.raises(TimeoutError):
+            page.recv(0.5)
+
+
+def test_what_a_page_says_of_its_own_time_is_bounded(console):
+    with console.page() as page:
+        page.recv(5)
+        page.send('{"type":"drawn","number":1,"spent_ms":[0,-1,0]}')
+        assert "`float` >= 0.0" in closed_with(page)[1]
+
+
 def heartbeat_of_source():
     return Heartbeat(session_id="s1", role="source", process_id=1, state="streaming", sent_ns=1)
 

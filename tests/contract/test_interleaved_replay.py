@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from gating.messages import CineFrame, GateState, StreamInfo, TargetEstimate, TargetReference
 from gating.session.log import read_session
 from gating.settings.config import parse_config
+from tests.command_line import answer as cinegate
 from tests.interleaved import INTERVAL_S, PLANES, Patient, write_recordings
 
 pytestmark = pytest.mark.deadlines
@@ -21,15 +20,7 @@ pytestmark = pytest.mark.deadlines
 FRAMES = 110
 DECIDED = 80
 """At least; where the machine is busy, an engine skips to the newest frame."""
-LEARN_FRAMES = 8
-
-
-def cinegate(*arguments: object, expect: int = 0) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
-    assert done.returncode == expect, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+LEARN_FRAMES = 10
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 mrd = pytest.importorskip("mrd", reason="the mrd-python package is not installed")
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
+from bench.fuzz_seeds import PIXELS, mrd2_stream  # noqa: E402
 from drivers.errors import BadFrame, BadRecording, FramesDropped  # noqa: E402
 from drivers.formats.mrd import FrameMaker, parse_messages  # noqa: E402
 from drivers.formats.mrd_image import MrdImage  # noqa: E402
@@ -143,6 +144,33 @@ def test_a_damaged_stream_is_refused_with_a_sentence(damage, said: str) -> None:
     assert damage(raw) != raw
     with pytest.raises(BadFrame) as refused:
         images_in(damage(raw))
+    assert said in str(refused.value)
+
+
+STAMP = b"\1\x80\xc8\xd0\x07"
+"""Of the images of `mrd2_stream`; the number of the slice, which is none, stands before it."""
+
+
+@pytest.mark.parametrize(
+    ("types", "values", "said"),
+    [
+        (
+            (b'"slice", "type": [null, "uint32"]', b'"slice", "type": "float64"'),
+            (b"\0" + STAMP, struct.pack("<d", np.inf) + STAMP),
+            "OverflowError: cannot convert float infinity to integer",
+        ),
+        (
+            (b'["float32"]', b'["complexfloat32"]'),
+            (PIXELS.astype("<f4").tobytes(), PIXELS.astype("<c8").tobytes()),
+            "ValueError: its pixels are complex64",
+        ),
+    ],
+    ids=["infinite slice", "complex pixels"],
+)
+def test_a_schema_whose_types_are_not_those_of_an_image_is_refused(types, values, said: str) -> None:
+    raw = mrd2_peer.with_schema(mrd2_stream().replace(*values), lambda schema: schema.replace(*types))
+    with pytest.raises(BadFrame) as refused:
+        images_in(raw)
     assert said in str(refused.value)
 
 

@@ -133,20 +133,11 @@ def live_pipeline(recording: Path, box: str, config: Config | None = None) -> It
             pipeline.stop()
 
 
-def off_after_ms(
-    recording: Path, box: str, role: str, number: int, *, then_resume: bool = False
-) -> tuple[float, float]:
-    """Return how long the beam stayed on after the signal, and the stale limit, ms; a try without beam is repeated.
-
-    On request, the stopped process goes on afterwards, and the beam must come back by itself.
-    """
+def off_after_ms(recording: Path, box: str, role: str, number: int) -> tuple[float, float]:
+    """Return how long the beam stayed on after the signal, and the stale limit, ms; a try without beam is repeated."""
     while True:
         with live_pipeline(recording, box) as pipeline, suppress(AlreadyOffError):
-            off_ms = pipeline.off_after_ms(role, number)
-            if then_resume:
-                pipeline.session.processes[role].send_signal(signal.SIGCONT)
-                pipeline.wait_for(GateState.ON, timeout_s=10)
-            return off_ms, pipeline.stale_ms
+            return pipeline.off_after_ms(role, number), pipeline.stale_ms
 
 
 def main(recording: Path, box: str, tries: int) -> None:

@@ -16,14 +16,16 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
+from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
-from gating.messages import CineFrame, GateCommand, Heartbeat, StreamEnd
+from gating.messages import CineFrame, GateCommand, Heartbeat, StreamEnd, TargetPosition
 from gating.session.log import read_raw, read_session
 from gating.settings.config import Config, to_toml
 from gating.wire.codec import encode, encode_frame
 from gating.wire.sockets import Socket, bind
 from tests.faults.beam_bench import SESSION, ReconnectingSubscriber, bench_config, gate_command, process
+from tests.position_bench import PositionBench
 from tests.unit.session_bench import make_frame
 
 RECORDER = """
@@ -47,7 +49,7 @@ class Wire:
     """A fake source and engine, and a subscriber to the recorder."""
 
     def __init__(self, context: zmq.Context[Any], config: Config) -> None:
-        self.config = config
+        self.context, self.config = context, config
         self.frames: Socket = bind(context, zmq.XPUB, config.endpoints.frames)
         self.gate: Socket = bind(context, zmq.PUB, config.endpoints.gate)
         self.ear = ReconnectingSubscriber(context, config.endpoints.recorder)
@@ -136,6 +138,29 @@ def test_lost_frames_are_counted_by_gaps_in_their_sequence(wire: Wire, tmp_path:
         wire.send_frames(5, 2)
         assert wire.heartbeat(frames=5).counters["frames_lost"] == 2
         stop(child)
+
+
+def test_positions_are_recorded_and_count_for_nothing_else(wire: Wire, tmp_path: Path) -> None:
+    told: Socket = bind(wire.context, zmq.XPUB, wire.config.endpoints.positions)
+    bench = PositionBench()
+    bench.frames(1)
+    position = bench.position()
+    with recorder(wire, tmp_path / "log.mcap") as child:
+        assert told.poll(20_000), "nobody listens to the positions"
+        for number in (0, 1, 5):
+            told.send_multipart(encode(replace(position, position_sequence=number)))
+        wire.ear.wait_for(Heartbeat, lambda beat: beat.counters["messages"] == 3)
+        told.send_multipart(encode_frame(make_frame(900, time.monotonic_ns(), shape=FRAME_SHAPE, clock=CLOCK)))
+        told.send_multipart([b"nonsense", b""])
+        wire.send_frames(0, 3)
+        wire.send_frames(5, 1)
+        counters = wire.heartbeat(frames=4).counters
+        told.close()
+        stop(child)
+    assert (counters["frames"], counters["frames_lost"], counters["behind"]) == (4, 2, 0)
+    found = [record.message for record in read_session(tmp_path / "log.mcap")]
+    assert [one.position_sequence for one in found if isinstance(one, TargetPosition)] == [0, 1, 5]
+    assert sum(isinstance(one, CineFrame) for one in found) == 4
 
 
 def test_it_reports_its_health_every_100_ms(wire: Wire, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,46 @@ def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path, number: sig
         assert run.wait(30) != 0
     assert len(started) == 4
     assert not [child for child in started if Path(f"/proc/{child}").exists()]
+
+
+def lives(process_id: int) -> bool:
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from gating.service.pipeline import Session
+from gating.settings.config import Config
+
+session = Session(Config(), "s1", Path(sys.argv[1]))
+session.start("beam")
+session.start("record", str(session.folder / "log.mcap"))
+print(*(process.pid for process in session.processes.values()), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_session_whose_starter_is_killed_ends_by_itself(tmp_path: Path) -> None:
+    """Nobody would see or end it any more, and its beam would go on."""
+    command = [sys.executable, "-c", STARTER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        started = [int(process_id) for process_id in starter.stdout.readline().split()]
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "log.mcap").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        starter.kill()
+    deadline = time.monotonic() + 20
+    while any(map(lives, started)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    left = [process_id for process_id in started if lives(process_id)]
+    for process_id in left:
+        os.kill(process_id, signal.SIGKILL)
+    assert len(started) == 2
+    assert not left
 
 
 class InterruptedPopen(subprocess.Popen):

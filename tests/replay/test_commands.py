@@ -1,4 +1,4 @@
-"""The commands as a user runs them: real processes, real sockets, real files."""
+"""The commands as a user runs them: real sessions, real sockets, real files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,8 @@ import SimpleITK
 
 from drivers.recordings import open_recording
 from replay_data import session_path
+from tests.command_line import answer as cinegate
 from tests.pages import fetched_addresses
-
-
-def cinegate(*arguments: object, expect: int = 0) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == expect, done.stderr
-    return json.loads(done.stdout)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -218,6 +207,14 @@ def test_a_coronal_session_leaves_the_hidden_axis_empty(tmp_path):
 )
 def test_bad_input_is_one_sentence_and_exit_code_two(arguments, sentence):
     assert sentence in str(cinegate(*arguments, expect=2)["error"])
+
+
+def test_a_process_with_bad_input_says_one_sentence_and_exits_with_two():
+    command = [sys.executable, "-m", "cinegate", "recover", "nowhere.mcap", "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "there is no such file" in json.loads(done.stdout)["error"]
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_every_setting_is_listed_with_unit_and_default():

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +12,9 @@ import cinegate
 from gating.messages import TargetEstimate
 from gating.session.log import read_session
 from replay_data import session_path
+from tests.command_line import answer as command
 
 TIMES = ("seconds_per_frame", "total_runtime", "track_p50_ms", "track_p99_ms", "track_max_ms")
-
-
-def command(*arguments: object) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-m", "cinegate", *map(str, arguments), "--json"], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from gating.geometry.contours import box_contour
-from gating.targets.boundary import GatingBoundary
+from gating.targets.boundary import GatingBoundary, grown
 
 BOX = box_contour(20, 30, 40, 20)
 
@@ -44,7 +46,7 @@ def test_out_fraction_agrees_with_an_independent_rasteriser(x, y, a, b):
     reference = ellipse(32, 32, 9, 7)
     moved = ellipse(32 + x, 32 + y, a, b)
     fraction = GatingBoundary(reference, (0, 0, 0, 0)).out_fraction(moved)
-    fine = 16
+    fine = 8
     masks = [polygon2mask((64 * fine, 64 * fine), (c[:, ::-1] + 0.5) * fine - 0.5) for c in (reference, moved)]
     expected = (masks[1] & ~masks[0]).sum() / masks[1].sum()
     assert fraction == pytest.approx(expected, abs=0.02)
@@ -69,3 +71,25 @@ def test_the_outline_surrounds_the_target_by_the_margins():
     outline = GatingBoundary(BOX, (1, 2, 3, 4)).outline_px
     np.testing.assert_allclose(outline.min(axis=0) - BOX.min(axis=0), (-1, -3), atol=0.3)
     np.testing.assert_allclose(outline.max(axis=0) - BOX.max(axis=0), (2, 4), atol=0.3)
+
+
+@given(data=st.data(), margins=st.tuples(*[st.sampled_from([0.0, 0.3, 1.0, 2.5, 4.0, 7.3])] * 4))
+@settings(max_examples=40, deadline=None)
+def test_a_mask_grows_by_a_quarter_ellipse_in_each_direction(data, margins):
+    cells = data.draw(st.lists(st.tuples(st.integers(0, 17), st.integers(0, 21)), min_size=1, max_size=6))
+    mask = np.zeros((18, 22), np.bool_)
+    mask[tuple(np.transpose(cells))] = True
+    left, right, up, down = np.maximum(margins, 0.25)
+    rows, columns = np.indices(mask.shape)
+    reached = np.zeros_like(mask)
+    for row, column in cells:
+        x, y = columns - column, rows - row
+        reached |= (x / np.where(x < 0, left, right)) ** 2 + (y / np.where(y < 0, up, down)) ** 2 <= 1
+    np.testing.assert_array_equal(grown(mask, margins), reached)
+
+
+def test_a_boundary_with_wide_margins_takes_no_time():
+    GatingBoundary(BOX, (0, 0, 0, 0))  # imports
+    began = time.perf_counter()
+    GatingBoundary(BOX, (13.3, 13.3, 13.3, 13.3))
+    assert time.perf_counter() - began < 0.5

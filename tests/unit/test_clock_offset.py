@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gating.clocks.offset import DAY_NS, HOUR_NS, MIN_SAMPLES, UNKNOWN_NS, CounterUnwrapper, OffsetEstimator
+from gating.clocks.counter import DAY_NS, HOUR_NS, CounterUnwrapper
+from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS, OffsetEstimator
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -153,11 +154,11 @@ GROWTH_MS_PER_S = (0.2, 0.5, 1, 1.9, 5, 10)
 
 
 @pytest.mark.parametrize("frames_per_s", [4, 8])
-@pytest.mark.parametrize("jitter_ms", [0, 1, 5])
+@pytest.mark.parametrize("jitter_ms", [0, 5])
 @pytest.mark.parametrize("growth_ms_per_s", GROWTH_MS_PER_S)
 def test_a_growing_delay_is_never_taken_for_drift(growth_ms_per_s: float, jitter_ms: int, frames_per_s: int) -> None:
     """Where the beam is not held for uncertainty, a frame is at most 50 ms older than is said."""
-    for drift_ppm in (-40, 0, 40):
+    for drift_ppm in (-40, 40):
         estimator = OffsetEstimator(5 * MS, 0)
         stream = pairs(
             lambda rng: rng.uniform(0, jitter_ms * MS),
@@ -174,8 +175,7 @@ def test_a_growing_delay_is_never_taken_for_drift(growth_ms_per_s: float, jitter
         assert mappings[-1][0].uncertainty_ns > 50 * MS
 
 
-@pytest.mark.parametrize("jitter_ms", [0, 5])
-@pytest.mark.parametrize("drift_ppm", [-40, 0, 40])
+@pytest.mark.parametrize(("drift_ppm", "jitter_ms"), [(-40, 0), (-40, 5), (0, 5), (40, 5)])
 def test_an_hour_of_drift_that_is_believed_stays_certain(drift_ppm: int, jitter_ms: int) -> None:
     estimator = OffsetEstimator(5 * MS, 0)
     stream = pairs(

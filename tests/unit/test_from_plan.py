@@ -12,9 +12,11 @@ import SimpleITK
 from typer.testing import CliRunner
 
 from bench.registration import MIDDLE_MM, RADII_MM, STEP_MM, Case, make_case
-from cinegate.plan_target import accept
+from cinegate.plan_target import accept, carry_from_plan
 from cinegate.verbs import register_verbs
 from cinegate.verbs.app import app
+from drivers.errors import BadPlan
+from drivers.recordings import open_recording
 from gating.decision.reasons import GateReason
 from gating.errors import TargetError
 from gating.messages import GateState, SourceKind, TargetReference
@@ -72,13 +74,14 @@ def test_a_target_of_the_plan_becomes_one_that_waits_for_acceptance(plan, tmp_pa
 
 
 def carried_over(accepted_by=""):
-    return replace(drawn_on(frame(0)), carried=replace(HOW, accepted_by=accepted_by))
+    waiting = replace(drawn_on(frame(0)), carried=HOW)
+    return waiting.accept(accepted_by) if accepted_by else waiting
 
 
 def test_a_live_session_refuses_a_contour_that_nobody_accepted():
     held = Bench(targets=[carried_over()], kind=SourceKind.LIVE, arm_by_itself=False).steps(8)[-1].command
     assert (held.state, held.reason) == (GateState.HOLD, GateReason.TARGET_UNUSABLE)
-    assert "was carried over from a plan, and nobody has accepted it" in held.detail
+    assert "was carried over, and nobody has accepted it" in held.detail
 
 
 def test_a_live_session_takes_an_accepted_contour_and_logs_by_whom():
@@ -89,6 +92,33 @@ def test_a_live_session_takes_an_accepted_contour_and_logs_by_whom():
     for action in ("confirm", "arm"):
         assert bench.request(action).accepted
     assert GateState.ON in states(bench.steps(6, start=10))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"contour_px": carried_over().contour_px + np.float32([3, 0])},
+        {"name": "PTV"},
+        {"image": drawn_on(frame(1)).image},
+        {"carried": replace(carried_over("dr_who").carried, how="GTV of another plan")},
+        {"carried": replace(carried_over("dr_who").carried, doubts=("agreement is 0.50",))},
+    ],
+)
+def test_a_contour_that_was_changed_after_acceptance_is_refused(tmp_path, changed):
+    write_targets(tmp_path / "t.json", [replace(carried_over("dr_who"), **changed)])
+    targets = read_targets(tmp_path / "t.json")
+    held = Bench(targets=targets, kind=SourceKind.LIVE, arm_by_itself=False).steps(8)[-1].command
+    assert (held.state, held.reason) == (GateState.HOLD, GateReason.TARGET_UNUSABLE)
+    assert "is not what dr_who accepted: it was changed afterwards" in held.detail
+
+
+def test_a_cine_of_another_frame_of_reference_is_refused(plan, tmp_path):
+    """Its positions mean nothing in the plan: it is of another patient, or of another day."""
+    folder, _ = plan
+    structure_set(tmp_path / "plan.dcm", {"GTV": [[0, 0, 0, 9, 0, 0, 9, 9, 0]]})
+    recording = replace(open_recording(folder / "cine.npz"), frame_of_reference="1.2.3.4.5.6")
+    with pytest.raises(BadPlan, match=r"FrameOfReferenceUID of this cine ends in .*must first be registered"):
+        carry_from_plan(folder / "volume.mha", tmp_path / "plan.dcm", "GTV", recording)
 
 
 def test_acceptance_is_kept_by_the_target_file_and_asked_for_once(tmp_path):

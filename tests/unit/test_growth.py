@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.growth import growth
+from bench.growth import growth, trend
 
 MINUTES, PER_MINUTE = 10.0, 120
 TIME = np.linspace(0, 1, int(MINUTES * PER_MINUTE))
@@ -57,3 +57,17 @@ def test_a_leak_in_lumps_is_not_flat():
 
 def test_nothing_measured_is_nothing_grown():
     assert growth([float("nan")], 1.0).growth_percent == 0
+
+
+@pytest.mark.parametrize(("percent", "is_flat"), [(0, True), (2, True), (8, False)])
+def test_a_trend_is_flat_by_the_upper_end_of_its_interval(percent, is_flat):
+    assert trend(80 + NOISE + 0.8 * percent * TIME).flat(limit_percent=5) is is_flat
+
+
+def test_what_few_samples_cannot_tell_is_not_flat():
+    wild = [80, 96, 70, 90, 75]
+    assert not trend(wild).flat(limit_percent=5)
+
+
+def test_a_single_outlier_is_no_trend():
+    assert trend(80 + NOISE + np.where(TIME > 0.999, 500, 0)).flat(limit_percent=1)

@@ -30,6 +30,7 @@ def position(number: int, sent_ms: float, *, renewal: bool = False, **changed) -
         "pacing": Pacing.REAL_TIME,
         "reference_mm": (None, 0.0, 0.0),
         "predicted_mm": (None, 1.0, 2.0),
+        "predicted_ns": round((sent_ms + 100) * MS),
         "sent_ns": round(sent_ms * MS),
         "clock": "theirs",
     }
@@ -70,6 +71,12 @@ def test_a_position_is_followed_until_its_lease_runs_out():
         {"position_sequence": 2**50},
         {"source_kind": SourceKind.PHANTOM},
         {"lease_ms": 0.0},
+        {"reference_mm": (None, None, 0.0)},
+        {"predicted_mm": (None, 1.0, -51.0)},
+        {"predicted_mm": (None, 9_000.0, 2.0)},
+        {"predicted_ns": 0},
+        {"predicted_ns": 600 * MS},
+        {"measured_ages_ms": (None, 450.0, 20.0)},
     ],
 )
 def test_a_position_that_cannot_be_followed_ends_the_lease_at_once(changed):

@@ -22,18 +22,12 @@ from gating.settings.rules import (
     PredictionSettings,
 )
 from gating.targets.boundary import GatingBoundary
+from gating.targets.breath_hold import BreathHold
+from gating.targets.from_settings import check_rules, rules_of
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import (
-    AvoidanceWindow,
-    BoundaryWindow,
-    BreathHold,
-    CentreWindow,
-    Excursion,
-    OverlapWindow,
-    StructureRules,
-    sphere_overlap,
-)
-from gating.targets.structure import StructureGate, check_rules, rules_of
+from gating.targets.rules import Excursion, StructureRules
+from gating.targets.structure import StructureGate
+from gating.targets.windows import AvoidanceWindow, BoundaryWindow, CentreWindow, OverlapWindow, sphere_overlap
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import stream
 

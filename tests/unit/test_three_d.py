@@ -17,8 +17,9 @@ from gating.settings.three_d import CouplingSettings, ThreeDSettings
 from gating.targets.boundary import GatingBoundary
 from gating.targets.motion_3d import Place, StructureMotion
 from gating.targets.observation import TargetObservation
-from gating.targets.rules import BoundaryWindow, CentreWindow, Excursion, StructureRules
+from gating.targets.rules import Excursion, StructureRules
 from gating.targets.structure import StructureGate
+from gating.targets.windows import BoundaryWindow, CentreWindow
 from gating.tracking.tracker import TrackResult, TrackStatus
 from tests.factories import stream
 
@@ -120,6 +121,17 @@ def test_nothing_is_bounded_where_the_clock_has_gone_back():
     motion = motion_of("sagittal", "coronal")
     *_, (t_s, _, _, _) = followed(motion, ["coronal", "sagittal"], 0.125, 80)
     assert motion.see("coronal", (0.0, 0.0, 1.0), round((t_s - 5) * S)).bound_mm[1] == math.inf
+
+
+def test_a_clock_that_has_gone_back_makes_no_speed_and_no_session_shorter():
+    taught = CouplingSettings(structure="GTV", along_lps=(0, 0, 1), across_lps=(1, 0, 0), slope=0.0, growth_mm_s=4,
+                              bound_mm=2, lag_s=0.5, drift_mm_per_min=1.0)  # fmt: skip
+    motion = motion_of("sagittal", couplings=(taught,))
+    *_, (_, _, _, before) = followed(motion, ["sagittal"], 0.125, 480)
+    after = [motion.see("sagittal", (0.0, 0.0, 2.0), round(number * 0.125 * S)) for number in range(9)]
+    assert [place.displacement_mm[0] for place in after] == pytest.approx([0.0] * 9)
+    assert after[0].bound_mm[0] == pytest.approx(before.bound_mm[0])
+    assert after[-1].bound_mm[0] > before.bound_mm[0]
 
 
 positions = st.tuples(*[st.floats(-6, 6)] * 3)

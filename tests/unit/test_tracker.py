@@ -322,13 +322,17 @@ def test_a_small_motion_that_is_followed_is_no_fixed_pattern(path) -> None:
     assert {made.track(pixels.astype(np.uint16), 0.25).status for pixels in seen} == {TrackStatus.TRACKED}
 
 
-def test_a_fixed_pattern_that_holds_the_match_is_detected() -> None:
-    """The pattern is stronger than the anatomy behind it: after one second, the match is doubted."""
+@pytest.mark.parametrize("forgets_at", [0, 20])
+def test_a_fixed_pattern_that_holds_the_match_is_detected(forgets_at) -> None:
+    """The pattern is stronger than the anatomy behind it: after one second, the match is doubted, and again later."""
     pattern, rng = 250 * texture(41, 2.0, SHAPE), np.random.default_rng(3)
     path = 8 * np.sin(np.arange(40) / 3.0)
     seen = [np.clip(frame(0, dy) + pattern + rng.normal(0, 6, SHAPE), 0, 65535).astype(np.uint16) for dy in path]
     made = tracker(pixels=seen[0])
-    results = [made.track(pixels, 0.25) for pixels in seen[1:]][3:]
-    held = [abs(result.y_px - 61.5 - dy) > 3.0 for result, dy in zip(results, path[4:], strict=True)]
-    assert sum(held) > 10
+    for pixels in seen[1:forgets_at]:
+        made.track(pixels, 0.25)
+    made.forget_motion()
+    results = [made.track(pixels, 0.25) for pixels in seen[max(1, forgets_at) :]][3:]
+    held = [abs(result.y_px - 61.5 - dy) > 3.0 for result, dy in zip(results, path[-len(results) :], strict=True)]
+    assert sum(held) > len(results) / 4
     assert not any(wrong and r.status is TrackStatus.TRACKED for wrong, r in zip(held, results, strict=True))

@@ -12,11 +12,15 @@ const DRIFT_MS = 0.01;
 export class Live {
   /**
    * @param {string} kind "start", "treat" or "patient"
-   * @param {(update: U, pixels: ArrayBuffer) => void} paint called with each message, in an animation frame
+   * @param {(update: U) => void} paint called in an animation frame, with the newest message
+   * @param {(update: U, pixels: ArrayBuffer) => void} [take] called with each message as it comes
    */
-  constructor(kind, paint) {
+  constructor(kind, paint, take = () => {}) {
     this.kind = kind;
     this.paint = paint;
+    this.take = take;
+    /** @type {{number: number, at: number}[]} What has come since the newest animation frame, and when. */
+    this.unpainted = [];
     /** @type {U | null} */
     this.newest = null;
     this.receivedAt = -Infinity;
@@ -51,9 +55,23 @@ export class Live {
     this.latenessMs = now - update.at_ms - this.fastest;
     this.receivedAt = now;
     this.newest = update;
-    requestAnimationFrame(() => {
-      this.paint(update, data.slice(4 + size));
-      afterPaint(() => this.say({ type: "drawn", number: update.number }));
+    this.take(update, data.slice(4 + size));
+    this.unpainted.push({ number: update.number, at: now });
+    if (this.unpainted.length === 1) requestAnimationFrame(() => this.paintNewest());
+  }
+
+  /** Paints what has come, and says so once that is on the screen. */
+  paintNewest() {
+    const came = this.unpainted;
+    this.unpainted = [];
+    const began = performance.now();
+    if (this.newest) this.paint(this.newest);
+    const drawn = performance.now();
+    afterPaint(() => {
+      const painted = performance.now();
+      for (const { number, at } of came) {
+        this.say({ type: "drawn", number, spent_ms: [began - at, drawn - began, painted - drawn] });
+      }
     });
   }
 
@@ -80,13 +98,17 @@ export class Live {
   }
 }
 
+/** @type {(() => void)[]} */
+const afterwards = [];
+const { port1, port2 } = new MessageChannel();
+port1.onmessage = () => afterwards.shift()?.();
+
 /**
  * Runs something after what an animation frame drew has been painted.
  * @param {() => void} work
  */
 function afterPaint(work) {
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = work;
+  afterwards.push(work);
   port2.postMessage(0);
 }
 

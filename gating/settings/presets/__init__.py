@@ -6,8 +6,10 @@ from importlib.resources import files
 from typing import Final, Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gating.settings.config import Config, ConfigError, parse_config
+from gating.settings.three_d import ThreeDSettings
 
 PresetName = Literal["respiratory", "exhale", "breath_hold", "exception"]
 NAMES: Final[tuple[PresetName, ...]] = get_args(PresetName)
@@ -41,5 +43,6 @@ def read_preset(name: str) -> str:
 
 
 def preset_of(config: Config) -> PresetName | None:
-    """Return the preset that has the gating settings of a configuration; None if no preset has."""
-    return next((name for name in NAMES if parse_config(read_preset(name)).gating == config.gating), None)
+    """Return the preset that has the gating settings of a configuration, 3D aside; None if no preset has."""
+    flat = replace(config.gating, three_d=ThreeDSettings())
+    return next((name for name in NAMES if parse_config(read_preset(name)).gating == flat), None)
