@@ -24,7 +24,7 @@ from gating.tracking import template_tracker
 from gating.tracking.carrying import beyond_image_px
 from gating.tracking.contour import ContourFit, Propagation
 from gating.tracking.local_contrast import Picture
-from gating.tracking.sampling import score_at
+from gating.tracking.sampling import score_at, work_for
 from gating.tracking.template import masked_around
 from gating.tracking.tracker import TrackerSettings
 
@@ -126,8 +126,9 @@ class FlowFit:
         affine = self._fit(flow[self._at[:, 0], self._at[:, 1]].astype(np.float64) / self._scale)
         affine[0] += shift_x, shift_y
         contour = (self._contour + self._functions(self._contour) @ affine).astype(np.float32)
-        motion = np.ascontiguousarray((self._functions(self._places.T) @ affine).T, np.float32)
-        one = score_at(picture.smooth, self._places, motion, self._values)[0]
+        work = work_for(self._values.size)
+        work[:2] = (self._functions(self._places.T) @ affine).T
+        one = score_at(picture.smooth, self._places, work, self._values)[0]
         x, y = affine[0].tolist()
         return Propagation(
             contour_px=contour, content_px=(self._content[0] + x, self._content[1] + y), score=one,

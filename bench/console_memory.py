@@ -20,6 +20,8 @@ WARM_S: Final = 120.0
 EVERY_S: Final = 10.0
 LIMIT_PERCENT: Final = 5.0
 """Growth that counts as flat, upper end of its 95 % interval; the browser's own processes are reported alone."""
+ROOM: Final = {"page_heap_mb": 0.5}
+"""A page's own objects come to about 1.3 MB, of which compiled code comes and goes; pictures or samples are more."""
 NOT_JUDGED: Final = ("browser_mb",)
 
 
@@ -57,7 +59,7 @@ def measure_memory(
             session.check()
             samples.append(_server(console.process.pid) | browser.held())
             sampled()
-        painted = console.painted()
+        painted = console.latency()["published_to_drawn_ms"]
     grown = {name: trend([one[name] for one in samples]) for name in samples[0]}
     return {
         "minutes": minutes,
@@ -66,7 +68,9 @@ def measure_memory(
         "limit_percent": LIMIT_PERCENT,
         "painted_ms": painted,
         "held": {name: to_builtins(one) | {"judged": name not in NOT_JUDGED} for name, one in grown.items()},
-        "passed": all(grown[name].flat(LIMIT_PERCENT) for name in grown if name not in NOT_JUDGED),
+        "passed": all(
+            one.flat(LIMIT_PERCENT, ROOM.get(name, 0)) for name, one in grown.items() if name not in NOT_JUDGED
+        ),
     }
 
 

@@ -58,13 +58,13 @@ class ConsoleProcess:
             raise PipelineError("the console ended before it listened")
         self.url: str = json.loads(line)["url"]
 
-    def painted(self) -> dict[str, Any]:
-        """Return published to drawn, ms, of the newest pictures that pages painted."""
+    def latency(self) -> dict[str, Any]:
+        """Return published to drawn, and its stages, ms, of the pictures that pages painted in the newest 30 s."""
         origin, _, token = self.url.partition("/treat?token=")
         cookie = f"cinegate-{origin.rpartition(':')[2]}={token}"
         request = urllib.request.Request(f"{origin}/latency", headers={"Cookie": cookie})  # noqa: S310 - our own
         with urllib.request.urlopen(request) as answer:  # noqa: S310
-            return dict(json.load(answer)["published_to_drawn_ms"])
+            return dict(json.load(answer))
 
     def close(self) -> None:
         """End it."""
@@ -118,7 +118,7 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
         open_browser()
         wait_for_paint(console, session)
         time.sleep(seconds)
-        painted = console.painted()
+        painted = console.latency()
         while len(browsers) < BROWSERS:
             open_browser()
         time.sleep(SETTLE_S * 10)
@@ -126,7 +126,8 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
     return {
         "rate_hz": rate_hz,
         "size_px": SIZE_PX,
-        "published_to_drawn_ms": painted,
+        "published_to_drawn_ms": painted["published_to_drawn_ms"],
+        "stages_ms": painted["stages_ms"],
         "browsers": BROWSERS,
         **{f"engine_{name}_ms": to_builtins(summarise(samples)) for name, samples in halves.items()},
     }
@@ -135,7 +136,7 @@ def measure(rate_hz: float, seconds: float = SECONDS) -> dict[str, Any]:
 def wait_for_paint(console: ConsoleProcess, session: Session) -> None:
     """Return once a page has painted a frame. Raises `PipelineError` if none does, or a process has ended."""
     until_s = time.monotonic() + START_S
-    while not console.painted()["n"]:
+    while not console.latency()["published_to_drawn_ms"]["n"]:
         session.check()
         if time.monotonic() > until_s:
             raise PipelineError(f"no page painted a frame within {START_S:g} s")

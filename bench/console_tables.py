@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
-HEADS = ("p50", "p99", "p999", "max")
+HEADS: Final = ("p50", "p99", "p999", "max")
+STAGES: Final = {
+    "to_console": "from the source to the console",
+    "to_sent": "contours, and until the page has room",
+    "to_draw": "until the page draws",
+    "draw": "drawing",
+    "paint": "until it is painted",
+    "both_ways": "on the WebSocket, there and back",
+}
 
 
 def pages_table(rows: Iterable[dict[str, Any]]) -> Table:
@@ -16,6 +24,7 @@ def pages_table(rows: Iterable[dict[str, Any]]) -> Table:
     for row in rows:
         names = {
             "published to drawn, one page": row["published_to_drawn_ms"],
+            **{f"- {words}": row["stages_ms"][stage] for stage, words in STAGES.items() if stage in row["stages_ms"]},
             f"engine with console and {row['browsers']} browsers": row["engine_with_ms"],
             "engine with all of them stopped": row["engine_without_ms"],
         }

@@ -30,9 +30,9 @@ class Trend(Struct, frozen=True):
     high_percent: float
     """Ends of the 95 % interval of the growth."""
 
-    def flat(self, limit_percent: float) -> bool:
-        """Return whether it grew by no more than a limit, also at the upper end of the interval."""
-        return self.high_percent <= limit_percent
+    def flat(self, limit_percent: float, room: float = 0.0) -> bool:
+        """Return whether it grew by no more than a limit or by `room`, also at the upper end of the interval."""
+        return self.high_percent <= max(limit_percent, 100 * room / self.first if self.first else 0.0)
 
 
 def trend(samples: Sequence[float]) -> Trend:

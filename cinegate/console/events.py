@@ -12,7 +12,8 @@ from gating.messages import Event
 MAX_EVENTS: Final = 200
 _OF_OPERATORS: Final = frozenset(("confirm", "arm", "disarm", "acknowledge", "accept_shift", "mark", "stop"))
 """Codes of what operators did; each of these counts by its full text, who did it included."""
-_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
+_NUMBERS: Final = re.compile(r"\d+(?:\.\d+)?(?:, \d+(?:\.\d+)?)*")
+"""A number, or a list of them."""
 
 
 class FoldedEvent(Struct, kw_only=True):
@@ -37,7 +38,7 @@ class EventList:
 
     def add(self, event: Event, at: str) -> None:
         """Add an event that came at a local time."""
-        text = event.text if event.code in _OF_OPERATORS else _NUMBER.sub("#", event.text)
+        text = event.text if event.code in _OF_OPERATORS else _NUMBERS.sub("#", event.text)
         key = (event.role, event.severity, event.code, text)
         folded = self._events.pop(key, None)
         times = 1 if folded is None else folded.times + 1

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cinegate.console.operators import Answer, Operator
-from cinegate.console.painting import Painting, Sent
+from cinegate.console.painting import Painting, Sent, Shown
 from cinegate.console.patient import patient_update
 from cinegate.console.picture import Picture
 from cinegate.console.protocol import Ask, Attach, BadMessage, Drawn, GuidePatient, Inbound, pack, parse
@@ -48,6 +48,8 @@ class Page:
     in_flight: dict[int, Sent] = field(default_factory=dict)
     """Messages that the page has not painted yet, by number."""
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_IN_FLIGHT))
+    painted: Shown = ("", "")
+    """What its newest painted message showed: a request is for that, and for nothing else."""
     told_s: float = 0.0
     """When the newest message was sent."""
     answers: list[Answer] = field(default_factory=list)
@@ -143,6 +145,7 @@ class Pages:
             sent = page.in_flight.pop(message.number, None)
             if sent is None:
                 raise BadMessage(f"message {message.number} was not sent, or has been acknowledged")
+            page.painted = sent.shown
             self._painting.add(sent, message.spent_ms, time.monotonic_ns())
             page.room.release()
             return
@@ -169,6 +172,7 @@ class Pages:
         page.wake.set()
 
     async def _carry_out(self, page: Page, message: Ask | GuidePatient) -> None:
+        other = ""
         if isinstance(message, GuidePatient):
             said = message.message and message.message != self.guide.message
             if self.operator.name:
@@ -177,9 +181,21 @@ class Pages:
             if self.operator.name and not said:
                 return
             message = Ask("mark", why=f"message to the patient: {message.message}")
-        answer = await self.operator.ask(self.view.session_id, message)  # before the list is looked up: it is replaced
-        page.answers.append(answer)
+        elif message.action != "hold":
+            other = self._other_than_painted(page, message)
+        session = self.view.session_id
+        answer = Answer(accepted=False, text=other) if other else await self.operator.ask(session, message)
+        page.answers.append(answer)  # of the list as it is by now: it is replaced
         page.wake.set()
+
+    def _other_than_painted(self, page: Page, asked: Ask) -> str:
+        """Return why a request is not for what is shown now, in words; empty if its page shows that."""
+        if page.painted == self.view.shown:
+            return ""
+        (session, _), (now, _) = page.painted, self.view.shown
+        if session != now:
+            return f"{asked.action}: session {now} has taken the place of {session or 'none'}; look at it first"
+        return f"{asked.action}: another engine decides in session {now} since this page was drawn; look at it first"
 
     async def _feed(self, page: Page) -> None:
         while True:
@@ -190,7 +206,7 @@ class Pages:
             header, picture = self._next(page)
             page.told_s, sent_ns = time.monotonic(), time.monotonic_ns()
             own_clock = picture is not None and picture.frame.header.publish_clock == self.clock
-            page.in_flight[page.number] = Sent(sent_ns, picture if own_clock else None)
+            page.in_flight[page.number] = Sent(sent_ns, picture if own_clock else None, self.view.shown)
             pixels = b"" if picture is None else picture.pixels()
             try:
                 await page.socket.send_bytes(pack(header | {"number": page.number}, pixels))

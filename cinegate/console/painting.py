@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from cinegate.console.picture import Picture
-from cinegate.console.tally import LATENCY_NS
+from cinegate.console.tally import Recent
 from gating.latency.stages import summarise
 
-MAX_PAINTED: Final = 20_000
+Shown = tuple[str, str]
+"""A session, and the engine that decides in it: empty before one was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,15 @@ class Sent:
     sent_ns: int
     picture: Picture | None = None
     """None as well where its stamps are of another clock than the console's."""
+    shown: Shown = ("", "")
+    """What the page shows with it."""
 
 
 class Painting:
     """The pictures that pages have painted in the newest 30 s."""
 
     def __init__(self) -> None:
-        self._painted: deque[tuple[int, dict[str, float]]] = deque(maxlen=MAX_PAINTED)
+        self._painted: Recent[dict[str, float]] = Recent()
 
     def add(self, sent: Sent, spent_ms: tuple[float, float, float] | None, now_ns: int) -> None:
         """Add a message that a page has acknowledged.
@@ -51,11 +53,11 @@ class Painting:
         if spent_ms is not None:
             stages |= dict(zip(("to_draw", "draw", "paint"), spent_ms, strict=True))
             stages["both_ways"] = (now_ns - sent.sent_ns) / 1e6 - sum(spent_ms)
-        self._painted.append((now_ns, stages))
+        self._painted.add(stages, now_ns)
 
     def latency(self, now_ns: int) -> dict[str, Any]:
         """Return published to drawn, and its stages, ms."""
-        newest = [stages for drawn_ns, stages in self._painted if drawn_ns > now_ns - LATENCY_NS]
+        newest = self._painted.values(now_ns)
         names = dict.fromkeys(name for stages in newest for name in stages)
         found = {name: summarise([one[name] for one in newest if name in one]) for name in names}
         return {

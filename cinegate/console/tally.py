@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -15,6 +15,31 @@ LATENCY_NS: Final = 30_000_000_000
 MAX_STEP_NS: Final = 1_000_000_000
 """A longer silence between two reports of the beam interface counts as no beam: it was not seen."""
 MAX_PUBLISHED: Final = 512
+
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """Values of the newest 30 s; none that is older is kept."""
+
+    def __init__(self) -> None:
+        self._values: deque[tuple[int, Value]] = deque()
+
+    def add(self, value: Value, now_ns: int) -> None:
+        """Add a value that came at a time of the monotonic clock."""
+        self._values.append((now_ns, value))
+        self._forget(now_ns)
+
+    def values(self, now_ns: int | None = None) -> list[Value]:
+        """Return those of the newest 30 s: at this time, or else when the newest came."""
+        if now_ns is not None:
+            self._forget(now_ns)
+        return [value for _, value in self._values]
+
+    def _forget(self, now_ns: int) -> None:
+        while self._values and self._values[0][0] < now_ns - LATENCY_NS:
+            self._values.popleft()
 
 
 class HoldTally(Struct, frozen=True):
@@ -36,8 +61,8 @@ class Tally:
         self._command: tuple[GateCommand, int] | None = None
         self._beam: BeamStatus | None = None
         self._published_ns: dict[int, int] = {}
-        self._engine_ms: deque[tuple[int, float]] = deque()
-        self._loop_ms: deque[tuple[int, float]] = deque()
+        self._engine_ms: Recent[float] = Recent()
+        self._loop_ms: Recent[float] = Recent()
 
     def observe_command(self, command: GateCommand, now_ns: int) -> None:
         """Count a command of the engine."""
@@ -56,7 +81,7 @@ class Tally:
             if len(self._published_ns) > MAX_PUBLISHED:
                 self._published_ns.pop(next(iter(self._published_ns)))
             if (took_ms := stage_ms(command.stamps).get("engine")) is not None:
-                _add(self._engine_ms, now_ns, took_ms)
+                self._engine_ms.add(took_ms, now_ns)
 
     def observe_beam(self, status: BeamStatus, now_ns: int) -> None:
         """Count a report of the beam interface, by its own clock."""
@@ -66,7 +91,7 @@ class Tally:
             self.beam_on_ns += step_ns if 0 < step_ns <= MAX_STEP_NS else 0
         published_ns = 0 if status.renewal else self._published_ns.pop(status.frame_sequence, 0)
         if (loop_ms := beam_ms(status, published_ns).get("loop")) is not None and loop_ms >= 0:
-            _add(self._loop_ms, now_ns, loop_ms)
+            self._loop_ms.add(loop_ms, now_ns)
 
     @property
     def duty_cycle(self) -> float | None:
@@ -79,14 +104,8 @@ class Tally:
 
     def engine_latency(self) -> LatencySummary:
         """Return the engine's share: frame received to command handed to the socket."""
-        return summarise([took_ms for _, took_ms in self._engine_ms])
+        return summarise(self._engine_ms.values())
 
     def loop_latency(self) -> LatencySummary:
         """Return frame published to command received by the beam interface."""
-        return summarise([took_ms for _, took_ms in self._loop_ms])
-
-
-def _add(samples: deque[tuple[int, float]], now_ns: int, took_ms: float) -> None:
-    samples.append((now_ns, took_ms))
-    while samples[0][0] < now_ns - LATENCY_NS:
-        samples.popleft()
+        return summarise(self._loop_ms.values())

@@ -32,6 +32,8 @@ class Sample(Struct, frozen=True, array_like=True):
     confidence: float | None
     on: bool
     """Whether the gate was on after the frame."""
+    bound_mm: tuple[float, float, float] | None
+    """How far the target may be from there along LR, AP and SI, where rules judge it in 3D; None: no bound."""
 
 
 class Trace:
@@ -56,6 +58,7 @@ class Trace:
             _known(seen.target_out_fraction),
             _known(seen.confidence),
             seen.gate is GateState.ON,
+            seen.bound_mm,
         )
         self._samples.append((now_ns, sample))
         while self._samples[0][0] < now_ns - TRACE_NS:

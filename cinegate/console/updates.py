@@ -171,7 +171,6 @@ def setting(view: SessionView) -> dict[str, Any]:
     """Return what holds for the whole session: source, settings, targets and their bands."""
     stream, header = view.stream, view.header
     config = view.config or Config()
-    plane = None if stream is None else plane_of(stream)
     targets = [
         {
             "name": name,
@@ -179,12 +178,14 @@ def setting(view: SessionView) -> dict[str, Any]:
             "boundary_px": known.boundary_px,
             "avoided": is_avoided(name, config.gating.rules),
             "bands": view.bands.get(name, []),
+            "axes": _seen_axes(name, view),
             "max_out_fraction": _max_out_fraction(name, config),
         }
         for name, known in view.references.items()
     ]
     return {
         "session": view.session_id,
+        "in_3d": config.gating.three_d.on,
         "source": stream
         and {
             "name": stream.source,
@@ -195,7 +196,6 @@ def setting(view: SessionView) -> dict[str, Any]:
             "origin": stream.origin if stream.peer else "",
             "arrival_time": stream.acquired_meaning is StampMeaning.ARRIVAL,
             "times_assumed": stream.acquired_clock == ASSUMED_CLOCK,
-            "axes": [] if plane is None else sorted(plane.shown_axes()),
             "frame_count": stream.frame_count,
         },
         "ended": view.ended and view.ended.why,
@@ -209,6 +209,12 @@ def setting(view: SessionView) -> dict[str, Any]:
         "site": header.site if header else "",
         "guided": view.guided_target,
     }
+
+
+def _seen_axes(name: str, view: SessionView) -> list[str]:
+    """Return the patient axes that the images of a target show; in 3D, the others are estimated."""
+    plane = plane_of(view.planes[name]) if name in view.planes else None
+    return [] if plane is None else sorted(plane.shown_axes())
 
 
 def _max_out_fraction(name: str, config: Config) -> float | None:

@@ -157,6 +157,11 @@ class SessionView:
         self.setting_version += 1
 
     @property
+    def shown(self) -> tuple[str, str]:
+        """The session, and the engine that decides in it: each restart and each site has one of its own."""
+        return self.session_id, self.header.engine_id if self.header else ""
+
+    @property
     def wants_bands(self) -> bool:
         """Whether the setting has changed since the bands were measured."""
         return self._measured_version != self.setting_version and bool(self.planes) and self.config is not None

@@ -13,7 +13,9 @@ from gating.decision.reasons import GateReason
 from gating.messages import (
     CineFrame,
     Event,
+    FrameHeader,
     GateCommand,
+    ImageHeader,
     Message,
     ReferenceImage,
     SessionHeader,
@@ -26,6 +28,7 @@ from gating.targets.image import TargetImage
 
 LOOK_AHEAD_NS: Final = 1_000_000_000
 """The recorder may receive a command before the frame that caused it; it may be this much later."""
+_HISTORY: Final = (SessionHeader, StreamInfo, ImageHeader, GateCommand, TargetReference, TargetEstimate, Event)
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ def read_histories(path: Path) -> dict[str, EngineHistory]:
     images: dict[str, TargetImage] = {}
     current: EngineHistory | None = None
     early: list[Message] = []
-    for _, _, message in read_session(path):
+    for _, _, message in read_session(path, _HISTORY):
         if isinstance(message, SessionHeader):
             current = histories.setdefault(message.engine_id, EngineHistory(message))
             for earlier in early:
@@ -108,7 +111,7 @@ def _number(frame: CineFrame) -> int:
 def frames_and_commands(path: Path) -> Iterator[tuple[CineFrame | GateCommand, int]]:
     """Yield frames and commands with their log times; commands a second late, so that their frames precede them."""
     waiting: deque[tuple[int, GateCommand]] = deque()
-    for _, log_time_ns, message in read_session(path):
+    for _, log_time_ns, message in read_session(path, (FrameHeader, GateCommand)):
         if isinstance(message, CineFrame):
             yield message, log_time_ns
         elif isinstance(message, GateCommand):

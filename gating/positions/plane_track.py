@@ -44,17 +44,28 @@ class PlaneTrack:
 
     def __init__(self, orientation: Orientation, settings: PositionSettings) -> None:
         self.axes: Axes = np.reshape(np.asarray(orientation, np.float64), (2, 3))
-        self.acquired_ns = 0
-        """When its newest position was acquired, on the engine's clock."""
         first_s, last_s = settings.consumer_latency_ms / 1e3, settings.max_horizon_ms / 1e3
         knots = [*np.arange(first_s, last_s, KNOT_S), last_s] if first_s < last_s else [last_s]
         self._knots_s = np.array([knot for knot in knots if knot > 0])
-        self._predictors = [Calibrated(_predictor(settings.method, last_s)) for _ in self._knots_s]
+        self._method = settings.method
+        self._begin()
+
+    def _begin(self) -> None:
+        self.acquired_ns, self._raw_ns = 0, -1
+        """When its newest position was acquired, on the engine's clock and on the source's."""
+        self._predictors = [Calibrated(_predictor(self._method, float(self._knots_s[-1]))) for _ in self._knots_s]
         self._newest: list[Prediction] = []
         self._here = np.full(2, np.nan)
 
     def observe(self, raw_ns: int, acquired_ns: int, position_mm: tuple[float, float, float]) -> None:
-        """Take a position, acquired at `raw_ns` on the source's clock and at `acquired_ns` on the engine's."""
+        """Take a position, acquired at `raw_ns` on the source's clock and at `acquired_ns` on the engine's.
+
+        Time that runs backwards is that of another clock: predictors would ignore the position, and an old one would
+        pass for it. All is learned anew then.
+        """
+        if raw_ns <= self._raw_ns:
+            self._begin()
+        self._raw_ns = raw_ns
         self._here = self.axes @ np.asarray(position_mm)
         for predictor in self._predictors:
             predictor.observe(raw_ns / 1e9, self._here)

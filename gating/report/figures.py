@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gating.decision.reasons import GateReason
 from gating.geometry.plane import ImagePlane
@@ -12,7 +13,7 @@ from gating.latency.stages import STAGES
 from gating.messages import TargetEstimate
 from gating.pages import plots
 from gating.pages.plots import AMBER, BLUE, GREEN, GREY, LINE, MUTED, OCHRE, ORANGE, PURPLE, RED, TEAL, Figure
-from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, GateBand, gate_bands
+from gating.report.gate_band import LPS_INDEX, PLOTTED_SIGN, GateBand, gate_bands, judged_axes
 from gating.report.summary import SessionSummary, displacement_mm
 from gating.session.summary_data import SessionData
 from gating.settings.config import GatingSettings
@@ -40,9 +41,10 @@ STAGE_COLOURS: Final = {
 def motion_figure(data: SessionData, summary: SessionSummary, gating: GatingSettings | None) -> Figure:
     """Return displacement, target-out fraction and confidence over time, with beam-on shading and gate bands.
 
-    The bands are those of every active rule; there are none without the settings of the session.
+    The bands are those of every active rule; there are none without the settings of the session. Where rules judged
+    the position in 3D, all axes are shown, and behind each line where the target may be within its bound.
     """
-    axes = _shown_axes(data)
+    axes = _shown_axes(data, gating)
     rows = [*axes, "out", "confidence"]
     traces: list[dict[str, Any]] = []
     layout = plots.layout(height=170 * len(axes) + 330)
@@ -52,12 +54,13 @@ def motion_figure(data: SessionData, summary: SessionSummary, gating: GatingSett
     layout["xaxis"] = plots.time_axis(assumed=summary.times_assumed, anchor=f"y{len(rows)}", hoverformat=".2f")
     for target_number, (target, estimates) in enumerate(data.estimates.items()):
         time_s = _times(data, estimates)
-        moved = displacement_mm(estimates, data.references.get(target))
+        moved, bound = displacement_mm(estimates, data.references.get(target)), _bounds_mm(estimates)
         for number, axis in enumerate(axes, start=1):
             colour = AXIS_COLOURS[axis] if len(data.estimates) == 1 else plots.colour(target_number)
-            trace = _line(
-                time_s, PLOTTED_SIGN[axis] * moved[:, LPS_INDEX[axis]], f"{target} {axis.upper()}", colour, number
-            )
+            away, within = PLOTTED_SIGN[axis] * moved[:, LPS_INDEX[axis]], bound[:, LPS_INDEX[axis]]
+            if np.isfinite(within).any():
+                traces.append(_within(time_s, away, within, colour, number))
+            trace = _line(time_s, away, f"{target} {axis.upper()}", colour, number)
             traces.append({**trace, "hovertemplate": "%{y:.2f} mm"})
         for number, name, fraction in (
             (len(axes) + 1, "target-out", [estimate.target_out_fraction for estimate in estimates]),
@@ -124,10 +127,31 @@ def reasons_figure(summary: SessionSummary) -> Figure:
     return {"data": [trace], "layout": layout}
 
 
-def _shown_axes(data: SessionData) -> list[str]:
+def _shown_axes(data: SessionData, gating: GatingSettings | None) -> list[str]:
     geometry = data.stream or next(iter(data.frames.values()), None)
-    shown = ImagePlane.of(geometry).shown_axes() if geometry is not None else {"si": 2, "ap": 1}
-    return [axis for axis in ("si", "ap", "lr") if axis in shown]
+    return ["si", "ap"] if geometry is None else judged_axes(ImagePlane.of(geometry), gating or GatingSettings())
+
+
+def _bounds_mm(estimates: list[TargetEstimate]) -> NDArray[np.float64]:
+    """Return the bound of each estimate along LR, AP, SI; NaN where there is none."""
+    nothing = (np.nan, np.nan, np.nan)
+    return np.array([estimate.bound_mm or nothing for estimate in estimates], dtype=float).reshape(-1, 3)
+
+
+def _within(
+    time_s: list[float | None], away: NDArray[Any], bound: NDArray[Any], colour: str, number: int
+) -> dict[str, Any]:
+    """Return the area within the bound, one shape for each stretch in which it is known."""
+    when = np.array(time_s, dtype=float)
+    x: list[float] = []
+    y: list[float] = []
+    known = np.ma.masked_invalid(when + away + bound)
+    for stretch in np.ma.clump_unmasked(known):  # type: ignore[no-untyped-call]
+        there, low, high = when[stretch], (away - bound)[stretch], (away + bound)[stretch]
+        x += [*there, *there[::-1], np.nan]
+        y += [*high, *low[::-1], np.nan]
+    trace = _line(x, y, "within its bound", colour, number)
+    return trace | {"fill": "toself", "fillcolor": f"{colour}38", "line": {"width": 0}, "hoverinfo": "skip"}
 
 
 def _times(data: SessionData, estimates: list[TargetEstimate]) -> list[float | None]:
@@ -147,19 +171,25 @@ def _all_bands(data: SessionData, gating: GatingSettings | None) -> list[GateBan
 
 
 def _band_lines(bands: list[GateBand], axes: list[str], data: SessionData) -> list[dict[str, Any]]:
-    """Return two lines for each band, named at their end; rules of one target differ by their dashes."""
-    lines = []
+    """Return two lines for each band, named at their end; rules of one target differ by their dashes.
+
+    Targets with the same band share its lines.
+    """
+    shared: dict[tuple[Any, ...], list[GateBand]] = {}
     for band in bands:
-        if band.axis not in axes:
-            continue
+        if band.axis in axes:
+            shared.setdefault((band.axis, band.name, round(band.low_mm, 1), round(band.high_mm, 1)), []).append(band)
+    lines = []
+    for (axis, rule, *_), alike in shared.items():
+        band, targets = alike[0], [one.target for one in alike]
         mine = list(dict.fromkeys(one.name for one in bands if one.target == band.target))
         several = len(data.references) > 1
-        colour = plots.colour(list(data.references).index(band.target)) if several else MUTED
-        name = f"{band.target}: {band.name}" if several else band.name
-        dash = DASHES[mine.index(band.name) % len(DASHES)]
+        colour = plots.colour(list(data.references).index(band.target)) if several and len(alike) == 1 else MUTED
+        name = f"{', '.join(targets)}: {rule}" if several else rule
+        dash = DASHES[mine.index(rule) % len(DASHES)]
         for level_mm in (band.low_mm, band.high_mm):
             if np.isfinite(level_mm):
-                lines.append(_limit(level_mm, axes.index(band.axis) + 1, colour, dash, name))
+                lines.append(_limit(level_mm, axes.index(axis) + 1, colour, dash, name))
     return lines
 
 

@@ -56,10 +56,10 @@ def gate_bands(
     plane: ImagePlane,
     gating: GatingSettings,
 ) -> list[GateBand]:
-    """Return the band of every active rule of a target, on every axis that its plane shows.
+    """Return the band of every active rule of a target, on every axis by which it is judged.
 
-    What a rule allows is asked of the rule that decides in the engine. Of a rule that tolerates an excursion for some
-    time, the band is where that time begins to count.
+    Those are the axes that its plane shows; in 3D, all of them. What a rule allows is asked of the rule that decides in
+    the engine. Of a rule that tolerates an excursion for some time, the band is where that time begins to count.
 
     Parameters
     ----------
@@ -82,12 +82,18 @@ def gate_bands(
     for rule in active_rules(target, gating):
         middle_mm = np.array(getattr(rule, "shift_lps_mm", (0.0, 0.0, 0.0)))
         allows = _allowance(rule, target, contours_px, plane)
-        for axis in plane.shown_axes():
+        for axis in judged_axes(plane, gating):
             unit = np.eye(3)[LPS_INDEX[axis]] * PLOTTED_SIGN[axis]
             low, high = (_reach_mm(allows, middle_mm, towards) for towards in (-unit, unit))
             at_mm = float(middle_mm @ unit)
             bands.append(GateBand(target, axis, rule_name(rule), at_mm - low, at_mm + high))
     return bands
+
+
+def judged_axes(plane: ImagePlane, gating: GatingSettings) -> list[str]:
+    """Return the patient axes along which rules judge a target of a plane: "si", "ap", "lr", as far as they do."""
+    shown = plane.shown_axes()
+    return [axis for axis in PLOTTED_SIGN if gating.three_d.on or axis in shown]
 
 
 def rule_name(rule: RuleSettings) -> str:

@@ -12,6 +12,7 @@ from gating.analysis.definitions import SENTENCES
 from gating.analysis.figures import SessionFigures, figures
 from gating.analysis.motion import GatedMotion, motion_from_session, session_config
 from gating.analysis.unknown import number, percent
+from gating.decision.reasons import GateReason
 from gating.messages import ARRIVAL_TIME_MEANS, ASSUMED_TIME_MEANS
 from gating.pages.page import card, legend, page, player, section, table, warning
 from gating.pages.plots import Figure
@@ -25,6 +26,7 @@ from gating.report.motion_figures import beam_on_figure, displacement_histogram,
 from gating.report.site_rows import HEAD, site_rows
 from gating.report.summary import SessionSummary, summarise_data
 from gating.session.summary_data import SessionData, read_data
+from gating.settings.config import GatingSettings
 from gating.settings.private_file import private_file
 
 NO_LABELS: Final = Labels()
@@ -68,7 +70,7 @@ def render(data: SessionData, summary: SessionSummary, labels: Labels = NO_LABEL
             _warnings(summary),
             _cards(summary),
             _sites(summary),
-            _motion(make_film(data, gating) if plays else None),
+            _motion(make_film(data, gating) if plays else None, _bound_sentence(summary, gating)),
             _distributions(plots, motions),
             _clinical(found, motions, data),
             _decisions(summary),
@@ -167,7 +169,19 @@ def _sites(summary: SessionSummary) -> str:
     return section("Sites", caption, table(list(HEAD), rows)) if rows else ""
 
 
-def _motion(film: Film | None) -> str:
+def _bound_sentence(summary: SessionSummary, gating: GatingSettings | None) -> str:
+    """Return what the bounds of a session that was decided in 3D are, and what they cost; empty for any other."""
+    if gating is None or not gating.three_d.on:
+        return ""
+    held = summary.reasons.get(GateReason.POSITION_UNCERTAIN, 0)
+    share = percent(held / summary.frames_decided if summary.frames_decided else None)
+    return (
+        " The shaded area behind a line is how far the target may have been from there: its bound in 3D, all of which "
+        f"must be inside. For the bound alone, {held} of {summary.frames_decided} decided frames were held ({share})."
+    )
+
+
+def _motion(film: Film | None, bound: str) -> str:
     keys = [
         ("swatch", "beam on, confirmed"),
         ("dash", "gate band of each rule: it objects beyond, if the target moves along this axis alone"),
@@ -180,7 +194,7 @@ def _motion(film: Film | None) -> str:
         hint += " A click shows the frame of that time."
         outlines = [("line-contour", "tracked target"), ("line-boundary", "gating boundary")]
         played += legend(outlines) + player(msgspec.to_builtins(film))
-    caption = f'Target centre relative to the reference frame.<span class="screen"> {hint}</span>'
+    caption = f'Target centre relative to the reference frame.{bound}<span class="screen"> {hint}</span>'
     return section("Target motion and gate", caption, f'{played}{legend(keys)}<div id="motion"></div>')
 
 

@@ -232,11 +232,14 @@ def summary_table(summary: SessionSummary) -> Table:
 
 
 def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference | None) -> NDArray[np.float64]:
-    """Return (n, 3) LPS displacements from the reference position, or from the first estimate without a reference."""
-    positions = np.array([estimate.position_mm for estimate in estimates], dtype=np.float64).reshape(-1, 3)
-    origin = reference.centre_mm if reference else positions[0] if len(positions) else (0.0, 0.0, 0.0)
-    moved: NDArray[np.float64] = positions - np.asarray(origin, dtype=np.float64)
-    return moved
+    """Return (n, 3) LPS displacements: those that rules judged in 3D, or else from the reference position.
+
+    Without a reference, from the first estimate.
+    """
+    first = estimates[0].position_mm if estimates else (0.0, 0.0, 0.0)
+    origin = reference.centre_mm if reference else first
+    moved = [one.displacement_mm or np.subtract(one.position_mm, origin) for one in estimates]
+    return np.array(moved, dtype=np.float64).reshape(-1, 3)
 
 
 def _holds(data: SessionData) -> dict[str, int]:

@@ -58,7 +58,7 @@ def check_chain(path: Path, public: str = "") -> ChainReport:
         elif not checker.check(chain, record):
             break
     signer = head.get("signer", "")
-    broken = checker.broken or ("" if chain.seals else f"{path.name} holds no seal")
+    broken = checker.broken or ("" if chain.seals else "the log holds no seal")
     if checker.ended and checker.waiting:
         broken = broken or f"{checker.waiting} messages follow the end"
     if public and signer != public:

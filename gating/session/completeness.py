@@ -8,16 +8,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from gating.messages import SESSION_ENDED, TOPICS, BeamStatus, EngineState, GateCommand, GateState, SessionHeader
-from gating.session.log import SHADOW, SessionReader
-from gating.wire.codec import WireError, decode
+from gating.messages import SESSION_ENDED, BeamStatus, EngineState, GateCommand, GateState
+from gating.session.log import SHADOW, read_session
 
 SILENCE_NS: Final = 1_500_000_000
 """An engine holds after a beam interface's silence of a second; a busy recorder may be half a second late."""
 ON_THEIR_WAY_NS: Final = 500_000_000
 """A recorder that is stopped or killed may have a status without the commands of this time before it."""
 LAST: Final = frozenset(("stopping", SESSION_ENDED))
-_READ: Final = frozenset(TOPICS[kind].decode() for kind in (BeamStatus, GateCommand, SessionHeader))
 
 
 class Completeness(Struct, frozen=True, kw_only=True):
@@ -45,20 +43,14 @@ def check_completeness(path: Path) -> Completeness:
     OSError
         If the file cannot be read.
     """
-    reader = SessionReader(path)
+    reader = read_session(path, (BeamStatus, GateCommand))
     comparison = _Comparison()
-    for topic, log_time_ns, parts in reader:
-        if topic not in _READ:
-            continue
-        try:
-            message = decode(parts)
-        except WireError:
-            continue
+    for _, log_time_ns, message in reader:
         if isinstance(message, GateCommand):
-            comparison.command(message, log_time_ns, reader.metadata.get("session_id", ""))
+            comparison.command(message, log_time_ns, reader.raw.metadata.get("session_id", ""))
         elif isinstance(message, BeamStatus):
             comparison.status(message, log_time_ns)
-    return comparison.result(shadow=SHADOW in reader.metadata)
+    return comparison.result(shadow=SHADOW in reader.raw.metadata)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ killed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -21,7 +21,7 @@ from mcap.records import Message as McapMessage
 from mcap.stream_reader import StreamReader
 
 from gating.errors import CinegateError
-from gating.messages import CineFrame, Message, ReferenceImage
+from gating.messages import TOPICS, CineFrame, Message, ReferenceImage
 from gating.wire.codec import MAX_HEADER_BYTES, MAX_PARTS, MAX_PIXEL_BYTES, WireError, decode
 
 REFUSED: Final = "refused"
@@ -60,6 +60,13 @@ class RawRecord(NamedTuple):
 class SessionReader(Iterator[RawRecord]):
     """Reads a log from beginning to end. The end may be torn; `cut` then says what is missing.
 
+    Parameters
+    ----------
+    path
+        Path of the log.
+    kinds
+        The messages that are wanted; all by default. Others are passed over as fast as the file can be read.
+
     Raises
     ------
     SessionError
@@ -68,8 +75,9 @@ class SessionReader(Iterator[RawRecord]):
         If the file cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kinds: Collection[type[Message]] = ()) -> None:
         self.path = path
+        self._wanted = frozenset(TOPICS[kind].decode() for kind in kinds)
         self.metadata: dict[str, str] = {}
         self.closed_properly = False
         self.good_bytes = 0
@@ -99,6 +107,8 @@ class SessionReader(Iterator[RawRecord]):
                 self.metadata = dict(record.metadata)
             elif isinstance(record, McapMessage):
                 topic = topics.get(record.channel_id, REFUSED)
+                if self._wanted and topic not in self._wanted:
+                    continue
                 yield RawRecord(topic, record.log_time, unpack(topic, record.data))
         if not self.closed_properly:
             self.cut = (
@@ -134,8 +144,8 @@ class SessionReader(Iterator[RawRecord]):
 class DecodedReader(Iterator[LogRecord]):
     """Reads the decoded messages of a log. It counts those that cannot be decoded and keeps the last reason."""
 
-    def __init__(self, path: Path) -> None:
-        self.raw = SessionReader(path)
+    def __init__(self, path: Path, kinds: Collection[type[Message]] = ()) -> None:
+        self.raw = SessionReader(path, kinds)
         self.undecodable = 0
         self.last_refusal = ""
 
@@ -154,9 +164,12 @@ def read_raw(path: Path) -> SessionReader:
     return SessionReader(path)
 
 
-def read_session(path: Path) -> DecodedReader:
-    """Return a reader of the decoded messages of a log. At the end, its `.raw.cut` says what a torn log lacks."""
-    return DecodedReader(path)
+def read_session(path: Path, kinds: Collection[type[Message]] = ()) -> DecodedReader:
+    """Return a reader of the decoded messages of a log, or of those of some kinds; those of frames are their headers.
+
+    At the end, its `.raw.cut` says what a torn log lacks.
+    """
+    return DecodedReader(path, kinds)
 
 
 def unpack(topic: str, data: bytes) -> list[bytes]:

@@ -151,6 +151,10 @@ class StructureMotion:
     def see(self, plane: str, away_mm: Vector, at_ns: int) -> Place:
         """Take a sighting: a displacement in a plane, LPS, mm, at a time on the source's clock; return the place."""
         view = self._views[plane]
+        if view.seen and view.first_ns is not None and at_ns <= view.seen[-1][0]:
+            # Time that runs backwards is that of another clock: what was seen before tells no speed.
+            view.first_ns -= view.seen[-1][0] - at_ns
+            view.seen.clear()
         view.seen.append((at_ns, away_mm))
         while len(view.seen) > 2 and view.seen[1][0] <= at_ns - _SPEED_OVER_NS:
             view.seen.popleft()

@@ -27,6 +27,8 @@ class PlanePosition:
 def position_in_3d(newest: PlanePosition, other: PlanePosition) -> tuple[PositionMm, PositionMm] | None:
     """Return the position (LPS, mm) and the age of each coordinate (ms); None for nearly parallel planes.
 
+    None as well where the other plane was seen later: its stamp is of another clock, before this one began anew.
+
     The position in the newest plane is kept, including the superior-inferior coordinate if both planes show it. Only
     the step along that plane's normal comes from the other plane: of all points on the normal through the newest
     position, take the one that, projected onto the other plane, is closest to the position found there.
@@ -35,7 +37,7 @@ def position_in_3d(newest: PlanePosition, other: PlanePosition) -> tuple[Positio
     axes = np.stack([other.plane.along_columns, other.plane.along_rows])
     seen = axes @ normal
     share = float(seen @ seen)
-    if not share >= MIN_SHARE:
+    if not share >= MIN_SHARE or other.acquired_ns > newest.acquired_ns:
         return None
     here, there = np.asarray(newest.position_mm), np.asarray(other.position_mm)
     step_mm = float(seen @ (axes @ (there - here))) / share

@@ -76,10 +76,10 @@ class StructureGate:
         rules = [self._window if rule is common else build_rule(rule, name, contours_px, plane) for rule in wanted]
         self._measured_only = () if self._window in rules else (self._window,)
         self._rules = StructureRules(name, rules)
-        self._horizon_s = prediction.horizon_ms / 1e3
+        self._prediction = prediction
         self._predictor: Predictor | None = None
-        if prediction.method != "off":
-            self._predictor = make_predictor(prediction.method)
+        self._predicted_ns = -1
+        """Raw stamp of the newest image from which was predicted."""
 
     @property
     def out_fraction(self) -> float:
@@ -126,8 +126,8 @@ class StructureGate:
         for window in self._measured_only:
             window.update(seen if place is None else seen.estimate)
         predicted = None
-        if found and self._predictor is not None:
-            predicted = self._predict(self._predictor, seen, np.array(shift_px), raw_ns)
+        if found and self._prediction.method != "off":
+            predicted = self._predict(seen, np.array(shift_px), raw_ns)
         self._rules.update(seen, predicted)
         if place is not None:
             self._rules.judge_bounded(seen, place.unknown)
@@ -178,14 +178,16 @@ class StructureGate:
         """Measure the newest result again without any effect."""
         self.boundary.out_fraction(result.contour_px)
 
-    def _predict(
-        self, predictor: Predictor, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int
-    ) -> TargetObservation:
+    def _predict(self, seen: TargetObservation, shift_px: NDArray[np.float64], raw_ns: int) -> TargetObservation:
+        """Return what is predicted; time that runs backwards is that of another clock, on which all is learned anew."""
+        if self._predictor is None or raw_ns <= self._predicted_ns:
+            self._predictor = make_predictor(self._prediction.method)
+        self._predicted_ns, horizon_s = raw_ns, self._prediction.horizon_ms / 1e3
         spacing_mm = np.array([self._plane.spacing_mm[1], self._plane.spacing_mm[0]])
-        predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
-        ahead_px = predictor.predict(self._horizon_s) / spacing_mm
+        self._predictor.observe(raw_ns / 1e9, shift_px * spacing_mm)
+        ahead_px = self._predictor.predict(horizon_s) / spacing_mm
         contour = (seen.contour_px + (ahead_px - shift_px)).astype(np.float32)
-        at_ns = seen.at_ns + round(self._horizon_s * 1e9)
+        at_ns = seen.at_ns + round(horizon_s * 1e9)
         away_mm = self._away_mm(*ahead_px.tolist())
         if self.place is None:
             return TargetObservation(at_ns, contour, away_mm, seen.through_mm)

@@ -19,7 +19,7 @@ from gating.tracking.bending import AFFINE, BendingModes
 from gating.tracking.carrying import FOUND, carry
 from gating.tracking.direct_fit import prepare_fit
 from gating.tracking.local_contrast import Picture
-from gating.tracking.sampling import sample
+from gating.tracking.sampling import sample, work_for
 
 Array = NDArray[np.float64]
 
@@ -134,9 +134,9 @@ class ContourFit:
         self._point_basis = modes.at(self._contour)
         self._content_basis = modes.at(_lattice(inside, _step(inside)).T).mean(axis=0)
         self._smooth = np.zeros(places.shape[1], np.float32)
-        sample(picture.smooth, places, np.zeros_like(places), self._smooth)
+        sample(picture.smooth, places, work_for(places.shape[1]), self._smooth)
         self._raw = np.zeros(places.shape[1], np.float32)
-        sample(picture.raw, places, np.zeros_like(places), self._raw)
+        sample(picture.raw, places, work_for(places.shape[1]), self._raw)
         self._begun, self._continued, self._last = np.zeros((3, AFFINE + BENDING_MODES, 2))
         self._affine, self._found = np.zeros((AFFINE, 2)), np.zeros(FOUND)
         self._is_warm = False

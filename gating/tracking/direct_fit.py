@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gating.tracking.bending import AFFINE
 from gating.tracking.local_contrast import SMOOTHING_PX
-from gating.tracking.sampling import between, displace, is_inside, sample
+from gating.tracking.sampling import INSIDE, LOWER, SEEN, UPPER, displace, look, sample, work_for
 
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -58,8 +58,8 @@ class FitProblem(NamedTuple):
         The functions there; the first three are affine.
     values : (n,) float32
         The template's image there.
-    steepest : (2 K, n) float32
-        Change of the image with each coefficient.
+    slopes : (2, n) float32
+        Of the image in x and y; times a function, it changes so with that function's coefficient.
     axes : (2 K, 2 K) float64
         Rows: motions that the image and the prior tell apart. The image pulls each of them with 1.
     pulls : (2 K,) float64
@@ -70,8 +70,8 @@ class FitProblem(NamedTuple):
         Places that share their noise.
     length_px : float
         Unit of the affine functions.
-    work : (3, n) float32
-        Motion in x and y, and difference, of the newest step.
+    work : (WORK_ROWS, n) float32
+        Motion, differences and pixels of the newest step, see `gating.tracking.sampling`.
     gradient : (2, 2 K) float64
         Its gradient by the coefficients, and along the axes.
     """
@@ -79,7 +79,7 @@ class FitProblem(NamedTuple):
     places: Image
     basis: Image
     values: Image
-    steepest: Image
+    slopes: Image
     axes: Array
     pulls: Array
     prior: Array
@@ -117,15 +117,15 @@ def prepare_fit(
     count, n = basis.shape[1], places.shape[1]
     functions = np.ascontiguousarray(basis.T, np.float32)
     values, after, before = (np.zeros(n, np.float32) for _ in range(3))
-    sample(image, places, np.zeros((2, n), np.float32), values)
-    steepest = np.empty((count, 2, n), np.float32)
+    work, slopes = work_for(n), np.empty((2, n), np.float32)
+    sample(image, places, work, values)
     for axis in range(2):
-        half = np.zeros((2, n), np.float32)
-        half[axis] = 0.5
-        sample(image, places, half, after)
-        sample(image, places, -half, before)
-        steepest[:, axis] = functions * (after - before)
-    flat = steepest.reshape(2 * count, n)
+        work[axis] = 0.5
+        sample(image, places, work, after)
+        work[axis] = -0.5
+        sample(image, places, work, before)
+        work[axis], slopes[axis] = 0.0, after - before
+    flat = (functions[:, None] * slopes).reshape(2 * count, n)
     hessian = flat.astype(np.float64) @ flat.T
     ridge = RIDGE * (float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9)
     prior = _prior(energies, length_px) / usual**2
@@ -134,8 +134,8 @@ def prepare_fit(
     pulls, rotation = np.linalg.eigh(whitening @ prior @ whitening.T)
     axes = np.ascontiguousarray(rotation.T @ whitening)
     shared = max(NOISE_AREA_PX / step_px**2, 1.0)
-    work, gradient = np.zeros((3, n), np.float32), np.zeros((2, 2 * count))
-    return FitProblem(places, functions, values, flat, axes, pulls, prior, shared, length_px, work, gradient)
+    gradient = np.zeros((2, 2 * count))
+    return FitProblem(places, functions, values, slopes, axes, pulls, prior, shared, length_px, work, gradient)
 
 
 def _prior(energies: Array, length_px: float) -> Array:
@@ -179,33 +179,43 @@ def align(problem: FitProblem, image: Image, coefficients: Array, most_steps: in
     fastmath=_FAST,
 )
 def _differences(image: Image, places: Image, values: Image, work: Image) -> float:
-    """Write the clipped differences to row 2 of `work`, 0 where a place has left the image; return their mean square.
+    """Replace what is seen by its clipped differences, 0 where a place has left the image; return their mean square.
 
     NaN, which no comparison keeps inside the image, counts as outside.
     """
-    squares = 0.0
-    seen = 0
+    count = look(image, places, work)
+    seen, inside = work[SEEN], work[INSIDE]
     clip = np.float32(CLIP)
+    squares: np.float32 = np.float32(0.0)
     for i in range(values.size):
-        x, y = places[0, i] + work[0, i], places[1, i] + work[1, i]
-        difference: np.float32 = np.float32(0.0)
-        if is_inside(image, x, y):
-            difference = between(image, x, y) - values[i]
-            difference = min(max(difference, -clip), clip)
-            seen += 1
-        work[2, i] = difference
-        squares += float(difference * difference)
-    return squares / seen if seen > 0 else CLIP * CLIP
+        difference = min(max(seen[i] - values[i], -clip), clip) * inside[i]
+        seen[i] = difference
+        squares += difference * difference
+    return np.float64(squares) / count if count > 0 else CLIP * CLIP
 
 
-@njit("void(float32[:, ::1], float32[::1], float64[::1])", cache=True, nogil=True, fastmath=_FAST)
-def _project(steepest: Image, differences: Image, gradient: Array) -> None:
-    for j in range(gradient.size):
-        slopes = steepest[j]
-        total: np.float32 = np.float32(0.0)
+@njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float64[::1])", cache=True, nogil=True, fastmath=_FAST)
+def _project(basis: Image, slopes: Image, work: Image, gradient: Array) -> None:
+    """Write the gradient by the coefficients; it overwrites the pixels in `work`, which nothing needs any more."""
+    differences, by_x, by_y, slope_x, slope_y = work[SEEN], work[UPPER], work[LOWER], slopes[0], slopes[1]
+    for i in range(differences.size):
+        by_x[i] = slope_x[i] * differences[i]
+        by_y[i] = slope_y[i] * differences[i]
+    last = basis.shape[0] - 1
+    for k in range(0, last + 1, 2):  # by twos: a loaded product then serves both
+        other = min(k + 1, last)
+        first, second = basis[k], basis[other]
+        x: np.float32 = np.float32(0.0)
+        y: np.float32 = np.float32(0.0)
+        other_x: np.float32 = np.float32(0.0)
+        other_y: np.float32 = np.float32(0.0)
         for i in range(differences.size):
-            total += slopes[i] * differences[i]
-        gradient[j] = total
+            x += first[i] * by_x[i]
+            y += first[i] * by_y[i]
+            other_x += second[i] * by_x[i]
+            other_y += second[i] * by_y[i]
+        gradient[2 * k], gradient[2 * k + 1] = x, y
+        gradient[2 * other], gradient[2 * other + 1] = other_x, other_y
 
 
 @njit("void(float64[:, ::1], float64[::1], float64, float64[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
@@ -240,7 +250,7 @@ def descend(image: Image, problem: FitProblem, coefficients: Array, most_steps: 
     for _ in range(most_steps):
         displace(p.basis, coefficients, p.work)
         noise = shared * _differences(image, p.places, p.values, p.work)
-        _project(p.steepest, p.work[2], step)
+        _project(p.basis, p.slopes, p.work, step)
         for i in range(step.size):
             for k in range(count):
                 step[i] += noise * (p.prior[i, 2 * k] * coefficients[k, 0] + p.prior[i, 2 * k + 1] * coefficients[k, 1])

@@ -15,6 +15,7 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
+from gating.tracking.carrying import centroid_of
 from gating.tracking.choice import Choice
 from gating.tracking.confidence import probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
@@ -307,5 +308,5 @@ class TemplateTracker:
 
 def _centre_of(moved: Propagation, winner: Placement) -> Point:
     """Return the centroid of an outline, or the place of the match if it has none."""
-    centre = contour_centroid(moved.contour_px)
+    centre = centroid_of(moved.contour_px)
     return centre if math.isfinite(centre[0]) else (winner.x_px, winner.y_px)

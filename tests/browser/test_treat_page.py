@@ -136,6 +136,21 @@ def test_the_page_fits_screens_from_tablet_to_4k(treat, width, height):
     treat.set_viewport_size({"width": 1280, "height": 720})
 
 
+LONGEST_WORD_FITS = """() => {
+  const lamp = document.getElementById("gate");
+  lamp.dataset.state = "silent";
+  document.getElementById("gate-word").textContent = "NO SIGNAL";
+  return lamp.scrollWidth <= lamp.clientWidth;
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (820, 1180), (3840, 2160)])
+def test_the_longest_word_of_the_gate_stays_in_its_lamp(treat, width, height):
+    treat.set_viewport_size({"width": width, "height": height})
+    assert treat.evaluate(LONGEST_WORD_FITS)
+    treat.set_viewport_size({"width": 1280, "height": 720})
+
+
 CONTRAST = """() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)

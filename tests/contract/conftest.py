@@ -1,7 +1,10 @@
-"""Failures in the contract that test classes inherit are explained as in test modules; keys for tests of security."""
+"""Failures in inherited contracts are explained as in test modules; keys; the example package of a site, installed."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +12,23 @@ import pytest
 import zmq
 
 from gating.wire.keys import ROLES, new_key
-from gating.wire.sockets import secure
+from gating.wire.security import secure
 
 pytest.register_assert_rewrite("tests.contract.beam_switch")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example package of a site's own drivers, installed without network into a folder of its own."""
+    pytest.importorskip("hatchling", reason="hatchling, the example's build backend, is not installed")
+    copy, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    subprocess.run(["cp", "-r", EXAMPLES / "site_driver", copy], check=True)
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", target, copy / "site_driver"]
+    subprocess.run(command, check=True, env=os.environ | {"PIP_ROOT_USER_ACTION": "ignore"})
+    return target
 
 
 @pytest.fixture

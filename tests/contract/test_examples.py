@@ -25,18 +25,6 @@ SAID = {
 }
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example package of a site's own drivers, installed without network into a folder of its own."""
-    pytest.importorskip("hatchling", reason="hatchling, the example's build backend, is not installed")
-    copy, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    subprocess.run(["cp", "-r", ROOT / "examples" / "site_driver", copy], check=True)
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", target, copy / "site_driver"]
-    subprocess.run(command, check=True, env=os.environ | {"PIP_ROOT_USER_ACTION": "ignore"})
-    return target
-
-
 def run(installed: Path, folder: Path, *command: object) -> str:
     done = subprocess.run(
         [sys.executable, *map(str, command)],

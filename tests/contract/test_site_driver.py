@@ -25,18 +25,6 @@ pytestmark = pytest.mark.deadlines
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example package, installed without network into a folder of its own."""
-    pytest.importorskip("hatchling", reason="hatchling, the example's build backend, is not installed")
-    copy, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    subprocess.run(["cp", "-r", ROOT / "examples" / "site_driver", copy], check=True)
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", target, copy / "site_driver"]
-    subprocess.run(command, check=True, env=os.environ | {"PIP_ROOT_USER_ACTION": "ignore"})
-    return target
-
-
 @pytest.fixture
 def package(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(installed))

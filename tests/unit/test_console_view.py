@@ -163,6 +163,12 @@ def test_repeated_events_are_folded_and_the_newest_comes_first(view):
     assert [(one.text, one.times) for one in update(view)["events"]] == [("gap of 5 frames", 2), ("other", 1)]
 
 
+def test_events_that_differ_by_a_list_of_numbers_are_folded(view):
+    told = Event(session_id="s1", role="engine", severity="info", code="template", text="", at_ns=1)
+    hear(view, *(replace(told, text=f"templates of {ages} s") for ages in ("2, 1", "3, 2, 0", "4.5")))
+    assert [(one.text, one.times) for one in update(view)["events"]] == [("templates of 4.5 s", 3)]
+
+
 def test_what_two_operators_did_is_never_folded_into_one(view):
     first = Event(session_id="s1", role="engine", severity="info", code="arm", text="arm by op 1: armed", at_ns=1)
     hear(view, first, replace(first, text="arm by op 2: armed"))
@@ -254,7 +260,19 @@ def test_an_image_whose_orientation_is_none_is_shown_without_letters(view):
     hear(view, estimate(4))
     told = update(view)
     assert set(told["picture"]["letters"].values()) == {"–"}
-    assert told["setting"]["source"]["axes"] == []
+    assert told["setting"]["targets"][0]["axes"] == []
+
+
+def test_in_3d_each_sample_has_its_bound_and_the_estimated_axis_is_known(view):
+    in_3d = replace(session_header(), config_toml="[gating.three_d]\non = true\n")
+    seen = replace(estimate(5), displacement_mm=(1.0, -2.0, 3.0), bound_mm=(1.5, 0.5, 0.5))
+    hear(view, in_3d, seen, estimate(6))
+    told = update(view)
+    assert told["setting"]["in_3d"]
+    assert told["setting"]["targets"][0]["axes"] == ["ap", "si"]
+    bounded, without = told["samples"]
+    assert (bounded.lr_mm, bounded.ap_mm, bounded.si_mm, bounded.bound_mm) == (1.0, 2.0, 3.0, (1.5, 0.5, 0.5))
+    assert without.bound_mm is None
 
 
 def test_the_patient_is_told_where_the_target_is_and_sees_no_anatomy(view):

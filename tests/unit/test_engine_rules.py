@@ -108,6 +108,23 @@ def test_a_predicted_exit_holds_before_the_measured_one():
     assert on_ahead.sum() < on_seen.sum()
 
 
+def test_prediction_is_learned_anew_where_the_source_clock_begins_anew():
+    """An operator went on after the latch; predictors ignore what seems to come before what they know."""
+    run = bench(CentreRule(si_mm=6), prediction=PredictionSettings(method="ridge", horizon_ms=250))
+    reasons = []
+    for number in range(220):
+        seen = anatomy(seed=number, shift=5 * np.sin(2 * np.pi * number / 24))
+        raw = number if number < 100 else number - 100
+        reasons.append(run.step(number, seen, acquired_ns=raw * INTERVAL_NS).command.reason)
+        if number == 100:
+            assert reasons[-1] is GateReason.CLOCK_FAULT
+            assert run.request("acknowledge", "the clock was set").accepted
+        elif number > 100:
+            run.request("arm")
+    before, after = reasons[54:78], reasons[154:178]  # of the same phase
+    assert after.count(GateReason.PREDICTED_OUT) == before.count(GateReason.PREDICTED_OUT) > 0
+
+
 def test_without_rules_and_prediction_the_common_boundary_decides_as_ever():
     run = bench()
     reasons = [command(run, i, 6 * np.sin(2 * np.pi * i / 24)).reason for i in range(48)]

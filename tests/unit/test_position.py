@@ -48,6 +48,12 @@ def test_superior_inferior_is_the_newest_planes_and_each_axis_has_its_age() -> N
     assert ages_ms == (125.0, 0.0, 0.0)
 
 
+def test_a_plane_that_was_seen_on_another_clock_gives_no_coordinate() -> None:
+    """The clock of the source has begun anew: its age would be below 0, which no message may say."""
+    point = np.array([10.0, 20.0, 30.0])
+    assert position_in_3d(position("sagittal", point, 125), position("coronal", point, 9000)) is None
+
+
 @given(points, points, st.floats(-0.9, 0.9), st.floats(-0.9, 0.9))
 def test_oblique_planes_agree_with_a_search_for_the_nearest_point(
     now: np.ndarray, then: np.ndarray, turned: float, other_turned: float

@@ -156,3 +156,18 @@ def test_a_position_crosses_the_wire_and_never_as_nan(learned):
     assert decode(encode(position)) == position
     with pytest.raises(WireError, match="TargetPosition"):
         decode(encode(replace(position, predicted_mm=(None, float("nan"), 0.0))))
+
+
+def test_a_source_clock_that_begins_anew_is_learned_anew(learned):
+    """An operator went on after the latch; until a prediction can be judged on the new clock, nothing is followed."""
+    elsewhere = np.array([0, 0, 9])
+    for number in range(LEARNED):
+        truth = breathing((learned.sequence + 1) * INTERVAL_MS / 1e3) + elsewhere
+        learned.frames(1, acquired_ns=number * INTERVAL_MS * MS, position_mm=tuple(truth.tolist()))
+        position = learned.position()
+        if number < 10:
+            refused(position, "learning")
+        elif position.valid:
+            there = breathing(position.predicted_ns / 1e9) + elsewhere
+            np.testing.assert_allclose(position.predicted_mm[1:], there[1:], atol=3.0)
+    assert position.valid

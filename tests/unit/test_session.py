@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
 
-from gating.messages import CineFrame, GateCommand, StreamEnd
+from gating.messages import CineFrame, FrameHeader, GateCommand, StreamEnd
 from gating.session.log import SessionError, read_raw, read_session
 from gating.session.log_writer import SessionWriter, session_log_name
 from gating.session.recovery import recover
@@ -65,6 +65,15 @@ def test_messages_decode_as_the_wire_does(log: Path) -> None:
             assert (record.message.pixels == expected.pixels).all()
         else:
             assert record.message == expected
+
+
+def test_messages_of_some_kinds_are_read_alone_and_in_order(log: Path) -> None:
+    write_log(log)
+    kinds = (FrameHeader, GateCommand)
+    wanted = [record.log_time_ns for record in read_session(log) if record.topic in ("frame", "gate")]
+    some = list(read_session(log, kinds))
+    assert [record.log_time_ns for record in some] == wanted
+    assert {type(record.message) for record in some} == {CineFrame, GateCommand}
 
 
 def test_the_log_says_its_clock_wall_time_and_versions(log: Path) -> None:

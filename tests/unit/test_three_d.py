@@ -123,6 +123,17 @@ def test_nothing_is_bounded_where_the_clock_has_gone_back():
     assert motion.see("coronal", (0.0, 0.0, 1.0), round((t_s - 5) * S)).bound_mm[1] == math.inf
 
 
+def test_a_clock_that_has_gone_back_makes_no_speed_and_no_session_shorter():
+    taught = CouplingSettings(structure="GTV", along_lps=(0, 0, 1), across_lps=(1, 0, 0), slope=0.0, growth_mm_s=4,
+                              bound_mm=2, lag_s=0.5, drift_mm_per_min=1.0)  # fmt: skip
+    motion = motion_of("sagittal", couplings=(taught,))
+    *_, (_, _, _, before) = followed(motion, ["sagittal"], 0.125, 480)
+    after = [motion.see("sagittal", (0.0, 0.0, 2.0), round(number * 0.125 * S)) for number in range(9)]
+    assert [place.displacement_mm[0] for place in after] == pytest.approx([0.0] * 9)
+    assert after[0].bound_mm[0] == pytest.approx(before.bound_mm[0])
+    assert after[-1].bound_mm[0] > before.bound_mm[0]
+
+
 positions = st.tuples(*[st.floats(-6, 6)] * 3)
 bounds = st.tuples(*[st.floats(0, 4)] * 3)
 corners = st.tuples(*[st.floats(-1, 1)] * 3)

@@ -64,9 +64,18 @@ function row(name, rule, needed) {
   const label = document.createElement("label");
   const meaning = document.createElement("small");
   meaning.textContent = [rule.description, limits(kind)].filter(Boolean).join(" ");
-  const words = `${name.replaceAll("_", " ")}${needed ? " (needed)" : ""} `;
+  const words = `${inWords(name)}${needed ? " (needed)" : ""} `;
   label.append(...(field.type === "checkbox" ? [field, words] : [words, field]), meaning);
   return label;
+}
+
+/**
+ * The name of a setting, with its unit behind a comma.
+ * @param {string} name
+ */
+function inWords(name) {
+  const words = name.replaceAll("_", " ").replace(/ (mm|px|ms|s|hz)$/, ", $1");
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 /** @param {Rule} kind */

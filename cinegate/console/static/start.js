@@ -28,7 +28,7 @@ async function look() {
   const list = element("sessions");
   if (list.dataset.known === JSON.stringify(running)) return;
   list.dataset.known = JSON.stringify(running);
-  list.replaceChildren(...(running.length ? running.map(entry) : [row("None")]));
+  list.replaceChildren(...(running.length ? running.map(entry) : [none()]));
 }
 
 /** @param {Running} running */
@@ -38,6 +38,16 @@ function entry({ id, source, at }) {
   button.textContent = `Show ${id}`;
   button.onclick = () => live.say({ type: "attach", session: id });
   return row(button, ` ${source}, since ${new Date(at).toLocaleTimeString()}`);
+}
+
+/** Says how a session is started. */
+function none() {
+  const [run, live] = ["cinegate run RECORDING", "cinegate live SOURCE"].map((text) => {
+    const command = document.createElement("code");
+    command.textContent = text;
+    return command;
+  });
+  return row("None runs. On the command line, ", run, " or ", live, " starts one.");
 }
 
 /** @param {(Node | string)[]} parts */

@@ -6,7 +6,7 @@ export const TRACE_MS = 30_000;
 /** Over a longer silence no line is drawn. */
 const GAP_MS = 1000;
 
-/** @typedef {{at: number, value: number | null, on: boolean}} Dot */
+/** @typedef {{at: number, value: number | null, on: boolean, within: number}} Dot Its value is known within a bound; 0: none. */
 /** @typedef {{colour: string, dash: number[], name: string, dots: Dot[]}} Line */
 /** @typedef {{low: number | null, high: number | null, name: string, colour?: string}} Allowed null: open on that side */
 /**
@@ -16,6 +16,7 @@ const GAP_MS = 1000;
  * @property {[number, number] | null} range fixed range; null: from lines and bands
  * @property {Line[]} lines
  * @property {Allowed[]} bands where the lines may be
+ * @property {string} [note] in the lower left corner
  */
 
 /**
@@ -42,9 +43,11 @@ export function drawStrip(canvas, chart, nowMs, colours) {
   context.clip();
   drawOn(context, chart.lines[0]?.dots ?? [], x, top, bottom, nowMs, colours);
   for (const band of chart.bands) drawEdges(context, band, y, [left, right], colours);
+  for (const line of chart.lines) drawWithin(context, line, x, y);
   for (const line of chart.lines) drawLine(context, line, x, y, size);
   let nameAt = left + 4;
   for (const band of chart.bands) nameAt = drawName(context, band, y, top + size, nameAt, colours) + size;
+  if (chart.note) drawText(context, chart.note, left + 4, bottom - 3, "bottom", colours.text, colours.back);
   context.restore();
   context.strokeStyle = colours.rule;
   context.strokeRect(left, top, right - left, bottom - top);
@@ -52,8 +55,6 @@ export function drawStrip(canvas, chart, nowMs, colours) {
   context.textBaseline = "middle";
   context.textAlign = "right";
   for (const value of [low, (low + high) / 2, high]) context.fillText(tick(value), left - 4, y(value));
-  context.textAlign = "left";
-  context.fillText(`${chart.title}, ${chart.unit}`, left, 0.8 * size);
   context.textAlign = "right";
   let at = right;
   for (const line of [...chart.lines].reverse()) {
@@ -61,12 +62,17 @@ export function drawStrip(canvas, chart, nowMs, colours) {
     context.fillText(line.name, at, 0.8 * size);
     at -= context.measureText(line.name).width + size;
   }
+  context.textAlign = "left";
+  context.fillStyle = colours.text;
+  context.fillText(`${chart.title}, ${chart.unit}`, left, 0.8 * size, at - left);
 }
 
 /** @param {Chart} chart */
 function rangeOf(chart) {
   const values = chart.bands.flatMap((band) => edgesOf(band));
-  for (const line of chart.lines) for (const { value } of line.dots) if (value !== null) values.push(value);
+  for (const { dots } of chart.lines) {
+    for (const { value, within } of dots) if (value !== null) values.push(Math.abs(value) + within);
+  }
   const reach = Math.max(5, ...values.map(Math.abs)) * 1.15;
   const step = reach > 20 ? 10 : 5;
   const most = Math.ceil(reach / step) * step;
@@ -140,14 +146,51 @@ function drawName(context, band, y, highest, nameAt, colours) {
   const place = y(Math.max(...edgesOf(band)));
   const fits = place > highest;
   const at = place + (fits ? -1 : 2);
-  context.textAlign = "left";
-  context.textBaseline = fits ? "bottom" : "top";
-  context.strokeStyle = colours.back; // so that no line runs through the name
-  context.lineWidth = 4;
-  context.strokeText(band.name, nameAt, at);
-  context.fillStyle = band.colour ?? colours.boundary;
-  context.fillText(band.name, nameAt, at);
+  drawText(context, band.name, nameAt, at, fits ? "bottom" : "top", band.colour ?? colours.boundary, colours.back);
   return nameAt + context.measureText(band.name).width;
+}
+
+/**
+ * Writes on the lines, with a rim so that none of them runs through the text.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} text
+ * @param {number} x
+ * @param {number} y
+ * @param {CanvasTextBaseline} baseline
+ * @param {string} colour
+ * @param {string} rim
+ */
+function drawText(context, text, x, y, baseline, colour, rim) {
+  context.textAlign = "left";
+  context.textBaseline = baseline;
+  context.strokeStyle = rim;
+  context.lineWidth = 4;
+  context.strokeText(text, x, y);
+  context.fillStyle = colour;
+  context.fillText(text, x, y);
+}
+
+/**
+ * Shades where the value may be, within its bound.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Line} line
+ * @param {(at: number) => number} x
+ * @param {(value: number) => number} y
+ */
+function drawWithin(context, { colour, dots }, x, y) {
+  context.fillStyle = colour;
+  context.globalAlpha = 0.3;
+  for (let i = 0; i + 1 < dots.length; i++) {
+    const [from, to] = [dots[i], dots[i + 1]];
+    if (!from.within || !to.within || from.value === null || to.value === null || to.at - from.at >= GAP_MS) continue;
+    context.beginPath();
+    context.moveTo(x(from.at), y(from.value - from.within));
+    context.lineTo(x(from.at), y(from.value + from.within));
+    context.lineTo(x(to.at), y(to.value + to.within));
+    context.lineTo(x(to.at), y(to.value - to.within));
+    context.fill();
+  }
+  context.globalAlpha = 1;
 }
 
 /**

@@ -13,9 +13,8 @@ import { TRACE_MS, drawStrip } from "./strip.js";
 /** @type {[import("./types.js").Axis, 3 | 4 | 5, number[]][]} Each axis, its place in a sample and its dashes. */
 const AXES = [["si", 5, []], ["ap", 4, [8, 3]], ["lr", 3, [2, 3]]];
 const WATCH_MS = 50;
+/** A pixel of the strips is about 70 ms wide. */
 const TELL_MS = 100;
-/** The strips are drawn this often at most: a pixel of theirs is about 70 ms wide. */
-const STRIPS_MS = 90;
 
 /** @param {string} id */
 const canvas = (id) => /** @type {HTMLCanvasElement} */ (element(id));
@@ -35,7 +34,6 @@ let setting = null;
 /** @type {Sample[]} */
 let samples = [];
 let session = "";
-let stripsAt = -Infinity;
 
 /** @type {Live<Update>} */
 const live = new Live("treat", paint, take);
@@ -63,10 +61,6 @@ function take(update, pixels) {
 /** @param {Update} update */
 function paint(update) {
   if (cine.changed || cine.planes.size > 1) cine.draw(setting, colours, update.limits_ms.frame);
-  if (performance.now() - stripsAt >= STRIPS_MS) {
-    stripsAt = performance.now();
-    drawStrips(update.at_ms);
-  }
   watch();
 }
 
@@ -77,9 +71,10 @@ function watch() {
   element("no-signal").hidden = !hasNoPicture();
 }
 
-/** Shows what is read rather than seen; at 60 frames/s, laying out text with every frame costs more than the image. */
+/** Shows what is read rather than seen: with every frame, laying out text and drawing strips would delay the image. */
 function tell() {
   const [update, picture] = [live.newest, hasNoPicture() ? null : cine.picture];
+  if (update) drawStrips(update.at_ms);
   showOrigin(update);
   setText("no-signal-since", `${live.connected ? "No image" : "Console lost, no image"} ${since(live.ageMs("frame"))}`);
   const age = picture && update?.frame_age_ms;
@@ -152,14 +147,20 @@ function lamp(id, state, word) {
 function drawStrips(nowMs) {
   const target = setting?.targets.find((one) => one.name === setting?.guided);
   const own = samples.filter((sample) => sample[2] === target?.name);
-  const axes = AXES.filter(([axis]) => setting?.source?.axes.includes(axis) ?? true);
+  const seen = (/** @type {import("./types.js").Axis} */ axis) => target?.axes.includes(axis) ?? true;
+  const axes = AXES.filter(([axis]) => setting?.in_3d || seen(axis));
   /** @param {3 | 4 | 5 | 6 | 7} place */
-  const dots = (place) => own.map((sample) => ({ at: sample[1], value: sample[place], on: sample[8] }));
-  const lines = axes.map(([axis, place, dash]) => ({ name: axis.toUpperCase(), colour: colours[axis], dash, dots: dots(place) }));
+  const dots = (place) => own.map((sample) => ({
+    at: sample[1], value: sample[place], on: sample[8], within: place < 6 ? sample[9]?.[place - 3] ?? 0 : 0,
+  }));
+  const lines = axes.map(([axis, place, dash]) => ({
+    name: seen(axis) ? axis.toUpperCase() : `${axis.toUpperCase()} (estimated)`, colour: colours[axis], dash, dots: dots(place),
+  }));
   const shownAxes = axes.map(([axis]) => axis);
   const bands = merged((target?.bands ?? []).filter((band) => shownAxes.includes(band.axis) && (band.low_mm ?? band.high_mm) !== null));
   const title = `${target?.name ?? "Target"}: displacement (+ superior, anterior, left)`;
-  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands }, nowMs, colours);
+  const note = setting?.in_3d ? "Shaded: where the target may be; all of it must be inside" : "";
+  drawStrip(canvas("motion"), { title, unit: "mm", range: null, lines, bands, note }, nowMs, colours);
   const most = target?.max_out_fraction;
   const out = { name: "", colour: colours.text, dash: [], dots: dots(6) };
   const limit = most == null ? [] : [{ low: -1, high: most, name: `at most ${Math.round(100 * most)} %` }];

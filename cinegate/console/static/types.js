@@ -28,6 +28,7 @@
  * @property {boolean} avoided
  * @property {Band[]} bands
  * @property {number | null} max_out_fraction
+ * @property {Axis[]} axes that its images show
  */
 
 /**
@@ -40,12 +41,12 @@
  * @property {string} origin
  * @property {boolean} arrival_time
  * @property {boolean} times_assumed
- * @property {Axis[]} axes
  */
 
 /**
  * @typedef {object} Setting
  * @property {string} session
+ * @property {boolean} in_3d whether rules judge the position in 3D, with its bound
  * @property {Source | null} source
  * @property {string | null} ended
  * @property {string[]} overrides
@@ -87,8 +88,10 @@
 /** @typedef {{view: "target" | "bar", numbers: boolean, message: string}} Guide */
 
 /**
- * A sample of the trace: number, time (ms), target, LR, AP, SI (mm), target-out fraction, confidence, gate on.
- * @typedef {[number, number, string, number | null, number | null, number | null, number | null, number | null, boolean]} Sample
+ * A sample of the trace: number, time (ms), target, LR, AP, SI (mm), target-out fraction, confidence, gate on, and the
+ * bounds of LR, AP and SI (mm; null: none).
+ * @typedef {[number, number, string, number | null, number | null, number | null, number | null, number | null, boolean,
+ *   [number, number, number] | null]} Sample
  */
 
 /**
