@@ -70,12 +70,12 @@ def test_less_noise_in_a_template_makes_no_frame_surer(memory, noisy):
         tracker.track(noisy[1], 0.25)
         evidence.append(tracker.evidence)
     mean, frame = evidence
-    assert mean.cost > 0.9 * frame.cost
+    assert mean.cost > 0.75 * frame.cost
     assert mean.score_moved_back < frame.score_moved_back + 0.05
 
 
 def test_a_target_that_noise_hides_gets_no_means():
-    frames = cine(breathing(20), noise=1.5)
-    hidden = learn_memory(frames, elapsed(20), TARGET, SPACING)
+    frames = cine(breathing(30), noise=0.8)
+    hidden = learn_memory(frames, elapsed(30), TARGET, SPACING)
     assert hidden.rest_score < LEAST_FOR_MEANS
     assert hidden.mean_picture is None
