@@ -35,7 +35,8 @@ from gating.settings.tracking import TrackerSettings
 from gating.targets.spec import TargetSpec
 from gating.targets.target_file import write_targets
 from gating.wire.codec import decode
-from gating.wire.sockets import receive, secure, secure_process, subscribe
+from gating.wire.security import secure, secure_process
+from gating.wire.sockets import receive, subscribe
 from replay_data import session_path
 
 RECORDING: Final = "high_rate"

@@ -27,7 +27,7 @@ from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo
 from gating.settings.config import ClockSettings, EndpointSettings
 from gating.settings.host import HostSettings
 from gating.wire.keys import load_keyring
-from gating.wire.sockets import secure
+from gating.wire.security import secure
 
 CREDIT: Final = 8
 """Frames of a back-to-back stream that may wait for an answer."""

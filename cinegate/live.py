@@ -28,7 +28,7 @@ from gating.service.pipeline import PipelineError, Session, ask_engine
 from gating.service.running import RunningSession, announce
 from gating.settings.config import Config, EndpointSettings
 from gating.targets.target_file import write_targets
-from gating.wire.sockets import secure_process
+from gating.wire.security import secure_process
 
 if TYPE_CHECKING:
     from gating.targets.spec import TargetSpec

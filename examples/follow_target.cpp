@@ -32,7 +32,9 @@ struct Follower {  // which position may be followed now
         const auto sender = position["publisher_id"].as<std::string>();
         if (sender != publisher) {
             if (!publisher.empty() && now_s - heard_s < 1.0) return;  // two publishers: believe neither
-            publisher = sender, sequence = -1, fastest_s = 1e300;
+            publisher = sender, fastest_s = 1e300;
+            sequence = position["position_sequence"].as<int64_t>(), heard_s = now_s;
+            return;  // the first one of a publisher permits nothing: it may be of an old log
         }
         const auto number = position["position_sequence"].as<int64_t>();
         if (number <= sequence) return;
@@ -60,7 +62,8 @@ int main(int count, char** arguments) {
     char topic[16], header[16384];
     for (bool followed = false; monotonic_s() < end_s;) {
         zmq_pollitem_t item{socket, 0, ZMQ_POLLIN, 0};
-        while (zmq_poll(&item, 1, 10) > 0) {
+        zmq_poll(&item, 1, 10);  // 64 at most: a flood must not keep the lease from running out
+        for (int heard = 0; heard < 64 && zmq_poll(&item, 1, 0) > 0; ++heard) {
             zmq_recv(socket, topic, sizeof topic, 0);
             const int size = zmq_recv(socket, header, sizeof header, 0);
             try {

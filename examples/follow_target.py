@@ -30,7 +30,9 @@ class Follower:
         if position["publisher_id"] != self.publisher:
             if self.publisher is not None and now_s - self.heard_s < 1.0:
                 return  # two publishers: believe neither
-            self.publisher, self.sequence, self.fastest_s = position["publisher_id"], -1, float("inf")
+            self.publisher, self.fastest_s = position["publisher_id"], float("inf")
+            self.sequence, self.heard_s = position["position_sequence"], now_s
+            return  # the first one of a publisher permits nothing: it may be of an old log
         if position["position_sequence"] <= self.sequence:
             return
         self.sequence, self.heard_s = position["position_sequence"], now_s
@@ -47,23 +49,26 @@ class Follower:
 
 def main() -> None:
     endpoint, session, structure = sys.argv[1:4]
-    socket = zmq.Context.instance().socket(zmq.SUB)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.subscribe(b"position")
-    socket.connect(endpoint)
-    follower, followed = Follower(session, structure), False
     end_s = time.monotonic() + float(sys.argv[4]) if len(sys.argv) > 4 else float("inf")
-    while time.monotonic() < end_s:
-        while socket.poll(10):
-            _, header = socket.recv_multipart()
-            follower.hear(msgpack.unpackb(header, max_bin_len=0, max_ext_len=0), time.monotonic())
-        position = follower.now(time.monotonic())
-        if position is not None:
-            x, y, z = position["predicted_mm"]
-            print("follow", position["position_sequence"], x, y, z, flush=True)  # yours: move there
-        elif followed:
-            print("hold", flush=True)  # yours: stand still
-        followed = position is not None
+    follower, followed = Follower(session, structure), False
+    with zmq.Context.instance().socket(zmq.SUB) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.subscribe(b"position")
+        socket.connect(endpoint)
+        while time.monotonic() < end_s:
+            socket.poll(10)
+            for _ in range(64):  # not all that come: a flood must not keep the lease from running out
+                if not socket.poll(0):
+                    break
+                _, header = socket.recv_multipart()
+                follower.hear(msgpack.unpackb(header, max_bin_len=0, max_ext_len=0), time.monotonic())
+            position = follower.now(time.monotonic())
+            if position is not None:
+                x, y, z = position["predicted_mm"]
+                print("follow", position["position_sequence"], x, y, z, flush=True)  # yours: move there
+            elif followed:
+                print("hold", flush=True)  # yours: stand still
+            followed = position is not None
 
 
 if __name__ == "__main__":

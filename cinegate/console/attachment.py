@@ -19,7 +19,7 @@ from cinegate.console.view import CONTOUR_WAIT_NS, SessionView
 from cinegate.console.worker import Worker, WorkError
 from gating.service.running import RunningSession, find_session, running_sessions
 from gating.settings.config import EndpointSettings
-from gating.wire.sockets import secure_process
+from gating.wire.security import secure_process
 
 BANDS_LIMIT_S: Final = 120.0
 """The first time on a computer they may have to be compiled."""

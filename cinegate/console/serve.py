@@ -20,7 +20,8 @@ from cinegate.console.setup import SetUp
 from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
 from gating.wire.loopback import is_loopback
-from gating.wire.sockets import has_keys, stop_on_signals
+from gating.wire.security import has_keys
+from gating.wire.sockets import stop_on_signals
 
 MAX_CONNECTIONS: Final = 64
 

@@ -23,7 +23,8 @@ from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.targets.spec import TargetSpec
 from gating.wire.codec import WireError, decode
-from gating.wire.sockets import receive, secure_process, subscribe
+from gating.wire.security import secure_process
+from gating.wire.sockets import receive, subscribe
 
 TELL_EVERY_S: Final = 5.0
 WIRE: Final = ("ipc://", "tcp://")

@@ -9,7 +9,7 @@ import typer
 
 from cinegate.settings import load_config
 from gating.settings.config import Config
-from gating.wire.sockets import secure_process
+from gating.wire.security import secure_process
 
 if TYPE_CHECKING:
     from gating.messages import ControlReply

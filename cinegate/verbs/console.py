@@ -108,7 +108,7 @@ def _default_recordings() -> list[Path]:
 def _attached(session: str, config: Path | None) -> tuple[Config, str]:
     """Return the settings and the name of the session to show: of one that runs on this host, or as configured."""
     from gating.service.running import find_session
-    from gating.wire.sockets import secure_process
+    from gating.wire.security import secure_process
 
     running = find_session(session) if config is None else None
     if config is None and running is None:

@@ -1,9 +1,9 @@
-"""`cinegate from-plan` and `cinegate accept`: a target of a plan in the plane of a cine, and who has accepted it."""
+"""`cinegate from-plan`, `from-session`, `accept`: a target of a plan or a session in a cine, and who accepted it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,11 +14,15 @@ from cinegate.verbs.app import app, console, findings, next_steps, print_json
 from cinegate.verbs.options import JsonOption, PlaneOption, RateOption, SpacingOption
 from cinegate.verbs.progress import progress
 
+if TYPE_CHECKING:
+    from cinegate.plan_target import PlanTarget
+    from drivers.recordings import Recording
+
 
 @app.command("from-plan")
 def from_plan(
     volume: Annotated[Path, typer.Argument(help="Folder with the DICOM series of the day, or a volume file (.mha).")],
-    structures: Annotated[Path, typer.Argument(help="RTSTRUCT that was drawn in it.")],
+    structures: Annotated[Path, typer.Argument(help="RTSTRUCT drawn in it, or a mask volume (.mha, .nii.gz).")],
     name: Annotated[str, typer.Argument(help="Name of the structure.")],
     recording: Annotated[Path, typer.Argument(help="Cine of the plane that will be treated; see `drivers`.")],
     out: Annotated[
@@ -41,16 +45,54 @@ def from_plan(
 
     Nobody has accepted the contour then, and no live session takes it: look at its page, then use `cinegate accept`.
     """
-    from cinegate.plan_target import carry_from_plan, write_page
+    from cinegate.plan_target import carry_from_plan
     from drivers.recordings import open_recording
-    from gating.geometry.plane import ImagePlane
-    from gating.targets.target_file import write_targets
 
     opened = open_recording(recording, pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s)
     with progress("registering", shown=not as_json):
         made = carry_from_plan(
             volume, structures, name, opened, frame=frame, surrogate=surrogate, patient_position=patient_position
         )
+    _tell(made, opened, frame, out, as_json=as_json, position=patient_position)
+
+
+@app.command("from-session")
+def from_session(
+    session: Annotated[Path, typer.Argument(help="Log (.mcap) or target file (.json) of another session.")],
+    name: Annotated[str, typer.Argument(help="Name of the target.")],
+    recording: Annotated[Path, typer.Argument(help="Cine of the plane that will be treated; see `drivers`.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The target file; its page stands beside it.", show_default="~/cinegate/targets"),
+    ] = None,
+    frame: Annotated[int, typer.Option("--frame", min=0, help="Frame to which the contour is carried.")] = 0,
+    pixel_spacing_mm: SpacingOption = None,
+    frames_per_s: RateOption = None,
+    plane: PlaneOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Carry a target of another session to a cine, from the image in which it was drawn there.
+
+    Nobody has accepted the contour then, and no live session takes it: look at its page, then use `cinegate accept`.
+    """
+    from cinegate.plan_target import carry_from_session
+    from drivers.recordings import open_recording
+
+    opened = open_recording(recording, pixel_spacing_mm, plane=plane, frames_per_s=frames_per_s)
+    with progress("registering", shown=not as_json):
+        made = carry_from_session(session, name, opened, frame=frame)
+    _tell(made, opened, frame, out, as_json=as_json)
+
+
+def _tell(
+    made: PlanTarget, opened: Recording, frame: int, out: Path | None, *, as_json: bool, position: str = ""
+) -> None:
+    """Write the target and its page, and tell what is to be done with them."""
+    from cinegate.plan_target import write_page
+    from gating.geometry.plane import ImagePlane
+    from gating.targets.target_file import write_targets
+
+    name = made.target.name
     out = out or output_folder("targets", f"{opened.name}_{name}.json")
     page = out.with_suffix(".html")
     write_targets(out, [made.target])
@@ -71,22 +113,21 @@ def from_plan(
         return
     for doubt in made.carried.doubts:
         console.print(Text.assemble(("in doubt:", "yellow"), f" {doubt}"))
-    x, y, z = made.couch_iec_mm
     findings.print(f"{name}: carried to frame {frame} of {opened.name}, written to {out}", highlight=False)
-    findings.print(
-        f"couch shift back X {x:+.1f} Y {y:+.1f} Z {z:+.1f} mm (IEC 61217, {patient_position})", highlight=False
-    )
+    if made.couch_iec_mm is not None:
+        x, y, z = made.couch_iec_mm
+        findings.print(f"couch shift back X {x:+.1f} Y {y:+.1f} Z {z:+.1f} mm (IEC 61217, {position})", highlight=False)
     next_steps(f"xdg-open {page}", f"cinegate accept {out} --operator NAME")
 
 
 @app.command()
 def accept(
-    target: Annotated[Path, typer.Argument(help="Target file that `cinegate from-plan` made.")],
+    target: Annotated[Path, typer.Argument(help="Target file of `from-plan` or `from-session`.")],
     operator: Annotated[str, typer.Option("--operator", help="Who has looked at the contour; goes into the log.")],
     why: Annotated[str, typer.Option("--why", help="Why it is accepted in spite of doubts.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Accept contours that were carried over from a plan, in the name of a person who has looked at them.
+    """Accept contours that were carried over, in the name of a person who has looked at them.
 
     A contour in doubt needs a reason. Without acceptance a live session refuses it.
     """

@@ -13,7 +13,7 @@ from cinegate.verbs.app import CommandError, app
 from cinegate.verbs.options import ConfigOption
 from cinegate.verbs.process_options import SessionOption
 from cinegate.verbs.speaking import LogFormatOption, VerboseOption, speaking
-from gating.wire.sockets import secure_process
+from gating.wire.security import secure_process
 
 if TYPE_CHECKING:
     from drivers.machines.process import Machine

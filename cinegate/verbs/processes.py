@@ -41,7 +41,7 @@ from cinegate.verbs.process_options import (
 from cinegate.verbs.speaking import LogFormatOption, VerboseOption, speaking
 from gating.settings.config import Config
 from gating.settings.safeguards import in_words
-from gating.wire.sockets import secure_process
+from gating.wire.security import secure_process
 
 if TYPE_CHECKING:
     from drivers.ports import BeamSwitch, CineSource

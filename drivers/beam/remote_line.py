@@ -15,7 +15,8 @@ from drivers.errors import Unavailable
 from drivers.ports import BeamSwitch
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateState
-from gating.wire.sockets import Socket, bind, has_keys, receive, send
+from gating.wire.security import has_keys
+from gating.wire.sockets import Socket, bind, receive, send
 
 LEASE_NS: Final = 100_000_000
 STOOD_STILL_NS: Final = 50_000_000

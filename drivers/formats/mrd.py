@@ -21,7 +21,7 @@ from drivers.formats.mrd2 import FIRST_BYTES, parse_stream
 from drivers.formats.mrd_image import MAGNITUDE, ImageHeader, MrdImage, checked_size
 from drivers.formats.pixels import wire_pixels
 from drivers.formats.stream import SKIPPED, StreamParser, limited
-from gating.clocks.offset import DAY_NS, CounterUnwrapper
+from gating.clocks.counter import DAY_NS, CounterUnwrapper
 from gating.messages import StampMeaning
 
 TICK_NS: Final = 2_500_000

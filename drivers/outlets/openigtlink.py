@@ -20,7 +20,8 @@ from drivers.outlets.translation import Translation
 from gating.messages import CineFrame, GateCommand, TargetEstimate
 from gating.settings.config import EndpointSettings
 from gating.wire.codec import WireError, decode
-from gating.wire.sockets import check_listening, receive, subscribe
+from gating.wire.security import check_listening
+from gating.wire.sockets import receive, subscribe
 
 PORT: Final = 18944
 MAX_CLIENTS: Final = 8

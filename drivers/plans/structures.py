@@ -7,7 +7,7 @@ alike; between contours the outline is that of `drivers.recordings.rtstruct`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadPlan
 from drivers.plans.dicom import Identity, identity, read_object, readable
+from drivers.recordings.mask_volume import MaskVolume, read_mask_volume
 from drivers.recordings.rtstruct import Structure, read_structure, structure_names
 
 POINTS: Final = 30_000
 """Points inside a structure, about: a volume is then known to 0.2 %."""
 LEAST_MM: Final = 0.2
+MASK_SUFFIXES: Final = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
+"""Of mask volumes; any other file is read as an RTSTRUCT."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +40,21 @@ def structure_set_identity(path: Path) -> Identity:
     dataset = read_object(path, "RTSTRUCT")
     with readable(path, "RTSTRUCT"):
         return identity(path, "RTSTRUCT", dataset)
+
+
+def read_solid(path: Path, name: str) -> tuple[Structure | MaskVolume, Identity]:
+    """Read a structure of an RTSTRUCT by its name, or a mask volume as the structure of that name; and whose it is.
+
+    Raises
+    ------
+    BadPlan, BadRecording
+        If it cannot be used; one sentence. A mask volume does not tell whose it is.
+    """
+    if path.name.endswith(MASK_SUFFIXES):
+        return read_mask_volume(path, name), Identity(path, "mask", "", "")
+    structure, whose = read_structure(path, name), structure_set_identity(path)
+    drawn_in = structure.frame_of_reference or whose.frame_of_reference
+    return structure, replace(whose, frame_of_reference=drawn_in)
 
 
 def known_structures(path: Path) -> list[str]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadRecording
 from drivers.formats.image import read_image
-from drivers.recordings.rtstruct import CinePlane, read_structure, read_volume_mask
+from drivers.recordings.cine_plane import CinePlane
+from drivers.recordings.mask_volume import read_volume_mask
+from drivers.recordings.rtstruct import read_structure
 
 
 def read_target_mask(path: Path, plane: CinePlane | None) -> NDArray[np.bool_]:

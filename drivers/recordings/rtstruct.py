@@ -1,4 +1,4 @@
-"""A target from treatment planning: a structure of a DICOM RTSTRUCT, or a mask volume, cut with the cine plane.
+"""A target from treatment planning: a structure of a DICOM RTSTRUCT, cut with the cine plane.
 
 A structure set holds closed contours on parallel planes. Between two planes the outline is interpolated by shape: the
 signed distances to both outlines are weighted linearly, and the zero level is the outline (Raya and Udupa, IEEE Trans
@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BadFrame, BadRecording
 from drivers.formats.bounded import read_bounded
-from drivers.formats.image import read_image
+from drivers.recordings.cine_plane import CinePlane, Points, pixel_centres
 from drivers.recordings.outlines import area_vector, half_gaps, signed_distances
 from gating.geometry.contours import contour_from_mask
 
@@ -32,37 +32,6 @@ MAX_CONTOURS: Final = 4096
 MAX_POINTS: Final = 100_000
 SAME_PLANE_MM: Final = 0.05
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
-
-Points = NDArray[np.float64]
-
-
-class CinePlane(Protocol):
-    """The image grid to cut with, such as a `Recording`."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-        ...
-
-    @property
-    def pixel_spacing_mm(self) -> tuple[float, float]:
-        """(row, column) spacing."""
-        ...
-
-    @property
-    def image_orientation(self) -> tuple[float, float, float, float, float, float]:
-        """Directions of increasing column and increasing row."""
-        ...
-
-    @property
-    def image_position_mm(self) -> tuple[float, float, float]:
-        """LPS position of pixel (0, 0)."""
-        ...
-
-    @property
-    def frame_of_reference(self) -> str:
-        """FrameOfReferenceUID; empty if unknown."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +57,7 @@ class Structure:
             If the structure was drawn in a frame of reference other than the cine's.
         """
         self._check_frame_of_reference(plane)
-        return self.contains(_pixel_centres(plane))
+        return self.contains(pixel_centres(plane))
 
     def contains(self, points_mm: Points) -> NDArray[np.bool_]:
         """Return which LPS points (..., 3) lie in the structure."""
@@ -116,6 +85,13 @@ class Structure:
         at = np.array([height for height, _ in self._levels(normal, across, up)])
         continues: Points = np.abs(normal) * max(half_gaps(at))
         return continues
+
+    @property
+    def middle_mm(self) -> Points:
+        """Middle of the box around its contours, (3,) LPS."""
+        corners = np.concatenate(self.contours_mm)
+        middle: Points = (corners.min(axis=0) + corners.max(axis=0)) / 2
+        return middle
 
     def _check_frame_of_reference(self, plane: CinePlane) -> None:
         own, cine = self.frame_of_reference, plane.frame_of_reference
@@ -201,34 +177,6 @@ def _structures(dataset: Dataset) -> tuple[dict[int, Dataset], dict[int, str]]:
     return structures, {number: str(item.ROIName).strip()[:64] for number, item in structures.items()}
 
 
-def read_volume_mask(path: Path, plane: CinePlane) -> NDArray[np.bool_]:
-    """Cut a mask volume (`.mha`, NIfTI and all else that SimpleITK reads) with a cine plane, by nearest voxel.
-
-    Returns
-    -------
-    NDArray
-        (rows, columns), True where the centre of a pixel lies in a voxel above 0.
-
-    Raises
-    ------
-    BadRecording
-        If it is not a volume.
-    """
-    import SimpleITK
-
-    image = read_image(path)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise BadRecording(f"{path}: the mask has {image.GetDimension()} dimensions; one volume of 3 is needed")
-    voxels = SimpleITK.GetArrayFromImage(image) > 0
-    steps = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
-    index = (_pixel_centres(plane) - np.array(image.GetOrigin())) @ np.linalg.inv(steps).T
-    nearest = np.floor(index + 0.5).astype(np.int64)[..., ::-1]
-    within = ((nearest >= 0) & (nearest < voxels.shape)).all(axis=-1)
-    inside = np.zeros(plane.shape, np.bool_)
-    inside[within] = voxels[tuple(nearest[within].T)]
-    return inside
-
-
 def _read_dataset(path: Path) -> Dataset:
     import pydicom
 
@@ -277,12 +225,3 @@ def _checked_contours(path: Path, name: str, items: Sequence[Dataset]) -> tuple[
     if sum(map(len, contours)) > MAX_POINTS:
         raise BadRecording(f"{path}: structure {name!r} has more than {MAX_POINTS} points, the limit")
     return tuple(contours)
-
-
-def _pixel_centres(plane: CinePlane) -> Points:
-    """Return the LPS position of every pixel, (rows, columns, 3)."""
-    along_columns, along_rows = np.reshape(plane.image_orientation, (2, 3))
-    down = np.arange(plane.shape[0])[:, None, None] * plane.pixel_spacing_mm[0] * along_rows
-    right = np.arange(plane.shape[1])[None, :, None] * plane.pixel_spacing_mm[1] * along_columns
-    centres: Points = np.array(plane.image_position_mm) + down + right
-    return centres

@@ -42,8 +42,8 @@ from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.ordering import InOrder
 from gating.clocks.clock import Clock, MonotonicClock
-from gating.clocks.offset import CounterUnwrapper
-from gating.wire.sockets import check_listening
+from gating.clocks.counter import CounterUnwrapper
+from gating.wire.security import check_listening
 
 IMAGES: Final = (
     MRImageStorage,

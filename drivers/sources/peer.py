@@ -17,7 +17,7 @@ from drivers.errors import BadFrame, Unavailable
 from drivers.formats.stream import SKIPPED, StreamParser
 from drivers.sources.leaving import LeavingPeers
 from drivers.sources.live import LiveSettings
-from gating.wire.sockets import check_listening
+from gating.wire.security import check_listening
 
 READ_BYTES: Final = 1024 * 1024
 STALLED_NS: Final = 2 * 10**9
@@ -233,6 +233,8 @@ class NetworkPeer:
                 return None
             except BadFrame as error:
                 self._cut_off(f"was cut off: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever a peer's bytes do to a parser, the next peer is served
+                self._cut_off(f"was cut off: its message cannot be read: {type(error).__name__}: {str(error)[:100]}")
             if message is not None:
                 return message
         return None

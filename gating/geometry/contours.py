@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 CELLS_PER_PX = 4
 """Sub-pixel resolution of areas: a cell is a sixteenth of a pixel. Compiled code contains this constant."""
+NO_AREA = 2e-9
+"""Twice the area, px², of an outline that encloses none."""
 
 
 def box_contour(x_px: float, y_px: float, width_px: float, height_px: float) -> NDArray[np.float32]:
@@ -163,7 +165,7 @@ def contour_centroid(contour_px: ArrayLike) -> tuple[float, float]:
     one, other = fan[:-1], fan[1:]
     cross = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
     twice_area = float(cross.sum())
-    if not abs(twice_area) > 2e-9:
+    if not abs(twice_area) > NO_AREA:
         return float("nan"), float("nan")
     x, y = (cross @ (one + other) / (3.0 * twice_area) + vertices[0]).tolist()
     return x, y

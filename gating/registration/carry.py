@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gating.errors import CinegateError
 from gating.geometry.contours import contour_from_mask
 from gating.geometry.plane import ImagePlane
-from gating.registration.quality import Quality, contrast, doubts, local_agreement, surroundings
+from gating.registration.quality import Limits, Quality, contrast, doubts, local_agreement, surroundings
 from gating.registration.slice_to_volume import Alignment, Points, align, pixel_centres, through
 
 
@@ -67,6 +67,8 @@ def carry(
     plane: ImagePlane,
     *,
     surrogate: bool = False,
+    unseen: NDArray[np.float64] | None = None,
+    limits: Limits | None = None,
 ) -> Carried:
     """Carry a structure from its volume into the plane of an image.
 
@@ -82,6 +84,10 @@ def carry(
         Image of the cine, and where it is.
     surrogate
         Whether the structure is meant to be none of the plan's targets.
+    unseen
+        Direction along which the volume tells nothing, (3,) LPS; None if it tells all.
+    limits
+        Of the measures, beyond which they are doubts.
 
     Raises
     ------
@@ -104,6 +110,8 @@ def carry(
     inverse = found.rigid.GetInverse()
     at_mm = np.array(inverse.TransformPoint(middle_mm.tolist()))
     shift_mm = at_mm - middle_mm
+    if unseen is not None:
+        shift_mm -= (shift_mm @ unseen) * unseen
     deformed_mm = np.linalg.norm(found.shift_px * (plane.spacing_mm[1], plane.spacing_mm[0]), axis=-1)
     quality = Quality(
         covered=float(np.isfinite(found.resliced)[box].mean()) if box.any() else 0.0,
@@ -117,7 +125,7 @@ def carry(
     )
     lr, ap, si = map(float, shift_mm)
     contour = contour_from_mask(mask) if mask.any() else np.empty((0, 2), np.float32)
-    doubted = doubts(quality, structure.name, surrogate=surrogate)
+    doubted = doubts(quality, structure.name, surrogate=surrogate, limits=limits)
     return Carried(contour, mask, found, quality, doubted, (lr, ap, si))
 
 

@@ -23,7 +23,8 @@ from gating.errors import CinegateError
 from gating.messages import ControlReply, ControlRequest, Message
 from gating.settings.config import Config, EndpointSettings, to_toml
 from gating.wire.codec import WireError, decode, encode
-from gating.wire.sockets import dial, receive, secure_process, subscribe
+from gating.wire.security import secure_process
+from gating.wire.sockets import dial, receive, subscribe
 
 STOP_GRACE_S: Final = 5.0
 ANSWER_MS: Final = 2000

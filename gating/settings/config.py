@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tomllib
-from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 import tomli_w
@@ -22,6 +19,7 @@ from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, Ru
 from gating.settings.safeguards import refusal
 from gating.settings.sites import MAX_SITES, SiteSettings
 from gating.settings.three_d import ThreeDSettings
+from gating.settings.toml_lines import ABSENT, line_of, look_up
 from gating.settings.tracking import TrackerSettings
 
 
@@ -45,8 +43,6 @@ def _fraction(description: str, source: str = "") -> Meta:
     return Meta(ge=0, le=1, description=description, extra={"unit": "fraction", "source": source})
 
 
-_ABSENT: Final = object()
-_MAX_STATEMENT_LINES: Final = 100
 _ONE_WAY = "Moon, Skelly, Towsley, INFOCOM 1999: one-way delays show only their differences"
 _CENTRE = "Borman et al., ISMRM 2018, 4166: an image shows the centre of k-space"
 
@@ -247,7 +243,7 @@ def parse_config(text: str, name: str = "configuration") -> Config:
     if why:
         top, _, key = setting.partition(".")
         keys = [top, key] if top == "overrides" else setting.split(".")
-        raise ConfigError(f"{name}, line {_line_of(text, keys)}: {why}")
+        raise ConfigError(f"{name}, line {line_of(text, keys)}: {why}")
     return config
 
 
@@ -295,47 +291,6 @@ def _locate(error: str, text: str, plain: dict[str, Any], name: str) -> str:
     if unknown:
         keys.append(unknown.group(1))
         problem = "no such setting"
-    value = _look_up(plain, keys)
-    shown = "" if isinstance(value, dict) else f" = {'?' if value is _ABSENT else value!r}"
-    return f"{name}, line {_line_of(text, keys)}: {'.'.join(keys)}{shown}: {problem}"
-
-
-def _look_up(plain: Any, keys: list[str]) -> Any:
-    """Return the value at a path of keys and list indices, or `_ABSENT`."""
-    for key in keys:
-        if isinstance(plain, list) and key.isdecimal() and int(key) < len(plain):
-            plain = plain[int(key)]
-        elif isinstance(plain, dict) and key in plain:
-            plain = plain[key]
-        else:
-            return _ABSENT
-    return plain
-
-
-def _line_of(text: str, keys: list[str]) -> int:
-    """Return the line on which the statement that sets `keys` begins, given that one does."""
-    lines = text.split("\n")
-    ends = [0, *_statement_ends(lines)]
-
-    def holds_keys(end: int) -> bool:
-        return _look_up(tomllib.loads("\n".join(lines[:end]) + "\n"), keys) is not _ABSENT
-
-    before = bisect_left(ends, True, hi=len(ends) - 1, key=holds_keys) - 1
-    return ends[before] + 1
-
-
-def _statement_ends(lines: list[str]) -> Iterator[int]:
-    """Yield the number of lines up to the end of each statement, of a blank line or of a comment.
-
-    What follows a statement longer than `_MAX_STATEMENT_LINES` counts as part of it, so that the time stays bounded.
-    """
-    start = 0
-    for end in range(1, len(lines) + 1):
-        if end - start > _MAX_STATEMENT_LINES:
-            break
-        with contextlib.suppress(tomllib.TOMLDecodeError):  # it ends inside a value that spans lines
-            tomllib.loads("\n".join(lines[start:end]) + "\n")
-            yield end
-            start = end
-    if start < len(lines):
-        yield len(lines)
+    value = look_up(plain, keys)
+    shown = "" if isinstance(value, dict) else f" = {'?' if value is ABSENT else value!r}"
+    return f"{name}, line {line_of(text, keys)}: {'.'.join(keys)}{shown}: {problem}"

@@ -15,7 +15,7 @@ from gating.wire.pixels import content_hash
 
 @dataclass(frozen=True, slots=True)
 class CarriedOver:
-    """That a contour was not drawn in its image, but carried over from a plan.
+    """That a contour was not drawn in its image, but carried over from a plan or another session.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class TargetSpec:
             return ""
         if carried.accepted_by:
             return f"is not what {carried.accepted_by} accepted: it was changed afterwards"
-        return "was carried over from a plan, and nobody has accepted it"
+        return "was carried over, and nobody has accepted it"
 
     def _hash(self) -> str:
         """Return the hash of what is accepted with the contour."""

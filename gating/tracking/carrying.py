@@ -10,6 +10,7 @@ from numba import njit, types
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from gating.geometry.contours import NO_AREA
 from gating.tracking.bending import AFFINE
 from gating.tracking.direct_fit import PROBLEM, FitProblem, descend, deviation_px
 from gating.tracking.sampling import displace, score_at
@@ -32,6 +33,23 @@ def beyond_image_px(contour: NDArray[np.float32], shape: tuple[int, ...]) -> flo
         x, y = contour[i, 0], contour[i, 1]
         beyond = max(beyond, -0.5 - x, -0.5 - y, x - (shape[1] - 0.5), y - (shape[0] - 0.5))
     return beyond
+
+
+@njit("UniTuple(float64, 2)(float32[:, ::1])", cache=True, nogil=True)
+def centroid_of(contour: NDArray[np.float32]) -> tuple[float, float]:
+    """Return `gating.geometry.contours.contour_centroid` of an outline, px, in a tenth of the time."""
+    x0, y0 = np.float64(contour[0, 0]), np.float64(contour[0, 1])
+    twice_area, x, y = 0.0, 0.0, 0.0
+    for i in range(1, contour.shape[0] - 1):
+        one_x, one_y = contour[i, 0] - x0, contour[i, 1] - y0
+        other_x, other_y = contour[i + 1, 0] - x0, contour[i + 1, 1] - y0
+        cross = one_x * other_y - one_y * other_x
+        twice_area += cross
+        x += cross * (one_x + other_x)
+        y += cross * (one_y + other_y)
+    if not abs(twice_area) > NO_AREA:
+        return math.nan, math.nan
+    return x0 + x / (3.0 * twice_area), y0 + y / (3.0 * twice_area)
 
 
 @register_jitable

@@ -86,6 +86,31 @@ def _sums(line: Image, side: int, weight: Any, out: Image) -> None:
             out[c] = weight * total
 
 
+@njit("void(float32[:, ::1], int64, float32[::1], float32[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
+def block_means(image: Image, side: int, line: Image, means: Image) -> None:
+    """Write the mean of an image over blocks of `side` pixels a side.
+
+    Parameters
+    ----------
+    image : (rows, columns) float32
+        What fills no block at its lower and right edge does not count.
+    line : (columns,) float32
+        Overwritten.
+    means : (rows // side, columns // side) float32
+    """
+    weight = np.float32(1.0 / (side * side))
+    width = means.shape[1] * side
+    for r in range(means.shape[0]):
+        first = image[r * side]
+        for c in range(width):
+            line[c] = first[c]
+        for j in range(1, side):
+            pixels = image[r * side + j]
+            for c in range(width):
+                line[c] += pixels[c]
+        _sums(line, side, weight, means[r])
+
+
 @njit(
     "void(float32[:, ::1], float32, int64, float32[:, ::1], float32[:, ::1], float32[:, ::1])",
     cache=True,

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.tracking.contrast_kernels import TAPS, cell_means, deviations, divide, gaussian_taps, smooth
+from gating.tracking.contrast_kernels import TAPS, block_means, cell_means, deviations, divide, gaussian_taps, smooth
 from gating.tracking.saturation_band import NO_BANDS, SaturationBands
 
 Image = NDArray[np.float32]
@@ -122,7 +122,6 @@ class SmoothedFrame:
     def __init__(self, shape: tuple[int, int], spacing_mm: float) -> None:
         rows, columns = shape
         self.step = min(max(round(COARSE_PIXEL_MM / spacing_mm), 1), min(shape) // 2)
-        self._whole = np.s_[: rows // self.step * self.step, : columns // self.step * self.step]
         self.raw, self.smooth = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self._line = np.zeros(columns + 2 * TAPS - 2, np.float32)
         self.blocks = np.zeros((rows // self.step, columns // self.step), np.float32)
@@ -136,7 +135,7 @@ class SmoothedFrame:
         """Take the next frame, (rows, columns) real numbers."""
         np.copyto(self.raw, frame, casting="same_kind")
         smooth(self.raw, SMOOTHING, self._line, self.smooth)
-        cv2.resize(self.smooth[self._whole], self.blocks.shape[::-1], self.blocks, interpolation=cv2.INTER_AREA)
+        block_means(self.smooth, self.step, self._line, self.blocks)
         offset = np.float32(cv2.mean(self.blocks)[0])
         for cells in self._cells.values():
             cells.load(self.smooth, offset)

@@ -15,6 +15,7 @@ from gating.tracking.zncc import matcher  # first: a cold start then compiles in
 
 # isort: split
 from gating.geometry.contours import box_contour, contour_centroid
+from gating.tracking.carrying import centroid_of
 from gating.tracking.choice import Choice
 from gating.tracking.confidence import probability, reason_for_doubt
 from gating.tracking.contour import ContourFit, Propagation
@@ -153,7 +154,13 @@ class TemplateTracker:
                 for key in memory.key_frames
             ]
         )
-        self._recall = Recall(memory, self._reference, self._spacing_mm)
+        reference, frame = self._reference, self._bands.filled(self._reference_frame)
+        if memory.mean_picture is not None:
+            mean = self._bands.filled(checked_pixels(memory.mean_picture))
+            reference = self._cut(mean, reference.contour_px, reference.centre_px)
+        self.templates.in_use[0] = self._reference = reference
+        self._views.own.take(frame)
+        self._recall = Recall(memory, reference, self._spacing_mm, self._views.own.picture)
 
     def _cut(self, frame: NDArray[Any], contour: NDArray[np.float32], content_px: tuple[float, float]) -> Template:
         """Cut a template out of a frame, which the tracker's own view then shows."""
@@ -301,5 +308,5 @@ class TemplateTracker:
 
 def _centre_of(moved: Propagation, winner: Placement) -> Point:
     """Return the centroid of an outline, or the place of the match if it has none."""
-    centre = contour_centroid(moved.contour_px)
+    centre = centroid_of(moved.contour_px)
     return centre if math.isfinite(centre[0]) else (winner.x_px, winner.y_px)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import zmq
 
-from gating.settings.config import Config
-from gating.settings.private_folder import check_private
-from gating.wire.authenticator import Authenticator
 from gating.wire.codec import MAX_PARTS, Part
-from gating.wire.keys import Keyring, load_keyring
-from gating.wire.loopback import is_loopback, is_loopback_interface
+from gating.wire.security import authenticate, check_exposure, give_to_owner, private_path, use_keys
 
 Socket = zmq.Socket[bytes]
 
@@ -34,36 +26,7 @@ _EVENTS, _RCVMORE, _POLLIN = int(zmq.EVENTS), int(zmq.RCVMORE), int(zmq.POLLIN)
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 """As plain integers: combining two of zmq's enumerations takes longer than sending a message."""
 
-
-@dataclass(slots=True)
-class _Security:
-    """How this process opens its sockets; set once, before the first."""
-
-    keyring: Keyring | None = None
-    open_network_allowed: bool = False
-    owner: str = ""
-    authenticators: weakref.WeakKeyDictionary[zmq.Context[Any], Authenticator] = field(
-        default_factory=weakref.WeakKeyDictionary
-    )
-
-
-_security: Final = _Security()
 _contexts: Final[weakref.WeakSet[zmq.Context[Any]]] = weakref.WeakSet()
-
-
-def secure(keyring: Keyring | None, *, open_network_allowed: bool = False, owner: str = "") -> None:
-    """Set how all later sockets are opened.
-
-    Parameters
-    ----------
-    keyring
-        Their keys; None: without keys.
-    open_network_allowed
-        Whether sockets without keys may be bound to addresses that other hosts reach.
-    owner
-        User who becomes the owner of `ipc://` sockets, and of folders made for them, if root binds them.
-    """
-    _security.keyring, _security.open_network_allowed, _security.owner = keyring, open_network_allowed, owner
 
 
 def bind(
@@ -91,15 +54,15 @@ def bind(
     KeyProblem
         If keys are in use and none belongs to the endpoint.
     """
-    _check_exposure(endpoint)
-    path = _private_path(endpoint)
+    check_exposure(endpoint)
+    path = private_path(endpoint)
     socket = open_socket(context, kind, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     try:
-        _authenticate(context, socket, endpoint, channel)
+        authenticate(context, socket, endpoint, channel)
         socket.bind(endpoint)
         if path is not None:
-            _give_to_owner(path)
+            give_to_owner(path)
     except BaseException:
         socket.close()
         raise
@@ -130,8 +93,8 @@ def subscribe(
         socket.subscribe(topic)
     try:
         for endpoint in endpoints:
-            _private_path(endpoint)
-            _use_keys(socket, endpoint)
+            private_path(endpoint)
+            use_keys(socket, endpoint)
             socket.connect(endpoint)
     except BaseException:
         socket.close()
@@ -141,10 +104,10 @@ def subscribe(
 
 def dial(context: zmq.Context[Any], endpoint: str, *, queue: int = 16, channel: str = "") -> Socket:
     """Open a bounded DEALER socket and connect it. Keys and exceptions are those of `bind`."""
-    _private_path(endpoint)
+    private_path(endpoint)
     socket = open_socket(context, zmq.DEALER, queue)
     try:
-        _use_keys(socket, endpoint, channel)
+        use_keys(socket, endpoint, channel)
         socket.connect(endpoint)
     except BaseException:
         socket.close()
@@ -216,89 +179,6 @@ def receive(socket: Socket) -> list[bytes] | None:
     return parts
 
 
-def _give_to_owner(path: Path) -> None:
-    if _security.owner and os.geteuid() == 0:
-        try:
-            shutil.chown(path, _security.owner)
-        except LookupError:
-            raise PermissionError(f"host.run_as is {_security.owner!r}; there is no such user") from None
-
-
-def _private_path(endpoint: str) -> Path | None:
-    """Return the path of an `ipc://` endpoint, whose folder is private; None for any other endpoint."""
-    if not endpoint.startswith("ipc://"):
-        return None
-    if endpoint.startswith("ipc://@"):
-        raise PermissionError(
-            f"endpoint {endpoint} is in no folder, so any user of this host could take it; use a path"
-        )
-    path = Path(endpoint.removeprefix("ipc://"))
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _give_to_owner(path.parent)
-    check_private(path.parent, owner=_security.owner)
-    return path
-
-
-def has_keys() -> bool:
-    """Whether the sockets of this process check who connects."""
-    return _security.keyring is not None
-
-
-def check_listening(host: str) -> None:
-    """Refuse to listen on an address that other hosts reach, for a protocol that cannot check who connects.
-
-    This is the rule for every listening socket that is not one of cinegate's own channels.
-
-    Raises
-    ------
-    PermissionError
-        If the address is not of this host alone, and `security.allow_open_network` is false.
-    """
-    if not (_security.open_network_allowed or is_loopback(host)):
-        raise PermissionError(
-            f"address {host or '0.0.0.0'} listens beyond this host, to peers that nothing can check; "  # noqa: S104
-            "set security.allow_open_network = true if the network is trusted"
-        )
-
-
-def _check_exposure(endpoint: str) -> None:
-    """Refuse an endpoint that other hosts reach if nothing checks who connects."""
-    if _security.keyring is not None or _security.open_network_allowed or not endpoint.startswith("tcp://"):
-        return
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    if not (is_loopback(host) or is_loopback_interface(host)):
-        raise PermissionError(
-            f"endpoint {endpoint} listens beyond this host without keys; set security.keys, "
-            "or security.allow_open_network = true and its override"
-        )
-
-
-def _authenticate(context: zmq.Context[Any], socket: Socket, endpoint: str, channel: str) -> None:
-    keyring = _security.keyring
-    if keyring is None:
-        return
-    channel = channel or keyring.channel_of(endpoint)
-    authenticator = _security.authenticators.get(context)
-    if authenticator is None:
-        authenticator = _security.authenticators[context] = Authenticator(context, keyring)
-    socket.setsockopt(zmq.CURVE_SERVER, 1)
-    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
-    socket.setsockopt(zmq.ZAP_DOMAIN, channel.encode())
-    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-    authenticator.watch(socket, channel)
-
-
-def _use_keys(socket: Socket, endpoint: str, channel: str = "") -> None:
-    keyring = _security.keyring
-    if keyring is None:
-        return
-    server = keyring.server(channel or keyring.channel_of(endpoint))
-    socket.setsockopt(zmq.CURVE_SECRETKEY, keyring.secret)
-    socket.setsockopt(zmq.CURVE_PUBLICKEY, keyring.public)
-    socket.setsockopt(zmq.CURVE_SERVERKEY, server)
-
-
 def open_socket(context: zmq.Context[Any], kind: int, queue: int) -> Socket:
     """Open a bounded socket that is neither bound nor connected, and has no keys."""
     socket: Socket = context.socket(kind)
@@ -325,10 +205,3 @@ def stop_on_signals() -> Callable[[], bool]:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _frame: caught.append(received))
     return lambda: bool(caught)
-
-
-def secure_process(config: Config, role: str) -> None:
-    """Set how this process opens its sockets, according to `[security]`. Raises `KeyProblem`."""
-    security = config.security
-    keyring = load_keyring(Path(security.keys).expanduser(), role, config.endpoints) if security.keys else None
-    secure(keyring, open_network_allowed=security.allow_open_network, owner=config.host.run_as)

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from gating.wire.keys import ROLES, new_key
-from gating.wire.sockets import secure
+from gating.wire.security import secure
 
 pytest.register_assert_rewrite("tests.contract.beam_switch")
 

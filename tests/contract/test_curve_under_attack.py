@@ -14,7 +14,8 @@ import zmq
 
 from gating.settings.config import EndpointSettings
 from gating.wire.keys import ROLES, Keyring, load_keyring
-from gating.wire.sockets import bind, dial, receive, secure
+from gating.wire.security import secure
+from gating.wire.sockets import bind, dial, receive
 from tests.patience import reserved_ports, wait_until
 
 pytestmark = pytest.mark.deadlines

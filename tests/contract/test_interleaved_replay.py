@@ -20,7 +20,7 @@ pytestmark = pytest.mark.deadlines
 FRAMES = 110
 DECIDED = 80
 """At least; where the machine is busy, an engine skips to the newest frame."""
-LEARN_FRAMES = 8
+LEARN_FRAMES = 10
 
 
 @pytest.fixture(scope="module")

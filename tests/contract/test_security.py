@@ -16,7 +16,8 @@ import zmq
 from gating.settings.config import EndpointSettings
 from gating.wire.codec import encode
 from gating.wire.keys import ROLES, SERVERS, KeyProblem, allow, allowed, load_keyring, new_key
-from gating.wire.sockets import bind, dial, secure, subscribe
+from gating.wire.security import secure
+from gating.wire.sockets import bind, dial, subscribe
 from tests.factories import beam_status
 from tests.patience import PATIENCE_S, reserved_ports, wait_until
 

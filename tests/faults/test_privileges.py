@@ -22,7 +22,7 @@ from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.settings.host import HostSettings
 from gating.targets.target_file import write_targets
-from gating.wire.sockets import secure
+from gating.wire.security import secure
 from replay_data import demo_recording
 from tests.faults.beam_bench import ReconnectingSubscriber
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gating.clocks.offset import DAY_NS, HOUR_NS, MIN_SAMPLES, UNKNOWN_NS, CounterUnwrapper, OffsetEstimator
+from gating.clocks.counter import DAY_NS, HOUR_NS, CounterUnwrapper
+from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS, OffsetEstimator
 
 MS = 1_000_000
 SECOND = 1_000_000_000

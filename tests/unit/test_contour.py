@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gating.geometry.contours import contour_centroid
+from gating.tracking.carrying import centroid_of
 from gating.tracking.contour import MAX_PRECISION_MM, ContourFit, Propagation
 from gating.tracking.local_contrast import Picture, window_mm
 from gating.tracking.saturation_band import SaturationBands
@@ -203,3 +204,14 @@ def test_a_contour_around_no_pixel_is_refused():
     picture.load(scene())
     with pytest.raises(ValueError, match="covers no pixel"):
         ContourFit(picture, CIRCLE + 500, CENTRE, 6.0, 1.0)
+
+
+@given(st.integers(0, 1000), st.integers(3, 80))
+@settings(max_examples=25, deadline=None)
+def test_the_compiled_centroid_is_the_plain_one(seed, points):
+    outline = np.random.default_rng(seed).uniform(0, 350, (points, 2)).astype(np.float32)
+    assert centroid_of(outline) == pytest.approx(contour_centroid(outline), rel=1e-6, abs=1e-6)
+
+
+def test_a_line_has_no_compiled_centroid():
+    assert np.isnan(centroid_of(np.array([[1, 1], [2, 2], [3, 3]], np.float32))).all()

@@ -81,7 +81,7 @@ def carried_over(accepted_by=""):
 def test_a_live_session_refuses_a_contour_that_nobody_accepted():
     held = Bench(targets=[carried_over()], kind=SourceKind.LIVE, arm_by_itself=False).steps(8)[-1].command
     assert (held.state, held.reason) == (GateState.HOLD, GateReason.TARGET_UNUSABLE)
-    assert "was carried over from a plan, and nobody has accepted it" in held.detail
+    assert "was carried over, and nobody has accepted it" in held.detail
 
 
 def test_a_live_session_takes_an_accepted_contour_and_logs_by_whom():

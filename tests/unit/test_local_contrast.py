@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from gating.tracking.contrast_kernels import TAPS, divide, gaussian_taps, smooth
+from gating.tracking.contrast_kernels import TAPS, block_means, divide, gaussian_taps, smooth
 from gating.tracking.local_contrast import LEAST_DEVIATION, Cells, LocalContrast, Picture, window_mm
 
 
@@ -129,3 +129,14 @@ def test_division_is_by_maps_that_opencv_enlarges(side):
     divide(image, np.float32(3.0), side, means, spreads, np.zeros((3, 58), np.float32), out)
     mean, spread = (cv2.resize(one, (56, 48), interpolation=cv2.INTER_LINEAR) for one in (means, spreads))
     np.testing.assert_allclose(out, (image - 3.0 - mean) / spread, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 7])
+def test_block_means_are_those_of_opencv(side):
+    image = np.random.default_rng(side).uniform(0, 4000, (59, 83)).astype(np.float32)
+    rows, columns = 59 // side, 83 // side
+    means = np.zeros((rows, columns), np.float32)
+    block_means(image, side, np.zeros(83, np.float32), means)
+    whole = image[: rows * side, : columns * side]
+    expected = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(means, expected, rtol=1e-6)

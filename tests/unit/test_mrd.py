@@ -19,7 +19,7 @@ from drivers.errors import BadFrame, BadRecording, NotSquare
 from drivers.formats.mrd import FrameMaker, image_header, image_message
 from drivers.formats.mrd_image import MrdImage
 from drivers.recordings import open_recording
-from gating.clocks.offset import DAY_NS
+from gating.clocks.counter import DAY_NS
 from gating.messages import StampMeaning
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")

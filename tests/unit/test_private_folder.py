@@ -13,7 +13,8 @@ from drivers.registry import load_source
 from gating.settings.config import EndpointSettings
 from gating.settings.private_folder import check_private, runtime_folder
 from gating.wire.keys import KeyProblem, load_keyring, new_key
-from gating.wire.sockets import bind, check_listening, dial, secure, subscribe
+from gating.wire.security import check_listening, secure
+from gating.wire.sockets import bind, dial, subscribe
 
 OTHER_USER = 12345
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")

@@ -11,8 +11,9 @@ import SimpleITK
 
 from drivers.errors import BadRecording
 from drivers.recordings import open_recording
+from drivers.recordings.mask_volume import read_volume_mask
 from drivers.recordings.masks import read_target_mask
-from drivers.recordings.rtstruct import read_structure, read_volume_mask
+from drivers.recordings.rtstruct import read_structure
 from gating.geometry.contours import contour_centroid
 from tests.dicom_files import image, put, structure_set
 
