@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 SAMPLES: Final = 1600
 BENDING_MODES: Final = 10
 MAX_PRECISION_MM: Final = 20.0
+FIELD_PX: Final = 8
+"""Grid on which the motion of a whole frame is computed."""
 
 
 class Propagation(Struct, frozen=True):
@@ -88,6 +90,8 @@ class ContourFit:
         Width of the tissue around the target that takes part in the fit.
     spacing_mm : float
         Size of a pixel.
+    usual : float
+        How large a deformation is believed, relative to the usual one.
 
     Raises
     ------
@@ -102,6 +106,7 @@ class ContourFit:
         content_px: tuple[float, float],
         margin_px: float,
         spacing_mm: float,
+        usual: float = 1.0,
     ) -> None:
         self._spacing_mm, self._contour, self._content_px = spacing_mm, contour_px.astype(np.float64), content_px
         inside = mask_from_contour(contour_px, picture.fine.shape)
@@ -115,8 +120,8 @@ class ContourFit:
         wide_step = max(2.0 * step, picture.step)
         places, few = _lattice(around, step), _lattice(around, wide_step)
         low, high = places.min(axis=1).astype(np.float64), places.max(axis=1).astype(np.float64)
-        modes = BendingModes(low, high, self._contour.mean(axis=0), self._length_px, BENDING_MODES)
-        self._fine = prepare_fit(picture.fine, places, modes.at(places.T), modes.energies, self._length_px, step)
+        modes = self._modes = BendingModes(low, high, self._contour.mean(axis=0), self._length_px, BENDING_MODES)
+        self._fine = prepare_fit(picture.fine, places, modes.at(places.T), modes.energies, self._length_px, step, usual)
         self._coarse = prepare_fit(
             picture.coarse,
             ((few - (picture.step - 1) / 2.0) / picture.step).astype(np.float32),
@@ -124,6 +129,7 @@ class ContourFit:
             modes.energies[:AFFINE],
             self._length_px / picture.step,
             wide_step / picture.step,
+            usual,
         )
         self._point_basis = modes.at(self._contour)
         self._content_basis = modes.at(_lattice(inside, _step(inside)).T).mean(axis=0)
@@ -138,6 +144,19 @@ class ContourFit:
     def keep(self, moved: Propagation) -> None:
         """Begin the next fit with this motion as well."""
         self._last[:], self._is_warm = moved.coefficients, True
+
+    def moved_back(self, frame: NDArray[Any], moved: Propagation) -> NDArray[np.float32]:
+        """Return a whole frame, (rows, columns), as it would look without a motion; slow, for a preparation."""
+        rows, columns = frame.shape
+        x, y = np.meshgrid(*(np.arange(-(-length // FIELD_PX) + 1) * FIELD_PX for length in (columns, rows)))
+        motion = self._modes.at(np.stack([x.ravel(), y.ravel()], axis=1)) @ moved.coefficients
+        field = motion.reshape(*x.shape, 2).astype(np.float32)
+        to_x, to_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+        fine = cv2.remap(field, to_x / FIELD_PX, to_y / FIELD_PX, cv2.INTER_LINEAR)
+        seen = np.asarray(frame, np.float32)
+        moved_x, moved_y = to_x + fine[..., 0], to_y + fine[..., 1]
+        back = cv2.remap(seen, moved_x, moved_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(back, np.float32)
 
     def propagate(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> Propagation:
         """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px.

@@ -90,7 +90,13 @@ class FitProblem(NamedTuple):
 
 
 def prepare_fit(
-    image: Image, places: Image, basis: Array, energies: Array, length_px: float, step_px: float
+    image: Image,
+    places: Image,
+    basis: Array,
+    energies: Array,
+    length_px: float,
+    step_px: float,
+    usual: float = 1.0,
 ) -> FitProblem:
     """Return the fit of an image's neighbourhood to other images.
 
@@ -105,6 +111,8 @@ def prepare_fit(
     length_px : float
     step_px : float
         Distance between neighbouring places.
+    usual : float
+        Size of the usual deformation, relative to that of a target between any two frames.
     """
     count, n = basis.shape[1], places.shape[1]
     functions = np.ascontiguousarray(basis.T, np.float32)
@@ -120,7 +128,7 @@ def prepare_fit(
     flat = (functions[:, None] * slopes).reshape(2 * count, n)
     hessian = flat.astype(np.float64) @ flat.T
     ridge = RIDGE * (float(hessian[0, 0] + hessian[1, 1]) / 2.0 + 1e-9)
-    prior = _prior(energies, length_px)
+    prior = _prior(energies, length_px) / usual**2
     # Axes A with A H A' = 1 and A P A' diagonal, so that the inverse of H + noise P is A' / (1 + noise pulls) A.
     whitening = np.linalg.inv(np.linalg.cholesky(hessian + ridge * np.eye(2 * count)))
     pulls, rotation = np.linalg.eigh(whitening @ prior @ whitening.T)

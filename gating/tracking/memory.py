@@ -35,6 +35,7 @@ class KeyFrame(Struct, frozen=True):
     number : int
         Of the frame in the preparation, 0 for the reference.
     pixels : (rows, columns) uint8, uint16 or float32
+        The frame, or the mean of it and of those like it.
     contour_px : (n, 2) float32
         Points (x, y) of the target, carried here from the reference.
     content_px : tuple of float
@@ -82,6 +83,8 @@ class Memory(Struct, frozen=True):
         Length of the preparation.
     remarks : tuple of str
         What the person who accepts the memory must know, a sentence each.
+    mean_picture : (rows, columns) uint8, uint16 or float32, optional
+        The reference with less noise, see `gating.tracking.averages`; None in a memory of an earlier version.
     """
 
     picture_hash: str
@@ -94,6 +97,7 @@ class Memory(Struct, frozen=True):
     usual: tuple[UsualScore, ...]
     seconds: float
     remarks: tuple[str, ...] = ()
+    mean_picture: NDArray[Any] | None = None
 
     @property
     def amplitude_mm(self) -> float:
@@ -111,6 +115,8 @@ class Memory(Struct, frozen=True):
         for key in self.key_frames:
             digest.update(repr((key.number, key.content_px, key.fit, hash_of(key.pixels))).encode())
             digest.update(key.contour_px.tobytes())
+        if self.mean_picture is not None:
+            digest.update(hash_of(self.mean_picture).encode())
         return digest.hexdigest()
 
     def without(self, numbers: set[int]) -> Memory:

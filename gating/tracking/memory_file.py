@@ -26,13 +26,18 @@ Share = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Points = Annotated[list[tuple[float, float]], Meta(min_length=3, max_length=10_000)]
 
 
-class _StoredKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """A key frame; its pixels row by row, little-endian, as zlib in base64."""
+class _StoredPixels(Struct, frozen=True, forbid_unknown_fields=True):
+    """Pixels row by row, little-endian, as zlib in base64."""
 
-    number: Annotated[int, Meta(ge=1)]
     dtype: Literal["uint8", "uint16", "float32"]
     content_hash: str
     zlib: str
+
+
+class _StoredKey(_StoredPixels, frozen=True, forbid_unknown_fields=True):
+    """A key frame."""
+
+    number: Annotated[int, Meta(ge=1)]
     contour_px: Points
     content_px: tuple[float, float]
     fit: Share
@@ -58,6 +63,7 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True):
     usual: Annotated[list[_Usual], Meta(min_length=1, max_length=1000)]
     seconds: Annotated[float, Meta(ge=0, le=100_000)]
     remarks: Annotated[list[str], Meta(max_length=100)]
+    mean_picture: _StoredPixels | None = None
 
 
 def write_memory(path: Path, memory: Memory) -> None:
@@ -80,6 +86,7 @@ def memory_to_plain(memory: Memory) -> Any:
         [_Usual(one.excursion_mm, one.score) for one in memory.usual],
         memory.seconds,
         list(memory.remarks),
+        None if memory.mean_picture is None else _StoredPixels(*_stored_pixels(memory.mean_picture)),
     )
     return msgspec.to_builtins(stored)
 
@@ -132,6 +139,7 @@ def _memory(stored: _Stored) -> Memory:
         tuple(UsualScore(one.excursion_mm, one.score) for one in stored.usual),
         stored.seconds,
         tuple(stored.remarks),
+        None if stored.mean_picture is None else _pixels(stored.mean_picture, stored.shape, "mean_picture"),
     )
     if memory.content_hash != stored.content_hash:
         raise TrackingError(f"content_hash is {stored.content_hash}, what the file holds has {memory.content_hash}")
@@ -139,33 +147,35 @@ def _memory(stored: _Stored) -> Memory:
 
 
 def _stored(key: KeyFrame) -> _StoredKey:
-    return _StoredKey(
-        key.number,
-        str(key.pixels.dtype),  # type: ignore[arg-type]  # checked when the frame was learned
-        hash_of(key.pixels),
-        pack(key.pixels, 6),
-        _plain(key.contour_px),
-        key.content_px,
-        key.fit,
-    )
+    return _StoredKey(*_stored_pixels(key.pixels), key.number, _plain(key.contour_px), key.content_px, key.fit)
+
+
+def _stored_pixels(pixels: NDArray[Any]) -> tuple[Any, str, str]:
+    """Return the fields of `_StoredPixels`; the type was checked when the frame was learned."""
+    return str(pixels.dtype), hash_of(pixels), pack(pixels, 6)
 
 
 def _key(stored: _StoredKey, shape: tuple[int, int], points: int) -> KeyFrame:
     name = f"key frame {stored.number}"
     if len(stored.contour_px) != points:
         raise TrackingError(f"{name}: contour_px has {len(stored.contour_px)} points, the reference's {points}")
-    pixels = _inflated(stored, shape, name)
-    if hash_of(pixels) != stored.content_hash:
-        raise TrackingError(f"{name}: content_hash is {stored.content_hash}, its pixels have {hash_of(pixels)}")
+    pixels = _pixels(stored, shape, name)
     contour = checked_target(np.array(stored.contour_px, np.float32), shape)
     rows, columns = shape
     x, y = stored.content_px
     if not (-columns <= x <= 2 * columns and -rows <= y <= 2 * rows):
         raise TrackingError(f"{name}: content_px is {stored.content_px}, far from a frame of {shape} px")
-    return KeyFrame(stored.number, checked_pixels(pixels), contour, stored.content_px, stored.fit)
+    return KeyFrame(stored.number, pixels, contour, stored.content_px, stored.fit)
 
 
-def _inflated(stored: _StoredKey, shape: tuple[int, int], name: str) -> NDArray[Any]:
+def _pixels(stored: _StoredPixels, shape: tuple[int, int], name: str) -> NDArray[Any]:
+    pixels = _inflated(stored, shape, name)
+    if hash_of(pixels) != stored.content_hash:
+        raise TrackingError(f"{name}: content_hash is {stored.content_hash}, its pixels have {hash_of(pixels)}")
+    return checked_pixels(pixels)
+
+
+def _inflated(stored: _StoredPixels, shape: tuple[int, int], name: str) -> NDArray[Any]:
     """Return the pixels; no more is inflated than they take."""
     dtype = np.dtype(LITTLE_ENDIAN[stored.dtype])
     length = shape[0] * shape[1] * dtype.itemsize

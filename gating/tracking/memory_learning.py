@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gating.geometry.contours import contour_centroid
+from gating.tracking.averages import Averages
 from gating.tracking.layers import growth
 from gating.tracking.local_contrast import SMOOTHING_PX
 from gating.tracking.memory import BIN_MM, MOST_KEY_FRAMES, Contour, KeyFrame, Memory, UsualScore, hash_of
@@ -44,6 +45,8 @@ AGREEMENT_MM: Final = 3.0
 REST_MM: Final = 2.0
 LEAST_AT_REST: Final = 5
 LEAST_PER_BIN: Final = 3
+LEAST_FOR_MEANS: Final = 0.82
+"""Least ZNCC of the target at rest for means: where noise hides it, frames are alike in what lies still in them."""
 
 
 class _Preparation(Struct, frozen=True):
@@ -59,6 +62,11 @@ class _Preparation(Struct, frozen=True):
     def pixel_mm(self) -> float:
         """Size of a pixel."""
         return math.sqrt(self.spacing_mm[0] * self.spacing_mm[1])
+
+    @property
+    def margin_px(self) -> float:
+        """Width of the tissue around the target that takes part in the fit."""
+        return margin_for(self.contour, self.settings.margin_mm, self.pixel_mm)
 
 
 class _Passage(Struct, frozen=True):
@@ -125,6 +133,8 @@ def learn_memory(
         memory = _learned(preparation, passage)
         if not np.count_nonzero(passage.fits < LEAST_FIT) < unbelieved:
             break
+    if memory.rest_score >= LEAST_FOR_MEANS:
+        memory = _with_means(preparation, passage, memory)
     away_mm = _away_mm(preparation, passage)
     layers = growth(frames, contour, away_mm, preparation.pixel_mm, _main_axis(away_mm))
     return replace(memory, remarks=(*memory.remarks, *layer_remarks(layers)))
@@ -133,7 +143,7 @@ def learn_memory(
 def _learned(preparation: _Preparation, passage: _Passage) -> Memory:
     """Return the memory of one pass."""
     frames, reference = preparation.frames, checked_pixels(preparation.frames[0])
-    looks = _looks(preparation, passage)
+    looks = _looks(preparation, frames, passage.content_px)
     alike = looks @ looks.T
     chosen = _choose(alike, passage.fits)
     keys = tuple(_key(passage, number, frames[number]) for number in chosen)
@@ -200,17 +210,36 @@ def _follow(preparation: _Preparation, memory: Memory | None) -> _Passage:
     return _Passage(contours, np.array(content), np.array(fits), np.array(direct_fits), np.array(scores))
 
 
-def _looks(preparation: _Preparation, passage: _Passage) -> NDArray[np.float32]:
+def _with_means(preparation: _Preparation, passage: _Passage, memory: Memory) -> Memory:
+    """Return a memory whose pictures are means, with the contours carried from the reference's over the others."""
+    numbers = [0, *(key.number for key in memory.key_frames)]
+    looks = _looks(preparation, preparation.frames, passage.content_px)
+    alike = np.where(passage.fits >= LEAST_FIT, looks[numbers] @ looks.T, -1.0).astype(np.float32)
+    averages = Averages(preparation.frames, preparation.contour, preparation.margin_px, preparation.pixel_mm)
+    means = [
+        averages.mean(number, passage.contours[number], passage.content_px, row)
+        for number, row in zip(numbers, alike, strict=True)
+    ]
+    content_px = passage.content_px[numbers]
+    looks = _looks(preparation, np.stack(means), content_px)
+    carried = averages.carried(means, preparation.contour, content_px, looks @ looks.T)
+    keys = tuple(
+        replace(key, pixels=mean, contour_px=contour, content_px=content)
+        for key, mean, (contour, content) in zip(memory.key_frames, means[1:], carried[1:], strict=True)
+    )
+    return replace(memory, key_frames=keys, mean_picture=means[0])
+
+
+def _looks(preparation: _Preparation, frames: Frames, content_px: Series) -> NDArray[np.float32]:
     """Return the target in every frame, shifted back, as rows (n, places) of mean 0 and norm 1."""
-    frames, contour, pixel_mm = preparation.frames, preparation.contour, preparation.pixel_mm
-    margin_px = margin_for(contour, preparation.settings.margin_mm, pixel_mm)
-    rows, columns = np.nonzero(masked_around(contour, margin_px, frames.shape[1:]))
+    contour, pixel_mm = preparation.contour, preparation.pixel_mm
+    rows, columns = np.nonzero(masked_around(contour, preparation.margin_px, frames.shape[1:]))
     step = max(len(rows) // PLACES, 1)
     at = np.stack([columns[::step], rows[::step]]).astype(np.float32)[:, None]
     bands = find_bands(frames[0], pixel_mm)
     looks = np.zeros((len(frames), at.shape[2]), np.float32)
-    for index, (frame, content) in enumerate(zip(frames, passage.content_px, strict=True)):
-        x, y = (np.float32(shift) for shift in content - passage.content_px[0])
+    for index, (frame, content) in enumerate(zip(frames, content_px, strict=True)):
+        x, y = (np.float32(shift) for shift in content - content_px[0])
         smooth = cv2.GaussianBlur(bands.filled(np.asarray(frame, np.float32)), (0, 0), SMOOTHING_PX)
         seen = cv2.remap(smooth, at[0] + x, at[1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
         seen = seen - seen.mean()

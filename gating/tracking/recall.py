@@ -75,6 +75,8 @@ class Recalled(Struct, frozen=True):
         `KeyFrame.fit` of the one that found the target; 1 for the reference.
     rest_score, usual_score, unprepared_mm : float
         See `gating.tracking.memory.Memory`.
+    spared_cost, spared_score : float
+        Cost and ZNCC of the reference frame with its own mean picture: what noise in a template would cost.
     """
 
     moved: Propagation
@@ -84,11 +86,20 @@ class Recalled(Struct, frozen=True):
     rest_score: float
     usual_score: float
     unprepared_mm: float
+    spared_cost: float
+    spared_score: float
 
     def added_to(self, evidence: Evidence) -> Evidence:
-        """Return the evidence with what the memory says."""
+        """Return the evidence with what the memory says.
+
+        The confidence knows fits of one noisy frame to another. A mean fits better, which makes nothing surer by itself
+        and is taken back.
+        """
         return replace(
             evidence,
+            cost=evidence.cost + self.spared_cost,
+            score_moved_back=evidence.score_moved_back * self.spared_score,
+            precision_mm=evidence.precision_mm * math.sqrt(1.0 + self.spared_cost / max(evidence.cost, 1e-6)),
             prepared=True,
             ways_apart_mm=self.apart_mm,
             carried_fit=self.carried_fit,
@@ -99,11 +110,24 @@ class Recalled(Struct, frozen=True):
 
 
 class Recall:
-    """The use of one memory with the reference it belongs to."""
+    """The use of one memory with the reference it belongs to.
 
-    def __init__(self, memory: Memory, reference: Template, spacing_mm: float) -> None:
+    Parameters
+    ----------
+    memory : Memory
+    reference : Template
+        Cut from the memory's mean picture, or from the reference frame if it has none.
+    spacing_mm : float
+        Size of a pixel.
+    frame : Picture
+        Shows the reference frame.
+    """
+
+    def __init__(self, memory: Memory, reference: Template, spacing_mm: float, frame: Picture) -> None:
         self.memory = memory
         self._reference, self._spacing_mm = reference, spacing_mm
+        itself = reference.fit.propagate(frame, 0.0, 0.0, 1.0)
+        self._spared_cost, self._spared_score = itself.cost, itself.score
 
     def recalled(self, picture: Picture, template: int, moved: Propagation) -> Recalled:
         """Return what the memory says of the frame in a picture, where a template was moved like this.
@@ -119,5 +143,6 @@ class Recall:
         fit = self.memory.key_frames[template - 1].fit if template else 1.0
         usual_score, unprepared_mm = self.memory.expected((x * self._spacing_mm, y * self._spacing_mm))
         return Recalled(
-            middle, direct, apart_px * self._spacing_mm, fit, self.memory.rest_score, usual_score, unprepared_mm
-        )
+            middle, direct, apart_px * self._spacing_mm, fit, self.memory.rest_score, usual_score, unprepared_mm,
+            self._spared_cost, self._spared_score,
+        )  # fmt: skip

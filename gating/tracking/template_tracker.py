@@ -154,7 +154,13 @@ class TemplateTracker:
                 for key in memory.key_frames
             ]
         )
-        self._recall = Recall(memory, self._reference, self._spacing_mm)
+        reference, frame = self._reference, self._bands.filled(self._reference_frame)
+        if memory.mean_picture is not None:
+            mean = self._bands.filled(checked_pixels(memory.mean_picture))
+            reference = self._cut(mean, reference.contour_px, reference.centre_px)
+        self.templates.in_use[0] = self._reference = reference
+        self._views.own.take(frame)
+        self._recall = Recall(memory, reference, self._spacing_mm, self._views.own.picture)
 
     def _cut(self, frame: NDArray[Any], contour: NDArray[np.float32], content_px: tuple[float, float]) -> Template:
         """Cut a template out of a frame, which the tracker's own view then shows."""
