@@ -9,6 +9,8 @@ anew), `rounds` times each: in turn the publisher of positions, the engine, the 
 unsafe_ms         time in which a position was followed that had to be held by then; it must be 0
 held_after_ms     longest time from the disturbance to the hold, for each process
 rmse_mm           of the aperture while calm, if a track of the target is given (bench.motion_traces)
+calm              share of the time with a valid position, and its age, before the first disturbance
+host              cores, and processes that waited for them (the mean of the last minute) at start and end
 
 A position must be held once the process before the follower has been silent for a lease, or once the acquisition is
 older than the longest horizon allows; 20 ms are added, as in the fault suite.
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -163,6 +166,18 @@ def judge(rows: list[Row], disturbances: list[Disturbance], config: Config) -> d
     }
 
 
+def calm_figures(rows: list[Row]) -> dict[str, float]:
+    """Return how much of the calm time something was followed, from the first position on, and how old it was."""
+    following = [row["following"] == "1" for row in rows]
+    begun = rows[following.index(True) :] if True in following else []
+    ages_ms = [float(row["age_ms"]) for row in begun if row["following"] == "1"]
+    if not ages_ms:
+        return {"valid": 0.0, "seconds": 0.0}
+    p50, p99 = np.percentile(ages_ms, (50, 99))
+    seconds = (int(begun[-1]["t_ns"]) - int(begun[0]["t_ns"])) / 1e9
+    return {"valid": len(ages_ms) / len(begun), "seconds": seconds, "age_p50_ms": float(p50), "age_p99_ms": float(p99)}
+
+
 def tracking_error_mm(rows: list[Row], track: Path) -> dict[str, float]:
     """Return the RMSE of what the aperture made up for, against a track of the target, while something was followed."""
     t_s, position = read_track(track)
@@ -201,6 +216,7 @@ def run(
         safety=SafetySettings(hold_over_budget=False),
         overrides={"safety.hold_over_budget": "processes of this bench are stopped on purpose"},
     )
+    load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory(prefix="cinegate-mlc-") as name:
         folder = Path(name)
         targets = folder / "targets.json"
@@ -228,7 +244,13 @@ def run(
             raise PipelineError(f"{error}; last words: {ends}") from None
         finally:
             session.stop()
-    found = judge(rows, disturbances, session.config)
+    load.append(os.getloadavg()[0])
+    about = {
+        "recording": recording.name,
+        "predictor": config.positions.method,
+        "host": {"cores": os.cpu_count(), "load": [round(one, 1) for one in load]},
+    }
+    found = about | judge(rows, disturbances, session.config) | {"calm": calm_figures(calm)}
     return found if track is None else found | tracking_error_mm(calm, track)
 
 

@@ -1,4 +1,4 @@
-"""Prediction at the rates of MRI: ridge beside kernel and recurrent peers, each watched, each with its uncertainty.
+"""Prediction at the rates of MRI: ridge and blend beside kernel and recurrent peers, all watched and calibrated.
 
 Run: python -m bench.prediction [FOLDER] [--rates 2.5 4 8] [--latencies-ms 100 200 300 400 500 600]
      [--processes 1] [--json FILE] [--markdown FILE]
@@ -30,11 +30,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bench.bench_prediction import Peer
 from bench.motion_traces import Trace, motion_files, read_trace, sampled, trace_name
 from bench.row_tables import add_files, tell
-from gating.prediction import Persistence, Predictor, Ridge, Watched
+from gating.prediction import Blend, Persistence, Predictor, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 
 Series = NDArray[np.float64]
@@ -105,6 +106,7 @@ class RecurrentPeer(Peer):
 PREDICTORS: Final[dict[str, Callable[[], Predictor]]] = {
     "persistence": Persistence,
     "ridge": Ridge,
+    "blend": Blend,
     "kernel": KernelPeer,
     "recurrent": RecurrentPeer,
 }
@@ -169,12 +171,12 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of docs/howto/follow_the_target.md."""
     latencies = [one["latency_ms"] for one in rows[0]["latencies"]]
     heads = [f"{latency_ms:g} ms" for latency_ms in latencies]
-    lines = [f"| trace | frames/s | {' | '.join(heads)} | coverage %: {' / '.join(heads)} |"]
+    lines = [f"| trace | frames/s | {' | '.join(heads)} | coverage of blend %: {' / '.join(heads)} |"]
     lines.append("|---|---|" + "---|" * (len(heads) + 1))
     for row in rows:
         by_latency = [one["predictors"] for one in row["latencies"]]
         rmse = " | ".join(" / ".join(f"{one['rmse_mm']:.2f}" for one in each.values()) for each in by_latency)
-        shares = [each["ridge"]["coverage"] for each in by_latency]
+        shares = [each["blend"]["coverage"] for each in by_latency]
         coverage = " / ".join("-" if share is None else f"{100 * share:.0f}" for share in shares)
         lines.append(f"| {row['trace']} | {row['asked_hz']:g} | {rmse} | {coverage} |")
     return "\n".join(lines) + "\n"
@@ -190,7 +192,7 @@ def main() -> None:
     add_files(parser)
     arguments = parser.parse_args()
     asked = list(product(motion_files(arguments.data), arguments.rates))
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    with ProcessPoolExecutor(arguments.processes, initializer=threadpool_limits, initargs=(1,)) as pool:
         work = partial(compare, latencies_ms=arguments.latencies_ms)
         tell(pool.map(work, *zip(*asked, strict=True)), markdown, arguments)
 

@@ -26,7 +26,7 @@ from drivers.sources.phantom import PHANTOM_CLOCK
 from gating.analysis.verification import REPEATED, REPLAYED_TEXTS
 from gating.decision.reasons import GateReason, PositionReason
 from gating.messages import ARRIVAL_TIME, ASSUMED_CLOCK, SCHEMA, EngineState, GateState, Message
-from gating.prediction import PREDICTORS
+from gating.prediction import FOR_MACHINES
 from gating.settings.config import logged_hash
 from gating.tracking.registry import tracker_names
 from gating.tracking.tracker import TrackStatus
@@ -111,7 +111,7 @@ class MessageCleaner:
             "description": str if keep_texts else partial(patient.token, "description"),
             **dict.fromkeys(("plane", "planes"), self.plane),
             "tracker": _known(frozenset(tracker_names())),
-            "predictor": _known(frozenset((*PREDICTORS, "off", ""))),
+            "predictor": _known(frozenset((*FOR_MACHINES, "off", ""))),
             "started_at": self.moment,
         }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import zmq
+from threadpoolctl import threadpool_limits
 
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import GateCommand, TargetPosition
@@ -46,6 +47,7 @@ class PositionPublisher:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Publish until `stop` returns true or the session has ended. Raises `zmq.ZMQError` for a bad endpoint."""
+        threadpool_limits(1)  # small matrices: where the cores are busy, one thread would wait tens of ms for the other
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             endpoints = self._config.endpoints

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from gating.prediction.blend import Blend
 from gating.prediction.regression import RecursiveLeastSquares, Ridge
 from gating.prediction.simple import MAX_GAP_S, MAX_HORIZON_S, Kalman, Persistence, Predictor
 from gating.prediction.watched import Watched
 
 __all__ = [
+    "FOR_MACHINES",
     "MAX_GAP_S",
     "MAX_HORIZON_S",
     "PREDICTORS",
+    "Blend",
     "Kalman",
     "Persistence",
     "Predictor",
@@ -32,6 +35,8 @@ PREDICTORS: Final[dict[str, Callable[[], Predictor]]] = {
     "rls": RecursiveLeastSquares,
     "kalman": Kalman,
 }
+FOR_MACHINES: Final[dict[str, Callable[[], Predictor]]] = PREDICTORS | {"blend": Blend}
+"""Those, and one that takes some milliseconds now and then, which a gate cannot wait for."""
 
 
 def make_predictor(name: str) -> Predictor:
@@ -40,9 +45,9 @@ def make_predictor(name: str) -> Predictor:
     Raises
     ------
     ValueError
-        If the name is not in `PREDICTORS`.
+        If the name is not in `FOR_MACHINES`.
     """
-    if name not in PREDICTORS:
-        raise ValueError(f"predictor is {name!r}; one of {', '.join(PREDICTORS)} is needed")
-    predictor = PREDICTORS[name]()
+    if name not in FOR_MACHINES:
+        raise ValueError(f"predictor is {name!r}; one of {', '.join(FOR_MACHINES)} is needed")
+    predictor = FOR_MACHINES[name]()
     return predictor if name == "persistence" else Watched(predictor)

@@ -14,7 +14,7 @@ _SHORTEST_LAG_S: Final = 0.1
 _CAPACITY: Final = 4096
 
 
-class _Past:
+class Past:
     """Positions of the last seconds, and one row of regressors for each.
 
     A row holds the position relative to a fixed point, and the positions 1, 2, ... lags ago relative to this one. They
@@ -49,6 +49,11 @@ class _Past:
     def ahead(self, index: int, horizon_s: float) -> Position:
         """Return how far the target had moved `horizon_s` after a sample, (axes,) mm."""
         moved: Position = self._at(self.t_s[index : index + 1] + horizon_s)[0] - self.position[index]
+        return moved
+
+    def moved(self, first: int, last: int, horizon_s: float) -> NDArray[np.float64]:
+        """Return how far the target had moved `horizon_s` after each of some samples, (samples, axes) mm."""
+        moved: NDArray[np.float64] = self._at(self.t_s[first:last] + horizon_s) - self.position[first:last]
         return moved
 
     def _begin(self, position: Position) -> None:
@@ -87,10 +92,10 @@ class _Past:
         return np.stack([np.interp(t_s, known_s, axis) for axis in known.T], axis=1)
 
 
-class _Regression(ABC):
+class Regression(ABC):
     """Adds a displacement, regressed on the past, to the newest position."""
 
-    def __init__(self, past: _Past) -> None:
+    def __init__(self, past: Past) -> None:
         self._past = past
 
     def observe(self, t_s: float, position_mm: ArrayLike) -> None:
@@ -111,7 +116,7 @@ class _Regression(ABC):
         """Return how far the target will have moved, (axes,) mm; None while too little is known."""
 
 
-class Ridge(_Regression):
+class Ridge(Regression):
     """Linear regression on the last second of motion, fitted anew to a sliding window at every prediction.
 
     The displacement over the horizon is fitted, so that the penalty pulls towards persistence. The result is divided by
@@ -132,7 +137,7 @@ class Ridge(_Regression):
     """
 
     def __init__(self, window_s: float = 40.0, span_s: float = 1.0, penalty: float = 0.01) -> None:
-        super().__init__(_Past(window_s, span_s))
+        super().__init__(Past(window_s, span_s))
         self._penalty = penalty
         self._moments = _Moments(self._past)
 
@@ -158,7 +163,7 @@ class Ridge(_Regression):
 class _Moments:
     """Sums of products of regressors, 1 and displacements over the window, updated by adding and removing samples."""
 
-    def __init__(self, past: _Past) -> None:
+    def __init__(self, past: Past) -> None:
         self._past = past
         self._horizon_s = np.nan
         self._first = self._last = 0
@@ -189,7 +194,7 @@ class _Moments:
         return sums, mean[:axes]
 
 
-class RecursiveLeastSquares(_Regression):
+class RecursiveLeastSquares(Regression):
     """The same regression, updated with every sample and with exponential forgetting.
 
     Parameters
@@ -203,7 +208,7 @@ class RecursiveLeastSquares(_Regression):
     """
 
     def __init__(self, memory_s: float = 25.0, span_s: float = 1.0) -> None:
-        super().__init__(_Past(2 * MAX_GAP_S + MAX_HORIZON_S, span_s))
+        super().__init__(Past(2 * MAX_GAP_S + MAX_HORIZON_S, span_s))
         self._memory_s = memory_s
         self._forget()
 

@@ -17,7 +17,7 @@ class PositionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     consumer_latency_ms: Annotated[
         float, _ms("measured time from a position sent to a machine that stands there; predictions are for then")
     ] = 100.0
-    method: Literal["persistence", "ridge", "rls", "kalman"] = "ridge"
+    method: Literal["persistence", "ridge", "rls", "kalman", "blend"] = "blend"
     lease_ms: Annotated[float, _ms("how long a position may be followed, counted by the machine", ge=20)] = 100.0
     renew_ms: Annotated[float, _ms("interval at which a position is predicted anew and sent", ge=5, le=50)] = 20.0
     max_horizon_ms: Annotated[

@@ -7,7 +7,7 @@ import pytest
 
 from bench.motion_traces import motion_files, read_trace, sampled
 from bench.prediction import KernelPeer, RecurrentPeer, score
-from gating.prediction import MAX_HORIZON_S, Persistence, Ridge, Watched
+from gating.prediction import MAX_HORIZON_S, Blend, Persistence, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 
 
@@ -123,8 +123,8 @@ def test_no_trace_at_4_frames_a_second_is_worse_than_with_persistence(shared_dat
         trace = read_trace(path)
         seen = tuple(column[:160] for column in sampled(trace, 4.0))
         truth = tuple(column[trace[0] <= seen[0][-1]] for column in trace)
-        ridge, still = (score(make, seen, truth, 0.6)["rmse_mm"] for make in (Ridge, Persistence))
-        assert ridge <= still, path.name
+        blend, still = (score(make, seen, truth, 0.6)["rmse_mm"] for make in (Blend, Persistence))
+        assert blend <= still, path.name
 
 
 @pytest.mark.parametrize("peer", [KernelPeer, RecurrentPeer])

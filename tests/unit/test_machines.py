@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.mlc_live import calm_figures
 from drivers.machines.collimator import Collimator, CollimatorSettings, circle
 from drivers.machines.couch import Couch, CouchSettings
 from drivers.machines.drives import DriveLimits, Drives
@@ -192,3 +193,15 @@ def test_a_couch_undoes_a_displacement_as_far_as_it_reaches():
     couch.follow(0.0, np.array([0.0, 3.0, -50.0]))
     at = [couch.advance(t_s) for t_s in np.arange(0, 3, 0.02)][-1]
     np.testing.assert_allclose(at, [0.0, -3.0, 10.0], atol=0.01)
+
+
+def test_calm_time_counts_from_the_first_position_that_was_followed():
+    followed = [("0", ""), ("1", "100.0"), ("1", "300.0"), ("0", "")]
+    rows = [
+        {"t_ns": str(number * 10 * MS), "following": following, "age_ms": age_ms}
+        for number, (following, age_ms) in enumerate(followed)
+    ]
+    figures = calm_figures(rows)
+    assert figures["valid"] == pytest.approx(2 / 3)
+    assert figures["seconds"] == pytest.approx(0.02)
+    assert figures["age_p50_ms"] == pytest.approx(200.0)
