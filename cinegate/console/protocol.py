@@ -18,16 +18,14 @@ MAX_MESSAGE_TO_PATIENT: Final = 120
 Sentence = Annotated[str, Meta(max_length=300)]
 Action = Literal["confirm", "arm", "hold", "acknowledge", "mark", "end"]
 PatientView = Literal["target", "bar"]
-
-
-_Span = Annotated[float, Meta(ge=0, le=600_000)]
+_SpanMs = Annotated[float, Meta(ge=0, le=600_000)]
 
 
 class Drawn(Struct, frozen=True, forbid_unknown_fields=True, tag="drawn"):
     """The page has painted message `number`; the next may be sent."""
 
     number: Annotated[int, Meta(ge=0, le=2**53)]
-    spent_ms: tuple[_Span, _Span, _Span] | None = None
+    spent_ms: tuple[_SpanMs, _SpanMs, _SpanMs] | None = None
     """From its arrival until the page began to draw, for drawing, and until it had painted, by the page's own clock."""
 
 

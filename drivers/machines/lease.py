@@ -93,7 +93,7 @@ class PositionLease:
         age_ns = now_ns - position.sent_ns
         if position.clock == self._clock_name and not 0 <= age_ns <= self._max_lease_ns:
             return f"position was sent {age_ns / 1e6:.0f} ms ago"
-        away_mm = displacement_mm(position)[list(self._needed)]
+        away_mm = displacement_mm(position, self._needed)[list(self._needed)]
         if np.isnan(away_mm).any():
             return "a coordinate that the machine needs is not known"
         farthest_mm = float(np.abs(away_mm).max())
@@ -127,10 +127,15 @@ class PositionLease:
         )
 
 
-def displacement_mm(position: TargetPosition) -> Mm:
-    """Return where a structure will be relative to its reference, (3,) LPS; NaN on axes that are not known."""
+def displacement_mm(position: TargetPosition, needed: Sequence[int]) -> Mm:
+    """Return where a structure will be relative to its reference, (3,) LPS.
+
+    NaN on axes that are not known, and on those that the machine does not need: nothing has checked them.
+    """
     pairs = zip(position.predicted_mm, position.reference_mm, strict=True)
-    return np.array([np.nan if there is None or here is None else there - here for there, here in pairs])
+    away_mm = np.array([np.nan if there is None or here is None else there - here for there, here in pairs])
+    away_mm[[axis for axis in AXES.values() if axis not in needed]] = np.nan
+    return away_mm
 
 
 def _as_hold(command: GateCommand) -> GateCommand:

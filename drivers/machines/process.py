@@ -78,7 +78,7 @@ class CollimatorMachine:
 
 
 class CouchMachine:
-    """A couch that moves along the axes that the planes show."""
+    """A couch that moves along the axes that it needs, and stands on the others."""
 
     def __init__(self, couch: Couch, needed: Sequence[int]) -> None:
         self._couch = couch
@@ -194,7 +194,7 @@ class FollowingMachine:
         if position is None:
             self._machine.hold()
         else:
-            wanted = displacement_mm(position)
+            wanted = displacement_mm(position, self._machine.needed)
             self._machine.follow(now_ns / 1e9, wanted)
         at = self._machine.advance(now_ns / 1e9)
         self._tell(position is not None, reason)

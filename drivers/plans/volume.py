@@ -69,11 +69,14 @@ def _checked_series(path: Path, files: Sequence[str]) -> Identity:
         steps = np.diff([[float(v) for v in head.ImagePositionPatient] for head in heads], axis=0)
         normal = np.cross(turned[0, :3], turned[0, 3:])
         usual = float(np.median(np.linalg.norm(steps, axis=1)))
-        along = np.abs(steps @ normal)
+        along = steps @ normal
+        along *= np.sign(along.sum())
         if np.abs(turned - turned[0]).max() > PARALLEL:
             raise BadPlan(f"{path}: its slices are turned against each other; parallel ones are needed")
         if np.linalg.norm(steps - np.outer(steps @ normal, normal), axis=1).max() > EVEN_MM:
             raise BadPlan(f"{path}: its slices are shifted within their planes; a straight stack is needed")
+        if not along.min() > EVEN_MM:
+            raise BadPlan(f"{path}: several of its slices lie at one place, as those of a cine; one stack is needed")
         if np.abs(along - usual).max() > EVEN_MM:
             worst = int(np.abs(along - usual).argmax())
             raise BadPlan(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gating.messages import CineFrame
-from gating.tracking.tracker import Tracker, TrackResult
+from gating.tracking.tracker import Tracker, TrackResult, WatchingTracker
 
 
 class ResultLog:
@@ -60,6 +60,11 @@ class LoggingTracker:
         self._results += [None] * (self._log.number - len(self._results))
         self._results.append(result)
         return result
+
+    def forget_motion(self) -> None:
+        """See `WatchingTracker`; a tracker without the method has nothing to forget."""
+        if isinstance(self._inner, WatchingTracker):
+            self._inner.forget_motion()
 
 
 def contour_key(contour_px: NDArray[np.floating[Any]]) -> bytes:

@@ -111,15 +111,17 @@ class Session:
         with _signals_wait():
             theirs, ours = os.pipe()
             self._alive.append(ours)
-            self.processes[role] = subprocess.Popen(
-                [sys.executable, "-m", "cinegate", role, *arguments],
-                stdin=theirs,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=0,  # a terminal's Ctrl-C is for the starter alone, who ends all in their turn
-            )
-            _end_when_closed(theirs, self.processes[role].pid)
-            os.close(theirs)
+            try:
+                self.processes[role] = subprocess.Popen(
+                    [sys.executable, "-m", "cinegate", role, *arguments],
+                    stdin=theirs,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,  # a terminal's Ctrl-C is for the starter alone, who ends all in their turn
+                )
+                _end_when_closed(theirs, self.processes[role].pid)
+            finally:
+                os.close(theirs)
 
     def messages(self, *, until: str) -> Iterator[Message]:
         """Yield the messages of engine and beam interface until the process `until` has ended.

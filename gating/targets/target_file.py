@@ -53,7 +53,7 @@ def read_targets(path: Path) -> list[TargetSpec]:
 
     Only name and contour are required. `image` is a key of the object `images` beside `targets`, which holds what
     `write_targets` made of the image in which the target was drawn; `memory` is what a memory's own file holds;
-    `carried` tells that the contour was carried over from a plan, and who has accepted it.
+    `carried` tells that the contour was carried over from a plan or another session, and who has accepted it.
 
     Raises
     ------

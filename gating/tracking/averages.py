@@ -26,7 +26,7 @@ NEAR_MM: Final = 3.0
 STIFF: Final = 0.15
 """Usual deformation between two such frames, relative to that between any two; more would be feigned by noise."""
 LIKENESS: Final = 0.9
-"""About the ZNCC of two means."""
+"""About the ZNCC of two means, which the fit of one to the other is told."""
 
 
 class Averages:
@@ -64,7 +64,7 @@ class Averages:
         content_px : (n, 2) float64
             Centre of the content in every frame.
         alike : (n,) float32
-            ZNCC of every frame with this one; frames below 0 do not count.
+            ZNCC of every frame with this one; a frame counts above 0.
         """
         away_mm = np.linalg.norm(content_px - content_px[number], axis=1) * self._pixel_mm
         near = np.flatnonzero((away_mm <= NEAR_MM) & (alike > 0.0))

@@ -9,7 +9,8 @@ from bench.mlc_live import calm_figures
 from drivers.machines.collimator import Collimator, CollimatorSettings, circle
 from drivers.machines.couch import Couch, CouchSettings
 from drivers.machines.drives import DriveLimits, Drives
-from drivers.machines.lease import AP, LR, SI, PositionLease
+from drivers.machines.lease import AP, LR, SI, PositionLease, displacement_mm
+from drivers.machines.process import CouchMachine
 from gating.messages import Pacing, SourceKind, TargetPosition
 
 MS = 1_000_000
@@ -193,6 +194,17 @@ def test_a_couch_undoes_a_displacement_as_far_as_it_reaches():
     couch.follow(0.0, np.array([0.0, 3.0, -50.0]))
     at = [couch.advance(t_s) for t_s in np.arange(0, 3, 0.02)][-1]
     np.testing.assert_allclose(at, [0.0, -3.0, 10.0], atol=0.01)
+
+
+def test_a_couch_stands_on_an_axis_that_it_does_not_need():
+    """Nothing has checked what a position says of that axis."""
+    couch = Couch()
+    machine = CouchMachine(couch, (AP, SI))
+    told = position(8, 0, reference_mm=(0.0, 0.0, 0.0), predicted_mm=(9_000.0, 1.0, 2.0))
+    machine.follow(0.0, displacement_mm(told, machine.needed))
+    for step in range(300):
+        machine.advance(step / 100)
+    np.testing.assert_allclose(couch.advance(3.0), (0.0, -1.0, -2.0), atol=0.01)
 
 
 def test_calm_time_counts_from_the_first_position_that_was_followed():

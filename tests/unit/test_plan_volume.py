@@ -37,6 +37,11 @@ def write_series(folder, *, skip=(), moved_mm=None, **changed):
     return folder
 
 
+def at_places(count):
+    """What moves the slices to some places in turn, as those of a cine."""
+    return {number: np.array([0, 0, STEP_MM * (number % count - number)]) for number in range(SLICES)}
+
+
 def test_a_series_becomes_the_volume_that_its_positions_say(tmp_path):
     volume, whose = read_volume(write_series(tmp_path / "ct"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(volume), voxels())
@@ -52,8 +57,10 @@ def test_a_series_becomes_the_volume_that_its_positions_say(tmp_path):
         ({"moved_mm": {11: np.array([0, 0, 1.0])}}, "3.50 mm apart, others 2.50 mm"),
         ({"moved_mm": {4: np.array([3.0, 0, 0])}}, "shifted within their planes"),
         ({"skip": range(1, SLICES)}, "a volume of one value each is needed"),
+        ({"moved_mm": at_places(1)}, "several of its slices lie at one place, as those of a cine"),
+        ({"moved_mm": at_places(2)}, "several of its slices lie at one place"),
     ],
-    ids=["missing", "uneven", "sheared", "single"],
+    ids=["missing", "uneven", "sheared", "single", "cine of one plane", "cine of two planes"],
 )
 def test_slices_that_make_no_even_stack_are_refused(tmp_path, spoiled, words):
     with pytest.raises(BadPlan, match=words):
