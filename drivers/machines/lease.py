@@ -34,6 +34,8 @@ class PositionLease:
         The only session and structure whose positions count.
     needed
         Indices of the LPS axes that the machine moves along.
+    reach_mm
+        Farthest displacement that the machine can make up for; beyond it, it would follow only a part of the way.
     max_lease_ms
         Longest lease; longer ones are cut to it.
     allow_simulated
@@ -48,11 +50,13 @@ class PositionLease:
         structure: str,
         needed: Sequence[int],
         *,
+        reach_mm: float = MAX_AWAY_MM,
         max_lease_ms: float,
         allow_simulated: bool,
         clock_name: str,
     ) -> None:
         self._structure, self._needed, self._clock_name = structure, tuple(needed), clock_name
+        self._farthest_mm = min(reach_mm, MAX_AWAY_MM)
         self._max_lease_ns = round(max_lease_ms * 1e6)
         self._watchdog = LeaseWatchdog(session_id, max_lease_ms=max_lease_ms, allow_simulated=allow_simulated)
         self._publisher_id = ""
@@ -97,8 +101,8 @@ class PositionLease:
         if np.isnan(away_mm).any():
             return "a coordinate that the machine needs is not known"
         farthest_mm = float(np.abs(away_mm).max())
-        if not farthest_mm <= MAX_AWAY_MM:
-            return f"target would be {farthest_mm:.0f} mm from its reference, the limit is {MAX_AWAY_MM:g} mm"
+        if not farthest_mm <= self._farthest_mm:
+            return f"target would be {farthest_mm:.0f} mm from its reference, the limit is {self._farthest_mm:g} mm"
         ahead_ms = (position.predicted_ns - position.sent_ns) / 1e6
         oldest_ms = max((position.measured_ages_ms[axis] or 0.0 for axis in self._needed), default=0.0)
         if not (ahead_ms >= 0 and oldest_ms + ahead_ms <= MAX_AHEAD_MS):

@@ -14,7 +14,7 @@ import zmq
 from drivers.machines.collimator import Collimator
 from drivers.machines.couch import Couch
 from drivers.machines.drives import Mm
-from drivers.machines.lease import SI, PositionLease, displacement_mm
+from drivers.machines.lease import MAX_AWAY_MM, SI, PositionLease, displacement_mm
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import TargetPosition
 from gating.settings.config import Config
@@ -39,6 +39,8 @@ class Machine(Protocol):
 
     needed: tuple[int, ...]
     """Indices of the LPS axes along which it moves."""
+    reach_mm: float
+    """Farthest displacement that it can make up for."""
 
     def follow(self, t_s: float, displacement_mm: Mm) -> None:
         """Ask for a displacement, (3,) LPS; NaN on axes that are not needed."""
@@ -59,6 +61,7 @@ class CollimatorMachine:
     def __init__(self, collimator: Collimator, across: int) -> None:
         self._collimator, self._across = collimator, across
         self.needed: tuple[int, ...] = (across, SI)
+        self.reach_mm = MAX_AWAY_MM
 
     def follow(self, t_s: float, displacement_mm: Mm) -> None:
         """Shape the aperture where the target is."""
@@ -83,6 +86,7 @@ class CouchMachine:
     def __init__(self, couch: Couch, needed: Sequence[int]) -> None:
         self._couch = couch
         self.needed = tuple(needed)
+        self.reach_mm = couch.settings.reach_mm
 
     def follow(self, t_s: float, displacement_mm: Mm) -> None:
         """Move against the displacement."""
@@ -134,6 +138,7 @@ class FollowingMachine:
             session_id,
             structure,
             machine.needed,
+            reach_mm=machine.reach_mm,
             max_lease_ms=config.positions.lease_ms,
             allow_simulated=allow_simulated,
             clock_name=self._clock.name,

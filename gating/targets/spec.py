@@ -85,6 +85,8 @@ class TargetSpec:
         carried = self.carried
         if carried is None or (carried.accepted_by and carried.accepted == self._hash()):
             return ""
+        if carried.accepted_by and not carried.accepted:
+            return f"was accepted by {carried.accepted_by} without a hash of what was accepted: accept it again"
         if carried.accepted_by:
             return f"is not what {carried.accepted_by} accepted: it was changed afterwards"
         return "was carried over, and nobody has accepted it"

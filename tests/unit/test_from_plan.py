@@ -112,6 +112,12 @@ def test_a_contour_that_was_changed_after_acceptance_is_refused(tmp_path, change
     assert "is not what dr_who accepted: it was changed afterwards" in held.detail
 
 
+def test_an_acceptance_that_names_nothing_is_asked_for_again():
+    accepted = carried_over("dr_who")
+    without_hash = replace(accepted, carried=replace(accepted.carried, accepted=""))
+    assert without_hash.unaccepted.endswith("without a hash of what was accepted: accept it again")
+
+
 def test_a_cine_of_another_frame_of_reference_is_refused(plan, tmp_path):
     """Its positions mean nothing in the plan: it is of another patient, or of another day."""
     folder, _ = plan

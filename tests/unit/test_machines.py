@@ -39,8 +39,8 @@ def position(number: int, sent_ms: float, *, renewal: bool = False, **changed) -
     return TargetPosition(**fields | changed)
 
 
-def lease(needed=(AP, SI), clock: str = "ours") -> PositionLease:
-    return PositionLease("s1", "target", needed, max_lease_ms=100, allow_simulated=False, clock_name=clock)
+def lease(needed=(AP, SI), clock: str = "ours", **changed) -> PositionLease:
+    return PositionLease("s1", "target", needed, max_lease_ms=100, allow_simulated=False, clock_name=clock, **changed)
 
 
 def hear(made: PositionLease, *positions: TargetPosition) -> None:
@@ -85,6 +85,13 @@ def test_a_position_that_cannot_be_followed_ends_the_lease_at_once(changed):
     made = lease()
     hear(made, position(7, 0), position(8, 20), position(9, 40, **changed))
     assert made.followed(41 * MS) is None
+
+
+def test_a_machine_holds_where_it_cannot_reach_rather_than_follow_a_part_of_the_way():
+    made = lease(reach_mm=30.0)
+    hear(made, position(7, 0), position(8, 20, predicted_mm=(None, 1.0, -31.0)))
+    assert made.followed(21 * MS) is None
+    assert "31 mm from its reference, the limit is 30 mm" in made.reason(21 * MS)
 
 
 def test_an_expired_lease_is_not_renewed_until_a_new_frame():

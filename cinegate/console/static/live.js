@@ -41,6 +41,7 @@ export class Live {
       this.connected = false;
       this.refused = event.reason;
       this.fastest = Infinity;
+      this.unpainted = []; // numbers of this connection; the next one has its own
       setTimeout(() => this.connect(), CONNECT_AGAIN_MS);
     };
   }
