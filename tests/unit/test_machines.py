@@ -87,7 +87,7 @@ def test_a_position_that_cannot_be_followed_ends_the_lease_at_once(changed):
     assert made.followed(41 * MS) is None
 
 
-def test_a_machine_holds_where_it_cannot_reach_rather_than_follow_a_part_of_the_way():
+def test_a_machine_holds_where_it_cannot_reach():
     made = lease(reach_mm=30.0)
     hear(made, position(7, 0), position(8, 20, predicted_mm=(None, 1.0, -31.0)))
     assert made.followed(21 * MS) is None
