@@ -281,15 +281,18 @@ def _rest_score(reference_scores: Series, away_mm: Series) -> float:
 def _usual(
     alike: NDArray[np.float32], keys: list[int], excursion_mm: Series, believed: NDArray[np.bool_]
 ) -> tuple[UsualScore, ...]:
-    """Return the median of every bin that has enough believed frames; a key frame is not compared with itself."""
+    """Return the median of every bin that has enough believed frames; a key frame is not compared with itself.
+
+    Where no bin has enough, the fullest ones count.
+    """
     others = alike[:, keys].copy()
     others[keys, range(len(keys))] = -1.0
     best = others.max(axis=1)
     best, bins = best[believed], np.round(excursion_mm[believed] / BIN_MM).astype(int)
+    numbers, counts = np.unique(bins, return_counts=True)
     return tuple(
         UsualScore(float(number) * BIN_MM, float(np.median(best[bins == number])))
-        for number in np.unique(bins).tolist()
-        if np.count_nonzero(bins == number) >= min(LEAST_PER_BIN, len(best))
+        for number in numbers[counts >= min(LEAST_PER_BIN, int(counts.max()))].tolist()
     )
 
 
