@@ -83,6 +83,21 @@ class Averages:
         mean = total / np.float32(count)
         return mean if frame.dtype.kind == "f" else np.rint(mean).astype(frame.dtype)
 
+    def noise(self, mean: NDArray[Any], contour_px: Contour, content_px: NDArray[np.float64]) -> float:
+        """Return the mean square difference between the reference frame and its mean, in units of local contrast.
+
+        Parameters
+        ----------
+        mean : (rows, columns) real numbers
+            Of the reference.
+        contour_px : (m, 2) float32
+            The target in it.
+        content_px : (2,) float64
+            Centre of its content.
+        """
+        frame = self._filled(self._frames[0])
+        return self._moved(mean, frame, contour_px, _point(content_px), np.zeros(2)).cost
+
     def carried(
         self,
         means: list[NDArray[Any]],

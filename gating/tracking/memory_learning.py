@@ -47,6 +47,8 @@ LEAST_AT_REST: Final = 5
 LEAST_PER_BIN: Final = 3
 LEAST_FOR_MEANS: Final = 0.82
 """Least ZNCC of the target at rest for means: where noise hides it, frames are alike in what lies still in them."""
+LEAST_NOISE: Final = 0.04
+"""Least share of noise in the reference frame's local contrast for means: with less, they blur more than they clear."""
 
 
 class _Preparation(Struct, frozen=True):
@@ -133,8 +135,7 @@ def learn_memory(
         memory = _learned(preparation, passage)
         if not np.count_nonzero(passage.fits < LEAST_FIT) < unbelieved:
             break
-    if memory.rest_score >= LEAST_FOR_MEANS:
-        memory = _with_means(preparation, passage, memory)
+    memory = _with_means(preparation, passage, memory)
     away_mm = _away_mm(preparation, passage)
     layers = growth(frames, contour, away_mm, preparation.pixel_mm, _main_axis(away_mm))
     return replace(memory, remarks=(*memory.remarks, *layer_remarks(layers)))
@@ -211,15 +212,24 @@ def _follow(preparation: _Preparation, memory: Memory | None) -> _Passage:
 
 
 def _with_means(preparation: _Preparation, passage: _Passage, memory: Memory) -> Memory:
-    """Return a memory whose pictures are means, with the contours carried from the reference's over the others."""
+    """Return a memory whose pictures are means, with the contours carried from the reference's over the others.
+
+    Where means do not help, see `LEAST_FOR_MEANS` and `LEAST_NOISE`, it stays as it is.
+    """
+    if not memory.rest_score >= LEAST_FOR_MEANS:
+        return memory
     numbers = [0, *(key.number for key in memory.key_frames)]
     looks = _looks(preparation, preparation.frames, passage.content_px)
     alike = np.where(passage.fits >= LEAST_FIT, looks[numbers] @ looks.T, -1.0).astype(np.float32)
     averages = Averages(preparation.frames, preparation.contour, preparation.margin_px, preparation.pixel_mm)
-    means = [
-        averages.mean(number, passage.contours[number], passage.content_px, row)
-        for number, row in zip(numbers, alike, strict=True)
-    ]
+
+    def mean_of(number: int, row: NDArray[np.float32]) -> NDArray[Any]:
+        return averages.mean(number, passage.contours[number], passage.content_px, row)
+
+    means = [mean_of(0, alike[0])]
+    if not averages.noise(means[0], preparation.contour, passage.content_px[0]) >= LEAST_NOISE:
+        return memory
+    means += [mean_of(number, row) for number, row in zip(numbers[1:], alike[1:], strict=True)]
     content_px = passage.content_px[numbers]
     looks = _looks(preparation, np.stack(means), content_px)
     carried = averages.carried(means, preparation.contour, content_px, looks @ looks.T)

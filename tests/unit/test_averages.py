@@ -13,7 +13,7 @@ from tests.memory_bench import TARGET, breathing, cine, elapsed, held
 
 SPACING = (1.5, 1.5)
 MARGIN_PX = 4.0
-NOISE = 0.4
+NOISE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,9 @@ def test_a_target_that_noise_hides_gets_no_means():
     hidden = learn_memory(frames, elapsed(30), TARGET, SPACING)
     assert hidden.rest_score < LEAST_FOR_MEANS
     assert hidden.mean_picture is None
+
+
+def test_a_target_in_clear_pictures_gets_no_means():
+    clear = learn_memory(cine(held(30), noise=0.1), elapsed(30), TARGET, SPACING)
+    assert clear.rest_score > LEAST_FOR_MEANS
+    assert clear.mean_picture is None
