@@ -157,7 +157,7 @@ def test_a_damaged_frame_is_no_key_frame(preparation):
     assert 30 not in [key.number for key in learned(damaged).key_frames]
 
 
-def test_a_preparation_that_hardly_shows_the_target_is_learned_and_says_so():
+def test_a_preparation_that_hardly_shows_the_target_says_so():
     frames = np.stack([cine(np.zeros(1), seed=20 + n)[0] for n in range(14)])
     frames[[0, 5, 6, 7]] = cine(np.array([0.0, 6.0, 12.0, 18.0]))
     assert any("surely" in remark for remark in learned(frames).remarks)
