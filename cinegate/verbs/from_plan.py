@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from drivers.recordings import Recording
 
 
+CineArgument = Annotated[Path, typer.Argument(help="Cine of the plane that will be treated; see `drivers`.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="The target file; its page stands beside it.", show_default="~/cinegate/targets"),
+]
+FrameOption = Annotated[int, typer.Option("--frame", min=0, help="Frame to which the contour is carried.")]
+
+
 @app.command("from-plan")
 def from_plan(
     volume: Annotated[Path, typer.Argument(help="Folder with the DICOM series of the day, or a volume file (.mha).")],
     structures: Annotated[Path, typer.Argument(help="RTSTRUCT drawn in it, or a mask volume (.mha, .nii.gz).")],
     name: Annotated[str, typer.Argument(help="Name of the structure.")],
-    recording: Annotated[Path, typer.Argument(help="Cine of the plane that will be treated; see `drivers`.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The target file; its page stands beside it.", show_default="~/cinegate/targets"),
-    ] = None,
-    frame: Annotated[int, typer.Option("--frame", min=0, help="Frame to which the contour is carried.")] = 0,
+    recording: CineArgument,
+    out: OutOption = None,
+    frame: FrameOption = 0,
     surrogate: Annotated[
         bool, typer.Option("--surrogate", help="The structure is meant to be none of the plan's targets.")
     ] = False,
@@ -60,12 +65,9 @@ def from_plan(
 def from_session(
     session: Annotated[Path, typer.Argument(help="Log (.mcap) or target file (.json) of another session.")],
     name: Annotated[str, typer.Argument(help="Name of the target.")],
-    recording: Annotated[Path, typer.Argument(help="Cine of the plane that will be treated; see `drivers`.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The target file; its page stands beside it.", show_default="~/cinegate/targets"),
-    ] = None,
-    frame: Annotated[int, typer.Option("--frame", min=0, help="Frame to which the contour is carried.")] = 0,
+    recording: CineArgument,
+    out: OutOption = None,
+    frame: FrameOption = 0,
     pixel_spacing_mm: SpacingOption = None,
     frames_per_s: RateOption = None,
     plane: PlaneOption = "",
