@@ -212,7 +212,7 @@ def gated_motion(
     on = np.array([e.gate == "on" for e in estimates])
     later_ms = latency_ms if on_latency_ms is None else on_latency_ms
     beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
-    motion = motion_from_estimates(
+    return motion_from_estimates(
         estimates,
         t_s,
         reference.centre_mm,
@@ -223,7 +223,6 @@ def gated_motion(
         plane=tracked.stream,
         contour_px=reference.contour_px,
     )
-    return motion if len(names) == 1 else _in_3d(motion, estimates, reference)
 
 
 def gated_alike(motion: GatedMotion, tracked: TrackedSession, config: Config, *, latency_ms: float) -> GatedMotion:
@@ -253,13 +252,6 @@ def _estimates(
             elif isinstance(message, TargetEstimate) and message.target in names:
                 estimates.append(message)
     return estimates, reference
-
-
-def _in_3d(motion: GatedMotion, estimates: Sequence[TargetEstimate], reference: TargetReference) -> GatedMotion:
-    """Return a table with the displacements that rules in 3D judge."""
-    away_mm = np.array([(np.nan,) * 3 if one.displacement_mm is None else one.displacement_mm for one in estimates])
-    where_mm = away_mm + np.array(reference.centre_mm)
-    return dataclass_replace(motion, displacement_mm=away_mm, position_mm=where_mm, shown=(True, True, True))
 
 
 def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:
