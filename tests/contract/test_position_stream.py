@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from bench.mlc_live import Disturbance, judge
+from bench.mlc_live import judge
+from bench.mlc_scene import Disturbance
 from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.settings.positions import PositionSettings
