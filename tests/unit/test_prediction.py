@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 
@@ -236,6 +237,21 @@ def test_the_blend_is_better_than_ridge_where_breathing_is_regular(shared_data):
             said.append(predictor.predict(0.4))
         errors[name] = np.linalg.norm(np.array(said)[100:-2] - p[102:], axis=1)
     assert np.sqrt(np.mean(errors["blend"] ** 2)) < 0.85 * np.sqrt(np.mean(errors["ridge"] ** 2))
+
+
+def slow_ms(rate_hz: float) -> float:
+    """Time of a prediction for which the kernel is fitted, which happens once a second."""
+    t, blend, took_ns = np.arange(0, 25, 1 / rate_hz), make_predictor("blend"), []
+    for when, position in zip(t, breathing(t), strict=True):
+        begin_ns = time.process_time_ns()
+        blend.observe(when, position)
+        blend.predict(0.3)
+        took_ns.append(time.process_time_ns() - begin_ns)
+    return float(np.median(np.sort(took_ns)[-9:])) / 1e6
+
+
+def test_a_fit_takes_no_longer_where_images_come_faster():
+    assert slow_ms(50.0) < 6 * slow_ms(10.0)
 
 
 @pytest.mark.parametrize("peer", [SklearnRidge, StatsmodelsAutoReg])
