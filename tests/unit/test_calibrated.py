@@ -10,6 +10,8 @@ from bench.prediction import KernelPeer, RecurrentPeer, score
 from gating.prediction import MAX_HORIZON_S, Blend, Persistence, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def calibrated(t: np.ndarray, p: np.ndarray, horizon_s: float, predictor=None):
     """Predictions and half-widths of the 90 % intervals at every sample."""

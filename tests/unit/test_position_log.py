@@ -22,6 +22,7 @@ from gating.wire.codec import encode
 from tests.position_bench import PositionBench
 from tests.unit.session_bench import make_session
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CLOCK = "monotonic:test"
 LOST = 3
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from bench.bench_prediction import (
     SklearnRidge,
@@ -24,13 +23,7 @@ from bench.motion_traces import read_trace
 from gating.prediction import FOR_MACHINES, MAX_HORIZON_S, Kalman, Persistence, Ridge, Watched, make_predictor
 
 EVERY = [*FOR_MACHINES]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Where the cores are busy, two threads of one small matrix wait for each other."""
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def uneven_times(seconds: float, seed: int = 0) -> np.ndarray:
