@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -45,17 +45,18 @@ def receiver() -> Iterator[DicomSource]:
         yield source
 
 
+def sending(storescu: str, files: Sequence[Path], *options: str) -> Callable[[int], object]:
+    """What sends files to a port with dcmtk."""
+    return lambda port: subprocess.run(
+        [storescu, *options, "127.0.0.1", str(port), *files], check=True, capture_output=True, timeout=60
+    )
+
+
 def test_dcmtk_sends_a_real_cine_and_every_frame_arrives(
     storescu: str, receiver: DicomSource, shared_data: Path
 ) -> None:
     files = sorted((shared_data / "liver_cine_dicom" / "II29_1").glob("*.dcm"))[:40]
-
-    def send(port: int) -> None:
-        subprocess.run(
-            [storescu, "127.0.0.1", str(port), *map(str, files)], check=True, capture_output=True, timeout=60
-        )
-
-    info = opened_by(receiver, send)
+    info = opened_by(receiver, sending(storescu, files))
     stamps, images = read(receiver, info, 40)
     recording = open_recording(shared_data / "liver_cine_dicom" / "II29_1")
     np.testing.assert_array_equal(images, [recording.frames[index] for index in range(40)])
@@ -74,9 +75,8 @@ def test_dcmtk_sends_compressed_images_and_they_arrive_bit_for_bit(
     for index in range(3):
         plain = put(tmp_path / f"{index}.dcm", image(index))
         subprocess.run(["dcmcrle", plain, tmp_path / f"{index}.rle"], check=True)
-    files = sorted(map(str, tmp_path.glob("*.rle")))
-    send = lambda port: subprocess.run([storescu, "-xr", "127.0.0.1", str(port), *files], check=True)  # noqa: E731
-    info = opened_by(receiver, send)
+    files = sorted(tmp_path.glob("*.rle"))
+    info = opened_by(receiver, sending(storescu, files, "-xr"))
     _, images = read(receiver, info, 3)
     np.testing.assert_array_equal(images, [picture(index) for index in range(3)])
 
@@ -194,8 +194,7 @@ def test_a_deflated_image_sent_by_dcmtk_arrives_bit_for_bit(
     plain, packed = put(tmp_path / "0.dcm", image(0)), tmp_path / "0.deflated"
     subprocess.run(["dcmconv", "+td", plain, packed], check=True)
     assert b"1.2.840.10008.1.2.1.99" in packed.read_bytes()
-    send = lambda port: subprocess.run([storescu, "-xd", "127.0.0.1", str(port), packed], check=True)  # noqa: E731
-    _, images = read(receiver, opened_by(receiver, send), 1)
+    _, images = read(receiver, opened_by(receiver, sending(storescu, [packed], "-xd")), 1)
     np.testing.assert_array_equal(images, [picture(0)])
 
 
