@@ -21,7 +21,6 @@ from gating.engine.offline import decide_offline, offline_frames
 from gating.engine.outcome import StepOutcome
 from gating.messages import (
     CineFrame,
-    GateCommand,
     Pacing,
     SourceKind,
     StampMeaning,
@@ -168,12 +167,6 @@ def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOut
     """Decide a session with other settings. Yield the outcome of each frame."""
     outcomes = decide_offline(config, tracked.specs, tracked.stream, tracked.frames, lambda: ReplayingTracker(tracked))
     return (outcome for _, outcome in outcomes)
-
-
-def decide_again(tracked: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
-    """Decide a session with other settings. Yield the command and the estimates of each frame."""
-    for outcome in replay_outcomes(tracked, config):
-        yield outcome.command, [m for m in outcome.messages if isinstance(m, TargetEstimate)]
 
 
 def gated_motion(

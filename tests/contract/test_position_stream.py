@@ -122,7 +122,7 @@ def test_nothing_is_followed_once_its_lease_has_run_out(stage: Stage) -> None:
 
 
 def test_a_silent_engine_ends_the_following(stage: Stage) -> None:
-    assert stage.rows()[-1]["reason"].startswith("commanded_hold: engine_silent")
+    assert wait_until(lambda: stage.rows()[-1]["reason"].startswith("commanded_hold: engine_silent"))
 
 
 @pytest.mark.parametrize("name", ["python", "c++"])
