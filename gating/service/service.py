@@ -225,7 +225,7 @@ class EngineService:
         asleep_ns = self._suspensions.new_ns()
         if asleep_ns:
             text = f"this host was suspended for {asleep_ns / 1e6:.0f} ms, which no age counts"
-            self._publish(self._engine.latch_internal_error(text))
+            self._publisher.publish(self._engine.latch_internal_error(text))
 
     def _is_over(self, stop: Callable[[], bool]) -> bool:
         return stop() or bool(self._next_site) or (self._ended and self._end_with_stream)
