@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
+from gating.clocks.suspension import SuspensionWatch
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.header import session_header
@@ -81,6 +82,8 @@ class EngineService:
         Arm without an operator. Meant for recordings and phantoms, never for a live stream.
     end_with_stream
         Leave the loop when the source ends its stream.
+    suspensions
+        Tells when the host was suspended; this host's by default.
 
     Raises
     ------
@@ -98,12 +101,13 @@ class EngineService:
         site: str = "",
         arm_by_itself: bool = False,
         end_with_stream: bool = False,
+        suspensions: SuspensionWatch | None = None,
     ) -> None:
         self._config = require_overrides(config)
         self._session_id = session_id
         self._sites = sites or {}
         self._end_with_stream = end_with_stream
-        self._clock = MonotonicClock()
+        self._clock, self._suspensions = MonotonicClock(), suspensions or SuspensionWatch()
         self._workers = Workers()
         self._ended, self._ends_because = False, GateReason.STOPPING
         self._heartbeat_due_ns = 0
@@ -207,6 +211,7 @@ class EngineService:
         while not self._is_over(stop):
             wait_ns = min(self._due_ns(), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
+            self._look_for_suspension()
             if came:
                 self._guarded(self._process_frames)
             renewed = self._serve_others_in_time()
@@ -214,6 +219,13 @@ class EngineService:
             self._frames.reopen_if_silent(now_ns)
             if not (came or renewed) and self._warmer.is_due(now_ns):
                 self._guarded(self._warm_caches)
+
+    def _look_for_suspension(self) -> None:
+        """Latch if the host was suspended: ages of frames and of commands do not count that time."""
+        asleep_ns = self._suspensions.new_ns()
+        if asleep_ns:
+            text = f"this host was suspended for {asleep_ns / 1e6:.0f} ms, which no age counts"
+            self._publisher.publish(self._engine.latch_internal_error(text))
 
     def _is_over(self, stop: Callable[[], bool]) -> bool:
         return stop() or bool(self._next_site) or (self._ended and self._end_with_stream)
