@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -168,3 +169,23 @@ def test_a_peer_with_a_wrong_title_is_rejected_and_told_of(settings: dict[str, A
     peer.join(PATIENCE_S)
     assert answers == [True]
     assert source.counters == {}
+
+
+def test_a_flood_of_connections_takes_few_threads_and_no_image(
+    receiver: DicomSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.sources.dicom.MAX_CONNECTIONS", 3)
+    info = opened_by(receiver, lambda port: store(port, image(0)))
+    read(receiver, info, 1)
+    entity = AE(ae_title="PEER")
+    entity.add_requested_context(MRImageStorage)
+    scanner = entity.associate("127.0.0.1", receiver.port)
+    with contextlib.ExitStack() as flood:
+        for _ in range(20):
+            last = flood.enter_context(socket.create_connection(("127.0.0.1", receiver.port), PATIENCE_S))
+        assert last.recv(1) == b""
+        acceptors = [one for one in threading.enumerate() if one.name.startswith("AcceptorThread")]
+        assert len(acceptors) < 6  # of the 21 that were asked for
+        assert scanner.send_c_store(image(1)).Status == 0
+        assert len(read(receiver, info, 1)[0]) == 1
+    scanner.release()
