@@ -85,8 +85,16 @@ def engine(
     stop = stop_on_signals()
     with speaking("engine", session, verbose=verbose, log_format=log_format):
         name_overrides("engine", settings)
-        by_itself = {"arm_by_itself": arm_by_itself, "end_with_stream": end_with_stream}
-        EngineService(settings, targets, session, sites=sites, site=site, **by_itself).run(stop)
+        service = EngineService(
+            settings,
+            targets,
+            session,
+            sites=sites,
+            site=site,
+            arm_by_itself=arm_by_itself,
+            end_with_stream=end_with_stream,
+        )
+        service.run(stop)
 
 
 def _targets_in(
