@@ -117,7 +117,7 @@ def _moved(couch: Couch, t_s: float, wanted: NDArray[np.float64]) -> NDArray[np.
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of docs/howto/follow_the_target.md."""
+    """Return the table of docs/explanation/following.md."""
     lines = [f"| trace | {' | '.join(ARMS)} |", "|---|" + "---|" * len(ARMS)]
     for row in rows:
         cells = [row["trace"], *(f"{row['rmse_mm'][name]:.2f}" for name in ARMS)]

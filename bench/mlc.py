@@ -158,7 +158,7 @@ def compare(motion: MotionPlane, latency_ms: float, widths_mm: Sequence[float]) 
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of docs/howto/follow_the_target.md."""
+    """Return the table of docs/explanation/following.md."""
     heads = " / ".join(ARMS)
     lines = [
         f"| trace | leaves mm | RMSE mm: {heads} | wrong area mm2: {heads} "

@@ -175,7 +175,7 @@ def compare(path: Path, rate_hz: float, latencies_ms: Sequence[float]) -> dict[s
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of docs/howto/follow_the_target.md."""
+    """Return the table of docs/explanation/following.md."""
     latencies = [one["latency_ms"] for one in rows[0]["latencies"]]
     heads = [f"{latency_ms:g} ms" for latency_ms in latencies]
     lines = [f"| trace | frames/s | {' | '.join(heads)} | coverage of blend %: {' / '.join(heads)} |"]
@@ -212,7 +212,7 @@ def costs(seconds: float = 60.0) -> Iterator[dict[str, Any]]:
 
 
 def cost_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of costs of docs/howto/follow_the_target.md."""
+    """Return the table of costs of docs/explanation/following.md."""
     lines = ["| images/s | method | mean ms | slowest ms |", "|---|---|---|---|"]
     lines += [f"| {row['rate_hz']} | {row['method']} | {row['mean_ms']:.1f} | {row['max_ms']:.1f} |" for row in rows]
     return "\n".join(lines) + "\n"
