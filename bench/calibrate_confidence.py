@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Final, NamedTuple
@@ -51,8 +52,8 @@ class Observed(NamedTuple):
         Whether position and shape are right, see `gating.tracking.confidence`.
     wrong : (n,) bool
         Whether the centre is more than 3 mm off (2 px where that is more).
-    vetoed : (n,) bool
-        Where the models have no say.
+    vetoes : (n,) str
+        The veto that refused each frame, empty where the models have the say.
     """
 
     group: str
@@ -61,7 +62,12 @@ class Observed(NamedTuple):
     reported: Array
     good: NDArray[np.bool_]
     wrong: NDArray[np.bool_]
-    vetoed: NDArray[np.bool_]
+    vetoes: NDArray[np.str_]
+
+    @property
+    def vetoed(self) -> NDArray[np.bool_]:
+        """Where the models have no say."""
+        return np.asarray(self.vetoes != "", np.bool_)
 
 
 class WitnessedTracker(TemplateTracker):
@@ -70,13 +76,13 @@ class WitnessedTracker(TemplateTracker):
     def __init__(self, settings: TrackerSettings) -> None:
         super().__init__(settings)
         self.rows: list[tuple[float, ...]] = []
-        self.vetoed: list[bool] = []
+        self.vetoes: list[str] = []
 
     def track(self, pixels: NDArray[np.generic], elapsed_s: float) -> TrackResult:
         """Track, and keep what the confidence was computed from."""
         result = super().track(pixels, elapsed_s)
         self.rows.append(confidence.features(self.evidence))
-        self.vetoed.append(confidence.veto(self.evidence) is not None)
+        self.vetoes.append(confidence.veto(self.evidence) or "")
         return result
 
 
@@ -101,7 +107,7 @@ def observe(named: Named, prepared: bool) -> Observed:
         scores.confidence[known],
         right[known],
         (scores.judged_mm > scores.wrong_mm)[known],
-        np.array(witness.vetoed)[scored][known],
+        np.array(witness.vetoes)[scored][known],
     )
 
 
@@ -158,6 +164,20 @@ def left_out(seen: Sequence[Observed]) -> Verdict:
     )
 
 
+def refusals(seen: Iterable[Observed]) -> str:
+    """Return a row for each veto, the most frequent first: the frames it refused, and how many of them were right.
+
+    A frame counts for the first veto that refused it, in the order of `gating.tracking.confidence.veto`.
+    """
+    rows = list(seen)
+    vetoes, good, wrong = (np.concatenate([getattr(one, name) for one in rows]) for name in ("vetoes", "good", "wrong"))
+    lines = ["| veto | frames refused | right | wrong by more than 3 mm |", "|---|---|---|---|"]
+    for veto, count in Counter(vetoes[vetoes != ""].tolist()).most_common():
+        refused = vetoes == veto
+        lines.append(f"| {veto} | {count} | {good[refused].sum()} | {wrong[refused].sum()} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Fit, or check the models in use."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -180,7 +200,7 @@ def main() -> None:
         else:
             print(f"{name} = {fit(seen)}\n\nEvery person judged by a fit to all others:\n")
             verdicts[name] = left_out(seen)
-        print(f"{name}\n\n{verdicts[name].table()}\n", flush=True)
+        print(f"{name}\n\n{verdicts[name].table()}\n\n{refusals(seen)}\n", flush=True)
     if given.check:
         draw(PICTURE, verdicts)
 

@@ -63,7 +63,7 @@ class ConsoleProcess:
         origin, _, token = self.url.partition("/treat?token=")
         cookie = f"cinegate-{origin.rpartition(':')[2]}={token}"
         request = urllib.request.Request(f"{origin}/latency", headers={"Cookie": cookie})  # noqa: S310 - our own
-        with urllib.request.urlopen(request) as answer:  # noqa: S310
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
             return dict(json.load(answer))
 
     def close(self) -> None:

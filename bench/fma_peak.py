@@ -49,7 +49,7 @@ def _fma_loop(typing_context: Any, count: Any, factor: Any) -> Any:
 
 @njit(nogil=True, cache=True)
 def _run_fma(count: int, factor: float) -> float:
-    return _fma_loop(count, np.float32(factor))  # type: ignore[call-arg]
+    return _fma_loop(count, np.float32(factor))  # type: ignore[call-arg]  # an intrinsic takes no context here
 
 
 @njit(nogil=True, cache=True)

@@ -66,22 +66,32 @@ class Cycle:
     """Whether the newest position that the beam can have answered is in the window."""
 
 
+def heard(motion: MotionPlane, latency_ms: float) -> Iterator[tuple[float, PlaneTrack]]:
+    """Yield the time of every cycle of a session with this motion, and what the position stream knows then."""
+    settings = PositionSettings(consumer_latency_ms=MACHINE_MS, max_horizon_ms=min(500.0, latency_ms + 250.0))
+    track, count = PlaneTrack(SAGITTAL, settings), 0
+    published_s = motion.t_s + (latency_ms - MACHINE_MS) / 1e3
+    for t_s in np.arange(published_s[0], motion.t_s[-1], CYCLE_S).tolist():
+        while count < len(published_s) and published_s[count] <= t_s:
+            acquired_ns, (ap, si) = round(motion.t_s[count] * 1e9), motion.position_mm[count]
+            track.observe(acquired_ns, acquired_ns, (0.0, float(ap), float(si)))
+            count += 1
+        yield t_s, track
+
+
+def ahead(track: PlaneTrack, when_s: float) -> NDArray[np.float64] | None:
+    """Return where the target is predicted to be at a time, (AP, SI); None if that is not known."""
+    found = track.at(round(when_s * 1e9))
+    return None if found is None else (found.axes.T @ found.position_mm)[1:]
+
+
 def cycles(motion: MotionPlane, latency_ms: float, window_mm: float = WINDOW_MM) -> list[Cycle]:
     """Return every cycle of a session with this motion."""
-    settings = PositionSettings(consumer_latency_ms=MACHINE_MS, max_horizon_ms=min(500.0, latency_ms + 250.0))
-    track, home = PlaneTrack(SAGITTAL, settings), motion.mostly_mm
-    published_s = motion.t_s + (latency_ms - MACHINE_MS) / 1e3
-    heard, found = 0, []
-    for t_s in np.arange(published_s[0], motion.t_s[-1], CYCLE_S):
-        while heard < len(published_s) and published_s[heard] <= t_s:
-            acquired_ns, (ap, si) = round(motion.t_s[heard] * 1e9), motion.position_mm[heard]
-            track.observe(acquired_ns, acquired_ns, (0.0, float(ap), float(si)))
-            heard += 1
-        ahead = track.at(round((t_s + MACHINE_MS / 1e3) * 1e9))
-        predicted = None if ahead is None else (ahead.axes.T @ ahead.position_mm)[1:]
+    home, found = motion.mostly_mm, []
+    for t_s, track in heard(motion, latency_ms):
         answered = int(np.searchsorted(motion.t_s + latency_ms / 1e3, t_s, side="right")) - 1
         away = np.inf if answered < 0 else float(np.linalg.norm(motion.position_mm[answered] - home))
-        found.append(Cycle(float(t_s), motion.at(float(t_s)), predicted, away <= window_mm))
+        found.append(Cycle(t_s, motion.at(t_s), ahead(track, t_s + MACHINE_MS / 1e3), away <= window_mm))
     return found
 
 
@@ -148,7 +158,7 @@ def compare(motion: MotionPlane, latency_ms: float, widths_mm: Sequence[float]) 
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of docs/howto/follow_the_target.md."""
+    """Return the table of docs/explanation/following.md."""
     heads = " / ".join(ARMS)
     lines = [
         f"| trace | leaves mm | RMSE mm: {heads} | wrong area mm2: {heads} "

@@ -12,6 +12,13 @@ rmse_mm           of the aperture while calm, if a track of the target is given 
 calm              share of the time with a valid position, and its age, before the first disturbance
 host              cores, and processes that waited for them (the mean of the last minute) at start and end
 
+pauses            disturbances that were repeated because this machine paused meanwhile (a thread of ordinary priority
+                  was run 20 ms too late), sessions that such a pause ended, and the longest pause
+
+What was followed during such a disturbance must have been valid too; only how soon its process was missed is not
+judged, as a machine that pauses disturbs late. The calm time is begun anew, twice at most, if the machine pauses for a
+lease. Where a session ends although the machine did not pause, so does the run.
+
 A position must be held once the process before the follower has been silent for a lease, or once the acquisition is
 older than the longest horizon allows; 20 ms are added, as in the fault suite.
 """
@@ -19,115 +26,30 @@ older than the longest horizon allows; 20 ms are added, as in the fault suite.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from bench.mlc_scene import Disturbance, Row, Scene
 from bench.motion_traces import read_track
+from bench.pauses import Pauses
 from gating.service.pipeline import PipelineError, Session
 from gating.settings.config import Config, SafetySettings
 from gating.targets.target_file import write_targets
 
-STOPPED_S: Final = 0.7
-STEADY_S: Final = 0.5
-"""Following for so long counts as undisturbed."""
-PATIENCE_S: Final = 90.0
-SUCCESSION_NS: Final = 1_000_000_000
-"""No publisher or engine that is started anew can be followed earlier (`drivers.beam.watchdog.QUIET_NS`)."""
 TOLERANCE_MS: Final = 20.0
 KILLED: Final = ("positions", "follow", "positions", "engine")
 STOPPED: Final = ("positions", "engine", "source", "follow")
-
-Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """What was done to which process, when, and when its effect had ended."""
-
-    kind: str
-    role: str
-    from_ns: int
-    until_ns: int
-
-
-class Scene:
-    """The processes, and what the followers have recorded."""
-
-    def __init__(self, session: Session, commands: dict[str, list[str]]) -> None:
-        self._session, self._commands = session, commands
-        self.records: list[Path] = []
-        for role in commands:
-            self.start(role)
-
-    def start(self, role: str) -> None:
-        """Start a process; a follower gets a record of its own."""
-        words = list(self._commands[role])
-        if role == "follow":
-            self.records.append(self._session.folder / f"followed_{len(self.records)}.csv")
-            words = [str(self.records[-1]), *words]
-        self._session.start(role, *words)
-
-    def signal(self, role: str, number: int) -> None:
-        """Send a signal to a process."""
-        self._session.processes[role].send_signal(number)
-
-    def kill(self, role: str) -> None:
-        """Kill a process and start it anew."""
-        self.signal(role, signal.SIGKILL)
-        self._session.processes[role].wait()
-        self.start(role)
-
-    def rows(self) -> list[Row]:
-        """Return what was recorded so far; a row that is not finished is left out."""
-        found: list[Row] = []
-        for record in self.records:
-            if record.exists():
-                text = record.read_text(encoding="utf-8")
-                found += csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-        return found
-
-    def await_following(self, seconds: float) -> None:
-        """Wait until a position has been followed for some time without a break. Raises `PipelineError`."""
-        until_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until_s:
-            newest = (
-                self.records[-1].read_text(encoding="utf-8").splitlines()[1:-1] if self.records[-1].exists() else []
-            )
-            last = newest[-round(100 * seconds) :]
-            if len(last) >= round(80 * seconds) and all(line.split(",")[1] == "1" for line in last):
-                return
-            time.sleep(0.1)
-        why = newest[-1].split(",")[2] if newest else "it recorded nothing"
-        raise PipelineError(f"nothing was followed for {PATIENCE_S:g} s: {why}")
-
-    def disturb(self, kind: str, role: str) -> Disturbance:
-        """Stop or kill a process, and wait until the target is followed again."""
-        self.await_following(STEADY_S)
-        from_ns = time.monotonic_ns()
-        if kind == "kill":
-            self.kill(role)
-        else:
-            self.signal(role, signal.SIGSTOP)
-            time.sleep(STOPPED_S)
-        until_ns = time.monotonic_ns()
-        if kind == "stop":
-            self.signal(role, signal.SIGCONT)
-        elif role != "follow":
-            until_ns = from_ns + SUCCESSION_NS
-        self.await_following(STEADY_S)
-        return Disturbance(kind, role, from_ns, until_ns)
+CALM_AGAIN: Final = 2
+"""How often the calm time is begun anew at most, if the machine paused."""
 
 
 def latest_hold_ms(role: str, config: Config) -> float:
@@ -193,6 +115,52 @@ def tracking_error_mm(rows: list[Row], track: Path) -> dict[str, float]:
     return {"rmse_mm": float(np.hypot(*rmse)), "ap_mm": float(rmse[0]), "si_mm": float(rmse[1]), "rows": len(errors)}
 
 
+def calm_rows(scene: Scene, pauses: Pauses, calm_s: float, lease_ms: float) -> tuple[list[Row], dict[str, Any]]:
+    """Return what was recorded in an undisturbed time, and how often it was begun anew as the machine paused."""
+    longest_ms: list[float] = []
+    while len(longest_ms) <= CALM_AGAIN and (not longest_ms or longest_ms[-1] >= lease_ms):
+        before, from_ns = len(scene.rows()), time.monotonic_ns()
+        time.sleep(calm_s)
+        longest_ms.append(pauses.longest_ms(from_ns))
+    return scene.rows()[before:], {"repeated": len(longest_ms) - 1, "longest_pause_ms": longest_ms[-1]}
+
+
+def disturb_all(
+    scene: Scene, pauses: Pauses, rounds: int, told: Callable[[str], None]
+) -> tuple[list[Disturbance], dict[str, Any]]:
+    """Return every disturbance during which the machine did not pause, and what had to be repeated.
+
+    Raises
+    ------
+    PipelineError
+        If the target is no longer followed although the machine did not pause, or if it pauses more often than not.
+    """
+    asked = [each for n in range(rounds) for each in (("stop", STOPPED[n % 4]), ("kill", KILLED[n % 4]))]
+    done: list[Disturbance] = []
+    spoilt_ms: list[float] = []
+    ended, is_over = 0, False
+    while len(done) < len(asked):
+        from_ns = time.monotonic_ns()
+        try:
+            if is_over:
+                scene.begin()
+            is_over, one = False, scene.disturb(*asked[len(done)])
+        except PipelineError:
+            is_over = True
+            if not pauses.longest_ms(from_ns):
+                raise
+        if paused_ms := pauses.longest_ms(from_ns):
+            spoilt_ms.append(paused_ms)
+            ended += is_over
+            if len(spoilt_ms) > len(asked):
+                raise PipelineError(f"this machine paused in {len(spoilt_ms)} disturbances, and not in {len(done)}")
+        else:
+            done.append(one)
+            told(f"disturbance {len(done)} of {len(asked)}")
+    longest_ms = max(spoilt_ms, default=0.0)
+    return done, {"repeated": len(spoilt_ms), "sessions_ended": ended, "longest_ms": longest_ms}
+
+
 def run(
     recording: Path,
     box: str,
@@ -207,7 +175,7 @@ def run(
     Raises
     ------
     PipelineError
-        If the target is not followed for a long time although every process runs.
+        If the target is not followed for a long time although every process runs and the machine does not pause.
     """
     from cinegate.verbs.options import load_targets
     from drivers.recordings import open_recording
@@ -217,11 +185,9 @@ def run(
         overrides={"safety.hold_over_budget": "processes of this bench are stopped on purpose"},
     )
     load = [os.getloadavg()[0]]
-    with tempfile.TemporaryDirectory(prefix="cinegate-mlc-") as name:
-        folder = Path(name)
-        targets = folder / "targets.json"
+    with tempfile.TemporaryDirectory(prefix="cinegate-mlc-") as name, Pauses(TOLERANCE_MS) as pauses:
+        targets = Path(name, "targets.json")
         write_targets(targets, load_targets(open_recording(recording), box, None))
-        session = Session(config, "mlc", folder)
         commands = {
             "beam": [],
             "engine": ["--target", str(targets), "--arm-by-itself"],
@@ -229,28 +195,21 @@ def run(
             "follow": [],
             "source": [str(recording), "--loop"],
         }
+        scene = Scene(lambda: Session(config, "mlc", Path(tempfile.mkdtemp(dir=name))), commands)
         try:
-            scene = Scene(session, commands)
-            scene.await_following(1.0)
-            time.sleep(calm_s)
-            calm, disturbances = scene.rows(), []
-            for number in range(rounds):
-                for kind, roles in (("stop", STOPPED), ("kill", KILLED)):
-                    disturbances.append(scene.disturb(kind, roles[number % len(roles)]))
-                told(f"round {number + 1} of {rounds}")
+            scene.begin()
+            calm, calm_pauses = calm_rows(scene, pauses, calm_s, config.positions.lease_ms)
+            disturbances, paused = disturb_all(scene, pauses, rounds, told)
             rows = scene.rows()
-        except PipelineError as error:
-            ends = {role: session.output(role).splitlines()[-3:] for role in session.processes}
-            raise PipelineError(f"{error}; last words: {ends}") from None
         finally:
-            session.stop()
+            scene.stop()
     load.append(os.getloadavg()[0])
     about = {
         "recording": recording.name,
         "predictor": config.positions.method,
         "host": {"cores": os.cpu_count(), "load": [round(one, 1) for one in load]},
     }
-    found = about | judge(rows, disturbances, session.config) | {"calm": calm_figures(calm)}
+    found = about | judge(rows, disturbances, config) | {"pauses": paused, "calm": calm_figures(calm) | calm_pauses}
     return found if track is None else found | tracking_error_mm(calm, track)
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,10 +94,15 @@ def motion_planes(data: Path) -> Iterator[MotionPlane]:
 
 def trace_name(path: Path) -> str:
     """Return what a table calls a trace."""
-    names: dict[str, Any] = {"201205101519": "marker UAC", "201205181211": "marker LAC"}
+    names = {
+        "201205101519": "marker UAC",
+        "201205181211": "marker LAC",
+        "PT01": "RPM surrogate",
+        "Prostate": "prostate",
+    }
     for start, name in names.items():
         if path.name.startswith(start):
-            return str(name)
+            return name
     if path.name.endswith("_reference_track.csv"):
         return f"liver cine {path.name[:6]}"
     words = re.sub(r"_robot|70s|Traj", "", path.stem).replace("_", " ")

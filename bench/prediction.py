@@ -1,7 +1,8 @@
 """Prediction at the rates of MRI: ridge and blend beside kernel and recurrent peers, all watched and calibrated.
 
 Run: python -m bench.prediction [FOLDER] [--rates 2.5 4 8] [--latencies-ms 100 200 300 400 500 600]
-     [--processes 1] [--json FILE] [--markdown FILE]
+     [--processes 2] [--json FILE] [--markdown FILE]
+     python -m bench.prediction --cost
 
 Every trace of the folder, and every reference track of a cine recording, is sampled as a scanner of 4 and of 8 frames/s
 would, and as two interleaved planes of 5 frames/s show each (a slower recording as it is). The truth is the whole
@@ -15,15 +16,19 @@ coverage          share of coordinates in their 90 % intervals (`gating.predicti
                   known, and what is interpolated is smoother. Null where that is never so
 half_width_mm     median half-width of those intervals, all axes
 ms                time of one position and its prediction
+
+With `--cost`: how long a position takes in the position stream, which predicts several horizons, where images come at
+4 to 50/s. The slowest is that in which a kernel is fitted.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -35,8 +40,10 @@ from threadpoolctl import threadpool_limits
 from bench.bench_prediction import Peer
 from bench.motion_traces import Trace, motion_files, read_trace, sampled, trace_name
 from bench.row_tables import add_files, tell
+from gating.positions.plane_track import PlaneTrack
 from gating.prediction import Blend, Persistence, Predictor, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
+from gating.settings.positions import PositionSettings
 
 Series = NDArray[np.float64]
 LATENCIES_MS: Final = (100, 200, 300, 400, 500, 600)
@@ -168,7 +175,7 @@ def compare(path: Path, rate_hz: float, latencies_ms: Sequence[float]) -> dict[s
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of docs/howto/follow_the_target.md."""
+    """Return the table of docs/explanation/following.md."""
     latencies = [one["latency_ms"] for one in rows[0]["latencies"]]
     heads = [f"{latency_ms:g} ms" for latency_ms in latencies]
     lines = [f"| trace | frames/s | {' | '.join(heads)} | coverage of blend %: {' / '.join(heads)} |"]
@@ -182,6 +189,35 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def one_thread() -> None:
+    """Give linear algebra one thread: two wait for each other. Libraries that are loaded later are not told."""
+    for library in ("sklearn.kernel_ridge", "sklearn.linear_model", "reservoirpy.nodes"):
+        import_module(library)
+    threadpool_limits(1)
+
+
+def costs(seconds: float = 60.0) -> Iterator[dict[str, Any]]:
+    """Yield the time that a position of steady breathing takes, for each method and rate, once the window is full."""
+    settings = (PositionSettings(method="ridge"), PositionSettings(method="blend"))
+    for rate_hz, one in product((4, 8, 25, 50), settings):
+        track, took_ms = PlaneTrack((0.0, 1.0, 0.0, 0.0, 0.0, -1.0), one), []
+        noise = np.random.default_rng(1)
+        for t_s in np.arange(0.0, seconds, 1.0 / rate_hz):
+            ap, si = np.array([2.0, 7.0]) * np.cos(1.6 * t_s) + noise.normal(0.0, 0.2, 2)
+            began_ns, at_ns = time.perf_counter_ns(), round(1e9 * t_s)
+            track.observe(at_ns, at_ns, (0.0, float(ap), float(si)))
+            took_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
+        late = took_ms[len(took_ms) * 3 // 4 :]
+        yield {"rate_hz": rate_hz, "method": one.method, "mean_ms": float(np.mean(late)), "max_ms": max(late)}
+
+
+def cost_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of costs of docs/explanation/following.md."""
+    lines = ["| images/s | method | mean ms | slowest ms |", "|---|---|---|---|"]
+    lines += [f"| {row['rate_hz']} | {row['method']} | {row['mean_ms']:.1f} | {row['max_ms']:.1f} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -189,10 +225,15 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[2.5, 4.0, 8.0], help="frames/s")
     parser.add_argument("--latencies-ms", type=float, nargs="+", default=list(LATENCIES_MS))
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--cost", action="store_true", help="how long a position takes, at 4 to 50 images/s")
     add_files(parser)
     arguments = parser.parse_args()
+    if arguments.cost:
+        one_thread()
+        tell(costs(), cost_markdown, arguments)
+        return
     asked = list(product(motion_files(arguments.data), arguments.rates))
-    with ProcessPoolExecutor(arguments.processes, initializer=threadpool_limits, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(arguments.processes, initializer=one_thread) as pool:
         work = partial(compare, latencies_ms=arguments.latencies_ms)
         tell(pool.map(work, *zip(*asked, strict=True)), markdown, arguments)
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gating.evaluation.run import CONFIDENT
+from gating.evaluation.score import CONFIDENT
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -11,7 +11,6 @@ track) and *thinned* (every n-th frame: large steps, same reference track).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from bench.disturbances import OTHER, SCENARIOS, TARGETS_MM, Disturbance
 from bench.truth.people import DATA
-from cinegate.cases import read_cases
 from gating.evaluation.case import Case
 from gating.geometry.contours import contour_from_mask
 
@@ -147,14 +145,6 @@ class Scene:
         return np.clip(400.0 * np.abs(pixels), 0, 65535).astype(np.uint16), label
 
 
-def synthetic_cases(*, seed: int = 0, scenarios: list[str] | None = None, seconds: float = 30.0) -> Iterator[Case]:
-    """Yield every target of every still under every scenario."""
-    for name, targets in TARGETS_MM.items():
-        for target in targets:
-            for scenario in scenarios or SCENARIOS:
-                yield make_case(name, target, scenario, seed=seed, seconds=seconds)
-
-
 def thinned(case: Case, step: int) -> Case:
     """Return every `step`-th frame of a recording."""
     kept = slice(None, None, step)
@@ -177,12 +167,3 @@ def shifted(case: Case, depth_mm: float, *, seed: int = 0) -> Case:
     assert case.track_px is not None
     track = case.track_px + np.stack([np.zeros_like(step), step], axis=1)
     return replace(case, name=f"{case.name}/shifted{depth_mm:g}", frames=frames, track_px=track)
-
-
-def recorded_cases() -> Iterator[Case]:
-    """Yield the recordings with a reference track: unchanged, thinned and shifted."""
-    for case in read_cases(DATA / "liver_cine"):
-        yield case
-        for step in (2, 4, 7):
-            yield thinned(case, step)
-        yield shifted(case, 40.0)

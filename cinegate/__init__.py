@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cinegate.evaluation import evaluate
-    from cinegate.live import LiveSession, RequestRefused, run
+    from cinegate.live import LiveSession, RequestRefused
     from cinegate.recordings import open_recording, recording_from_arrays, save_recording
+    from cinegate.runs import run
     from cinegate.sessions import SessionLog, dataframe, read_session, report
     from cinegate.settings import load_config
     from cinegate.tables import Track
@@ -105,7 +106,8 @@ __all__ = [
 
 _HOMES = {
     "cinegate.evaluation": ("evaluate",),
-    "cinegate.live": ("LiveSession", "RequestRefused", "run"),
+    "cinegate.live": ("LiveSession", "RequestRefused"),
+    "cinegate.runs": ("run",),
     "cinegate.recordings": ("open_recording", "recording_from_arrays", "save_recording"),
     "cinegate.sessions": ("SessionLog", "dataframe", "read_session", "report"),
     "cinegate.settings": ("load_config",),

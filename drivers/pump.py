@@ -18,6 +18,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from drivers.dating import FrameDating
 from drivers.errors import SourceFault, Unavailable
 from drivers.ports import CineSource, CountingSource, EndOfStream, FrameStamp, ReportingSource, WarningSource
 from gating.clocks.clock import Clock
@@ -51,10 +52,6 @@ UNANSWERED_FRAMES: Final = {Pacing.STEPPED: 1, Pacing.UNPACED: 8}
 """Frames that may wait for the engine's answer, in a stream without a pace of its own."""
 QUEUED_FRAMES: Final = 200
 QUEUED_BYTES: Final = 256 * 2**20
-UNMEASURED: Final = (
-    "{}: stamps mark {}, and the image shows the centre of k-space; set clocks.acquisition_ms (and, for "
-    "reconstruction_done, clocks.reconstruction_ms): until then each stamp is less certain by {:.0f} ms"
-)
 LINGER_MS: Final = 500
 """Longest time for the last frames and the stream's end to leave, even if a subscriber has stopped reading."""
 
@@ -89,14 +86,13 @@ class Pump:
     frames: Socket = field(init=False)
     gate: Socket | None = None
     info: StreamInfo = field(init=False)
+    dating: FrameDating = field(init=False)
     subscriptions: int = 0
     answered_sequence: int = -1
     session_ended: bool = False
     state: str = "waiting"
     info_due_ns: int = 0
     heartbeat_due_ns: int = 0
-    warning: str = ""
-    """What every new subscriber is told of stamps whose moment was not measured."""
 
     def open(self, endpoint: str, gate_endpoint: str | None) -> None:
         """Open the source and bind its endpoint. Raises `Unavailable`."""
@@ -109,6 +105,7 @@ class Pump:
             raise Unavailable(
                 f"{self.info.source}: pacing {self.info.pacing} waits for the engine; gate_endpoint is None"
             )
+        self.dating = FrameDating(self.info, self.offset, self.moment, self._report)
         self.context = zmq.Context()
         frame_bytes = self.info.shape[0] * self.info.shape[1] * np.dtype(self.info.dtype).itemsize
         queue = max(8, min(QUEUED_FRAMES, QUEUED_BYTES // frame_bytes))
@@ -168,7 +165,7 @@ class Pump:
         self._follow_origin(stamp)
         digest = content_hash(pixels)
         published_ns = self.clock.now_ns()
-        acquired_ns, uncertainty_ns, moment_uncertainty_ns = self._image_shows(stamp, published_ns)
+        acquired_ns, uncertainty_ns, moment_uncertainty_ns = self.dating.acquired(stamp, published_ns)
         header = FrameHeader(
             session_id=self.session_id,
             source=self.info.source,
@@ -211,40 +208,10 @@ class Pump:
         self.info = msgspec.structs.replace(before, peer=peer, series=series)
         self.publisher_id = secrets.token_hex(4)
         if peer != before.peer:
-            self.offset.forget()
+            self.dating.forget_clock()
         text = f"frames came from {before.origin}, and now come from {self.info.origin}"
         self._report("fault", "origin_changed", text)
         self._send(encode(self.info))
-
-    def _image_shows(self, stamp: FrameStamp, published_ns: int) -> tuple[int, int, int | None]:
-        """Return the moment that the image shows, on the publish clock, and the uncertainties of clock and moment, ns.
-
-        A frame without a pace of its own, or of a recording or phantom, shows the moment at which it is due.
-        """
-        if self.info.pacing in UNANSWERED_FRAMES:
-            return published_ns, 0, 0
-        stamped_ns, uncertainty_ns = self._on_publish_clock(stamp)
-        if stamp.meaning is StampMeaning.ARRIVAL or stamp.moment_uncertainty_ns is not None:
-            return stamped_ns, uncertainty_ns, stamp.moment_uncertainty_ns
-        after_ns, moment_uncertainty_ns = self.moment.after_stamp(stamp.meaning, self.info.nominal_interval_ns)
-        if moment_uncertainty_ns and not self.warning:
-            self.warning = UNMEASURED.format(self.info.source, stamp.meaning, moment_uncertainty_ns / 1e6)
-            self._report("warning", "moment_uncertain", self.warning)
-        return max(0, stamped_ns + after_ns), uncertainty_ns, moment_uncertainty_ns
-
-    def _on_publish_clock(self, stamp: FrameStamp) -> tuple[int, int]:
-        """Return the moment that was stamped, on the publish clock, and its uncertainty, ns.
-
-        An arrival time needs no mapping. Any other stamp of a foreign clock is mapped; its uncertainty follows from the
-        measured delays and the spread of the arrivals.
-        """
-        if stamp.acquired_on_host_ns is not None:
-            return stamp.acquired_on_host_ns, stamp.uncertainty_ns
-        steps = self.offset.steps
-        mapping = self.offset.observe(stamp.acquired_ns, stamp.arrived_ns, stamp.resolution_ns)
-        if self.offset.steps > steps:
-            self._report("fault", "clock_stepped", f"{self.info.source}: the clock {self.info.acquired_clock} stepped")
-        return mapping.host_ns, mapping.uncertainty_ns
 
     def _forward_notices(self) -> None:
         """Report refused frames at once, so that the engine holds without waiting for the stream to go stale."""
@@ -275,8 +242,8 @@ class Pump:
         """Tell every new subscriber what to know of the stream as a whole."""
         if self.info.acquired_meaning is StampMeaning.ARRIVAL:
             self._report("warning", ARRIVAL_TIME, f"{self.info.source}: {ARRIVAL_TIME_MEANS}")
-        if self.warning:
-            self._report("warning", "moment_uncertain", self.warning)
+        if self.dating.warning:
+            self._report("warning", "moment_uncertain", self.dating.warning)
         for sentence in self.source.warnings if isinstance(self.source, WarningSource) else ():
             self._report("warning", "source_warning", f"{self.info.source}: {sentence}")
 

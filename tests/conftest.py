@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
@@ -42,6 +43,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the development recordings are not at {folder} (set CINEGATE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Linear algebra in one thread: where the cores are busy, two threads of one small matrix wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(autouse=True)

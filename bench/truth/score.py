@@ -16,7 +16,7 @@ from bench.truth.subject import Subject
 from gating.evaluation.case import CaseRun
 from gating.evaluation.distances import frame_distances
 from gating.evaluation.metrics import frame_metrics
-from gating.evaluation.run import CONFIDENT, WRONG_MM, predicted_masks
+from gating.evaluation.score import CONFIDENT, WRONG_MM, predicted_masks
 from gating.geometry.contours import contour_centroid
 from gating.targets.boundary import GatingBoundary
 from gating.tracking.tracker import TrackStatus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.table import Table
@@ -45,9 +45,9 @@ def bench(
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and frames: under 45 s.")] = False,
     rate_hz: Annotated[float | None, typer.Option("--rate", help="One row at this rate; 0 is back to back.")] = None,
-    transport: Annotated[str, typer.Option("--transport", help="With --rate: ipc or tcp.")] = "ipc",
+    transport: Annotated[Literal["ipc", "tcp"], typer.Option("--transport", help="With --rate.")] = "ipc",
     size_px: Annotated[int, typer.Option("--size", min=64, max=1024, help="With --rate: side of the frame.")] = 256,
-    dtype: Annotated[str, typer.Option("--dtype", help="With --rate: uint8 or uint16.")] = "uint16",
+    dtype: Annotated[Literal["uint8", "uint16"], typer.Option("--dtype", help="With --rate.")] = "uint16",
     frames: Annotated[int, typer.Option("--frames", min=20, max=1_000_000, help="With --rate: frames.")] = 2000,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option("--compare", help="Compare two JSON results; measure nothing.")
@@ -84,7 +84,7 @@ def bench(
     everything = not (loop or kernels or rate_hz is not None)
     cases: list[Case] = []
     if rate_hz is not None:
-        cases = [Case(transport, rate_hz, size_px, dtype, frames)]  # type: ignore[arg-type]
+        cases = [Case(transport, rate_hz, size_px, dtype, frames)]
     elif loop or everything:
         cases = _cases(quick)
     measured = _measure(cases, budgets, kernels=kernels or everything, engine=everything and not quick, quick=quick)

@@ -42,6 +42,14 @@ class Done(Struct, frozen=True, kw_only=True):
     peak_mb: float = 0.0
     """Most memory that the process has ever held, MB (10^6 bytes)."""
 
+    @property
+    def line(self) -> str:
+        """State, source and sentence; where the sentence begins with the session's name, the source stands for it."""
+        for name in (self.source, self.source.rpartition("/")[2]):
+            if self.sentence.startswith(name):
+                return f"{self.state}: {self.source}{self.sentence.removeprefix(name)}"
+        return f"{self.state}: {self.source}: {self.sentence}"
+
 
 def do_batch(work: Work, sources: Sequence[str], store: ResultStore, version: str) -> list[Done]:
     """Work on some sessions; each result is kept at once.

@@ -12,7 +12,7 @@ import numpy as np
 
 from cinegate.cohort.run import CohortRun
 from gating.analysis.whatif import Outcome, Setting, write_csv
-from gating.evaluation.run import mean_figures
+from gating.evaluation.score import mean_figures
 from gating.settings.private_file import private_file
 
 NAN: Final = float("nan")

@@ -58,7 +58,7 @@ def thinned(pixels: Pixels) -> memoryview:
     """Return the bytes of an image, of which every row and column is left out that is not shown."""
     step = thinning(pixels.shape)
     shown: NDArray[Any] = np.ascontiguousarray(pixels[::step, ::step])
-    return memoryview(shown).cast("B")  # type: ignore[arg-type]
+    return shown.data.cast("B")
 
 
 def thinning(shape: tuple[int, int]) -> int:

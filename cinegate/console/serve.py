@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from cinegate.console.access import Access
 from cinegate.console.app import make_app
@@ -101,9 +102,9 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _settings(app: object, address: Address) -> uvicorn.Config:
+def _settings(app: ASGIApp, address: Address) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         ws="websockets-sansio",
         ws_max_size=MAX_INBOUND_BYTES,
         ws_per_message_deflate=False,  # compressing a picture takes longer than sending it

@@ -6,7 +6,8 @@ the top level of a data set only, so the table is applied here, to every level. 
 * attributes with text that neither the profile nor `KEPT_TEXTS` lists are emptied, and private ones removed;
 * every UID is replaced, but those that the standard assigns (classes, transfer syntaxes);
 * dates and times move by the patient's constant (option 113107); those of the patient, such as the birth date, go;
-* overlays and curves go, and compressed pixels are unpacked, since their streams may carry comments.
+* overlays and curves go, and compressed pixels are unpacked, since their streams may carry comments;
+* of bulk data only the image's own pixels stay, which were looked at, without the bits that are not part of a value.
 
 Objects whose content is text or a page, such as reports, secondary captures and encapsulated documents, are refused.
 """
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cinegate.deidentify.dicom_times import TEMPORAL, move_times
 from cinegate.deidentify.identities import DeidentifyError, Patient
 from cinegate.deidentify.messages import STANDARD_NAME
-from cinegate.deidentify.pixels import looks_like_text
-from drivers.errors import BadFrame, Unavailable
+from cinegate.deidentify.pixels import clear_unused_bits, looks_like_text
+from drivers.errors import BadFrame, DriverError, Unavailable
 from drivers.extras import missing
 from gating.settings.private_file import private_file
 
@@ -105,6 +106,19 @@ class DicomCleaner:
         OSError
             If it cannot be read, or the copy cannot be written.
         """
+        try:
+            dataset = self._cleaned(original)
+            private_file(copy)
+            dataset.save_as(copy, enforce_file_format=True)
+        except (DeidentifyError, DriverError, OSError):
+            copy.unlink(missing_ok=True)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file does to its readers, the next one is copied
+            copy.unlink(missing_ok=True)
+            said = str(error).partition("\n")[0][:100]
+            raise DeidentifyError(f"is no readable DICOM file: {type(error).__name__}: {said}") from None
+
+    def _cleaned(self, original: Path) -> FileDataset:
         dataset = _read(original)
         patient_id = str(dataset.get("PatientID", ""))
         if patient_id != (self._patient_id or patient_id):
@@ -112,16 +126,16 @@ class DicomCleaner:
         self._patient_id = patient_id
         self._look_at_pixels(dataset)
         _unpack(dataset)
+        clear_unused_bits(dataset)
         self.clean(dataset)
-        private_file(copy)
-        dataset.save_as(copy, enforce_file_format=True)
+        return dataset
 
     def clean(self, dataset: FileDataset) -> None:
         """Take the identity out of a data set, in place, and note that and how it was done (PS3.15, E.1.1)."""
         from pydicom.dataset import Dataset, FileMetaDataset
         from pydicom.sequence import Sequence
 
-        self._clean_level(dataset)
+        self._clean_level(dataset, looked_at="PixelData")
         dataset.PatientID = dataset.PatientName = self._patient.pseudonym
         dataset.PatientIdentityRemoved, dataset.DeidentificationMethod = "YES", _METHOD
         dataset.LongitudinalTemporalInformationModified = "MODIFIED"
@@ -136,10 +150,14 @@ class DicomCleaner:
         meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
         dataset.file_meta, dataset.preamble = meta, b"\0" * 128
 
-    def _clean_level(self, dataset: Dataset) -> None:
+    def _clean_level(self, dataset: Dataset, looked_at: str = "") -> None:
         dataset.remove_private_tags()
         move_times(dataset, self._patient.shift_ns)
         for element in list(dataset):
+            if element.tag.group == _PIXEL_GROUP:
+                if element.keyword != looked_at:
+                    del dataset[element.tag]
+                continue
             self._clean_element(dataset, element)
             if element.VR == "SQ" and element.tag in dataset:
                 for item in dataset[element.tag].value:
@@ -167,7 +185,7 @@ class DicomCleaner:
             del dataset[element.tag]
         elif action in ("Z", "D"):
             _blank(element, replace=action == "D")
-        elif vr in _TEXTS or (vr in _BYTES and group != _PIXEL_GROUP):
+        elif vr in _TEXTS or not _BYTES.isdisjoint(vr.split(" or ")):
             _blank(element, replace=False)
 
     def _may_stay(self, keyword: str, element: DataElement) -> bool:

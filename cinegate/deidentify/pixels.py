@@ -1,4 +1,4 @@
-"""Whether an image looks as if text were burnt into it.
+"""Names in pixels: whether an image looks as if text were burnt into it, and bits where text may hide.
 
 Letters are bright, small, of one height, and stand in a row; anatomy is not. This finds text that is brighter than
 the image, as scanners and movies write it. It cannot show that there is none.
@@ -6,10 +6,15 @@ the image, as scanners and movies write it. It cannot show that there is none.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cinegate.deidentify.identities import DeidentifyError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 LEAST_LETTERS: Final = 5
 LEAST_HEIGHT_PX: Final = 5
@@ -18,6 +23,22 @@ LARGEST_PART: Final = 0.15
 READABLE_PX: Final = 16
 BRIGHT: Final = (0.9, 0.7, 0.5)
 """Where letters are told from the image, of the range from the darkest to the brightest pixel."""
+
+
+def clear_unused_bits(dataset: Dataset) -> None:
+    """Clear the bits of unsigned pixels that are not part of a value: old overlays, with names, may lie there.
+
+    Those of signed pixels repeat the sign and stay.
+    """
+    allocated, stored = dataset.get("BitsAllocated", 0), dataset.get("BitsStored", 0)
+    if "PixelData" not in dataset or dataset.get("PixelRepresentation") != 0 or not 0 < stored < allocated:
+        return
+    lowest = dataset.get("HighBit", stored - 1) + 1 - stored
+    if lowest < 0 or lowest + stored > allocated:
+        raise DeidentifyError(f"HighBit is {lowest + stored - 1}; {stored - 1} to {allocated - 1} is needed")
+    order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    values = np.frombuffer(dataset.PixelData, f"{order}u{allocated // 8}")
+    dataset["PixelData"].value = (values & ((1 << stored) - 1 << lowest)).astype(values.dtype).tobytes()
 
 
 def looks_like_text(image: NDArray[Any]) -> bool:

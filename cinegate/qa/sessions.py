@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from msgspec import structs
 
-from cinegate.live import START_S, LiveSession, run
+from cinegate.live import START_S, LiveSession
+from cinegate.runs import run
 from drivers.beam.simulated import read_delivery_record
 from drivers.phantom import Phantom, PhantomSettings
 from drivers.phantom.settings import Breathing

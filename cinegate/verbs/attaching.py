@@ -34,7 +34,7 @@ class Attached(NamedTuple):
 
         request = ControlRequest(
             session_id=self.session_id,
-            action=action,  # type: ignore[arg-type]
+            action=action,  # type: ignore[arg-type]  # one of ACTIONS
             operator=operator,
             why=why,
             site=site,

@@ -237,7 +237,7 @@ def _tell(
         print_json(counts | found | {"listed": remarks, "sessions": str(folder / "sessions.jsonl"), "out": str(folder)})
     else:
         for one in listed[:LISTED]:
-            findings.print(f"{one.state}: {one.source}: {one.sentence}", highlight=False)
+            findings.print(one.line, highlight=False)
         if len(listed) > LISTED:
             findings.print(f"and {len(listed) - LISTED} more", highlight=False)
         findings.print(", ".join(f"{count} {state}" for state, count in counts.items() if count), highlight=False)

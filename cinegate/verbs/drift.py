@@ -14,7 +14,7 @@ from cinegate.verbs.options import ConfigOption, JsonOption
 from cinegate.verbs.progress import progress
 
 if TYPE_CHECKING:
-    from gating.analysis.drift import CouchShift
+    from gating.analysis.couch_shift import CouchShift
 
 LONGEST_WHY: Final = 150
 
@@ -90,7 +90,8 @@ def _propose(session: Path, window_mm: float, until_s: float | None, patient_pos
     import numpy as np
 
     from cinegate.verbs.following import TRACE_SUFFIXES, read_motion
-    from gating.analysis.drift import propose_shift, session_exhale, too_short
+    from gating.analysis.couch_shift import propose_shift
+    from gating.analysis.drift import session_exhale, too_short
     from gating.analysis.motion import motion_from_session
 
     if session.suffix in TRACE_SUFFIXES:

@@ -50,19 +50,19 @@ def list_keys(folder: FolderOption = Path("keys"), as_json: JsonOption = False) 
     names = sorted(path.stem for path in folder.glob("*.pub") if path.name != PUBLIC_NAME)
     rows = {
         name: {
-            "secret_here": (folder / f"{name}.key").exists(),
             "binds": [channel for channel, role in SERVERS.items() if role == name],
             "may_connect_to": [channel for channel, who in admitted.items() if name in who],
         }
         for name in names
     }
+    secret = {name: (folder / f"{name}.key").exists() for name in names}
     if as_json:
-        print_json({"keys": rows})
+        print_json({"keys": {name: {"secret_here": secret[name], **row} for name, row in rows.items()}})
         return
     table = Table("name", "secret here", "binds", "may connect to")
     for name, row in rows.items():
-        binds, connects = (", ".join(row[column]) for column in ("binds", "may_connect_to"))  # type: ignore[arg-type]
-        table.add_row(name, "yes" if row["secret_here"] else "", binds, connects)
+        binds, connects = (", ".join(channels) for channels in row.values())
+        table.add_row(name, "yes" if secret[name] else "", binds, connects)
     PlainConsole().print(table)
 
 

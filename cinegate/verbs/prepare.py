@@ -114,7 +114,7 @@ def prepare(
             followed,
             settings,
             latency_ms=latency_ms,
-            predictor=predictor,  # type: ignore[arg-type]
+            predictor=predictor,  # type: ignore[arg-type]  # checked above
             max_residual_mm=max_residual_mm,
             decided=step,
         )

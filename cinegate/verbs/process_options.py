@@ -1,11 +1,14 @@
-"""Options that the process verbs share with the verbs that start these processes."""
+"""Options of the verbs that are processes, which the verbs that start these processes share."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cinegate.verbs.app import CommandError
 
 SessionOption = Annotated[str, typer.Option("--session", help="Session id, the same for every process of a session.")]
 OptionsOption = Annotated[
@@ -34,3 +37,10 @@ WaitOption = Annotated[
 SpeedOption = Annotated[
     str, typer.Option("--speed", help="Replay: a factor (1 is real time), `stepped`, or `unpaced`.", metavar="S")
 ]
+
+
+def refuse_given(options: Mapping[str, object], why: str) -> None:
+    """Raise `CommandError` for the first of these options that was given."""
+    for option, value in options.items():
+        if value:
+            raise CommandError(f"{option} {why}")

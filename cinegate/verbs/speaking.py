@@ -21,6 +21,8 @@ from typing import Annotated, Final, Literal
 import typer
 
 from cinegate.verbs.terminal import plain
+from gating.settings.config import Config
+from gating.settings.safeguards import in_words
 
 QUEUED_RECORDS: Final = 1000
 LIKE_IT_S: Final = 1.0
@@ -119,6 +121,12 @@ def speaking(role: str, session_id: str, *, verbose: bool = False, log_format: L
                                         (queued.dropped,), None))  # fmt: skip
         records.put(None)
         writer.join(LEAVE_WITHIN_S)
+
+
+def name_overrides(role: str, settings: Config) -> None:
+    """Name each safeguard that the settings override."""
+    for sentence in in_words(settings, settings.overrides):
+        logging.getLogger(f"cinegate.{role}").warning("safeguard off: %s", sentence, extra={"code": sentence})
 
 
 def _write(records: SimpleQueue[logging.LogRecord | None], handler: logging.Handler) -> None:

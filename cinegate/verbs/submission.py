@@ -35,7 +35,8 @@ def submission(
     from cinegate.cases import case_of
     from drivers.recordings.labelled import read_submission
     from gating.evaluation.masks import MASKS_FOLDER, write_masks
-    from gating.evaluation.run import predicted_masks, run_case, score_case
+    from gating.evaluation.run import run_case
+    from gating.evaluation.score import predicted_masks, score_case
 
     settings = load_config(config, tracker)
     case = case_of(read_submission(input_folder))

@@ -127,7 +127,7 @@ def parse_grid(margins_mm: str, out_percents: str, delays_ms: str, predictors: s
         _numbers("--margins-mm", margins_mm, 50),
         _numbers("--out-percent", out_percents, 100),
         _numbers("--delays-ms", delays_ms, 10_000),
-        methods,  # type: ignore[arg-type]
+        methods,  # type: ignore[arg-type]  # checked above
         _numbers("--latencies-ms", latencies_ms, 2000),
     )
 

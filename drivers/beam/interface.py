@@ -183,10 +183,12 @@ class BeamInterface:
 
         After the line was driven to on, the permission is read again: this process may have stood still in between.
         """
+        self._watchdog.note_awake(self._clock.now_ns())
         permission = self._watchdog.permission(self._clock.now_ns())
         try:
             self._line.drive(permission.state, self._clock)
             if permission.state is GateState.ON:
+                self._watchdog.note_awake(self._clock.now_ns())
                 permission = self._watchdog.permission(self._clock.now_ns())
                 self._line.drive(permission.state, self._clock)
             contradiction = self._line.compare(self._clock.now_ns())

@@ -14,6 +14,7 @@ from drivers.beam.zeromq_switch import BEGIN, HOLD, MAGIC, MAX_MESSAGE_BYTES, ME
 from drivers.errors import Unavailable
 from drivers.ports import BeamSwitch
 from gating.clocks.clock import Clock, MonotonicClock
+from gating.clocks.suspension import SuspensionWatch
 from gating.messages import GateState
 from gating.wire.security import has_keys
 from gating.wire.sockets import Socket, bind, receive, send
@@ -110,6 +111,8 @@ class RemoteLine:
         Endpoint to bind. Without keys, only `ipc://` in a private folder is accepted.
     clock
         Clock of the lease, which counts from receipt.
+    suspensions
+        Tells when the host was suspended; this host's by default.
     """
 
     def __init__(
@@ -118,9 +121,10 @@ class RemoteLine:
         endpoint: str,
         *,
         clock: Clock | None = None,
+        suspensions: SuspensionWatch | None = None,
     ) -> None:
         self._switch, self._endpoint, self._clock = switch, endpoint, clock or MonotonicClock()
-        self._lease = RemoteLease()
+        self._lease, self._suspensions = RemoteLease(), suspensions or SuspensionWatch()
         self._peer: bytes | None = None
         self._driven = GateState.HOLD
         self._reported, self._reported_ns = 0, -REPORT_EVERY_NS
@@ -163,7 +167,7 @@ class RemoteLine:
         while not stop():
             socket.poll(5)
             now_ns = self._clock.now_ns()
-            if now_ns - awake_ns > STOOD_STILL_NS:
+            if now_ns - awake_ns > STOOD_STILL_NS or self._suspensions.new_ns():
                 self._lease.draw_token()
                 self._apply()
             awake_ns = now_ns

@@ -1,4 +1,4 @@
-"""The lease watchdog: the beam state that the commands so far permit now. Pure; time is an argument."""
+"""The lease watchdog: the beam state that the commands so far permit now. Time is an argument."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from gating.clocks.suspension import SuspensionWatch
 from gating.messages import GateCommand, GateState, SourceKind
 
 QUIET_NS: Final = 1_000_000_000
@@ -70,9 +71,19 @@ class LeaseWatchdog:
         What every beam-on must repeat; an empty one is not checked.
     allow_simulated
         Whether commands derived from a replay or a phantom may switch the beam on.
+    suspensions
+        Tells when the host was suspended; this host's by default.
     """
 
-    def __init__(self, session_id: str, *, max_lease_ms: float, allow_simulated: bool, interface_id: str = "") -> None:
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        max_lease_ms: float,
+        allow_simulated: bool,
+        interface_id: str = "",
+        suspensions: SuspensionWatch | None = None,
+    ) -> None:
         self._interface_id = interface_id
         self._session_id = session_id
         self._max_lease_ns = round(max_lease_ms * 1e6)
@@ -81,6 +92,7 @@ class LeaseWatchdog:
         self._sequence = -1
         self._received_ns = 0
         self._awake_ns: int | None = None
+        self._suspensions = suspensions or SuspensionWatch()
         self._lease: tuple[int, int] | None = None
         self._violation_ns: int | None = None
         self._fastest: tuple[int, int] | None = None
@@ -144,12 +156,16 @@ class LeaseWatchdog:
         """Note that this process is running. To be called before every other call, and at least every 20 ms.
 
         If this process itself stood still for longer than a lease, commands have queued up, and their leases would
-        count from now. None of them may be believed, so the line is held until the queue has certainly been read.
+        count from now. None of them may be believed, so the line is held until the queue has certainly been read. The
+        same after the host was suspended, which `now_ns` does not count.
         """
-        if self._awake_ns is not None and not now_ns - self._awake_ns <= self._max_lease_ns:
+        asleep_ns = self._suspensions.new_ns()
+        if asleep_ns:
+            self._refuse(BeamReason.LEASE_EXPIRED, f"this host was suspended for {asleep_ns / 1e6:.0f} ms", now_ns)
+        elif self._awake_ns is not None and not now_ns - self._awake_ns <= self._max_lease_ns:
             still_ms = (now_ns - self._awake_ns) / 1e6
-            self._hold(BeamReason.LEASE_EXPIRED, f"the beam interface itself stood still for {still_ms:.0f} ms")
-            self._violation_ns = now_ns
+            sentence = f"the beam interface itself stood still for {still_ms:.0f} ms"
+            self._refuse(BeamReason.LEASE_EXPIRED, sentence, now_ns)
         self._awake_ns = now_ns
 
     def latch(self, reason: BeamReason, sentence: str) -> None:

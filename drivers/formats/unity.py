@@ -6,7 +6,6 @@ stamps are local time, so only their differences are used.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +29,6 @@ MAX_LABELS: Final = 64
 MAX_OUTLINE_PX: Final = 100_000
 _TICKS_OF_DATETIME: Final = 2**62 - 1
 """Without the upper two bits of a DateTime, which name its zone ([MS-NRBF] 2.1.1.5)."""
-_LATENCY_IN_NAME: Final = re.compile(r"_(\d{1,6}\.\d{1,6})_\(ms\)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,12 +98,6 @@ def parse_unity(data: bytes, name: str, meaning: StampMeaning = StampMeaning.END
         None if result is None else _centroid(reader, result),
         _stages(reader, root),
     )
-
-
-def latency_in_name_ms(path: Path) -> float | None:
-    """Return the latency that the vendor writes at the end of the file name, ms, or None."""
-    found = _LATENCY_IN_NAME.search(path.stem)
-    return None if found is None else float(found[1])
 
 
 def filled(outline: NDArray[np.bool_]) -> NDArray[np.bool_]:

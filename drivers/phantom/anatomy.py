@@ -23,7 +23,10 @@ CONTOUR_POINTS: Final = 72
 
 
 def target_outline(radius: float) -> NDArray[np.float64]:
-    """Return the outline of the target at exhale, (72, 2) of (x, y): a circle with two and with three soft lobes."""
+    """Return the outline of the target at exhale: a circle with two and with three soft lobes.
+
+    The outline is (72, 2) of (x, y), in units of half the field of view, as the radius is.
+    """
     angle = np.arange(CONTOUR_POINTS) * (2 * math.pi / CONTOUR_POINTS)
     distance = _lobed(np.cos(angle), np.sin(angle), radius)
     return np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=1) + TARGET_CENTRE

@@ -22,7 +22,6 @@ from drivers.errors import BadFrame, BadRecording
 from drivers.formats.bounded import read_bounded
 from drivers.recordings.cine_plane import CinePlane, Points, pixel_centres
 from drivers.recordings.outlines import area_vector, half_gaps, signed_distances
-from gating.geometry.contours import contour_from_mask
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -43,10 +42,6 @@ class Structure:
     """Each (points, 3), LPS."""
     frame_of_reference: str = ""
     """DICOM FrameOfReferenceUID of the contours; empty if unknown."""
-
-    def contour_in(self, plane: CinePlane) -> NDArray[np.float32]:
-        """Return the cut of a cine plane through the structure, a contour (n, 2) of (x, y) px; (0, 2) if it misses."""
-        return contour_from_mask(self.mask_in(plane))
 
     def mask_in(self, plane: CinePlane) -> NDArray[np.bool_]:
         """Return the pixels whose centres lie in the structure, (rows, columns).

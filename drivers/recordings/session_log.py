@@ -52,7 +52,8 @@ def read_session_log(path: Path, given_spacing_mm: Sequence[float] | None = None
             elif isinstance(message, StreamInfo):
                 description = message.description
     except (ValueError, OSError) as error:
-        raise BadRecording(f"{path}: is not a readable session log: {error}") from None
+        reason = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+        raise BadRecording(f"{path}: {reason.removeprefix(path.name).lstrip()}") from None
     if not headers:
         raise PlaneMissing(f"{path}: the number of {f'{plane} ' if plane else ''}frames is 0; at least 1 is needed")
     first = headers[0]

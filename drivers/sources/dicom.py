@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import socket
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -36,13 +35,12 @@ from drivers.errors import BadFrame, Unavailable
 from drivers.formats.dicom import frames_of, read_dicom_file
 from drivers.formats.dicom_deflated import inflated
 from drivers.formats.dicom_pixels import MAX_BYTES, TRANSFER_SYNTAXES, missing_decoder
-from drivers.formats.dicom_time import DAY_NS, LOCAL, TIME_OF_DAY
 from drivers.formats.frame import VendorFrame
+from drivers.sources.dicom_day import DayUnwrapper
 from drivers.sources.folder import FolderSettings, WatchedFolder
 from drivers.sources.live import Arrival, LiveSource
 from drivers.sources.ordering import InOrder
 from gating.clocks.clock import Clock, MonotonicClock
-from gating.clocks.counter import CounterUnwrapper
 from gating.wire.security import check_listening
 
 IMAGES: Final = (
@@ -59,11 +57,12 @@ SUCCESS: Final = 0x0000
 CANNOT_UNDERSTAND: Final = 0xC000
 """PS3.4 B.2.3."""
 MAX_ASSOCIATIONS: Final = 4
+MAX_CONNECTIONS: Final = 16
+"""Also of peers that ask for no association: each takes two threads that never rest."""
 MAX_QUEUED: Final = 64
 MAX_PDU_BYTES: Final = 2**20
 """This receiver declares at most 16 KiB."""
 LATE_HINT: Final = "; -o order_within_ms lets images wait for those before them"
-_TICK_NS: Final = 1000
 _log: Final = logging.getLogger("cinegate.source")
 
 
@@ -102,7 +101,7 @@ class DicomSource(LiveSource):
 
     def __init__(self, settings: DicomSettings, *, clock: Clock | None = None) -> None:
         clock = clock or MonotonicClock()
-        day = _DayUnwrapper(clock)
+        day = DayUnwrapper(clock)
         self.arrivals: StoreReceiver | WatchedFolder
         arrivals: StoreReceiver | WatchedFolder | InOrder
         if settings.folder:
@@ -130,10 +129,11 @@ class StoreReceiver:
 
     name = "dicom receiver"
 
-    def __init__(self, settings: DicomSettings, day: _DayUnwrapper, clock: Clock) -> None:
+    def __init__(self, settings: DicomSettings, day: DayUnwrapper, clock: Clock) -> None:
         self._settings, self._day, self._clock = settings, day, clock
         self._arrived: queue.Queue[Arrival] = queue.Queue(MAX_QUEUED)
         self._server: Any = None
+        self._connections: list[socket.socket] = []
         self._received_bytes: Counter[Association] = Counter()
         self._count = 0
 
@@ -155,7 +155,7 @@ class StoreReceiver:
         entity.require_calling_aet = list(settings.calling_ae_titles)
         entity.require_called_aet = settings.check_called_ae_title
         entity.network_timeout = entity.dimse_timeout = settings.idle_timeout_s
-        self._arrived, self._count = queue.Queue(MAX_QUEUED), 0
+        self._arrived, self._count, self._connections = queue.Queue(MAX_QUEUED), 0, []
         self._received_bytes.clear()
         callbacks: list[evt.EventHandlerType] = [
             (evt.EVT_CONN_OPEN, self._on_open),
@@ -167,6 +167,7 @@ class StoreReceiver:
         try:
             check_listening(settings.host)
             self._server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=callbacks)
+            self._server.verify_request = self._has_room
         except (OSError, OverflowError) as error:
             raise Unavailable(f"{self.name}: cannot listen on {settings.host}:{settings.port}: {error}") from None
         _log.info("listens on %s:%d as %s", settings.host, self.port, settings.ae_title)
@@ -182,6 +183,16 @@ class StoreReceiver:
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
+
+    def _has_room(self, connection: socket.socket, address: tuple[str, int]) -> bool:
+        """Return whether one more connection may be served; called, one by one, before anything is spent on it."""
+        self._connections = [one for one in self._connections if one.fileno() >= 0]
+        if len(self._connections) < MAX_CONNECTIONS:
+            self._connections.append(connection)
+            return True
+        said = f"a connection from {address[0]} was refused: {MAX_CONNECTIONS} are open, the limit"
+        self._put(Arrival(self._clock.now_ns(), remark=said))
+        return False
 
     def _on_open(self, event: evt.Event) -> None:
         """Bound the memory that one peer can claim: pynetdicom itself believes any length that it is told."""
@@ -257,37 +268,17 @@ class StoreReceiver:
             self._put(Arrival(self._clock.now_ns(), problem=sentence, kind="left"))
 
     def _put(self, arrival: Arrival) -> None:
-        """Queue an arrival. If the queue is full the oldest is dropped, since the newest counts."""
+        """Queue an arrival. If the queue is full the oldest is dropped, since the newest counts; for a remark, none."""
+        if arrival.remark:
+            with contextlib.suppress(queue.Full):
+                self._arrived.put_nowait(arrival)
+            return
         while True:
             with contextlib.suppress(queue.Full):
                 self._arrived.put_nowait(arrival)
                 return
             with contextlib.suppress(queue.Empty):
                 self._arrived.get_nowait()
-
-
-class _DayUnwrapper:
-    """Continue local stamps across midnight and across changes of daylight saving; leave stamps in UTC as they are."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._counter = CounterUnwrapper(DAY_NS // _TICK_NS, _TICK_NS, wall_clock=True)
-        self._first_day_ns: int | None = None
-
-    def unwrap(self, frames: Sequence[VendorFrame]) -> list[VendorFrame]:
-        now_ns = self._clock.now_ns()
-        return [self._unwrapped(frame, now_ns) for frame in frames]
-
-    def _unwrapped(self, frame: VendorFrame, now_ns: int) -> VendorFrame:
-        if frame.clock not in (LOCAL, TIME_OF_DAY):
-            return frame
-        day_ns, since_midnight_ns = divmod(frame.acquired_ns, DAY_NS)
-        if self._first_day_ns is None:
-            self._first_day_ns = day_ns * DAY_NS
-        unwrapped_ns = self._first_day_ns + self._counter.unwrap(since_midnight_ns // _TICK_NS, now_ns)
-        if not unwrapped_ns >= 0:
-            raise BadFrame(f"the stamp of frame {frame.name} lies {-unwrapped_ns / 1e9:g} s before the first day")
-        return replace(frame, acquired_ns=unwrapped_ns)
 
 
 def _called_title(event: evt.Event) -> str:

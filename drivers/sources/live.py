@@ -229,7 +229,7 @@ class LiveSource:
         self._refusals.remark(arrival.remark)
         for frame in self._told_apart(arrival.frames):
             if self._settings.arrival_time:
-                frame = replace(  # noqa: PLW2901
+                frame = replace(  # noqa: PLW2901 - the frame as it goes on
                     frame, acquired_ns=arrival.arrived_ns, clock=self._clock.name, meaning=StampMeaning.ARRIVAL
                 )
             if self._belongs(frame, arrival.arrived_ns, arrival.peer) and self._is_newer(frame, arrival.peer):

@@ -49,7 +49,7 @@ def bed_gy(fractions: int, dose_gy: float, alpha_beta_gy: float = 10.0) -> float
 
 
 def dose_for_bed_gy(bed: float, fractions: int, alpha_beta_gy: float = 10.0) -> float:
-    """Return the dose per fraction that gives a BED: the positive root of n d (1 + d / (alpha/beta)) = BED."""
+    """Return the dose per fraction that gives a BED, Gy: the positive root of n d (1 + d / (alpha/beta)) = BED."""
     half = alpha_beta_gy / 2
     return float(np.sqrt(half**2 + bed / fractions * alpha_beta_gy) - half)
 

@@ -11,7 +11,7 @@ import numpy as np
 from gating.geometry.plane import ImagePlane
 from gating.messages import CineFrame, Message, ReferenceImage, TargetEstimate, TargetReference
 from gating.session.log import SessionError, read_session
-from gating.settings.three_d import CouplingSettings, Direction, ThreeDSettings
+from gating.settings.three_d import LEAST_GROWTH_MM_S, CouplingSettings, Direction, ThreeDSettings
 from gating.targets.coupling import Coupling, Sighting
 from gating.targets.motion_3d import StructureMotion
 
@@ -99,6 +99,6 @@ def _as_settings(
         across_lps=across,
         slope=coupling.slope,
         lag_s=coupling.lag_s,
-        growth_mm_s=coupling.growth_mm_s or 0.0,
+        growth_mm_s=max(coupling.growth_mm_s or 0.0, LEAST_GROWTH_MM_S),
         bound_mm=errors[rank - 1] + used.measured_mm,
     )

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
+from gating.analysis.couch_shift import PATIENT_TO_IEC
 from gating.analysis.definitions import SENTENCES
-from gating.analysis.drift import PATIENT_TO_IEC
 from gating.analysis.figures import SessionFigures
 from gating.analysis.motion import GatedMotion, inside
 from gating.settings.private_file import private_file

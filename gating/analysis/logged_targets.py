@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gating.messages import CineFrame, ReferenceImage, TargetReference
+from gating.session.chain_check import check_chain
 from gating.session.log import SessionError, read_session
 from gating.targets.image import TargetImage
 from gating.targets.spec import CarriedOver, TargetSpec
@@ -61,10 +62,13 @@ def session_targets(path: Path) -> list[TargetSpec]:
     Raises
     ------
     SessionError
-        If the log holds no target, or lacks the image of one; one sentence.
+        If the log's hash chain is broken, or it holds no target, or lacks the image of one; one sentence.
     OSError
         If the log cannot be read.
     """
+    broken = check_chain(path).broken
+    if broken:
+        raise SessionError(f"{path.name} is not as it was written, so its targets cannot be used: {broken}")
     references: dict[str, tuple[int, TargetReference]] = {}
     images: dict[str, TargetImage] = {}
     for _, log_time_ns, message in read_session(path):

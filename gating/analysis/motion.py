@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gating.analysis.displacements import displacements_mm, judged_in_3d
 from gating.geometry.contours import equivalent_radius_mm
 from gating.geometry.plane import ImagePlane
 from gating.messages import ASSUMED_CLOCK, FrameHeader, GateState, StreamInfo, TargetEstimate
@@ -34,7 +35,8 @@ class GatedMotion:
     t_s
         (n,) acquisition times.
     displacement_mm
-        (n, 3) LPS, of the target centre from its place in the reference frame; NaN where the target was not found.
+        (n, 3) LPS, of the target centre from its place in the reference frame, as the rules judged it: in the plane, or
+        in 3D. NaN where the target was not found.
     position_mm
         (n, 3) LPS, of the target centre; NaN where the target was not found.
     gate_on
@@ -184,14 +186,15 @@ def motion_from_estimates(
         (n, 2) of (x, y), the target in the reference frame.
     """
     name = estimates[0].target if estimates else ""
-    shown = ImagePlane.of(plane).shown_axes().values()
+    shown = range(3) if judged_in_3d(estimates) else ImagePlane.of(plane).shown_axes().values()
+    away = displacements_mm(estimates, reference_mm, ImagePlane.of(plane))
     position = np.array([e.position_mm for e in estimates], float).reshape(-1, 3)
-    found = np.array([e.status == "tracked" for e in estimates], bool)
-    position[~found] = np.nan
+    lost = [e.status != "tracked" for e in estimates]
+    away[lost] = position[lost] = np.nan
     return GatedMotion(
         target=name,
         t_s=t_s,
-        displacement_mm=position - np.array(reference_mm),
+        displacement_mm=away,
         position_mm=position,
         gate_on=np.array([e.gate is GateState.ON for e in estimates], bool),
         reasons=tuple(str(e.reason) for e in estimates),

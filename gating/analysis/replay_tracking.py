@@ -21,7 +21,6 @@ from gating.engine.offline import decide_offline, offline_frames
 from gating.engine.outcome import StepOutcome
 from gating.messages import (
     CineFrame,
-    GateCommand,
     Pacing,
     SourceKind,
     StampMeaning,
@@ -170,12 +169,6 @@ def replay_outcomes(tracked: TrackedSession, config: Config) -> Iterator[StepOut
     return (outcome for _, outcome in outcomes)
 
 
-def decide_again(tracked: TrackedSession, config: Config) -> Iterator[tuple[GateCommand, list[TargetEstimate]]]:
-    """Decide a session with other settings. Yield the command and the estimates of each frame."""
-    for outcome in replay_outcomes(tracked, config):
-        yield outcome.command, [m for m in outcome.messages if isinstance(m, TargetEstimate)]
-
-
 def gated_motion(
     tracked: TrackedSession, config: Config, *, latency_ms: float = 0.0, on_latency_ms: float | None = None
 ) -> GatedMotion:
@@ -212,7 +205,7 @@ def gated_motion(
     on = np.array([e.gate == "on" for e in estimates])
     later_ms = latency_ms if on_latency_ms is None else on_latency_ms
     beam_s = beam_intervals(t_s, on, later_ms / 1e3, latency_ms / 1e3)
-    motion = motion_from_estimates(
+    return motion_from_estimates(
         estimates,
         t_s,
         reference.centre_mm,
@@ -223,7 +216,6 @@ def gated_motion(
         plane=tracked.stream,
         contour_px=reference.contour_px,
     )
-    return motion if len(names) == 1 else _in_3d(motion, estimates, reference)
 
 
 def gated_alike(motion: GatedMotion, tracked: TrackedSession, config: Config, *, latency_ms: float) -> GatedMotion:
@@ -253,13 +245,6 @@ def _estimates(
             elif isinstance(message, TargetEstimate) and message.target in names:
                 estimates.append(message)
     return estimates, reference
-
-
-def _in_3d(motion: GatedMotion, estimates: Sequence[TargetEstimate], reference: TargetReference) -> GatedMotion:
-    """Return a table with the displacements that rules in 3D judge."""
-    away_mm = np.array([(np.nan,) * 3 if one.displacement_mm is None else one.displacement_mm for one in estimates])
-    where_mm = away_mm + np.array(reference.centre_mm)
-    return dataclass_replace(motion, displacement_mm=away_mm, position_mm=where_mm, shown=(True, True, True))
 
 
 def _moved(outline_px: NDArray[np.float64], x_px: float, y_px: float) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
@@ -146,7 +147,7 @@ def _flat(figures: SessionFigures) -> dict[str, Any]:
             row["breath_holds"] = len(value)
         elif name != "baseline":
             row[name] = value
-    return {name: None if isinstance(value, float) and value != value else value for name, value in row.items()}  # noqa: PLR0124
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
 def _asdict(axis: AxisMotion) -> dict[str, Any]:

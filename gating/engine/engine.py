@@ -234,7 +234,7 @@ class Engine:
             tracked_ns=self._clock.stage_ns("tracked"),
         )
         self.counters["decided"] += 1
-        messages = [*self._check_budget(), *self._arm_if_possible()]
+        messages = [*self._check_budget(), *self._arm_unasked()]
         outcome = self._decide(new_frame=True, renewal=False)
         return StepOutcome(outcome.command, [*messages, *outcome.messages])
 
@@ -356,18 +356,9 @@ class Engine:
             self._intake.fault = self._intake.fault or over
         return [self._factory.event("warning", over.reason, over.detail)]
 
-    def _arm_if_possible(self) -> list[Message]:
-        """Arm without an operator, unless the stream is live or the engine is still catching up with it."""
-        if not self._operators.arm_by_itself or self.state is not EngineState.READY or self._not_armable() is not None:
-            return []
-        if self._intake.stream.source_kind is SourceKind.LIVE:
-            return []
-        if self._intake.stream.is_late(self._clock.now_ns() - self._stamps.acquired_ns):
-            return []
-        self._life.apply(ArmingEvent.ARM)
-        seen_by = self._operators.confirmed_by or "nobody"
-        text = f"armed by itself: the source is a recording or a phantom; {seen_by} has confirmed the contour"
-        return [self._factory.event("info", "armed", text)]
+    def _arm_unasked(self) -> list[Message]:
+        armed = self._operators.arm_unasked(self._clock.now_ns() - self._stamps.acquired_ns)
+        return [self._factory.event("info", "armed", armed)] if armed else []
 
     def _not_armable(self) -> str | None:
         """Return why the engine cannot be armed now, or None."""

@@ -9,7 +9,7 @@ from gating.engine.budget import DecisionWatch
 from gating.engine.intake import FrameIntake
 from gating.engine.lifecycle import Lifecycle
 from gating.engine.peers import PeerMonitor
-from gating.messages import ControlRequest, SourceKind
+from gating.messages import ControlRequest, EngineState, SourceKind
 from gating.stream.stream import other_session
 from gating.tracking.checked_tracker import TrackerFault
 
@@ -88,6 +88,28 @@ class Operators:
                 return None if reasoned else "the text of the mark is needed"
             case _:
                 return None
+
+    def arm_unasked(self, age_ns: int) -> str:
+        """Arm without an operator, unless the stream is live, or the engine still catches up with its frames.
+
+        Parameters
+        ----------
+        age_ns
+            Of the newest frame, from its acquisition.
+
+        Returns
+        -------
+        str
+            What is to be told; empty if the engine has not been armed.
+        """
+        if not self.arm_by_itself or self._life.state is not EngineState.READY or self._not_armable() is not None:
+            return ""
+        stream = self._intake.stream
+        if stream.source_kind is SourceKind.LIVE or stream.is_late(age_ns):
+            return ""
+        self._life.apply(ArmingEvent.ARM)
+        seen_by = self.confirmed_by or "nobody"
+        return f"armed by itself: the source is a recording or a phantom; {seen_by} has confirmed the contour"
 
     def withdraw(self) -> None:
         """Take back what was given before a latch: arming by itself, and the confirmation of the contour."""

@@ -66,7 +66,6 @@ class Sine:
     period_s: float
     phase: float
     offset: float
-    residual_rms: float
 
 
 def read_physical_log(path: Path) -> PhysicalLog:
@@ -190,9 +189,9 @@ def fit_sine(t_s: Sequence[float] | Series, values: Sequence[float] | Series, pe
         period_s = _best_period(t, y)
     if np.ptp(t) < MIN_CYCLES * period_s:
         raise PhysicalLogError(f"{np.ptp(t):.1f} s hold fewer than {MIN_CYCLES:g} cycles of {period_s:.2f} s")
-    (sine, cosine, offset), residual = _solve(t, y, period_s)
+    (sine, cosine, offset), _ = _solve(t, y, period_s)
     amplitude, phase = float(np.hypot(sine, cosine)), float(np.arctan2(cosine, sine))
-    return Sine(amplitude, period_s, phase, float(offset), residual)
+    return Sine(amplitude, period_s, phase, float(offset))
 
 
 def phase_latency_ms(

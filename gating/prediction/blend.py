@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gating.prediction.regression import Past, Regression, Ridge
+from gating.prediction.regression import SHORTEST_LAG_S, Past, Regression, Ridge
 from gating.prediction.simple import Position
 
 _FITTED_EVERY_S: Final = 1.0
@@ -20,7 +20,9 @@ _LAG_WEIGHT: Final = 3.0
 class Kernel(Regression):
     """Kernel ridge regression (Gaussian) of the displacement on the last second of motion, fitted anew every second.
 
-    It knows that motion at the end of exhale differs from that in mid-breath, which a linear regression does not.
+    It knows that motion at the end of exhale differs from that in mid-breath, which a linear regression does not. The
+    time of a fit grows with the cube of the rows: where images come faster, it takes those about `SHORTEST_LAG_S`
+    apart, in which breathing is still resolved.
 
     Parameters
     ----------
@@ -58,10 +60,12 @@ class Kernel(Regression):
             return False
         here = past.rows[first:last, :axes]
         self._mean, self._size = here.mean(axis=0), max(float(np.linalg.norm(here.std(axis=0))), 1e-6)
-        self._seen = self._scaled(first, last)
+        apart_s = (past.t_s[last - 1] - past.t_s[first]) / (last - 1 - first)
+        fitted = slice(None, None, max(1, round(SHORTEST_LAG_S / apart_s)))
+        self._seen = self._scaled(first, last)[fitted]
         similarity = self._alike(self._seen)
         similarity[np.diag_indices_from(similarity)] += self._penalty
-        self._weights = np.linalg.solve(similarity, past.moved(first, last, horizon_s))
+        self._weights = np.linalg.solve(similarity, past.moved(first, last, horizon_s)[fitted])
         return True
 
     def _scaled(self, first: int, last: int) -> NDArray[np.float64]:

@@ -44,7 +44,8 @@ class Calibrated:
 
     The half-width of an interval is a quantile of the misses of the last `memory_s`. Which quantile follows from how
     often the intervals have held so far: it rises with each miss and falls otherwise, so that 90 % hold in the long
-    run however the motion changes. Correlations of the axes are those of the same misses.
+    run however the motion changes. Of n misses the one of rank 0.9 (n + 1) is taken, as what comes next is larger than
+    the k-th smallest with probability 1 - k / (n + 1). Correlations of the axes are those of the same misses.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class Calibrated:
     memory_s : float
         How far back misses count.
 
-    Source: Gibbs and Candès 2021, Adaptive conformal inference under distribution shift, arXiv:2106.00170, eq. 2.
+    Source: Gibbs and Candès 2021, Adaptive conformal inference under distribution shift, arXiv:2106.00170, eq. 2; the
+    rank: Vovk, Gammerman and Shafer 2005, Algorithmic learning in a random world, doi:10.1007/b106715, chapter 2.
     """
 
     def __init__(self, predictor: Predictor, memory_s: float = 40.0) -> None:
@@ -103,10 +105,11 @@ class Calibrated:
     def _half_widths(self) -> Position | None:
         if len(self._misses) < _ENOUGH:
             return None
-        place = np.clip(self._level, 0.0, 1.0) * (len(self._misses) - 1)
+        last = len(self._misses) - 1
+        place = np.clip(np.clip(self._level, 0.0, 1.0) * (last + 2) - 1.0, 0.0, last)
         sizes, below = np.sort(np.abs(self._misses), axis=0), place.astype(int)
         axes = np.arange(len(place))
-        lower, upper = sizes[below, axes], sizes[np.minimum(below + 1, len(sizes) - 1), axes]
+        lower, upper = sizes[below, axes], sizes[np.minimum(below + 1, last), axes]
         half_widths: Position = lower + (place - below) * (upper - lower)
         return np.where(self._level > 1.0, _WIDEN, 1.0) * half_widths
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gating.prediction.simple import MAX_GAP_S, MAX_HORIZON_S, Position
 
-_SHORTEST_LAG_S: Final = 0.1
+SHORTEST_LAG_S: Final = 0.1
 _CAPACITY: Final = 4096
 
 
@@ -77,7 +77,7 @@ class Past:
         if self.rows.shape[1] == 0:
             if self.t_s[begin] - self.t_s[0] < self._span_s or self.end < 6:
                 return
-            lag_s = max(_SHORTEST_LAG_S, float(np.median(np.diff(self.t_s[: self.end]))))
+            lag_s = max(SHORTEST_LAG_S, float(np.median(np.diff(self.t_s[: self.end]))))
             self._lags_s = lag_s * np.arange(1, max(2, round(self._span_s / lag_s)) + 1)
             self.rows = np.empty((_CAPACITY, (len(self._lags_s) + 1) * self.position.shape[1]))
             self.epoch += 1

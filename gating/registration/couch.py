@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gating.analysis.drift import PATIENT_TO_IEC
+from gating.analysis.couch_shift import PATIENT_TO_IEC
 
 IecMm = tuple[float, float, float]
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from gating.analysis.couch_shift import propose_shift
 from gating.analysis.definitions import SENTENCES
-from gating.analysis.drift import propose_shift, session_exhale
+from gating.analysis.drift import session_exhale
 from gating.analysis.figures import AxisMotion, SessionFigures, Transitions
 from gating.analysis.motion import GatedMotion
 from gating.analysis.unknown import number, percent

@@ -146,7 +146,7 @@ def _within(
     x: list[float] = []
     y: list[float] = []
     known = np.ma.masked_invalid(when + away + bound)
-    for stretch in np.ma.clump_unmasked(known):  # type: ignore[no-untyped-call]
+    for stretch in np.ma.clump_unmasked(known):  # type: ignore[no-untyped-call]  # numpy's
         there, low, high = when[stretch], (away - bound)[stretch], (away + bound)[stretch]
         x += [*there, *there[::-1], np.nan]
         y += [*high, *low[::-1], np.nan]

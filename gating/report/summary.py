@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, residual_mm
+from gating.analysis.displacements import displacements_mm
 from gating.analysis.motion import GatedMotion, known_beam, motion_from_session, session_span_ns
 from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.analysis.unknown import number, percent
@@ -232,14 +233,9 @@ def summary_table(summary: SessionSummary) -> Table:
 
 
 def displacement_mm(estimates: list[TargetEstimate], reference: TargetReference | None) -> NDArray[np.float64]:
-    """Return (n, 3) LPS displacements: those that rules judged in 3D, or else from the reference position.
-
-    Without a reference, from the first estimate.
-    """
+    """Return (n, 3) LPS displacements from the reference; without one, from the first estimate."""
     first = estimates[0].position_mm if estimates else (0.0, 0.0, 0.0)
-    origin = reference.centre_mm if reference else first
-    moved = [one.displacement_mm or np.subtract(one.position_mm, origin) for one in estimates]
-    return np.array(moved, dtype=np.float64).reshape(-1, 3)
+    return displacements_mm(estimates, reference.centre_mm if reference else first)
 
 
 def _holds(data: SessionData) -> dict[str, int]:

@@ -18,6 +18,7 @@ import zmq
 from gating.clocks.clock import MonotonicClock
 from gating.decision.reasons import GateReason
 from gating.messages import TOPICS, CineFrame, Event, FrameHeader, Heartbeat, Message, StreamEnd
+from gating.service.frame_tally import FrameTally
 from gating.service.position_listener import PositionListener
 from gating.service.presence import Presence
 from gating.service.real_time import become
@@ -38,8 +39,6 @@ BEHIND_NS: Final = 1_000_000_000
 """How long the recorder reports after the last late frame that it does not keep up."""
 REOPEN_NS: Final = 1_500_000_000
 """Sooner than the engine, or else the log would lack what the engine hears between."""
-REMEMBERED_GAP: Final = 1000
-"""How many missing frames are remembered, in case they come late."""
 ANNOUNCE_NS: Final = 1_000_000_000
 POLL_MS: Final = 20
 DRAIN_MS: Final = 50
@@ -89,10 +88,8 @@ class Recorder:
         self._end_after_ns = None if end_after_ms is None else round(end_after_ms * 1e6)
         self._ends_ns: int | None = None
         self._failure = ""
-        self._messages = self._frames = self._frames_lost = self._refused = 0
-        self._next_sequence: dict[str, int] = {}
-        self._missing: set[int] = set()
-        self._refused_since_frame = 0
+        self._messages = self._refused = 0
+        self._tally = FrameTally()
         self._behind_until_ns = 0
         self._behind = False
         self._heartbeat_due_ns = 0
@@ -188,7 +185,8 @@ class Recorder:
     def _examine(self, parts: list[bytes], received_ns: int) -> None:
         """Count frames and gaps, without those that the log holds as refused; notice the end of the session."""
         if parts[0] not in (_FRAME, _END):
-            self._refused_since_frame += parts[0] not in _TOPICS
+            if parts[0] not in _TOPICS:
+                self._tally.refuse()
             if self._ends_ns is None and ends_session(parts, self._session_id):
                 self._ends_ns = received_ns + LAST_WORDS_NS
             return
@@ -196,26 +194,15 @@ class Recorder:
             message = decode(parts)
         except WireError:
             self._refused += 1
-            self._refused_since_frame += 1
+            self._tally.refuse()
             return
         if isinstance(message, CineFrame):
-            self._count_frame(message.header, received_ns)
+            self._tally.count(message.header)
+            self._look_for_delay(message.header, received_ns)
         elif self._end_after_ns is not None:
             self._ends_ns = received_ns + self._end_after_ns
 
-    def _count_frame(self, header: FrameHeader, received_ns: int) -> None:
-        self._frames += 1
-        expected = self._next_sequence.get(header.publisher_id)
-        if expected is None:
-            expected = header.sequence
-            self._missing.clear()
-        if header.sequence in self._missing:
-            self._missing.discard(header.sequence)
-            self._frames_lost = max(0, self._frames_lost - 1)
-        self._frames_lost += max(0, header.sequence - expected - self._refused_since_frame)
-        self._refused_since_frame = 0
-        self._missing.update(range(max(expected, header.sequence - REMEMBERED_GAP), header.sequence))
-        self._next_sequence = {header.publisher_id: max(expected, header.sequence + 1)}
+    def _look_for_delay(self, header: FrameHeader, received_ns: int) -> None:
         if header.publish_clock == self._clock.name and received_ns - header.published_ns > LATE_NS:
             self._fell_behind()
 
@@ -255,8 +242,8 @@ class Recorder:
         counters = {
             "messages": self._messages,
             "bytes": self._writer.bytes_written,
-            "frames": self._frames,
-            "frames_lost": self._frames_lost,
+            "frames": self._tally.frames,
+            "frames_lost": self._tally.lost,
             "refused": self._refused,
             "behind": int(behind),
             "unheard_channels": len(self._unheard),
@@ -293,7 +280,7 @@ class Recorder:
                 time.sleep(0.005)
         self._guard(self._writer.close)
         _log.info("%s holds %d messages, %d of them frames; %d frames are missing", self.path.name, self._messages,
-                  self._frames, self._frames_lost)  # fmt: skip
+                  self._tally.frames, self._tally.lost)  # fmt: skip
 
 
 def run_recorder(

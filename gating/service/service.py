@@ -7,7 +7,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import zmq
@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from gating.clocks.clock import MonotonicClock
 from gating.clocks.remap import ClockMap
+from gating.clocks.suspension import SuspensionWatch
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.header import session_header
-from gating.engine.outcome import StepOutcome
 from gating.latency.budgets import load_budgets
 from gating.messages import (
     BeamStatus,
@@ -26,15 +26,14 @@ from gating.messages import (
     ControlRequest,
     EngineState,
     Event,
-    GateCommand,
     Heartbeat,
-    Message,
     StreamEnd,
     StreamInfo,
     TargetReference,
 )
 from gating.service.arrivals import Arrival, skip_older_frames
 from gating.service.cache_warming import CacheWarmer
+from gating.service.publishing import EnginePublisher
 from gating.service.real_time import prepare_process
 from gating.service.telling import EngineTeller
 from gating.service.workers import Workers
@@ -42,7 +41,7 @@ from gating.settings.config import Config, require_overrides
 from gating.targets.spec import TargetSpec
 from gating.tracking.checked_tracker import TrackerFault
 from gating.tracking.registry import make_tracker
-from gating.wire.codec import WireError, decode, encode, encode_frame
+from gating.wire.codec import WireError, decode, encode
 from gating.wire.sockets import (
     ReconnectingSubscriber,
     Socket,
@@ -83,6 +82,8 @@ class EngineService:
         Arm without an operator. Meant for recordings and phantoms, never for a live stream.
     end_with_stream
         Leave the loop when the source ends its stream.
+    suspensions
+        Tells when the host was suspended; this host's by default.
 
     Raises
     ------
@@ -100,17 +101,19 @@ class EngineService:
         site: str = "",
         arm_by_itself: bool = False,
         end_with_stream: bool = False,
+        suspensions: SuspensionWatch | None = None,
     ) -> None:
         self._config = require_overrides(config)
         self._session_id = session_id
         self._sites = sites or {}
         self._end_with_stream = end_with_stream
-        self._clock = MonotonicClock()
+        self._clock, self._suspensions = MonotonicClock(), suspensions or SuspensionWatch()
         self._workers = Workers()
         self._ended, self._ends_because = False, GateReason.STOPPING
-        self._sent_ns = self._heartbeat_due_ns = 0
+        self._heartbeat_due_ns = 0
         self._renew_ns = round(config.safety.renew_ms * 1e6)
         self._teller = EngineTeller()
+        self._publisher = EnginePublisher(self._clock, self._teller)
         self._begin(targets, site, arm_by_itself=arm_by_itself)
 
     def _begin(self, targets: Sequence[TargetSpec], site: str, *, arm_by_itself: bool = False) -> None:
@@ -145,12 +148,10 @@ class EngineService:
         context: zmq.Context[Socket] = zmq.Context()
         endpoints = self._config.endpoints
         try:
-            self._gate = bind(context, zmq.PUB, endpoints.gate)
-            self._telemetry = bind(context, zmq.XPUB, endpoints.telemetry)
-            self._telemetry.setsockopt(zmq.XPUB_VERBOSE, 1)
+            self._publisher.open(context, endpoints)
             self._peers = subscribe(context, endpoints.beam, endpoints.recorder)
             self._teller.opened(self._session_id, endpoints)
-            self._publish(self._engine.tick())
+            self._publisher.publish(self._engine.tick())
             self._warm_up()
             self._control = bind(context, zmq.ROUTER, endpoints.control, queue=16)
             self._teller.serves(endpoints.control)
@@ -161,7 +162,7 @@ class EngineService:
                 message_threads=message_threads(),
                 helper_threads=self._workers.helper_threads,
             )
-            self._send_telemetry(map(self._host_warning, refused))
+            self._publisher.send_telemetry(map(self._host_warning, refused))
             gc.disable()
             self._wait_for_recorder(stop)
             self._frames = ReconnectingSubscriber(context, endpoints.frames)
@@ -172,8 +173,8 @@ class EngineService:
                 self._wait_for_recorder(stop)
                 self._frames = ReconnectingSubscriber(context, endpoints.frames)
                 self._loop(stop)
-            self._send_command(self._engine.stop(self._ends_because))
-            self._send_telemetry([self._heartbeat()])
+            self._publisher.send_command(self._engine.stop(self._ends_because))
+            self._publisher.send_telemetry([self._heartbeat()])
         finally:
             self._workers.close()
             gc.enable()
@@ -185,19 +186,19 @@ class EngineService:
         try:
             self._engine.warm_up()
         except TrackerFault:
-            self._publish(self._engine.tick())
+            self._publisher.publish(self._engine.tick())
 
     def _change_site(self, stop: Callable[[], bool]) -> None:
         """Hold for good, and begin with the next site once the beam interface takes a new engine for a successor."""
-        self._send_command(self._engine.stop())
-        self._send_telemetry([self._heartbeat()])
+        self._publisher.send_command(self._engine.stop())
+        self._publisher.send_telemetry([self._heartbeat()])
         self._begin(self._sites[self._next_site], self._next_site)
-        self._send_telemetry([self._header])
-        until_ns = self._sent_ns + SILENCE_NS
+        self._publisher.send_telemetry([self._header])
+        until_ns = self._publisher.sent_ns + SILENCE_NS
         while self._clock.now_ns() < until_ns and not stop():
             self._receive_peers()
             time.sleep(0.01)
-        self._publish(self._engine.tick())
+        self._publisher.publish(self._engine.tick())
         self._warm_up()
 
     def _wait_for_recorder(self, stop: Callable[[], bool]) -> None:
@@ -210,6 +211,7 @@ class EngineService:
         while not self._is_over(stop):
             wait_ns = min(self._due_ns(), self._warmer.due_ns or _NEVER) - self._clock.now_ns()
             came = self._frames.wait(max(0, math.floor(wait_ns / 1e6)))
+            self._look_for_suspension()
             if came:
                 self._guarded(self._process_frames)
             renewed = self._serve_others_in_time()
@@ -217,6 +219,13 @@ class EngineService:
             self._frames.reopen_if_silent(now_ns)
             if not (came or renewed) and self._warmer.is_due(now_ns):
                 self._guarded(self._warm_caches)
+
+    def _look_for_suspension(self) -> None:
+        """Latch if the host was suspended: ages of frames and of commands do not count that time."""
+        asleep_ns = self._suspensions.new_ns()
+        if asleep_ns:
+            text = f"this host was suspended for {asleep_ns / 1e6:.0f} ms, which no age counts"
+            self._publisher.publish(self._engine.latch_internal_error(text))
 
     def _is_over(self, stop: Callable[[], bool]) -> bool:
         return stop() or bool(self._next_site) or (self._ended and self._end_with_stream)
@@ -227,10 +236,10 @@ class EngineService:
         now_ns = self._clock.now_ns()
         due = now_ns >= self._due_ns()
         if due:
-            self._publish(self._engine.tick())
+            self._publisher.publish(self._engine.tick())
         if now_ns >= self._heartbeat_due_ns:
             self._heartbeat_due_ns = now_ns + HEARTBEAT_NS
-            self._send_telemetry([self._heartbeat()])
+            self._publisher.send_telemetry([self._heartbeat()])
             self._teller.look_around(now_ns)
         return due
 
@@ -239,7 +248,7 @@ class EngineService:
 
     def _due_ns(self) -> int:
         """Return when the next command is due: to renew the last one, or because its frame becomes too old."""
-        renewal_ns, stale_ns = self._sent_ns + self._renew_ns - 1_000_000, self._engine.stale_at_ns
+        renewal_ns, stale_ns = self._publisher.sent_ns + self._renew_ns - 1_000_000, self._engine.stale_at_ns
         return renewal_ns if stale_ns is None else min(renewal_ns, stale_ns)
 
     def _serve_others(self) -> None:
@@ -253,7 +262,9 @@ class EngineService:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the one place where anything at all becomes a hold
-            self._publish(self._engine.latch_internal_error(f"{type(error).__name__} inside the engine: {error}"))
+            self._publisher.publish(
+                self._engine.latch_internal_error(f"{type(error).__name__} inside the engine: {error}")
+            )
 
     def _process_frames(self) -> None:
         """Process all waiting messages, but only the newest of the frames."""
@@ -279,25 +290,25 @@ class EngineService:
         try:
             message = decode(parts)
         except WireError as error:
-            self._publish(self._engine.refuse(str(error)))
+            self._publisher.publish(self._engine.refuse(str(error)))
             return
         if isinstance(message, CineFrame):
             frame = self._clock_map.frame(message, received_ns)
             outcome = self._engine.step(frame, received_ns)
-            self._send_command(outcome.command)
+            self._publisher.send_command(outcome.command)
             finished = self._engine.finish_frame()
             if any(isinstance(one, TargetReference) for one in finished):
-                self._send_images()
-            self._send_telemetry(finished)
-            self._send_telemetry(outcome.messages)
+                self._publisher.send_images(self._engine.images)
+            self._publisher.send_telemetry(finished)
+            self._publisher.send_telemetry(outcome.messages)
             self._warmer.expect(parts, frame, received_ns)
         elif isinstance(message, StreamInfo):
-            self._send_telemetry(self._engine.open_stream(message))
+            self._publisher.send_telemetry(self._engine.open_stream(message))
         elif isinstance(message, StreamEnd):
-            self._publish(self._engine.close_stream(message))
+            self._publisher.publish(self._engine.close_stream(message))
             self._ended |= message.session_id == self._session_id
         elif isinstance(message, Event) and message.severity == "fault":
-            self._publish(self._engine.refuse(f"from the source: {message.text}"))
+            self._publisher.publish(self._engine.refuse(f"from the source: {message.text}"))
 
     def _receive_peers(self) -> None:
         for _ in range(MAX_DRAIN):
@@ -307,12 +318,12 @@ class EngineService:
             try:
                 message = decode(parts)
             except WireError as error:
-                self._publish(self._engine.refuse(f"from beam interface or recorder: {error}"))
+                self._publisher.publish(self._engine.refuse(f"from beam interface or recorder: {error}"))
                 continue
             if isinstance(message, BeamStatus):
-                self._send_telemetry(self._engine.observe_beam(message))
+                self._publisher.send_telemetry(self._engine.observe_beam(message))
             elif isinstance(message, Heartbeat) and message.role == "recorder":
-                self._send_telemetry(self._engine.observe_recorder(message))
+                self._publisher.send_telemetry(self._engine.observe_recorder(message))
             else:
                 continue
             if message.session_id == self._session_id:
@@ -327,7 +338,7 @@ class EngineService:
             try:
                 request = decode(body)
             except WireError as error:
-                self._publish(self._engine.refuse(f"control: {error}"))
+                self._publisher.publish(self._engine.refuse(f"control: {error}"))
                 continue
             if isinstance(request, ControlRequest):
                 reply, events = self._engine.control(request)
@@ -336,8 +347,8 @@ class EngineService:
                     reply = replace(reply, status=status)
                 send(self._control, [peer, *encode(reply)])
                 if reply.accepted and request.action != "status":
-                    self._publish(self._engine.tick())
-                self._send_telemetry(events)
+                    self._publisher.publish(self._engine.tick())
+                self._publisher.send_telemetry(events)
                 if reply.accepted and request.action == "stop":
                     self._ended = self._end_with_stream = True
                     self._ends_because = GateReason.SESSION_ENDED
@@ -346,30 +357,10 @@ class EngineService:
 
     def _greet_subscribers(self) -> None:
         """Send the session header, the references and their images again for each new subscriber of the telemetry."""
-        while receive(self._telemetry) is not None:
-            self._send_telemetry([self._header])
-            self._send_images()
-            self._send_telemetry(self._engine.references)
-
-    def _publish(self, outcome: StepOutcome) -> None:
-        self._send_command(outcome.command)
-        self._send_telemetry(outcome.messages)
-
-    def _send_command(self, command: GateCommand) -> None:
-        send(self._gate, encode(command))
-        self._sent_ns = self._clock.now_ns()
-        self._teller.sent(command)
-
-    def _send_telemetry(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            send(self._telemetry, encode(message))
-            if isinstance(message, Event):
-                self._teller.tell(message)
-
-    def _send_images(self) -> None:
-        """Send the images in which the targets were drawn, so that the log has them."""
-        for image in self._engine.images:
-            send(self._telemetry, encode_frame(image))
+        while self._publisher.take_subscriber():
+            self._publisher.send_telemetry([self._header])
+            self._publisher.send_images(self._engine.images)
+            self._publisher.send_telemetry(self._engine.references)
 
     def _host_warning(self, sentence: str) -> Event:
         return Event(

@@ -143,7 +143,7 @@ class SessionWriter:
         self._writer.add_metadata(END, end)
         self._chain.add_metadata(end)
         self._seal()
-        self._writer.finish()  # type: ignore[no-untyped-call]
+        self._writer.finish()  # type: ignore[no-untyped-call]  # mcap's
         self.flush(sync=True)
         self._stream.close()
         self._stream = None

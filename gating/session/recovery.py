@@ -73,4 +73,4 @@ def _copy_records(path: Path, stream: IO[bytes]) -> None:
             if channel is None:
                 channel = channels[record.channel_id] = add_channel(writer, REFUSED)
             writer.add_message(channel, record.log_time, record.data, record.publish_time, record.sequence)
-    writer.finish()  # type: ignore[no-untyped-call]
+    writer.finish()  # type: ignore[no-untyped-call]  # mcap's

@@ -68,7 +68,7 @@ class SessionData:
     origins: list[str] = field(default_factory=list)
     """Every peer with its series that the source declared, in words; empty if the source has no peer."""
     positions: list[TargetPosition] = field(default_factory=list)
-    """What machines that follow were told, if a position stream was heard."""
+    """What machines that follow were told of this session, if a position stream was heard."""
     beam_kind: str = ""
     undecodable: int = 0
     cut: str = ""
@@ -132,6 +132,8 @@ def read_data(path: Path) -> SessionData:
             case _:
                 pass
     data.metadata, data.cut, data.undecodable = reader.raw.metadata, reader.raw.cut, reader.undecodable
+    session_id = data.metadata.get("session_id")
+    data.positions = [one for one in data.positions if session_id in (None, one.session_id)]
     _fold_commands(data, commands)
     _fold_statuses(data, statuses)
     return data

@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from gating.settings.three_d import LEAST_GROWTH_MM_S
+
 OWN: Final = "no publication found; a limit of this project"
 _LAMB: Final = "Lamb et al. 2017, PMC5689863: 3 mm and 10 %; the limit beyond is this project's"
 _TG76: Final = "AAPM TG-76 section VI: 500 ms, of a beam that follows the target; this share is this project's"
@@ -80,6 +82,8 @@ SAFEGUARDS: Final = (
     Safeguard("gating.rules.*.shift_lps_mm.*", -30, 30, "the window is far from the contour that was drawn", "H15"),
     Safeguard("gating.three_d.measured_mm", 0.2, _ANY, _NARROW, "H22"),
     Safeguard("gating.three_d.coverage", 0.9, _ANY, _NARROW, "H22"),
+    Safeguard("gating.three_d.couplings.*.bound_mm", 0.2, _ANY, _NARROW, "H22"),
+    Safeguard("gating.three_d.couplings.*.growth_mm_s", LEAST_GROWTH_MM_S, _ANY, _NARROW, "H22"),
     Safeguard("gating.three_d.learn_frames", 10, _ANY, _NARROW, "H22"),
     Safeguard("tracking.min_confidence", 0.5, _ANY, "the beam stays on at what may be a look-alike", "H2"),
     Safeguard("tracking.max_speed_mm_s", -_ANY, 400, "a jump to a look-alike passes for motion", "H2"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 _Cosine = Annotated[float, Meta(ge=-1.001, le=1.001)]
 Direction = tuple[_Cosine, _Cosine, _Cosine]
 """A unit vector towards left, posterior, superior."""
+
+
+LEAST_GROWTH_MM_S: Final = 0.1
+"""No preparation teaches less growth: one in which nothing moved says nothing of a treatment in which something does.
+No publication found; a limit of this project."""
 
 
 class CouplingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ Comparisons are written `not (x <= limit)` so that NaN holds the beam.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ class Region(Protocol):
         ...
 
 
-class WindowRule:
+class WindowRule(ABC):
     """A rule that depends on a single observation, and so applies to a predicted one too."""
 
     reason: GateReason
@@ -35,9 +36,9 @@ class WindowRule:
     def __init__(self) -> None:
         self._violation = "not seen yet"
 
+    @abstractmethod
     def judge(self, observation: TargetObservation) -> str:
         """Return a phrase that describes how an observation breaks the rule; empty if it does not."""
-        raise NotImplementedError
 
     def update(self, observation: TargetObservation) -> None:
         """Judge the newest observation."""

@@ -81,7 +81,7 @@ def encode_frame(frame: CineFrame | ReferenceImage) -> list[Part]:
         )
     if not pixels.flags.c_contiguous:
         raise WireError("pixels are not C-contiguous; the wire carries rows one after another")
-    return [*encode(header), memoryview(pixels).cast("B")]  # type: ignore[arg-type]
+    return [*encode(header), pixels.data.cast("B")]
 
 
 def decode(parts: Sequence[Part]) -> Message | CineFrame | ReferenceImage:

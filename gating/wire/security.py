@@ -97,7 +97,7 @@ def check_listening(host: str) -> None:
     """
     if not (_security.open_network_allowed or is_loopback(host)):
         raise PermissionError(
-            f"address {host or '0.0.0.0'} listens beyond this host, to peers that nothing can check; "  # noqa: S104
+            f"address {host or '0.0.0.0'} listens beyond this host, to peers that nothing can check; "  # noqa: S104 - a word of the sentence
             "set security.allow_open_network = true if the network is trusted"
         )
 

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-TimeoutError = pytest.importorskip("playwright.sync_api").TimeoutError  # noqa: A001
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import TimeoutError as NotInTime
 
 START_MS: Final = 120_000
 """The engine may have to compile first."""
@@ -34,7 +36,7 @@ def acknowledge(page: Any, name: str, why: str) -> None:
 
 def arm(page: Any) -> None:
     """Arm as soon as the engine accepts, and wait for the beam."""
-    with suppress(TimeoutError):
+    with suppress(NotInTime):
         for _ in range(100):
             page.click("#arm", timeout=500)
     page.wait_for_selector("#gate[data-state=on]", timeout=20_000)

@@ -151,6 +151,27 @@ def test_the_longest_word_of_the_gate_stays_in_its_lamp(treat, width, height):
     treat.set_viewport_size({"width": 1280, "height": 720})
 
 
+EVENTS_IN_SIGHT = """(words) => {
+  const list = document.getElementById("events");
+  list.replaceChildren(...words.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  document.getElementById("breath-hold").hidden = false;
+  document.getElementById("holds").innerHTML = "<dt>settling</dt><dd>1 × · 1.0 s</dd>".repeat(4);
+  const seen = Math.min(list.parentElement.getBoundingClientRect().bottom, document.querySelector("main").clientHeight
+    + document.querySelector("main").getBoundingClientRect().top);
+  return [...list.children].filter((one) => one.getBoundingClientRect().bottom <= seen).length;
+}"""
+EVENTS = [
+    "00:09:10 engine: armed by itself: the source is a recording or a phantom; nobody has confirmed the contour",
+    "00:09:04 source: 2 frames are missing before frame 118",
+    "00:08:59 recorder: the recorder does not keep up with the wire",
+    "00:08:51 engine: stream_opened: a recording, nobody is being imaged",
+]
+
+
+def test_three_events_are_in_sight_on_a_small_screen(treat):
+    assert treat.evaluate(EVENTS_IN_SIGHT, EVENTS) >= 3
+
+
 CONTRAST = """() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import zmq
 from drivers.sources.live import SERIES_SILENCE_NS
 from gating.clocks.clock import ManualClock
 from gating.clocks.offset import MIN_SAMPLES, UNKNOWN_NS
+from gating.clocks.suspension import SuspensionWatch
 from gating.decision.reasons import GateReason
 from gating.engine.engine import Engine
 from gating.engine.peers import OfflinePeers
@@ -297,13 +299,22 @@ def test_a_refused_frame_is_a_fault_that_holds_the_engine_at_once(live: Callable
     assert "image_position_mm" in command.detail
 
 
-def answer_to(event: Event, folder: Path) -> GateCommand:
-    """What the engine commands when its source sends this event."""
+def test_an_engine_whose_host_was_suspended_latches(tmp_path):
+    told = Event(session_id="session", role="source", severity="info", code="none", text="was suspended for", at_ns=1)
+    asleep_ns = itertools.chain([0] * 10, itertools.repeat(60_000_000_000))
+    command = answer_to(told, tmp_path, SuspensionWatch(lambda: next(asleep_ns)))
+    assert (command.state, command.reason) == (GateState.HOLD, GateReason.INTERNAL_ERROR)
+    assert "this host was suspended for 60000 ms" in command.detail
+
+
+def answer_to(event: Event, folder: Path, suspensions: SuspensionWatch | None = None) -> GateCommand:
+    """What the engine commands, with this event's text, when its source sends this event."""
     roles = ("frames", "gate", "telemetry", "control", "beam", "recorder")
     endpoints = EndpointSettings(**{role: f"ipc://{folder}/engine-{role}" for role in roles})
     host = HostSettings(fifo_priority=0, engine_core=ANY_CORE, keep_cores_awake=False)
     square = np.array([(30, 30), (60, 30), (60, 60), (30, 60)], np.float32)
-    service = EngineService(Config(endpoints=endpoints, host=host), [TargetSpec("GTV", square)], "session")
+    service = EngineService(Config(endpoints=endpoints, host=host), [TargetSpec("GTV", square)], "session",
+                            suspensions=suspensions)  # fmt: skip
     stop, answers = threading.Event(), []
     with zmq.Context() as context, bind(context, zmq.PUB, endpoints.frames) as source:
         gate = subscribe(context, endpoints.gate)

@@ -10,20 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-mrd = pytest.importorskip("mrd", reason="the mrd-python package is not installed")
+pytest.importorskip("mrd", reason="the mrd-python package is not installed")
 pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
-from bench.fuzz_seeds import PIXELS, mrd2_stream  # noqa: E402
-from drivers.errors import BadFrame, BadRecording, FramesDropped  # noqa: E402
-from drivers.formats.mrd import FrameMaker, parse_messages  # noqa: E402
-from drivers.formats.mrd_image import MrdImage  # noqa: E402
-from drivers.formats.stream import FileParser  # noqa: E402
-from drivers.recordings import open_recording  # noqa: E402
-from gating.messages import StampMeaning  # noqa: E402
-from tests import mrd2_peer  # noqa: E402
-from tests.live_session import LiveSession  # noqa: E402
-from tests.mrd_client import CLOSE, TICK_NS, connect, liver_cine, synthetic_cine  # noqa: E402
-from tests.mrd_peer import opening, started  # noqa: E402
+import mrd
+
+from bench.fuzz_seeds import PIXELS, mrd2_stream
+from drivers.errors import BadFrame, BadRecording, FramesDropped
+from drivers.formats.mrd import FrameMaker, parse_messages
+from drivers.formats.mrd_image import MrdImage
+from drivers.formats.stream import FileParser
+from drivers.recordings import open_recording
+from gating.messages import StampMeaning
+from tests import mrd2_peer
+from tests.live_session import LiveSession
+from tests.mrd_client import CLOSE, TICK_NS, connect, liver_cine, synthetic_cine
+from tests.mrd_peer import opening, started
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import zmq
 
-ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
+pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
-from ismrmrd.serialization import ProtocolDeserializer  # noqa: E402
+from ismrmrd.serialization import ProtocolDeserializer
 
-from drivers.sources.mrd import MrdSettings, MrdSource  # noqa: E402
-from gating.messages import GateState, TargetEstimate, TargetReference  # noqa: E402
-from gating.wire.codec import encode  # noqa: E402
-from gating.wire.sockets import bind  # noqa: E402
-from tests.live_session import LiveSession  # noqa: E402
-from tests.mrd_client import CLOSE, connect, image, packed, preamble, synthetic_cine  # noqa: E402
+from drivers.sources.mrd import MrdSettings, MrdSource
+from gating.messages import GateState, TargetEstimate, TargetReference
+from gating.wire.codec import encode
+from gating.wire.sockets import bind
+from tests.live_session import LiveSession
+from tests.mrd_client import CLOSE, connect, image, packed, preamble, synthetic_cine
 
 CONTOUR = [(10.0, 20.0), (20.0, 20.0), (15.0, 30.0)]
 BOUNDARY = [(8.0, 18.0), (22.0, 18.0), (15.0, 33.0)]

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from bench.mlc_live import Disturbance, judge
+from bench.mlc_live import judge
+from bench.mlc_scene import Disturbance
 from gating.service.pipeline import Session
 from gating.settings.config import Config
 from gating.settings.positions import PositionSettings
@@ -121,7 +122,7 @@ def test_nothing_is_followed_once_its_lease_has_run_out(stage: Stage) -> None:
 
 
 def test_a_silent_engine_ends_the_following(stage: Stage) -> None:
-    assert stage.rows()[-1]["reason"].startswith("commanded_hold: engine_silent")
+    assert wait_until(lambda: stage.rows()[-1]["reason"].startswith("commanded_hold: engine_silent"))
 
 
 @pytest.mark.parametrize("name", ["python", "c++"])

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import cinegate
 from gating.tracking.registry import make_tracker
-from gating.tracking.tracker import Tracker, TrackerSettings, TrackingError
+from gating.tracking.tracker import Tracker, TrackerSettings, TrackingError, TrackStatus
 from replay_data import session_path
-from tests.contract.tracker import TrackerContract
+from tests.contract.tracker import SPACING_MM, TARGET, TrackerContract
+from tests.factories import anatomy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SETTINGS = TrackerSettings()
@@ -126,6 +129,18 @@ def test_a_network_over_its_budget_is_refused(network, example, monkeypatch) -> 
     monkeypatch.setattr(module, "BUDGET_MS", 0.0)
     with pytest.raises(TrackingError, match=r"the network takes \d+ ms for a frame; 0 ms are allowed"):
         cinegate.evaluate(session_path("high_rate"), tracker=lambda _: module.NetworkTracker(SETTINGS, network))
+
+
+def test_a_network_that_waits_for_a_busy_core_is_not_refused(network, example, monkeypatch) -> None:
+    module = example("our_trackers.network")
+    session = module.load_network(network)
+    late = SimpleNamespace(
+        run=lambda *asked: time.sleep(1.2e-3 * module.BUDGET_MS) or session.run(*asked), get_inputs=session.get_inputs
+    )
+    monkeypatch.setattr(module, "load_network", lambda _: late)
+    made = module.NetworkTracker(SETTINGS, network)
+    made.set_reference(anatomy(), TARGET, SPACING_MM)
+    assert made.track(anatomy(), 0.25).status is TrackStatus.TRACKED
 
 
 def test_a_file_that_is_no_network_is_refused(example, tmp_path) -> None:

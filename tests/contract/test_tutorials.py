@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.deadlines  # live sessions at their own rate
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted(path for path in (ROOT / "docs" / "tutorials").glob("*.md") if path.stem != "index")
 SHOWS = {
@@ -25,6 +24,8 @@ SHOWS = {
     "own_driver": ["our_scanner", "frames_per_s", "your beam line confirms: beam on"],
     "own_tracker": ["OurTracker: centre error", "beam on in", "beam permitted for"],
 }
+LIVE = {"commissioning", "live_session", "own_driver"}
+"""Those that show something only if frames are decided in time."""
 
 PATIENT_OPERATOR = """
 cinegate() {
@@ -75,7 +76,10 @@ def followed(tutorial: Path, folder: Path) -> str:
     return said.read_text()
 
 
-@pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "tutorial",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.deadlines] * (path.stem in LIVE)) for path in TUTORIALS],
+)
 def test_a_tutorial_can_be_followed_word_by_word(tutorial: Path, tmp_path: Path) -> None:
     printed = followed(tutorial, tmp_path)
     assert [words for words in SHOWS[tutorial.stem] if words not in printed] == []

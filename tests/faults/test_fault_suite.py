@@ -59,7 +59,7 @@ BUSY_MACHINE_MS = 50
 
 
 def test_the_short_form_passes_with_no_unsafe_beam_and_every_record():
-    code, found = suite("--quick", "--jobs", "2", "--tolerance-ms", str(BUSY_MACHINE_MS))
+    code, found = suite("--quick", "--jobs", "4", "--tolerance-ms", str(BUSY_MACHINE_MS))
     failed = [fault for fault in found["faults"] if not (fault["skipped"] or (fault["passed"] and fault["log_intact"]))]
     assert failed == []
     assert (code, found["unsafe_on_ms"]) == (0, 0)

@@ -10,7 +10,7 @@ import pytest
 from bench.bench_strategies import strategy_row, trace_session
 from cinegate.verbs.following import read_motion
 from drivers.phantom import Phantom, PhantomSettings, Trace
-from gating.analysis.drift import propose_shift
+from gating.analysis.couch_shift import propose_shift
 from gating.analysis.replay_tracking import gated_motion, track_motion, track_session
 from gating.engine.offline import offline_frames
 from gating.messages import Pacing, SourceKind, StampMeaning, StreamInfo

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bench.semi_synthetic import make_case
-from gating.evaluation.run import centre_errors_mm, predicted_masks, run_case, score_case
+from gating.evaluation.run import run_case
+from gating.evaluation.score import centre_errors_mm, predicted_masks, score_case
 from gating.tracking.tracker import TrackerSettings
 
 SEED = 31

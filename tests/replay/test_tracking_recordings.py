@@ -6,7 +6,8 @@ import pytest
 
 from bench.semi_synthetic import make_case, shifted, thinned
 from cinegate.cases import read_cases
-from gating.evaluation.run import centre_errors_mm, predicted_masks, run_case, score_case
+from gating.evaluation.run import run_case
+from gating.evaluation.score import centre_errors_mm, predicted_masks, score_case
 from gating.geometry.contours import box_contour
 from gating.tracking.registry import make_tracker
 from gating.tracking.tracker import TrackerSettings

@@ -27,7 +27,7 @@ from gating.analysis.margins import (
 )
 from gating.analysis.motion import beam_intervals, inside
 from gating.analysis.parallel import sweep_sessions, useful_processes
-from gating.analysis.replay_tracking import decide_again, gated_motion, track_motion, track_session
+from gating.analysis.replay_tracking import gated_motion, replay_outcomes, track_motion, track_session
 from gating.analysis.uncertainty import Uncertainty, default_table, read_table, table_toml
 from gating.analysis.whatif import Setting, pareto, settings_grid, sweep, with_setting, write_csv
 from gating.engine.offline import decide_offline, offline_frames
@@ -53,6 +53,11 @@ WIDE = Config(
 def sine(seconds=80.0, amplitude_mm=8.0, dt_s=0.1):
     t = np.arange(0, seconds, dt_s)
     return t, np.stack([0 * t, 0 * t, amplitude_mm * np.sin(2 * np.pi * t / 4)], axis=1)
+
+
+def decided(outcome):
+    """Command and estimates of an outcome."""
+    return outcome.command, [message for message in outcome.messages if isinstance(message, TargetEstimate)]
 
 
 def sweep_images(count=40):
@@ -203,18 +208,15 @@ class TestWhatIf:
     )
     def test_deciding_again_equals_running_the_engine_frame_by_frame(self, config):
         followed = track_session(Config(), self.SPECS, stream(), offline_frames(stream(), sweep_images()))
-        anew = [
-            (o.command, [m for m in o.messages if isinstance(m, TargetEstimate)])
-            for _, o in decide_offline(config, self.SPECS, stream(), offline_frames(stream(), sweep_images()))
-        ]
-        assert list(decide_again(followed, config)) == anew
+        anew = decide_offline(config, self.SPECS, stream(), offline_frames(stream(), sweep_images()))
+        assert list(map(decided, replay_outcomes(followed, config))) == [decided(outcome) for _, outcome in anew]
 
     def test_deciding_again_knows_a_target_that_was_drawn_in_another_image(self):
         drawn = next(offline_frames(stream(), [(0, anatomy(seed=55))]))
         targets = [drawn_on(drawn, contour_px=self.SPECS[0].contour_px)]
         followed = track_session(Config(), targets, stream(), offline_frames(stream(), sweep_images()))
         anew = [o.command for _, o in decide_offline(WIDE, targets, stream(), offline_frames(stream(), sweep_images()))]
-        assert [command for command, _ in decide_again(followed, WIDE)] == anew
+        assert [outcome.command for outcome in replay_outcomes(followed, WIDE)] == anew
         assert GateState.ON in [command.state for command in anew]
 
     def test_the_sweep_gives_each_setting_what_the_engine_gives_it(self):

@@ -90,6 +90,6 @@ def test_a_mask_grows_by_a_quarter_ellipse_in_each_direction(data, margins):
 
 def test_a_boundary_with_wide_margins_takes_no_time():
     GatingBoundary(BOX, (0, 0, 0, 0))  # imports
-    began = time.perf_counter()
+    began = time.process_time()
     GatingBoundary(BOX, (13.3, 13.3, 13.3, 13.3))
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

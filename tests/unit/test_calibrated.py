@@ -10,6 +10,8 @@ from bench.prediction import KernelPeer, RecurrentPeer, score
 from gating.prediction import MAX_HORIZON_S, Blend, Persistence, Ridge, Watched
 from gating.prediction.calibrated import NORMAL_HALF_WIDTH, Calibrated
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def calibrated(t: np.ndarray, p: np.ndarray, horizon_s: float, predictor=None):
     """Predictions and half-widths of the 90 % intervals at every sample."""
@@ -51,6 +53,15 @@ def test_intervals_on_recorded_motion_hold_between_85_and_95_percent(shared_data
     assert 0.85 <= coverage(t, p, 0.3) <= 0.95
 
 
+def test_the_first_intervals_hold_nine_tenths_too():
+    """Few misses are known then: the largest of ten is exceeded once in eleven times."""
+    t = np.arange(0, 3.4, 0.2)
+    noise = np.random.default_rng(5).normal(0, 1.0, (len(t), 400))
+    said, widths = calibrated(t, noise, 0.2, Persistence())
+    held = np.abs(said[11:-1] - noise[12:]) <= widths[11:-1]
+    assert np.mean(held) == pytest.approx(0.9, abs=0.02)
+
+
 def scored(trace, seen, horizon_s: float) -> float:
     return score(Ridge, seen, trace, horizon_s)["coverage"]
 
@@ -67,11 +78,12 @@ def test_between_images_on_recorded_motion_intervals_hold(shared_data):
     """Each recording has a position halfway between the images that the predictor sees."""
     held = []
     for path in motion_files(shared_data):
-        trace = tuple(column[:1000] for column in read_trace(path))
+        trace = tuple(column[:1600] for column in read_trace(path))
         seen = tuple(column[::2] for column in trace)
         held.append(scored(trace, seen, float(np.median(np.diff(trace[0])))))
     assert np.mean(np.abs(np.array(held) - 0.9)) < 0.03, held
-    assert max(held) <= 0.95
+    assert min(held) >= 0.85, held
+    assert max(held) <= 0.95, held
 
 
 def test_a_share_is_unknown_where_the_recording_has_no_position():

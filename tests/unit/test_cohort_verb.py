@@ -111,6 +111,16 @@ def test_a_torn_log_costs_itself_alone_and_is_listed(logs, tmp_path):
     assert "no end" in told["listed"][str(torn)]
 
 
+@pytest.mark.parametrize("verb", ["figures", "whatif"])
+def test_a_file_that_is_no_log_is_named_once(tmp_path, verb):
+    none = tmp_path / "none.mcap"
+    none.write_bytes(b"no log")
+    said = cinegate("cohort", verb, none, "--out", tmp_path / "out", "--workers", 0)
+    (line,) = [line for line in said.stdout.splitlines() if line.startswith("failed: ")]
+    assert line.count("none.mcap") == 1
+    assert str(none) in line
+
+
 def test_logs_that_the_key_has_not_signed_are_listed(logs, tmp_path):
     new_signing_key(tmp_path / "keys")
     code, told, _ = cohort("verify", logs / "b.mcap", tmp_path / "out", "--key", tmp_path / "keys")

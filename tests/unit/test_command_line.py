@@ -60,6 +60,13 @@ def test_a_mistyped_verb_is_answered_with_the_nearest() -> None:
     assert "Did you mean 'report'" in cinegate("reprot").stderr
 
 
+@pytest.mark.parametrize(("option", "value"), [("--transport", "pigeon"), ("--dtype", "float")])
+def test_a_value_that_an_option_does_not_take_is_refused(option: str, value: str) -> None:
+    said = CliRunner().invoke(app, ["bench", "--rate", "60", option, value])
+    assert said.exit_code == 2
+    assert f"'{value}' is not one of" in said.stderr
+
+
 def test_a_file_that_is_not_there_is_named_in_one_sentence() -> None:
     command = [sys.executable, "-m", "cinegate", "qa", "daily", "--procedure", "nothing.toml"]
     said = subprocess.run(command, capture_output=True, text=True, check=False)

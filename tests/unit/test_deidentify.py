@@ -249,6 +249,41 @@ def test_what_may_name_the_patient_all_the_same_is_not_copied(name, reason, tmp_
     assert not list((tmp_path / "out").rglob("*.*"))
 
 
+def test_no_pixels_but_those_of_the_image_itself_are_copied(tmp_path):
+    nested = pydicom.Dataset()
+    nested.add_new("PixelData", "OW", b"SMITH JOHN")
+    nested.add_new("FloatPixelData", "OF", b"SMITH JO")
+    attributes = {"ReferencedImageSequence": [nested], "ExtendedOffsetTable": b"SMITH JO"}
+    planted.write_dicom(tmp_path / "a.dcm", **attributes)
+    DicomCleaner(PATIENT).copy(tmp_path / "a.dcm", tmp_path / "b.dcm")
+    assert (tmp_path / "a.dcm").read_bytes().count(b"SMITH") >= 3
+    assert b"SMITH" not in (tmp_path / "b.dcm").read_bytes()
+
+
+def test_bits_that_are_not_part_of_a_pixel_are_cleared(tmp_path):
+    planted.write_dicom(tmp_path / "a.dcm")
+    image = pydicom.dcmread(tmp_path / "a.dcm")
+    values = np.full((image.Rows, image.Columns), 0x123A, "<u2")
+    image.PixelData, image.BitsStored, image.HighBit, image.PixelRepresentation = values.tobytes(), 12, 15, 0
+    image.save_as(tmp_path / "a.dcm")
+    DicomCleaner(PATIENT).copy(tmp_path / "a.dcm", tmp_path / "b.dcm")
+    copied = np.frombuffer(pydicom.dcmread(tmp_path / "b.dcm").PixelData, "<u2")
+    assert set(copied.tolist()) == {0x1230}
+
+
+def test_a_damaged_image_is_left_out_and_the_next_one_copied(tmp_path):
+    (tmp_path / "in").mkdir()
+    planted.write_dicom(tmp_path / "in" / "b.dcm")
+    whole = (tmp_path / "in" / "b.dcm").read_bytes()
+    at = whole.index(b"\x28\x00\x10\x00US") + 4
+    (tmp_path / "in" / "a.dcm").write_bytes(whole[:at] + b"\x4c\xe5" + whole[at + 2 :])
+    arguments = [str(tmp_path / "in"), str(tmp_path / "out"), "--link", str(tmp_path / "l.json"), "--json"]
+    said = CliRunner().invoke(app, ["deidentify", *arguments])
+    (left,) = json.loads(said.stdout)["left_out"]
+    assert left["why"].startswith("is no readable DICOM file: ")
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 1
+
+
 def test_copied_objects_of_a_session_are_valid_dicom(tmp_path):
     session = open_session(write_session(tmp_path / "a.mcap"))
     study = Study.of(session, identify(session, patient_id="4711", patient_name="Smith^John"))

@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinegate.verbs.following import read_motion
-from gating.analysis.drift import (
-    baseline_over_time,
-    baseline_shift,
-    exhale_positions,
-    propose_shift,
-    session_exhale,
-    too_short,
-)
+from gating.analysis.couch_shift import propose_shift
+from gating.analysis.drift import baseline_over_time, baseline_shift, exhale_positions, session_exhale, too_short
 from gating.pages.page import UNKNOWN
 from tests.motion import breathing
 

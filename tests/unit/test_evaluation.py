@@ -17,7 +17,8 @@ from gating.evaluation.distances import frame_distances, surface_distances_mm
 from gating.evaluation.masks import write_masks
 from gating.evaluation.metrics import case_metrics, dice, frame_metrics, relative_d98, surface_distances
 from gating.evaluation.report import worst_frames
-from gating.evaluation.run import predicted_masks, run_case
+from gating.evaluation.run import run_case
+from gating.evaluation.score import predicted_masks
 from gating.geometry.contours import contour_from_mask
 from gating.tracking.tracker import TrackerSettings, TrackingError
 from tests.pages import fetched_addresses

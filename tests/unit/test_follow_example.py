@@ -43,6 +43,7 @@ def test_the_first_position_of_a_publisher_permits_nothing(example):
     assert follower.now(3.0) is None
 
 
+@pytest.mark.deadlines
 def test_a_flood_of_other_positions_does_not_outlast_a_lease(example, tmp_path, capsys, monkeypatch):
     endpoint = f"ipc://{tmp_path}/positions"
     monkeypatch.setattr(sys, "argv", ["follow_target.py", endpoint, "s1", "target", "0.5"])

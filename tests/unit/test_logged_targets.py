@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,18 @@ def test_a_log_whose_image_was_changed_is_refused(tmp_path):
     row = REFERENCE.pixels[10].tobytes()
     assert log.count(row) == 1
     session.writer.path.write_bytes(log.replace(row, row[::-1]))
-    with pytest.raises(SessionError, match="or its pixels do not match that hash"):
+    with pytest.raises(SessionError, match="not as it was written, so its targets cannot be used: seal 1"):
+        session_targets(session.writer.path)
+
+
+def test_a_log_whose_contour_was_changed_is_refused(tmp_path):
+    session = logged(tmp_path, target=drawn_on(REFERENCE))
+    session.frames(0, 8)
+    session.writer.close()
+    log = session.writer.path.read_bytes()
+    x, moved = (b"\xcb" + struct.pack(">d", value) for value in (BOX[0][0], BOX[0][0] + 8))
+    session.writer.path.write_bytes(log.replace(x, moved))
+    with pytest.raises(SessionError, match="not as it was written"):
         session_targets(session.writer.path)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.couch_bounds import STEPS, Planner
+from bench.mlc import CYCLE_S
 from bench.mlc_live import calm_figures
 from drivers.machines.collimator import Collimator, CollimatorSettings, circle
 from drivers.machines.couch import Couch, CouchSettings
@@ -201,6 +203,19 @@ def test_a_couch_undoes_a_displacement_as_far_as_it_reaches():
     couch.follow(0.0, np.array([0.0, 3.0, -50.0]))
     at = [couch.advance(t_s) for t_s in np.arange(0, 3, 0.02)][-1]
     np.testing.assert_allclose(at, [0.0, -3.0, 10.0], atol=0.01)
+
+
+def test_a_planned_couch_keeps_to_its_acceleration_and_arrives_sooner():
+    """It is what the bench compares the couch with: no follower can do much better."""
+    away_mm, planner, couch = np.array([3.0, -5.0]), Planner(100.0), Couch()
+    path, planned, followed = np.tile(away_mm, (STEPS, 1)), [], []
+    for step in range(60):
+        planned.append(planner.advance(path).copy())
+        couch.follow(step * CYCLE_S, np.array([0.0, *away_mm]))
+        followed.append(-couch.advance(step * CYCLE_S)[1:])
+    assert np.abs(np.diff(planned, n=2, axis=0)).max() <= 100.0 * CYCLE_S**2 + 1e-9
+    assert np.linalg.norm(planned[-1] - away_mm) < 0.05
+    assert np.linalg.norm(planned - away_mm, axis=1).sum() < np.linalg.norm(followed - away_mm, axis=1).sum()
 
 
 def test_a_couch_stands_on_an_axis_that_it_does_not_need():

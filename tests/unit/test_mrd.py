@@ -22,12 +22,13 @@ from drivers.recordings import open_recording
 from gating.clocks.counter import DAY_NS
 from gating.messages import StampMeaning
 
-ismrmrd = pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
+pytest.importorskip("ismrmrd", reason="the ismrmrd package is not installed")
 
-from ismrmrd.serialization import ProtocolDeserializer  # noqa: E402
+import ismrmrd
+from ismrmrd.serialization import ProtocolDeserializer
 
-from tests.live_session import LiveSession  # noqa: E402
-from tests.mrd_client import (  # noqa: E402
+from tests.live_session import LiveSession
+from tests.mrd_client import (
     CLOSE,
     TICK_NS,
     connect,
@@ -38,8 +39,8 @@ from tests.mrd_client import (  # noqa: E402
     synthetic_cine,
     waveform,
 )
-from tests.mrd_peer import BAD, opening, started  # noqa: E402
-from tests.patience import wait_until  # noqa: E402
+from tests.mrd_peer import BAD, opening, started
+from tests.patience import wait_until
 
 register_verbs()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.out_of_plane import Estimate, Scenario, hull, judge
+from bench.out_of_plane import Estimate, Judged, Scenario, hull, judge
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,18 @@ def test_appearance_notices_a_drift_that_the_coupling_does_not(drifting):
     assert within(drifting["coupling"]) < 0.5
     assert within(drifting["appearance"]) > 0.9
     assert within(drifting["both"]) > 0.9
+
+
+def test_appearance_holds_the_beam_where_a_drift_leads_outside(drifting):
+    assert drifting["coupling"].outside.mean() > 0.05
+    assert drifting["both"].outside.mean() < 0.1 * drifting["coupling"].outside.mean()
+
+
+def test_beam_needs_a_known_place_with_its_bound_inside_the_window():
+    across_mm, bound_mm = np.array([0.0, 1.5, -2.5, 0.0]), np.array([1.0, 1.5, 1.0, 1.0])
+    judged = Judged(across_mm, bound_mm, np.array([True, True, True, False]), np.array([3.1, 0.0, 0.0, 3.1]))
+    assert judged.beam.tolist() == [True, True, False, False]
+    assert judged.outside.tolist() == [True, False, False, False]
 
 
 def test_appearance_never_narrows_the_bound_of_the_coupling():

@@ -17,10 +17,12 @@ from gating.messages import TargetPosition
 from gating.report.position_stream import position_stream
 from gating.report.summary import summarise_session
 from gating.session.log_writer import SessionWriter
+from gating.session.summary_data import read_data
 from gating.wire.codec import encode
 from tests.position_bench import PositionBench
 from tests.unit.session_bench import make_session
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CLOCK = "monotonic:test"
 LOST = 3
 
@@ -45,6 +47,7 @@ def log(positions, tmp_path_factory):
         writer.write(parts, at_ns)
     for position in positions:
         writer.write(encode(position), position.sent_ns)
+        writer.write(encode(replace(position, session_id="another", publisher_id="p9")), position.sent_ns)
     writer.close()
     return path
 
@@ -55,6 +58,10 @@ def test_the_summary_tells_what_was_valid_and_what_is_lost(log, positions):
     assert 0 < target.valid == target.positions - target.reasons["learning"]
     assert summarise_session(log).positions.lost == LOST
     assert summarise_session(log).positions.sentence().endswith(f" % valid; {LOST} lost")
+
+
+def test_positions_of_another_session_that_were_heard_count_for_nothing(log, positions):
+    assert [one.publisher_id for one in read_data(log).positions] == ["p1"] * len(positions)
 
 
 def test_a_log_without_positions_says_nothing_of_them(tmp_path):

@@ -14,6 +14,7 @@ from gating.settings.positions import PositionSettings
 from gating.wire.codec import WireError, decode, encode
 from tests.position_bench import CORONAL, INTERVAL_MS, LATENCY_MS, MS, SAGITTAL, PositionBench, breathing
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LEARNED = 150
 """Frames after which breathing is predicted."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from bench.bench_prediction import (
     SklearnRidge,
@@ -23,13 +23,7 @@ from bench.motion_traces import read_trace
 from gating.prediction import FOR_MACHINES, MAX_HORIZON_S, Kalman, Persistence, Ridge, Watched, make_predictor
 
 EVERY = [*FOR_MACHINES]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Where the cores are busy, two threads of one small matrix wait for each other."""
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def uneven_times(seconds: float, seed: int = 0) -> np.ndarray:
@@ -236,6 +230,21 @@ def test_the_blend_is_better_than_ridge_where_breathing_is_regular(shared_data):
             said.append(predictor.predict(0.4))
         errors[name] = np.linalg.norm(np.array(said)[100:-2] - p[102:], axis=1)
     assert np.sqrt(np.mean(errors["blend"] ** 2)) < 0.85 * np.sqrt(np.mean(errors["ridge"] ** 2))
+
+
+def slow_ms(rate_hz: float) -> float:
+    """Time of a prediction for which the kernel is fitted, which happens once a second."""
+    t, blend, took_ns = np.arange(0, 25, 1 / rate_hz), make_predictor("blend"), []
+    for when, position in zip(t, breathing(t), strict=True):
+        begin_ns = time.process_time_ns()
+        blend.observe(when, position)
+        blend.predict(0.3)
+        took_ns.append(time.process_time_ns() - begin_ns)
+    return float(np.median(np.sort(took_ns)[-9:])) / 1e6
+
+
+def test_a_fit_takes_no_longer_where_images_come_faster():
+    assert slow_ms(50.0) < 6 * slow_ms(10.0)
 
 
 @pytest.mark.parametrize("peer", [SklearnRidge, StatsmodelsAutoReg])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.registration import Kind, carried, centre_error_mm, dice, make_case
-from gating.analysis.drift import PATIENT_TO_IEC
+from gating.analysis.couch_shift import PATIENT_TO_IEC
 from gating.registration.couch import couch_shift_iec_mm, isocentre_shift_iec_mm
 from gating.registration.quality import Quality, doubts, local_agreement
 

@@ -70,6 +70,15 @@ RULES = (
     ("breath_hold", "flat_mm = 50.0"),
     ("breath_hold", "reproducibility_mm = 50.0"),
 )
+COUPLING = """[[gating.three_d.couplings]]
+structure = "GTV"
+along_lps = [0, 0, 1]
+across_lps = [0, 1, 0]
+slope = 0.5
+growth_mm_s = {growth}
+bound_mm = {bound}
+"""
+COUPLINGS = (COUPLING.format(growth=0.0, bound=2.0), COUPLING.format(growth=2.0, bound=0.0))
 WIDE = GatingSettings(max_out_fraction=1.0)
 ALLOWED = Config(gating=WIDE, overrides={"gating.max_out_fraction": "phantom, J. Doe"})
 
@@ -98,9 +107,15 @@ def test_a_disarming_rule_is_refused(kind, setting):
         parse_config(rule(kind, setting))
 
 
+@pytest.mark.parametrize("text", COUPLINGS)
+def test_a_coupling_without_an_error_is_refused(text):
+    with pytest.raises(ConfigError, match=r"gating.three_d.couplings.0.*safe is .*\[overrides\]"):
+        parse_config(text)
+
+
 def test_every_safeguard_is_tried():
     texts = [f"{setting} = {value}" for setting, value in DISARMING]
-    texts += [rule(kind, setting) for kind, setting in RULES]
+    texts += [*COUPLINGS, *(rule(kind, setting) for kind, setting in RULES)]
     tried = {each.safeguard for text in texts for each in disarmed(parse_past_config(text, "a try"))}
     assert tried == set(SAFEGUARDS)
 

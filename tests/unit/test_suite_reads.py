@@ -87,6 +87,15 @@ def test_the_ids_of_cases_are_short_and_plain(collected: list[pytest.Item]) -> N
     assert odd == []
 
 
+@pytest.mark.parametrize("name", ["alone", "deadlines"])
+def test_a_file_of_a_small_row_names_its_mark(collected: list[pytest.Item], name: str) -> None:
+    """`.ci/check` looks for the mark in the text of the files; two folders are rows by themselves."""
+    files = {item.path for item in collected if item.get_closest_marker(name) is not None}
+    named = {file for file in files if f"pytest.mark.{name}" in file.read_text("utf-8")}
+    by_folder = {file for file in files if name == "deadlines" and file.parent.name in ("browser", "faults")}
+    assert files - named - by_folder == set()
+
+
 @pytest.mark.parametrize(
     ("rule", "text"),
     [

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from drivers.beam.watchdog import QUIET_NS, BeamReason, LeaseWatchdog
+from gating.clocks.suspension import SuspensionWatch
 from gating.messages import EngineState, GateCommand, GateState, Pacing, SourceKind, StageStamps
 
 MS = 1_000_000
@@ -165,6 +166,21 @@ def test_a_latch_outlasts_every_command_and_keeps_its_first_reason(watchdog: Lea
 def test_a_clock_that_runs_backward_holds(watchdog: LeaseWatchdog) -> None:
     watchdog.receive(command(1), 50 * MS)
     assert state_at(watchdog, 49)[0] is GateState.HOLD
+
+
+def test_a_lease_ends_where_the_host_was_suspended() -> None:
+    asleep_ns = 5 * MS
+    suspensions = SuspensionWatch(lambda: asleep_ns)
+    watchdog = LeaseWatchdog("s1", max_lease_ms=LEASE_MS, allow_simulated=False, suspensions=suspensions)
+    engaged(watchdog).note_awake(0)
+    watchdog.receive(command(1), 0)
+    assert state_at(watchdog, 0)[0] is GateState.ON
+    asleep_ns += 60_000 * MS
+    watchdog.note_awake(MS)
+    permission = watchdog.permission(MS)
+    assert (permission.state, permission.detail) == (GateState.HOLD, "this host was suspended for 60000 ms")
+    watchdog.receive(command(2), 2 * MS)
+    assert state_at(watchdog, 2)[0] is GateState.HOLD
 
 
 def test_a_process_that_froze_ignores_queued_commands(watchdog: LeaseWatchdog) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
-import jsonschema
 import msgpack
 import pytest
 
@@ -51,13 +51,16 @@ def parts_of(message):
 
 
 @pytest.fixture(scope="module")
-def accepts():
+def schema_validator():
+    """Imported here: it takes two seconds, which every row of tests would spend on finding its tests."""
+    return importlib.import_module("jsonschema").Draft202012Validator
+
+
+@pytest.fixture(scope="module")
+def accepts(schema_validator):
     """Whether the published schema accepts a header of a topic."""
     schema = json.loads((DOCS / "messages.schema.json").read_text("utf-8"))
-    checks = {
-        topic: jsonschema.Draft202012Validator(kind | {"$defs": schema["$defs"]})
-        for topic, kind in schema["topics"].items()
-    }
+    checks = {topic: schema_validator(kind | {"$defs": schema["$defs"]}) for topic, kind in schema["topics"].items()}
     return lambda topic, header: checks[topic.decode()].is_valid(header)
 
 
@@ -70,9 +73,9 @@ def test_the_tables_of_keys_are_those_of_the_code():
     assert page == documented(page), COMMAND
 
 
-def test_the_schema_is_valid_and_has_every_topic():
+def test_the_schema_is_valid_and_has_every_topic(schema_validator):
     schema = wire_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
+    schema_validator.check_schema(schema)
     assert set(schema["topics"]) == {topic.decode() for topic in TOPICS.values()}
 
 

@@ -47,7 +47,7 @@ def _cough(t: float) -> float:
 
 
 def _film(si_mm: Callable[[float], float], seconds: float, **more: object) -> Film:
-    return lambda scene: scene.book.motion(si_mm, seconds, **more)  # type: ignore[arg-type]
+    return lambda scene: scene.book.motion(si_mm, seconds, **more)  # type: ignore[arg-type]  # of several types
 
 
 _film_fault("target_leaves_window", _film(_ramp(-15, 1.0), 1.5))

@@ -1,4 +1,4 @@
-"""From the start of the engine process to READY: the first start, and every later one."""
+"""From the start of the engine process to READY, in processor time: the first start, and every later one."""
 
 from __future__ import annotations
 
