@@ -15,7 +15,6 @@ from gating.decision.arming import TRANSITIONS
 from gating.decision.reasons import CONSEQUENCES, GateReason
 from gating.settings.safeguards import SAFEGUARDS
 
-
 PROSE_WIDTH: Final = 100
 
 
