@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gating.analysis.definitions import beam_on_time, clip, distance_mm, duty_cycle, residual_mm
-from gating.analysis.displacements import displacements_mm
+from gating.analysis.displacements import displacements_mm, judged_in_3d
 from gating.analysis.motion import GatedMotion, known_beam, motion_from_session, session_span_ns
 from gating.analysis.sites import SiteDelivery, site_deliveries
 from gating.analysis.unknown import number, percent
@@ -274,7 +274,12 @@ def _motion(data: SessionData, target: str, motion: GatedMotion | None) -> Motio
 
 
 def _ranges_mm(data: SessionData, estimates: list[TargetEstimate]) -> list[float | None]:
-    placed = np.array([one.position_mm for one in estimates if one.status == "tracked"])
+    tracked = [one for one in estimates if one.status == "tracked"]
+    if judged_in_3d(tracked):
+        moved = displacements_mm(tracked, (0.0, 0.0, 0.0))
+        known = moved[np.isfinite(moved).all(axis=1)]
+        return [float(extent) for extent in np.ptp(known, axis=0)] if len(known) else [None] * 3
+    placed = np.array([one.position_mm for one in tracked])
     geometry = next((data.frames[e.frame_sequence] for e in estimates if e.frame_sequence in data.frames), data.stream)
     shown = ImagePlane.of(geometry).shown_axes().values() if geometry is not None else ()
     return [float(np.ptp(placed[:, axis])) if len(placed) and axis in shown else None for axis in range(3)]

@@ -7,6 +7,7 @@ finds the affine motion and the first bending modes under which the frame looks 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, Final
 
 import cv2
@@ -109,6 +110,7 @@ class ContourFit:
         usual: float = 1.0,
     ) -> None:
         self._spacing_mm, self._contour, self._content_px = spacing_mm, contour_px.astype(np.float64), content_px
+        self._shape = picture.fine.shape
         inside = mask_from_contour(contour_px, picture.fine.shape)
         width = 2 * round(margin_px) + 1
         around = cv2.dilate(inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
@@ -147,16 +149,20 @@ class ContourFit:
 
     def moved_back(self, frame: NDArray[Any], moved: Propagation) -> NDArray[np.float32]:
         """Return a whole frame, (rows, columns), as it would look without a motion; slow, for a preparation."""
-        rows, columns = frame.shape
-        x, y = np.meshgrid(*(np.arange(-(-length // FIELD_PX) + 1) * FIELD_PX for length in (columns, rows)))
-        motion = self._modes.at(np.stack([x.ravel(), y.ravel()], axis=1)) @ moved.coefficients
-        field = motion.reshape(*x.shape, 2).astype(np.float32)
+        rows, columns = self._shape
+        field = (self._field_basis @ moved.coefficients).astype(np.float32)
         to_x, to_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         fine = cv2.remap(field, to_x / FIELD_PX, to_y / FIELD_PX, cv2.INTER_LINEAR)
         seen = np.asarray(frame, np.float32)
         moved_x, moved_y = to_x + fine[..., 0], to_y + fine[..., 1]
         back = cv2.remap(seen, moved_x, moved_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(back, np.float32)
+
+    @cached_property
+    def _field_basis(self) -> Array:
+        """The functions all over the frame, on a grid of `FIELD_PX`: (n, m, K), once for all the frames moved back."""
+        x, y = np.meshgrid(*(np.arange(-(-length // FIELD_PX) + 1) * FIELD_PX for length in self._shape[::-1]))
+        return self._modes.at(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(*x.shape, -1)
 
     def propagate(self, picture: Picture, shift_x: float, shift_y: float, likeness: float) -> Propagation:
         """Carry the contour to a frame in which the template was found, shifted by (shift_x, shift_y) px.

@@ -73,10 +73,11 @@ def _around(frame: NDArray[Any], contour_px: Image, pixel_mm: float, step: int, 
     return np.asarray(cv2.resize(patch, (int(columns), int(rows)), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _shifted(image: Image, by: Series) -> Image:
-    """Return an image whose content is moved by (x, y) px."""
-    move = np.array([[1.0, 0.0, by[0]], [0.0, 1.0, by[1]]])
-    return np.asarray(cv2.warpAffine(image, move, image.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.float32)
+def _shifted(image: Image, by: Series, border: int = 0) -> Image:
+    """Return an image whose content is moved by (x, y) px, without a border."""
+    move = np.array([[1.0, 0.0, by[0] - border], [0.0, 1.0, by[1] - border]])
+    size = image.shape[1] - 2 * border, image.shape[0] - 2 * border
+    return np.asarray(cv2.warpAffine(image, move, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _layers(seen: Image, moved: Series) -> tuple[Image, Image]:
@@ -93,10 +94,10 @@ def _layers(seen: Image, moved: Series) -> tuple[Image, Image]:
 def _refined(left: Image, moving: Image, at: Series, axis: Series, grid_mm: float, border: int) -> Series:
     """Return where the moving layer fits best what the still one leaves, along the axis through the claimed place."""
     steps = np.arange(-REACH_MM, REACH_MM + 0.5) / grid_mm
-    inner = np.s_[border:-border, border:-border]
+    inner = left[border:-border, border:-border].ravel()
     with np.errstate(invalid="ignore", divide="ignore"):  # a flat rest correlates with nothing: NaN
-        moves = [_shifted(moving, at + by * axis)[inner].ravel() for by in steps]
-        scores = [np.corrcoef(one, left[inner].ravel())[0, 1] for one in moves]
+        moves = [_shifted(moving, at + by * axis, border).ravel() for by in steps]
+        scores = np.corrcoef([*moves, inner])[-1, :-1]
     best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else len(steps) // 2
     offset = 0.0
     if 0 < best < len(steps) - 1:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from gating.geometry.contours import contour_centroid
 from gating.tracking.averages import Averages
+from gating.tracking.bending import BendingModes
 from gating.tracking.memory_learning import LEAST_FOR_MEANS, learn_memory
 from gating.tracking.template_tracker import TemplateTracker
 from gating.tracking.tracker import TrackerSettings
@@ -51,6 +52,19 @@ def test_a_frame_that_nothing_is_like_stays_as_it_is(noisy, motion):
     alone = averages.mean(0, TARGET, content(motion), np.full(len(noisy), -1.0, np.float32))
     np.testing.assert_array_equal(alone, noisy[0])
     assert alone.dtype == noisy.dtype
+
+
+def test_a_mean_of_more_frames_computes_the_functions_no_more_often(noisy, motion, monkeypatch):
+    at, calls = BendingModes.at, []
+    monkeypatch.setattr(BendingModes, "at", lambda modes, places: calls.append(len(places)) or at(modes, places))
+
+    def computed(frames):
+        calls.clear()
+        averages = Averages(noisy[:frames], TARGET, MARGIN_PX, SPACING[0])
+        averages.mean(0, TARGET, content(motion[:frames]), np.ones(frames, np.float32))
+        return len(calls)
+
+    assert computed(30) == computed(10)
 
 
 def test_a_memory_holds_the_reference_with_less_noise(memory, noisy):

@@ -7,11 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from gating.analysis.motion import motion_from_session
-from gating.report.summary import displacement_mm
+from gating.report.summary import displacement_mm, summarise_data
 from gating.session.summary_data import SessionData, read_data
 from tests.unit.session_bench import write_session
 
 JUDGED_MM = (1.0, -2.0, 3.0)
+JUDGED_RANGE_MM = (1.0, 2.0, 3.0)
 LOST, UNPLACED = 5, 7
 
 
@@ -41,6 +42,12 @@ def test_in_3d_the_figures_count_what_the_plot_shows(in_3d):
 def test_in_3d_a_frame_without_a_place_has_no_displacement(in_3d):
     (motion,) = motion_from_session(in_3d)
     assert np.flatnonzero(np.isnan(motion.displacement_mm).all(axis=1)).tolist() == [LOST, UNPLACED]
+
+
+def test_in_3d_every_axis_has_a_range(in_3d):
+    in_3d.estimates["GTV"][0] = replace(in_3d.estimates["GTV"][0], displacement_mm=(0.0, 0.0, 0.0))
+    (motion,) = summarise_data(in_3d).motion
+    assert (motion.range_lr_mm, motion.range_ap_mm, motion.range_si_mm) == JUDGED_RANGE_MM
 
 
 def test_in_the_plane_another_plane_adds_no_displacement(data):
