@@ -65,8 +65,11 @@ VETO_LIMIT = 0.45
 RIVAL_VETO = 0.05
 LEAST_CARRIED_FIT = 0.75
 """Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""
-MOST_UNPREPARED_MM = 8.0
-"""Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there."""
+MOST_UNPREPARED_MM, MOST_UNPREPARED_APART_MM = 8.0, 4.0
+"""Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there;
+where only the two ways to the outline speak for it, they do so to half that distance: beyond, they err alike."""
+LARGEST_SHIFT_APART_MM = 2.0
+"""There, a fit and a match that contradict each other by more than a confident centre may err are not both right."""
 OBJECTIONS_VETO = 0.35
 """A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
@@ -142,10 +145,13 @@ def veto(evidence: Evidence) -> str | None:
         return REASONS["rival"]
     if not (evidence.prepared or evidence.cost <= LARGEST_COST_ALONE):
         return REASONS["contrast"]
-    if evidence.prepared and not (
-        evidence.cost <= LARGEST_COST_APART or evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM
-    ):
-        return f"{REASONS['contrast']}, and {REASONS['ways']}"
+    if evidence.prepared and not evidence.cost <= LARGEST_COST_APART:
+        if not evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM:
+            return f"{REASONS['contrast']}, and {REASONS['ways']}"
+        if not evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM:
+            return f"{REASONS['contrast']}, and {REASONS['unprepared']}"
+        if not evidence.fit_shift_mm <= LARGEST_SHIFT_APART_MM:
+            return f"{REASONS['contrast']}, and {REASONS['shift']}"
     if not evidence.moving_elsewhere <= OBJECTION:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
     if not evidence.objections <= OBJECTIONS_VETO:
