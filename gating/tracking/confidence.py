@@ -143,15 +143,9 @@ def veto(evidence: Evidence) -> str | None:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:
         return REASONS["rival"]
-    if not (evidence.prepared or evidence.cost <= LARGEST_COST_ALONE):
-        return REASONS["contrast"]
-    if evidence.prepared and not evidence.cost <= LARGEST_COST_APART:
-        if not evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM:
-            return f"{REASONS['contrast']}, and {REASONS['ways']}"
-        if not evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM:
-            return f"{REASONS['contrast']}, and {REASONS['unprepared']}"
-        if not evidence.fit_shift_mm <= LARGEST_SHIFT_APART_MM:
-            return f"{REASONS['contrast']}, and {REASONS['shift']}"
+    misfit = _misfit(evidence)
+    if misfit is not None:
+        return misfit
     if not evidence.moving_elsewhere <= OBJECTION:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
     if not evidence.objections <= OBJECTIONS_VETO:
@@ -159,6 +153,20 @@ def veto(evidence: Evidence) -> str | None:
     if not evidence.beyond_image_px <= BEYOND_IMAGE_VETO_PX:
         return "the target reaches {e.beyond_image_px:.0f} px beyond the image"
     return None
+
+
+def _misfit(evidence: Evidence) -> str | None:
+    """Return why the target's structure fits too badly, or None."""
+    if not evidence.prepared:
+        return None if evidence.cost <= LARGEST_COST_ALONE else REASONS["contrast"]
+    if evidence.cost <= LARGEST_COST_APART:
+        return None
+    lacking = (
+        ("ways", evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM),
+        ("unprepared", evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM),
+        ("shift", evidence.fit_shift_mm <= LARGEST_SHIFT_APART_MM),
+    )
+    return next((f"{REASONS['contrast']}, and {REASONS[name]}" for name, holds in lacking if not holds), None)
 
 
 def reason_for_doubt(evidence: Evidence) -> str:
