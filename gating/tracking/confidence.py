@@ -58,13 +58,15 @@ LEAST_REST_SCORE_PREPARED = 0.78
 """The same over a preparation, where it is the median and only shifted."""
 LARGEST_COST_ALONE = 0.11
 """Beyond it, without a memory, a frame that fits and one that is 4 mm wrong look alike."""
-LARGEST_COST_APART, LARGEST_WAYS_APART_MM = 0.13, 1.0
+LARGEST_COST_APART, LARGEST_WAYS_APART_MM = 0.13, 0.5
 """With a memory, either the structure fits this well or the two ways to the outline agree this well."""
 VETO_LIMIT = 0.45
 """A refusal, not a probability: below the least `min_confidence` that needs no override."""
 RIVAL_VETO = 0.05
-LEAST_CARRIED_FIT = 0.75
-"""Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""
+LEAST_CARRIED_FIT, LEAST_CARRIED_FIT_APART = 0.75, 0.85
+"""Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them.
+The second is for frames whose structure fits badly: there, an error of the key frame's contour shows in nothing else.
+"""
 MOST_UNPREPARED_MM, MOST_UNPREPARED_APART_MM = 8.0, 4.0
 """Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there;
 where only the two ways to the outline speak for it, they do so to half that distance: beyond, they err alike."""
@@ -74,6 +76,7 @@ OBJECTIONS_VETO = 0.35
 """A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
 """If a target reaches farther out of the image than this, its centre is a guess."""
+_CARRIED = "the key frame seen here has a contour that was not surely carried there, and nobody has accepted it"
 REASONS = {
     "fit": "the target's appearance fits the templates badly (ZNCC {e.score_moved_back:.2f})",
     "misfit": "the target's appearance fits no template (ZNCC {e.score_moved_back:.2f})",
@@ -136,7 +139,7 @@ def veto(evidence: Evidence) -> str | None:
     if not evidence.rest_score >= (LEAST_REST_SCORE_PREPARED if evidence.prepared else LEAST_REST_SCORE):
         return "the target at rest looks like itself with ZNCC {e.rest_score:.2f} only: noise hides it"
     if not evidence.carried_fit >= LEAST_CARRIED_FIT:
-        return "the key frame seen here has a contour that was not surely carried there, and nobody has accepted it"
+        return _CARRIED
     if not evidence.unprepared_mm <= MOST_UNPREPARED_MM:
         return REASONS["unprepared"]
     if evidence.at_edge:
@@ -161,6 +164,8 @@ def _misfit(evidence: Evidence) -> str | None:
         return None if evidence.cost <= LARGEST_COST_ALONE else REASONS["contrast"]
     if evidence.cost <= LARGEST_COST_APART:
         return None
+    if not evidence.carried_fit >= LEAST_CARRIED_FIT_APART:
+        return f"{REASONS['contrast']}, and {_CARRIED}"
     lacking = (
         ("ways", evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM),
         ("unprepared", evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM),
