@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -53,6 +54,8 @@ struct Follower {  // which position may be followed now
 
 int main(int count, char** arguments) {
     if (count < 4) return std::fprintf(stderr, "follow ENDPOINT SESSION STRUCTURE [SECONDS]\n"), 2;
+    if (std::strncmp(arguments[1], "ipc://", 6) != 0)
+        return std::fprintf(stderr, "without keys, anybody at %s could repeat old positions\n", arguments[1]), 2;
     void* context = zmq_ctx_new();
     void* socket = zmq_socket(context, ZMQ_SUB);
     zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "position", 8);

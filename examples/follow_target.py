@@ -49,6 +49,8 @@ class Follower:
 
 def main() -> None:
     endpoint, session, structure = sys.argv[1:4]
+    if not endpoint.startswith("ipc://"):
+        sys.exit(f"{endpoint}: without keys (CURVE), anybody there could repeat old positions")
     end_s = time.monotonic() + float(sys.argv[4]) if len(sys.argv) > 4 else float("inf")
     follower, followed = Follower(session, structure), False
     with zmq.Context.instance().socket(zmq.SUB) as socket:

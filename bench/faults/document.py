@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,8 @@ from bench.faults.hazards import fmea_table, hazards_table
 from gating.decision.arming import TRANSITIONS
 from gating.decision.reasons import CONSEQUENCES, GateReason
 from gating.settings.safeguards import SAFEGUARDS
+
+PROSE_WIDTH: Final = 100
 
 
 def reasons_table() -> str:
@@ -42,6 +46,13 @@ def faults_table() -> str:
     return "\n".join(rows)
 
 
+def size() -> str:
+    """Return how many faults the catalogue holds, of which family."""
+    of_family = Counter(fault.family for fault in read_catalogue())
+    listed = ", ".join(f"{count} {family}" for family, count in sorted(of_family.items()))
+    return textwrap.fill(f"The catalogue holds {of_family.total()} faults ({listed}).", PROSE_WIDTH)
+
+
 def safeguards_table() -> str:
     """Return the settings that can disarm a safeguard."""
     rows = ["| setting | safe | lost beyond it | hazard | source |", "|---|---|---|---|---|"]
@@ -55,6 +66,7 @@ TABLES: Final = {
     "safeguards": safeguards_table,
     "hazards": hazards_table,
     "fmea": fmea_table,
+    "size": size,
     "faults": faults_table,
 }
 

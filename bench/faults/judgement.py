@@ -39,6 +39,10 @@ class Result(Struct, kw_only=True):
     skipped: bool = False
     took_s: float = 0.0
     """Time that this fault took the suite, with the way to a steady beam, every try, and a new pipeline if needed."""
+    pause_ms: float | None = None
+    """Longest time for which the machine did not run the suite beside the fault (`bench.pauses`); None: not run."""
+    kept: str = ""
+    """Folder with what the pipeline of a failed fault left; empty: nothing was kept."""
 
 
 def bound_ms(fault: Fault, scene: Scene, tolerance_ms: float) -> float:

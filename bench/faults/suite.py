@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from bench.faults.injections.processes import start_source
 from bench.faults.injections.registry import NotPossible
 from bench.faults.judgement import Result, await_reaction, bound_ms, judge, measure
 from bench.faults.scene import NotSettled, Scene
+from bench.pauses import Pauses
 from gating.session.log_writer import FLUSH_NS
 from gating.settings.host import LAST_CORE
 
@@ -30,15 +32,20 @@ ON_THEIR_WAY_NS: Final = 50_000_000
 """Messages sent so shortly before a fault may not have reached the recorder; a killed one also loses unflushed ones."""
 TRIES: Final = 3
 """On a busy machine the beam may be held just before an injection; then the fault is tried again."""
+LEAST_PAUSE_MS: Final = 5.0
 BATCH: Final = 12
 """Faults that one process takes at a time: few enough to share them out, many for each pipeline to start."""
 
 
 class Scenes:
-    """The pipelines of one seed, which run on from fault to fault and are replaced when no longer usable."""
+    """The pipelines of one seed, which run on from fault to fault and are replaced when one was not answered.
 
-    def __init__(self, seed: int, engine_command: str, engine_core: int) -> None:
+    What a failed one leaves goes to a folder of its own in `kept`; None: it is deleted.
+    """
+
+    def __init__(self, seed: int, engine_command: str, engine_core: int, kept: Path | None) -> None:
         self._seed = seed
+        self._kept = kept
         self._engine_command = engine_command
         self._engine_core = engine_core
         self._kind = ""
@@ -68,12 +75,27 @@ class Scenes:
                 use_mrd_source(self._scene)
         return self._scene
 
-    def drop(self) -> None:
-        """End the running pipeline."""
+    def drop(self, failed: str = "") -> str:
+        """End the running pipeline and delete its folder; if it `failed` a fault, return where the folder is kept."""
         scene, self._scene = self._scene, None
-        if scene is not None:
+        if scene is None:
+            return ""
+        try:
             scene.close()
+            return self._keep(failed) if failed and self._kept is not None else ""
+        finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _keep(self, failed: str) -> str:
+        assert self._kept is not None
+        self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f"{failed}-{self._seed}-", dir=self._kept)
+        shutil.copytree(self._folder, folder, ignore=_sockets, dirs_exist_ok=True)
+        return folder
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder, name).is_socket()]
 
 
 def run_suite(
@@ -83,6 +105,7 @@ def run_suite(
     engine_command: str = "",
     tolerance_ms: float = TOLERANCE_MS,
     jobs: int = 1,
+    kept: Path | None = None,
     progress: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
     """Run faults once per seed. Each seed has its own frame rate, anatomy and timing.
@@ -101,13 +124,17 @@ def run_suite(
         Time that the machine may add to a bound.
     jobs
         Pipelines that run side by side, each with a part of the faults, and its engine on a core of its own.
+    kept
+        Folder that gets what the pipeline of each fault that fails left, in a folder of its own; None: all is deleted.
     progress
         Called with each result.
     """
     ordered = sorted(faults, key=lambda one: one.scene)
     if jobs == 1:
         return [
-            one for seed in range(seeds) for one in _run_batch(seed, ordered, engine_command, tolerance_ms, progress)
+            one
+            for seed in range(seeds)
+            for one in _run_batch(seed, ordered, engine_command, tolerance_ms, kept, progress)
         ]
     batches = [(seed, batch) for seed in range(seeds) for batch in _batches(ordered)]
     cores = sorted(os.sched_getaffinity(0))
@@ -118,7 +145,7 @@ def run_suite(
         for place, (seed, batch) in enumerate(batches):
             job = place % jobs
             core = cores[job % len(cores)]
-            done = pools[job].submit(_run_batch, seed, batch, engine_command, tolerance_ms, engine_core=core)
+            done = pools[job].submit(_run_batch, seed, batch, engine_command, tolerance_ms, kept, engine_core=core)
             places[done] = place
         found: dict[int, list[Result]] = {}
         for done in as_completed(places):
@@ -139,20 +166,31 @@ def _run_batch(
     faults: Sequence[Fault],
     engine_command: str,
     tolerance_ms: float,
+    kept: Path | None,
     progress: Callable[[Result], None] = lambda _: None,
     *,
     engine_core: int = LAST_CORE,
 ) -> list[Result]:
     _raise_priority()
     results: list[Result] = []
-    with _scenes(seed, engine_command, engine_core) as scenes:
+    with _scenes(seed, engine_command, engine_core, kept) as scenes:
         for fault in faults:
             began_s = time.monotonic()
             result = _try(fault, scenes, tolerance_ms, seed, engine_command)
+            if not (result.passed or result.skipped):
+                _drop_failed(scenes, result)
             result.took_s = round(time.monotonic() - began_s, 2)
             results.append(result)
             progress(result)
     return results
+
+
+def _drop_failed(scenes: Scenes, result: Result) -> None:
+    """Keep what a failed fault left; whatever prevents that, the other faults are run."""
+    try:
+        result.kept = scenes.drop(failed=result.id)
+    except (OSError, subprocess.SubprocessError) as error:
+        result.why += f"; what it left is not kept: {error}"
 
 
 def _raise_priority() -> None:
@@ -162,8 +200,8 @@ def _raise_priority() -> None:
 
 
 @contextmanager
-def _scenes(seed: int, engine_command: str, engine_core: int) -> Iterator[Scenes]:
-    scenes = Scenes(seed, engine_command, engine_core)
+def _scenes(seed: int, engine_command: str, engine_core: int, kept: Path | None) -> Iterator[Scenes]:
+    scenes = Scenes(seed, engine_command, engine_core, kept)
     try:
         yield scenes
     finally:
@@ -178,7 +216,7 @@ def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_co
     for attempt in range(TRIES):
         chance = random.Random(f"{seed} {fault.id} {attempt}")
         try:
-            if _run(fault, scenes.get(fault.scene), result, tolerance_ms, chance):
+            if _watched(fault, scenes.get(fault.scene), result, tolerance_ms, chance):
                 break
             result.why = "the beam was not on when the fault was injected"
         except NotPossible as reason:
@@ -186,13 +224,21 @@ def _try(fault: Fault, scenes: Scenes, tolerance_ms: float, seed: int, engine_co
             break
         except (NotSettled, Unmet) as reason:
             result.passed, result.why = False, str(reason)
-            scenes.drop()
             break
         except Exception as error:  # noqa: BLE001 - whatever one fault does to the suite, the others are run
             result.passed, result.why = False, f"{type(error).__name__}: {error}"
-            scenes.drop()
             break
     return result
+
+
+def _watched(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance: random.Random) -> bool:
+    """Run one fault, and note the longest pause of the machine meanwhile, which excuses nothing."""
+    began_ns = time.monotonic_ns()
+    with Pauses(LEAST_PAUSE_MS) as pauses:
+        try:
+            return _run(fault, scene, result, tolerance_ms, chance)
+        finally:
+            result.pause_ms = pauses.longest_ms(began_ns)
 
 
 def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance: random.Random) -> bool:
@@ -223,8 +269,6 @@ def _run(fault: Fault, scene: Scene, result: Result, tolerance_ms: float, chance
     violations += lost
     result.why = "; ".join(violations)
     result.passed = not violations
-    if fault.reaction == "hold" and violations:
-        scene.settle(STEADY_MS)
     return True
 
 

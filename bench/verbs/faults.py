@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.faults.catalogue import TOLERANCE_MS
+from cinegate.outputs import output_place
 from cinegate.verbs.app import EXIT_UNSAFE, CommandError, app, console, findings, print_json
 from cinegate.verbs.options import JsonOption
 from cinegate.verbs.progress import progress
@@ -38,6 +40,12 @@ def faults(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=16, help="Pipelines side by side; each needs about one core.")
     ] = 1,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", help="Folder for logs, record and outputs of faults that fail.", show_default="~/cinegate/faults"
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show the catalogue; inject nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +69,13 @@ def faults(
                 _print_progress(result)
 
         results = run_suite(
-            chosen, seeds=seeds, engine_command=engine_command, tolerance_ms=tolerance_ms, jobs=jobs, progress=told
+            chosen,
+            seeds=seeds,
+            engine_command=engine_command,
+            tolerance_ms=tolerance_ms,
+            jobs=jobs,
+            kept=keep or output_place("faults"),
+            progress=told,
         )
     if as_json:
         print_json(summary(results))
@@ -106,7 +120,8 @@ def _choose(every: list[Fault], families: list[str], ids: list[str], quick: bool
 
 
 def _print_progress(result: Result) -> None:
-    console.print(Text.assemble(_verdict(result), f" {result.id} {result.why}"))
+    kept = f"; pause {result.pause_ms or 0:.0f} ms, kept in {result.kept}" if result.kept else ""
+    console.print(Text.assemble(_verdict(result), f" {result.id} {result.why}{kept}"))
 
 
 def _verdict(result: Result) -> Text:
@@ -119,13 +134,14 @@ def _table(results: list[Result]) -> Table:
     table = Table(title="fault suite: time from the fault to beam off", title_justify="left")
     for name in ("family", "fault", "reaction", "reason"):
         table.add_column(name)
-    for name in ("off ms", "bound ms", "unsafe ms", "took s"):
+    for name in ("off ms", "bound ms", "unsafe ms", "pause ms", "took s"):
         table.add_column(name, justify="right")
     table.add_column("log")
     table.add_column("")
     for one in results:
         off = "never" if one.off_ms is None else f"{one.off_ms:.0f}"
-        figures = (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}", f"{one.took_s:.1f}")
+        pause = "-" if one.pause_ms is None else f"{one.pause_ms:.0f}"
+        figures = (off, f"{one.bound_ms:.0f}", f"{one.unsafe_on_ms:.0f}", pause, f"{one.took_s:.1f}")
         shown = ("",) * len(figures) if one.skipped else figures
         table.add_row(one.family, one.id, one.reaction, one.reason, *shown, _LOG[one.log_intact], _verdict(one))
     return table

@@ -112,11 +112,11 @@ class Guarded:
     def _entrance(self, scope: Scope, refusal: tuple[int, str] | None) -> Response | None:
         """Return the answer to a request that brings a token or is refused; None for one that may pass."""
         if refusal is not None and refusal[0] != 401:
-            return PlainTextResponse(refusal[1] + "\n", refusal[0])
+            return _refused(*refusal)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         if given:
             if not self._access.admits(given[0]):
-                return PlainTextResponse(STALE + "\n", 401)
+                return _refused(401, STALE)
             response = RedirectResponse(scope["path"], 303)
             host = Headers(scope=scope)["host"]
             response.set_cookie(
@@ -127,4 +127,9 @@ class Guarded:
                 secure=self._access.secure,
             )
             return response
-        return None if refusal is None else PlainTextResponse(refusal[1] + "\n", refusal[0])
+        return None if refusal is None else _refused(*refusal)
+
+
+def _refused(status: int, sentence: str) -> Response:
+    """Return an answer after which the connection is closed: whoever has no token holds no place."""
+    return PlainTextResponse(sentence + "\n", status, {"connection": "close"})

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from cinegate.console.access import Access
 from cinegate.console.app import make_app
+from cinegate.console.connections import MAX_SILENT, PromptProtocol
 from cinegate.console.patient import Texts
 from cinegate.console.protocol import MAX_INBOUND_BYTES
 from cinegate.console.review import Review
@@ -25,6 +26,7 @@ from gating.wire.security import has_keys
 from gating.wire.sockets import stop_on_signals
 
 MAX_CONNECTIONS: Final = 64
+"""Of those that have the token; requests without it are answered and closed."""
 
 
 class ConsoleError(CinegateError, ValueError):
@@ -108,7 +110,8 @@ def _settings(app: ASGIApp, address: Address) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_max_size=MAX_INBOUND_BYTES,
         ws_per_message_deflate=False,  # compressing a picture takes longer than sending it
-        limit_concurrency=MAX_CONNECTIONS,
+        http=PromptProtocol,
+        limit_concurrency=MAX_SILENT + MAX_CONNECTIONS,  # uvicorn counts both
         timeout_graceful_shutdown=1,
         log_level="error",
         access_log=False,

@@ -16,7 +16,7 @@ from drivers.ports import BeamSwitch
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.clocks.suspension import SuspensionWatch
 from gating.messages import GateState
-from gating.wire.security import has_keys
+from gating.wire.security import check_obeyed
 from gating.wire.sockets import Socket, bind, receive, send
 
 LEASE_NS: Final = 100_000_000
@@ -142,11 +142,10 @@ class RemoteLine:
         Unavailable
             If the switch cannot be opened, or the endpoint cannot be bound or would be open to others.
         """
-        if not (has_keys() or self._endpoint.startswith("ipc://")):
-            raise Unavailable(
-                f"remote line {self._endpoint} would obey anybody who connects; set security.keys, or use ipc:// in a "
-                "private folder"
-            )
+        try:
+            check_obeyed(self._endpoint, "remote line")
+        except PermissionError as error:
+            raise Unavailable(str(error)) from None
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             try:

@@ -104,7 +104,9 @@ class PositionLease:
         if not farthest_mm <= self._farthest_mm:
             return f"target would be {farthest_mm:.0f} mm from its reference, the limit is {self._farthest_mm:g} mm"
         ahead_ms = (position.predicted_ns - position.sent_ns) / 1e6
-        oldest_ms = max((position.measured_ages_ms[axis] or 0.0 for axis in self._needed), default=0.0)
+        oldest_ms = oldest_age_ms(position, self._needed)
+        if oldest_ms is None:
+            return "how old a coordinate is that the machine needs is not known"
         if not (ahead_ms >= 0 and oldest_ms + ahead_ms <= MAX_AHEAD_MS):
             measured = f"measured {oldest_ms:.0f} ms before it was sent, is for {ahead_ms:.0f} ms after"
             return f"position, {measured}; the limit is {MAX_AHEAD_MS:g} ms in all"
@@ -129,6 +131,12 @@ class PositionLease:
             pacing=position.pacing,
             stamps=StageStamps(sent_ns=position.sent_ns),
         )
+
+
+def oldest_age_ms(position: TargetPosition, needed: Sequence[int]) -> float | None:
+    """Return the largest age of the coordinates along `needed` axes when a position was sent, ms; None: not known."""
+    ages_ms = [age for axis in needed if (age := position.measured_ages_ms[axis]) is not None]
+    return max(ages_ms) if ages_ms and len(ages_ms) == len(needed) else None
 
 
 def displacement_mm(position: TargetPosition, needed: Sequence[int]) -> Mm:

@@ -14,12 +14,13 @@ import zmq
 from drivers.machines.collimator import Collimator
 from drivers.machines.couch import Couch
 from drivers.machines.drives import Mm
-from drivers.machines.lease import MAX_AWAY_MM, SI, PositionLease, displacement_mm
+from drivers.machines.lease import MAX_AWAY_MM, SI, PositionLease, displacement_mm, oldest_age_ms
 from gating.clocks.clock import Clock, MonotonicClock
 from gating.messages import TargetPosition
 from gating.settings.config import Config
 from gating.settings.private_file import private_file
 from gating.wire.codec import WireError, decode
+from gating.wire.security import check_obeyed
 from gating.wire.sockets import ReconnectingSubscriber, receive
 
 CYCLE_MS: Final = 10
@@ -29,7 +30,8 @@ COLUMNS: Final = (
     "age_ms", "set_lr_mm", "set_ap_mm", "set_si_mm", "at_lr_mm", "at_ap_mm", "at_si_mm",
 )  # fmt: skip
 """Of the record: one row a cycle. `set` is the displacement that is followed, `at` the one that the machine makes up
-for; empty on axes that it does not move along, and while nothing is followed."""
+for; empty on axes that it does not move along, and while nothing is followed. `age` is of the oldest coordinate that it
+needs."""
 
 _log: Final = logging.getLogger("cinegate.machine")
 
@@ -152,7 +154,10 @@ class FollowingMachine:
         ------
         OSError
             If the record cannot be written.
+        PermissionError
+            If anybody could publish, or repeat, the positions: there are no keys, and the endpoint is not `ipc://`.
         """
+        check_obeyed(self._config.endpoints.positions, "machine")
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             heard = ReconnectingSubscriber(context, self._config.endpoints.positions)
@@ -205,10 +210,10 @@ class FollowingMachine:
         self._tell(position is not None, reason)
         sent: list[Any] = [""] * 6
         if position is not None:
-            ages = [age for age in position.measured_ages_ms if age is not None]
-            age_ms = max(ages, default=0.0) + (now_ns - position.sent_ns) / 1e6
+            oldest_ms = oldest_age_ms(position, self._machine.needed)
+            age = "" if oldest_ms is None else f"{oldest_ms + (now_ns - position.sent_ns) / 1e6:.1f}"
             sent = [position.publisher_id, position.position_sequence, position.frame_sequence, position.sent_ns,
-                    position.predicted_ns, f"{age_ms:.1f}"]  # fmt: skip
+                    position.predicted_ns, age]  # fmt: skip
         numbers = ["" if np.isnan(value) else f"{value:.3f}" for value in (*wanted, *at)]
         return [now_ns, int(position is not None), reason, *sent, *numbers]
 

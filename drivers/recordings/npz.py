@@ -126,6 +126,8 @@ def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]
                 field = member.filename.removesuffix(".npy")
                 with archive.open(member) as stream:
                     shape, _, dtype = _HEADER_READERS[np.lib.format.read_magic(stream)](stream)
+                if min(shape, default=0) < 0:
+                    raise BadRecording(f"{path}: {field} has shape {shape}; no side may be negative")
                 if dtype.hasobject:
                     raise BadRecording(f"{path}: {field} holds Python objects; plain numbers are needed")
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -140,7 +142,8 @@ def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]
                     )
                 headers[field] = (shape, dtype)
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, RuntimeError) as error:
-        raise BadRecording(f"{path}: is not a readable .npz file: {error}") from None
+        first = str(error).partition("\n")[0][:200]
+        raise BadRecording(f"{path}: is not a readable .npz file: {first}") from None
     return headers
 
 

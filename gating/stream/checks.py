@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gating.decision.reasons import GateReason, HoldReason
 from gating.messages import FrameHeader, Orientation, StreamInfo
 from gating.settings.config import HealthSettings
+from gating.stream.arrival_queue import check_queue, queued_ns
 
 FUTURE_TOLERANCE_NS = 2_000_000
 """Two processes of one host share a clock; this allows for the order in which they read it."""
@@ -50,16 +51,19 @@ class StreamMemory(Struct, frozen=True):
     newest_received_ns: int
     by_plane: dict[str, FrameHeader]
     anchor: FrameHeader | None = None
+    queued_ns: int = 0
+    """How much older than their arrival images have been, as the arrivals themselves show."""
 
 
-def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int) -> StreamMemory:
-    """Return the memory with `header` as the newest frame."""
+def remember(memory: StreamMemory | None, header: FrameHeader, received_ns: int, interval_ns: int = 0) -> StreamMemory:
+    """Return the memory with `header` as the newest frame; `interval_ns` is the declared one, 0 if unknown."""
     if memory is None:
         return StreamMemory(header, received_ns, {header.plane: header}, header)
     anchor = memory.anchor
     if anchor is None or header.acquired_ns - anchor.acquired_ns > ANCHOR_NS:
         anchor = header
-    return StreamMemory(header, received_ns, {**memory.by_plane, header.plane: header}, anchor)
+    queued = queued_ns(header, memory.newest, memory.queued_ns, interval_ns)
+    return StreamMemory(header, received_ns, {**memory.by_plane, header.plane: header}, anchor, queued)
 
 
 def forget_stream(memory: StreamMemory | None) -> StreamMemory | None:
@@ -104,6 +108,11 @@ def check_frame(
             or _check_time_runs(header, before)
             or _check_clocks_agree(header, before, memory.anchor)
             or _check_rate(header, before, stream, settings)
+            or check_queue(
+                header.sequence,
+                queued_ns(header, before, memory.queued_ns, stream.nominal_interval_ns),
+                settings,
+            )
         )
     return fault
 

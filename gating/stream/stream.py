@@ -132,7 +132,7 @@ class Stream:
     def remember(self, frame: CineFrame, received_ns: int) -> None:
         """Remember a frame as the newest one, and look whether its image lives."""
         header = frame.header
-        self._memory_before, self._memory = self._memory, remember(self._memory, header, received_ns)
+        self._memory_before, self._memory = self._memory, self._remembered(header, received_ns)
         why = self._why_frozen(frame)
         if why is None:
             self._frozen.pop(header.plane, None)
@@ -150,7 +150,11 @@ class Stream:
     def remember_untracked(self, header: FrameHeader, received_ns: int) -> None:
         """Remember an untracked frame as the newest one; `elapsed_s` still counts from the last tracked frame."""
         tracked = {} if self._memory is None else self._memory.by_plane
-        self._memory = replace(remember(self._memory, header, received_ns), by_plane=tracked)
+        self._memory = replace(self._remembered(header, received_ns), by_plane=tracked)
+
+    def _remembered(self, header: FrameHeader, received_ns: int) -> StreamMemory:
+        interval_ns = 0 if self.declared is None else self.declared.nominal_interval_ns
+        return remember(self._memory, header, received_ns, interval_ns)
 
     def forget(self) -> None:
         """Let the stream restart; its geometry must stay the same. A replay may begin again, but nothing live may."""

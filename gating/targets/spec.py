@@ -28,7 +28,8 @@ class CarriedOver:
     why
         Why it was accepted in spite of doubts.
     accepted
-        Hash of what was accepted: the contour in its image, where it came from, and its doubts.
+        Hash of what was accepted: the contour in its image, the image's place in the patient, where the contour came
+        from, and its doubts.
     """
 
     how: str
@@ -88,13 +89,19 @@ class TargetSpec:
         if carried.accepted_by and not carried.accepted:
             return f"was accepted by {carried.accepted_by} without a hash of what was accepted: accept it again"
         if carried.accepted_by:
-            return f"is not what {carried.accepted_by} accepted: it was changed afterwards"
+            return (
+                f"is not what {carried.accepted_by} accepted: it was changed afterwards, or accepted before acceptance "
+                "covered spacing, orientation and place of the image: accept it again"
+            )
         return "was carried over, and nobody has accepted it"
 
     def _hash(self) -> str:
         """Return the hash of what is accepted with the contour."""
         assert self.carried is not None
-        drawn_on = "" if self.image is None else self.image.content_hash
+        image = self.image
+        drawn_on = "" if image is None else image.content_hash
+        placed = () if image is None else (image.pixel_spacing_mm, image.image_orientation, image.image_position_mm)
+        numbers = np.array([number for part in placed for number in part], "<f8").tobytes()
         said = (self.name, self.plane, self.structure, drawn_on, self.carried.how, *self.carried.doubts)
         points = np.ascontiguousarray(self.contour_px, "<f4").tobytes()
-        return content_hash(msgspec.json.encode(said) + points)
+        return content_hash(msgspec.json.encode(said) + numbers + points)

@@ -65,8 +65,11 @@ VETO_LIMIT = 0.45
 RIVAL_VETO = 0.05
 LEAST_CARRIED_FIT = 0.75
 """Below, contours that were carried to key frames are as often 4 mm wrong as right; then a person must accept them."""
-MOST_UNPREPARED_MM = 8.0
-"""Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there."""
+MOST_UNPREPARED_MM, MOST_UNPREPARED_APART_MM = 8.0, 4.0
+"""Farther from all that the preparation showed, the score of a key frame says nothing of how the target looks there;
+where only the two ways to the outline speak for it, they do so to half that distance: beyond, they err alike."""
+LARGEST_SHIFT_APART_MM = 2.0
+"""There, a fit and a match that contradict each other by more than a confident centre may err are not both right."""
 OBJECTIONS_VETO = 0.35
 """A pattern that held the match in this share of the last seconds may hold it now as well."""
 BEYOND_IMAGE_VETO_PX = 1.0
@@ -140,12 +143,9 @@ def veto(evidence: Evidence) -> str | None:
         return "the best match lies at the border of the search window"
     if not evidence.rival_gap >= RIVAL_VETO:
         return REASONS["rival"]
-    if not (evidence.prepared or evidence.cost <= LARGEST_COST_ALONE):
-        return REASONS["contrast"]
-    if evidence.prepared and not (
-        evidence.cost <= LARGEST_COST_APART or evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM
-    ):
-        return f"{REASONS['contrast']}, and {REASONS['ways']}"
+    misfit = _misfit(evidence)
+    if misfit is not None:
+        return misfit
     if not evidence.moving_elsewhere <= OBJECTION:
         return "what moves in the image fits better at another place: a fixed pattern may hold the match"
     if not evidence.objections <= OBJECTIONS_VETO:
@@ -153,6 +153,20 @@ def veto(evidence: Evidence) -> str | None:
     if not evidence.beyond_image_px <= BEYOND_IMAGE_VETO_PX:
         return "the target reaches {e.beyond_image_px:.0f} px beyond the image"
     return None
+
+
+def _misfit(evidence: Evidence) -> str | None:
+    """Return why the target's structure fits too badly, or None."""
+    if not evidence.prepared:
+        return None if evidence.cost <= LARGEST_COST_ALONE else REASONS["contrast"]
+    if evidence.cost <= LARGEST_COST_APART:
+        return None
+    lacking = (
+        ("ways", evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM),
+        ("unprepared", evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM),
+        ("shift", evidence.fit_shift_mm <= LARGEST_SHIFT_APART_MM),
+    )
+    return next((f"{REASONS['contrast']}, and {REASONS[name]}" for name, holds in lacking if not holds), None)
 
 
 def reason_for_doubt(evidence: Evidence) -> str:

@@ -114,6 +114,23 @@ def check_exposure(endpoint: str) -> None:
         )
 
 
+def check_obeyed(endpoint: str, who: str) -> None:
+    """Refuse to move a machine or a line by what an endpoint says that anybody could take or repeat.
+
+    On a loopback TCP port another user of this host can speak, and old messages of a peer are as good as new ones to
+    whoever asks it nothing.
+
+    Raises
+    ------
+    PermissionError
+        If there are no keys, and the endpoint is no `ipc://` one, whose folder is private; `who` begins the sentence.
+    """
+    if not (has_keys() or endpoint.startswith("ipc://")):
+        raise PermissionError(
+            f"{who} would obey anybody at {endpoint}; set security.keys, or use ipc:// in a private folder"
+        )
+
+
 def authenticate(context: zmq.Context[Any], socket: zmq.Socket[bytes], endpoint: str, channel: str) -> None:
     """Let a socket that is to be bound admit nobody but the keys of its channel, where keys are in use."""
     keyring = _security.keyring

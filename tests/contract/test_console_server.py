@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from socket import create_connection
 from urllib.request import Request, urlopen
 
 import pytest
@@ -54,6 +56,24 @@ def test_the_token_becomes_a_cookie_that_opens_the_pages(console):
 def test_nothing_is_shown_without_the_token(console, path):
     status, text = console.get(path, Cookie="")
     assert (status, "earlier start" in text) == (401, True)
+
+
+def test_strangers_who_say_nothing_keep_no_page_out(console):
+    """Until now the 65th connection was refused, with the token too."""
+    with ExitStack() as opened:
+        for _ in range(150):
+            opened.enter_context(create_connection(console.origin.removeprefix("http://").split(":")))
+        assert console.get("/treat")[0] == 200
+        with console.page():
+            assert console.get("/treat")[0] == 200
+
+
+def test_a_connection_that_asks_without_the_token_is_closed(console):
+    host = console.origin.removeprefix("http://")
+    with create_connection(host.split(":"), timeout=3) as stranger:
+        stranger.sendall(f"GET /treat HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        answer = b"".join(iter(partial(stranger.recv, 4096), b""))
+    assert answer.startswith(b"HTTP/1.1 401")
 
 
 def test_a_stale_token_is_refused_with_a_sentence(console):

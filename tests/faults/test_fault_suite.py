@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -95,8 +96,9 @@ for sequence in range(100_000):
 def test_an_engine_that_ignores_frames_fails_with_unsafe_beam_measured(tmp_path):
     (tmp_path / "reckless.py").write_text(UNSAFE_ENGINE)
     command = f"{sys.executable} {tmp_path / 'reckless.py'} {{config}} {{session}}"
-    code, found = suite("--engine-command", command, "--fault", "silence")
+    code, found = suite("--engine-command", command, "--fault", "silence", "--keep", str(tmp_path / "kept"))
     (silence,) = found["faults"]
     assert code == 3
+    assert sorted(one.name for one in Path(silence["kept"]).glob("*.out")) == ["beam.out", "engine.out", "recorder.out"]
     assert not silence["passed"]
     assert silence["unsafe_on_ms"] > 50

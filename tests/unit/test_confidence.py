@@ -105,6 +105,21 @@ def test_what_cannot_be_told_apart_is_never_confident(veto):
     assert probability(replace(GOOD, **veto)) <= VETO_LIMIT
 
 
+def test_where_the_structure_fits_badly_two_ways_count_only_near_what_was_prepared():
+    apart = replace(MODELS["prepared"], cost=0.2, ways_apart_mm=0.5)
+    near, far = replace(apart, unprepared_mm=3.9), replace(apart, unprepared_mm=4.1)
+    assert probability(near) > VETO_LIMIT >= probability(far)
+    assert "misfit 0.20" in reason_for_doubt(far)
+    assert "within 4 mm" in reason_for_doubt(far)
+
+
+def test_where_the_structure_fits_badly_fit_and_match_must_agree():
+    apart = replace(MODELS["prepared"], cost=0.2, ways_apart_mm=0.5)
+    together, contrary = replace(apart, fit_shift_mm=1.9), replace(apart, fit_shift_mm=2.1)
+    assert probability(together) > VETO_LIMIT >= probability(contrary)
+    assert "2.1 mm apart" in reason_for_doubt(contrary)
+
+
 def test_the_reason_names_what_is_worst():
     assert "another place" in reason_for_doubt(replace(GOOD, rival_gap=-0.1))
     assert "2.50 mm" in reason_for_doubt(replace(GOOD, precision_mm=2.5))

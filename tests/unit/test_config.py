@@ -112,3 +112,13 @@ def _line_of_the_statement_with(word, text):
 def test_any_settings_are_written_so_that_they_are_read_back(rules, tracker):
     config = Config(gating=GatingSettings(rules=tuple(rules)), tracker=tracker)
     assert parse_config(to_toml(config)) == config
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 5000 + "]" * 5000, "[safety]\nlease_ms = " + "9" * 5000, "#" * 1_000_001],
+    ids=["deep nesting", "a number of 5000 digits", "a million characters"],
+)
+def test_a_hurtful_file_is_refused_in_a_sentence_that_names_it(text):
+    with pytest.raises(ConfigError, match=r"^site\.toml\b.{10,250}$"):
+        parse_config(text, "site.toml")

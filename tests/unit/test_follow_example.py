@@ -43,6 +43,12 @@ def test_the_first_position_of_a_publisher_permits_nothing(example):
     assert follower.now(3.0) is None
 
 
+def test_a_consumer_without_keys_follows_nobody_over_tcp(example, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["follow_target.py", "tcp://192.0.2.1:5559", "s1", "target", "0.1"])
+    with pytest.raises(SystemExit, match="without keys"):
+        example.main()
+
+
 @pytest.mark.deadlines
 def test_a_flood_of_other_positions_does_not_outlast_a_lease(example, tmp_path, capsys, monkeypatch):
     endpoint = f"ipc://{tmp_path}/positions"

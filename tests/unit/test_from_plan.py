@@ -112,6 +112,22 @@ def test_a_contour_that_was_changed_after_acceptance_is_refused(tmp_path, change
     assert "is not what dr_who accepted: it was changed afterwards" in held.detail
 
 
+@pytest.mark.parametrize(
+    "placed",
+    [
+        {"pixel_spacing_mm": (2.5, 2.0)},
+        {"image_orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)},
+        {"image_position_mm": (1.0, 2.0, 3.0)},
+    ],
+)
+def test_an_image_that_was_placed_elsewhere_needs_a_new_acceptance(placed):
+    accepted = carried_over("dr_who")
+    assert accepted.unaccepted == ""
+    elsewhere = replace(accepted, image=replace(accepted.image, **placed))
+    assert "is not what dr_who accepted" in elsewhere.unaccepted
+    assert elsewhere.accept("dr_who").unaccepted == ""
+
+
 def test_an_acceptance_that_names_nothing_is_asked_for_again():
     accepted = carried_over("dr_who")
     without_hash = replace(accepted, carried=replace(accepted.carried, accepted=""))

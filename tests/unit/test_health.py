@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -9,7 +11,7 @@ from msgspec.structs import replace
 from gating.decision.limits import stale_limit_ns
 from gating.decision.reasons import GateReason
 from gating.engine.peers import check_beam, check_recorder
-from gating.messages import Heartbeat
+from gating.messages import Heartbeat, StampMeaning
 from gating.settings.config import HealthSettings, SafetySettings
 from gating.stream.checks import check_frame, check_pixels, forget_stream, remember
 from tests.factories import INTERVAL_NS, START_NS, anatomy, beam_status, frame, stream
@@ -219,3 +221,44 @@ def test_a_plane_whose_label_contradicts_its_orientation_is_refused(plane):
     fault = check_frame(header, header.published_ns, None, stream(planes=(plane,)), HealthSettings())
     assert fault.reason is GateReason.GEOMETRY_CHANGED
     assert f"plane is '{plane}', but its orientation" in fault.detail
+
+
+def arrivals(*intervals):
+    """Frames without stamps of their own, that arrive after these shares of the nominal interval."""
+    at = np.concatenate([[0], np.cumsum(intervals)]) * INTERVAL_NS + START_NS
+    return [
+        replace(
+            frame(number).header,
+            acquired_meaning=StampMeaning.ARRIVAL,
+            acquired_ns=round(at_ns),
+            acquired_on_publish_clock_ns=round(at_ns),
+            published_ns=round(at_ns),
+        )
+        for number, at_ns in enumerate(at)
+    ]
+
+
+def health_of(headers):
+    """What the checks say to each of some frames, each received when it arrived."""
+    memory, faults = None, []
+    for header in headers:
+        faults.append(check_frame(header, header.acquired_ns, memory, stream(), HealthSettings()))
+        memory = remember(memory, header, header.acquired_ns, stream().nominal_interval_ns)
+    return [None if fault is None else fault.reason for fault in faults]
+
+
+@pytest.mark.parametrize("rate", [1.5, 2, 4])
+def test_arrivals_that_empty_a_queue_are_never_good_twice(rate):
+    """After a pause of 5 s in the way of the images, those that waited are up to 5 s old, and look new."""
+    after = health_of(arrivals(1, 1, 1, 40, *[1 / rate] * 30))[5:]
+    assert not any(one is None and other is None for one, other in itertools.pairwise(after))
+    assert after[-1] is GateReason.STAMP_UNCERTAIN
+
+
+def test_an_emptied_queue_is_forgotten_within_three_seconds():
+    assert health_of(arrivals(1, 20, *[0.5] * 10, *[1] * 24))[-1] is None
+
+
+def test_arrivals_that_jitter_by_40_ms_are_healthy():
+    jitter = np.random.default_rng(1).uniform(0, 40e6 / INTERVAL_NS, 200)
+    assert set(health_of(arrivals(*(1 + np.diff(jitter))))) == {None}

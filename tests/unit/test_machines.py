@@ -12,8 +12,9 @@ from drivers.machines.collimator import Collimator, CollimatorSettings, circle
 from drivers.machines.couch import Couch, CouchSettings
 from drivers.machines.drives import DriveLimits, Drives
 from drivers.machines.lease import AP, LR, SI, PositionLease, displacement_mm
-from drivers.machines.process import CouchMachine
+from drivers.machines.process import CouchMachine, FollowingMachine
 from gating.messages import Pacing, SourceKind, TargetPosition
+from gating.settings.config import Config, EndpointSettings
 
 MS = 1_000_000
 LIMITS = DriveLimits(speed_mm_s=30, acceleration_mm_s2=500, latency_ms=60)
@@ -34,6 +35,7 @@ def position(number: int, sent_ms: float, *, renewal: bool = False, **changed) -
         "pacing": Pacing.REAL_TIME,
         "reference_mm": (None, 0.0, 0.0),
         "predicted_mm": (None, 1.0, 2.0),
+        "measured_ages_ms": (None, 20.0, 20.0),
         "predicted_ns": round((sent_ms + 100) * MS),
         "sent_ns": round(sent_ms * MS),
         "clock": "theirs",
@@ -81,6 +83,7 @@ def test_a_position_is_followed_until_its_lease_runs_out():
         {"predicted_ns": 0},
         {"predicted_ns": 600 * MS},
         {"measured_ages_ms": (None, 450.0, 20.0)},
+        {"measured_ages_ms": (None, None, 20.0)},
     ],
 )
 def test_a_position_that_cannot_be_followed_ends_the_lease_at_once(changed):
@@ -94,6 +97,19 @@ def test_a_machine_holds_where_it_cannot_reach():
     hear(made, position(7, 0), position(8, 20, predicted_mm=(None, 1.0, -31.0)))
     assert made.followed(21 * MS) is None
     assert "31 mm from its reference, the limit is 30 mm" in made.reason(21 * MS)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "127.0.0.1"])
+def test_without_keys_a_machine_follows_nobody_over_tcp(address, tmp_path):
+    """Another user of the host, or whoever holds that address, could publish there, and repeat what was published."""
+    endpoints = EndpointSettings(positions=f"tcp://{address}:5559")
+    couch, record = CouchMachine(Couch(), (AP, SI)), tmp_path / "followed.csv"
+    machine = FollowingMachine(Config(endpoints=endpoints), "s1", "target", couch, record, allow_simulated=True)
+    with pytest.raises(
+        PermissionError, match=rf"machine would obey anybody at tcp://{address}:5559; set security\.keys"
+    ):
+        machine.run(lambda: True)
+    assert not record.exists()
 
 
 def test_an_expired_lease_is_not_renewed_until_a_new_frame():

@@ -186,6 +186,21 @@ class TestNpz:
         with pytest.raises(BadRecording, match="frames would unpack to 3355443200000 bytes; the limit is"):
             open_recording(path)
 
+    @pytest.mark.parametrize(
+        ("header", "sentence"),
+        [
+            (b"{'descr': '<u2', 'fortran_order': False, 'shape': (-1, 64, 64), }", "no side may be negative"),
+            (b"(" * 60_000, "is not a readable .npz file"),
+        ],
+        ids=["a negative side", "60,000 brackets"],
+    )
+    def test_a_hurtful_header_is_refused_in_one_line_with_its_file(self, tmp_path, header, sentence) -> None:
+        path = tmp_path / "hurtful.npz"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("frames.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        with pytest.raises(BadRecording, match=rf"^.*hurtful\.npz: .*{sentence}.*$"):
+            open_recording(path)
+
     @pytest.mark.parametrize("keep", [0, 10, 100, 400, -30])
     def test_a_torn_file_is_refused(self, write, keep) -> None:
         path = write()
