@@ -17,6 +17,7 @@ from cinegate.verbs.options import JsonOption
 from cinegate.verbs.terminal import PlainConsole, plain
 from gating.settings.config import Config, to_toml
 from gating.settings.safeguards import in_words
+from gating.settings.three_d import residual_risks
 
 
 @app.command()
@@ -30,7 +31,7 @@ def config(
     """Show every setting, or check a file: a key that is unknown, out of range or disarming is named with its line."""
     if check is not None:
         checked = load_config(check)
-        _print_check(check, in_words(checked, checked.overrides), as_json)
+        _print_check(check, in_words(checked, checked.overrides), residual_risks(checked.gating.three_d), as_json)
         return
     settings = load_config(file)
     if toml:
@@ -117,12 +118,14 @@ def _print_driver(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
         PlainConsole().print(table if rows else f"{kind} {name}: nothing to set with -o")
 
 
-def _print_check(path: Path, overrides: list[str], as_json: bool) -> None:
+def _print_check(path: Path, overrides: list[str], risks: list[str], as_json: bool) -> None:
     if as_json:
-        print_json({"valid": True, "file": str(path), "overrides": overrides})
+        print_json({"valid": True, "file": str(path), "overrides": overrides, "residual_risks": risks})
     else:
         for sentence in overrides:
             typer.echo(plain(f"{path}: safeguard off: {sentence}"))
+        for sentence in risks:
+            typer.echo(plain(f"{path}: residual risk: {sentence}"))
         typer.echo(plain(f"{path}: every setting is known and within its range"))
 
 

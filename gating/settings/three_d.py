@@ -77,3 +77,13 @@ class ThreeDSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     couplings: Annotated[
         tuple[CouplingSettings, ...], Meta(max_length=32, description="what a preparation has taught")
     ] = ()
+
+
+def residual_risks(settings: ThreeDSettings) -> list[str]:
+    """Return what no setting closes: a structure that a coupling alone bounds across a single plane, each once."""
+    taught = dict.fromkeys(coupling.structure for coupling in settings.couplings) if settings.on else {}
+    return [
+        f"gating.three_d.couplings of {name}: with a single plane, no image shows a drift or a roll across it, and "
+        "bound_mm and drift_mm_per_min hold only for what the preparation saw; interleave a second plane where you can"
+        for name in taught
+    ]
