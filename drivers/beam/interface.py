@@ -183,13 +183,11 @@ class BeamInterface:
 
         After the line was driven to on, the permission is read again: this process may have stood still in between.
         """
-        self._watchdog.note_awake(self._clock.now_ns())
-        permission = self._watchdog.permission(self._clock.now_ns())
+        permission = self._permission()
         try:
             self._line.drive(permission.state, self._clock)
             if permission.state is GateState.ON:
-                self._watchdog.note_awake(self._clock.now_ns())
-                permission = self._watchdog.permission(self._clock.now_ns())
+                permission = self._permission()
                 self._line.drive(permission.state, self._clock)
             contradiction = self._line.compare(self._clock.now_ns())
             if contradiction:
@@ -201,6 +199,12 @@ class BeamInterface:
         if self._watchdog.latched:
             permission = self._watchdog.permission(self._clock.now_ns())
         self._publish_status(permission, announces=announces)
+
+    def _permission(self) -> Permission:
+        """Return what is permitted now, to a process that may have stood still, or slept, since it asked last."""
+        now_ns = self._clock.now_ns()
+        self._watchdog.note_awake(now_ns)
+        return self._watchdog.permission(now_ns)
 
     def _try_to_hold(self) -> None:
         try:

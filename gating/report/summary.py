@@ -275,14 +275,12 @@ def _motion(data: SessionData, target: str, motion: GatedMotion | None) -> Motio
 
 def _ranges_mm(data: SessionData, estimates: list[TargetEstimate]) -> list[float | None]:
     tracked = [one for one in estimates if one.status == "tracked"]
-    if judged_in_3d(tracked):
-        moved = displacements_mm(tracked, (0.0, 0.0, 0.0))
-        known = moved[np.isfinite(moved).all(axis=1)]
-        return [float(extent) for extent in np.ptp(known, axis=0)] if len(known) else [None] * 3
-    placed = np.array([one.position_mm for one in tracked])
+    moved = displacements_mm(tracked, (0.0, 0.0, 0.0))
+    known = moved[np.isfinite(moved).all(axis=1)]
     geometry = next((data.frames[e.frame_sequence] for e in estimates if e.frame_sequence in data.frames), data.stream)
     shown = ImagePlane.of(geometry).shown_axes().values() if geometry is not None else ()
-    return [float(np.ptp(placed[:, axis])) if len(placed) and axis in shown else None for axis in range(3)]
+    known_axes = range(3) if judged_in_3d(tracked) else shown
+    return [float(np.ptp(known[:, axis])) if len(known) and axis in known_axes else None for axis in range(3)]
 
 
 def _known(value: float) -> float | None:

@@ -164,14 +164,13 @@ def _misfit(evidence: Evidence) -> str | None:
         return None if evidence.cost <= LARGEST_COST_ALONE else REASONS["contrast"]
     if evidence.cost <= LARGEST_COST_APART:
         return None
-    if not evidence.carried_fit >= LEAST_CARRIED_FIT_APART:
-        return f"{REASONS['contrast']}, and {_CARRIED}"
-    lacking = (
-        ("ways", evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM),
-        ("unprepared", evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM),
-        ("shift", evidence.fit_shift_mm <= LARGEST_SHIFT_APART_MM),
+    needed = (
+        (_CARRIED, evidence.carried_fit >= LEAST_CARRIED_FIT_APART),
+        (REASONS["ways"], evidence.ways_apart_mm <= LARGEST_WAYS_APART_MM),
+        (REASONS["unprepared"], evidence.unprepared_mm <= MOST_UNPREPARED_APART_MM),
+        (REASONS["shift"], evidence.fit_shift_mm <= LARGEST_SHIFT_APART_MM),
     )
-    return next((f"{REASONS['contrast']}, and {REASONS[name]}" for name, holds in lacking if not holds), None)
+    return next((f"{REASONS['contrast']}, and {lacking}" for lacking, holds in needed if not holds), None)
 
 
 def reason_for_doubt(evidence: Evidence) -> str:
