@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from cinegate.console.updates import breath_hold, state
 from cinegate.console.view import SessionView
 from gating.errors import CinegateError
 from gating.messages import GateState
+from gating.settings.toml_lines import parse_toml
 
 MAX_TEXTS_BYTES: Final = 16_384
 Text = Annotated[str, Meta(min_length=1, max_length=80)]
@@ -45,12 +45,13 @@ def load_texts(path: Path | None) -> Texts:
     name = path or "patient_texts.toml"
     try:
         raw = (files("cinegate.console") / "patient_texts.toml" if path is None else path).read_bytes()
-        if len(raw) > MAX_TEXTS_BYTES:
-            raise TextsError(f"{name} has {len(raw)} bytes; the limit is {MAX_TEXTS_BYTES}")
-        return msgspec.convert(tomllib.loads(raw.decode()), Texts)
     except OSError as error:
         raise TextsError(f"{name} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    if len(raw) > MAX_TEXTS_BYTES:
+        raise TextsError(f"{name} has {len(raw)} bytes; the limit is {MAX_TEXTS_BYTES}")
+    try:
+        return msgspec.convert(parse_toml(raw.decode()), Texts)
+    except (ValueError, msgspec.ValidationError) as error:
         raise TextsError(f"{name}: {error}") from None
 
 

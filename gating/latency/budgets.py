@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from importlib.resources import files
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+
+from gating.settings.toml_lines import parse_toml
 
 Milliseconds = Annotated[float, Meta(gt=0, le=60_000)]
 Ratio = Annotated[float, Meta(gt=0, le=100)]
@@ -115,8 +116,8 @@ def parse_budgets(text: str) -> Budgets:
         If the text is no TOML, or a budget is missing, unknown or out of its range.
     """
     try:
-        return msgspec.convert(tomllib.loads(text), Budgets)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        return msgspec.convert(parse_toml(text), Budgets)
+    except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"budgets: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -15,6 +14,7 @@ from msgspec.structs import replace
 
 from gating.errors import CinegateError
 from gating.qa.motion import Part
+from gating.settings.toml_lines import parse_toml
 
 SHIPPED: Final = ("daily", "monthly", "commission")
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -111,8 +111,8 @@ def load_procedure(name: str, path: Path | None = None) -> Procedure:
 def parse_procedure(text: str, where: str) -> Procedure:
     """Parse and validate a procedure, with those that it includes. Raises `ProcedureError`."""
     try:
-        own = msgspec.convert(tomllib.loads(text), Procedure)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        own = msgspec.convert(parse_toml(text), Procedure)
+    except (ValueError, msgspec.ValidationError) as error:
         raise ProcedureError(f"{where}: {error}") from None
     whole = own
     for name in reversed(own.include):

@@ -19,10 +19,8 @@ from gating.settings.rules import MARGIN_SOURCE, Margins, PredictionSettings, Ru
 from gating.settings.safeguards import refusal
 from gating.settings.sites import MAX_SITES, SiteSettings
 from gating.settings.three_d import ThreeDSettings
-from gating.settings.toml_lines import ABSENT, line_of, look_up
+from gating.settings.toml_lines import ABSENT, line_of, look_up, parse_toml
 from gating.settings.tracking import TrackerSettings
-
-MAX_TEXT = 1_000_000  # characters of a configuration; a longer one would take minutes to read
 
 
 class ConfigError(CinegateError, ValueError):
@@ -260,11 +258,9 @@ def require_overrides(config: Config) -> Config:
 def parse_past_config(text: str, name: str) -> Config:
     """Parse the configuration of a session that is over, whatever it disarmed. Raises `ConfigError`."""
     try:
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"it has {len(text)} characters; the limit is {MAX_TEXT}")
-        plain = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits, and of deep nesting
-        raise ConfigError(f"{name}: {str(error)[:200]}") from None
+        plain = parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
     try:
         return msgspec.convert(plain, Config)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Where in a TOML text a setting stands, so that an error can name its line."""
+"""A TOML text that a user wrote, and where in it a setting stands, so that an error can name its line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,25 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 ABSENT: Final = object()
+MAX_TEXT: Final = 1_000_000
+"""Characters; a longer text would take minutes to read."""
 _MAX_STATEMENT_LINES: Final = 100
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what a TOML text says.
+
+    Raises
+    ------
+    ValueError
+        If it is too long, or no TOML, or nests or counts beyond what can be read; one sentence.
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"it has {len(text)} characters; the limit is {MAX_TEXT}")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(str(error)[:200]) from None
 
 
 def look_up(plain: Any, keys: list[str]) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ import zmq
 
 from gating.errors import CinegateError
 from gating.settings.config import EndpointSettings
+from gating.settings.toml_lines import parse_toml
 
 SERVERS: Final = {
     "frames": "source",
@@ -125,8 +125,8 @@ def allowed(folder: Path) -> dict[str, list[str]]:
     if not path.exists():
         return {}
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        plain = parse_toml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise KeyProblem(f"{path}: {error}") from None
     for channel, names in plain.items():
         if channel not in SERVERS or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
