@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     with beam_interface(folder, session_id, config, folder / "delivery.csv"):
         heard = subscribe(context, local_endpoints(config.parent).beam)
         while shadow.poll() is None:
-            sockets |= {path.name for path in config.parent.glob("*") if path.is_socket()}
+            with suppress(FileNotFoundError):  # the session takes its folder with it as it ends
+                sockets |= {path.name for path in config.parent.glob("*") if path.is_socket()}
             drain(heard, statuses)
             time.sleep(0.02)
         assert wait_until(lambda: drain(heard, statuses) > 0)
